@@ -1,0 +1,1 @@
+"""Finds the configuration with which a PyTorch training reaches its target soonest."""

@@ -1,0 +1,70 @@
+"""What a coordinator tells whoever watches the study."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from autotune.events import EpochReport, Finished, Progress, Scalar, Started
+
+
+@dataclass(frozen=True)
+class StudyView:
+    """The study as a whole, at one moment."""
+
+    name: str
+    storage: str
+    """Without a password."""
+    metric: str
+    """The first objective's metric."""
+    direction: str
+    epochs: int
+    total_trials: int | None
+    total_seconds: float | None
+    elapsed_seconds: float
+    """Of this and of all earlier starts."""
+    outcomes: Mapping[str, int]
+    """Number of ended trials by outcome."""
+    num_running: int
+    baseline_value: float | None
+    best_value: float | None
+    best_number: int | None
+
+
+@dataclass(frozen=True)
+class TrialView:
+    """A trial that starts: what it will train with."""
+
+    number: int
+    parameters: Mapping[str, Scalar]
+    is_baseline: bool
+    is_adopted: bool
+    """It ran before and goes on now, under the same number."""
+    device: str
+
+
+class Observer(Protocol):
+    """Told about everything in order, on the coordinator's thread; must return quickly."""
+
+    def study_opened(self, study: StudyView) -> None:
+        """The study is there and trials will start; ``study`` says what it already has."""
+
+    def note(self, line: str) -> None:
+        """One plain line that a person should see."""
+
+    def trial_launched(self, trial: TrialView, study: StudyView) -> None:
+        """A trial process was asked for."""
+
+    def trial_started(self, number: int, event: Started) -> None:
+        """Training began."""
+
+    def trial_progressed(self, number: int, event: Progress) -> None:
+        """Somewhere within an epoch."""
+
+    def trial_reported(self, number: int, report: EpochReport, study: StudyView) -> None:
+        """An epoch ended and was recorded."""
+
+    def trial_ended(self, number: int, finished: Finished, study: StudyView) -> None:
+        """The trial ended with an outcome, or was interrupted and will go on."""
+
+    def ticked(self, study: StudyView) -> None:
+        """A few times a second, whether or not anything happened."""

@@ -1,0 +1,147 @@
+"""What a trial process and its coordinator say to each other.
+
+Events cross a pipe as one JSON text each, so that what user code sends is checked when it
+arrives and can't execute anything in the coordinator.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+Scalar: TypeAlias = bool | int | float | str | None
+"""A value of a parameter, as it is stored and shown."""
+
+
+class Outcome(StrEnum):
+    """How a trial ended."""
+
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    DIVERGED = "diverged"
+    INFEASIBLE = "infeasible"
+    TIMED_OUT = "timed out"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+
+class Started(_Event):
+    """Training starts now; what is in force was read back from torch, not assumed."""
+
+    kind: Literal["started"] = "started"
+    in_force: dict[str, Scalar]
+    device: str
+    epochs_done: int = 0
+    """Epochs that a checkpoint brought along; 0 for a fresh start."""
+    setup_seconds: float
+    """From the trial process's first line to its first batch asked for."""
+    num_parameters: int | None = None
+    """Trainable parameters of the model; None where the task keeps its model to itself."""
+
+
+class Progress(_Event):
+    """Where the trial is within its epoch; for display only, never recorded."""
+
+    kind: Literal["progress"] = "progress"
+    epoch: int
+    """The epoch in training, counted from 1."""
+    fraction: float
+    """Share of this epoch that is done, 0 to 1."""
+    samples_per_second: float
+    data_wait_share: float
+
+
+class EpochReport(_Event):
+    """One finished epoch. A repeated report of an epoch (after a resume) is the same row."""
+
+    kind: Literal["report"] = "report"
+    epoch: int
+    """Epochs trained so far: 1 after the first. This is Optuna's step and MLflow's step."""
+    step: int
+    """Optimizer steps taken so far."""
+    metrics: dict[str, float]
+    """``train_loss``, ``val_loss``, ``val_...`` of the task, and whatever a user reports."""
+    lr: float | None = None
+    samples: int
+    """Training samples seen in this epoch."""
+    seconds: float
+    """Wall-clock seconds of training in this epoch, without evaluation."""
+    evaluation_seconds: float = 0.0
+    samples_per_second: float
+    step_seconds_p50: float | None = None
+    step_seconds_p95: float | None = None
+    data_wait_share: float
+    """Share of ``seconds`` that the loop waited for the next batch, 0 to 1."""
+    peak_memory_bytes: int
+    """Of the device; of the process where the device is a CPU."""
+    device_utilisation: float | None = None
+    """Share of time that the device was busy, 0 to 1, where NVML tells."""
+    power_watts: float | None = None
+    at: float
+    """Seconds since 1970 at the end of the epoch, on the trial's clock."""
+
+
+class Finished(_Event):
+    """The trial's last word. ``INTERRUPTED`` says that a checkpoint is there to go on from."""
+
+    kind: Literal["finished"] = "finished"
+    outcome: Outcome
+    reason: str | None = None
+    """One line: error class and message, or what stopped it."""
+    traceback: str | None = None
+    """The last lines of the traceback, where the task's code raised."""
+    samples_per_second: float | None = None
+    """Throughput over the steady part: the first epoch of this process is left out if there are more."""
+    unread_parameters: tuple[str, ...] = ()
+    """Parameters that neither the task nor the loop looked at; usually a misspelt name."""
+
+
+class Stop(_Event):
+    """The coordinator tells the trial to stop at the next step boundary."""
+
+    kind: Literal["stop"] = "stop"
+    outcome: Literal[Outcome.PRUNED, Outcome.INTERRUPTED]
+    """INTERRUPTED: write a checkpoint first, the trial will go on later. PRUNED: it will not."""
+    reason: str
+
+
+Event: TypeAlias = Started | Progress | EpochReport | Finished | Stop
+
+_event: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
+
+
+def encode(event: _Event) -> bytes:
+    """The event as one JSON text."""
+    return event.model_dump_json().encode()
+
+
+def decode(text: bytes) -> Event:
+    """The event that ``encode`` wrote; raises pydantic.ValidationError on anything else."""
+    return _event.validate_json(text)
+
+
+class TrialOrder(_Event):
+    """Everything that a trial process needs to train; JSON, like the events."""
+
+    study: str
+    number: int
+    task: str
+    """``package.module:Name`` or ``path/to/file.py:Name``."""
+    parameters: dict[str, Scalar]
+    """Learning and speed parameters that are active; what is absent keeps torch's default."""
+    objective_metrics: tuple[str, ...]
+    epochs: int
+    seed: int
+    device: str
+    """``cpu``, ``cuda``, ``cuda:0``; within the devices that the lease made visible."""
+    visible_devices: str | None = None
+    """CUDA_VISIBLE_DEVICES of the trial; None leaves the variable as it is."""
+    cores: tuple[int, ...] = ()
+    """CPU cores of the lease, set as affinity; empty leaves the affinity as it is."""
+    folder: str
+    """Absolute path of the trial's own folder; holds ``checkpoint.pt`` and ``trial.log``."""
+    max_log_bytes: int = 4 * 1024 * 1024

@@ -1,0 +1,67 @@
+"""The study spec as frozen objects; see ``load.py`` for how a YAML file becomes one."""
+
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+from autotune.events import Scalar
+
+Bound: TypeAlias = int | float | Literal["auto"]
+"""An end of a range; ``auto`` is resolved on the hardware at hand."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Objective(_Part):
+    """A metric to be made as large or as small as can be."""
+
+    metric: str
+    direction: Literal["maximize", "minimize"]
+
+
+class Budget(_Part):
+    """What a study may spend, in all: ``trials`` and ``seconds`` are totals over every start."""
+
+    trials: int | None = None
+    seconds: float | None = None
+    epochs: int = 10
+    """Epochs of one trial that is trained to its end."""
+
+
+class Choice(_Part):
+    """A sampler or a pruner by name, with its options."""
+
+    name: str
+    options: dict[str, Scalar] = {}
+
+
+class Parameter(_Part):
+    """A searched parameter as the user wrote it: a range, or choices."""
+
+    type: Literal["float", "int", "choices"]
+    low: Bound | None = None
+    high: Bound | None = None
+    log: bool = False
+    step: int | float | None = None
+    choices: tuple[Scalar, ...] = ()
+    when: dict[str, tuple[Scalar, ...]] = {}
+    """Other parameters and the values of theirs with which this one is active."""
+
+
+class StudySpec(_Part):
+    """A whole study spec, validated."""
+
+    task: str
+    """``package.module:Name`` or ``path/to/file.py:Name`` (made absolute when loaded)."""
+    objectives: tuple[Objective, ...]
+    budget: Budget
+    sampler: Choice
+    pruner: Choice
+    learning: dict[str, Parameter | Scalar]
+    """Searched (Parameter) or fixed (a plain value)."""
+    speed: dict[str, Parameter | Scalar]
+    baseline: dict[str, Scalar]
+    seed: int = 0
+    device: str = "auto"
