@@ -1,8 +1,16 @@
 """The machine at hand, as plain facts; torch's part is told by a process that has torch."""
 
 import hashlib
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
 
+import psutil
 from pydantic import BaseModel, ConfigDict
+
+from autotune.errors import RunError
 
 
 class _Facts(BaseModel):
@@ -63,8 +71,53 @@ class Machine(_Facts):
     def software_fingerprint(self) -> str:
         """16 hex digits that differ when system, Python, torch, CUDA or cuDNN differ."""
         torch = self.torch
-        return _digest(self.system, self.python_version, torch.version, str(torch.cuda_version), str(torch.cudnn_version))
+        return _digest(
+            self.system, self.python_version, torch.version, str(torch.cuda_version), str(torch.cudnn_version)
+        )
 
 
 def _digest(*parts: str) -> str:
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()
+
+
+def describe_machine(torch: TorchFacts) -> Machine:
+    """The host that this process runs on, completed with what torch said about itself."""
+    return Machine(
+        hostname=platform.node(),
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        cpu=_cpu_name(),
+        num_cores=len(usable_cores()),
+        memory_bytes=psutil.virtual_memory().total,
+        python_version=platform.python_version(),
+        torch=torch,
+    )
+
+
+def ask_machine() -> Machine:
+    """The machine, with torch's part asked from a process of its own, which takes seconds.
+
+    Raises:
+        RunError: torch can't be imported there; the message ends with its last line.
+    """
+    command = [sys.executable, "-m", "autotune.training.facts"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own module
+    if answer.returncode != 0:
+        lines = answer.stderr.strip().splitlines() or [f"exit status {answer.returncode}"]
+        raise RunError(f"torch: must import, got: {lines[-1]}; reinstall it, then run `autotune hardware`")
+    return describe_machine(TorchFacts.model_validate_json(answer.stdout))
+
+
+def usable_cores() -> tuple[int, ...]:
+    """Cores in this process's affinity; all of the host where the system has no affinity."""
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
+
+
+def _cpu_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
