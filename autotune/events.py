@@ -109,6 +109,18 @@ class Stop(_Event):
     reason: str
 
 
+class Rehearsal(_Event):
+    """What a task turned out to have, when one small batch went through it; no event of a trial."""
+
+    kind: Literal["rehearsal"] = "rehearsal"
+    metric_names: tuple[str, ...]
+    """Names that the task's reports will have; empty for a function task, which is only inspected."""
+    num_train_samples: int | None = None
+    num_validation_samples: int | None = None
+    batch: str | None = None
+    """The batch that was tried, in words, such as ``inputs (8, 1, 28, 28) float32``."""
+
+
 Event: TypeAlias = Started | Progress | EpochReport | Finished | Stop
 
 _event: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
