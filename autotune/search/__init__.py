@@ -1,0 +1,1 @@
+"""The Optuna side: a search space on this machine, samplers, pruners, storage."""

@@ -1,0 +1,1 @@
+"""The study spec: a YAML file becomes one frozen, validated object."""

@@ -1,0 +1,1 @@
+"""Speed parameters: what each one is, where it applies, and how it is judged."""
