@@ -1,0 +1,41 @@
+"""What a search needs to know of its study, and what it is told of trials that ran elsewhere."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from autotune.events import Outcome, Scalar
+from autotune.search.space import SearchSpace
+from autotune.spec.model import Choice, Objective
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """Everything of a study spec that decides what is tried next and what is stopped."""
+
+    space: SearchSpace
+    objectives: tuple[Objective, ...]
+    sampler: Choice
+    pruner: Choice
+    epochs: int
+    """Epochs of a trial that is trained to its end; the pruner's largest resource."""
+    num_trials: int | None = None
+    """Trials that the study should have in all, where the budget says so."""
+    seed: int = 0
+    jobs: int = 1
+    """Trials that run at the same time."""
+
+
+@dataclass(frozen=True)
+class TrialHistory:
+    """A trial as our own tables have it: the truth that Optuna's rows are caught up with."""
+
+    number: int
+    parameters: Mapping[str, Scalar]
+    """All that it trained with, fixed parameters included."""
+    outcome: Outcome | None
+    """None while it runs."""
+    values: tuple[float, ...] | None = None
+    """One for each objective; None unless the trial is complete."""
+    reason: str | None = None
+    reports: Mapping[int, float] = field(default_factory=dict)
+    """The first objective's metric by epoch, counted from 1."""
