@@ -1,0 +1,1 @@
+"""The built-in tasks: real data that installs with a package, and no download."""

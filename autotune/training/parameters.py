@@ -1,0 +1,58 @@
+"""A trial's parameters, read-only, that remember which of them were read."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from typing_extensions import override
+
+from autotune.events import Scalar
+
+
+class Parameters(Mapping[str, Scalar]):
+    """A trial's parameters: ``params.width``, ``params["width"]`` or ``params.get("width", 16)``.
+
+    A parameter that is not active in this trial is absent, so a task gives the value that it
+    uses then as ``get``'s default. What nobody read is told at the end of the trial, since
+    it is usually a misspelt name.
+    """
+
+    def __init__(self, values: Mapping[str, Scalar]) -> None:
+        self._values = dict(values)
+        self._read: set[str] = set()
+
+    @override
+    def __getitem__(self, name: str) -> Scalar:
+        value = self._values[name]
+        self._read.add(name)
+        return value
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the type is the task's to know, as in argparse.Namespace
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            return self[name]
+        except KeyError:
+            known = ", ".join(self._values) or "none"
+            message = f"this trial has no parameter {name!r}, only {known}; use params.get({name!r}, DEFAULT)"
+            raise AttributeError(message) from None
+
+    @override
+    def __contains__(self, name: object) -> bool:
+        return name in self._values
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    @override
+    def __len__(self) -> int:
+        return len(self._values)
+
+    @override
+    def __repr__(self) -> str:
+        return f"Parameters({self._values})"
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Names that nobody asked for so far, sorted."""
+        return tuple(sorted(self._values.keys() - self._read))

@@ -1,0 +1,90 @@
+"""The training problem as a user writes it: data, model, loss and metrics."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sized
+from typing import Any, TypeAlias
+
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import Optimizer
+from torch.utils.data import Dataset, default_collate
+
+from autotune.training.parameters import Parameters
+
+Batch: TypeAlias = Any
+"""What a DataLoader yields: usually ``(inputs, targets)``; any nesting of tuples, lists, dicts and tensors."""
+
+
+class Task(ABC):
+    """A training problem. Three methods are its own, the others have defaults for classification.
+
+    ::
+
+        class Digits(Task):
+            def train_data(self, params):
+                return TensorDataset(images, labels)
+
+            def validation_data(self, params):
+                return TensorDataset(held_out_images, held_out_labels)
+
+            def model(self, params):
+                return nn.Sequential(nn.Flatten(), nn.Linear(64, params.width), nn.ReLU(), nn.Linear(params.width, 10))
+
+    ``params`` holds the trial's parameters, learning and speed ones.
+    """
+
+    def setup(self) -> None:
+        """Load what all trials share, once, before the trials' processes are forked.
+
+        Keep it on the CPU: CUDA can't be used in a forked process once it was used before the fork.
+        """
+
+    @abstractmethod
+    def train_data(self, params: Parameters) -> Dataset[Any]:
+        """The training samples: a dataset with ``__len__`` and ``__getitem__``."""
+
+    @abstractmethod
+    def validation_data(self, params: Parameters) -> Dataset[Any]:
+        """The samples that the objective is measured on."""
+
+    @abstractmethod
+    def model(self, params: Parameters) -> nn.Module:
+        """A new model; seeds are set before, so that its weights depend on the trial's seed alone."""
+
+    def forward(self, model: nn.Module, batch: Batch) -> tuple[Any, Any]:
+        """Outputs and targets of a batch that is on the device; by default ``inputs, targets = batch``."""
+        inputs, targets = batch
+        return model(inputs), targets
+
+    def loss(self, outputs: Any, targets: Any) -> Tensor:  # noqa: ANN401 - whatever forward returns
+        """The mean loss over the batch, a scalar; by default cross-entropy."""
+        return functional.cross_entropy(outputs, targets)
+
+    def metrics(self, outputs: Any, targets: Any) -> Mapping[str, Tensor]:  # noqa: ANN401 - whatever forward returns
+        """Means over the batch by name; by default the accuracy. Recorded as ``val_NAME``."""
+        return {"accuracy": (outputs.argmax(dim=1) == targets).float().mean()}
+
+    def optimizer(self, model: nn.Module, params: Parameters) -> Optimizer | None:
+        """An optimizer of the task's own; None, the default, takes the one that the parameters name."""
+        del model, params
+        return None
+
+    def collate(self, samples: list[Any]) -> Batch:
+        """One batch from single samples; by default torch's ``default_collate``."""
+        return default_collate(samples)
+
+    def evaluate(self, model: nn.Module, batches: Iterable[Batch]) -> Mapping[str, Tensor | float]:
+        """Loss and metrics over the validation data; recorded as ``val_NAME``.
+
+        The default averages each batch's values weighted by its number of samples. A metric
+        that is no mean over samples (an F1 score, a perplexity) needs an evaluate of its own.
+        """
+        raise NotImplementedError
+
+
+def count_samples(batch: Batch) -> int:
+    """Length of the first tensor (or other sized thing that is no container of tensors) in the batch."""
+    raise NotImplementedError
+
+
+_ = Sized
