@@ -1,0 +1,220 @@
+"""Opening, creating and migrating the database that studies live in."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock
+from sqlalchemy import URL, Connection, Engine, column, create_engine, event, inspect, make_url, select, table, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from autotune.errors import StorageError
+from autotune.recording import transactions
+from autotune.recording.tables import HEAD_REVISION, VERSION_TABLE
+
+_SQLITE_HEADER = b"SQLite format 3\0"
+_QUICK_CHECK_BYTES = 64 * 1024 * 1024
+_ADVISORY_LOCK = 0x6175746F74756E65  # "autotune" in ASCII: PostgreSQL names its advisory locks by number
+
+
+def normalise_url(url: str) -> str:
+    """The URL with the driver that we use; raises StorageError for what is no SQLite or PostgreSQL."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        rule = "a URL such as sqlite:///autotune.db or postgresql://USER@HOST/NAME"
+        raise StorageError(f"storage: {rule}, got {_without_password(url)!r}; did you mean sqlite:///FILE?") from None
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        if parsed.database in {None, "", ":memory:"}:
+            raise StorageError(f"{url}: a study outlives its process, got a database in memory; use sqlite:///FILE")
+        return url
+    if backend in {"postgresql", "postgres"}:
+        return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    shown = parsed.render_as_string(hide_password=True)
+    raise StorageError(f"{shown}: studies live in SQLite or PostgreSQL, got {backend}; use sqlite:/// or postgresql://")
+
+
+def hide_password(url: str) -> str:
+    """The URL as it may be shown."""
+    return make_url(normalise_url(url)).set(drivername=make_url(url).drivername).render_as_string(hide_password=True)
+
+
+def open_database(url: str, *, create: bool) -> Engine:
+    """An engine on a database that has our tables, migrated to this version's schema.
+
+    Args:
+        url: ``sqlite:///FILE`` or ``postgresql://...``.
+        create: Make what is missing; else a database without our tables is an error.
+
+    Raises:
+        StorageError: It can't be opened, is read-only, corrupt, empty, or of a newer schema.
+    """
+    parsed = make_url(normalise_url(url))
+    if parsed.get_backend_name() == "sqlite":
+        _check_sqlite_file(parsed, create=create)
+    engine = _make_engine(parsed)
+    try:
+        _bring_up_to_date(engine, create=create)
+    except DBAPIError as error:
+        raise transactions.explain_error(transactions.shown_url(engine), error) from error
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def configure_engine(engine: Engine) -> None:
+    """Set SQLite up so that many processes can write: WAL, FULL, a busy timeout, BEGIN IMMEDIATE.
+
+    Used for Optuna's engine too, after its construction: without BEGIN IMMEDIATE, two of its
+    workers can claim the same trial. Nothing is done to PostgreSQL.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    event.listen(engine, "connect", _set_up_connection)
+    event.listen(engine, "begin", _begin)
+
+
+@contextlib.contextmanager
+def creation_lock(url: str) -> Iterator[None]:
+    """One process at a time makes or migrates tables in this database, ours or Optuna's."""
+    parsed = make_url(normalise_url(url))
+    if parsed.get_backend_name() == "sqlite":
+        with FileLock(f"{_file_of(parsed)}.lock"):
+            yield
+        return
+    engine = _make_engine(parsed)
+    try:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _ADVISORY_LOCK})
+            yield  # the lock ends with the connection
+    except DBAPIError as error:
+        raise transactions.explain_error(transactions.shown_url(engine), error) from error
+    finally:
+        engine.dispose()
+
+
+def _make_engine(url: URL) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url)
+        configure_engine(engine)
+        return engine
+    return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+
+
+def _set_up_connection(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    # The driver would begin transactions by itself, deferred and too late; ``_begin`` does it.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("busy_timeout=60000", "journal_mode=WAL", "synchronous=FULL"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    reads_only = connection.get_execution_options().get(transactions.READS_ONLY, False)
+    connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+
+
+def _file_of(url: URL) -> Path:
+    assert url.database is not None
+    return Path(url.database.removeprefix("file:"))
+
+
+def _check_sqlite_file(url: URL, *, create: bool) -> None:
+    path = _file_of(url)
+    if not path.parent.is_dir():
+        raise StorageError(
+            f"{url}: a database needs its directory, got none at {path.parent}; make it, or name another"
+        )
+    if path.is_dir():
+        raise StorageError(f"{url}: a database is a file, got a directory; name a file in it")
+    if not path.exists():
+        if not create:
+            raise StorageError(f"{url}: no such database; `autotune study start` makes one, or name it with --storage")
+        _create_sqlite_file(path)
+        return
+    _check_header(url, path)
+
+
+def _check_header(url: URL, path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            header = file.read(len(_SQLITE_HEADER))
+    except OSError as error:
+        raise StorageError(f"{url}: the database file can't be read, got {error.strerror!r}; mend that") from error
+    if not header:
+        raise StorageError(f"{url}: a database has contents, got a file of zero bytes; delete it, or restore a copy")
+    if header != _SQLITE_HEADER:
+        raise StorageError(f"{url}: not an SQLite database; name another file, or restore this one")
+
+
+def _create_sqlite_file(path: Path) -> None:
+    """Make the database under another name and move it into place: whoever is killed leaves none half made."""
+    unfinished = path.with_name(f"{path.name}.creating")
+    try:
+        with FileLock(f"{path}.lock"):
+            if path.exists():
+                return
+            for leftover in path.parent.glob(f"{unfinished.name}*"):
+                leftover.unlink()
+            engine = _make_engine(URL.create("sqlite", database=str(unfinished)))
+            _bring_up_to_date_locked(engine)
+            engine.dispose()
+            unfinished.rename(path)
+    except (OSError, DBAPIError) as error:
+        cause = str(error.orig) if isinstance(error, DBAPIError) else error.strerror
+        raise StorageError(f"sqlite:///{path}: a database is made in a directory, got {cause!r}; mend that") from error
+
+
+def _bring_up_to_date(engine: Engine, *, create: bool) -> None:
+    with engine.connect().execution_options(**{transactions.READS_ONLY: True}) as connection:
+        _check_pages(connection)
+        revision = _read_revision(connection)
+    if revision is None and not create:
+        shown = transactions.shown_url(engine)
+        raise StorageError(f"{shown}: no study of autotune in this database; `autotune study start` makes one")
+    if revision != HEAD_REVISION:
+        with creation_lock(engine.url.render_as_string(hide_password=False)):
+            _bring_up_to_date_locked(engine)
+        return
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection, connection.begin():  # BEGIN IMMEDIATE: told now if it is read-only
+            pass
+
+
+def _bring_up_to_date_locked(engine: Engine) -> None:
+    from autotune.recording.migrations.upgrade import is_known_revision, upgrade_schema
+
+    with engine.connect() as connection, connection.begin():
+        revision = _read_revision(connection)
+        if revision is not None and not is_known_revision(revision):
+            rule = f"this version knows schemas up to {HEAD_REVISION}, got {revision}, of a newer one"
+            raise StorageError(f"{transactions.shown_url(engine)}: {rule}; upgrade autotune")
+        upgrade_schema(connection)
+
+
+def _check_pages(connection: Connection) -> None:
+    if connection.dialect.name != "sqlite":
+        return
+    url = connection.engine.url
+    if _file_of(url).stat().st_size <= _QUICK_CHECK_BYTES:
+        answer = connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
+        if answer != "ok":
+            raise StorageError(f"{url}: the database is corrupt, got {answer!r}; restore it from a copy")
+
+
+def _read_revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    version = table(VERSION_TABLE, column("version_num"))
+    return connection.execute(select(version.c.version_num)).scalar_one_or_none()
+
+
+def _without_password(url: str) -> str:
+    """A text that is no URL, without what stands between a colon and an at sign."""
+    return re.sub(r":[^:@/]*@", ":***@", url)

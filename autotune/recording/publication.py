@@ -1,0 +1,113 @@
+"""What MLflow has not got yet, and the marks that say that it has it now."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Engine, false, func, select, update
+
+from autotune.recording import tables, transactions
+from autotune.recording.rows import ReportRow, StudyRow, TrialRow, read_report, read_study, read_trial
+from autotune.recording.transactions import Guard
+
+_REPORTS_AT_ONCE = 500
+
+
+class Publication:
+    """The rows of one study that changed since MLflow got them last.
+
+    A mark is set only for the version that was delivered, so a change made meanwhile is
+    delivered by the next round. ``guard`` is set by the publisher's own lease.
+    """
+
+    def __init__(self, engine: Engine, *, study_id: int) -> None:
+        self.engine = engine
+        self.study_id = study_id
+        self.guard: Guard | None = None
+
+    def study(self) -> StudyRow | None:
+        """The study as it is now; None when it was deleted."""
+        query = select(tables.study).where(tables.study.c.id == self.study_id)
+        with transactions.read(self.engine) as connection:
+            row = connection.execute(query).mappings().one_or_none()
+        return None if row is None else read_study(row)
+
+    def is_study_changed(self) -> bool:
+        """Whether the study's own row has something to deliver."""
+        changed = tables.study.c.version != tables.study.c.published_version
+        query = select(tables.study.c.id).where(tables.study.c.id == self.study_id, changed)
+        with transactions.read(self.engine) as connection:
+            return connection.execute(query).first() is not None
+
+    def changed_trials(self) -> tuple[TrialRow, ...]:
+        """Trials that changed, or have reports to deliver, by number."""
+        waiting = select(tables.report.c.trial_id).where(tables.report.c.is_published == false())
+        changed = tables.trial.c.version != tables.trial.c.published_version
+        query = select(tables.trial).where(
+            tables.trial.c.study_id == self.study_id, changed | tables.trial.c.id.in_(waiting)
+        )
+        with transactions.read(self.engine) as connection:
+            rows = connection.execute(query.order_by(tables.trial.c.number)).mappings()
+            return tuple(read_trial(row) for row in rows)
+
+    def waiting_reports(self, trial: TrialRow) -> tuple[ReportRow, ...]:
+        """The trial's next reports to deliver, a limited number, in order."""
+        mine = (tables.report.c.trial_id == trial.id) & (tables.report.c.is_published == false())
+        query = select(tables.report, tables.trial.c.number).join(tables.trial).where(mine)
+        with transactions.read(self.engine) as connection:
+            rows = connection.execute(query.order_by(tables.report.c.epoch).limit(_REPORTS_AT_ONCE)).mappings()
+            return tuple(read_report(row) for row in rows)
+
+    def num_waiting(self) -> int:
+        """Rows that wait: reports, changed trials, and the study's own."""
+        trial, report, study = tables.trial, tables.report, tables.study
+        mine = trial.c.study_id == self.study_id
+        queries = (
+            select(func.count()).select_from(trial).where(mine, trial.c.version != trial.c.published_version),
+            select(func.count()).select_from(report).join(trial).where(mine, report.c.is_published == false()),
+            select(func.count())
+            .select_from(study)
+            .where(study.c.id == self.study_id, study.c.version != study.c.published_version),
+        )
+        with transactions.read(self.engine) as connection:
+            return sum(connection.execute(query).scalar_one() for query in queries)
+
+    def set_experiment(self, *, tracking_uri: str, experiment_id: str, run_id: str) -> None:
+        """Keep where MLflow has the study."""
+        mine = update(tables.study).where(tables.study.c.id == self.study_id)
+        with transactions.write(self.engine, guard=self.guard) as connection:
+            values = {"tracking_uri": tracking_uri, "experiment_id": experiment_id, "run_id": run_id}
+            connection.execute(mine.values(values))
+
+    def set_run(self, trial: TrialRow, *, run_id: str) -> None:
+        """Keep which MLflow run is the trial's."""
+        with transactions.write(self.engine, guard=self.guard) as connection:
+            connection.execute(update(tables.trial).where(tables.trial.c.id == trial.id).values(run_id=run_id))
+
+    def mark_study(self, study: StudyRow) -> None:
+        """This version of the study's row is delivered."""
+        mine = update(tables.study).where(tables.study.c.id == study.id)
+        with transactions.write(self.engine, guard=self.guard) as connection:
+            connection.execute(mine.values(published_version=study.version))
+
+    def mark_trial(self, trial: TrialRow) -> None:
+        """This version of the trial's row is delivered."""
+        mine = update(tables.trial).where(tables.trial.c.id == trial.id)
+        with transactions.write(self.engine, guard=self.guard) as connection:
+            connection.execute(mine.values(published_version=trial.version))
+
+    def mark_reports(self, trial: TrialRow, *, epochs: Sequence[int]) -> None:
+        """These epochs of the trial are delivered."""
+        mine = (tables.report.c.trial_id == trial.id) & tables.report.c.epoch.in_(list(epochs))
+        with transactions.write(self.engine, guard=self.guard) as connection:
+            connection.execute(update(tables.report).where(mine).values(is_published=True))
+
+    def forget(self) -> None:
+        """Everything waits again: MLflow lost it, or it goes to another MLflow now."""
+        trials = select(tables.trial.c.id).where(tables.trial.c.study_id == self.study_id)
+        nowhere = {"tracking_uri": None, "experiment_id": None, "run_id": None, "published_version": 0}
+        with transactions.write(self.engine, guard=self.guard) as connection:
+            connection.execute(
+                update(tables.report).where(tables.report.c.trial_id.in_(trials)).values(is_published=False)
+            )
+            mine = update(tables.trial).where(tables.trial.c.study_id == self.study_id)
+            connection.execute(mine.values(run_id=None, published_version=0))
+            connection.execute(update(tables.study).where(tables.study.c.id == self.study_id).values(nowhere))

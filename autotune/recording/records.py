@@ -1,0 +1,297 @@
+"""Our own tables as the coordinator, the reports and the CLI use them: each call one transaction."""
+
+import difflib
+import hashlib
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+
+from autotune.errors import InputError, StudyNotFoundError
+from autotune.events import EpochReport, Finished, Outcome, Scalar, Started
+from autotune.hardware import Machine
+from autotune.recording import tables, transactions
+from autotune.recording.files import check_study_name
+from autotune.recording.rows import (
+    Environment,
+    ReportRow,
+    StudyRow,
+    StudyState,
+    TrialRow,
+    TrialStatus,
+    clean_text,
+    read_report,
+    read_study,
+    read_trial,
+    write_json,
+    write_report,
+)
+from autotune.recording.transactions import Guard
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewStudy:
+    """What a study is made of."""
+
+    name: str
+    task: str
+    spec_text: str
+    spec_json: str
+    resolved_json: str = "{}"
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewTrial:
+    """What a trial is made of, before it starts."""
+
+    number: int
+    parameters: Mapping[str, Scalar]
+    seed: int
+    optuna_id: int | None = None
+    is_baseline: bool = False
+    origin: str | None = None
+
+
+class Records:
+    """Studies, trials, reports and environments in one database.
+
+    ``guard`` is set by a lease (``StudyLease.acquire``): from then on, each write checks that
+    the lease is still ours and raises LeaseLostError when it is not.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.guard: Guard | None = None
+
+    def create_study(self, new: NewStudy) -> StudyRow:
+        """A new study; raises InputError where the name is taken or can't be one."""
+        check_study_name(new.name)
+        row: dict[str, object] = {
+            "uid": uuid.uuid4().hex,
+            "name": new.name,
+            "task": new.task,
+            "spec_text": new.spec_text,
+            "spec_json": new.spec_json,
+            "resolved_json": new.resolved_json,
+            "seed": new.seed,
+            "state": StudyState.OPEN,
+            "created_at": time.time(),
+            "elapsed_seconds": 0.0,
+            "version": 1,
+            "published_version": 0,
+        }
+        try:
+            with transactions.write(self.engine) as connection:
+                key = connection.execute(insert(tables.study).values(row)).inserted_primary_key
+                assert key is not None
+                made = connection.execute(select(tables.study).where(tables.study.c.id == key[0]))
+                return read_study(made.mappings().one())
+        except IntegrityError as error:
+            raise InputError(f"study {new.name}: a name is used once, got one that exists; resume it") from error
+
+    def study(self, name: str) -> StudyRow:
+        """The study of that name; StudyNotFoundError names the nearest one."""
+        with transactions.read(self.engine) as connection:
+            row = connection.execute(select(tables.study).where(tables.study.c.name == name)).mappings().one_or_none()
+            if row is not None:
+                return read_study(row)
+            names = list(connection.execute(select(tables.study.c.name).order_by(tables.study.c.name)).scalars())
+        raise StudyNotFoundError(f"study {name}: no such study here; {_nearest(name, names)}")
+
+    def studies(self) -> tuple[StudyRow, ...]:
+        """All studies, oldest first."""
+        with transactions.read(self.engine) as connection:
+            rows = connection.execute(select(tables.study).order_by(tables.study.c.id)).mappings()
+            return tuple(read_study(row) for row in rows)
+
+    def update_spec(self, study: StudyRow, *, spec_text: str, spec_json: str, resolved_json: str) -> StudyRow:
+        """The study with another spec; it is open again."""
+        texts = {"spec_text": spec_text, "spec_json": spec_json, "resolved_json": resolved_json}
+        self._change_study(study, {**texts, "state": StudyState.OPEN})
+        return self.study(study.name)
+
+    def set_state(self, study: StudyRow, *, state: StudyState) -> None:
+        """Record where the study stands."""
+        self._change_study(study, {"state": state})
+
+    def add_seconds(self, study: StudyRow, *, seconds: float) -> None:
+        """Add to the time that the study has spent over all starts."""
+        elapsed = tables.study.c.elapsed_seconds
+        with self._write() as connection:
+            changed = update(tables.study).where(tables.study.c.id == study.id)
+            connection.execute(changed.values(elapsed_seconds=elapsed + seconds))
+
+    def delete_study(self, study: StudyRow) -> None:
+        """Delete the study with its trials, reports and leases; its files and MLflow are others' work."""
+        trials = select(tables.trial.c.id).where(tables.trial.c.study_id == study.id)
+        with self._write() as connection:
+            connection.execute(delete(tables.report).where(tables.report.c.trial_id.in_(trials)))
+            for table in (tables.trial, tables.lease):
+                connection.execute(delete(table).where(table.c.study_id == study.id))
+            connection.execute(delete(tables.study).where(tables.study.c.id == study.id))
+
+    def add_trial(self, study: StudyRow, *, new: NewTrial) -> TrialRow:
+        """A queued trial, written before anything starts; an existing number is that trial's row."""
+        row: dict[str, object] = {
+            "study_id": study.id,
+            "number": new.number,
+            "optuna_id": new.optuna_id,
+            "parameters": write_json(new.parameters),
+            "origin": new.origin,
+            "is_baseline": new.is_baseline,
+            "seed": new.seed,
+            "status": TrialStatus.QUEUED,
+            "in_force": "{}",
+            "restarts": 0,
+            "created_at": time.time(),
+            "unread_parameters": "[]",
+            "version": 1,
+            "published_version": 0,
+        }
+        with self._write() as connection:
+            insert_or_ignore(connection, tables.trial, row)
+            return _trial(connection, study.id, new.number)
+
+    def trial(self, study: StudyRow, *, number: int) -> TrialRow:
+        """The trial of that number; StudyNotFoundError where the study has none."""
+        with transactions.read(self.engine) as connection:
+            return _trial(connection, study.id, number)
+
+    def trials(self, study: StudyRow) -> tuple[TrialRow, ...]:
+        """All trials by number."""
+        with transactions.read(self.engine) as connection:
+            query = select(tables.trial).where(tables.trial.c.study_id == study.id).order_by(tables.trial.c.number)
+            return tuple(read_trial(row) for row in connection.execute(query).mappings())
+
+    def launch_trial(
+        self, trial: TrialRow, *, pid: int | None, device: str, environment_id: int | None, git_commit: str | None
+    ) -> None:
+        """A process of this trial was started; its first launch fixes when it started."""
+        now = time.time()
+        changes: dict[str, object] = {
+            "status": TrialStatus.RUNNING,
+            "outcome": None,
+            "reason": None,
+            "pid": pid,
+            "device": device,
+            "environment_id": environment_id,
+            "git_commit": git_commit,
+            "started_at": func.coalesce(tables.trial.c.started_at, now),
+        }
+        self._change_trial(trial, changes)
+
+    def start_trial(self, trial: TrialRow, *, started: Started) -> None:
+        """Training began with what is in force."""
+        changes: dict[str, object] = {
+            "in_force": write_json(started.in_force),
+            "device": started.device,
+            "setup_seconds": started.setup_seconds,
+            "num_parameters": started.num_parameters,
+        }
+        self._change_trial(trial, changes)
+
+    def add_report(self, trial: TrialRow, *, report: EpochReport) -> bool:
+        """Record an epoch, once: False where the trial has that epoch already."""
+        with self._write() as connection:
+            return insert_or_ignore(connection, tables.report, {"trial_id": trial.id, **write_report(report)})
+
+    def reports(self, trial: TrialRow) -> tuple[ReportRow, ...]:
+        """The trial's epochs in order."""
+        return self._reports(tables.report.c.trial_id == trial.id)
+
+    def all_reports(self, study: StudyRow) -> tuple[ReportRow, ...]:
+        """The epochs of all trials, by trial number and epoch."""
+        return self._reports(tables.trial.c.study_id == study.id)
+
+    def finish_trial(
+        self, trial: TrialRow, *, finished: Finished, values: Sequence[float] | None, ended_at: float | None = None
+    ) -> None:
+        """Record how the trial ended; an interrupted one stays running until it is launched again."""
+        is_over = finished.outcome is not Outcome.INTERRUPTED
+        changes: dict[str, object] = {
+            "status": TrialStatus.ENDED if is_over else TrialStatus.RUNNING,
+            "outcome": finished.outcome,
+            "reason": clean_text(finished.reason),
+            "traceback": clean_text(finished.traceback),
+            "objective_values": None if values is None else write_json(list(values)),
+            "unread_parameters": write_json(finished.unread_parameters),
+            "pid": None,
+            "ended_at": (time.time() if ended_at is None else ended_at) if is_over else None,
+        }
+        if finished.samples_per_second is not None:
+            changes["samples_per_second"] = finished.samples_per_second
+        self._change_trial(trial, changes)
+
+    def count_restart(self, trial: TrialRow) -> int:
+        """Add one to the times that the trial was started again, and return how many they are."""
+        with self._write() as connection:
+            mine = tables.trial.c.id == trial.id
+            connection.execute(update(tables.trial).where(mine).values(restarts=tables.trial.c.restarts + 1))
+            return int(connection.execute(select(tables.trial.c.restarts).where(mine)).scalar_one())
+
+    def add_environment(self, machine: Machine) -> int:
+        """The id of this machine with its software; the same facts have one row."""
+        text = machine.model_dump_json()
+        digest = hashlib.blake2b(text.encode(), digest_size=32).hexdigest()
+        row: dict[str, object] = {
+            "digest": digest,
+            "hardware_fingerprint": machine.hardware_fingerprint,
+            "software_fingerprint": machine.software_fingerprint,
+            "machine": text,
+        }
+        with self._write() as connection:
+            insert_or_ignore(connection, tables.environment, row)
+            query = select(tables.environment.c.id).where(tables.environment.c.digest == digest)
+            return int(connection.execute(query).scalar_one())
+
+    def environments(self) -> Mapping[int, Environment]:
+        """All machines that trials of this database ran on, by id."""
+        with transactions.read(self.engine) as connection:
+            rows = connection.execute(select(tables.environment.c.id, tables.environment.c.machine))
+            return {key: Environment(id=key, machine=Machine.model_validate_json(text)) for key, text in rows.tuples()}
+
+    def _write(self) -> AbstractContextManager[Connection]:
+        return transactions.write(self.engine, guard=self.guard)
+
+    def _change_study(self, study: StudyRow, changes: Mapping[str, object]) -> None:
+        mine = update(tables.study).where(tables.study.c.id == study.id)
+        with self._write() as connection:
+            connection.execute(mine.values({**changes, "version": tables.study.c.version + 1}))
+
+    def _change_trial(self, trial: TrialRow, changes: Mapping[str, object]) -> None:
+        mine = update(tables.trial).where(tables.trial.c.id == trial.id)
+        with self._write() as connection:
+            connection.execute(mine.values({**changes, "version": tables.trial.c.version + 1}))
+
+    def _reports(self, condition: ColumnElement[bool]) -> tuple[ReportRow, ...]:
+        query = select(tables.report, tables.trial.c.number).join(tables.trial).where(condition)
+        with transactions.read(self.engine) as connection:
+            rows = connection.execute(query.order_by(tables.trial.c.number, tables.report.c.epoch)).mappings()
+            return tuple(read_report(row) for row in rows)
+
+
+def insert_or_ignore(connection: Connection, table: Table, row: Mapping[str, object]) -> bool:
+    """Insert the row unless one of its unique keys is there; whether it was inserted."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return connection.execute(dialect.insert(table).values(row).on_conflict_do_nothing()).rowcount == 1
+
+
+def _trial(connection: Connection, study_id: int, number: int) -> TrialRow:
+    query = select(tables.trial).where(tables.trial.c.study_id == study_id, tables.trial.c.number == number)
+    row = connection.execute(query).mappings().one_or_none()
+    if row is None:
+        raise StudyNotFoundError(f"trial {number}: no such trial in this study; `autotune study trials` lists them")
+    return read_trial(row)
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"there are {', '.join(names[:10])}" if names else "there is none yet"

@@ -1,0 +1,86 @@
+"""Reading and writing transactions, with a database's errors told in one line."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from autotune.errors import LeaseLostError, StorageError
+from autotune.recording import tables
+
+READS_ONLY = "autotune_reads_only"
+"""Execution option of a transaction that takes no write lock (see ``database.configure_engine``)."""
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What must still hold when a transaction writes: the study's lease is ours."""
+
+    study_id: int
+    role: str
+    token: str
+
+
+def explain_error(shown_url: str, error: DBAPIError) -> StorageError:
+    """The error of a database driver as one line; ``shown_url`` has no password."""
+    name = getattr(error.orig, "sqlite_errorname", "")
+    for prefix, text in _SQLITE_ERRORS.items():
+        if name.startswith(prefix):
+            return StorageError(f"{shown_url}: {text}")
+    lines = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
+    return StorageError(f"{shown_url}: the database answers and takes what is written, got {lines[0]!r}; see its log")
+
+
+@contextmanager
+def read(engine: Engine) -> Iterator[Connection]:
+    """A transaction that sees one state of the database and waits for no writer."""
+    try:
+        with engine.connect().execution_options(**{READS_ONLY: True}) as connection, connection.begin():
+            yield connection
+    except DBAPIError as error:
+        raise explain_error(shown_url(engine), error) from error
+
+
+@contextmanager
+def write(engine: Engine, *, guard: Guard | None = None) -> Iterator[Connection]:
+    """A transaction that writes; refused with LeaseLostError when the guard holds no more.
+
+    IntegrityError passes: whoever writes what must be unique knows what it means.
+    """
+    try:
+        with engine.begin() as connection:
+            if guard is not None:
+                _check(connection, guard)
+            yield connection
+    except IntegrityError:
+        raise
+    except DBAPIError as error:
+        raise explain_error(shown_url(engine), error) from error
+
+
+def shown_url(engine: Engine) -> str:
+    """The engine's URL without its password."""
+    return engine.url.set(drivername=engine.url.get_backend_name()).render_as_string(hide_password=True)
+
+
+def _check(connection: Connection, guard: Guard) -> None:
+    lease = tables.lease
+    query = select(lease.c.token).where(lease.c.study_id == guard.study_id, lease.c.role == guard.role)
+    # FOR SHARE (nothing on SQLite, whose writers are alone) keeps a takeover waiting until this commits.
+    token = connection.execute(query.with_for_update(read=True)).scalar_one_or_none()
+    if token != guard.token:
+        raise LeaseLostError("study: one coordinator at a time, another one has taken this study over; start it again")
+
+
+_SQLITE_ERRORS = {
+    "SQLITE_READONLY": "a study writes to its database, got one that is read-only; mend its permissions",
+    "SQLITE_CANTOPEN": "the database file can't be opened; check that its directory exists and can be written",
+    "SQLITE_NOTADB": "not an SQLite database; name another file, or restore this one",
+    "SQLITE_CORRUPT": "the database is corrupt; restore it from a copy, or see `sqlite3 FILE .recover`",
+    "SQLITE_BUSY": "the database stayed locked for a minute by another process; end that one",
+    "SQLITE_FULL": "the disk is full; make room, and start the study again: it goes on where it was",
+    "SQLITE_IOERR": "the disk under the database fails; see the system's log",
+    "SQLITE_PERM": "no permission to open the database file",
+}
