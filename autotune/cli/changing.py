@@ -1,0 +1,50 @@
+"""``autotune study delete`` and ``autotune study sync``."""
+
+import click
+
+from autotune.cli.names import complete_study
+from autotune.cli.options import storage_option, study_argument, tracking_option
+from autotune.errors import RunError
+
+
+@click.command()
+@study_argument
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@storage_option
+@tracking_option
+def delete(*, name: str, yes: bool, storage: str, tracking_uri: str) -> None:
+    """Delete a study with its checkpoints and MLflow runs."""
+    from autotune.coordinator.deletion import delete_study
+    from autotune.report.reading import read_study
+
+    num_trials = len(read_study(storage, name=name).trials)
+    if not yes:
+        what = f"Delete study {name}: {num_trials} trials, their checkpoints, logs and MLflow runs?"
+        click.confirm(what, abort=True, err=True)
+    delete_study(storage, name=name, tracking_uri=tracking_uri)
+    click.echo(f"Deleted study {name}.", err=True)
+
+
+@click.command()
+@click.argument("name", required=False, shell_complete=complete_study)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Give up after this long.",
+)
+@storage_option
+@tracking_option
+def sync(*, name: str | None, timeout: float, storage: str, tracking_uri: str) -> None:
+    """Deliver to MLflow what it has not got yet.
+
+    For study NAME, or for all studies of the storage. Starting a study does the same for it.
+    """
+    from autotune.coordinator.delivery import deliver
+
+    num_waiting = deliver(storage, name=name, tracking_uri=tracking_uri, timeout=timeout)
+    if num_waiting:
+        raise RunError(f"{tracking_uri}: must take all records in {timeout:g} s, got {num_waiting} left; try again")
+    click.echo("MLflow has all records.", err=True)

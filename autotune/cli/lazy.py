@@ -1,0 +1,51 @@
+"""Commands that are imported when they run, and not before."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import NamedTuple
+
+import click
+
+
+class LazyCommand(NamedTuple):
+    """Where a command is, and the line that a listing shows for it without importing it."""
+
+    location: str
+    """``package.module:attribute``."""
+    summary: str
+    """The first line of the command's own help; a test holds the two together."""
+
+
+class LazyGroup(click.Group):
+    """A group that shows its help from a table, and imports a command only to run or to complete it.
+
+    click's own group imports every command for its first help line; ``autotune --help`` has to
+    answer in the time that Python and click need. For the same reason this module does without
+    ``typing_extensions.override`` and ``dataclasses``.
+    """
+
+    def __init__(self, *, lazy: Mapping[str, LazyCommand], name: str, help: str) -> None:  # noqa: A002 - click's word
+        super().__init__(name=name, help=help, no_args_is_help=True)
+        self.lazy = dict(lazy)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # type: ignore[explicit-override]
+        """Names in the order of the table."""
+        del ctx
+        return list(self.lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # type: ignore[explicit-override]
+        """The command, imported now; None where there is none of this name."""
+        del ctx
+        entry = self.lazy.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, attribute = entry.location.partition(":")
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # type: ignore[explicit-override]
+        """The table, as a section of the help."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in self.lazy.items()])

@@ -1,0 +1,74 @@
+"""What happens in a study, one plain line for each event."""
+
+from collections.abc import Mapping
+
+from autotune.coordinator.observer import StudyView, TrialView
+from autotune.events import EpochReport, Finished, Started
+from autotune.report.wording import (
+    format_clock,
+    format_duration,
+    format_metric,
+    format_parameters,
+    format_rate,
+    format_share,
+    one_line,
+)
+
+
+def opened_line(study: StudyView) -> str:
+    """What the study is, what it may spend, and what it already has."""
+    budget = [f"{study.total_trials} trials"] if study.total_trials is not None else []
+    budget += [format_clock(study.total_seconds)] if study.total_seconds is not None else []
+    done = sum(study.outcomes.values())
+    line = f"study {study.name}: {study.direction} {study.metric}, at most {' or '.join(budget) or 'no limit'}"
+    return f"{line}; {done} trials so far" if done else line
+
+
+def launched_line(trial: TrialView) -> str:
+    """Which trial starts, and with what."""
+    if trial.is_adopted:
+        what = f"trial {trial.number} goes on"
+    elif trial.is_baseline:
+        what = f"trial {trial.number}, the baseline, starts"
+    else:
+        what = f"trial {trial.number} starts"
+    return f"{what} on {trial.device}: {format_parameters(trial.parameters)}"
+
+
+def started_line(number: int, event: Started) -> str:
+    """That training began, and how long that took."""
+    after = f"trial {number} trains after {format_duration(event.setup_seconds)}"
+    return f"{after}, {event.epochs_done} epochs from its checkpoint" if event.epochs_done else after
+
+
+def reported_line(number: int, report: EpochReport, *, study: StudyView) -> str:
+    """One finished epoch."""
+    return (
+        f"trial {number} epoch {report.epoch}/{study.epochs}: "
+        f"{study.metric} {format_metric(report.metrics.get(study.metric))}, "
+        f"{format_rate(report.samples_per_second)} samples/s, data wait {format_share(report.data_wait_share)}"
+    )
+
+
+def ended_line(number: int, finished: Finished, *, study: StudyView, objective: float | None) -> str:
+    """How a trial ended, and where the study stands."""
+    line = f"trial {number} {finished.outcome.value}"
+    if objective is not None:
+        line += f", {study.metric} {format_metric(objective)}"
+    if finished.reason:
+        line += f": {one_line(finished.reason)}"
+    if study.best_number is not None:
+        line += f" (best {format_metric(study.best_value)}, trial {study.best_number})"
+    return line
+
+
+def traceback_lines(finished: Finished) -> list[str]:
+    """The last lines of the task's own traceback, indented and harmless to a terminal."""
+    lines = (finished.traceback or "").splitlines()
+    indented = [(line[: len(line) - len(line.lstrip(" "))], one_line(line)) for line in lines]
+    return [f"    {indent}{text}" for indent, text in indented if text]
+
+
+def outcomes_text(outcomes: Mapping[str, int]) -> str:
+    """``12 complete, 9 pruned``; nothing of what did not happen."""
+    return ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items() if count)

@@ -1,0 +1,50 @@
+"""Options that several commands share, each declared once."""
+
+import click
+
+from autotune.cli.names import complete_study
+from autotune.report.places import DEFAULT_STORAGE, DEFAULT_TRACKING_URI
+
+storage_option = click.option(
+    "--storage",
+    metavar="URL",
+    envvar="AUTOTUNE_STORAGE",
+    default=DEFAULT_STORAGE,
+    show_default=True,
+    show_envvar=True,
+    help="Database with the studies: sqlite:///FILE or postgresql://HOST/NAME.",
+)
+tracking_option = click.option(
+    "--tracking-uri",
+    metavar="URI",
+    envvar="MLFLOW_TRACKING_URI",
+    default=DEFAULT_TRACKING_URI,
+    show_default=True,
+    show_envvar=True,
+    help="Where MLflow keeps its records: a database's URL, or a server's address.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+progress_option = click.option(
+    "--no-progress", is_flag=True, help="One plain line per event, as without a terminal, in place of the live display."
+)
+trials_option = click.option(
+    "--trials",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Trials that the study should have in all, over every start.",
+)
+seconds_option = click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Seconds that the study may take in all, over every start.",
+)
+jobs_option = click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Trials that run at the same time, each on its own devices and cores.",
+)
+study_argument = click.argument("name", metavar="NAME", shell_complete=complete_study)

@@ -1,0 +1,54 @@
+"""What goes to stdout: tables for people, JSON for scripts."""
+
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import click
+from pydantic import BaseModel
+
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
+"""What JSON can say."""
+
+
+def echo_json(value: object) -> None:
+    """Dataclasses and models as objects with their fields as keys; NaN and infinities, which JSON lacks, as null."""
+    click.echo(json.dumps(to_json(value), indent=2, ensure_ascii=False))
+
+
+def to_json(value: object) -> Json:
+    """The value as JSON has it; raises TypeError for what has no such form."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, BaseModel):
+        return {name: to_json(getattr(value, name)) for name in type(value).model_fields}
+    if dataclasses.is_dataclass(value):
+        return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): to_json(entry) for key, entry in value.items()}
+    if isinstance(value, Sequence):
+        return [to_json(entry) for entry in value]
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Aligned columns, numbers to the right; fitted to a terminal, unfolded in a pipe."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for index, title in enumerate(header):
+        cells = [row[index] for row in rows]
+        is_number = all(cell[:1] in "-+0123456789" for cell in cells)
+        table.add_column(Text(title), justify="right" if is_number and cells else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    # In a pipe nothing is folded: one row, one line, for grep and awk.
+    width = None if sys.stdout.isatty() else 10_000
+    Console(width=width, markup=False, highlight=False, emoji=False).print(table)

@@ -1,0 +1,140 @@
+"""``autotune study list``, ``show``, ``best`` and ``trials``."""
+
+import click
+
+from autotune.cli.options import json_option, storage_option, study_argument, tracking_option
+from autotune.errors import RunError
+
+
+@click.command("list")
+@storage_option
+@json_option
+def list_studies(*, storage: str, as_json: bool) -> None:
+    """List the studies of a storage.
+
+    JSON: a list with the keys of `autotune study show --json`, addresses aside.
+    """
+    from autotune.cli.output import echo_json, print_table
+    from autotune.report.reading import read_studies
+    from autotune.report.wording import format_clock, format_metric
+
+    studies = read_studies(storage)
+    if as_json:
+        echo_json(studies)
+        return
+    if not studies:
+        click.echo(f"No studies in {storage} yet; `autotune study start` makes one.", err=True)
+        return
+    rows = []
+    for study in studies:
+        metric = study.objectives[0].metric
+        best = study.best.objectives[metric] if study.best else None
+        num_trials = sum(study.outcomes.values())
+        time = format_clock(study.elapsed_seconds)
+        rows.append((study.name, study.state, str(num_trials), time, metric, format_metric(best)))
+    print_table(("name", "state", "trials", "time", "objective", "best"), rows)
+
+
+@click.command()
+@study_argument
+@storage_option
+@tracking_option
+@json_option
+def show(*, name: str, storage: str, tracking_uri: str, as_json: bool) -> None:
+    """Show what a study found, with addresses to look closer.
+
+    The addresses work while `autotune dashboard` and `autotune mlflow` run.
+
+    JSON keys: name, task, state, objectives, budget, elapsed_seconds, created_at, outcomes,
+    baseline, best, front, gain, mlflow_experiment_id, mlflow_run_id, addresses.
+    """
+    from autotune.cli.output import echo_json, to_json
+    from autotune.cli.showing import show_lines
+    from autotune.report.addresses import study_addresses
+    from autotune.report.places import Places
+    from autotune.report.reading import read_study
+
+    report = read_study(storage, name=name)
+    places = Places(storage=storage, tracking_uri=tracking_uri)
+    addresses = study_addresses(report, places=places)
+    if as_json:
+        study = to_json(report.study)
+        assert isinstance(study, dict)
+        echo_json({**study, "addresses": addresses})
+        return
+    click.echo("\n".join(show_lines(report, addresses=addresses, places=places)))
+
+
+@click.command()
+@study_argument
+@storage_option
+@json_option
+def best(*, name: str, storage: str, as_json: bool) -> None:
+    """Show the parameters of the best trial.
+
+    With several objectives, those of every trial on the Pareto front. Exit status 1 while no
+    trial is complete.
+
+    JSON keys: study, best, front, baseline; each trial with the keys of `autotune study trials --json`.
+    """
+    from autotune.cli.output import echo_json
+    from autotune.report.reading import read_study
+    from autotune.report.wording import format_metric, format_rate
+
+    study = read_study(storage, name=name).study
+    if study.best is None:
+        raise RunError(f"study {name}: the best trial must be a complete one, got none yet; let it run on")
+    if as_json:
+        echo_json({"study": name, "best": study.best, "front": study.front, "baseline": study.baseline})
+        return
+    for trial in study.front:
+        values = ", ".join(f"{metric} {format_metric(value)}" for metric, value in trial.objectives.items())
+        click.echo(f"trial {trial.number}: {values}, {format_rate(trial.samples_per_second)} samples/s")
+        width = max(map(len, trial.parameters), default=0)
+        for parameter, value in trial.parameters.items():
+            click.echo(f"  {parameter + ':':<{width + 1}} {_as_yaml(value)}")
+
+
+@click.command()
+@study_argument
+@storage_option
+@json_option
+def trials(*, name: str, storage: str, as_json: bool) -> None:
+    """List the trials of a study.
+
+    JSON: a list with the keys number, outcome, reason, is_baseline, objectives, parameters,
+    epochs, samples_per_second, epoch_seconds, data_wait_share, seconds, device, seed, restarts,
+    origin, unread_parameters, mlflow_run_id.
+    """
+    from autotune.cli.output import echo_json, print_table
+    from autotune.report.reading import read_study
+    from autotune.report.wording import format_duration, format_metric, format_parameters, format_rate, format_share
+
+    report = read_study(storage, name=name)
+    if as_json:
+        echo_json(report.trials)
+        return
+    metrics = [objective.metric for objective in report.study.objectives]
+    rows = [
+        (
+            str(trial.number),
+            trial.outcome,
+            *(format_metric(trial.objectives.get(metric)) for metric in metrics),
+            str(trial.epochs),
+            format_rate(trial.samples_per_second),
+            format_share(trial.data_wait_share),
+            format_duration(trial.seconds),
+            format_parameters(trial.parameters),
+        )
+        for trial in report.trials
+    ]
+    print_table(
+        ("trial", "outcome", *metrics, "epochs", "samples/s", "data wait", "time", "parameters"),
+        rows,
+    )
+
+
+def _as_yaml(value: bool | float | str | None) -> str:  # noqa: FBT001 (a parameter's value)
+    import json
+
+    return json.dumps(value) if not isinstance(value, str) else value

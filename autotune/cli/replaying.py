@@ -1,0 +1,50 @@
+"""``autotune trial replay``."""
+
+import sys
+
+import click
+
+from autotune.cli.names import complete_study
+from autotune.cli.options import json_option, progress_option, storage_option
+
+
+@click.command()
+@click.argument("study", shell_complete=complete_study)
+@click.argument("number", type=click.IntRange(min=0))
+@storage_option
+@json_option
+@progress_option
+def replay(*, study: str, number: int, storage: str, as_json: bool, no_progress: bool) -> None:
+    """Train a trial again and compare its losses.
+
+    The same parameters and seeds: on a CPU of the same kind, the same losses to the last bit.
+    Nothing is recorded. Exit status 1 when a metric differs.
+
+    JSON keys: study, number, is_same, epochs (each: epoch, recorded, replayed, which hold metrics by name).
+    """
+    from autotune.cli.output import echo_json, print_table
+    from autotune.cli.watching import choose_display
+    from autotune.coordinator.replay import replay_trial
+    from autotune.report.replays import summarise_replay
+    from autotune.report.wording import format_metric
+
+    with choose_display(no_progress=no_progress) as display:
+        result = replay_trial(storage, name=study, number=number, observer=display)
+    summary = summarise_replay(
+        study, number=number, is_same=result.is_same, recorded=result.recorded, replayed=result.reports
+    )
+    if as_json:
+        echo_json(summary)
+    else:
+        print_table(
+            ("epoch", "metric", "recorded", "replayed"),
+            [
+                (str(epoch.epoch), name, repr(value), format_metric(None) if again is None else repr(again))
+                for epoch in summary.epochs
+                for name, value in epoch.recorded.items()
+                for again in [epoch.replayed.get(name)]
+            ],
+        )
+        click.echo("The same to the last bit." if summary.is_same else "Not the same.")
+    if not summary.is_same:
+        sys.exit(1)

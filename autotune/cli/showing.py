@@ -1,0 +1,42 @@
+"""The lines of ``autotune study show``."""
+
+from collections.abc import Mapping, Sequence
+
+from autotune.report.ending import found_lines, next_step_lines
+from autotune.report.places import Places
+from autotune.report.reading import StudyReport
+from autotune.report.wording import format_clock
+
+_ADDRESS_LABELS = {
+    "dashboard": "Optuna dashboard",
+    "mlflow_runs": "MLflow runs",
+    "mlflow_compare": "MLflow, best trials and baseline compared",
+}
+
+
+def show_lines(report: StudyReport, *, addresses: Mapping[str, str | None], places: Places) -> Sequence[str]:
+    """What was found, where to look closer, what to type next."""
+    study = report.study
+    budget = [f"{study.budget.trials} trials"] if study.budget.trials is not None else []
+    budget += [format_clock(study.budget.seconds)] if study.budget.seconds is not None else []
+    objectives = ", ".join(f"{objective.direction} {objective.metric}" for objective in study.objectives)
+    limits = " or ".join(budget) or "no limit"
+    lines = [
+        f"task: {study.task}",
+        f"objective: {objectives}; budget: {limits}, {study.budget.epochs} epochs a trial; {study.state}",
+        *found_lines(study),
+        *_failure_lines(report),
+        "",
+        "Addresses, while `autotune dashboard` and `autotune mlflow` run:",
+    ]
+    lines += [f"  {label}:\n    {addresses[key]}" for key, label in _ADDRESS_LABELS.items() if addresses.get(key)]
+    return [*lines, "", *next_step_lines(study, places=places)]
+
+
+def _failure_lines(report: StudyReport) -> Sequence[str]:
+    """Reasons of failed trials, each once, with how many have it."""
+    counts: dict[str, int] = {}
+    for trial in report.trials:
+        if trial.outcome in {"failed", "infeasible", "timed out"}:
+            counts[trial.reason or "no reason given"] = counts.get(trial.reason or "no reason given", 0) + 1
+    return [f"  {count} times: {reason}" for reason, count in counts.items()]

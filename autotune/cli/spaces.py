@@ -1,0 +1,92 @@
+"""``autotune space list``, ``show``, ``check`` and ``schema``."""
+
+import json
+from pathlib import Path
+
+import click
+
+from autotune.cli.names import complete_space
+from autotune.cli.options import jobs_option, json_option
+
+_space_argument = click.argument("space", shell_complete=complete_space)
+
+
+@click.command("list")
+@json_option
+def list_names(*, as_json: bool) -> None:
+    """List the specs that come with the package.
+
+    JSON: a list with the keys name, task, path.
+    """
+    from autotune.cli.output import echo_json, print_table
+    from autotune.report.spaces import list_space_summaries
+
+    summaries = list_space_summaries()
+    if as_json:
+        echo_json(summaries)
+        return
+    print_table(("name", "task", "path"), [(s.name, s.task, s.path) for s in summaries])
+
+
+@click.command()
+@_space_argument
+@json_option
+def show(*, space: str, as_json: bool) -> None:
+    """Print a spec's YAML, to copy and change.
+
+    JSON keys: name, origin, text.
+    """
+    from autotune.cli.output import echo_json
+    from autotune.spec.builtin import find_space
+    from autotune.spec.load import load_spec
+
+    file = load_spec(space)
+    path = find_space(space) or Path(space)
+    # The file as it was written, comments and all.
+    text = path.read_text(encoding="utf-8")
+    if as_json:
+        echo_json({"name": file.name, "origin": file.origin, "text": text})
+        return
+    click.echo(text, nl=not text.endswith("\n"))
+
+
+@click.command()
+@_space_argument
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the spec.")
+@jobs_option
+@json_option
+def check(*, space: str, overrides: tuple[str, ...], jobs: int, as_json: bool) -> None:
+    """Check a spec, and print what is searched on this machine.
+
+    Bounds that are `auto` are shown as numbers, and every knob that does not apply here with
+    the reason why it is left out.
+
+    JSON keys: name, task, objectives, budget, sampler, pruner, device, parameters, fixed,
+    left_out, baseline.
+    """
+    from autotune.cli.output import echo_json
+    from autotune.cli.spacing import print_space
+    from autotune.hardware import ask_machine
+    from autotune.report.spaces import summarise_space
+    from autotune.search.resolve import resolve_space
+    from autotune.spec.load import load_spec
+
+    file = load_spec(space, overrides=overrides)
+    machine = ask_machine()
+    num_cores = max(1, machine.num_cores // jobs)
+    summary = summarise_space(file, space=resolve_space(file, machine=machine, num_cores=num_cores))
+    if as_json:
+        echo_json(summary)
+    else:
+        print_space(summary)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="The schema is JSON with or without this.")
+def schema(*, as_json: bool) -> None:
+    """Print the JSON schema of a spec, for editors."""
+    del as_json
+    from autotune.spec.schema import spec_schema
+    from autotune.speed.knobs import KNOBS
+
+    click.echo(json.dumps(spec_schema(knobs=tuple(KNOBS)), indent=2))

@@ -1,0 +1,53 @@
+"""A resolved search space in words, for ``autotune space check``."""
+
+import click
+
+from autotune.cli.output import print_table
+from autotune.report.spaces import SpaceSummary
+from autotune.report.wording import format_parameters, format_scalar
+from autotune.search.space import Condition, SpaceParameter
+from autotune.spec.model import Choice
+
+
+def print_space(summary: SpaceSummary) -> None:
+    """Everything that is searched, everything that is not, and the baseline."""
+    budget = [f"{summary.budget.trials} trials"] if summary.budget.trials is not None else []
+    budget += [f"{summary.budget.seconds:g} s"] if summary.budget.seconds is not None else []
+    objectives = ", ".join(f"{objective.direction} {objective.metric}" for objective in summary.objectives)
+    click.echo(f"{summary.name}: {summary.task} on {summary.device}")
+    click.echo(f"objective: {objectives}")
+    click.echo(f"budget: {' or '.join(budget) or 'no limit'}, {summary.budget.epochs} epochs a trial")
+    click.echo(f"sampler: {_choice(summary.sampler)}; pruner: {_choice(summary.pruner)}")
+    click.echo()
+    rows = [(p.group, p.name, _range(p), _conditions(p)) for p in summary.parameters]
+    print_table(("group", "parameter", "searched", "when"), rows)
+    if summary.fixed:
+        click.echo(f"\nfixed: {format_parameters(summary.fixed)}")
+    click.echo(f"\nbaseline (trial 0): {format_parameters(summary.baseline) or 'the defaults of torch and the task'}")
+    if summary.left_out:
+        click.echo("\nleft out here:")
+        for left_out in summary.left_out:
+            click.echo(f"  {left_out.name}: {left_out.reason}")
+
+
+def _choice(choice: Choice) -> str:
+    options = ", ".join(f"{name} {format_scalar(value)}" for name, value in choice.options.items())
+    return f"{choice.name} ({options})" if options else choice.name
+
+
+def _range(parameter: SpaceParameter) -> str:
+    if parameter.type == "choices":
+        return ", ".join(map(format_scalar, parameter.choices))
+    text = f"{format_scalar(parameter.low)} to {format_scalar(parameter.high)}"
+    text += ", log" if parameter.log else ""
+    return f"{text}, step {format_scalar(parameter.step)}" if parameter.step is not None else text
+
+
+def _conditions(parameter: SpaceParameter) -> str:
+    return " and ".join(map(_condition, parameter.conditions))
+
+
+def _condition(condition: Condition) -> str:
+    if condition.values is None:
+        return f"{condition.parameter} > 0"
+    return f"{condition.parameter} is {' or '.join(map(format_scalar, condition.values))}"

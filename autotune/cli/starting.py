@@ -1,0 +1,154 @@
+"""``autotune study start`` and ``autotune study resume``."""
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from autotune.cli.names import complete_space, complete_study
+from autotune.cli.options import (
+    jobs_option,
+    progress_option,
+    seconds_option,
+    storage_option,
+    study_argument,
+    tracking_option,
+    trials_option,
+)
+
+if TYPE_CHECKING:
+    from autotune.coordinator.start import StartOrder
+
+INTERRUPTED_STATUS = 130
+"""128 + SIGINT, as shells count it: the study was stopped from outside and can go on."""
+
+
+@click.command()
+@click.argument("space", default="mnist", shell_complete=complete_space)
+@click.option("--name", metavar="STUDY", help="Name of the study; unless given, that of the spec's file.")
+@trials_option
+@seconds_option
+@jobs_option
+@click.option("--seed", type=int, metavar="N", help="Seed of the study, from which every trial derives its own.")
+@click.option("--sampler", metavar="NAME", help="tpe, gp, cmaes, qmc, random, grid or nsgaii.")
+@click.option(
+    "--pruner",
+    metavar="NAME",
+    help="hyperband, successive_halving, median, percentile, patient, threshold or none.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Replace a value of the spec, such as learning.lr.high=0.1; may be repeated.",
+)
+@click.option(
+    "--from",
+    "warm_start",
+    metavar="STUDY",
+    shell_complete=complete_study,
+    help="Start a new study from the finished trials of another one, where they fit.",
+)
+@storage_option
+@tracking_option
+@progress_option
+def start(
+    *,
+    space: str,
+    name: str | None,
+    trials: int | None,
+    seconds: float | None,
+    jobs: int,
+    seed: int | None,
+    sampler: str | None,
+    pruner: str | None,
+    overrides: tuple[str, ...],
+    warm_start: str | None,
+    storage: str,
+    tracking_uri: str,
+    no_progress: bool,
+) -> None:
+    """Run a study, or go on with it.
+
+    SPACE is a study spec: a YAML file, or the name of one that comes with the package
+    (see `autotune space list`); mnist unless given.
+
+    A study of the same name goes on where it was. Ctrl-C stops it with checkpoints, and the
+    same command goes on again; Ctrl-C twice stops it at once.
+    """
+    from autotune.coordinator.start import StartOrder
+    from autotune.spec.load import load_spec
+
+    shorthands = {
+        "budget.trials": trials,
+        "budget.seconds": seconds,
+        "seed": seed,
+        "sampler": sampler,
+        "pruner": pruner,
+    }
+    file = load_spec(space, overrides=[*overrides, *_as_overrides(shorthands)])
+    order = StartOrder(
+        file=file,
+        name=name or file.name,
+        storage=storage,
+        tracking_uri=tracking_uri,
+        jobs=jobs,
+        warm_start=warm_start,
+    )
+    _run(order, no_progress=no_progress)
+
+
+@click.command()
+@study_argument
+@trials_option
+@seconds_option
+@jobs_option
+@storage_option
+@tracking_option
+@progress_option
+def resume(
+    *,
+    name: str,
+    trials: int | None,
+    seconds: float | None,
+    jobs: int,
+    storage: str,
+    tracking_uri: str,
+    no_progress: bool,
+) -> None:
+    """Go on with a study by its name alone.
+
+    Its spec comes from the storage; a larger budget lets a study go on that is complete.
+    """
+    from autotune.coordinator.start import StartOrder
+    from autotune.report.reading import open_records
+    from autotune.spec.load import parse_spec
+
+    row = open_records(storage).study(name)
+    overrides = _as_overrides({"budget.trials": trials, "budget.seconds": seconds})
+    file = parse_spec(row.spec_text, origin=f"study {name}", overrides=overrides)
+    order = StartOrder(file=file, name=name, storage=storage, tracking_uri=tracking_uri, jobs=jobs)
+    _run(order, no_progress=no_progress)
+
+
+def _as_overrides(shorthands: dict[str, int | float | str | None]) -> Sequence[str]:
+    return [f"{key}={value}" for key, value in shorthands.items() if value is not None]
+
+
+def _run(order: "StartOrder", *, no_progress: bool) -> None:
+    from autotune.cli.watching import choose_display
+    from autotune.coordinator.start import start_study
+    from autotune.report.ending import ending_lines
+    from autotune.report.places import Places
+    from autotune.report.reading import read_study
+
+    with choose_display(no_progress=no_progress) as display:
+        result = start_study(order, observer=display)
+    if result.num_unpublished:
+        click.echo(f"{result.num_unpublished} records wait for MLflow; the next start delivers them.", err=True)
+    places = Places(storage=order.storage, tracking_uri=order.tracking_uri)
+    click.echo("\n".join(ending_lines(read_study(order.storage, name=result.name).study, places=places)))
+    if result.is_interrupted:
+        sys.exit(INTERRUPTED_STATUS)

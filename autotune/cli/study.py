@@ -1,0 +1,21 @@
+"""``autotune study``: the commands around a study, each imported when it runs."""
+
+from autotune.cli.lazy import LazyCommand, LazyGroup
+
+study = LazyGroup(
+    name="study",
+    help="""Start, resume and look at studies.
+
+    A study lives in the storage under its name; start and resume both go on where it was.
+    """,
+    lazy={
+        "start": LazyCommand("autotune.cli.starting:start", "Run a study, or go on with it."),
+        "resume": LazyCommand("autotune.cli.starting:resume", "Go on with a study by its name alone."),
+        "list": LazyCommand("autotune.cli.reading:list_studies", "List the studies of a storage."),
+        "show": LazyCommand("autotune.cli.reading:show", "Show what a study found, with addresses to look closer."),
+        "best": LazyCommand("autotune.cli.reading:best", "Show the parameters of the best trial."),
+        "trials": LazyCommand("autotune.cli.reading:trials", "List the trials of a study."),
+        "delete": LazyCommand("autotune.cli.changing:delete", "Delete a study with its checkpoints and MLflow runs."),
+        "sync": LazyCommand("autotune.cli.changing:sync", "Deliver to MLflow what it has not got yet."),
+    },
+)

@@ -1,0 +1,1 @@
+"""Recorded rows as summaries that a person or a script can read."""

@@ -1,0 +1,82 @@
+"""The last words of a study: what was found, what it gains over the baseline, and what to type next."""
+
+from collections.abc import Sequence
+
+from autotune.report.places import Places
+from autotune.report.studies import StudySummary
+from autotune.report.trials import TrialSummary
+from autotune.report.wording import (
+    format_clock,
+    format_duration,
+    format_gain,
+    format_metric,
+    format_parameters,
+    format_rate,
+)
+
+
+def ending_lines(study: StudySummary, *, places: Places) -> tuple[str, ...]:
+    """All lines that ``study start`` ends with."""
+    return (*found_lines(study), "", *next_step_lines(study, places=places))
+
+
+def found_lines(study: StudySummary) -> tuple[str, ...]:
+    """What the study spent, the best trial, and the baseline that it is compared with."""
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in study.outcomes.items())
+    head = f"{study.name}: {sum(study.outcomes.values())} trials ({outcomes}) in {format_clock(study.elapsed_seconds)}"
+    if study.best is None:
+        return head, "No trial is complete yet, so there is no best one."
+    lines = [head, *_best_lines(study, study.best)]
+    if len(study.objectives) > 1:
+        numbers = ", ".join(str(trial.number) for trial in study.front)
+        lines.append(f"Pareto front: trials {numbers}")
+    return tuple(lines)
+
+
+def next_step_lines(study: StudySummary, *, places: Places) -> tuple[str, ...]:
+    """Exact commands, a blank-padded explanation behind each."""
+    storage, tracking = places.storage_option, places.tracking_option
+    steps = [
+        (f"autotune study show {study.name}{storage}{tracking}", "all of it, and links to compare"),
+        (f"autotune study best {study.name}{storage}", "the best parameters (--json for scripts)"),
+        (f"autotune study resume {study.name}{_more(study)}{storage}{tracking}", "go on"),
+        (f"autotune dashboard{storage}", "Optuna's dashboard"),
+        (f"autotune mlflow{tracking}", "MLflow's UI"),
+    ]
+    width = max(len(command) for command, _ in steps)
+    return ("Next:", *(f"  {command:<{width}}  {explanation}" for command, explanation in steps))
+
+
+def _best_lines(study: StudySummary, best: TrialSummary) -> Sequence[str]:
+    objective = study.objectives[0]
+    metric, baseline, gain = objective.metric, study.baseline, study.gain
+    line = f"best: trial {best.number}, {metric} {format_metric(best.objectives[metric])}"
+    if baseline is None or gain is None:
+        return [f"{line} (the baseline is not complete)", f"  {format_parameters(best.parameters)}", _speed(best)]
+    if best.number == baseline.number:
+        return [f"{line}: the baseline itself; nothing better was found", _speed(best)]
+    against = f"baseline {format_metric(baseline.objectives[metric])}, {format_gain(gain.objective)}"
+    verdict = "" if gain.is_better else "; no better than the baseline"
+    lines = [f"{line} ({against}{verdict})", f"  {format_parameters(best.parameters)}", _speed(best)]
+    if gain.throughput_ratio is not None and gain.epoch_time_ratio is not None:
+        ratios = f"throughput {gain.throughput_ratio:.2f}x, time an epoch {gain.epoch_time_ratio:.2f}x of the baseline"
+        lines[-1] += f": {ratios}"
+        lines.append(f"  baseline: {_speed(baseline).strip()}")
+    return lines
+
+
+def _speed(trial: TrialSummary) -> str:
+    return f"  {format_rate(trial.samples_per_second)} samples/s, {format_duration(trial.epoch_seconds)} an epoch"
+
+
+def _more(study: StudySummary) -> str:
+    """The larger budget that a finished study needs to go on; nothing for one that is still open."""
+    if study.state != "complete":
+        return ""
+    budget, options = study.budget, ""
+    num_trials = sum(study.outcomes.values())
+    if budget.trials is not None and num_trials >= budget.trials:
+        options += f" --trials {budget.trials * 2}"
+    if budget.seconds is not None and study.elapsed_seconds >= budget.seconds:
+        options += f" --seconds {budget.seconds * 2:g}"
+    return options

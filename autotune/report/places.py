@@ -1,0 +1,37 @@
+"""Where records are unless the user says otherwise, and how a printed command says where."""
+
+import os
+import shlex
+from dataclasses import dataclass
+
+DEFAULT_STORAGE = "sqlite:///autotune.db"
+DEFAULT_TRACKING_URI = "sqlite:///mlruns/mlflow.db"
+
+
+@dataclass(frozen=True)
+class Places:
+    """The two places that hold a study's records."""
+
+    storage: str
+    tracking_uri: str
+
+    @property
+    def storage_option(self) -> str:
+        """`` --storage URL`` where a command would not find the storage without it, else nothing."""
+        if self.storage == os.environ.get("AUTOTUNE_STORAGE", DEFAULT_STORAGE):
+            return ""
+        return f" --storage {shlex.quote(_without_password(self.storage))}"
+
+    @property
+    def tracking_option(self) -> str:
+        """`` --tracking-uri URI`` where a command would not find MLflow's records without it, else nothing."""
+        if self.tracking_uri == os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_TRACKING_URI):
+            return ""
+        return f" --tracking-uri {shlex.quote(_without_password(self.tracking_uri))}"
+
+
+def _without_password(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    login, at, place = rest.rpartition("@")
+    user, colon, _ = login.partition(":")
+    return f"{scheme}{separator}{user}:***@{place}" if at and colon else url

@@ -1,0 +1,130 @@
+"""A study's rows, in one summary: what was found, and what it gains over the baseline."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from autotune.events import EpochReport, Outcome
+from autotune.recording.rows import ReportRow, StudyRow, TrialRow
+from autotune.report.trials import TrialSummary, summarise_trial
+from autotune.spec.model import Budget, Objective, StudySpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain:
+    """The best trial against the baseline."""
+
+    objective: float
+    """Difference of the first objective, best minus baseline."""
+    is_better: bool
+    """The difference has the direction that the study wants."""
+    throughput_ratio: float | None
+    """Samples per second, best over baseline; above 1 the best is faster."""
+    epoch_time_ratio: float | None
+    """Seconds an epoch, best over baseline; below 1 the best is faster."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySummary:
+    """One study; the fields are the keys of its JSON."""
+
+    name: str
+    task: str
+    state: str
+    """``open``, ``complete``, or ``stopped`` by itself."""
+    objectives: tuple[Objective, ...]
+    budget: Budget
+    elapsed_seconds: float
+    created_at: float
+    """Seconds since 1970."""
+    outcomes: Mapping[str, int]
+    """Number of trials by outcome, the running and queued ones too."""
+    baseline: TrialSummary | None
+    best: TrialSummary | None
+    """The complete trial with the best first objective; the earlier one of two that are equal."""
+    front: tuple[TrialSummary, ...]
+    """Complete trials that no other one beats in all objectives; with one objective, the best alone."""
+    gain: Gain | None
+    mlflow_experiment_id: str | None
+    mlflow_run_id: str | None
+
+
+def summarise_study(row: StudyRow, *, trials: Sequence[TrialSummary]) -> StudySummary:
+    """The study, from summaries of all its trials."""
+    spec = StudySpec.model_validate_json(row.spec_json)
+    complete = [trial for trial in trials if _is_eligible(trial, objectives=spec.objectives)]
+    front = _front(complete, objectives=spec.objectives)
+    best = _best(complete, objective=spec.objectives[0])
+    baseline = next((trial for trial in trials if trial.is_baseline), None)
+    return StudySummary(
+        name=row.name,
+        task=row.task,
+        state=row.state.value,
+        objectives=spec.objectives,
+        budget=spec.budget,
+        elapsed_seconds=row.elapsed_seconds,
+        created_at=row.created_at,
+        outcomes=dict(Counter(trial.outcome for trial in trials)),
+        baseline=baseline,
+        best=best,
+        front=front if len(spec.objectives) > 1 else ((best,) if best else ()),
+        gain=_gain(best, baseline, objective=spec.objectives[0]),
+        mlflow_experiment_id=row.experiment_id,
+        mlflow_run_id=row.run_id,
+    )
+
+
+def summarise_trials(
+    row: StudyRow, *, trials: Sequence[TrialRow], reports: Sequence[ReportRow]
+) -> tuple[TrialSummary, ...]:
+    """Every trial of the study, by number."""
+    metrics = [objective.metric for objective in StudySpec.model_validate_json(row.spec_json).objectives]
+    by_trial: defaultdict[int, list[EpochReport]] = defaultdict(list)
+    for report in reports:
+        by_trial[report.trial_id].append(report.report)
+    return tuple(
+        summarise_trial(trial, reports=sorted(by_trial[trial.id], key=lambda r: r.epoch), metrics=metrics)
+        for trial in sorted(trials, key=lambda trial: trial.number)
+    )
+
+
+def _is_eligible(trial: TrialSummary, *, objectives: Sequence[Objective]) -> bool:
+    values = [trial.objectives.get(objective.metric, math.nan) for objective in objectives]
+    return trial.outcome == Outcome.COMPLETE.value and all(map(math.isfinite, values))
+
+
+def _cost(trial: TrialSummary, objective: Objective) -> float:
+    value = trial.objectives[objective.metric]
+    return -value if objective.direction == "maximize" else value
+
+
+def _best(complete: Sequence[TrialSummary], *, objective: Objective) -> TrialSummary | None:
+    return min(complete, key=lambda trial: (_cost(trial, objective), trial.number), default=None)
+
+
+def _front(complete: Sequence[TrialSummary], *, objectives: Sequence[Objective]) -> tuple[TrialSummary, ...]:
+    costs = {trial.number: tuple(_cost(trial, objective) for objective in objectives) for trial in complete}
+    return tuple(
+        trial for trial in complete if not any(_dominates(other, costs[trial.number]) for other in costs.values())
+    )
+
+
+def _dominates(cost: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return cost != other and all(a <= b for a, b in zip(cost, other, strict=True))
+
+
+def _gain(best: TrialSummary | None, baseline: TrialSummary | None, *, objective: Objective) -> Gain | None:
+    if best is None or baseline is None or not _is_eligible(baseline, objectives=[objective]):
+        return None
+    difference = best.objectives[objective.metric] - baseline.objectives[objective.metric]
+    return Gain(
+        objective=difference,
+        is_better=_cost(best, objective) < _cost(baseline, objective),
+        throughput_ratio=_ratio(best.samples_per_second, baseline.samples_per_second),
+        epoch_time_ratio=_ratio(best.epoch_seconds, baseline.epoch_seconds),
+    )
+
+
+def _ratio(value: float | None, other: float | None) -> float | None:
+    return value / other if value is not None and other else None

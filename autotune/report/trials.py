@@ -1,0 +1,79 @@
+"""A trial's rows, in one summary."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from autotune.events import EpochReport, Scalar
+from autotune.recording.rows import TrialRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialSummary:
+    """One trial; the fields are the keys of its JSON."""
+
+    number: int
+    outcome: str
+    """How it ended; ``running`` or ``queued`` while it has not, ``interrupted`` until it goes on."""
+    reason: str | None
+    is_baseline: bool
+    objectives: Mapping[str, float]
+    """Metric to value: of the trial as a whole once it is complete, before that of its last epoch."""
+    parameters: Mapping[str, Scalar]
+    epochs: int
+    """Epochs trained and recorded."""
+    samples_per_second: float | None
+    """Throughput of training over the steady part."""
+    epoch_seconds: float | None
+    """Median wall-clock time of an epoch, evaluation included, the first epoch left out if there are more."""
+    data_wait_share: float | None
+    """Share of the steady part's training time that was spent waiting for data, 0 to 1."""
+    seconds: float | None
+    """From its first launch to its end."""
+    device: str | None
+    seed: int
+    restarts: int
+    origin: str | None
+    """``STUDY/NUMBER`` where it was taken over from another study."""
+    unread_parameters: tuple[str, ...]
+    """Parameters that the task never looked at."""
+    mlflow_run_id: str | None
+
+
+def summarise_trial(row: TrialRow, *, reports: Sequence[EpochReport], metrics: Sequence[str]) -> TrialSummary:
+    """The trial with its reports in the order of their epochs; ``metrics`` are the objectives'."""
+    steady = reports[1:] or reports
+    training_seconds = sum(report.seconds for report in steady)
+    waited = sum(report.data_wait_share * report.seconds for report in steady)
+    has_ended = row.ended_at is not None and row.started_at is not None
+    return TrialSummary(
+        number=row.number,
+        outcome=row.outcome.value if row.outcome else row.status.value,
+        reason=row.reason,
+        is_baseline=row.is_baseline,
+        objectives=_objectives(row, reports=reports, metrics=metrics),
+        parameters=dict(row.parameters),
+        epochs=reports[-1].epoch if reports else 0,
+        samples_per_second=row.samples_per_second or _throughput(steady),
+        epoch_seconds=median(r.seconds + r.evaluation_seconds for r in steady) if steady else None,
+        data_wait_share=waited / training_seconds if training_seconds > 0 else None,
+        seconds=row.ended_at - row.started_at if has_ended and row.ended_at and row.started_at else None,
+        device=row.device,
+        seed=row.seed,
+        restarts=row.restarts,
+        origin=row.origin,
+        unread_parameters=row.unread_parameters,
+        mlflow_run_id=row.run_id,
+    )
+
+
+def _objectives(row: TrialRow, *, reports: Sequence[EpochReport], metrics: Sequence[str]) -> dict[str, float]:
+    if row.values is not None:
+        return dict(zip(metrics, row.values, strict=True))
+    last = reports[-1].metrics if reports else {}
+    return {metric: last[metric] for metric in metrics if metric in last}
+
+
+def _throughput(reports: Sequence[EpochReport]) -> float | None:
+    seconds = sum(report.seconds for report in reports)
+    return sum(report.samples for report in reports) / seconds if seconds > 0 else None

@@ -1,0 +1,77 @@
+"""How numbers, times and parameters read in a line of text."""
+
+import math
+from collections.abc import Mapping
+
+from autotune.events import Scalar
+
+NOTHING = "-"
+"""Stands where there is no value."""
+
+
+def format_metric(value: float | None) -> str:
+    """Five significant digits, which tell apart two accuracies on 10,000 samples."""
+    return NOTHING if value is None else format(value, ".5g")
+
+
+def format_gain(gain: float | None) -> str:
+    """A signed difference, to three digits."""
+    return NOTHING if gain is None else format(gain, "+.3g")
+
+
+def format_rate(samples_per_second: float | None) -> str:
+    """Samples per second; with a decimal below ten."""
+    if samples_per_second is None or not math.isfinite(samples_per_second):
+        return NOTHING
+    return f"{samples_per_second:,.1f}" if samples_per_second < 10 else f"{samples_per_second:,.0f}"  # noqa: PLR2004
+
+
+def format_share(share: float | None) -> str:
+    """A share of 0 to 1 in percent."""
+    return NOTHING if share is None or not math.isfinite(share) else f"{share:.0%}"
+
+
+def format_clock(seconds: float | None) -> str:
+    """``0:07``, ``12:40`` or ``1:02:40``; whole seconds."""
+    if seconds is None:
+        return NOTHING
+    minutes, rest = divmod(max(0, int(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def format_duration(seconds: float | None) -> str:
+    """Three digits with a unit, for spans down to milliseconds: ``85 ms``, ``3.21 s``, ``140 s``."""
+    if seconds is None or not math.isfinite(seconds):
+        return NOTHING
+    return f"{seconds * 1000:.3g} ms" if seconds < 0.1 else f"{seconds:.3g} s"  # noqa: PLR2004
+
+
+def format_bytes(count: int) -> str:
+    """Binary units: ``31.3 GiB``."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1024:  # noqa: PLR2004
+            return f"{value:.3g} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB"
+
+
+def format_scalar(value: Scalar) -> str:
+    """A parameter's value as YAML would have it, floats to three digits."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return format(value, ".3g") if isinstance(value, float) else str(value)
+
+
+def format_parameters(parameters: Mapping[str, Scalar]) -> str:
+    """``optimizer adam · lr 0.001 · batch_size 64``, in the order given."""
+    return " · ".join(f"{name} {format_scalar(value)}" for name, value in parameters.items())
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks and control characters, so that no message of a task can drive the terminal."""
+    words = "".join(character if character.isprintable() else " " for character in text).split()
+    return " ".join(words)
