@@ -4,7 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from autotune.errors import SpecError
+from autotune.spec.builtin import find_space, list_spaces
+from autotune.spec.document import read_document
 from autotune.spec.model import StudySpec
+from autotune.spec.node import Node
+from autotune.spec.overrides import Override, apply_overrides
+from autotune.spec.places import Places
+from autotune.spec.read import read_spec
+
+_SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
@@ -13,30 +22,81 @@ class SpecFile:
 
     spec: StudySpec
     text: str
-    """YAML with every override applied: ``parse_spec(text)`` gives the same spec."""
+    """YAML with every override applied and the task's path made absolute: ``parse_spec(text)``
+    gives the same spec, wherever it is called."""
     origin: str
     """What error messages call the file."""
     name: str
     """The file's stem: how a study is called unless the user says otherwise."""
+    places: Places
 
     def where(self, key: str) -> str:
         """Where a dotted key stands: ``search_spaces/mnist.yaml:14: learning.lr``."""
-        return f"{self.origin}: {key}"
+        return self.places.where(key)
+
+    def error(self, key: str, *, rule: str, got: str, remedy: str) -> SpecError:
+        """The error at a dotted key: ``FILE:LINE: KEY: RULE, got VALUE; REMEDY``."""
+        return self.places.error(key, rule=rule, got=got, remedy=remedy)
 
 
 def load_spec(space: str, *, overrides: Sequence[str] = ()) -> SpecFile:
     """Read a spec from a file, or from a search space that comes with the package.
 
+    A name without ``.yaml`` and without a folder is one that comes along; a file of that very
+    name in the working directory is read only where there is none.
+
+    Args:
+        space: A path, or a name of ``list_spaces()``.
+        overrides: ``KEY=VALUE`` each, as typed after ``--set``.
+
     Raises:
         SpecError: It can't be read, or breaks a rule.
     """
-    raise NotImplementedError
+    path = _find(space)
+    origin = _shown(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SpecError(
+            f"{origin}:1: the file must be UTF-8 text, got byte {error.start} that is not; save it as UTF-8"
+        ) from None
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise SpecError(
+            f"{origin}: the file must be readable, got {reason!r}; check the path and its permissions"
+        ) from None
+    return parse_spec(text, origin=origin, folder=path.parent, overrides=overrides)
 
 
 def parse_spec(text: str, *, origin: str, folder: Path | None = None, overrides: Sequence[str] = ()) -> SpecFile:
     """Read a spec from its text.
 
+    Args:
+        text: YAML 1.2.
+        origin: What error messages call the text; its stem becomes the name.
+        folder: Where a task's relative path starts; the working directory if None.
+        overrides: ``KEY=VALUE`` each. A task's relative path in an override starts from the
+            working directory, as anything that is typed in a shell.
+
     Raises:
         SpecError: It breaks a rule.
     """
-    raise NotImplementedError
+    document = read_document(text, origin=origin, overrides=overrides)
+    start = Path.cwd() if folder is None or "task" in document.places.overrides else folder
+    spec = read_spec(Node(value=document.content, key="", places=document.places), folder=start)
+    text = document.text
+    if spec.task != document.content["task"]:
+        text = apply_overrides(text, [Override(key=("task",), value=spec.task, typed="")])
+    return SpecFile(spec=spec, text=text, origin=origin, name=Path(origin).stem, places=document.places)
+
+
+def _find(space: str) -> Path:
+    path = Path(space).expanduser()
+    if path.suffix.lower() in _SUFFIXES or len(path.parts) != 1:
+        return path
+    return path if space not in list_spaces() and path.is_file() else find_space(space)
+
+
+def _shown(path: Path) -> str:
+    absolute = path.absolute()
+    return str(absolute.relative_to(Path.cwd())) if absolute.is_relative_to(Path.cwd()) else str(path)

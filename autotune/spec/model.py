@@ -46,8 +46,12 @@ class Parameter(_Part):
     log: bool = False
     step: int | float | None = None
     choices: tuple[Scalar, ...] = ()
-    when: dict[str, tuple[Scalar, ...]] = {}
-    """Other parameters and the values of theirs with which this one is active."""
+    when: dict[str, tuple[Scalar, ...]] | None = None
+    """Other parameters and the values of theirs with which this one is active.
+
+    None where the spec says nothing: an optimizer's argument then goes with the optimizers
+    that take it. An empty mapping says that the parameter is always active.
+    """
 
 
 class StudySpec(_Part):

@@ -1,0 +1,38 @@
+"""Where each key of a spec stands, and errors that say so."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from autotune.errors import SpecError
+
+
+@dataclass(frozen=True)
+class Places:
+    """Lines and overrides of one spec, by dotted key (``learning.lr.low``, ``objectives.0.metric``)."""
+
+    origin: str
+    lines: Mapping[str, int]
+    """Counted from 1."""
+    overrides: Mapping[str, str]
+    """Key → ``--set KEY=VALUE`` as it was typed."""
+
+    def where(self, key: str) -> str:
+        """``FILE:LINE: KEY``, or ``--set KEY=VALUE: KEY`` where an override set it.
+
+        A key that is not there is placed at the nearest key above it.
+        """
+        for override, typed in self.overrides.items():
+            if _is_within(key, override) or ("." in key and _is_within(override, key)):
+                return f"{typed}: {key}"
+        above = key
+        while above and above not in self.lines:
+            above = above.rpartition(".")[0]
+        return f"{self.origin}:{self.lines.get(above, 1)}: {key}"
+
+    def error(self, key: str, *, rule: str, got: str, remedy: str) -> SpecError:
+        """The error that says where, which rule, what was found and what to do."""
+        return SpecError(f"{self.where(key)}: {rule}, got {got}; {remedy}")
+
+
+def _is_within(key: str, outer: str) -> bool:
+    return key == outer or key.startswith(f"{outer}.")

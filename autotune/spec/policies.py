@@ -1,0 +1,91 @@
+"""Samplers and pruners by name, and the options that each takes."""
+
+from collections.abc import Mapping
+
+from autotune.events import Scalar
+from autotune.spec.limits import Limits, check_value
+from autotune.spec.model import Choice
+from autotune.spec.node import Node
+from autotune.spec.written import written
+
+_COUNT = Limits("whole", low=0)
+_POSITIVE_COUNT = Limits("whole", low=1)
+_FLAG = Limits("choices", choices=(False, True))
+_SHARE = Limits("number", low=0, high=1)
+
+SAMPLERS: Mapping[str, Mapping[str, Limits]] = {
+    "tpe": {"startup_trials": _COUNT, "candidates": _POSITIVE_COUNT},
+    "gp": {"startup_trials": _COUNT, "deterministic": _FLAG},
+    "cmaes": {"startup_trials": _COUNT, "sigma": Limits("number", low=0, low_is_open=True)},
+    "qmc": {"sequence": Limits("choices", choices=("sobol", "halton")), "scramble": _FLAG},
+    "random": {},
+    "grid": {},
+    "nsgaii": {"population": Limits("whole", low=2), "mutation": _SHARE, "crossover": _SHARE},
+}
+"""Options of each sampler by name; what is not set is Optuna's default."""
+
+PRUNERS: Mapping[str, Mapping[str, Limits]] = {
+    "hyperband": {"min_epochs": _POSITIVE_COUNT, "reduction_factor": Limits("whole", low=2)},
+    "successive_halving": {"min_epochs": _POSITIVE_COUNT, "reduction_factor": Limits("whole", low=2)},
+    "median": {"startup_trials": _COUNT, "warmup_epochs": _COUNT},
+    "percentile": {
+        "percentile": Limits("number", low=0, high=100),
+        "startup_trials": _COUNT,
+        "warmup_epochs": _COUNT,
+    },
+    "patient": {"patience": _COUNT, "min_delta": Limits("number", low=0)},
+    "threshold": {"lower": Limits("number"), "upper": Limits("number"), "warmup_epochs": _COUNT},
+    "none": {},
+}
+"""Options of each pruner by name."""
+
+
+def read_sampler(node: Node) -> Choice:
+    """A sampler by name, or ``{name: {options}}``."""
+    return _read_choice(node, SAMPLERS, example="tpe, or {tpe: {startup_trials: 10}}")
+
+
+def read_pruner(node: Node, *, epochs: int) -> Choice:
+    """A pruner by name, or ``{name: {options}}``; its epochs must lie within those of a trial."""
+    choice = _read_choice(node, PRUNERS, example="hyperband, or {hyperband: {min_epochs: 1}}")
+    for option in ("min_epochs", "warmup_epochs"):
+        value = choice.options.get(option)
+        if isinstance(value, int) and value > epochs:
+            inner = node.inner(choice.name, None).inner(option, value)
+            raise inner.error(f"must be at most budget.epochs={epochs}", remedy="lower it, or raise budget.epochs")
+    if choice.name == "threshold":
+        _check_threshold(node, choice)
+    return choice
+
+
+def _read_choice(node: Node, table: Mapping[str, Mapping[str, Limits]], *, example: str) -> Choice:
+    if not isinstance(node.value, dict):
+        name = node.one_of(tuple(table))
+        options: dict[str, Scalar] = {}
+    else:
+        fields = node.fields(tuple(table), example=example)
+        if len(fields) != 1:
+            raise node.error("must name one", remedy=f"write {example}")
+        name, inner = next(iter(fields.items()))
+        options = _read_options(inner, table[name], name=name)
+    return Choice(name=name, options=options)
+
+
+def _read_options(node: Node, known: Mapping[str, Limits], *, name: str) -> dict[str, Scalar]:
+    if node.value is not None and not known:
+        raise node.error(f"{name} has no options", remedy=f"write {name} alone")
+    options: dict[str, Scalar] = {}
+    for option, inner in node.fields(tuple(known), example=f"{{{', '.join(known)}}}").items():
+        value = inner.scalar()
+        check_value(value, known[option], key=inner.key, places=node.places)
+        options[option] = value
+    return options
+
+
+def _check_threshold(node: Node, choice: Choice) -> None:
+    lower, upper = choice.options.get("lower"), choice.options.get("upper")
+    if lower is None and upper is None:
+        raise node.error("threshold needs lower, upper or both", remedy="write {threshold: {lower: 0.2}}")
+    if isinstance(lower, int | float) and isinstance(upper, int | float) and lower > upper:
+        got = f"lower={written(lower)} and upper={written(upper)}"
+        raise node.error("lower must be at most upper", got=got, remedy="swap them")

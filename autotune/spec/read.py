@@ -1,0 +1,198 @@
+"""A document → a StudySpec, section by section."""
+
+import re
+from pathlib import Path
+
+from autotune.events import Scalar
+from autotune.spec.conditions import check_conditions
+from autotune.spec.learning import check_learning
+from autotune.spec.limits import declared_values
+from autotune.spec.model import Budget, Choice, Objective, Parameter, StudySpec
+from autotune.spec.names import is_name
+from autotune.spec.node import Node
+from autotune.spec.parameters import read_parameter
+from autotune.spec.policies import read_pruner, read_sampler
+
+TOP_KEYS = (
+    "task",
+    "objective",
+    "objectives",
+    "budget",
+    "sampler",
+    "pruner",
+    "learning",
+    "speed",
+    "baseline",
+    "seed",
+    "device",
+)
+"""Keys of a study spec, in the order in which a person reads them."""
+
+_DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,4})?")
+_LARGEST_SEED = 2**32 - 1
+_EXAMPLE_PARAMETERS = "{lr: {low: 1e-4, high: 1, log: true}}"
+_EXAMPLE_OBJECTIVE = "{metric: val_accuracy, direction: maximize}"
+_EXAMPLE_BUDGET = "{trials: 30, seconds: 600, epochs: 6}"
+_AUTO_PARAMETERS = ("num_workers", "torch_threads")
+
+
+def read_spec(root: Node, *, folder: Path) -> StudySpec:
+    """The whole spec; ``folder`` is what a task's relative path starts from.
+
+    Raises:
+        SpecError: It breaks a rule that needs neither the machine nor the task to be checked.
+    """
+    fields = root.fields(TOP_KEYS, example="a mapping")
+    objectives = _read_objectives(root, fields)
+    budget = _read_budget(_required(root, fields, "budget", example=_EXAMPLE_BUDGET))
+    learning = _read_group(fields.get("learning"))
+    speed = _read_group(fields.get("speed"))
+    _check_names(root, learning=learning, speed=speed)
+    check_learning(learning, places=root.places)
+    check_conditions({"learning": learning, "speed": speed}, places=root.places)
+    return StudySpec(
+        task=_read_task(_required(root, fields, "task", example="autotune.tasks.mnist:Mnist"), folder=folder),
+        objectives=objectives,
+        budget=budget,
+        sampler=_read_sampler(fields, num_objectives=len(objectives)),
+        pruner=read_pruner(fields["pruner"], epochs=budget.epochs) if "pruner" in fields else Choice(name="hyperband"),
+        learning=learning,
+        speed=speed,
+        baseline=_read_baseline(fields),
+        seed=_read_seed(fields["seed"]) if "seed" in fields else 0,
+        device=_read_device(fields["device"]) if "device" in fields else "auto",
+    )
+
+
+def _required(root: Node, fields: dict[str, Node], key: str, *, example: str) -> Node:
+    if key not in fields:
+        raise root.inner(key, None).error("a study spec needs this key", got="none", remedy=f"write {key}: {example}")
+    return fields[key]
+
+
+def _read_task(node: Node, *, folder: Path) -> str:
+    example = "package.module:Class or path/to/file.py:Class"
+    text = node.text(example=example)
+    module, colon, name = text.rpartition(":")
+    if not colon or not module or not name.isidentifier():
+        raise node.error("must name a module or file, and a class or function in it", remedy=f"write {example}")
+    if not module.endswith(".py"):
+        if not all(part.isidentifier() for part in module.split(".")):
+            raise node.error("must name a module or a file that ends in .py", remedy=f"write {example}")
+        return text
+    path = Path(module).expanduser()
+    return f"{path if path.is_absolute() else (folder / path).resolve()}:{name}"
+
+
+def _read_objectives(root: Node, fields: dict[str, Node]) -> tuple[Objective, ...]:
+    if "objective" in fields and "objectives" in fields:
+        raise fields["objectives"].error(
+            "a study has either objective or objectives", got="both", remedy="remove one of them"
+        )
+    if "objectives" not in fields:
+        return (_read_objective(_required(root, fields, "objective", example=_EXAMPLE_OBJECTIVE)),)
+    objectives: list[Objective] = []
+    for item in fields["objectives"].items(example=f"[{_EXAMPLE_OBJECTIVE}, ...]"):
+        objective = _read_objective(item)
+        if objective.metric in {other.metric for other in objectives}:
+            raise item.error(
+                "each objective needs a metric of its own", got=objective.metric, remedy="remove one of them"
+            )
+        objectives.append(objective)
+    if not objectives:
+        raise fields["objectives"].error("needs at least one", remedy=f"write [{_EXAMPLE_OBJECTIVE}]")
+    return tuple(objectives)
+
+
+def _read_objective(node: Node) -> Objective:
+    fields = node.fields(("metric", "direction"), example=_EXAMPLE_OBJECTIVE)
+    for key in ("metric", "direction"):
+        if key not in fields:
+            raise node.error(f"an objective needs {key}", remedy=f"write {_EXAMPLE_OBJECTIVE}")
+    metric = fields["metric"].text(example="val_accuracy")
+    direction = fields["direction"].one_of(("maximize", "minimize"))
+    return Objective(metric=metric, direction="maximize" if direction == "maximize" else "minimize")
+
+
+def _read_budget(node: Node) -> Budget:
+    fields = node.fields(("trials", "seconds", "epochs"), example=_EXAMPLE_BUDGET)
+    if "trials" not in fields and "seconds" not in fields:
+        raise node.error("a budget needs trials, seconds or both", remedy=f"write {_EXAMPLE_BUDGET}")
+    seconds = fields["seconds"].number() if "seconds" in fields else None
+    if seconds is not None and seconds <= 0:
+        raise fields["seconds"].error("must be above 0", remedy="raise it")
+    return Budget(
+        trials=fields["trials"].whole(low=1) if "trials" in fields else None,
+        seconds=seconds,
+        epochs=fields["epochs"].whole(low=1) if "epochs" in fields else Budget().epochs,
+    )
+
+
+def _read_sampler(fields: dict[str, Node], *, num_objectives: int) -> Choice:
+    if "sampler" not in fields:
+        return Choice(name="tpe")
+    sampler = read_sampler(fields["sampler"])
+    if sampler.name == "cmaes" and num_objectives > 1:
+        raise fields["sampler"].error(
+            "cmaes searches for one objective", got=f"{num_objectives}", remedy="choose tpe, gp or nsgaii"
+        )
+    return sampler
+
+
+def _read_group(node: Node | None) -> dict[str, Parameter | Scalar]:
+    if node is None:
+        return {}
+    group: dict[str, Parameter | Scalar] = {}
+    for name, inner in node.fields(example=_EXAMPLE_PARAMETERS).items():
+        if not is_name(name):
+            raise inner.error(
+                "a parameter's name has letters, digits and underscores", got=repr(name), remedy="rename it"
+            )
+        group[name] = read_parameter(inner)
+        _check_auto(inner, name=name, parameter=group[name])
+    return group
+
+
+def _check_auto(node: Node, *, name: str, parameter: Parameter | Scalar) -> None:
+    if name in _AUTO_PARAMETERS or (isinstance(parameter, Parameter) and parameter.type == "choices"):
+        return
+    if not isinstance(parameter, Parameter):
+        return
+    for suffix, value in declared_values(parameter):
+        if value == "auto":
+            raise node.inner(suffix.removeprefix("."), value).error(
+                f"auto stands for the cores, in {' and '.join(_AUTO_PARAMETERS)} alone", remedy="write a number"
+            )
+
+
+def _check_names(root: Node, *, learning: dict[str, Parameter | Scalar], speed: dict[str, Parameter | Scalar]) -> None:
+    for name in speed:
+        if name in learning:
+            raise root.inner(f"speed.{name}", name).error(
+                "a parameter stands in learning or in speed", got="both", remedy="remove one of the two"
+            )
+    if not any(isinstance(parameter, Parameter) for parameter in (*learning.values(), *speed.values())):
+        raise root.inner("learning", None).error(
+            "a study needs a parameter to search", got="none", remedy=f"write learning: {_EXAMPLE_PARAMETERS}"
+        )
+
+
+def _read_baseline(fields: dict[str, Node]) -> dict[str, Scalar]:
+    if "baseline" not in fields:
+        return {}
+    named = fields["baseline"].fields(example="{optimizer: adam, lr: 1e-3}")
+    return {name: inner.scalar() for name, inner in named.items()}
+
+
+def _read_seed(node: Node) -> int:
+    seed = node.whole(low=0)
+    if seed > _LARGEST_SEED:
+        raise node.error(f"must be at most {_LARGEST_SEED}", remedy="lower it")
+    return seed
+
+
+def _read_device(node: Node) -> str:
+    device = node.text(example="auto, cpu, cuda or cuda:0")
+    if not _DEVICE.fullmatch(device):
+        raise node.error("must be auto, cpu, cuda or cuda:N", remedy="write one of them")
+    return device
