@@ -1,17 +1,63 @@
 """Optuna's tables, opened the way that several processes can share them."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.storages import RDBStorage
+
+from autotune.errors import StorageError
 
 if TYPE_CHECKING:
-    from optuna.storages import RDBStorage
     from sqlalchemy import Engine
 
+BUSY_SECONDS = 60
+"""How long a connection waits for another process's write before it gives up."""
 
-def open_storage(url: str, *, configure_engine: "Callable[[Engine], None]") -> "RDBStorage":
+
+def open_storage(url: str, *, configure_engine: "Callable[[Engine], None]") -> RDBStorage:
     """Optuna's storage at this URL; makes its tables where they are missing.
 
     Call it under the lock under which the database is created. ``configure_engine`` adds the
-    listeners (BEGIN IMMEDIATE and the like) to the engine that Optuna made.
+    listeners (BEGIN IMMEDIATE and the like) to the engine that Optuna made. Optuna's messages
+    below WARNING are switched off for this process: what a person should see of a study is told
+    by its coordinator.
+
+    Raises:
+        StorageError: Optuna's tables are there, made by a version that this one can't use.
     """
-    raise NotImplementedError
+    storage = _connect(url)
+    # Before Optuna has checked its schema a BEGIN IMMEDIATE would deadlock: the check opens a
+    # second connection while the first one still holds its transaction. Connections that are
+    # pooled by now would never see the listeners, so they go.
+    storage.engine.dispose()
+    configure_engine(storage.engine)
+    return storage
+
+
+def open_for_reading(url: str) -> RDBStorage:
+    """Optuna's storage as a reader: it makes no tables, and a read takes no write lock."""
+    return _connect(url, skip_table_creation=True)
+
+
+def _connect(url: str, *, skip_table_creation: bool = False) -> RDBStorage:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # Optuna fills in {SCHEMA_VERSION} with str.format, so braces of a path have to be doubled.
+    template = url.replace("{", "{{").replace("}", "}}")
+    try:
+        return RDBStorage(template, engine_kwargs=_engine_arguments(url), skip_table_creation=skip_table_creation)
+    except RuntimeError as error:
+        raise StorageError(
+            "--storage: Optuna's tables must be of the version that is installed here, got others "
+            f"({_first_sentence(error)}); upgrade with `optuna storage upgrade`, or name another database"
+        ) from error
+
+
+def _engine_arguments(url: str) -> dict[str, Any]:
+    if url.startswith("sqlite"):
+        return {"connect_args": {"timeout": BUSY_SECONDS}}
+    return {"pool_pre_ping": True}
+
+
+def _first_sentence(error: Exception) -> str:
+    return str(error).split(". ", maxsplit=1)[0]

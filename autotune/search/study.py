@@ -1,14 +1,36 @@
-"""A study's search: what to try next, what to stop, what was learned; kept in Optuna's tables."""
+"""A study's search: what to try next, what to stop, what was learned; kept in Optuna's tables.
 
+Three things hold what a search knows: the study in Optuna's tables, which the sampler reads and
+the dashboard shows; a mirror of it in memory, on which the pruner works; and, with the grid
+sampler, the combinations that are left. All are made again from the tables when a study is
+opened.
+"""
+
+import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
+import optuna
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
+from optuna.pruners import BasePruner
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+
+from autotune.errors import StorageError, StudyNotFoundError
 from autotune.events import Outcome, Scalar
+from autotune.search.grid import Grid
+from autotune.search.mirror import Mirror, MirrorTrial
+from autotune.search.outcomes import CONSTRAINT, DASHBOARD_CONSTRAINTS, optuna_state
 from autotune.search.plan import SearchPlan, TrialHistory
+from autotune.search.pruners import make_pruner
+from autotune.search.samplers import derive_seed, make_sampler
+from autotune.search.suggest import Registry, walk
+from autotune.search.trials import ORIGIN, attributes_of, imported_trial, mirror_trial, parameters_of, queued_misfit
 
-if TYPE_CHECKING:
-    from optuna.storages import RDBStorage
+BASELINE = 0
+"""The baseline's trial number."""
 
 
 @dataclass(frozen=True)
@@ -31,69 +53,252 @@ class RunningTrial:
 
 
 class Search:
-    """One study's sampler, pruner and Optuna rows, driven by whoever runs the trials."""
+    """One study's sampler, pruner and Optuna rows, driven by whoever runs the trials.
+
+    Get one from ``create`` or ``open``. Not for several threads.
+    """
+
+    def __init__(self, name: str, *, storage: RDBStorage, plan: SearchPlan, pruner: BasePruner) -> None:
+        self._storage = storage
+        self._plan = plan
+        self._space = plan.space
+        self._pruner = pruner
+        # The study shares the pruner with the mirror: tpe learns from the trials of the bracket
+        # that a trial is in, and the pruner alone knows the brackets.
+        sampler = make_sampler(plan, number=BASELINE)
+        self._study = optuna.load_study(study_name=name, storage=storage, sampler=sampler, pruner=pruner)
+        self._study_id = storage.get_study_id_from_name(name)
+        self._grid = Grid(plan.space) if plan.sampler.name == "grid" else None
+        self._registry = Registry(plan.space)
+        self._ids: dict[int, int] = {}
+        self._running: set[int] = set()
+        self._mirror = self._reflect({})
 
     @classmethod
-    def create(cls, name: str, *, storage: "RDBStorage", plan: SearchPlan) -> Self:
+    def create(cls, name: str, *, storage: RDBStorage, plan: SearchPlan) -> Self:
         """A new Optuna study; raises StorageError when one of this name is there."""
-        raise NotImplementedError
+        pruner = make_pruner(plan.pruner, epochs=plan.epochs)
+        make_sampler(plan, number=BASELINE)
+        if plan.sampler.name == "grid":
+            Grid(plan.space)
+        try:
+            study = optuna.create_study(
+                study_name=name, storage=storage, directions=[objective.direction for objective in plan.objectives]
+            )
+        except DuplicatedStudyError as error:
+            raise StorageError(
+                f"study {name}: its name must be new to Optuna's tables, got one that is there; choose another --name"
+            ) from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study.set_metric_names([objective.metric for objective in plan.objectives])
+        return cls(name, storage=storage, plan=plan, pruner=pruner)
 
     @classmethod
-    def open(cls, name: str, *, storage: "RDBStorage", plan: SearchPlan) -> Self:
+    def open(cls, name: str, *, storage: RDBStorage, plan: SearchPlan) -> Self:
         """The Optuna study of this name; raises StudyNotFoundError when there is none."""
-        raise NotImplementedError
+        pruner = make_pruner(plan.pruner, epochs=plan.epochs)
+        try:
+            return cls(name, storage=storage, plan=plan, pruner=pruner)
+        except KeyError as error:
+            raise StudyNotFoundError(
+                f"study {name}: Optuna's tables must have it, got none; it may have been deleted in the dashboard"
+            ) from error
 
     @property
     def study_id(self) -> int:
         """Optuna's id of the study, which the dashboard's addresses hold."""
-        raise NotImplementedError
+        return self._study_id
 
     def ask(self) -> Proposal | None:
         """The next trial; None when every combination of a grid has been proposed.
 
-        Trial 0 is the baseline, with exactly the baseline's parameters.
+        Trial 0 is the baseline, with exactly the baseline's parameters. A trial that somebody
+        queued with Optuna (``enqueue_trial``, or the dashboard) comes before all others.
         """
-        raise NotImplementedError
+        trials = self._study.get_trials(deepcopy=False)
+        if not trials:
+            return self._propose(self._space.baseline)
+        has_queued = self._refuse_misfits(trials)
+        if self._grid is None or has_queued:
+            return self._walk(self._study.ask())
+        for trial in trials:
+            self._grid.mark(trial.number, parameters_of(trial, self._space))
+        cell = self._grid.next(derive_seed(self._plan.seed, number=len(trials)))
+        return None if cell is None else self._propose(cell)
 
     def running(self) -> tuple[RunningTrial, ...]:
         """Trials in the state RUNNING, by number."""
-        raise NotImplementedError
+        return tuple(RunningTrial(number, self._ids[number]) for number in sorted(self._running))
 
     def adopt(self, optuna_id: int) -> Proposal:
         """A RUNNING trial again, with the same parameters; completes an ask that was cut off."""
-        raise NotImplementedError
+        frozen = self._storage.get_trial(optuna_id)
+        if frozen.number == BASELINE:
+            # Made in one transaction, with some parameters only: a walk would add the others.
+            return self._start(Proposal(BASELINE, optuna_id, parameters_of(frozen, self._space)))
+        return self._walk(Trial(self._study, optuna_id))
 
     def report(self, number: int, *, epoch: int, value: float) -> None:
         """The first objective's metric after an epoch; a repeated report changes nothing."""
-        raise NotImplementedError
+        if number not in self._running or epoch in self._mirror.reports(number):
+            return
+        self._store_report(number, epoch=epoch, value=value)
+        self._mirror.report(number, epoch=epoch, value=value)
 
     def should_prune(self, number: int) -> bool:
-        """The pruner's answer to what was reported so far; never true for the baseline."""
-        raise NotImplementedError
+        """The pruner's answer to what was reported so far.
+
+        Never true for the baseline, which everything is compared with, nor after the last epoch.
+        """
+        if number not in self._running:
+            return False
+        answer, notes = self._mirror.should_prune(number)
+        for key, note in notes.items():
+            # What the pruner remembers of a trial (successive halving: its rungs) has to outlive us.
+            self._storage.set_trial_system_attr(self._ids[number], key, note)
+        last_epoch = max(self._mirror.reports(number), default=0)
+        return answer and number != BASELINE and last_epoch < self._plan.epochs
 
     def tell(
         self, number: int, *, outcome: Outcome, values: Sequence[float] | None = None, reason: str | None = None
     ) -> None:
-        """The trial has ended; telling it again changes nothing."""
-        raise NotImplementedError
+        """The trial has ended; telling it again changes nothing.
+
+        Args:
+            number: The trial.
+            outcome: How it ended; told INTERRUPTED, it ends for good, as failed.
+            values: One for each objective if it is complete. One that is not finite makes it diverged.
+            reason: One line that the dashboard shows.
+        """
+        if number not in self._running:
+            return
+        if outcome is Outcome.COMPLETE and not all(math.isfinite(value) for value in values or ()):
+            outcome = Outcome.DIVERGED
+        state = optuna_state(outcome, has_reported=bool(self._mirror.reports(number)))
+        final = [float(value) for value in values or ()] if state is TrialState.COMPLETE else None
+        self.set_attributes(number, attributes=attributes_of(outcome, reason))
+        if outcome is Outcome.INFEASIBLE:
+            self._set_infeasible(self._ids[number])
+        with warnings.catch_warnings():
+            # cmaes says with each of them that it doesn't use constraints.
+            warnings.filterwarnings("ignore", message="Constraints have been set", category=UserWarning)
+            self._study.tell(number, final, state, skip_if_finished=True)
+        self._mirror.finish(number, state=state, value=final[0] if final else None)
+        self._running.discard(number)
 
     def set_attributes(self, number: int, *, attributes: Mapping[str, Scalar]) -> None:
         """User attributes of a RUNNING trial, as the dashboard shows them."""
-        raise NotImplementedError
+        for key, value in attributes.items():
+            self._storage.set_trial_user_attr(self._ids[number], key, value)
 
     def import_trials(self, histories: Sequence[TrialHistory], *, source: str) -> tuple[int, ...]:
         """Ended trials of the study ``source`` that fit this space, for the sampler to learn from.
 
         Call after the baseline was asked. Returns their numbers here; they carry the user
-        attribute ``origin`` and are no trials of this study's budget.
+        attribute ``origin`` and are no trials of this study's budget. Called again (after a
+        crash half way), it adds what is missing.
         """
-        raise NotImplementedError
+        trials = self._study.get_trials(deepcopy=False)
+        assert trials, "trial 0 is the baseline: ask for it before trials are imported"
+        known = {trial.user_attrs.get(ORIGIN) for trial in trials}
+        numbers: list[int] = []
+        for history in histories:
+            origin = f"{source} #{history.number}"
+            template = None if origin in known else self._imported(history, origin=origin)
+            if template is not None:
+                frozen = self._storage.get_trial(self._storage.create_new_trial(self._study_id, template))
+                self._mirror.add(MirrorTrial(frozen.number, TrialState.FAIL))
+                numbers.append(frozen.number)
+        return tuple(numbers)
 
     def reconcile(self, histories: Sequence[TrialHistory]) -> None:
         """After a restart: reports and endings that our tables have and Optuna's lack are told."""
-        raise NotImplementedError
+        reports = {history.number: history.reports for history in histories}
+        self._mirror = self._reflect(reports)
+        for history in histories:
+            if history.number not in self._running:
+                continue
+            stored = self._storage.get_trial(self._ids[history.number]).intermediate_values
+            for epoch, value in history.reports.items():
+                if epoch not in stored:
+                    self._store_report(history.number, epoch=epoch, value=value)
+            if history.outcome is not None and history.outcome is not Outcome.INTERRUPTED:
+                self.tell(history.number, outcome=history.outcome, values=history.values, reason=history.reason)
+
+    def _walk(self, trial: Trial) -> Proposal:
+        self._study.sampler = make_sampler(self._plan, number=trial.number)
+        parameters = walk(self._space, lambda p, choices: self._registry.suggest(trial, p, choices))
+        optuna_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
+        return self._start(Proposal(trial.number, optuna_id, parameters))
+
+    def _propose(self, values: Mapping[str, Scalar]) -> Proposal:
+        parameters, distributions = self._registry.register(self._space, values)
+        template = create_trial(state=TrialState.RUNNING, params=parameters, distributions=distributions)
+        optuna_id = self._storage.create_new_trial(self._study_id, template)
+        frozen = self._storage.get_trial(optuna_id)
+        return self._start(Proposal(frozen.number, optuna_id, parameters_of(frozen, self._space)))
+
+    def _start(self, proposal: Proposal) -> Proposal:
+        self._ids[proposal.number] = proposal.optuna_id
+        if proposal.number not in self._running:
+            self._running.add(proposal.number)
+            self._mirror.start(proposal.number)
+        return proposal
+
+    def _refuse_misfits(self, trials: Sequence[FrozenTrial]) -> bool:
+        has_queued = False
+        for trial in trials:
+            if trial.state is not TrialState.WAITING:
+                continue
+            misfit = queued_misfit(trial, self._space)
+            has_queued = has_queued or misfit is None
+            if misfit is not None:
+                optuna_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
+                self._ids[trial.number] = optuna_id
+                self.set_attributes(trial.number, attributes=attributes_of(Outcome.FAILED, misfit))
+                self._storage.set_trial_state_values(optuna_id, TrialState.FAIL)
+        return has_queued
+
+    def _set_infeasible(self, optuna_id: int) -> None:
+        trial = Trial(self._study, optuna_id)
+        if CONSTRAINT not in trial.constraints:
+            trial.set_constraint(CONSTRAINT, 1.0)
+        self._storage.set_trial_system_attr(optuna_id, DASHBOARD_CONSTRAINTS, [1.0])
+
+    def _imported(self, history: TrialHistory, *, origin: str) -> FrozenTrial | None:
+        return imported_trial(
+            history,
+            space=self._space,
+            registry=self._registry,
+            origin=origin,
+            num_objectives=len(self._plan.objectives),
+        )
+
+    def _store_report(self, number: int, *, epoch: int, value: float) -> None:
+        # With several objectives Optuna's tpe stops with an error at a pruned trial that has
+        # reports; a value that is not finite would be learned from.
+        if len(self._plan.objectives) == 1 and math.isfinite(value):
+            self._storage.set_trial_intermediate_value(self._ids[number], epoch, value)
+
+    def _reflect(self, reports: Mapping[int, Mapping[int, float]]) -> Mirror:
+        mirror = Mirror(self._study.study_name, direction=self._plan.objectives[0].direction, pruner=self._pruner)
+        self._running.clear()
+        for trial in self._study.get_trials(deepcopy=False):
+            self._registry.learn(trial)
+            mirror.add(mirror_trial(trial, {**trial.intermediate_values, **reports.get(trial.number, {})}))
+            if trial.state is TrialState.RUNNING:
+                self._running.add(trial.number)
+                self._ids[trial.number] = self._storage.get_trial_id_from_study_id_trial_number(
+                    self._study_id, trial.number
+                )
+        return mirror
 
 
-def delete_search(name: str, *, storage: "RDBStorage") -> None:
+def delete_search(name: str, *, storage: RDBStorage) -> None:
     """Removes the Optuna study; there being none is no error."""
-    raise NotImplementedError
+    try:
+        study_id = storage.get_study_id_from_name(name)
+    except KeyError:
+        return
+    storage.delete_study(study_id)

@@ -1,0 +1,95 @@
+"""The pruner that a study spec names, as one of Optuna's."""
+
+import warnings
+from collections.abc import Callable
+
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import (
+    BasePruner,
+    HyperbandPruner,
+    MedianPruner,
+    NopPruner,
+    PatientPruner,
+    PercentilePruner,
+    SuccessiveHalvingPruner,
+    ThresholdPruner,
+)
+
+from autotune.errors import SpecError
+from autotune.spec.model import Choice
+
+PRUNERS = ("hyperband", "successive_halving", "median", "percentile", "patient", "threshold", "none")
+
+
+def make_pruner(choice: Choice, *, epochs: int) -> BasePruner:
+    """The pruner by its name in the spec, counting in epochs trained.
+
+    Args:
+        choice: Its name and options, as in ``pruner: {hyperband: {min_epochs: 1}}``.
+        epochs: Epochs of a trial that is trained to its end.
+
+    Raises:
+        SpecError: an option that it doesn't have, or a value outside its range.
+    """
+    makers: dict[str, Callable[..., BasePruner]] = {
+        "hyperband": _hyperband,
+        "successive_halving": _successive_halving,
+        "median": _median,
+        "percentile": _percentile,
+        "patient": _patient,
+        "threshold": _threshold,
+        "none": _none,
+    }
+    if choice.name not in makers:
+        raise SpecError(f"pruner: one of {', '.join(PRUNERS)}, got {choice.name}; choose one of these")
+    options = dict(choice.options)
+    if choice.name == "hyperband":
+        options["epochs"] = epochs
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # PatientPruner
+            return makers[choice.name](**options)
+    except (TypeError, ValueError) as error:
+        given = ", ".join(f"{key}: {value}" for key, value in choice.options.items()) or "no options"
+        raise SpecError(f"pruner.{choice.name}: {error}, got {given}; see the pruner's options") from error
+
+
+def _hyperband(*, epochs: int, min_epochs: int = 1, reduction_factor: int = 3) -> BasePruner:
+    if not 1 <= min_epochs <= epochs:
+        raise ValueError(f"min_epochs must be from 1 to budget.epochs, {epochs}")
+    if reduction_factor < 2:  # noqa: PLR2004 - Optuna finds out only when it first prunes
+        raise ValueError("reduction_factor must be 2 or more")
+    return HyperbandPruner(min_resource=min_epochs, max_resource=epochs, reduction_factor=reduction_factor)
+
+
+def _successive_halving(*, min_epochs: int = 1, reduction_factor: int = 4) -> BasePruner:
+    return SuccessiveHalvingPruner(min_resource=min_epochs, reduction_factor=reduction_factor)
+
+
+def _median(*, startup_trials: int = 5, warmup_epochs: int = 0) -> BasePruner:
+    return MedianPruner(n_startup_trials=startup_trials, n_warmup_steps=_first_step(warmup_epochs))
+
+
+def _percentile(*, percentile: float = 50.0, startup_trials: int = 5, warmup_epochs: int = 0) -> BasePruner:
+    steps = _first_step(warmup_epochs)
+    return PercentilePruner(float(percentile), n_startup_trials=startup_trials, n_warmup_steps=steps)
+
+
+def _patient(*, patience: int = 3, min_delta: float = 0.0) -> BasePruner:
+    return PatientPruner(None, patience=patience, min_delta=min_delta)
+
+
+def _threshold(*, lower: float | None = None, upper: float | None = None, warmup_epochs: int = 0) -> BasePruner:
+    return ThresholdPruner(lower=lower, upper=upper, n_warmup_steps=_first_step(warmup_epochs))
+
+
+def _none() -> BasePruner:
+    return NopPruner()
+
+
+def _first_step(warmup_epochs: int) -> int:
+    # Optuna counts steps from 0 and exempts those below n_warmup_steps; our steps are epochs
+    # trained, from 1.
+    if warmup_epochs < 0:
+        raise ValueError("warmup_epochs must be 0 or more")
+    return warmup_epochs + 1

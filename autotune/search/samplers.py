@@ -1,0 +1,212 @@
+"""The sampler that a study spec names, as one of Optuna's, over our own search space.
+
+Optuna infers from past trials which parameters can be sampled together. Two things of ours
+mislead it: the baseline names only some of the parameters, so that their intersection would
+leave out all others for good; and a range that was widened stays narrow in the groups that TPE
+remembers. The space knows the groups, so ``SpaceSampler`` tells them.
+"""
+
+import hashlib
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    NSGAIISampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+from typing_extensions import override
+
+from autotune.errors import SpecError
+from autotune.search.plan import SearchPlan
+from autotune.search.space import SearchSpace
+from autotune.search.suggest import distribution_of, has_free_choices
+
+Group = dict[str, BaseDistribution]
+"""Parameters that are always active together."""
+
+SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "random", "grid", "nsgaii")
+
+
+def make_sampler(plan: SearchPlan, *, number: int) -> BaseSampler:
+    """The sampler for one trial; all that it knows is in the study's rows.
+
+    A sampler is made anew for each trial, with a seed of the study's seed and the trial's
+    number: after a restart nothing is drawn twice, and a study that was interrupted proposes
+    what it would have proposed without.
+
+    Raises:
+        SpecError: an option that it doesn't have, or a study that it can't serve.
+    """
+    makers: dict[str, Callable[..., BaseSampler]] = {
+        "tpe": _tpe,
+        "gp": _gp,
+        "cmaes": _cmaes,
+        "qmc": _qmc,
+        "random": _random,
+        "grid": _random,  # the grid itself is no sampler of Optuna's: see grid.py
+        "nsgaii": _nsgaii,
+    }
+    choice = plan.sampler
+    if choice.name not in makers:
+        raise SpecError(f"sampler: one of {', '.join(SAMPLERS)}, got {choice.name}; choose one of these")
+    try:
+        return makers[choice.name](plan, derive_seed(plan.seed, number=number), **choice.options)
+    except (TypeError, ValueError) as error:
+        given = ", ".join(f"{key}: {value}" for key, value in choice.options.items()) or "no options"
+        raise SpecError(f"sampler.{choice.name}: {error}, got {given}; see the sampler's options") from error
+
+
+def derive_seed(seed: int, *, number: int) -> int:
+    """32 bits that differ for each study seed and trial number, and repeat with them."""
+    digest = hashlib.blake2b(f"sampler:{seed}:{number}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest)
+
+
+def groups_of(space: SearchSpace) -> list[Group]:
+    """Searched parameters by their conditions; those with equal ones are active together.
+
+    A parameter whose choices depend on others goes under several names, so it is in no group.
+    """
+    groups: dict[object, Group] = {}
+    for parameter in space.parameters:
+        if has_free_choices(parameter):
+            group = groups.setdefault(frozenset(parameter.conditions), {})
+            group[parameter.name] = distribution_of(parameter, parameter.choices)
+    return [searched for group in groups.values() if (searched := _without_single(group))]
+
+
+def shared_by_all(space: SearchSpace) -> Group:
+    """The searched parameters that every proposal has."""
+    unconditional = (p for p in space.parameters if not p.conditions and has_free_choices(p))
+    return _without_single({p.name: distribution_of(p, p.choices) for p in unconditional})
+
+
+def _without_single(group: Group) -> Group:
+    return {name: distribution for name, distribution in group.items() if not distribution.single()}
+
+
+class SpaceSampler(BaseSampler):
+    """Lets an Optuna sampler draw each group together, and all other parameters one by one."""
+
+    def __init__(self, inner: BaseSampler, *, groups: Sequence[Group], needs_every_parameter: bool = False) -> None:
+        self._inner = inner
+        self._groups = groups
+        self._needs_every_parameter = needs_every_parameter
+
+    @override
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> Group:
+        return {name: distribution for group in self._groups for name, distribution in group.items()}
+
+    @override
+    def sample_relative(self, study: Study, trial: FrozenTrial, search_space: Group) -> dict[str, Any]:
+        drawn: dict[str, Any] = {}
+        for group in self._groups:
+            if self._needs_every_parameter:
+                view, current = _trials_with(study, trial, group)
+                drawn.update(self._inner.sample_relative(view, current, group))
+            else:
+                drawn.update(self._inner.sample_relative(study, trial, group))
+        return drawn
+
+    @override
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._inner.sample_independent(study, trial, param_name, param_distribution)
+
+    @override
+    def reseed_rng(self) -> None:
+        self._inner.reseed_rng()
+
+    @override
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        self._inner.before_trial(study, trial)
+
+    @override
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        self._inner.after_trial(study, trial, state, values)
+
+
+def _trials_with(study: Study, trial: FrozenTrial, group: Group) -> tuple[Study, FrozenTrial]:
+    """The study in memory, with the trials that have all these parameters, and ``trial`` as its last.
+
+    The gp sampler reads each parameter of each complete trial, and the baseline lacks some.
+    """
+    view = optuna.create_study(directions=study.directions, sampler=RandomSampler(seed=0))
+    for other in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING)):
+        if other.number != trial.number and group.keys() <= other.params.keys():
+            view.add_trial(other)
+    view.add_trial(trial)
+    return view, view.get_trials(deepcopy=False)[-1]
+
+
+def _random(_plan: SearchPlan, seed: int) -> BaseSampler:
+    return RandomSampler(seed=seed)
+
+
+def _tpe(plan: SearchPlan, seed: int, *, startup_trials: int = 10, candidates: int = 24) -> BaseSampler:
+    has_several = len(plan.objectives) > 1
+    sampler = TPESampler(
+        seed=seed,
+        n_startup_trials=startup_trials,
+        n_ei_candidates=candidates,
+        multivariate=not has_several,
+        constant_liar=plan.jobs > 1,
+    )
+    # With several objectives Optuna too draws each parameter by itself, as it found that better.
+    return sampler if has_several else SpaceSampler(sampler, groups=groups_of(plan.space))
+
+
+def _gp(plan: SearchPlan, seed: int, *, startup_trials: int = 10) -> BaseSampler:
+    sampler = GPSampler(seed=seed, n_startup_trials=startup_trials, warn_independent_sampling=False)
+    return SpaceSampler(sampler, groups=_one_group(plan.space), needs_every_parameter=True)
+
+
+def _cmaes(plan: SearchPlan, seed: int, *, population_size: int | None = None) -> BaseSampler:
+    if len(plan.objectives) > 1:
+        raise SpecError(
+            f"sampler: cmaes serves one objective, got {len(plan.objectives)}; choose nsgaii, tpe, gp, qmc or random"
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        sampler = CmaEsSampler(
+            seed=seed,
+            popsize=population_size,
+            warn_independent_sampling=False,
+            consider_pruned_trials=True,  # else it learns from the few that no pruner stopped
+        )
+    numbers = {name: d for name, d in shared_by_all(plan.space).items() if not isinstance(d, CategoricalDistribution)}
+    # A covariance needs two dimensions: cmaes refuses one.
+    return SpaceSampler(sampler, groups=[numbers] if len(numbers) > 1 else [])
+
+
+def _qmc(plan: SearchPlan, seed: int, *, sequence: str = "sobol") -> BaseSampler:
+    sampler = QMCSampler(
+        qmc_type=sequence,
+        scramble=True,
+        seed=derive_seed(plan.seed, number=0),  # one sequence for the whole study; Optuna keeps the place
+        independent_sampler=RandomSampler(seed=seed),
+        warn_independent_sampling=False,
+    )
+    return SpaceSampler(sampler, groups=_one_group(plan.space))
+
+
+def _nsgaii(plan: SearchPlan, seed: int, *, population_size: int = 20) -> BaseSampler:
+    sampler = NSGAIISampler(seed=seed, population_size=population_size)
+    return SpaceSampler(sampler, groups=_one_group(plan.space))
+
+
+def _one_group(space: SearchSpace) -> list[Group]:
+    shared = shared_by_all(space)
+    return [shared] if shared else []

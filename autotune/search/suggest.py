@@ -1,0 +1,149 @@
+"""The walk over a search space: which parameters are active, and what each may be.
+
+Optuna refuses a categorical parameter whose choices change from trial to trial. Where the
+choices that are legal here are fewer than those that Optuna knows, the parameter goes under a
+name of its own, such as ``optimizer_impl[for_loop,foreach]``; outside this room it always has
+its plain name.
+"""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import TypeAlias
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, Trial
+
+from autotune.events import Scalar
+from autotune.search.space import SearchSpace, SpaceParameter
+
+Choose: TypeAlias = Callable[[SpaceParameter, tuple[Scalar, ...]], Scalar]
+"""Takes an active parameter and its legal choices (empty for a free range), gives a value."""
+
+
+class MisfitError(Exception):
+    """A value that the space doesn't have; never leaves this room."""
+
+
+def walk(space: SearchSpace, choose: Choose) -> dict[str, Scalar]:
+    """Every active parameter's value, in the space's order, after the fixed ones."""
+    chosen = dict(space.fixed)
+    for parameter in space.parameters:
+        if not space.is_active(parameter, chosen):
+            continue
+        choices = parameter.legal_choices(chosen)
+        if parameter.type == "choices" and not choices:
+            continue
+        chosen[parameter.name] = choose(parameter, choices)
+    return chosen
+
+
+def distribution_of(parameter: SpaceParameter, choices: tuple[Scalar, ...]) -> BaseDistribution:
+    """Optuna's distribution of a parameter; ``choices`` are the legal ones."""
+    if choices:
+        return CategoricalDistribution(choices)
+    assert parameter.low is not None
+    assert parameter.high is not None
+    high = highest(parameter)
+    if parameter.type == "int":
+        return IntDistribution(int(parameter.low), int(high), log=parameter.log, step=int(parameter.step or 1))
+    return FloatDistribution(float(parameter.low), float(high), log=parameter.log, step=parameter.step)
+
+
+def highest(parameter: SpaceParameter) -> float | int:
+    """The upper end, on the grid of ``step``: Optuna warns of one that is beside it."""
+    assert parameter.low is not None
+    assert parameter.high is not None
+    if not parameter.step:
+        return parameter.high
+    low, high, step = (Decimal(str(value)) for value in (parameter.low, parameter.high, parameter.step))
+    end = low + (high - low) // step * step
+    return int(end) if parameter.type == "int" else float(end)
+
+
+def has_value(parameter: SpaceParameter, value: Scalar, *, choices: tuple[Scalar, ...]) -> bool:
+    """Whether the parameter may have this value, its conditions aside."""
+    if choices:
+        return any(value == choice and type(value) is type(choice) for choice in choices)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    if parameter.type == "int" and value != int(value):
+        return False
+    assert parameter.low is not None
+    assert parameter.high is not None
+    return parameter.low <= value <= parameter.high
+
+
+def fit(space: SearchSpace, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """The walk that these values take; every value is used, and none is missing.
+
+    Raises:
+        MisfitError: a value is missing, illegal, or of a parameter that isn't active here.
+    """
+
+    def choose(parameter: SpaceParameter, choices: tuple[Scalar, ...]) -> Scalar:
+        if parameter.name not in values or not has_value(parameter, values[parameter.name], choices=choices):
+            raise MisfitError(parameter.name)
+        return values[parameter.name]
+
+    chosen = walk(space, choose)
+    if chosen != dict(values):
+        raise MisfitError(", ".join(sorted(chosen.keys() ^ values.keys())) or "a fixed value")
+    return chosen
+
+
+class Registry:
+    """Under which name, and with which distribution, Optuna knows each parameter."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self._choices = {p.name: p.choices for p in space.parameters if p.type == "choices"}
+
+    def learn(self, trial: FrozenTrial) -> None:
+        """Takes over the choices that the study has on record already."""
+        for name, distribution in trial.distributions.items():
+            if name in self._choices and isinstance(distribution, CategoricalDistribution):
+                self._choices[name] = tuple(distribution.choices)
+
+    def name_of(self, parameter: SpaceParameter, choices: tuple[Scalar, ...]) -> str:
+        """The parameter's name in Optuna's tables."""
+        if not choices or choices == self._choices.get(parameter.name):
+            return parameter.name
+        return f"{parameter.name}[{','.join(str(choice) for choice in choices)}]"
+
+    def suggest(self, trial: Trial, parameter: SpaceParameter, choices: tuple[Scalar, ...]) -> Scalar:
+        """The sampler's value, or the one that the trial has already."""
+        name = self.name_of(parameter, choices)
+        if choices:
+            value: Scalar = trial.suggest_categorical(name, choices)
+            return value
+        assert parameter.low is not None
+        high = highest(parameter)
+        if parameter.type == "int":
+            step = int(parameter.step or 1)
+            return trial.suggest_int(name, int(parameter.low), int(high), log=parameter.log, step=step)
+        return trial.suggest_float(name, float(parameter.low), float(high), log=parameter.log, step=parameter.step)
+
+    def register(
+        self, space: SearchSpace, values: Mapping[str, Scalar]
+    ) -> tuple[dict[str, Scalar], dict[str, BaseDistribution]]:
+        """Searched values as Optuna's parameters and distributions; conditions aren't asked."""
+        parameters: dict[str, Scalar] = {}
+        distributions: dict[str, BaseDistribution] = {}
+        for parameter in space.parameters:
+            if parameter.name not in values:
+                continue
+            choices = parameter.legal_choices(values)
+            name = self.name_of(parameter, choices)
+            value = values[parameter.name]
+            parameters[name] = float(value) if parameter.type == "float" and isinstance(value, int) else value
+            distributions[name] = distribution_of(parameter, choices)
+        return parameters, distributions
+
+
+def has_free_choices(parameter: SpaceParameter) -> bool:
+    """Whether what the parameter may be is the same with everything that is chosen before it."""
+    return parameter.name not in {"optimizer_impl", "accumulate"}
+
+
+def plain_name(name: str) -> str:
+    """The parameter that goes under this name in Optuna's tables."""
+    return name.partition("[")[0] if name.endswith("]") else name

@@ -1,0 +1,93 @@
+"""Trials as Optuna keeps them, to and from what the rest of the program says of them."""
+
+import math
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from autotune.events import Outcome, Scalar
+from autotune.search.mirror import MirrorTrial
+from autotune.search.outcomes import CONSTRAINT, DASHBOARD_CONSTRAINTS, optuna_state
+from autotune.search.plan import TrialHistory
+from autotune.search.space import SearchSpace
+from autotune.search.suggest import MisfitError, Registry, fit, has_value, plain_name
+
+ORIGIN = "origin"
+"""User attribute of a trial that another study ran: its study and number there."""
+
+QUEUED = "fixed_params"
+"""System attribute in which Optuna keeps what somebody queued a trial with."""
+
+
+def parameters_of(trial: FrozenTrial, space: SearchSpace) -> dict[str, Scalar]:
+    """What the trial trains with: the space's fixed parameters and its own, by their plain names."""
+    return {**space.fixed, **{plain_name(name): value for name, value in trial.params.items()}}
+
+
+def attributes_of(outcome: Outcome, reason: str | None) -> dict[str, Scalar]:
+    """User attributes that say how a trial ended."""
+    return {"outcome": str(outcome)} if reason is None else {"outcome": str(outcome), "reason": reason}
+
+
+def queued_misfit(trial: FrozenTrial, space: SearchSpace) -> str | None:
+    """What of a queued trial's values the space doesn't have; None when all is well.
+
+    Optuna itself would warn, and propose the value all the same.
+    """
+    parameters = {parameter.name: parameter for parameter in space.parameters}
+    for name, value in trial.system_attrs.get(QUEUED, {}).items():
+        parameter = parameters.get(name)
+        if parameter is None:
+            return f"queued with {name}, which the search space doesn't have"
+        if not has_value(parameter, value, choices=parameter.choices):
+            return f"queued with {name}={value}, which is outside the search space"
+    return None
+
+
+def mirror_trial(trial: FrozenTrial, reports: dict[int, float]) -> MirrorTrial:
+    """The trial as the pruner sees it: one of another study only keeps its number."""
+    if ORIGIN in trial.user_attrs:
+        return MirrorTrial(trial.number, TrialState.FAIL)
+    if trial.state is TrialState.WAITING:
+        return MirrorTrial(trial.number, TrialState.WAITING)
+    value = trial.values[0] if trial.values else None
+    return MirrorTrial(trial.number, trial.state, value=value, reports=reports, attributes=trial.system_attrs)
+
+
+def imported_trial(
+    history: TrialHistory, *, space: SearchSpace, registry: Registry, origin: str, num_objectives: int
+) -> FrozenTrial | None:
+    """An ended trial of another study as one of this study; None when it doesn't fit or teaches nothing."""
+    if history.outcome in {None, Outcome.INTERRUPTED}:
+        return None
+    assert history.outcome is not None
+    state = optuna_state(history.outcome, has_reported=bool(history.reports))
+    values = history.values if state is TrialState.COMPLETE else None
+    if state is TrialState.FAIL or (state is TrialState.COMPLETE and not _is_usable(values, num_objectives)):
+        return None
+    try:
+        fit(space, history.parameters)
+    except MisfitError:
+        return None
+    reports = {epoch: value for epoch, value in history.reports.items() if math.isfinite(value)}
+    if num_objectives > 1:
+        reports = {}
+    if state is TrialState.PRUNED and reports:
+        values = (reports[max(reports)],)
+    parameters, distributions = registry.register(space, history.parameters)
+    is_infeasible = history.outcome is Outcome.INFEASIBLE
+    constraints: dict[str, Any] = {DASHBOARD_CONSTRAINTS: [1.0]} if is_infeasible else {}
+    return create_trial(
+        state=state,
+        values=values,
+        params=parameters,
+        distributions=distributions,
+        intermediate_values=reports,
+        user_attrs={**attributes_of(history.outcome, history.reason), ORIGIN: origin},
+        system_attrs=constraints,
+        constraints={CONSTRAINT: 1.0} if is_infeasible else None,
+    )
+
+
+def _is_usable(values: tuple[float, ...] | None, num_objectives: int) -> bool:
+    return values is not None and len(values) == num_objectives and all(math.isfinite(value) for value in values)
