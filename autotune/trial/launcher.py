@@ -1,90 +1,135 @@
 """The coordinator's side of trial processes: launch, listen, stop, end."""
 
-from dataclasses import dataclass
+import contextlib
+import math
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeAlias
 
-from autotune.events import Event, Rehearsal, Stop, TrialOrder
+from autotune.errors import ForkServerError, TaskError
+from autotune.events import Rehearsal, Stop, TrialOrder, encode
 from autotune.hardware import TorchFacts
+from autotune.trial.descendants import signal_group
+from autotune.trial.fork_client import ForkServer
+from autotune.trial.link import Arrival, Exited, Link, TrialProcess
+from autotune.trial.log import LogDrain, TrialLog, open_pipe
+from autotune.trial.messages import Ended, Launch
+from autotune.trial.spawner import Spawner
+from autotune.trial.starter import Starter
+
+__all__ = ["Arrival", "Exited", "Launcher", "Method", "TrialProcess"]
+
+_CHUNK_BYTES = 2**16
 
 Method: TypeAlias = Literal["fork_server", "spawn"]
 
 
-@dataclass(frozen=True)
-class TrialProcess:
-    """A trial process that was launched."""
-
-    number: int
-    pid: int
-    """Also the id of its process group."""
-
-
-@dataclass(frozen=True)
-class Exited:
-    """A trial process is gone, and its process group with it; nothing comes from it any more."""
-
-    status: int
-    """Its exit status; 128 + the signal's number where a signal ended it, as a shell says it."""
-    signal: int | None
-    """The signal that ended it."""
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """Something came from a trial process."""
-
-    process: TrialProcess
-    event: Event | Exited
-
-
 class Launcher:
-    """Starts trial processes of one task and hears them; a context manager."""
+    """Starts trial processes of one task and hears them; a context manager.
+
+    Everything but ``wake`` belongs to one thread.
+    """
+
+    def __init__(self, starter: Starter) -> None:
+        self._starter = starter
+        self._links: dict[int, Link] = {}
+        self._backlog: list[Arrival] = []
+        self._lost: ForkServerError | None = None
+        self._waking, self._woken = socket.socketpair()
+        self._waking.settimeout(0)
+        self._woken.settimeout(0)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(starter, selectors.EVENT_READ)
+        self._selector.register(self._woken, selectors.EVENT_READ)
 
     @classmethod
     def start(cls, task: str, *, method: Method | None = None) -> Self:
         """Import the task and set it up where trials will start from; the system's best method if None.
 
-        Raises:
-            TaskError: the task can't be found, imported or set up.
-            ForkServerError: the process that starts trials has ended.
+        Raises TaskError when the task can't be found, imported or set up.
         """
-        raise NotImplementedError
+        # macOS has fork, but its own frameworks do not survive it; Python gave it up there, too.
+        method = method or ("fork_server" if sys.platform == "linux" else "spawn")
+        return cls(ForkServer.start(task) if method == "fork_server" else Spawner.start(task))
 
     @property
     def facts(self) -> TorchFacts:
         """What torch answers in a trial's process."""
-        raise NotImplementedError
+        return self._starter.facts
 
     def rehearse(self, order: TrialOrder, *, timeout: float = 120.0) -> Rehearsal:
         """Take one small batch through the task, in a process like a trial's.
 
-        Raises TaskError when the task raises, crashes or hangs.
+        Raises TaskError when the task raises, crashes or hangs. What other trials send meanwhile
+        comes at the next ``wait``.
         """
-        raise NotImplementedError
+        link = self._launch(Launch(order=order, purpose="rehearse"), log_name="rehearsal.log")
+        deadline = time.monotonic() + timeout
+        is_late = False
+        while link.exited is None:
+            arrivals = self._listen(max(0.0, deadline - time.monotonic()))
+            self._backlog += [arrival for arrival in arrivals if arrival.process != link.process]
+            if not is_late and time.monotonic() >= deadline:
+                is_late = link.exited is None
+                deadline = math.inf
+                self.kill(link.process, grace_seconds=0)
+        if self._lost is not None:
+            raise self._lost
+        if is_late:
+            raise TaskError(f"{order.task}: a rehearsal with one batch must end within {timeout:.0f} s, got no end")
+        return link.rehearsal(task=order.task)
 
     def launch(self, order: TrialOrder) -> TrialProcess:
-        """Start a trial; its events arrive at ``wait``."""
-        raise NotImplementedError
+        """Start a trial; its events arrive at ``wait``.
+
+        Raises ForkServerError when the process that starts trials has ended.
+        """
+        return self._launch(Launch(order=order, purpose="train"), log_name="trial.log").process
 
     def send(self, process: TrialProcess, *, stop: Stop) -> None:
         """Tell a trial to stop at its next step boundary; nothing happens if it is gone."""
-        raise NotImplementedError
+        if (link := self._links.get(process.pid)) is not None:
+            link.send(encode(stop))
 
     def kill(self, process: TrialProcess, *, grace_seconds: float = 5.0) -> None:
         """End a trial's process group: SIGTERM now, SIGKILL after the grace. Returns at once; ``wait`` sees to it."""
-        raise NotImplementedError
+        if (link := self._links.get(process.pid)) is None:
+            return
+        self._starter.signal(process.pid, number=signal.SIGTERM if grace_seconds > 0 else signal.SIGKILL)
+        link.kill_at = time.monotonic() + grace_seconds
 
     def wait(self, timeout: float) -> list[Arrival]:
-        """What has arrived, in order, as soon as there is any; empty at the timeout or after ``wake``."""
-        raise NotImplementedError
+        """What has arrived, in order, as soon as there is any; empty at the timeout or after ``wake``.
+
+        A process's Exited comes once, after all its events. Raises ForkServerError when nothing
+        more can come since the process that starts trials has ended; its trials' ends come first.
+        """
+        if self._backlog:
+            arrivals, self._backlog = self._backlog, []
+            return arrivals
+        return self._listen(timeout)
 
     def wake(self) -> None:
         """End a running or the next ``wait``; safe in a signal handler and from another thread."""
-        raise NotImplementedError
+        # Full means that calls enough are waiting; closed, that nobody waits.
+        with contextlib.suppress(OSError):
+            self._waking.send(b".")
 
     def close(self) -> None:
         """End every trial at once and the process that they start from."""
-        raise NotImplementedError
+        self._starter.close()
+        for link in self._links.values():
+            link.close()
+        self._links.clear()
+        self._selector.close()
+        self._waking.close()
+        self._woken.close()
 
     def __enter__(self) -> Self:
         return self
@@ -93,3 +138,90 @@ class Launcher:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def _launch(self, launch: Launch, *, log_name: str) -> Link:
+        if self._lost is not None:
+            raise self._lost
+        folder = Path(launch.order.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        log = TrialLog.open(folder / log_name, max_bytes=launch.order.max_log_bytes)
+        near, far = socket.socketpair()
+        reading, writing = open_pipe()
+        drain = LogDrain(reading, log=log)
+        drain.start()
+        try:
+            pid = self._starter.start_trial(launch, near=near, far=far, log=writing)
+        except ForkServerError:
+            near.close()
+            raise
+        finally:
+            far.close()
+            os.close(writing)
+        link = Link(TrialProcess(launch.order.number, pid=pid), purpose=launch.purpose, events=near, drain=drain)
+        self._links[pid] = link
+        self._selector.register(link, selectors.EVENT_READ, link)
+        return link
+
+    def _listen(self, timeout: float) -> list[Arrival]:
+        deadline = time.monotonic() + timeout
+        while True:
+            self._kill_overdue()
+            arrivals = self._collect_ended()
+            if arrivals:
+                return arrivals
+            is_woken = False
+            for key, _ in self._selector.select(self._pause(deadline)):
+                if isinstance(key.data, Link):
+                    arrivals += self._hear(key.data)
+                elif key.fileobj is self._woken:
+                    self._woken.recv(_CHUNK_BYTES)
+                    is_woken = True
+            if arrivals or is_woken or time.monotonic() >= deadline:
+                return arrivals
+
+    def _pause(self, deadline: float) -> float | None:
+        """Seconds until something must be done; None is for ever."""
+        soonest = min([deadline, *(link.kill_at for link in self._links.values() if link.kill_at is not None)])
+        return None if soonest == math.inf else max(0.0, soonest - time.monotonic())
+
+    def _hear(self, link: Link) -> list[Arrival]:
+        events = link.read()
+        if link.is_at_end:  # its exit comes from the starter; an ended socket would be readable for ever
+            self._selector.unregister(link)
+        if link.is_garbled and link.kill_at is None:
+            self.kill(link.process)
+        return [Arrival(link.process, event) for event in events]
+
+    def _kill_overdue(self) -> None:
+        now = time.monotonic()
+        for link in self._links.values():
+            if link.kill_at is not None and link.kill_at <= now:
+                self._starter.signal(link.process.pid, number=signal.SIGKILL)
+                link.kill_at = math.inf
+
+    def _collect_ended(self) -> list[Arrival]:
+        if self._lost is not None:
+            raise self._lost
+        try:
+            ended = self._starter.read_ended()
+        except ForkServerError as error:
+            return self._lose(error)
+        return [arrival for end in ended for arrival in self._end(end)]
+
+    def _end(self, ended: Ended) -> list[Arrival]:
+        link = self._links.pop(ended.pid)
+        if not link.is_at_end:
+            self._selector.unregister(link)
+        exited = Exited(ended.status, signal=ended.signal)
+        return [Arrival(link.process, event) for event in (*link.end(exited), exited)]
+
+    def _lose(self, error: ForkServerError) -> list[Arrival]:
+        """The fork server is gone: no trial may go on without anyone to reap it."""
+        self._lost = error
+        for pid in self._links:
+            signal_group(pid, number=signal.SIGKILL)
+        status = 128 + signal.SIGKILL
+        ends = [Ended(pid=pid, status=status, signal=signal.SIGKILL) for pid in self._links]
+        if not ends:
+            raise error
+        return [arrival for end in ends for arrival in self._end(end)]

@@ -1,5 +1,8 @@
 """Who trains where: devices and cores, leased to one trial each."""
 
+import os
+import re
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,36 +23,82 @@ class Lease:
 
 
 class DevicePool:
-    """Leases for ``jobs`` trials at once: cores shared evenly, one job a GPU in turn.
+    """Leases for ``jobs`` trials at once.
 
-    Raises DeviceError when there are fewer cores than jobs.
+    Every job gets the same number of cores, so that trials' throughputs can be compared; what an
+    uneven division leaves over is for the coordinator. With more jobs than cores, cores are
+    shared. With GPUs, jobs take them in turn.
     """
 
     def __init__(self, devices: Sequence[str], *, cores: Sequence[int], jobs: int) -> None:
-        raise NotImplementedError
+        """Share devices and cores out.
 
-    @property
-    def num_cores(self) -> int:
-        """Cores of the smallest lease: what a trial may count on."""
-        raise NotImplementedError
+        Args:
+            devices: As ``list_devices`` names them; at least one.
+            cores: Cores to share; empty where the system has no affinity.
+            jobs: Trials at once; at least one.
+        """
+        self._free = deque(
+            Lease(*_name_device(devices[job % len(devices)]), cores=_share(cores, job=job, jobs=jobs))
+            for job in range(jobs)
+        )
+        self.num_cores = len(self._free[0].cores) or os.cpu_count() or 1
+        """Cores of each lease: what a trial may count on."""
 
     def acquire(self) -> Lease | None:
         """A lease, or None while all are out."""
-        raise NotImplementedError
+        return self._free.popleft() if self._free else None
 
     def release(self, lease: Lease) -> None:
         """Take a lease back; its trial is gone."""
-        raise NotImplementedError
+        self._free.appendleft(lease)
 
 
 def resolve_device(asked: str, *, facts: TorchFacts) -> str:
-    """The device that ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` means here.
+    """The device that ``auto`` means here, or the one asked for: ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises DeviceError for a device that is not there.
     """
-    raise NotImplementedError
+    count = len(facts.accelerators)
+    if asked == "auto":
+        return "cuda" if count else "cpu"
+    if asked == "cpu" or (asked == "cuda" and count):
+        return asked
+    matched = re.fullmatch(r"cuda:(\d+)", asked)
+    if matched and int(matched[1]) < count:
+        return asked
+    known = ", ".join(["auto", "cpu", *(["cuda"] if count else []), *(f"cuda:{index}" for index in range(count))])
+    built = "" if facts.cuda_version else f" (torch {facts.version} is built without CUDA)"
+    raise DeviceError(f"device: one of {known}, got {asked}{built}; set device: auto")
+
+
+def list_devices(device: str, *, facts: TorchFacts) -> tuple[str, ...]:
+    """The devices that a resolved one stands for: ``cuda`` is every GPU."""
+    if device == "cuda":
+        return tuple(f"cuda:{index}" for index in range(len(facts.accelerators)))
+    return (device,)
 
 
 def usable_cores() -> tuple[int, ...]:
-    """Cores that this process may run on, in order."""
-    raise NotImplementedError
+    """Cores that this process may run on, in order; empty where the system has no affinity."""
+    return tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
+
+
+def _name_device(device: str) -> tuple[str, str | None]:
+    """A device as its trial names it, and the CUDA_VISIBLE_DEVICES that makes it the only one."""
+    if not device.startswith("cuda"):
+        return device, None
+    index = int(device.removeprefix("cuda:"))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    # What we were given may be a part of the host's GPUs, in another order, or named by UUID.
+    return "cuda:0", visible.split(",")[index].strip() if visible else str(index)
+
+
+def _share(cores: Sequence[int], *, job: int, jobs: int) -> tuple[int, ...]:
+    if not cores:
+        return ()
+    if jobs > len(cores):
+        return (cores[job % len(cores)],)
+    size = len(cores) // jobs
+    # Neighbouring numbers: they tend to share a cache and a memory node.
+    return tuple(cores[job * size : (job + 1) * size])

@@ -1,0 +1,27 @@
+"""What torch needs of a process that forks others, and of those that it forks."""
+
+import os
+
+import torch
+
+
+def hold_threads() -> int:
+    """Keep torch's operations on the calling thread from now on; returns how many threads it would use.
+
+    OpenMP's pool does not survive a fork: a child whose parent has one hangs at its first
+    parallel operation (https://gcc.gnu.org/bugzilla/show_bug.cgi?id=58378).
+    """
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    return num_threads
+
+
+def restore_threads(num_threads: int) -> None:
+    """Give a forked process torch's default number of threads, at most one for each of its cores."""
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else num_threads
+    torch.set_num_threads(max(1, min(num_threads, num_cores)))
+
+
+def has_used_cuda() -> bool:
+    """CUDA is initialised in this process, so no process forked from it can use it."""
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]

@@ -1,0 +1,107 @@
+"""The trial's end of the pipe to its coordinator."""
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import threading
+from types import TracebackType
+from typing import Self
+
+from autotune.events import Event, Progress, Rehearsal, Stop, decode, encode
+from autotune.trial.messages import LineBuffer
+
+_CHUNK_BYTES = 2**16
+
+
+class PipeChannel:
+    """Sends events without ever waiting for the coordinator, and notices when it wants a stop.
+
+    A thread of its own reads, and writes what the socket would not take at once. When the
+    coordinator is gone the thread kills the trial's whole process group, DataLoader workers
+    included: no training goes on that nobody records.
+
+    Leaving the context waits until everything is sent.
+    """
+
+    def __init__(self, events: socket.socket, *, lines: LineBuffer | None = None) -> None:
+        events.settimeout(0)
+        self._events = events
+        self._lines = lines or LineBuffer()
+        self._unsent = bytearray()
+        self._lock = threading.Lock()
+        self._waking, self._woken = socket.socketpair()
+        self._waking.settimeout(0)
+        self._stop: Stop | None = None
+        self._thread = threading.Thread(target=self._attend, name="trial channel", daemon=True)
+
+    @property
+    def stop(self) -> Stop | None:
+        """What the coordinator asked for, if it did."""
+        return self._stop
+
+    def send(self, event: Event | Rehearsal) -> None:
+        """Hand the event over; progress is dropped while older events wait."""
+        with self._lock:
+            if self._unsent and isinstance(event, Progress):
+                return
+            self._unsent += encode(event) + b"\n"
+            self._flush()
+            is_behind = bool(self._unsent)
+        if is_behind:
+            # Full means that the thread has a call waiting already.
+            with contextlib.suppress(BlockingIOError):
+                self._waking.send(b".")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        poll = select.poll()
+        poll.register(self._events, select.POLLOUT)
+        while self._unsent:
+            poll.poll()
+            with self._lock:
+                self._flush()
+
+    def _flush(self) -> None:
+        """Send what the socket takes; the caller holds the lock."""
+        try:
+            while self._unsent:
+                del self._unsent[: self._events.send(self._unsent)]
+        except BlockingIOError:
+            pass
+        except (BrokenPipeError, ConnectionResetError):
+            self._unsent.clear()  # the reading thread sees the same end, and acts on it
+
+    def _attend(self) -> None:
+        poll = select.poll()
+        poll.register(self._woken, select.POLLIN)
+        while True:
+            poll.register(self._events, select.POLLIN | (select.POLLOUT if self._unsent else 0))
+            for descriptor, happened in poll.poll():
+                if descriptor == self._woken.fileno():
+                    self._woken.recv(_CHUNK_BYTES)
+                elif happened & select.POLLOUT:
+                    with self._lock:
+                        self._flush()
+                if descriptor == self._events.fileno() and happened & ~select.POLLOUT:
+                    self._read()
+
+    def _read(self) -> None:
+        try:
+            chunk = self._events.recv(_CHUNK_BYTES)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            chunk = b""
+        if not chunk:
+            os.killpg(0, signal.SIGKILL)
+        for line in self._lines.feed(chunk):
+            event = decode(line)
+            assert isinstance(event, Stop), event
+            self._stop = event

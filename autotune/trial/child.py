@@ -1,0 +1,160 @@
+"""A trial's process: becomes one after a fork, or starts as one, and ends with all its children.
+
+``python -m autotune.trial.child DESCRIPTOR`` is the spawned kind; the descriptor is a socket
+that carries one Prepare or Launch first, and events from then on.
+"""
+
+import faulthandler
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NoReturn
+
+from autotune.errors import TaskError
+from autotune.events import Finished, Outcome, TrialOrder
+from autotune.trial.channel import PipeChannel
+from autotune.trial.messages import REQUEST, Launch, LineBuffer, Prepare, Ready, Refused, Request
+
+if TYPE_CHECKING:
+    from autotune.training.loading import LoadedTask
+
+_CHUNK_BYTES = 2**16
+
+
+def become_trial(launch: Launch, *, task: "LoadedTask", num_threads: int, events: socket.socket, log: int) -> NoReturn:
+    """Turn a process that was just forked into a trial, and end it when the trial is over."""
+    from autotune.training.forking import restore_threads
+
+    process_started = time.monotonic()
+    status = 1
+    try:
+        os.setpgid(0, 0)
+        for number in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.close(log)
+        _take_lease(launch.order)
+        restore_threads(num_threads)
+        with PipeChannel(events) as channel:
+            _carry_out(launch, task=task, channel=channel, process_started=process_started)
+        status = 0
+    except BaseException:  # noqa: BLE001 - a forked process must never return into its parent's code
+        traceback.print_exc()
+    finally:
+        end_process(status)
+
+
+def end_process(status: int) -> NoReturn:
+    """End at once: exit handlers belong to the process that was forked, workers end with the group."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
+
+
+def write_lines_at_once() -> None:
+    """Let every line of output reach the log, also when the process dies before its buffer is full."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(line_buffering=True)
+
+
+def extend_import_path(import_path: Iterable[str]) -> None:
+    """Find the modules that the coordinator finds; those in the working directory first, as with a script."""
+    known = set(sys.path)
+    sys.path += [entry for entry in import_path if entry and entry not in known]
+    if os.getcwd() not in sys.path:  # noqa: PTH109 - an entry of sys.path is text
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109
+
+
+def main() -> NoReturn:
+    """Run the one order that comes over the socket given on the command line."""
+    process_started = time.monotonic()
+    events = socket.socket(fileno=int(sys.argv[1]))
+    events.set_inheritable(False)
+    write_lines_at_once()
+    faulthandler.enable()
+    lines = LineBuffer()
+    request = _receive(events, lines=lines)
+    status = 1
+    try:
+        if isinstance(request, Prepare):
+            events.sendall(_prepare(request).model_dump_json().encode() + b"\n")
+        else:
+            assert isinstance(request, Launch), request
+            # Before torch is imported: OpenMP counts the cores of the lease then.
+            _take_lease(request.order)
+            with PipeChannel(events, lines=lines) as channel:
+                _launch(request, channel=channel, process_started=process_started)
+        status = 0
+    except BaseException:  # noqa: BLE001 - the log has it, and end_process below is the one way out
+        traceback.print_exc()
+    end_process(status)
+
+
+def _receive(events: socket.socket, *, lines: LineBuffer) -> Request:
+    while True:
+        chunk = events.recv(_CHUNK_BYTES)
+        if not chunk:
+            end_process(1)
+        if received := lines.feed(chunk):
+            return REQUEST.validate_json(received[0])
+
+
+def _prepare(request: Prepare) -> Ready | Refused:
+    extend_import_path(request.import_path)
+    from autotune.training.facts import torch_facts
+    from autotune.training.loading import load_task
+
+    try:
+        load_task(request.task).setup()
+    except TaskError as error:
+        return Refused(reason=str(error))
+    return Ready(facts=torch_facts())
+
+
+def _launch(request: Launch, *, channel: PipeChannel, process_started: float) -> None:
+    extend_import_path(request.import_path)
+    from autotune.training.loading import load_task
+
+    try:
+        task = load_task(request.order.task)
+        task.setup()
+    except TaskError as error:
+        channel.send(Finished(outcome=Outcome.FAILED, reason=str(error)))
+        return
+    _carry_out(request, task=task, channel=channel, process_started=process_started)
+
+
+def _carry_out(launch: Launch, *, task: "LoadedTask", channel: PipeChannel, process_started: float) -> None:
+    order = launch.order
+    if launch.purpose == "train":
+        from autotune.training.run import run_trial
+
+        channel.send(run_trial(order, task=task, channel=channel, process_started=process_started))
+        return
+    from autotune.training.rehearsal import rehearse
+
+    try:
+        channel.send(rehearse(task, parameters=order.parameters, device=order.device))
+    except TaskError as error:
+        channel.send(Finished(outcome=Outcome.FAILED, reason=str(error)))
+
+
+def _take_lease(order: TrialOrder) -> None:
+    """Devices and cores of this trial; before CUDA starts, which reads the variable once."""
+    if order.visible_devices is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = order.visible_devices
+    if order.cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, order.cores)
+
+
+if __name__ == "__main__":
+    main()

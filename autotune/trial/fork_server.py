@@ -1,0 +1,237 @@
+"""The process that trials are forked from: torch and the task are imported and set up once.
+
+``python -m autotune.trial.fork_server DESCRIPTOR`` is started by the launcher; the descriptor
+is a socket with one message a packet. Its end says that the coordinator is gone: everything
+below this process is killed then.
+
+It runs one thread when it forks, uses one OpenMP thread, and never initialises CUDA: none of
+the three survives a fork.
+"""
+
+import contextlib
+import faulthandler
+import gc
+import importlib
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import warnings
+from types import TracebackType
+from typing import TYPE_CHECKING, NoReturn, Self
+
+from autotune.errors import TaskError
+from autotune.trial.child import become_trial, extend_import_path, write_lines_at_once
+from autotune.trial.descendants import adopt_orphans, end_descendants, end_group, next_death, signal_group
+from autotune.trial.messages import (
+    MAX_MESSAGE_BYTES,
+    REQUEST,
+    Answer,
+    Ended,
+    Forked,
+    Launch,
+    Prepare,
+    Ready,
+    Refused,
+    Signal,
+)
+
+if TYPE_CHECKING:
+    from autotune.training.loading import LoadedTask
+
+_NUM_DESCRIPTORS = 2
+_NEEDED_BY_TRIALS = ("autotune.training.rehearsal", "autotune.training.run")
+
+
+def main() -> None:
+    """Serve on the socket given on the command line until its other end closes."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    control.set_inheritable(False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    write_lines_at_once()
+    faulthandler.enable()
+    # torch.cuda.is_available() in a task's module would start the CUDA driver without this.
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+    adopt_orphans()
+    with _EndWithCoordinator(control):
+        prepare = REQUEST.validate_json(control.recv(MAX_MESSAGE_BYTES))
+        assert isinstance(prepare, Prepare), prepare
+        prepared = _prepare(prepare)
+    if isinstance(prepared, Refused):
+        _answer(control, prepared)
+        return
+    task, num_threads, ready = prepared
+    server = _ForkServer(control, task=task, num_threads=num_threads)
+    _answer(control, ready)
+    server.serve()
+
+
+def _prepare(request: Prepare) -> "tuple[LoadedTask, int, Ready] | Refused":
+    extend_import_path(request.import_path)
+    from autotune.training.facts import torch_facts
+    from autotune.training.forking import has_used_cuda, hold_threads
+    from autotune.training.loading import load_task
+
+    for module in _NEEDED_BY_TRIALS:
+        importlib.import_module(module)
+    facts = torch_facts()
+    num_threads = hold_threads()
+    try:
+        task = load_task(request.task)
+        task.setup()
+    except TaskError as error:
+        return Refused(reason=str(error))
+    if has_used_cuda():
+        reason = f"{request.task}: its module and setup() may not use CUDA, got an initialised CUDA; move it to model()"
+        return Refused(reason=reason)
+    gc.collect()
+    gc.freeze()  # a collection in a trial would otherwise write to, and so copy, every page that is shared
+    return task, num_threads, Ready(facts=facts)
+
+
+class _EndWithCoordinator:
+    """While a task's own code runs: a thread that ends this process when the coordinator is gone.
+
+    It has ended when the context is left, so that this process has one thread when it forks.
+    """
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._leaving, self._left = socket.socketpair()
+        self._thread = threading.Thread(target=self._watch, name="coordinator watch", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._leaving.close()
+        self._thread.join()
+        self._left.close()
+
+    def _watch(self) -> None:
+        poll = select.poll()
+        poll.register(self._control, 0)  # no event asked for: a hang-up is told nevertheless
+        poll.register(self._left, 0)
+        if any(descriptor == self._control.fileno() for descriptor, _ in poll.poll()):
+            _end_everything()
+
+
+class _ForkServer:
+    """Forks, signals and reaps trials, one request at a time."""
+
+    def __init__(self, control: socket.socket, *, task: "LoadedTask", num_threads: int) -> None:
+        self._control = control
+        self._task = task
+        self._num_threads = num_threads
+        self._trials: set[int] = set()
+        self._deaths, deaths = socket.socketpair()
+        for end in (self._deaths, deaths):
+            end.settimeout(0)
+        self._deaths_end = deaths
+        # The handler does nothing, but without one Python tells the descriptor nothing either.
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        signal.set_wakeup_fd(deaths.fileno(), warn_on_full_buffer=False)
+
+    def serve(self) -> NoReturn:
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(self._deaths, select.POLLIN)
+        while True:
+            for descriptor, _ in poll.poll():
+                if descriptor == self._deaths.fileno():
+                    self._bury()
+                else:
+                    self._attend()
+
+    def _attend(self) -> None:
+        try:
+            packet, descriptors, _, _ = socket.recv_fds(self._control, MAX_MESSAGE_BYTES, _NUM_DESCRIPTORS)
+        except ConnectionResetError:
+            packet, descriptors = b"", []
+        if not packet:
+            _end_everything()
+        request = REQUEST.validate_json(packet)
+        match request:
+            case Launch():
+                events, log = descriptors
+                _answer(self._control, self._fork(request, events=events, log=log))
+            case Signal():
+                if request.pid in self._trials:
+                    signal_group(request.pid, number=request.number)
+            case Prepare():
+                raise AssertionError(request)
+
+    def _fork(self, launch: Launch, *, events: int, log: int) -> Forked | Refused:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        try:
+            with warnings.catch_warnings():
+                # Told where a library has threads of its own: BLAS has, and handlers that make it fork-safe.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                pid = os.fork()
+        except OSError as error:
+            os.close(events)
+            os.close(log)
+            return Refused(reason=f"the fork server can't start a process: {error}")
+        if pid == 0:
+            self._forget()
+            become_trial(
+                launch,
+                task=self._task,
+                num_threads=self._num_threads,
+                events=_own_socket(events),
+                log=log,
+            )
+        os.close(events)
+        os.close(log)
+        # In the trial too: whichever comes first, the group is there before anyone signals it.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.setpgid(pid, pid)
+        self._trials.add(pid)
+        return Forked(pid=pid)
+
+    def _forget(self) -> None:
+        """Drop, in a forked process, what belongs to this server alone."""
+        signal.set_wakeup_fd(-1)
+        self._control.close()
+        self._deaths.close()
+        self._deaths_end.close()
+
+    def _bury(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._deaths.recv(MAX_MESSAGE_BYTES):
+                pass
+        while (death := next_death()) is not None:
+            if death.pid not in self._trials:
+                os.waitpid(death.pid, 0)
+                continue
+            # The leader is not reaped yet, so this can't reach another process group.
+            end_group(death.pid)
+            self._trials.remove(death.pid)
+            _answer(self._control, Ended(pid=death.pid, status=death.status, signal=death.signal))
+
+
+def _own_socket(descriptor: int) -> socket.socket:
+    events = socket.socket(fileno=descriptor)
+    events.set_inheritable(False)
+    return events
+
+
+def _answer(control: socket.socket, answer: Answer) -> None:
+    # A coordinator that is gone is noticed where requests are read.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        control.send(answer.model_dump_json().encode())
+
+
+def _end_everything() -> NoReturn:
+    end_descendants()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

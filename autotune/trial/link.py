@@ -1,0 +1,155 @@
+"""One trial process as the coordinator holds it: its socket, its log, its end."""
+
+import contextlib
+import socket
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from autotune.errors import TaskError
+from autotune.events import Event, Finished, Outcome, Rehearsal, Stop, decode
+from autotune.trial.log import LogDrain
+from autotune.trial.messages import LineBuffer
+from autotune.trial.starter import describe_end
+
+_CHUNK_BYTES = 2**16
+_SHOWN_BYTES = 60
+_SHOWN_LINES = 8
+_REHEARSED: TypeAdapter[Rehearsal | Finished] = TypeAdapter(Rehearsal | Finished)
+
+
+@dataclass(frozen=True)
+class TrialProcess:
+    """A trial process that was launched."""
+
+    number: int
+    pid: int
+    """Also the id of its process group."""
+
+
+@dataclass(frozen=True)
+class Exited:
+    """A trial process is gone, and its process group with it; nothing comes from it any more."""
+
+    status: int
+    """Its exit status; 128 + the signal's number where a signal ended it, as a shell says it."""
+    signal: int | None
+    """The signal that ended it."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """Something came from a trial process."""
+
+    process: TrialProcess
+    event: Event | Exited
+
+
+class Link:
+    """A running trial process: what it says, what it logs, when it must be gone."""
+
+    def __init__(
+        self,
+        process: TrialProcess,
+        *,
+        purpose: Literal["train", "rehearse"],
+        events: socket.socket,
+        drain: LogDrain,
+    ) -> None:
+        events.settimeout(0)
+        self.process = process
+        self.kill_at: float | None = None
+        """When SIGKILL follows, on the monotonic clock."""
+        self.exited: Exited | None = None
+        self.is_at_end = False
+        """Nobody holds the socket's other end any more."""
+        self.is_garbled = False
+        """Something came that is no event; whatever follows is thrown away."""
+        self._purpose = purpose
+        self._events = events
+        self._drain = drain
+        self._lines = LineBuffer()
+        self._answers: list[bytes] = []
+        self._last_lines = ""
+
+    def fileno(self) -> int:
+        """Readable when an event is there."""
+        return self._events.fileno()
+
+    def send(self, text: bytes) -> None:
+        """Send one line; nothing happens if the process is gone."""
+        # Blocked means that it reads nothing and has such lines waiting already.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError, BlockingIOError):
+            self._events.send(text + b"\n")
+
+    def read(self) -> list[Event]:
+        """Events that are there; garbage becomes a Finished that says so."""
+        return self._take(self._receive())
+
+    def end(self, exited: Exited) -> list[Event]:
+        """Take what the process left in the socket and in the log's pipe, and close both."""
+        events: list[Event] = []
+        while chunk := self._receive():
+            events += self._take(chunk)
+        self.exited = exited
+        self.close()
+        return events
+
+    def close(self) -> None:
+        """Close the socket and the log."""
+        self._events.close()
+        self._last_lines = self._drain.finish(num_lines=_SHOWN_LINES)
+
+    def rehearsal(self, *, task: str) -> Rehearsal:
+        """What the rehearsal that has ended found; raises TaskError for anything but a Rehearsal."""
+        assert self.exited is not None
+        try:
+            answer = _REHEARSED.validate_json(self._answers[0]) if self._answers else None
+        except ValidationError:
+            answer = None
+        match answer:
+            case Rehearsal():
+                return answer
+            case Finished():
+                raise TaskError(answer.reason)
+            case None:
+                pass
+        end = describe_end(-self.exited.signal if self.exited.signal else self.exited.status)
+        message = f"{task}: a rehearsal with one batch must come to its end, got {end}"
+        raise TaskError(f"{message}, last lines:\n{self._last_lines}" if self._last_lines else message)
+
+    def _receive(self) -> bytes:
+        """What is there; nothing at the end as well."""
+        try:
+            chunk = self._events.recv(_CHUNK_BYTES)
+        except BlockingIOError:
+            return b""
+        except ConnectionResetError:
+            chunk = b""
+        self.is_at_end = not chunk
+        return chunk
+
+    def _take(self, chunk: bytes) -> list[Event]:
+        lines = self._lines.feed(chunk)
+        if self._purpose == "rehearse":
+            self._answers += lines
+            return []
+        events: list[Event] = []
+        for line in lines:
+            if self.is_garbled:
+                break
+            events.append(self._decode(line))
+        return events
+
+    def _decode(self, line: bytes) -> Event:
+        try:
+            event = decode(line)
+        except ValidationError:
+            event = None
+        if event is not None and not isinstance(event, Stop):  # a Stop goes the other way
+            return event
+        self.is_garbled = True
+        shown = repr(line[:_SHOWN_BYTES])[1:]
+        reason = f"trial {self.process.number}: its pipe carries events only, got {shown}; leave that descriptor alone"
+        return Finished(outcome=Outcome.FAILED, reason=reason)

@@ -1,0 +1,118 @@
+"""A trial's log: what it and its C code write to stdout and stderr, within a limit."""
+
+import contextlib
+import fcntl
+import os
+import threading
+from pathlib import Path
+from typing import IO
+
+from typing_extensions import override
+
+_MARK = b"\n[... the log outgrew its limit; its middle is left out here ...]\n"
+_CHUNK_BYTES = 2**20
+_LEAST_BYTES = 1024
+
+
+class TrialLog:
+    """Keeps the first and the last bytes of a log in one file, never more than ``max_bytes``.
+
+    The file is in order and within the limit at every moment, so that a killed coordinator
+    leaves a readable log; a trial that goes on later continues the same file.
+    """
+
+    def __init__(self, file: IO[bytes], *, max_bytes: int) -> None:
+        assert max_bytes >= _LEAST_BYTES, max_bytes
+        self._file = file
+        self._max_bytes = max_bytes
+        self._kept_bytes = max_bytes // 4
+        self._size = file.seek(0, os.SEEK_END)
+
+    @classmethod
+    def open(cls, path: Path, *, max_bytes: int) -> "TrialLog":
+        """The log at ``path``, which continues what is there."""
+        path.touch()
+        return cls(path.open("r+b", buffering=0), max_bytes=max_bytes)
+
+    def write(self, chunk: bytes) -> None:
+        """Add to the end; the middle gives way."""
+        rest = memoryview(chunk)
+        while rest:
+            if self._size >= self._max_bytes:
+                self._leave_out_middle()
+            taken = self._file.write(rest[: self._max_bytes - self._size])
+            self._size += taken
+            rest = rest[taken:]
+
+    def tail(self, *, num_lines: int) -> str:
+        """The last lines, as far as the last 16 KiB hold them."""
+        self._file.seek(max(0, self._size - 2**14))
+        lines = self._file.read().decode(errors="replace").splitlines()
+        self._file.seek(self._size)
+        return "\n".join(lines[len(lines) - min(num_lines, len(lines)) :])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _leave_out_middle(self) -> None:
+        self._file.seek(self._size - self._kept_bytes)
+        kept = self._file.read()
+        # Cut where a line starts, unless one line is longer than all that is kept.
+        kept = kept[kept.find(b"\n") + 1 :]
+        self._file.seek(self._kept_bytes)
+        self._file.truncate()
+        self._file.write(_MARK + kept)
+        self._size = self._kept_bytes + len(_MARK) + len(kept)
+
+
+class LogDrain(threading.Thread):
+    """Carries what comes out of a pipe into a log, so that the writer is never held up.
+
+    Owns ``descriptor``, the pipe's reading end, and the log.
+    """
+
+    def __init__(self, descriptor: int, *, log: TrialLog) -> None:
+        super().__init__(name="log drain", daemon=True)
+        self._descriptor = descriptor
+        self._log = log
+        self._lock = threading.Lock()
+        self._is_finished = False
+
+    @override
+    def run(self) -> None:
+        while chunk := os.read(self._descriptor, _CHUNK_BYTES):
+            with self._lock:
+                if self._is_finished:
+                    continue
+                # A full disk must not hold the trial up; what its log lost is lost.
+                with contextlib.suppress(OSError):
+                    self._log.write(chunk)
+        os.close(self._descriptor)
+
+    def tail(self, *, num_lines: int) -> str:
+        """The last lines so far."""
+        with self._lock:
+            return self._log.tail(num_lines=num_lines)
+
+    def finish(self, *, num_lines: int = 0, timeout: float = 0.5) -> str:
+        """Close the log after the last writer is gone, and return its last lines.
+
+        A process that left its trial's group may hold the pipe open for ever: what it writes after
+        the timeout is thrown away.
+        """
+        self.join(timeout)
+        with self._lock:
+            self._is_finished = True
+            lines = self._log.tail(num_lines=num_lines)
+            self._log.close()
+            return lines
+
+
+def open_pipe() -> tuple[int, int]:
+    """A pipe's reading and writing end, roomy where the system allows it; no child inherits them by itself."""
+    reading, writing = os.pipe()
+    # An unprivileged user has a quota of large pipes: the usual 64 KiB do as well, only slower.
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _CHUNK_BYTES)
+    return reading, writing

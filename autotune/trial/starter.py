@@ -1,0 +1,72 @@
+"""What starts trial processes: from a fork server, or each anew."""
+
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Protocol
+
+from autotune.hardware import TorchFacts
+from autotune.trial.messages import Ended, Launch
+
+
+class Starter(Protocol):
+    """Starts, signals and reaps the processes of one task's trials."""
+
+    @property
+    def facts(self) -> TorchFacts:
+        """What torch answers in a trial's process."""
+
+    def start_trial(self, launch: Launch, *, near: socket.socket, far: socket.socket, log: int) -> int:
+        """Start a process and return its id, which is also that of its process group.
+
+        The caller owns the descriptors and closes ``far`` and ``log`` afterwards.
+
+        Args:
+            launch: What the process does.
+            near: The coordinator's end of the socket for events.
+            far: The trial's end of it.
+            log: Where its stdout and stderr go.
+
+        Raises:
+            ForkServerError: The process that starts trials has ended, or can't start one.
+        """
+
+    def fileno(self) -> int:
+        """Readable when ``read_ended`` has something to tell."""
+
+    def read_ended(self) -> list[Ended]:
+        """Processes that have ended since the last call; never waits.
+
+        Raises ForkServerError when the process that starts trials has ended.
+        """
+
+    def signal(self, pid: int, *, number: int) -> None:
+        """Send a signal to a trial's process group; nothing happens if it is gone."""
+
+    def close(self) -> None:
+        """End every trial and the process that they start from."""
+
+
+def python_command(module: str, *, descriptor: int) -> Sequence[str]:
+    """Run a module of ours with this interpreter, on an inherited descriptor.
+
+    ``-P`` keeps the working directory out of the import path until our own modules are found:
+    a user's ``autotune.py`` must not stand in for the package.
+    """
+    return (sys.executable, "-P", "-m", module, str(descriptor))
+
+
+def import_path() -> tuple[str, ...]:
+    """Where this process finds modules; the working directory is added where the task is imported."""
+    return tuple(entry for entry in sys.path if entry)
+
+
+def describe_end(returncode: int) -> str:
+    """How a process ended, in words; the returncode is negative where a signal ended it."""
+    if returncode >= 0:
+        return f"exit status {returncode}"
+    try:
+        return f"signal {signal.Signals(-returncode).name}"
+    except ValueError:  # a real-time signal has no name
+        return f"signal {-returncode}"
