@@ -1,8 +1,43 @@
 """From a study spec to a finished study: the one way in for ``study start`` and ``study resume``."""
 
+import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
+from autotune.coordinator.interrupts import Interrupts
+from autotune.coordinator.ledger import Books, Ledger
+from autotune.coordinator.model_logging import log_best_model
+from autotune.coordinator.observer import Observer
+from autotune.coordinator.opening import check_spec, create_study, describe_change, find_study, take_over_spec
+from autotune.coordinator.provenance import git_commit
+from autotune.coordinator.session import Session
+from autotune.coordinator.stage import Stage, set_stage
+from autotune.coordinator.standing import Standing
+from autotune.coordinator.warm_start import warm_start
+from autotune.errors import StudyNotFoundError, StudyStoppedError
+from autotune.recording.database import (
+    configure_engine,
+    creation_lock,
+    database_exists,
+    hide_password,
+    normalise_url,
+    open_database,
+)
+from autotune.recording.files import StudyFiles, check_study_name, files_root
+from autotune.recording.lease import StudyLease
+from autotune.recording.publisher import Publisher
+from autotune.recording.records import Records
+from autotune.recording.rows import StudyState
+from autotune.search.plan import SearchPlan
+from autotune.search.space import SearchSpace
+from autotune.search.storage import open_storage
+from autotune.search.study import Search
 from autotune.spec.load import SpecFile
+from autotune.trial.launcher import Launcher
+
+PUBLISH_SECONDS = 30.0
+"""How long the end of a study waits for MLflow; what is left then is delivered by the next start."""
 
 
 @dataclass(frozen=True)
@@ -10,7 +45,7 @@ class StartOrder:
     """What the user asked for, after the spec was read."""
 
     file: SpecFile
-    """The spec with every ``--set``, ``--trials``, ``--seconds``, ``--seed``, ``--sampler`` and ``--pruner`` applied."""
+    """The spec with ``--set``, ``--trials``, ``--seconds``, ``--seed``, ``--sampler`` and ``--pruner`` applied."""
     name: str
     storage: str
     tracking_uri: str
@@ -30,3 +65,140 @@ class StudyResult:
     """Ctrl-C or SIGTERM; the same command goes on."""
     num_unpublished: int
     """Rows that MLflow has not got yet; the next start delivers them."""
+
+
+def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
+    """Start the study, or go on with it: what is typed is the same, and budgets are totals.
+
+    The first SIGINT or SIGTERM stops cleanly, with checkpoints; the second at once.
+
+    Raises:
+        InputError: Something that was typed or written can't be used; nothing was stored.
+        StudyStoppedError: The first trials all failed alike.
+        LeaseLostError: Another coordinator has taken the study over.
+    """
+    check_study_name(order.name)
+    with Interrupts() as interrupts, ExitStack() as stack:
+        _check_existing(order)
+        launcher = stack.enter_context(Launcher.start(order.file.spec.task))
+        with tempfile.TemporaryDirectory() as folder:
+            stage = set_stage(order.file, launcher=launcher, jobs=order.jobs, folder=Path(folder))
+        interrupts.wake_with(launcher.wake)
+        books = _open_books(order, stage=stage, stack=stack, observer=observer)
+        standing = _standing(order, books)
+        ledger = Ledger(books, standing=standing)
+        if order.warm_start is not None:
+            warm_start(books, source=order.warm_start, ledger=ledger, observer=observer)
+        books.publisher.start()
+        observer.study_opened(standing.view(num_running=0))
+        session = Session(ledger=ledger, launcher=launcher, pool=stage.pool, observer=observer, interrupts=interrupts)
+        try:
+            is_complete = session.run()
+        except StudyStoppedError:
+            books.records.set_state(books.study, state=StudyState.STOPPED)
+            books.publisher.close(timeout=PUBLISH_SECONDS)
+            raise
+        launcher.close()
+        return _close(order, books=books, standing=standing, is_complete=is_complete, observer=observer)
+
+
+def _check_existing(order: StartOrder) -> None:
+    """Say early what would be refused after torch was imported."""
+    storage = normalise_url(order.storage)
+    if not database_exists(storage):
+        if order.warm_start is not None:
+            raise StudyNotFoundError(
+                f"--warm-start: a study of {hide_password(storage)}, got {order.warm_start}; it has none"
+            )
+        return
+    records = Records(open_database(storage, create=True))
+    study = find_study(records, name=order.name)
+    if study is not None:
+        check_spec(study, file=order.file)
+    if order.warm_start is not None:
+        records.study(order.warm_start)
+    records.engine.dispose()
+
+
+def _open_books(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: Observer) -> Books:
+    storage = normalise_url(order.storage)
+    records = Records(open_database(storage, create=True))
+    stack.callback(records.engine.dispose)
+    plan = _plan(order, space=stage.space)
+    with creation_lock(storage):
+        optuna_storage = open_storage(storage, configure_engine=configure_engine)
+    study = find_study(records, name=order.name)
+    if study is None:
+        # Optuna's first: it refuses a name that is somebody else's study, before ours is made.
+        Search.create(order.name, storage=optuna_storage, plan=plan)
+        study = create_study(records, name=order.name, file=order.file, space=stage.space)
+    lease = StudyLease.acquire(records, study=study)
+    stack.callback(lease.release)
+    study, changes = take_over_spec(records, study=study, file=order.file, space=stage.space)
+    for change in changes:
+        observer.note(describe_change(change).strip())
+    publisher = Publisher(storage, study=order.name, tracking_uri=order.tracking_uri)
+    stack.callback(publisher.close, timeout=0.0)
+    return Books(
+        study=study,
+        spec=order.file.spec,
+        records=records,
+        search=Search.open(order.name, storage=optuna_storage, plan=plan),
+        publisher=publisher,
+        files=StudyFiles.of(study, root=files_root(storage)),
+        lease=lease,
+        environment_id=records.add_environment(stage.machine),
+        git_commit=git_commit(order.file.spec.task),
+    )
+
+
+def _plan(order: StartOrder, *, space: SearchSpace) -> SearchPlan:
+    spec = order.file.spec
+    return SearchPlan(
+        space=space,
+        objectives=spec.objectives,
+        sampler=spec.sampler,
+        pruner=spec.pruner,
+        epochs=spec.budget.epochs,
+        num_trials=spec.budget.trials,
+        seed=spec.seed,
+        jobs=order.jobs,
+    )
+
+
+def _standing(order: StartOrder, books: Books) -> Standing:
+    """Totals of earlier starts; Optuna's rows are caught up with ours on the way."""
+    standing = Standing(
+        name=order.name,
+        storage=hide_password(order.storage),
+        objectives=books.spec.objectives,
+        budget=books.spec.budget,
+    )
+    own = [row for row in books.records.trials(books.study) if row.origin is None]
+    ended = [
+        (row.number, row.outcome, row.values[0] if row.values else None)
+        for row in own
+        if row.is_over and row.outcome is not None
+    ]
+    standing.load(ended, num_trials=len(own), seconds=books.study.elapsed_seconds)
+    return standing
+
+
+def _close(
+    order: StartOrder, *, books: Books, standing: Standing, is_complete: bool, observer: Observer
+) -> StudyResult:
+    if is_complete:
+        books.records.set_state(books.study, state=StudyState.COMPLETE)
+    state = books.publisher.close(timeout=PUBLISH_SECONDS)
+    if state.num_waiting:
+        observer.note(
+            f"MLflow has not got {state.num_waiting} records yet ({state.error}); the next start delivers them"
+        )
+    elif is_complete and standing.best_number is not None:
+        log_best_model(books, number=standing.best_number, tracking_uri=order.tracking_uri, observer=observer)
+    return StudyResult(
+        name=order.name,
+        is_complete=is_complete,
+        is_interrupted=not is_complete,
+        num_unpublished=state.num_waiting,
+    )

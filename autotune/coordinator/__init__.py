@@ -1,0 +1,1 @@
+"""One process owns a study while it runs: ask, launch, record, tell."""

@@ -1,0 +1,219 @@
+"""What is written when: our own tables first, then Optuna, then word to the publisher.
+
+A crash between two of these writes is mended at the next start, because the first of them is
+the truth that the others are caught up with.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from autotune.coordinator.histories import read_histories
+from autotune.coordinator.observer import TrialView
+from autotune.coordinator.orders import make_order
+from autotune.coordinator.seeds import trial_seed
+from autotune.coordinator.standing import BASELINE_NUMBER, Standing
+from autotune.events import EpochReport, Finished, Outcome, Started, TrialOrder
+from autotune.recording.files import StudyFiles
+from autotune.recording.lease import StudyLease
+from autotune.recording.publisher import Publisher
+from autotune.recording.records import NewTrial, Records
+from autotune.recording.rows import StudyRow, TrialRow, TrialStatus
+from autotune.search.study import Proposal, Search
+from autotune.spec.model import StudySpec
+from autotune.trial.leases import Lease
+
+NUM_ALIKE_TO_GIVE_UP = 3
+"""Of the first trials, failing with the same error."""
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A trial that should run, or runs: its row and what has come from it so far."""
+
+    row: TrialRow
+    restarts: int = 0
+    is_adopted: bool = False
+
+
+@dataclass(frozen=True)
+class Books:
+    """Where a study is written down."""
+
+    study: StudyRow
+    spec: StudySpec
+    records: Records
+    search: Search
+    publisher: Publisher
+    files: StudyFiles
+    lease: StudyLease
+    environment_id: int
+    git_commit: str | None
+
+
+class Ledger:
+    """Writes everything that happens to a study's trials, in the order that survives a crash."""
+
+    def __init__(self, books: Books, *, standing: Standing) -> None:
+        self._books = books
+        self.standing = standing
+        self._reports: dict[int, EpochReport] = {}
+        self._failures: list[str | None] = []
+        self._beaten_seconds = 0.0
+
+    def unfinished(self) -> list[Ticket]:
+        """Trials of earlier starts that have not ended, to be adopted under their numbers.
+
+        One that Optuna has and we lack was cut off while it was asked for; asking goes on.
+        """
+        books = self._books
+        rows = {row.number: row for row in books.records.trials(books.study)}
+        metric = self._objective_metrics[0]
+        books.search.reconcile(read_histories(books.records, books.study, rows=rows.values(), metric=metric))
+        self._failures = [_failure(row) for row in rows.values() if row.is_over and row.origin is None]
+        for running in books.search.running():
+            if running.number not in rows:
+                rows[running.number] = self._add(books.search.adopt(running.optuna_id))
+                self.standing.add_trial()
+        return [
+            Ticket(row, is_adopted=row.status is TrialStatus.RUNNING)
+            for _, row in sorted(rows.items())
+            if not row.is_over
+        ]
+
+    def ask(self) -> Ticket | None:
+        """The next trial, written down everywhere before it starts; None when the space is exhausted."""
+        proposal = self._books.search.ask()
+        if proposal is None:
+            return None
+        self.standing.add_trial()
+        return Ticket(self._add(proposal))
+
+    def order(self, ticket: Ticket, *, lease: Lease) -> TrialOrder:
+        """What the trial's process needs to train on that lease."""
+        books, row = self._books, ticket.row
+        return make_order(
+            books.spec,
+            study=books.study.name,
+            number=row.number,
+            parameters=row.parameters,
+            seed=row.seed,
+            lease=lease,
+            folder=books.files.trial_folder(row.number),
+        )
+
+    def launched(self, ticket: Ticket, *, pid: int, device: str) -> None:
+        """A process of the trial was started."""
+        books = self._books
+        books.records.launch_trial(
+            ticket.row, pid=pid, device=device, environment_id=books.environment_id, git_commit=books.git_commit
+        )
+        books.publisher.notify()
+
+    def started(self, ticket: Ticket, event: Started) -> None:
+        """Training began."""
+        self._books.records.start_trial(ticket.row, started=event)
+        self._books.publisher.notify()
+
+    def reported(self, ticket: Ticket, report: EpochReport) -> bool:
+        """Record an epoch; false where it was recorded before the trial was resumed."""
+        number = ticket.row.number
+        self._reports[number] = report
+        is_new = self._books.records.add_report(ticket.row, report=report)
+        value = report.metrics.get(self._objective_metrics[0], math.nan)
+        if math.isfinite(value):
+            self._books.search.report(number, epoch=report.epoch, value=value)
+        if is_new:
+            self._books.publisher.notify()
+        return is_new
+
+    def reason_to_prune(self, ticket: Ticket, report: EpochReport) -> str | None:
+        """Why the trial should stop after this epoch, where the pruner says so."""
+        spec = self._books.spec
+        if report.epoch >= spec.budget.epochs or not self._books.search.should_prune(ticket.row.number):
+            return None
+        metric = self._objective_metrics[0]
+        value = report.metrics.get(metric, math.nan)
+        return f"{spec.pruner.name}: {metric} {value:.4g} after epoch {report.epoch}"
+
+    def ended(self, ticket: Ticket, finished: Finished) -> Finished:
+        """Record how the trial ended, and keep or delete its checkpoint; returns what was recorded."""
+        books, row = self._books, ticket.row
+        finished, values = self._judge(row.number, finished)
+        books.records.finish_trial(row, finished=finished, values=values)
+        if finished.outcome is not Outcome.INTERRUPTED:
+            books.search.tell(row.number, outcome=finished.outcome, values=values, reason=finished.reason)
+            self._count(row.number, finished=finished, values=values)
+        books.publisher.notify()
+        return finished
+
+    def restarted(self, ticket: Ticket) -> Ticket:
+        """The trial's process was killed and another one takes its place."""
+        return replace(ticket, restarts=self._books.records.count_restart(ticket.row), is_adopted=True)
+
+    def reason_to_give_up(self) -> str | None:
+        """Why going on is useless: the study's first trials all failed alike."""
+        first = self._failures[:NUM_ALIKE_TO_GIVE_UP]
+        if len(self._failures) != NUM_ALIKE_TO_GIVE_UP or first[0] is None or len(set(first)) != 1:
+            return None
+        rule = f"its first {NUM_ALIKE_TO_GIVE_UP} trials must not all fail alike, got {first[0]}"
+        return f"study {self._books.study.name}: {rule}; mend the task, then start the study again"
+
+    def time_up_reason(self) -> str:
+        """What is recorded for trials that the end of the budget stops."""
+        return f"the study's budget of {self._books.spec.budget.seconds:g} s is used up"
+
+    def beat(self) -> None:
+        """A sign of life in the lease, and the seconds spent since the last one."""
+        self._books.lease.beat()
+        now = self.standing.session_seconds
+        self._books.records.add_seconds(self._books.study, seconds=now - self._beaten_seconds)
+        self._beaten_seconds = now
+
+    def trial_view(self, ticket: Ticket, *, device: str) -> TrialView:
+        """The trial as a display shows it."""
+        row = ticket.row
+        return TrialView(row.number, row.parameters, row.is_baseline, ticket.is_adopted, device)
+
+    @property
+    def _objective_metrics(self) -> Sequence[str]:
+        return [objective.metric for objective in self._books.spec.objectives]
+
+    def _add(self, proposal: Proposal) -> TrialRow:
+        books = self._books
+        new = NewTrial(
+            number=proposal.number,
+            parameters=proposal.parameters,
+            seed=trial_seed(books.spec.seed, proposal.number),
+            optuna_id=proposal.optuna_id,
+            is_baseline=proposal.number == BASELINE_NUMBER,
+        )
+        return books.records.add_trial(books.study, new=new)
+
+    def _judge(self, number: int, finished: Finished) -> tuple[Finished, tuple[float, ...] | None]:
+        """The outcome with the objectives' values; a complete trial has them all, and finite."""
+        if finished.outcome is not Outcome.COMPLETE:
+            return finished, None
+        metrics: Mapping[str, float] = self._reports[number].metrics if number in self._reports else {}
+        missing = [name for name in self._objective_metrics if name not in metrics]
+        if missing:
+            got = ", ".join(sorted(metrics)) or "no report"
+            reason = f"objective {missing[0]}: the task must report it, got {got}; report it or change the objective"
+            return Finished(outcome=Outcome.FAILED, reason=reason), None
+        values = tuple(metrics[name] for name in self._objective_metrics)
+        if not all(math.isfinite(value) for value in values):
+            return finished.model_copy(update={"outcome": Outcome.DIVERGED, "reason": f"objective {values}"}), None
+        return finished, values
+
+    def _count(self, number: int, *, finished: Finished, values: tuple[float, ...] | None) -> None:
+        former_best = self.standing.best_number
+        self._reports.pop(number, None)
+        self._failures.append(finished.reason if finished.outcome is Outcome.FAILED else None)
+        is_best = self.standing.count(number, outcome=finished.outcome, value=values[0] if values else None)
+        superseded = former_best if is_best else number
+        if superseded is not None:
+            self._books.files.remove_checkpoint(superseded)
+
+
+def _failure(row: TrialRow) -> str | None:
+    return row.reason if row.outcome is Outcome.FAILED else None

@@ -1,0 +1,69 @@
+"""A study's place in the database: found again with the same spec, or made."""
+
+from pydantic import TypeAdapter
+
+from autotune.errors import SpecChangedError, StudyNotFoundError
+from autotune.recording.records import NewStudy, Records
+from autotune.recording.rows import StudyRow
+from autotune.search.space import SearchSpace
+from autotune.spec.diff import Change, SpecDiff, compare_specs
+from autotune.spec.load import SpecFile
+from autotune.spec.model import StudySpec
+
+_space = TypeAdapter(SearchSpace)
+
+
+def find_study(records: Records, *, name: str) -> StudyRow | None:
+    """The study of that name, or None."""
+    try:
+        return records.study(name)
+    except StudyNotFoundError:
+        return None
+
+
+def check_spec(study: StudyRow, *, file: SpecFile) -> SpecDiff:
+    """What the spec changes in an existing study.
+
+    Raises:
+        SpecChangedError: Optuna can't go on with a change; the message holds the diff and the way out.
+    """
+    diff = compare_specs(StudySpec.model_validate_json(study.spec_json), file.spec)
+    if diff.can_continue:
+        return diff
+    lines = [describe_change(change) for change in diff.changes]
+    way_out = f"undo it, or start another study from this one's trials: --name {study.name}-2 --warm-start {study.name}"
+    refused = f"study {study.name}: it exists with another spec, and Optuna can't go on with what changed; {way_out}"
+    raise SpecChangedError("\n".join([refused, *lines]))
+
+
+def describe_change(change: Change) -> str:
+    """``~ learning.lr.high: 0.1 → 1`` for what goes on, with ``✗`` and the reason for what can't."""
+    mark = "~" if change.can_continue else "✗"
+    why = "" if change.can_continue else f" ({change.why})"
+    return f"  {mark} {change.key}: {change.old} → {change.new}{why}"
+
+
+def create_study(records: Records, *, name: str, file: SpecFile, space: SearchSpace) -> StudyRow:
+    """A new study; raises InputError where one of that name was made meanwhile."""
+    new = NewStudy(
+        name=name,
+        task=file.spec.task,
+        spec_text=file.text,
+        spec_json=file.spec.model_dump_json(),
+        resolved_json=_space.dump_json(space).decode(),
+        seed=file.spec.seed,
+    )
+    return records.create_study(new)
+
+
+def take_over_spec(
+    records: Records, *, study: StudyRow, file: SpecFile, space: SearchSpace
+) -> tuple[StudyRow, tuple[Change, ...]]:
+    """The study with this start's spec and space, and what the spec says otherwise than before."""
+    diff = check_spec(study, file=file)
+    resolved_json = _space.dump_json(space).decode()
+    if not diff.changes and study.resolved_json == resolved_json:
+        return study, ()
+    spec_json = file.spec.model_dump_json()
+    study = records.update_spec(study, spec_text=file.text, spec_json=spec_json, resolved_json=resolved_json)
+    return study, diff.changes

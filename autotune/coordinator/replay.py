@@ -1,0 +1,137 @@
+"""A recorded trial trained again with the same parameters and seeds; nothing is recorded."""
+
+import math
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from autotune.coordinator.interrupts import Interrupts
+from autotune.coordinator.observer import Observer, StudyView, TrialView
+from autotune.coordinator.orders import devices_for, make_order
+from autotune.coordinator.standing import Standing
+from autotune.errors import RunError
+from autotune.events import EpochReport, Finished, Outcome, Progress, Started, Stop, TrialOrder
+from autotune.hardware import usable_cores
+from autotune.recording.database import hide_password, normalise_url, open_database
+from autotune.recording.records import Records
+from autotune.recording.rows import TrialRow
+from autotune.spec.model import StudySpec
+from autotune.trial.launcher import Arrival, Exited, Launcher, TrialProcess
+from autotune.trial.leases import DevicePool
+
+TICK_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class ReplayResult:
+    """What the trial reported again, beside what was recorded."""
+
+    reports: tuple[EpochReport, ...]
+    recorded: tuple[EpochReport, ...]
+    finished: Finished
+
+    @property
+    def is_same(self) -> bool:
+        """Every recorded epoch came again with the same metrics, to the last bit."""
+        again = {report.epoch: report.metrics for report in self.reports}
+        return all(_is_equal(again.get(report.epoch), report.metrics) for report in self.recorded)
+
+
+def replay_trial(storage: str, *, name: str, number: int, observer: Observer) -> ReplayResult:
+    """Train trial ``number`` of the study again, as far as it was trained.
+
+    On a CPU of the same kind, with the same versions, the losses are the same to the last bit.
+
+    Raises:
+        StudyNotFoundError: There is no such study or trial.
+        RunError: The trial's process ended without a word, or was interrupted.
+    """
+    records = Records(open_database(normalise_url(storage), create=False))
+    study = records.study(name)
+    row = records.trial(study, number=number)
+    recorded = tuple(recorded.report for recorded in records.reports(row))
+    spec = StudySpec.model_validate_json(study.spec_json)
+    records.engine.dispose()
+    standing = Standing(name=name, storage=hide_password(storage), objectives=spec.objectives, budget=spec.budget)
+    with Interrupts() as interrupts, ExitStack() as stack:
+        launcher = stack.enter_context(Launcher.start(spec.task))
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        order = _order(row, spec=spec, study=name, folder=Path(folder), launcher=launcher)
+        interrupts.wake_with(launcher.wake)
+        view = standing.view(num_running=1)
+        observer.study_opened(view)
+        observer.trial_launched(TrialView(number, row.parameters, row.is_baseline, False, order.device), view)  # noqa: FBT003 - not adopted
+        replay = _Replay(launcher, process=launcher.launch(order), recorded=recorded, observer=observer, view=view)
+        return replay.run(interrupts)
+
+
+class _Replay:
+    """One trial's process, heard until it ends."""
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        *,
+        process: TrialProcess,
+        recorded: tuple[EpochReport, ...],
+        observer: Observer,
+        view: StudyView,
+    ) -> None:
+        self._launcher = launcher
+        self._process = process
+        self._recorded = recorded
+        self._observer = observer
+        self._view = view
+        self._reports: list[EpochReport] = []
+        self._finished: Finished | None = None
+
+    def run(self, interrupts: Interrupts) -> ReplayResult:
+        """Listen until the process is gone."""
+        while True:
+            for arrival in self._launcher.wait(TICK_SECONDS):
+                if isinstance(arrival.event, Exited):
+                    return self._result(arrival.event)
+                self._hear(arrival)
+            if interrupts.should_stop:
+                raise RunError(f"trial {self._process.number}: the replay was stopped")
+            self._observer.ticked(self._view)
+
+    def _hear(self, arrival: Arrival) -> None:
+        number = self._process.number
+        match arrival.event:
+            case Started() as started:
+                self._observer.trial_started(number, started)
+            case Progress() as progress:
+                self._observer.trial_progressed(number, progress)
+            case EpochReport() as report:
+                self._reports.append(report)
+                self._observer.trial_reported(number, report, self._view)
+                if len(self._reports) == len(self._recorded):
+                    stop = Stop(outcome=Outcome.PRUNED, reason="it was trained as far as the record goes")
+                    self._launcher.send(self._process, stop=stop)
+            case Finished() as finished:
+                self._finished = finished
+                self._observer.trial_ended(number, finished, self._view)
+            case _:
+                pass
+
+    def _result(self, exited: Exited) -> ReplayResult:
+        if self._finished is None:
+            raise RunError(f"trial {self._process.number}: its process ended without a word, status {exited.status}")
+        return ReplayResult(tuple(self._reports), self._recorded, self._finished)
+
+
+def _order(row: TrialRow, *, spec: StudySpec, study: str, folder: Path, launcher: Launcher) -> TrialOrder:
+    pool = DevicePool(devices_for(spec, facts=launcher.facts), cores=usable_cores(), jobs=1)
+    lease = pool.acquire()
+    assert lease is not None, "a fresh pool has a lease"
+    return make_order(
+        spec, study=study, number=row.number, parameters=row.parameters, seed=row.seed, lease=lease, folder=folder
+    )
+
+
+def _is_equal(one: dict[str, float] | None, other: dict[str, float]) -> bool:
+    if one is None or one.keys() != other.keys():
+        return False
+    return all(one[key] == other[key] or (math.isnan(one[key]) and math.isnan(other[key])) for key in other)

@@ -1,0 +1,200 @@
+"""The loop of a running study: fill the leases, hear the trials, keep the clock."""
+
+import math
+import time
+from dataclasses import dataclass, field
+
+from autotune.coordinator.interrupts import Interrupts
+from autotune.coordinator.ledger import Ledger, Ticket
+from autotune.coordinator.observer import Observer, StudyView
+from autotune.errors import StudyStoppedError
+from autotune.events import EpochReport, Finished, Outcome, Progress, Started, Stop
+from autotune.trial.launcher import Arrival, Exited, Launcher, TrialProcess
+from autotune.trial.leases import DevicePool, Lease
+
+TICK_SECONDS = 0.2
+BEAT_SECONDS = 2.0
+"""Between two signs of life in the lease; one small write each."""
+SILENCE_SECONDS = 900.0
+"""A trial that says nothing for so long hangs; a training loop tells its progress four times a second."""
+GRACE_SECONDS = 30.0
+"""For trials to write their checkpoints after the first Ctrl-C."""
+MAX_RESTARTS = 3
+"""Of a trial whose process was killed; after that it failed."""
+SIGKILL = 9
+
+
+@dataclass
+class _Running:
+    """A trial with its process and its lease."""
+
+    ticket: Ticket
+    process: TrialProcess
+    lease: Lease
+    heard_at: float = field(default_factory=time.monotonic)
+    stop: Stop | None = None
+    is_silent: bool = False
+    finished: Finished | None = None
+
+
+class Session:
+    """One start of a study, from its first launch to its last trial's end."""
+
+    def __init__(
+        self, *, ledger: Ledger, launcher: Launcher, pool: DevicePool, observer: Observer, interrupts: Interrupts
+    ) -> None:
+        self._ledger = ledger
+        self._launcher = launcher
+        self._pool = pool
+        self._observer = observer
+        self._interrupts = interrupts
+        self._running: dict[int, _Running] = {}
+        self._is_exhausted = False
+        self._stopping_since: float | None = None
+        self._beaten_at = -math.inf
+
+    def run(self) -> bool:
+        """Train until the budget is used up; true if it is, false after an interrupt.
+
+        Raises:
+            StudyStoppedError: the first trials all failed alike.
+            LeaseLostError: another coordinator has the study now.
+            ForkServerError: trials can't be started any more.
+        """
+        waiting = self._ledger.unfinished()
+        while True:
+            self._fill(waiting)
+            if not self._running:
+                break
+            for arrival in self._launcher.wait(TICK_SECONDS):
+                self._hear(arrival)
+            self._keep_time()
+            self._observer.ticked(self._view())
+        self._beat()
+        return not self._interrupts.should_stop
+
+    def _fill(self, waiting: list[Ticket]) -> None:
+        while not self._interrupts.should_stop and not self._ledger.standing.is_time_up:
+            lease = self._pool.acquire()
+            if lease is None:
+                return
+            ticket = waiting.pop(0) if waiting else self._ask()
+            if ticket is None:
+                self._pool.release(lease)
+                return
+            self._launch(ticket, lease=lease)
+
+    def _ask(self) -> Ticket | None:
+        if self._is_exhausted or not self._ledger.standing.has_trials_left:
+            return None
+        ticket = self._ledger.ask()
+        self._is_exhausted = ticket is None
+        return ticket
+
+    def _launch(self, ticket: Ticket, *, lease: Lease) -> None:
+        order = self._ledger.order(ticket, lease=lease)
+        process = self._launcher.launch(order)
+        self._running[process.number] = _Running(ticket, process, lease)
+        self._ledger.launched(ticket, pid=process.pid, device=lease.device)
+        self._observer.trial_launched(self._ledger.trial_view(ticket, device=lease.device), self._view())
+
+    def _hear(self, arrival: Arrival) -> None:
+        running = self._running.get(arrival.process.number)
+        if running is None or running.process != arrival.process:
+            return
+        running.heard_at = time.monotonic()
+        match arrival.event:
+            case Started() as started:
+                self._ledger.started(running.ticket, started)
+                self._observer.trial_started(running.process.number, started)
+            case Progress() as progress:
+                self._observer.trial_progressed(running.process.number, progress)
+            case EpochReport() as report:
+                self._report(running, report)
+            case Finished() as finished:
+                running.finished = finished
+            case Exited() as exited:
+                self._end(running, exited)
+            case Stop():
+                raise AssertionError("a trial sends no Stop")
+
+    def _report(self, running: _Running, report: EpochReport) -> None:
+        if not self._ledger.reported(running.ticket, report):
+            return
+        number = running.process.number
+        self._observer.trial_reported(number, report, self._view())
+        reason = self._ledger.reason_to_prune(running.ticket, report)
+        if reason is not None:
+            self._stop(running, Stop(outcome=Outcome.PRUNED, reason=reason))
+
+    def _stop(self, running: _Running, stop: Stop) -> None:
+        if running.stop is None:
+            running.stop = stop
+            self._launcher.send(running.process, stop=stop)
+
+    def _end(self, running: _Running, exited: Exited) -> None:
+        del self._running[running.process.number]
+        self._pool.release(running.lease)
+        finished = running.finished or self._explain(running, exited)
+        if finished.outcome is Outcome.INTERRUPTED and not self._stopping_since:
+            if running.ticket.restarts < MAX_RESTARTS:
+                self._restart(running, finished)
+                return
+            reason = f"{finished.reason}, {MAX_RESTARTS + 1} times"
+            finished = Finished(outcome=Outcome.FAILED, reason=reason)
+        finished = self._ledger.ended(running.ticket, finished)
+        self._observer.trial_ended(running.process.number, finished, self._view())
+        alike = self._ledger.reason_to_give_up()
+        if alike is not None:
+            raise StudyStoppedError(alike)
+
+    def _restart(self, running: _Running, finished: Finished) -> None:
+        number = running.process.number
+        self._observer.note(f"trial {number}: {finished.reason}; it starts again from its last checkpoint")
+        lease = self._pool.acquire()
+        assert lease is not None, "the trial's own lease was just released"
+        self._launch(self._ledger.restarted(running.ticket), lease=lease)
+
+    def _explain(self, running: _Running, exited: Exited) -> Finished:
+        """What to record for a process that ended without a last word."""
+        if running.stop is not None:
+            return Finished(outcome=running.stop.outcome, reason=running.stop.reason)
+        if running.is_silent:
+            return Finished(outcome=Outcome.TIMED_OUT, reason=f"no sign of life for {SILENCE_SECONDS:.0f} s")
+        if exited.signal == SIGKILL:
+            return Finished(outcome=Outcome.INTERRUPTED, reason="its process was killed (signal 9)")
+        what = f"signal {exited.signal}" if exited.signal is not None else f"exit status {exited.status}"
+        return Finished(outcome=Outcome.FAILED, reason=f"its process ended without a word ({what}); see its log")
+
+    def _keep_time(self) -> None:
+        now = time.monotonic()
+        if now - self._beaten_at >= BEAT_SECONDS:
+            self._beat()
+        if self._interrupts.should_stop:
+            self._interrupt(now)
+        elif self._ledger.standing.is_time_up:
+            self._stop_all(Stop(outcome=Outcome.PRUNED, reason=self._ledger.time_up_reason()))
+        for running in self._running.values():
+            if not running.is_silent and now - running.heard_at >= SILENCE_SECONDS:
+                running.is_silent = True
+                self._launcher.kill(running.process)
+
+    def _interrupt(self, now: float) -> None:
+        if self._stopping_since is None:
+            self._stopping_since = now
+            self._observer.note("stopping: running trials write their checkpoints; once more to stop at once")
+            self._stop_all(Stop(outcome=Outcome.INTERRUPTED, reason="the study was stopped"))
+        if self._interrupts.should_stop_at_once or now - self._stopping_since >= GRACE_SECONDS:
+            for running in self._running.values():
+                self._launcher.kill(running.process, grace_seconds=0)
+
+    def _stop_all(self, stop: Stop) -> None:
+        for running in self._running.values():
+            self._stop(running, stop)
+
+    def _beat(self) -> None:
+        self._beaten_at = time.monotonic()
+        self._ledger.beat()
+
+    def _view(self) -> StudyView:
+        return self._ledger.standing.view(num_running=len(self._running))

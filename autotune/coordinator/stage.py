@@ -1,0 +1,72 @@
+"""What a study needs of this machine before anything is stored: devices, the space, a task that works."""
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+from autotune.coordinator.orders import devices_for, make_order
+from autotune.coordinator.seeds import trial_seed
+from autotune.coordinator.standing import BASELINE_NUMBER
+from autotune.errors import SpecError
+from autotune.events import Rehearsal
+from autotune.hardware import Machine, describe_machine, usable_cores
+from autotune.search.resolve import resolve_space
+from autotune.search.space import SearchSpace
+from autotune.spec.load import SpecFile
+from autotune.trial.launcher import Launcher
+from autotune.trial.leases import DevicePool
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The machine, ready for trials of one spec."""
+
+    machine: Machine
+    pool: DevicePool
+    space: SearchSpace
+    rehearsal: Rehearsal
+
+
+def set_stage(file: SpecFile, *, launcher: Launcher, jobs: int, folder: Path) -> Stage:
+    """Resolve the spec on this machine and take one batch of the baseline through the task.
+
+    Args:
+        file: The spec.
+        launcher: The launcher of the spec's task.
+        jobs: Trials that will run at once.
+        folder: A folder for the rehearsal's files, which may vanish afterwards.
+
+    Raises:
+        SpecError: The spec does not fit the machine, or names a metric that the task lacks.
+        DeviceError: The spec's device is not there.
+        TaskError: The task raises, or has no data.
+    """
+    machine = describe_machine(launcher.facts)
+    pool = DevicePool(devices_for(file.spec, facts=launcher.facts), cores=usable_cores(), jobs=jobs)
+    space = resolve_space(file, machine=machine, num_cores=pool.num_cores)
+    lease = pool.acquire()
+    assert lease is not None, "a fresh pool has a lease"
+    order = make_order(
+        file.spec,
+        study=file.name,
+        number=BASELINE_NUMBER,
+        parameters={**space.fixed, **space.baseline},
+        seed=trial_seed(file.spec.seed, BASELINE_NUMBER),
+        lease=lease,
+        folder=folder,
+    )
+    rehearsal = launcher.rehearse(order)
+    pool.release(lease)
+    _check_metrics(file, rehearsal)
+    return Stage(machine, pool, space, rehearsal)
+
+
+def _check_metrics(file: SpecFile, rehearsal: Rehearsal) -> None:
+    known = rehearsal.metric_names
+    for index, objective in enumerate(file.spec.objectives):
+        if not known or objective.metric in known:  # a function task tells its metrics when it reports
+            continue
+        key = "objective.metric" if len(file.spec.objectives) == 1 else f"objectives.{index}.metric"
+        rule = f"the task reports {', '.join(known)}, got {objective.metric}"
+        near = difflib.get_close_matches(objective.metric, known, n=1)
+        raise SpecError(f"{file.where(key)}: {rule}; {f'did you mean {near[0]}?' if near else 'name one of them'}")

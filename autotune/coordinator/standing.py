@@ -1,0 +1,91 @@
+"""How a study stands: outcomes by count, the best trial, the baseline; kept as events come in."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from autotune.coordinator.observer import StudyView
+from autotune.events import Outcome
+from autotune.spec.model import Budget, Objective
+
+BASELINE_NUMBER = 0
+"""The baseline is asked for first."""
+
+
+class Standing:
+    """Totals over all starts of a study; the first objective decides what is best."""
+
+    def __init__(self, *, name: str, storage: str, objectives: Sequence[Objective], budget: Budget) -> None:
+        self._name = name
+        self._storage = storage
+        self._objective = objectives[0]
+        self._budget = budget
+        self._outcomes: Counter[str] = Counter()
+        self._num_trials = 0
+        self._earlier_seconds = 0.0
+        self._started = time.monotonic()
+        self.baseline_value: float | None = None
+        self.best_value: float | None = None
+        self.best_number: int | None = None
+
+    def load(self, ended: Iterable[tuple[int, Outcome, float | None]], *, num_trials: int, seconds: float) -> None:
+        """Take over what earlier starts left: ended trials, how many there are in all, seconds spent."""
+        for number, outcome, value in ended:
+            self.count(number, outcome=outcome, value=value)
+        self._num_trials = num_trials
+        self._earlier_seconds = seconds
+        self._started = time.monotonic()
+
+    @property
+    def session_seconds(self) -> float:
+        """Seconds since this start."""
+        return time.monotonic() - self._started
+
+    @property
+    def is_time_up(self) -> bool:
+        """The budget's seconds are used up."""
+        limit = self._budget.seconds
+        return limit is not None and self._earlier_seconds + self.session_seconds >= limit
+
+    @property
+    def has_trials_left(self) -> bool:
+        """The budget allows one more trial."""
+        return self._budget.trials is None or self._num_trials < self._budget.trials
+
+    def add_trial(self) -> None:
+        """One more trial was asked for."""
+        self._num_trials += 1
+
+    def count(self, number: int, *, outcome: Outcome, value: float | None) -> bool:
+        """Count an ended trial; true when it is the new best (a tie keeps the earlier one)."""
+        self._outcomes[outcome.value] += 1
+        if outcome is not Outcome.COMPLETE or value is None or not math.isfinite(value):
+            return False
+        if number == BASELINE_NUMBER:
+            self.baseline_value = value
+        if self.best_value is not None and not self._is_better(value, self.best_value):
+            return False
+        self.best_value, self.best_number = value, number
+        return True
+
+    def view(self, *, num_running: int) -> StudyView:
+        """The study at this moment, for a display."""
+        return StudyView(
+            name=self._name,
+            storage=self._storage,
+            metric=self._objective.metric,
+            direction=self._objective.direction,
+            epochs=self._budget.epochs,
+            total_trials=self._budget.trials,
+            total_seconds=self._budget.seconds,
+            elapsed_seconds=self._earlier_seconds + self.session_seconds,
+            outcomes=dict(self._outcomes),
+            num_running=num_running,
+            baseline_value=self.baseline_value,
+            best_value=self.best_value,
+            best_number=self.best_number,
+        )
+
+    def _is_better(self, value: float, other: float) -> bool:
+        return value > other if self._objective.direction == "maximize" else value < other

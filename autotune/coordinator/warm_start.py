@@ -1,0 +1,37 @@
+"""Finished trials of another study, taken over for the sampler to learn from."""
+
+from autotune.coordinator.histories import read_histories
+from autotune.coordinator.ledger import Books, Ledger
+from autotune.coordinator.observer import Observer
+from autotune.events import Finished
+from autotune.recording.records import NewTrial
+
+
+def warm_start(books: Books, *, source: str, ledger: Ledger, observer: Observer) -> None:
+    """Take over what fits of the study ``source``, once, after the baseline was asked as trial 0.
+
+    They are no trials of this study's budget, and none of them is its best: they were measured
+    by another study.
+    """
+    rows = books.records.trials(books.study)
+    if rows:
+        return
+    ledger.ask()
+    records = books.records
+    old = records.study(source)
+    ended = {row.number: row for row in records.trials(old) if row.is_over}
+    metric = books.spec.objectives[0].metric
+    histories = read_histories(records, old, rows=ended.values(), metric=metric)
+    taken = books.search.import_trials(histories, source=source)
+    for number, old_number in taken.items():
+        row = ended[old_number]
+        new = NewTrial(number=number, parameters=row.parameters, seed=row.seed, origin=f"{source}/{old_number}")
+        added = records.add_trial(books.study, new=new)
+        for recorded in records.reports(row):
+            records.add_report(added, report=recorded.report)
+        assert row.outcome is not None, "an ended trial has an outcome"
+        finished = Finished(outcome=row.outcome, reason=row.reason, samples_per_second=row.samples_per_second)
+        records.finish_trial(added, finished=finished, values=row.values, ended_at=row.ended_at)
+    observer.note(
+        f"took over {len(taken)} of {len(ended)} ended trials of study {source}; the others do not fit this space"
+    )

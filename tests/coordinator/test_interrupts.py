@@ -1,0 +1,30 @@
+import os
+import signal
+
+import pytest
+
+from autotune.coordinator.interrupts import Interrupts
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_first_signal_asks_for_a_clean_stop_and_second_for_one_at_once(number: signal.Signals) -> None:
+    woken: list[int] = []
+    with Interrupts() as interrupts:
+        interrupts.wake_with(lambda: woken.append(1))
+        os.kill(os.getpid(), number)
+        assert (interrupts.should_stop, interrupts.should_stop_at_once) == (True, False)
+        os.kill(os.getpid(), number)
+        assert interrupts.should_stop_at_once
+    assert woken == [1, 1]
+
+
+def test_signal_during_set_up_ends_it_at_once() -> None:
+    with Interrupts(), pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_handlers_are_given_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with Interrupts():
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before
