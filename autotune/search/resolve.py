@@ -1,12 +1,23 @@
 """A study spec on one machine: which parameters, which bounds, which choices, in which order."""
 
+from collections.abc import Sequence
+
+from autotune.errors import SpecError
 from autotune.hardware import Machine
+from autotune.search.baseline import apply_baseline, check_baseline
+from autotune.search.declared import Declared, declare
+from autotune.search.narrow import Narrowed
 from autotune.search.space import SearchSpace
 from autotune.spec.load import SpecFile
+from autotune.spec.model import Parameter
 
 
 def resolve_space(file: SpecFile, *, machine: Machine, num_cores: int) -> SearchSpace:
     """The search space of the spec on this machine.
+
+    ``auto`` becomes a number. What does not apply here is left out with its reason, and a
+    parameter with one choice left is fixed to it. Every combination that a walk over the
+    space can choose is one that can be trained with.
 
     Args:
         file: The spec.
@@ -14,6 +25,55 @@ def resolve_space(file: SpecFile, *, machine: Machine, num_cores: int) -> Search
         num_cores: Cores that one trial has; what ``auto`` stands for.
 
     Raises:
-        SpecError: A rule of the spec that depends on the machine or the catalogue of knobs is broken.
+        SpecError: A rule of the spec that depends on the machine or on the knobs is broken.
     """
-    raise NotImplementedError
+    declared = declare(file, num_cores=num_cores)
+    _check_grid(file, declared)
+    baseline = check_baseline(file, declared, num_cores=num_cores)
+    seen = _as_seen_from(file.spec.device, machine)
+    narrowed = Narrowed()
+    for parameter in declared:
+        narrowed.add(parameter, seen)
+    _check_something_is_left(file, narrowed)
+    space = SearchSpace(
+        parameters=tuple(narrowed.searched.values()),
+        fixed=narrowed.fixed,
+        left_out=tuple(narrowed.left_out),
+        baseline={},
+    )
+    return apply_baseline(space, baseline, declared=declared, file=file)
+
+
+def _as_seen_from(device: str, machine: Machine) -> Machine:
+    """The machine with those accelerators alone that a study on this device trains on."""
+    kind, _, index = device.partition(":")
+    accelerators = () if kind == "cpu" else machine.torch.accelerators
+    if index:
+        accelerators = tuple(a for a in accelerators if a.index == int(index))
+    return machine.model_copy(update={"torch": machine.torch.model_copy(update={"accelerators": accelerators})})
+
+
+def _check_grid(file: SpecFile, declared: Sequence[Declared]) -> None:
+    if file.spec.sampler.name != "grid":
+        return
+    for item in declared:
+        parameter = item.parameter
+        if isinstance(parameter, Parameter) and parameter.type == "float" and parameter.step is None:
+            raise file.error(
+                item.key,
+                rule="the grid sampler needs choices, or ranges with a step",
+                got="a range of floats without one",
+                remedy="write step, or choose another sampler",
+            )
+
+
+def _check_something_is_left(file: SpecFile, narrowed: Narrowed) -> None:
+    if file.spec.learning.get("optimizer") is not None and not ({"optimizer"} & {*narrowed.searched, *narrowed.fixed}):
+        raise _nothing_left(file, "learning.optimizer", narrowed)
+    if not any(len(p.choices) != 1 for p in narrowed.searched.values()):
+        raise _nothing_left(file, "learning" if file.spec.learning else "speed", narrowed)
+
+
+def _nothing_left(file: SpecFile, key: str, narrowed: Narrowed) -> SpecError:
+    reasons = "; ".join(f"{item.name} left out ({item.reason})" for item in narrowed.left_out) or "fixed values alone"
+    return file.error(key, rule="something must be left to search on this machine", got=reasons, remedy="add choices")

@@ -17,6 +17,39 @@ class Condition:
     parameter: str
     values: tuple[Scalar, ...] | None
 
+    def holds(self, chosen: Mapping[str, Scalar]) -> bool:
+        """Whether it holds, given what is chosen before."""
+        if self.parameter not in chosen:
+            return False
+        value = chosen[self.parameter]
+        if self.values is None:
+            return isinstance(value, int | float) and value > 0
+        return value in self.values
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A choice that goes together with some values of another parameter only.
+
+    It says nothing while that other parameter is not active.
+    """
+
+    choice: Scalar
+    parameter: str
+    values: tuple[Scalar, ...] = ()
+    """The values it goes together with; empty where ``divisor`` decides."""
+    divisor: int | None = None
+    """The other value must be a multiple of this (``batch_size`` of ``accumulate``)."""
+
+    def holds(self, chosen: Mapping[str, Scalar]) -> bool:
+        """Whether the choice is legal, given what is chosen before."""
+        if self.parameter not in chosen:
+            return True
+        value = chosen[self.parameter]
+        if self.divisor is None:
+            return value in self.values
+        return isinstance(value, int) and value % self.divisor == 0
+
 
 @dataclass(frozen=True)
 class SpaceParameter:
@@ -32,10 +65,17 @@ class SpaceParameter:
     choices: tuple[Scalar, ...] = ()
     conditions: tuple[Condition, ...] = ()
     """All must hold; parents stand before their children in the space."""
+    requirements: tuple[Requirement, ...] = ()
+    """What some of the choices need; the parameters that they name stand before this one."""
 
     def legal_choices(self, chosen: Mapping[str, Scalar]) -> tuple[Scalar, ...]:
         """The choices that go together with what is chosen so far (fused needs a fused optimizer)."""
-        raise NotImplementedError  # moves to the catalogue
+        if not self.requirements:
+            return self.choices
+        return tuple(choice for choice in self.choices if self._is_legal(choice, chosen))
+
+    def _is_legal(self, choice: Scalar, chosen: Mapping[str, Scalar]) -> bool:
+        return all(need.holds(chosen) for need in self.requirements if need.choice == choice)
 
 
 @dataclass(frozen=True)
@@ -54,17 +94,13 @@ class SearchSpace:
     fixed: Mapping[str, Scalar]
     left_out: tuple[LeftOut, ...]
     baseline: Mapping[str, Scalar]
-    """The baseline as it applies here (knobs that are left out are gone from it)."""
+    """The baseline as it applies here: searched parameters alone (what is left out or fixed is gone from it)."""
 
     def is_active(self, parameter: SpaceParameter, chosen: Mapping[str, Scalar]) -> bool:
-        """Whether all conditions of the parameter hold, given what is chosen before it."""
-        return all(_holds(condition, chosen) for condition in parameter.conditions)
+        """Whether it is to be chosen, given what is chosen before it.
 
-
-def _holds(condition: Condition, chosen: Mapping[str, Scalar]) -> bool:
-    if condition.parameter not in chosen:
-        return False
-    value = chosen[condition.parameter]
-    if condition.values is None:
-        return isinstance(value, int | float) and value > 0
-    return value in condition.values
+        All its conditions hold, and of its choices at least one is legal.
+        """
+        if not all(condition.holds(chosen) for condition in parameter.conditions):
+            return False
+        return parameter.type != "choices" or bool(parameter.legal_choices(chosen))

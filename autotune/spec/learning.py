@@ -53,6 +53,11 @@ LEARNING_LIMITS: Mapping[str, Limits] = {
 (``alpha``, ``d``, ``rho``) are left to torch, since a task may use the name for its own."""
 
 
+def is_number(name: str) -> bool:
+    """Whether the name is known for a parameter that takes fractions, such as ``lr``."""
+    return name in LEARNING_LIMITS and LEARNING_LIMITS[name].kind == "number"
+
+
 def check_learning(parameters: Mapping[str, Parameter | Scalar], *, places: Places) -> None:
     """Hold the learning parameters of known names against what they may be.
 

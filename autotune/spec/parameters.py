@@ -13,8 +13,12 @@ _KEYS = ("type", "low", "high", "log", "step", "choices", "when")
 _RANGE_KEYS = ("low", "high", "log", "step")
 
 
-def read_parameter(node: Node) -> Parameter | Scalar:
+def read_parameter(node: Node, *, is_float: bool = False) -> Parameter | Scalar:
     """A searched parameter, or the value that it is fixed to.
+
+    Args:
+        node: What the spec says.
+        is_float: A range is one of floats even if both bounds are whole (``lr: {low: 0, high: 1}``).
 
     Raises:
         SpecError: It breaks a rule that holds for every parameter.
@@ -30,7 +34,7 @@ def read_parameter(node: Node) -> Parameter | Scalar:
         return _read_choices(fields)
     if "low" not in fields or "high" not in fields:
         raise node.error("a searched parameter needs low and high, or choices", remedy=f"write {_EXAMPLE}")
-    return _read_range(node, fields)
+    return _read_range(node, fields, is_float=is_float)
 
 
 def _read_choices(fields: dict[str, Node]) -> Parameter:
@@ -52,9 +56,9 @@ def _read_choices(fields: dict[str, Node]) -> Parameter:
     return Parameter(type="choices", choices=tuple(choices), when=_read_when(fields))
 
 
-def _read_range(node: Node, fields: dict[str, Node]) -> Parameter:
+def _read_range(node: Node, fields: dict[str, Node], *, is_float: bool) -> Parameter:
     low, high = _read_bound(fields["low"]), _read_bound(fields["high"])
-    kind = _read_type(fields, low=low, high=high)
+    kind = _read_type(fields, low=low, high=high, is_float=is_float)
     log = fields["log"].flag() if "log" in fields else False
     step = fields["step"].number() if "step" in fields else None
     if low != "auto" and high != "auto" and low >= high:
@@ -80,11 +84,11 @@ def _as_float(bound: Bound) -> Bound:
     return bound if bound == "auto" else float(bound)
 
 
-def _read_type(fields: dict[str, Node], *, low: Bound, high: Bound) -> Literal["float", "int"]:
+def _read_type(fields: dict[str, Node], *, low: Bound, high: Bound, is_float: bool) -> Literal["float", "int"]:
     is_whole = all(isinstance(bound, int) or bound == "auto" for bound in (low, high))
     has_whole_step = "step" not in fields or isinstance(fields["step"].value, int)
     if "type" not in fields:
-        return "int" if is_whole and has_whole_step else "float"
+        return "int" if is_whole and has_whole_step and not is_float else "float"
     kind = fields["type"].one_of(("float", "int"))
     if kind == "int" and not is_whole:
         raise fields["type"].error(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from autotune.events import Scalar
 from autotune.spec.conditions import check_conditions
-from autotune.spec.learning import check_learning
+from autotune.spec.learning import check_learning, is_number
 from autotune.spec.limits import declared_values
 from autotune.spec.model import Budget, Choice, Objective, Parameter, StudySpec
 from autotune.spec.names import is_name
@@ -148,7 +148,7 @@ def _read_group(node: Node | None) -> dict[str, Parameter | Scalar]:
             raise inner.error(
                 "a parameter's name has letters, digits and underscores", got=repr(name), remedy="rename it"
             )
-        group[name] = read_parameter(inner)
+        group[name] = read_parameter(inner, is_float=is_number(name))
         _check_auto(inner, name=name, parameter=group[name])
     return group
 

@@ -1,0 +1,99 @@
+"""What goes without saying in a spec: which parameters mean something only beside others."""
+
+from collections.abc import Mapping
+
+from autotune.events import Scalar
+from autotune.search.space import Condition, Requirement
+from autotune.spec.model import Parameter, StudySpec
+from autotune.spec.optimizers import (
+    DEFAULT_OPTIMIZER,
+    OPTIMIZER_ARGUMENTS,
+    OPTIMIZERS,
+    is_own_optimizer,
+    optimizers_that_accept,
+)
+from autotune.speed.knobs import KNOBS
+
+EVERYDAY_NAMES = frozenset({"alpha", "d", "rho", "t0", "lambd"})
+"""Arguments of some optimizer that a task may as well have for its own. They are the task's
+where no optimizer of the study takes them."""
+
+_SCHEDULE_CONDITIONS = {"schedule_gamma": ("step",), "schedule_step": ("step",)}
+
+
+def conditions_of(name: str, spec: StudySpec) -> tuple[Condition, ...]:
+    """The conditions of a parameter: those that its ``when`` says, and those that its name implies."""
+    parameter = declared_of(name, spec)
+    when = parameter.when if isinstance(parameter, Parameter) else None
+    explicit = tuple(Condition(parent, values) for parent, values in (when or {}).items())
+    if when is not None and not when:
+        return ()
+    implied = (*_optimizer_condition(name, spec), *_nesterov_condition(name, spec), *_schedule_condition(name, spec))
+    taken = {condition.parameter for condition in explicit}
+    return (*explicit, *(c for c in implied if c.parameter not in taken), *_knob_condition(name))
+
+
+def requirements_of(name: str, choices: tuple[Scalar, ...], spec: StudySpec) -> tuple[Requirement, ...]:
+    """What single choices of a parameter need of others; every parameter named is in the spec."""
+    if name == "optimizer_impl":
+        possible = optimizers_of(spec)
+        needs = [Requirement(choice, "optimizer", _with_implementation(choice, possible)) for choice in choices]
+    elif name == "accumulate":
+        needs = [Requirement(n, "batch_size", divisor=n) for n in choices if isinstance(n, int) and n > 1]
+    elif name == "nesterov" and True in choices:
+        # torch.optim.SGD: "Nesterov momentum requires a momentum and zero dampening".
+        needs = [Requirement(choice=True, parameter="dampening", values=(0,))]
+    else:
+        needs = []
+    return tuple(need for need in needs if need.parameter in (*spec.learning, *spec.speed))
+
+
+def optimizers_of(spec: StudySpec) -> tuple[str, ...]:
+    """Every optimizer that the spec may train with."""
+    declared = spec.learning.get("optimizer", DEFAULT_OPTIMIZER)
+    values = declared.choices if isinstance(declared, Parameter) else (declared,)
+    return tuple(str(value) for value in values)
+
+
+def has_implementation(optimizer: str, implementation: Scalar) -> bool:
+    """Whether the optimizer has it; one of the user's own is taken to have a for-loop alone."""
+    if optimizer in OPTIMIZERS:
+        return implementation in OPTIMIZERS[optimizer].implementations
+    return implementation == "for_loop"
+
+
+def declared_of(name: str, spec: StudySpec) -> Parameter | Scalar:
+    """The parameter as the spec declares it, whichever section it stands in."""
+    groups: Mapping[str, Parameter | Scalar] = {**spec.learning, **spec.speed}
+    return groups[name]
+
+
+def _optimizer_condition(name: str, spec: StudySpec) -> tuple[Condition, ...]:
+    if name not in OPTIMIZER_ARGUMENTS or "optimizer" not in spec.learning:
+        return ()
+    accepting = optimizers_that_accept(name)
+    # The signature of a user's own class is known only where torch is: it is taken to accept everything.
+    values = tuple(choice for choice in optimizers_of(spec) if choice in accepting or is_own_optimizer(choice))
+    if not values and name in EVERYDAY_NAMES:
+        return ()
+    return (Condition("optimizer", values or accepting),)
+
+
+def _nesterov_condition(name: str, spec: StudySpec) -> tuple[Condition, ...]:
+    is_sgd_possible = "optimizer" in spec.learning and "sgd" in optimizers_of(spec)
+    return (Condition("momentum", None),) if name == "nesterov" and is_sgd_possible else ()
+
+
+def _schedule_condition(name: str, spec: StudySpec) -> tuple[Condition, ...]:
+    if name not in _SCHEDULE_CONDITIONS or "schedule" not in spec.learning:
+        return ()
+    return (Condition("schedule", _SCHEDULE_CONDITIONS[name]),)
+
+
+def _knob_condition(name: str) -> tuple[Condition, ...]:
+    parent = KNOBS[name].needs_positive if name in KNOBS else None
+    return (Condition(parent, None),) if parent else ()
+
+
+def _with_implementation(implementation: Scalar, optimizers: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(optimizer for optimizer in optimizers if has_implementation(optimizer, implementation))
