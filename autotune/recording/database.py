@@ -218,3 +218,9 @@ def _read_revision(connection: Connection) -> str | None:
 def _without_password(url: str) -> str:
     """A text that is no URL, without what stands between a colon and an at sign."""
     return re.sub(r":[^:@/]*@", ":***@", url)
+
+
+def database_exists(url: str) -> bool:
+    """Whether opening the URL would find something; a server is asked when it is opened."""
+    parsed = make_url(normalise_url(url))
+    return parsed.get_backend_name() != "sqlite" or _file_of(parsed).exists()

@@ -1,11 +1,13 @@
 """What MLflow has not got yet, and the marks that say that it has it now."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from sqlalchemy import Engine, false, func, select, update
 
+from autotune.hardware import Machine
 from autotune.recording import tables, transactions
-from autotune.recording.rows import ReportRow, StudyRow, TrialRow, read_report, read_study, read_trial
+from autotune.recording.rows import Environment, ReportRow, StudyRow, TrialRow, read_report, read_study, read_trial
 from autotune.recording.transactions import Guard
 
 _REPORTS_AT_ONCE = 500
@@ -56,6 +58,20 @@ class Publication:
             rows = connection.execute(query.order_by(tables.report.c.epoch).limit(_REPORTS_AT_ONCE)).mappings()
             return tuple(read_report(row) for row in rows)
 
+    def last_epoch(self, trial: TrialRow) -> int:
+        """The trial's last recorded epoch; 0 where it has none."""
+        query = select(func.coalesce(func.max(tables.report.c.epoch), 0)).where(tables.report.c.trial_id == trial.id)
+        with transactions.read(self.engine) as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def environments(self, keys: AbstractSet[int | None]) -> Mapping[int, Environment]:
+        """The machines of these ids."""
+        environment = tables.environment
+        query = select(environment.c.id, environment.c.machine).where(environment.c.id.in_(keys - {None}))
+        with transactions.read(self.engine) as connection:
+            rows = connection.execute(query).tuples()
+            return {key: Environment(id=key, machine=Machine.model_validate_json(text)) for key, text in rows}
+
     def num_waiting(self) -> int:
         """Rows that wait: reports, changed trials, and the study's own."""
         trial, report, study = tables.trial, tables.report, tables.study
@@ -82,6 +98,11 @@ class Publication:
         with transactions.write(self.engine, guard=self.guard) as connection:
             connection.execute(update(tables.trial).where(tables.trial.c.id == trial.id).values(run_id=run_id))
 
+    def is_delivered_to(self, shown_uri: str) -> bool:
+        """Whether that MLflow has all of the study already."""
+        study = self.study()
+        return study is None or (study.tracking_uri == shown_uri and self.num_waiting() == 0)
+
     def mark_study(self, study: StudyRow) -> None:
         """This version of the study's row is delivered."""
         mine = update(tables.study).where(tables.study.c.id == study.id)
@@ -99,6 +120,14 @@ class Publication:
         mine = (tables.report.c.trial_id == trial.id) & tables.report.c.epoch.in_(list(epochs))
         with transactions.write(self.engine, guard=self.guard) as connection:
             connection.execute(update(tables.report).where(mine).values(is_published=True))
+
+    def give_up(self, trial: TrialRow) -> None:
+        """Nothing of this version of the trial waits any more."""
+        mine = update(tables.report).where(tables.report.c.trial_id == trial.id)
+        with transactions.write(self.engine, guard=self.guard) as connection:
+            connection.execute(mine.values(is_published=True))
+            this = update(tables.trial).where(tables.trial.c.id == trial.id)
+            connection.execute(this.values(published_version=trial.version))
 
     def forget(self) -> None:
         """Everything waits again: MLflow lost it, or it goes to another MLflow now."""

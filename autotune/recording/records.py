@@ -113,12 +113,12 @@ class Records:
     def update_spec(self, study: StudyRow, *, spec_text: str, spec_json: str, resolved_json: str) -> StudyRow:
         """The study with another spec; it is open again."""
         texts = {"spec_text": spec_text, "spec_json": spec_json, "resolved_json": resolved_json}
-        self._change_study(study, {**texts, "state": StudyState.OPEN})
+        self._change_study(study, {**texts, "state": StudyState.OPEN, "ended_at": None})
         return self.study(study.name)
 
     def set_state(self, study: StudyRow, *, state: StudyState) -> None:
         """Record where the study stands."""
-        self._change_study(study, {"state": state})
+        self._change_study(study, {"state": state, "ended_at": None if state is StudyState.OPEN else time.time()})
 
     def add_seconds(self, study: StudyRow, *, seconds: float) -> None:
         """Add to the time that the study has spent over all starts."""

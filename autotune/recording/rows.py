@@ -49,6 +49,8 @@ class StudyRow:
     seed: int
     state: StudyState
     created_at: float
+    ended_at: float | None
+    """When it was complete or stopped; None while it is open."""
     elapsed_seconds: float
     """Spent in this and all earlier starts."""
     tracking_uri: str | None
@@ -99,6 +101,11 @@ class TrialRow:
     """MLflow's run."""
     version: int
     """Grows with every change that MLflow should see."""
+
+    @property
+    def is_over(self) -> bool:
+        """It ended with an outcome and will not go on."""
+        return self.status is TrialStatus.ENDED
 
 
 @dataclass(frozen=True, kw_only=True)

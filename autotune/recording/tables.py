@@ -40,6 +40,7 @@ study = Table(
     Column("seed", BigInteger, nullable=False),
     Column("state", String(20), nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("ended_at", Double),
     Column("elapsed_seconds", Double, nullable=False),
     Column("tracking_uri", Text),
     Column("experiment_id", String(64)),

@@ -37,6 +37,7 @@ def _make_studies() -> None:
         sa.Column("seed", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.String(length=20), nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("ended_at", sa.Double(), nullable=True),
         sa.Column("elapsed_seconds", sa.Double(), nullable=False),
         sa.Column("tracking_uri", sa.Text(), nullable=True),
         sa.Column("experiment_id", sa.String(length=64), nullable=True),

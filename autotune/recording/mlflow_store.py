@@ -1,0 +1,149 @@
+"""Which MLflow a study goes to, and how its client is opened: no telemetry, no chatter, no long waits."""
+
+import os
+import re
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from autotune.recording.rows import StudyRow
+
+DEFAULT_TRACKING_URI = "sqlite:///mlruns/mlflow.db"
+
+STUDY_TAG = "autotune.study"
+"""Of an experiment and all its runs: the study's uid."""
+
+RUN_TAG = "autotune.run"
+"""Of a run: ``study``, or its trial's number. By it a run is found again that no row knows yet."""
+
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # The publisher tries again by itself: one long call would keep it from noticing that it should end.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+
+_FAILURES = {
+    "Connection refused": "connection refused",
+    "timed out|TimeoutError|ReadTimeout|ConnectTimeout": "no answer in time",
+    "Name or service not known|NameResolutionError|getaddrinfo": "no host of this name",
+    r"database is locked": "its database is locked by another process",
+    r"(too many )?50\d error responses?|failed with error code 50\d": "the server fails (an HTTP error of its own)",
+}
+
+
+def absolute_uri(tracking_uri: str) -> str:
+    """The URI with a SQLite file's path made absolute: it means the same store from any folder."""
+    path = _sqlite_path(tracking_uri)
+    return tracking_uri if path is None else f"sqlite:///{path}"
+
+
+def shown_uri(tracking_uri: str) -> str:
+    """The URI without its password."""
+    try:
+        return make_url(tracking_uri).render_as_string(hide_password=True)
+    except ArgumentError:
+        return tracking_uri
+
+
+def artifacts_folder(tracking_uri: str) -> Path | None:
+    """Where artifacts of a database store go: ``artifacts`` beside it; None where a server decides."""
+    path = _sqlite_path(tracking_uri)
+    if path is not None:
+        return path.parent / "artifacts"
+    if tracking_uri.startswith(("postgresql", "mysql", "mssql")):
+        return Path("mlruns/artifacts").absolute()
+    return None
+
+
+def open_client(tracking_uri: str) -> "MlflowClient":
+    """A client of the store, which is made under a file lock where it is a SQLite file that is not there.
+
+    Settings that the user made in the environment win over ours.
+
+    Raises:
+        mlflow.exceptions.MlflowException: The store can't be opened.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    path = _sqlite_path(tracking_uri)
+    if path is None:
+        return MlflowClient(tracking_uri)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        return MlflowClient(absolute_uri(tracking_uri))
+
+
+def find_experiment(client: "MlflowClient", *, uid: str) -> str | None:
+    """The id of the study's active experiment."""
+    found = client.search_experiments(filter_string=f"tags.`{STUDY_TAG}` = '{uid}'", max_results=1)
+    return found[0].experiment_id if found else None
+
+
+def delete_experiment(study: "StudyRow", *, tracking_uri: str) -> str | None:
+    """Rename the study's experiment, then delete it softly, so that the name is free again.
+
+    MLflow keeps the name of a deleted experiment taken; ``mlflow gc`` removes it for good.
+
+    Returns:
+        One line that says why it is still there; None when it is gone, or never was.
+    """
+    path = _sqlite_path(tracking_uri)
+    if path is not None and not path.exists():
+        return None
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client = open_client(tracking_uri)
+        experiment_id = find_experiment(client, uid=study.uid)
+        if experiment_id is not None:
+            client.rename_experiment(experiment_id, f"{study.name} (deleted {uuid.uuid4().hex[:8]})")
+            client.delete_experiment(experiment_id)
+    except MlflowException as error:
+        return explain_failure(tracking_uri, error)
+    return None
+
+
+def explain_failure(tracking_uri: str, error: Exception) -> str:
+    """One line for what went wrong with MLflow; the libraries' own are long, and name their objects."""
+    text = str(error)
+    for pattern, short in _FAILURES.items():
+        if re.search(pattern, text, re.IGNORECASE):
+            return f"MLflow at {shown_uri(tracking_uri)}: {short}"
+    lines = text.strip().splitlines() or [type(error).__name__]
+    return f"MLflow at {shown_uri(tracking_uri)}: {lines[0][:200]}"
+
+
+def create_experiment(client: "MlflowClient", *, study: "StudyRow", tracking_uri: str) -> str:
+    """A new experiment named after the study, or ``NAME-2`` and so on where others have that name."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+
+    folder = artifacts_folder(tracking_uri)
+    location = None if folder is None else (folder / f"{study.name}-{study.uid[:8]}").as_uri()
+    number = 1
+    while True:
+        name = study.name if number == 1 else f"{study.name}-{number}"
+        try:
+            return client.create_experiment(name, artifact_location=location, tags={STUDY_TAG: study.uid})
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+                raise
+        number += 1
+
+
+def _sqlite_path(tracking_uri: str) -> Path | None:
+    if not tracking_uri.startswith("sqlite:///"):
+        return None
+    return Path(tracking_uri.removeprefix("sqlite:///").partition("?")[0]).absolute()
