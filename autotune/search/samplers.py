@@ -61,7 +61,9 @@ def make_sampler(plan: SearchPlan, *, number: int) -> BaseSampler:
     if choice.name not in makers:
         raise SpecError(f"sampler: one of {', '.join(SAMPLERS)}, got {choice.name}; choose one of these")
     try:
-        return makers[choice.name](plan, derive_seed(plan.seed, number=number), **choice.options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return makers[choice.name](plan, derive_seed(plan.seed, number=number), **choice.options)
     except (TypeError, ValueError) as error:
         given = ", ".join(f"{key}: {value}" for key, value in choice.options.items()) or "no options"
         raise SpecError(f"sampler.{choice.name}: {error}, got {given}; see the sampler's options") from error
@@ -178,14 +180,12 @@ def _cmaes(plan: SearchPlan, seed: int, *, population_size: int | None = None) -
         raise SpecError(
             f"sampler: cmaes serves one objective, got {len(plan.objectives)}; choose nsgaii, tpe, gp, qmc or random"
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        sampler = CmaEsSampler(
-            seed=seed,
-            popsize=population_size,
-            warn_independent_sampling=False,
-            consider_pruned_trials=True,  # else it learns from the few that no pruner stopped
-        )
+    sampler = CmaEsSampler(
+        seed=seed,
+        popsize=population_size,
+        warn_independent_sampling=False,
+        consider_pruned_trials=True,  # else it learns from the few that no pruner stopped
+    )
     numbers = {name: d for name, d in shared_by_all(plan.space).items() if not isinstance(d, CategoricalDistribution)}
     # A covariance needs two dimensions: cmaes refuses one.
     return SpaceSampler(sampler, groups=[numbers] if len(numbers) > 1 else [])

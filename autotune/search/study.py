@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import optuna
-from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
@@ -76,19 +76,20 @@ class Search:
 
     @classmethod
     def create(cls, name: str, *, storage: RDBStorage, plan: SearchPlan) -> Self:
-        """A new Optuna study; raises StorageError when one of this name is there."""
+        """A new Optuna study; raises StorageError when one of this name is there.
+
+        One without a trial is taken: a start that was cut off leaves it behind.
+        """
         pruner = make_pruner(plan.pruner, epochs=plan.epochs)
         make_sampler(plan, number=BASELINE)
         if plan.sampler.name == "grid":
             Grid(plan.space)
-        try:
-            study = optuna.create_study(
-                study_name=name, storage=storage, directions=[objective.direction for objective in plan.objectives]
-            )
-        except DuplicatedStudyError as error:
+        directions = [objective.direction for objective in plan.objectives]
+        study = optuna.create_study(study_name=name, storage=storage, directions=directions, load_if_exists=True)
+        if study.get_trials(deepcopy=False) or [d.name.lower() for d in study.directions] != directions:
             raise StorageError(
                 f"study {name}: its name must be new to Optuna's tables, got one that is there; choose another --name"
-            ) from error
+            )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             study.set_metric_names([objective.metric for objective in plan.objectives])

@@ -141,7 +141,7 @@ class Registry:
 
 def has_free_choices(parameter: SpaceParameter) -> bool:
     """Whether what the parameter may be is the same with everything that is chosen before it."""
-    return parameter.name not in {"optimizer_impl", "accumulate"}
+    return not parameter.requirements
 
 
 def plain_name(name: str) -> str:

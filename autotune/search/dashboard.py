@@ -1,0 +1,133 @@
+"""optuna-dashboard on loopback, behind the checks that it doesn't make itself.
+
+optuna-dashboard 0.21 answers whatever Host a request names. A page elsewhere could point a name
+of its own at 127.0.0.1 (DNS rebinding) and read or delete studies from a visitor's browser; with
+the Host checked, such a request is refused. A write is refused as well when the browser says
+that it comes from another page.
+"""
+
+import errno
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import optuna_dashboard
+import waitress
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage
+
+from autotune.errors import PortError, StorageError
+from autotune.search.storage import open_for_reading
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+"""Names under which a browser on this machine reaches a server on it."""
+
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing in optuna-dashboard."""
+
+HTTP_PORT = 80
+
+
+def serve_dashboard(
+    url: str, *, host: str = "127.0.0.1", port: int = 8080, announce: Callable[[str], None] | None = None
+) -> None:
+    """Serves the dashboard of a storage until Ctrl-C.
+
+    Args:
+        url: An existing storage. It is read without taking a write lock.
+        host: Address to listen on.
+        port: 0 for any that is free.
+        announce: Told the address, such as ``http://127.0.0.1:8080``, once the server listens.
+
+    Raises:
+        PortError: the address is in use, or can't be listened on.
+        StorageError: there is no database, or it has no studies of Optuna's.
+    """
+    storage = _existing_storage(url)
+    # It would warn on stderr whenever a page asks for more at once than there are threads.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    gate = _Gate(storage)
+    try:
+        server = waitress.create_server(gate, host=host, port=port, threads=8)
+    except OSError as error:
+        raise PortError(f"{host}:{port}: {_listening_rule(error)}; choose another with --port") from error
+    bound = int(server.effective_port)
+    gate.allow(allowed_hosts(host, port=bound))
+    if announce is not None:
+        announce(f"http://{host}:{bound}")
+    server.run()
+
+
+def dashboard_app(storage: BaseStorage, *, hosts: Iterable[str]) -> "WSGIApplication":
+    """The dashboard as a WSGI application that answers only under these values of the Host header."""
+    gate = _Gate(storage)
+    gate.allow(hosts)
+    return gate
+
+
+def allowed_hosts(host: str, *, port: int) -> frozenset[str]:
+    """The Host headers of a browser that means a server on this address."""
+    names = {*LOOPBACK, f"[{host}]" if ":" in host else host}
+    with_port = {f"{name}:{port}" for name in names}
+    return frozenset(with_port | names if port == HTTP_PORT else with_port)
+
+
+def study_address(base: str, *, study_id: int) -> str:
+    """Where the dashboard at ``base`` shows a study; the id is Optuna's."""
+    return f"{base.rstrip('/')}/dashboard/studies/{study_id}"
+
+
+class _Gate:
+    """Passes on what a page of the dashboard itself may ask for."""
+
+    def __init__(self, storage: BaseStorage) -> None:
+        self._app: WSGIApplication = optuna_dashboard.wsgi(storage)
+        self._hosts: frozenset[str] = frozenset()
+        self._origins: frozenset[str] = frozenset()
+
+    def allow(self, hosts: Iterable[str]) -> None:
+        self._hosts = frozenset(host.lower() for host in hosts)
+        self._origins = frozenset(f"http://{host}" for host in self._hosts)
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        refusal = self._refusal(environ)
+        if refusal is None:
+            return self._app(environ, start_response)
+        body = f"{refusal}\n".encode()
+        start_response(
+            "403 Forbidden", [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+        )
+        return [body]
+
+    def _refusal(self, environ: dict[str, Any]) -> str | None:
+        if environ.get("HTTP_HOST", "").lower() not in self._hosts:
+            return f"This server answers under {', '.join(sorted(self._hosts))} only."
+        if environ.get("REQUEST_METHOD", "GET") in READING:
+            return None
+        origin = environ.get("HTTP_ORIGIN")
+        site = environ.get("HTTP_SEC_FETCH_SITE", "same-origin")
+        is_own = site in {"same-origin", "none"} if origin is None else origin.lower() in self._origins
+        return None if is_own else "Only a page of this server may change anything."
+
+
+def _existing_storage(url: str) -> BaseStorage:
+    path = url.removeprefix("sqlite:///").partition("?")[0]
+    if url.startswith("sqlite:///") and not Path(path).is_file():
+        raise StorageError(f"--storage: the database must exist, got {path}; start a study first")
+    try:
+        return open_for_reading(url)
+    except StorageInternalError as error:
+        raise StorageError(
+            "--storage: a database with studies is needed, got one without; start a study first"
+        ) from error
+
+
+def _listening_rule(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "the port must be free, got one in use"
+    reason = error.strerror or str(error)
+    return f"the server must be able to listen there, got {reason[:1].lower()}{reason[1:]}"
