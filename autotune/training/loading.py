@@ -1,13 +1,14 @@
 """A task from its reference: ``package.module:Name`` or ``path/to/file.py:Name``."""
 
+import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
+from autotune.errors import TaskError
+from autotune.training.references import blaming, import_object
 from autotune.training.task import Task
-
-if TYPE_CHECKING:
-    from autotune.training.trial import Trial
+from autotune.training.trial import Trial
 
 
 @dataclass
@@ -15,12 +16,20 @@ class LoadedTask:
     """A task that is imported: an instance of a Task class, or a function ``train(trial)``."""
 
     kind: Literal["class", "function"]
-    target: "Task | Callable[[Trial], None]"
+    target: Task | Callable[[Trial], None]
     reference: str
+    _is_set_up: bool = field(default=False, repr=False)
 
     def setup(self) -> None:
-        """Run the task's ``setup`` once; again does nothing. Raises TaskError for whatever it raises."""
-        raise NotImplementedError
+        """Run the task's ``setup`` once; again does nothing.
+
+        Raises:
+            TaskError: The setup raised.
+        """
+        if isinstance(self.target, Task) and not self._is_set_up:
+            with blaming(self.reference, "setup()"):
+                self.target.setup()
+        self._is_set_up = True
 
 
 def load_task(reference: str) -> LoadedTask:
@@ -29,4 +38,33 @@ def load_task(reference: str) -> LoadedTask:
     Raises:
         TaskError: The file, module, class or a method is missing, or the import raised.
     """
-    raise NotImplementedError
+    target = import_object(reference)
+    if inspect.isclass(target):
+        return LoadedTask(kind="class", target=_instance(target, reference), reference=reference)
+    if callable(target):
+        _check_takes_trial(target, reference)
+        return LoadedTask(kind="function", target=target, reference=reference)
+    raise TaskError(
+        f"task {reference}: a task is a subclass of autotune.training.Task or a function train(trial), "
+        f"got {type(target).__name__}"
+    )
+
+
+def _instance(target: type, reference: str) -> Task:
+    if not issubclass(target, Task):
+        raise TaskError(
+            f"task {reference}: a class must be a subclass of autotune.training.Task; name it as its parent"
+        )
+    missing = sorted(target.__abstractmethods__)
+    if missing:
+        calls = ", ".join(f"{name}(self, params)" for name in missing)
+        raise TaskError(f"task {reference}: a task needs train_data, validation_data and model; add {calls}")
+    with blaming(reference, f"{target.__name__}()"):
+        return target()
+
+
+def _check_takes_trial(target: Callable[..., object], reference: str) -> None:
+    try:
+        inspect.signature(target).bind(None)
+    except TypeError as error:
+        raise TaskError(f"task {reference}: a function is called with the trial alone, but {error}") from error

@@ -37,6 +37,11 @@ class Parameters(Mapping[str, Scalar]):
             raise AttributeError(message) from None
 
     @override
+    def get(self, name: str, default: Any = None) -> Any:
+        """The parameter's value, or the default where it is not active in this trial."""
+        return self[name] if name in self._values else default
+
+    @override
     def __contains__(self, name: object) -> bool:
         return name in self._values
 

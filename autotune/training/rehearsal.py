@@ -1,17 +1,110 @@
 """A try of a task before a study starts, so that its faults show at once and in one line."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
+from typing import Any
 
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from autotune.errors import TaskError
 from autotune.events import Rehearsal, Scalar
+from autotune.training.batches import Batch, describe, mover
+from autotune.training.device import open_device
 from autotune.training.loading import LoadedTask
+from autotune.training.optimizers import make_optimizer
+from autotune.training.parameters import Parameters
+from autotune.training.references import blaming
+from autotune.training.rng import seed_everything, undisturbed_rng
+from autotune.training.task import Task
+
+_NUM_SAMPLES = 8
 
 
 def rehearse(task: LoadedTask, *, parameters: Mapping[str, Scalar], device: str) -> Rehearsal:
-    """Build data and model, and take one small batch through loss and metrics, forward and backward.
+    """Build data and model, and take one small batch through loss, gradient and metrics.
 
     A function task is only inspected: it has no metric names before it runs.
 
     Raises:
         TaskError: What is missing, empty or raised.
     """
-    raise NotImplementedError
+    task.setup()
+    target = task.target
+    if not isinstance(target, Task):
+        return Rehearsal(metric_names=())
+    place = open_device(device)
+    with undisturbed_rng(place):
+        seed_everything(0)
+        return _Rehearsed(task.reference, target, Parameters(parameters), place).rehearse()
+
+
+class _Rehearsed:
+    def __init__(self, reference: str, task: Task, params: Parameters, device: torch.device) -> None:
+        self._reference = reference
+        self._task = task
+        self._params = params
+        self._device = device
+
+    def rehearse(self) -> Rehearsal:
+        task, params = self._task, self._params
+        with blaming(self._reference, "train_data()"):
+            train_data = task.train_data(params)
+        with blaming(self._reference, "validation_data()"):
+            validation_data = task.validation_data(params)
+        sizes = self._size(train_data, "train_data"), self._size(validation_data, "validation_data")
+        with blaming(self._reference, "model()"):
+            model = task.model(params)
+        if not isinstance(model, nn.Module):
+            raise self._error(f"model() must return a torch.nn.Module, got {type(model).__name__}")
+        model = model.to(self._device)
+        with blaming(self._reference, "optimizer()"):
+            _ = task.optimizer(model, params) or make_optimizer(model, params)
+        batch = self._batch(train_data)
+        self._train(model, batch)
+        names = self._evaluate(model, self._batch(validation_data))
+        return Rehearsal(
+            metric_names=("train_loss", *names),
+            num_train_samples=sizes[0],
+            num_validation_samples=sizes[1],
+            batch=describe(batch),
+        )
+
+    def _size(self, dataset: Dataset[Any], method: str) -> int:
+        if not isinstance(dataset, Sized) or not hasattr(dataset, "__getitem__"):
+            raise self._error(
+                f"{method}() must return a dataset with __len__ and __getitem__, got {type(dataset).__name__}"
+            )
+        if len(dataset) == 0:
+            raise self._error(f"{method}() must return at least one sample, got an empty {type(dataset).__name__}")
+        return len(dataset)
+
+    def _batch(self, dataset: Dataset[Any]) -> Batch:
+        with blaming(self._reference, "loading a batch"):
+            batch = next(iter(DataLoader(dataset, batch_size=_NUM_SAMPLES, collate_fn=self._task.collate)))
+        move = mover(self._device, channels_last=False)
+        return batch if move is None else move(batch)
+
+    def _train(self, model: nn.Module, batch: Batch) -> None:
+        model.train()
+        with blaming(self._reference, "forward()"):
+            outputs, targets = self._task.forward(model, batch)
+        with blaming(self._reference, "loss()"):
+            loss: object = self._task.loss(outputs, targets)
+        if not isinstance(loss, Tensor) or loss.dim() != 0:
+            shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+            raise self._error(f"loss() must return a scalar tensor, got {shape}; take the mean")
+        with blaming(self._reference, "loss().backward()"):
+            loss.backward()  # type: ignore[no-untyped-call]
+
+    def _evaluate(self, model: nn.Module, batch: Batch) -> list[str]:
+        model.eval()
+        with torch.inference_mode(), blaming(self._reference, "evaluate()"):
+            values = self._task.evaluate(model, [batch])
+        for name, value in values.items():
+            if isinstance(value, Tensor) and value.numel() != 1:
+                raise self._error(f"metric {name}: must be one number, got a tensor of shape {tuple(value.shape)}")
+        return [f"val_{name}" for name in values]
+
+    def _error(self, message: str) -> TaskError:
+        return TaskError(f"task {self._reference}: {message}")

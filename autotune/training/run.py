@@ -1,20 +1,33 @@
 """One trial from its order to its outcome, in the process that trains it."""
 
-from typing import Protocol
+import time
+import traceback
+from pathlib import Path
 
-from autotune.events import Event, Finished, Stop, TrialOrder
+import torch
+
+from autotune.events import Finished, Outcome, TrialOrder
+from autotune.training.device import open_device
+from autotune.training.failures import DivergedError, InfeasibleError
 from autotune.training.loading import LoadedTask
+from autotune.training.loop import fit
+from autotune.training.process_knobs import apply_process_knobs
+from autotune.training.rng import seed_everything
+from autotune.training.task import Task
+from autotune.training.trial import Channel, Trial
 
+__all__ = ["Channel", "run_trial"]
 
-class Channel(Protocol):
-    """The trial's side of the pipe to its coordinator."""
-
-    def send(self, event: Event) -> None:
-        """Hand the event over; may not wait for the coordinator to read it."""
-
-    @property
-    def stop(self) -> Stop | None:
-        """What the coordinator asked for, if it did; read at every step, so it must cost nothing."""
+_TRACEBACK_LINES = 30
+_MEMORY_MESSAGES = (
+    "out of memory",
+    "can't allocate memory",  # torch's allocator for the CPU
+    "not enough memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "insufficient shared memory",  # a DataLoader worker's bus error
+    "is killed by signal: Killed",  # a DataLoader worker that the kernel chose when memory ran out
+)
 
 
 def run_trial(
@@ -31,4 +44,71 @@ def run_trial(
         channel: Where events go, and where the wish to stop comes from.
         process_started: ``time.monotonic()`` at the process's first line; now, if left out.
     """
-    raise NotImplementedError
+    started = time.monotonic() if process_started is None else process_started
+    try:
+        trial = _prepare(order, task=task, channel=channel, process_started=started)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - it becomes the outcome
+        return _finished_by(error)
+    try:
+        if isinstance(task.target, Task):
+            fit(task.target, trial)
+        else:
+            task.target(trial)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - it becomes the outcome
+        return _finished_by(error, trial=trial)
+    return _finished(trial, channel=channel)
+
+
+def _prepare(order: TrialOrder, *, task: LoadedTask, channel: Channel, process_started: float) -> Trial:
+    Path(order.folder).mkdir(parents=True, exist_ok=True)
+    task.setup()
+    device = open_device(order.device)
+    trial = Trial(order, device=device, channel=channel, process_started=process_started)
+    apply_process_knobs(trial.params, device=device, cores=order.cores)
+    seed_everything(order.seed)
+    return trial
+
+
+def _finished(trial: Trial, *, channel: Channel) -> Finished:
+    stop = channel.stop
+    if stop is not None and trial.has_seen_stop and trial.epochs_done < trial.epochs:
+        return _tell(trial, outcome=stop.outcome, reason=stop.reason)
+    if trial.epochs_done == 0:
+        return _tell(
+            trial, outcome=Outcome.FAILED, reason="the task ended without a report; call trial.report each epoch"
+        )
+    trial.begin()
+    return _tell(trial, outcome=Outcome.COMPLETE, reason=None)
+
+
+def _finished_by(error: BaseException, *, trial: Trial | None = None) -> Finished:
+    reason = _reason(error)
+    if isinstance(error, DivergedError):
+        return _tell(trial, outcome=Outcome.DIVERGED, reason=str(error))
+    if _is_infeasible(error):
+        return _tell(trial, outcome=Outcome.INFEASIBLE, reason=reason)
+    lines = "".join(traceback.format_exception(error)).splitlines()[-_TRACEBACK_LINES:]
+    return _tell(trial, outcome=Outcome.FAILED, reason=reason, tail="\n".join(lines))
+
+
+def _tell(trial: Trial | None, *, outcome: Outcome, reason: str | None, tail: str | None = None) -> Finished:
+    return Finished(
+        outcome=outcome,
+        reason=reason,
+        traceback=tail,
+        samples_per_second=trial.samples_per_second if trial else None,
+        unread_parameters=trial.params.unread if trial and outcome is Outcome.COMPLETE else (),
+    )
+
+
+def _is_infeasible(error: BaseException) -> bool:
+    if isinstance(error, InfeasibleError | MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _MEMORY_MESSAGES)
+
+
+def _reason(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    if "in DataLoader worker process" in lines[0]:  # torch wraps a worker's whole traceback in the message
+        return lines[-1].strip()
+    return f"{type(error).__name__}: {lines[0]}".removesuffix(": ")

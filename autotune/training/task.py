@@ -1,18 +1,17 @@
 """The training problem as a user writes it: data, model, loss and metrics."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sized
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 from torch.utils.data import Dataset, default_collate
 
+from autotune.training.batches import Batch, count_samples
 from autotune.training.parameters import Parameters
-
-Batch: TypeAlias = Any
-"""What a DataLoader yields: usually ``(inputs, targets)``; any nesting of tuples, lists, dicts and tensors."""
 
 
 class Task(ABC):
@@ -33,7 +32,7 @@ class Task(ABC):
     ``params`` holds the trial's parameters, learning and speed ones.
     """
 
-    def setup(self) -> None:
+    def setup(self) -> None:  # noqa: B027 - most tasks need none
         """Load what all trials share, once, before the trials' processes are forked.
 
         Keep it on the CPU: CUDA can't be used in a forked process once it was used before the fork.
@@ -79,12 +78,14 @@ class Task(ABC):
         The default averages each batch's values weighted by its number of samples. A metric
         that is no mean over samples (an F1 score, a perplexity) needs an evaluate of its own.
         """
-        raise NotImplementedError
-
-
-def count_samples(batch: Batch) -> int:
-    """Length of the first tensor (or other sized thing that is no container of tensors) in the batch."""
-    raise NotImplementedError
-
-
-_ = Sized
+        sums: dict[str, Tensor] = {}
+        num_samples = 0
+        for batch in batches:
+            outputs, targets = self.forward(model, batch)
+            length = count_samples(batch)
+            num_samples += length
+            values = {"loss": self.loss(outputs, targets), **self.metrics(outputs, targets)}
+            for name, value in values.items():
+                weighted = torch.as_tensor(value).double() * length
+                sums[name] = sums[name] + weighted if name in sums else weighted
+        return {name: total / num_samples for name, total in sums.items()}

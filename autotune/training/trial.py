@@ -1,20 +1,323 @@
 """The trial as user code sees it; our own loop is written on nothing else."""
 
+import math
+import time
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import Dataset
+
+from autotune.errors import TaskError
+from autotune.events import EpochReport, Event, Outcome, Progress, Scalar, Started, Stop, TrialOrder
+from autotune.training.batches import Batch, micro_batches, mover
+from autotune.training.checkpoint import Checkpoint, Stateful
+from autotune.training.data import BatchLoader, Collate, LoaderOptions
+from autotune.training.device import peak_memory_bytes
+from autotune.training.failures import DivergedError
+from autotune.training.meter import Meter
+from autotune.training.models import channels_last_in_force, compile_in_force, count_parameters, prepare_model
+from autotune.training.optimizers import implementation_in_force, make_optimizer
 from autotune.training.parameters import Parameters
+from autotune.training.precision import Precision
+from autotune.training.process_knobs import process_knobs_in_force
+from autotune.training.reports import Reports
+from autotune.training.schedules import make_scheduler
+
+DEFAULT_BATCH_SIZE = 64
+_CHECK_SECONDS = 1.0
+
+
+class Channel(Protocol):
+    """The trial's side of the pipe to its coordinator."""
+
+    def send(self, event: Event) -> None:
+        """Hand the event over; may not wait for the coordinator to read it."""
+
+    @property
+    def stop(self) -> Stop | None:
+        """What the coordinator asked for, if it did; read at every step, so it must cost nothing."""
 
 
 class Trial:
-    """One training run: parameters, device, loader, optimizer, reports and checkpoints."""
+    """One training run: its parameters, and helpers that apply them.
 
-    params: Parameters
-    number: int
-    epochs: int
-    seed: int
+    A training loop of one's own becomes a task by these lines::
 
-    def report(self, epoch: int, **metrics: float) -> None:
-        """Tell the metrics of a finished epoch, counted from 1."""
-        raise NotImplementedError
+        def train(trial):
+            ...                                                               # model, optimizer, data: as before
+            done = trial.checkpoint.restore(model=model, optimizer=optimizer)
+            for epoch in range(done, trial.epochs):
+                for images, labels in trial.watch(loader):
+                    ...                                                       # as before
+                trial.report(epoch + 1, val_accuracy=accuracy)
+                if trial.should_stop():
+                    break
+
+    The helpers ``loader``, ``prepare``, ``optimizer``, ``scheduler``, ``autocast``, ``accumulate``,
+    ``backward`` and ``step`` apply the parameters of their names. Call those of them that are
+    used before the first batch, so that what is in force is recorded.
+
+    Attributes:
+        params: The parameters that are active in this trial.
+        number: The trial's number in its study.
+        seed: Everything random in the trial derives from it; the generators are seeded already.
+        epochs: Epochs of a whole run.
+        device: Where to train.
+        folder: The trial's own folder, for files of the task.
+        checkpoint: Saves and restores.
+    """
+
+    def __init__(self, order: TrialOrder, *, device: torch.device, channel: Channel, process_started: float) -> None:
+        self.params = Parameters(order.parameters)
+        self.number = order.number
+        self.seed = order.seed
+        self.epochs = order.epochs
+        self.device = device
+        self.folder = Path(order.folder)
+        self._objective_metrics = order.objective_metrics
+        self._channel = channel
+        self._process_started = process_started
+        self._meter = Meter(device=device, on_first_batch=self.begin, on_progress=self._send_progress)
+        self._reports = Reports()
+        self._precision = Precision(str(self.params.get("precision", "fp32")), device=device)
+        own: dict[str, Stateful] = {"meter": self._meter, "reports": self._reports}
+        if self._precision.scaler is not None:
+            own["scaler"] = self._precision.scaler
+        self.checkpoint = Checkpoint(
+            self.folder / "checkpoint.pt", device=device, own=own, place=self._meter, is_wanted=self._goes_on_later
+        )
+        self._in_force: dict[str, Scalar] = {}
+        self._num_parameters: int | None = None
+        clip = self.params.get("gradient_clip")
+        self._gradient_clip = None if clip is None else float(clip)
+        self._has_begun = False
+        self._has_seen_stop = False
+        self._next_check = 0.0
+
+    # What a loop is made of
+
+    def loader(
+        self,
+        dataset: Dataset[Any],
+        *,
+        train: bool,
+        batch_size: int | None = None,
+        collate: Collate | None = None,
+        drop_last: bool = False,
+    ) -> BatchLoader:
+        """Batches on the trial's device, with the trial's batch size, workers and pinned memory.
+
+        Training data is shuffled by the seed and the epoch; its loader times the epoch, and goes
+        on inside one after a resume. Use one training loader a trial.
+        """
+        params = self.params
+        num_workers = int(params.get("num_workers", 0) or 0)
+        prefetch_factor = params.get("prefetch_factor") if num_workers else None
+        options = LoaderOptions(
+            batch_size=int(batch_size or params.get("batch_size", DEFAULT_BATCH_SIZE) or DEFAULT_BATCH_SIZE),
+            num_workers=num_workers,
+            prefetch_factor=None if prefetch_factor is None else int(prefetch_factor),
+            persistent_workers=bool(num_workers and params.get("persistent_workers", False)),
+            pin_memory=self.device.type == "cuda" and bool(params.get("pin_memory", False)),
+            drop_last=drop_last,
+        )
+        change = mover(self.device, channels_last=bool(params.get("channels_last", False)))
+        loader = BatchLoader(
+            dataset,
+            options=options,
+            seed=self.seed,
+            is_train=train,
+            meter=self._meter,
+            change=change,
+            collate=collate,
+        )
+        if train:
+            self._in_force |= loader.in_force
+        return loader
+
+    def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The batches of a training loader of one's own, with throughput and data wait measured."""
+        return self._meter.watch(batches, num_batches=len(batches) if isinstance(batches, Sized) else None)
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        """The model on the device, in the memory format and with the compilation that are asked for."""
+        channels_last, mode = bool(self.params.get("channels_last", False)), str(self.params.get("compile", "off"))
+        model = prepare_model(model, device=self.device, channels_last=channels_last, compile_mode=mode)
+        self._in_force["channels_last"] = channels_last_in_force(model)
+        self._in_force["compile"] = compile_in_force(model, mode=mode)
+        self._num_parameters = count_parameters(model)
+        return model
+
+    def optimizer(self, model: nn.Module) -> Optimizer:
+        """The optimizer that the parameters name, over the model's trainable parameters."""
+        optimizer = make_optimizer(model, self.params)
+        self._in_force["optimizer_impl"] = implementation_in_force(optimizer, device=self.device)
+        return optimizer
+
+    def scheduler(self, optimizer: Optimizer, *, steps_per_epoch: int) -> LRScheduler:
+        """The schedule that the parameters name, to be stepped after each optimizer step; make it before restoring."""
+        return make_scheduler(optimizer, params=self.params, total_steps=self.epochs * steps_per_epoch)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context for forward pass and loss; make it once and enter it at each step."""
+        self._in_force["precision"] = self._precision.in_force
+        return self._precision.autocast()
+
+    def micro_batches(self, loader: BatchLoader) -> Iterator[Iterable[tuple[Batch, float]]]:
+        """Each batch of the loader as its micro-batches, each with its share of the batch's samples.
+
+        As many as ``accumulate`` says. The loss of a micro-batch times its share goes to
+        ``backward``, and one ``step`` follows the last, so that the gradient is the whole batch's.
+        """
+        accumulate = int(self.params.get("accumulate", 1) or 1)
+        self._in_force["accumulate"] = accumulate
+        if accumulate == 1:
+            return (((batch, 1.0),) for batch in loader)
+        size = max(1, loader.batch_size // accumulate)
+        return (micro_batches(batch, size=size) for batch in loader)
+
+    def backward(self, loss: Tensor) -> None:
+        """``loss.backward()``, scaled where fp16 needs it."""
+        scaler = self._precision.scaler
+        (loss if scaler is None else scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
+
+    def step(self, optimizer: Optimizer) -> None:
+        """Clip the gradients to ``gradient_clip`` where that is set, step, and clear them."""
+        scaler = self._precision.scaler
+        if self._gradient_clip is not None:
+            if scaler is not None:
+                scaler.unscale_(optimizer)
+            clipped = [p for group in optimizer.param_groups for p in group["params"]]
+            nn.utils.clip_grad_norm_(clipped, self._gradient_clip)
+        if scaler is None:
+            optimizer.step()
+        else:
+            scaler.step(optimizer)
+            scaler.update()
+        optimizer.zero_grad()
+
+    # What a loop tells and is told
+
+    def check(self, loss: Tensor) -> None:
+        """Look about once a second whether the loss is finite; each look waits for the device.
+
+        Raises:
+            DivergedError: It is not.
+        """
+        now = time.perf_counter()
+        if now < self._next_check:
+            return
+        self._next_check = now + _CHECK_SECONDS
+        value = float(loss)
+        if not math.isfinite(value):
+            raise DivergedError(f"epoch {self._meter.epochs_done + 1}: the training loss is {value}")
+
+    def report(self, epoch: int, **metrics: float | Tensor) -> None:
+        """Tell the metrics of a finished epoch, counted from 1; saves what ``checkpoint`` remembers.
+
+        The checkpoint is written first, so that a report that was sent is never trained again.
+
+        Raises:
+            DivergedError: A metric is NaN or infinite.
+            TaskError: The epoch does not follow the last one, or an objective's metric is missing.
+        """
+        self.begin()
+        if epoch <= self._meter.epochs_done:
+            raise TaskError(
+                f"trial.report: epochs count from 1 and rise, got {epoch} after {self._meter.epochs_done}; "
+                "report epoch + 1 in a loop that counts from 0"
+            )
+        report = self._make_report(epoch, self._checked(epoch, metrics))
+        self._reports.add(report)
+        self.checkpoint.save()
+        self._channel.send(report)
 
     def should_stop(self) -> bool:
-        """Whether the coordinator asked this trial to stop."""
-        raise NotImplementedError
+        """Whether to return now: the trial is pruned, or is to go on later. Costs nothing to ask."""
+        if self._channel.stop is None:
+            return False
+        self._has_seen_stop = True
+        return True
+
+    # What the process that runs the trial asks
+
+    @property
+    def has_seen_stop(self) -> bool:
+        """``should_stop`` has answered yes."""
+        return self._has_seen_stop
+
+    @property
+    def epochs_done(self) -> int:
+        """Epochs that were reported, those of earlier processes too."""
+        return self._meter.epochs_done
+
+    @property
+    def samples_per_second(self) -> float | None:
+        """Throughput over the steady part; None where no epoch was watched."""
+        return self._meter.steady_samples_per_second
+
+    def begin(self) -> None:
+        """Tell, once, that training starts, and again what earlier processes reported."""
+        if self._has_begun:
+            return
+        self._has_begun = True
+        self._channel.send(
+            Started(
+                in_force=process_knobs_in_force(self.device) | self._in_force,
+                device=str(self.device),
+                epochs_done=self._meter.epochs_done,
+                setup_seconds=time.monotonic() - self._process_started,
+                num_parameters=self._num_parameters,
+            )
+        )
+        for report in self._reports.all:
+            self._channel.send(report)
+
+    def _goes_on_later(self) -> bool:
+        stop = self._channel.stop
+        return stop is None or stop.outcome is not Outcome.PRUNED
+
+    def _send_progress(self, progress: Progress) -> None:
+        self._channel.send(progress)
+
+    def _checked(self, epoch: int, metrics: dict[str, float | Tensor]) -> dict[str, float]:
+        values = {name: float(value) for name, value in metrics.items()}
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise DivergedError(f"epoch {epoch}: {name} is {value}")
+        for name in self._objective_metrics:
+            if name not in values:
+                known = ", ".join(sorted(values)) or "nothing"
+                raise TaskError(f"objective: {name} is no metric of this task, which reports {known}")
+        return values
+
+    def _make_report(self, epoch: int, metrics: dict[str, float]) -> EpochReport:
+        measures = self._meter.close_epoch(epoch)
+        utilisation, watts = self._meter.device_watch.take()
+        return EpochReport(
+            epoch=epoch,
+            step=measures.step,
+            metrics=metrics,
+            lr=self._learning_rate(),
+            samples=measures.samples,
+            seconds=measures.seconds,
+            evaluation_seconds=measures.evaluation_seconds,
+            samples_per_second=measures.samples_per_second,
+            step_seconds_p50=measures.step_seconds_p50,
+            step_seconds_p95=measures.step_seconds_p95,
+            data_wait_share=measures.data_wait_share,
+            peak_memory_bytes=peak_memory_bytes(self.device),
+            device_utilisation=utilisation,
+            power_watts=watts,
+            at=time.time(),
+        )
+
+    def _learning_rate(self) -> float | None:
+        optimizers = [item for item in self.checkpoint.objects.values() if isinstance(item, Optimizer)]
+        return float(optimizers[0].param_groups[0]["lr"]) if optimizers else None

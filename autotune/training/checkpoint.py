@@ -1,0 +1,210 @@
+"""A trial's checkpoint: everything that a later process needs to go on as if nothing had happened."""
+
+import os
+import pickle
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypedDict, cast, runtime_checkable
+
+import torch
+
+from autotune.errors import TaskError
+from autotune.training.rng import RngState, capture_rng, restore_rng
+
+_FORMAT = 1
+_PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device, torch.Size)
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """Anything with a state that can be taken and given back: a module, an optimizer, a sum of the user's."""
+
+    def state_dict(self) -> Any:  # noqa: ANN401 - each class has its own
+        """The state, of tensors, numbers, text, lists and dicts."""
+
+    def load_state_dict(self, state_dict: Any, /) -> Any:  # noqa: ANN401 - as above
+        """Take the state over."""
+
+
+class CheckpointFile(TypedDict):
+    """What ``checkpoint.pt`` holds."""
+
+    format: int
+    objects: dict[str, Any]
+    """The states of the objects that the training loop handed over, by its names for them."""
+    own: dict[str, Any]
+    """The states of the trial's own parts: meter, reports, scaler."""
+    rng: RngState
+
+
+def read_checkpoint(path: Path) -> CheckpointFile:
+    """The checkpoint's content, on the CPU.
+
+    Raises:
+        TaskError: It can't be read, or another version wrote it.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0]
+        raise TaskError(
+            f"{path}: the checkpoint can't be read ({reason}); delete it to train from the start"
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise TaskError(f"{path}: the checkpoint is of another version of autotune; delete it to train from the start")
+    return cast("CheckpointFile", content)
+
+
+def write_checkpoint(path: Path, content: CheckpointFile) -> None:
+    """Write it whole or not at all, power cut included."""
+    _check_plain(content["objects"], "")
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    if os.name == "posix":  # Windows can't open a folder, and needs not: NTFS journals the rename
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _check_plain(value: object, where: str) -> None:
+    """Raise for what ``torch.load(weights_only=True)`` would refuse when it is too late."""
+    if isinstance(value, dict) and type(value) in {dict, OrderedDict}:
+        for key, item in value.items():
+            _check_plain(item, f"{where}.{key}" if where else str(key))
+    elif isinstance(value, list | tuple) and type(value) in {list, tuple}:
+        for index, item in enumerate(value):
+            _check_plain(item, f"{where}.{index}")
+    elif type(value) not in _PLAIN and not isinstance(value, torch.Tensor):
+        kind = f"{type(value).__module__}.{type(value).__name__}"
+        raise TaskError(
+            f"checkpoint: {where}: a state holds tensors, numbers, text, lists and dicts, got {kind}; convert it"
+        )
+
+
+class Place(Protocol):
+    """Where a trial stands, as its checkpoint asks."""
+
+    @property
+    def epochs_done(self) -> int:
+        """Of the last report."""
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps so far."""
+
+    @property
+    def is_between_epochs(self) -> bool:
+        """Nothing was trained since the last report."""
+
+    @property
+    def can_resume_inside_epoch(self) -> bool:
+        """A later process can start at the batch that comes next."""
+
+
+class Checkpoint:
+    """``trial.checkpoint``: remembers the objects that make up the training, saves and restores them.
+
+    With them go the states of all random generators, the trial's reports and its place.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        device: torch.device,
+        own: Mapping[str, Stateful],
+        place: Place,
+        is_wanted: Callable[[], bool],
+    ) -> None:
+        self.path = path
+        self._device = device
+        self._own = own
+        self._place = place
+        self._is_wanted = is_wanted
+        self._objects: dict[str, Stateful] = {}
+        self._saved_at: tuple[int, ...] | None = None
+
+    @property
+    def objects(self) -> Mapping[str, Stateful]:
+        """What is saved, by name."""
+        return self._objects
+
+    def restore(self, **objects: Stateful) -> int:
+        """Remember the objects, and put them where the trial was stopped; returns the epochs done.
+
+        0 for a fresh start. From now on ``trial.report`` saves them by itself. Call it once,
+        when all of them are made, just before the loop over epochs.
+
+        Raises:
+            TaskError: The checkpoint can't be read, or holds other objects.
+        """
+        self._remember(objects)
+        if not self.path.exists():
+            return 0
+        content = read_checkpoint(self.path)
+        if content["objects"].keys() != objects.keys():
+            saved, asked = (", ".join(sorted(names)) for names in (content["objects"], objects))
+            raise TaskError(f"{self.path}: the checkpoint holds {saved}, but {asked} are to be restored")
+        for name, item in objects.items():
+            item.load_state_dict(content["objects"][name])
+        for name, part in self._own.items():
+            part.load_state_dict(content["own"][name])
+        restore_rng(content["rng"], device=self._device)
+        self._saved_at = self._position(inside_epoch=False)
+        return self._place.epochs_done
+
+    def save(self, **objects: Stateful) -> None:
+        """Remember the objects, and write them if an epoch was just reported.
+
+        Before the epoch's report it only remembers, and the report writes; so either order of
+        the two is right.
+        """
+        self._remember(objects)
+        if self._objects and self._place.is_between_epochs:
+            self._write(inside_epoch=False)
+
+    def save_inside_epoch(self) -> None:
+        """Write the place inside the epoch too, so that the epoch goes on there and not at its start.
+
+        Only for a loop that takes its batches from ``trial.loader`` and has handed its running
+        sums to ``restore``. Where the place can't be wound to, the last epoch's checkpoint stays.
+        """
+        if self._place.can_resume_inside_epoch:
+            self._write(inside_epoch=True)
+        else:
+            self.save()
+
+    def _remember(self, objects: Mapping[str, Stateful]) -> None:
+        for name, item in objects.items():
+            if not isinstance(item, Stateful):
+                raise TaskError(
+                    f"checkpoint: {name}: what is saved needs state_dict and load_state_dict, got {type(item).__name__}"
+                )
+        if not objects.keys() <= self._objects.keys():
+            self._saved_at = None
+        self._objects.update(objects)
+
+    def _position(self, *, inside_epoch: bool) -> tuple[int, ...]:
+        return self._place.epochs_done, self._place.steps, int(inside_epoch)
+
+    def _write(self, *, inside_epoch: bool) -> None:
+        position = self._position(inside_epoch=inside_epoch)
+        if position == self._saved_at or not self._is_wanted():
+            return
+        write_checkpoint(
+            self.path,
+            {
+                "format": _FORMAT,
+                "objects": {name: item.state_dict() for name, item in self._objects.items()},
+                "own": {name: part.state_dict() for name, part in self._own.items()},
+                "rng": capture_rng(self._device),
+            },
+        )
+        self._saved_at = position

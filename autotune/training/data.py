@@ -1,0 +1,201 @@
+"""The loader: shuffled by seed and epoch alone, and able to start inside an epoch."""
+
+import multiprocessing
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sized
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+from typing_extensions import override
+
+from autotune.errors import TaskError
+from autotune.events import Scalar
+from autotune.training.batches import Batch
+from autotune.training.meter import Meter
+from autotune.training.rng import derive_seed, seed_loading
+
+Collate: TypeAlias = Callable[[list[Any]], Batch]
+
+
+@dataclass(frozen=True)
+class LoaderOptions:
+    """How batches are made; the same for training and validation data."""
+
+    batch_size: int
+    num_workers: int = 0
+    prefetch_factor: int | None = None
+    persistent_workers: bool = False
+    pin_memory: bool = False
+    drop_last: bool = False
+
+
+class BatchLoader:
+    """Batches of a dataset, on the trial's device, with the time that each took measured.
+
+    The order of samples depends on the seed and the epoch, never on the workers. What a
+    dataset draws at random (from torch's, numpy's or Python's global generator) is
+    reproducible too: in a worker it depends on seed, epoch and the batch's place.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset[Any],
+        *,
+        options: LoaderOptions,
+        seed: int,
+        is_train: bool,
+        meter: Meter,
+        change: Callable[[Batch], Batch] | None = None,
+        collate: Collate | None = None,
+    ) -> None:
+        self.num_samples = _length(dataset)
+        self.batch_size = options.batch_size
+        self._is_train = is_train
+        self._meter = meter
+        self._change = change
+        self._order = _EpochOrder(self.num_samples, options=options, seed=seed, shuffle=is_train)
+        self._loader = _make_loader(dataset, order=self._order, options=options, collate=collate)
+
+    def __len__(self) -> int:
+        """Batches of a whole epoch."""
+        return len(self._order)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """One epoch; after a resume inside an epoch, the rest of it."""
+        if self._is_train:
+            return self._meter.watch(self._batches(), num_batches=len(self), change=self._change, wind=self._order.aim)
+        self._order.aim(self._meter.epochs_done + 1, 0)
+        return self._validation_batches()
+
+    @property
+    def in_force(self) -> dict[str, Scalar]:
+        """The loader's knobs, as torch's DataLoader has them."""
+        loader = self._loader
+        knobs: dict[str, Scalar] = {"num_workers": loader.num_workers, "pin_memory": loader.pin_memory}
+        if loader.num_workers > 0:
+            knobs["prefetch_factor"] = loader.prefetch_factor
+            knobs["persistent_workers"] = loader.persistent_workers
+        return knobs
+
+    def _batches(self) -> Iterator[Batch]:
+        with _quiet_start():
+            iterator = iter(self._loader)
+        yield from iterator
+
+    def _validation_batches(self) -> Iterator[Batch]:
+        for batch in self._batches():
+            yield batch if self._change is None else self._change(batch)
+            self._meter.tick()
+
+
+class _EpochOrder:
+    """The batch sampler: lists of indices; with workers, each list comes with a seed of its own."""
+
+    def __init__(self, num_samples: int, *, options: LoaderOptions, seed: int, shuffle: bool) -> None:
+        self._num_samples = num_samples
+        self._batch_size = options.batch_size
+        self._drop_last = options.drop_last
+        self._has_workers = options.num_workers > 0
+        self._seed = seed
+        self._shuffle = shuffle
+        self._epoch = 1
+        self._first_batch = 0
+
+    def aim(self, epoch: int, first_batch: int) -> None:
+        """Start the next iteration at this batch of this epoch."""
+        self._epoch = epoch
+        self._first_batch = first_batch
+
+    def __len__(self) -> int:
+        whole, rest = divmod(self._num_samples, self._batch_size)
+        return whole + (1 if rest and not self._drop_last else 0)
+
+    def __iter__(self) -> Iterator[Any]:
+        order = self._shuffled() if self._shuffle else list(range(self._num_samples))
+        purpose = "train" if self._shuffle else "validation"
+        for number in range(self._first_batch, len(self)):
+            indices = order[number * self._batch_size : (number + 1) * self._batch_size]
+            yield (derive_seed(self._seed, purpose, self._epoch, number), indices) if self._has_workers else indices
+
+    def _shuffled(self) -> list[int]:
+        generator = torch.Generator().manual_seed(derive_seed(self._seed, "order", self._epoch))
+        order: list[int] = torch.randperm(self._num_samples, generator=generator).tolist()
+        return order
+
+
+class _SeededSamples(Dataset[Any]):
+    """In a worker: seeds the generators for each batch, so that no worker's past shows in its samples."""
+
+    def __init__(self, dataset: Dataset[Any]) -> None:
+        self._dataset = dataset
+        batched = getattr(dataset, "__getitems__", None)
+        self._batched = batched if callable(batched) else None
+
+    @override
+    def __getitem__(self, index: int) -> Any:
+        return self._dataset[index]
+
+    def __getitems__(self, seeded: tuple[int, list[int]]) -> list[Any]:
+        seed, indices = seeded
+        seed_loading(seed)
+        if self._batched is not None:
+            return list(self._batched(indices))
+        return [self._dataset[index] for index in indices]
+
+
+def _make_loader(
+    dataset: Dataset[Any], *, order: _EpochOrder, options: LoaderOptions, collate: Collate | None
+) -> DataLoader[Any]:
+    # A generator of its own: DataLoader draws a base seed for each iterator, and would draw it
+    # from the global generator, whose place in the stream would then depend on the number of loaders.
+    generator = torch.Generator().manual_seed(0)
+    if options.num_workers == 0:
+        return DataLoader(
+            dataset, batch_sampler=order, collate_fn=collate, pin_memory=options.pin_memory, generator=generator
+        )
+    with _quiet_start():
+        return DataLoader(
+            _SeededSamples(dataset),
+            batch_sampler=order,
+            collate_fn=collate,
+            num_workers=options.num_workers,
+            prefetch_factor=options.prefetch_factor,
+            persistent_workers=options.persistent_workers,
+            pin_memory=options.pin_memory,
+            generator=generator,
+            multiprocessing_context=_start_method(),
+        )
+
+
+def _start_method() -> str | None:
+    # Python 3.14 starts workers by forkserver, where each imports torch anew for seconds.
+    has_fork = sys.platform == "linux" and "fork" in multiprocessing.get_all_start_methods()
+    return "fork" if has_fork else None
+
+
+@contextmanager
+def _quiet_start() -> Iterator[None]:
+    """Leave out two warnings: more workers than cores was the study's own wish; forking is explained below.
+
+    Python 3.12 warns of a fork in a process with threads. A worker runs nothing of the threads
+    that it lost: torch gives it one thread, and it neither logs nor reports.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="This DataLoader will create", category=UserWarning)
+        warnings.filterwarnings("ignore", message=".*use of fork", category=DeprecationWarning)
+        yield
+
+
+def _length(dataset: Dataset[Any]) -> int:
+    if isinstance(dataset, IterableDataset) or not isinstance(dataset, Sized):
+        raise TaskError(
+            f"{type(dataset).__name__}: a dataset needs __len__ and __getitem__ here, got neither or one; "
+            "give a stream its own DataLoader in a train(trial) function and wrap it in trial.watch"
+        )
+    if len(dataset) == 0:
+        raise TaskError(f"{type(dataset).__name__}: a dataset needs at least one sample, got 0")
+    return len(dataset)

@@ -1,0 +1,98 @@
+"""The device that a trial trains on: waiting for it, its memory, and what NVML says of it."""
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from autotune.errors import TaskError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+_SAMPLE_SECONDS = 1.0
+
+
+def open_device(name: str) -> torch.device:
+    """The torch device of this name, seen to be there.
+
+    Raises:
+        TaskError: torch sees no such device in this process.
+    """
+    try:
+        return torch.empty(1, device=name).device
+    except (RuntimeError, AssertionError) as error:  # a torch without CUDA asserts
+        first_line = str(error).splitlines()[0]
+        raise TaskError(f"device: {name} is not there for this trial ({first_line}); choose device: cpu") from error
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done all that was launched."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Most memory held so far: allocated on a CUDA device; resident, of the process, on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows
+        import psutil
+
+        memory = psutil.Process().memory_info()
+        return int(getattr(memory, "peak_wset", memory.rss))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+class DeviceWatch:
+    """Looks at a CUDA device about once a second while an epoch is trained; sees nothing on a CPU."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._nvml, self._handle = _open_nvml(device)
+        self._next_sample = 0.0
+        self._utilisations: list[float] = []
+        self._watts: list[float] = []
+
+    def begin(self) -> None:
+        """An epoch's training begins."""
+        self._next_sample = time.perf_counter() + _SAMPLE_SECONDS
+
+    def sample(self) -> None:
+        """Look, if the last look was a second ago."""
+        now = time.perf_counter()
+        if self._nvml is None or now < self._next_sample:
+            return
+        self._next_sample = now + _SAMPLE_SECONDS
+        try:
+            self._utilisations.append(self._nvml.nvmlDeviceGetUtilizationRates(self._handle).gpu / 100)
+            self._watts.append(self._nvml.nvmlDeviceGetPowerUsage(self._handle) / 1000)
+        except self._nvml.NVMLError:  # a virtual or a MIG device tells neither
+            self._nvml = None
+
+    def take(self) -> tuple[float | None, float | None]:
+        """Mean utilisation (0 to 1) and power in watts since the last call; None where unknown."""
+        seen = _mean(self._utilisations), _mean(self._watts)
+        self._utilisations, self._watts = [], []
+        return seen
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _open_nvml(device: torch.device) -> "tuple[ModuleType | None, Any]":
+    if device.type != "cuda":
+        return None, None
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        # By its id: NVML counts all devices, torch those that CUDA_VISIBLE_DEVICES leaves.
+        identity = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
+        return pynvml, pynvml.nvmlDeviceGetHandleByUUID(identity)
+    except pynvml.NVMLError:
+        return None, None

@@ -1,0 +1,126 @@
+"""The built-in training loop for Task classes, written on the public Trial like anyone's own."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import TypedDict
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from autotune.training.batches import Batch, count_samples
+from autotune.training.data import BatchLoader
+from autotune.training.rng import undisturbed_rng
+from autotune.training.task import Task
+from autotune.training.trial import Trial
+
+
+def fit(task: Task, trial: Trial) -> None:
+    """Train the task to its end, or until the trial should stop."""
+    loop = _Loop(task, trial)
+    done = trial.checkpoint.restore(
+        model=loop.model, optimizer=loop.optimizer, scheduler=loop.scheduler, train_loss=loop.train_loss
+    )
+    for epoch in range(done + 1, trial.epochs + 1):
+        try:
+            loop.train()
+            metrics = loop.evaluate()
+        except _StopRequestedError:
+            trial.checkpoint.save_inside_epoch()
+            return
+        trial.report(epoch, train_loss=loop.train_loss.take(), **metrics)
+        if trial.should_stop():
+            return
+
+
+class _StopRequestedError(Exception):
+    """The trial should stop, inside an epoch."""
+
+
+class _Loop:
+    def __init__(self, task: Task, trial: Trial) -> None:
+        self._task = task
+        self._trial = trial
+        self.model: nn.Module = trial.prepare(task.model(trial.params))
+        self._train_batches, self._validation_batches = _loaders(task, trial)
+        own_optimizer = task.optimizer(self.model, trial.params)
+        self.optimizer: Optimizer = trial.optimizer(self.model) if own_optimizer is None else own_optimizer
+        self.scheduler: LRScheduler = trial.scheduler(self.optimizer, steps_per_epoch=len(self._train_batches))
+        self._autocast: AbstractContextManager[object] = trial.autocast()
+        self.train_loss = _RunningMean(trial.device)
+
+    def train(self) -> None:
+        """One epoch, or what is left of it after a resume."""
+        task, trial, model, autocast = self._task, self._trial, self.model, self._autocast
+        model.train()
+        for parts in trial.micro_batches(self._train_batches):
+            for batch, share in parts:
+                with autocast:
+                    outputs, targets = task.forward(model, batch)
+                    loss = task.loss(outputs, targets)
+                trial.backward(loss if share == 1.0 else loss * share)
+                self.train_loss.add(loss, num_samples=count_samples(batch))
+            trial.step(self.optimizer)
+            self.scheduler.step()
+            trial.check(self.train_loss.total)
+            if trial.should_stop():
+                raise _StopRequestedError
+
+    def evaluate(self) -> dict[str, float]:
+        """The task's validation metrics, with the names that they are recorded under."""
+        self.model.eval()
+        # Whatever validation draws at random, training goes on as if it had not.
+        with torch.inference_mode(), self._autocast, undisturbed_rng(self._trial.device):
+            values = self._task.evaluate(self.model, self._stoppable(self._validation_batches))
+        return {f"val_{name}": float(value) for name, value in values.items()}
+
+    def _stoppable(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            if self._trial.should_stop():
+                raise _StopRequestedError
+            yield batch
+
+
+class _RunningMeanState(TypedDict):
+    total: Tensor
+    num_samples: int
+
+
+class _RunningMean:
+    """The mean loss over an epoch's samples so far, added up on the device without waiting for it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.total = torch.zeros((), dtype=torch.float64, device=device)
+        self._num_samples = 0
+
+    def add(self, value: Tensor, *, num_samples: int) -> None:
+        """The mean over so many more samples."""
+        self.total.add_(value.detach(), alpha=num_samples)
+        self._num_samples += num_samples
+
+    def take(self) -> float:
+        """The mean; the next epoch starts from nothing. NaN where nothing was added."""
+        mean = float(self.total) / self._num_samples if self._num_samples else float("nan")
+        self.total.zero_()
+        self._num_samples = 0
+        return mean
+
+    def state_dict(self) -> _RunningMeanState:
+        """For the checkpoint."""
+        return {"total": self.total, "num_samples": self._num_samples}
+
+    def load_state_dict(self, state: _RunningMeanState) -> None:
+        """From the checkpoint."""
+        self.total.copy_(state["total"])
+        self._num_samples = state["num_samples"]
+
+
+def _loaders(task: Task, trial: Trial) -> tuple[BatchLoader, BatchLoader]:
+    collate = None if type(task).collate is Task.collate else task.collate
+    train_data, validation_data = task.train_data(trial.params), task.validation_data(trial.params)
+    train = trial.loader(train_data, train=True, collate=collate)
+    if train.num_samples > 1 and train.num_samples % train.batch_size == 1:
+        # BatchNorm can't train on a last batch of one sample, and one sample more or less is no matter.
+        train = trial.loader(train_data, train=True, collate=collate, drop_last=True)
+    return train, trial.loader(validation_data, train=False, collate=collate)

@@ -1,0 +1,89 @@
+"""Objects named in a study spec: ``package.module:Name`` or ``path/to/file.py:Name``."""
+
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+from autotune.errors import TaskError
+from autotune.training.failures import InfeasibleError
+
+
+def import_object(reference: str) -> object:
+    """What the reference names.
+
+    A module is looked for in the current folder too, and a file may import its neighbours.
+
+    Raises:
+        TaskError: The file, module or name is missing, or the import raised.
+    """
+    location, colon, name = reference.rpartition(":")
+    if not colon or not location or not name:
+        raise TaskError(
+            f"task: a task is package.module:Name or path/to/file.py:Name, got {reference!r}; add what is missing"
+        )
+    with blaming(reference, "its import"):
+        module = _import_file(Path(location)) if location.endswith(".py") else _import_module(location)
+    if not hasattr(module, name):
+        found = ", ".join(sorted(_own_names(module))) or "nothing"
+        raise TaskError(f"task {reference}: {location} has no {name}; it has {found}")
+    found_object: object = getattr(module, name)
+    return found_object
+
+
+@contextmanager
+def blaming(reference: str, step: str) -> Iterator[None]:
+    """Turn whatever the task's code raises into a TaskError that says where and what.
+
+    Raises:
+        TaskError: In place of any other exception, with the file and line that raised.
+    """
+    try:
+        yield
+    except (TaskError, InfeasibleError):
+        raise
+    except (Exception, SystemExit) as error:
+        message = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        raise TaskError(f"task {reference}: {step} raised {message}{_place(error)}") from error
+
+
+def _place(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "importlib" not in frame.filename and frame.filename != __file__]
+    return f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+
+
+def _import_module(name: str) -> ModuleType:
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return importlib.import_module(name)
+
+
+def _import_file(path: Path) -> ModuleType:
+    path = path.expanduser().resolve()
+    if not path.is_file():
+        raise TaskError(f"task {path}: there is no such file; give the task as path/to/file.py:Name")
+    name = f"autotune_task_{path.stem}"
+    if name in sys.modules and getattr(sys.modules[name], "__file__", None) == str(path):
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickle look classes up by their module
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _own_names(module: ModuleType) -> list[str]:
+    return [name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]

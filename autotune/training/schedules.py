@@ -1,0 +1,78 @@
+"""Learning-rate schedules in closed form: the factor on the learning rate at a step, and nothing remembered."""
+
+import math
+from dataclasses import dataclass
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from autotune.errors import TaskError
+from autotune.training.parameters import Parameters
+
+_SCHEDULES = ("constant", "cosine", "one_cycle", "step")
+_ONE_CYCLE_RISE = 0.3
+"""Share of all steps in which one_cycle rises, as in torch's OneCycleLR (pct_start)."""
+_ONE_CYCLE_START = 1 / 25
+_ONE_CYCLE_END = 1 / 25 / 1e4
+"""OneCycleLR's div_factor and final_div_factor: the learning rate given is the peak."""
+
+
+@dataclass
+class Factor:
+    """The factor on the initial learning rate, for a step counted from 0.
+
+    In the first ``warmup_steps`` it rises linearly, and the schedule follows over the rest.
+    Not frozen, since LambdaLR restores its fields through ``__dict__``.
+    """
+
+    schedule: str
+    total_steps: int
+    warmup_steps: int = 0
+    gamma: float = 0.1
+    step_share: float = 1 / 3
+
+    def __call__(self, step: int) -> float:
+        """The factor at this step; the last one's for any step after it."""
+        if step < self.warmup_steps:
+            return (step + 1) / (self.warmup_steps + 1)
+        length = max(1, self.total_steps - self.warmup_steps)
+        progress = min(1.0, (step - self.warmup_steps) / length)
+        if self.schedule == "cosine":
+            return 0.5 * (1 + math.cos(math.pi * progress))
+        if self.schedule == "one_cycle":
+            return _one_cycle(progress)
+        if self.schedule == "step":
+            return float(self.gamma ** math.floor(progress / self.step_share + 1e-9))
+        return 1.0
+
+
+def make_scheduler(optimizer: Optimizer, *, params: Parameters, total_steps: int) -> LambdaLR:
+    """The scheduler that ``schedule``, ``warmup``, ``schedule_gamma`` and ``schedule_step`` ask for.
+
+    To be stepped after each optimizer step. ``warmup`` and ``schedule_step`` are shares of all steps.
+
+    Raises:
+        TaskError: An unknown schedule.
+    """
+    schedule = str(params.get("schedule", "constant"))
+    if schedule not in _SCHEDULES:
+        raise TaskError(f"schedule: must be one of {', '.join(_SCHEDULES)}, got {schedule!r}")
+    factor = Factor(
+        schedule=schedule,
+        total_steps=total_steps,
+        warmup_steps=round(float(params.get("warmup", 0.0) or 0.0) * total_steps),
+        gamma=float(params.get("schedule_gamma", 0.1) or 0.1),
+        step_share=float(params.get("schedule_step", 1 / 3) or 1 / 3),
+    )
+    return LambdaLR(optimizer, factor)
+
+
+def _one_cycle(progress: float) -> float:
+    if progress < _ONE_CYCLE_RISE:
+        return _between(_ONE_CYCLE_START, 1.0, progress / _ONE_CYCLE_RISE)
+    return _between(1.0, _ONE_CYCLE_END, (progress - _ONE_CYCLE_RISE) / (1 - _ONE_CYCLE_RISE))
+
+
+def _between(start: float, end: float, share: float) -> float:
+    """Half a cosine from start to end."""
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
