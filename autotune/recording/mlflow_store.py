@@ -23,7 +23,7 @@ STUDY_TAG = "autotune.study"
 RUN_TAG = "autotune.run"
 """Of a run: ``study``, or its trial's number. By it a run is found again that no row knows yet."""
 
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -31,6 +31,7 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
+"""Settings of MLflow for all that we start; what the user set wins over them."""
 
 _FAILURES = {
     "Connection refused": "connection refused",
@@ -43,7 +44,7 @@ _FAILURES = {
 
 def absolute_uri(tracking_uri: str) -> str:
     """The URI with a SQLite file's path made absolute: it means the same store from any folder."""
-    path = _sqlite_path(tracking_uri)
+    path = sqlite_path(tracking_uri)
     return tracking_uri if path is None else f"sqlite:///{path}"
 
 
@@ -57,7 +58,7 @@ def shown_uri(tracking_uri: str) -> str:
 
 def artifacts_folder(tracking_uri: str) -> Path | None:
     """Where artifacts of a database store go: ``artifacts`` beside it; None where a server decides."""
-    path = _sqlite_path(tracking_uri)
+    path = sqlite_path(tracking_uri)
     if path is not None:
         return path.parent / "artifacts"
     if tracking_uri.startswith(("postgresql", "mysql", "mssql")):
@@ -73,11 +74,11 @@ def open_client(tracking_uri: str) -> "MlflowClient":
     Raises:
         mlflow.exceptions.MlflowException: The store can't be opened.
     """
-    for name, value in _ENVIRONMENT.items():
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
-    path = _sqlite_path(tracking_uri)
+    path = sqlite_path(tracking_uri)
     if path is None:
         return MlflowClient(tracking_uri)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +100,7 @@ def delete_experiment(study: "StudyRow", *, tracking_uri: str) -> str | None:
     Returns:
         One line that says why it is still there; None when it is gone, or never was.
     """
-    path = _sqlite_path(tracking_uri)
+    path = sqlite_path(tracking_uri)
     if path is not None and not path.exists():
         return None
     from mlflow.exceptions import MlflowException
@@ -143,7 +144,8 @@ def create_experiment(client: "MlflowClient", *, study: "StudyRow", tracking_uri
         number += 1
 
 
-def _sqlite_path(tracking_uri: str) -> Path | None:
+def sqlite_path(tracking_uri: str) -> Path | None:
+    """The file of a SQLite store, made absolute; None for any other store."""
     if not tracking_uri.startswith("sqlite:///"):
         return None
     return Path(tracking_uri.removeprefix("sqlite:///").partition("?")[0]).absolute()

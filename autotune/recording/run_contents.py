@@ -1,5 +1,6 @@
 """What an MLflow run says about a trial or a study: names, tags, parameters, metrics."""
 
+import getpass
 import json
 import math
 import posixpath
@@ -82,8 +83,16 @@ def first_tags(study: StudyRow, *, run: str) -> dict[str, str]:
         RUN_TAG: run,
         "mlflow.source.name": study.task,
         "mlflow.source.type": "LOCAL",
+        "mlflow.user": _user(),
         "study": study.name,
     }
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "unknown"
 
 
 def trial_tags(trial: TrialRow, *, environment: Environment | None) -> dict[str, str]:

@@ -1,0 +1,155 @@
+"""The best trial's model to its MLflow run, by a process of its own: the coordinator has no torch."""
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from autotune.errors import AutotuneError, RunError
+from autotune.recording.database import open_database
+from autotune.recording.files import StudyFiles, files_root
+from autotune.recording.mlflow_store import absolute_uri, open_client
+from autotune.recording.records import Records
+from autotune.recording.run_contents import trial_params
+
+if TYPE_CHECKING:
+    import torch
+    from mlflow import MlflowClient
+
+    from autotune.training.rebuild import RebuiltModel
+
+MODEL_NAME = "model"
+
+
+class _Order(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    storage: str
+    study: str
+    number: int
+    tracking_uri: str
+
+
+def log_model(
+    storage: str, *, study: str, number: int, tracking_uri: str, timeout_seconds: float = 300.0
+) -> str | None:
+    """Log the model of a trial from its checkpoint, with its signature, to the trial's run; once.
+
+    Returns:
+        One line that says why there is no model; None when it is logged, now or earlier.
+    """
+    order = _Order(storage=storage, study=study, number=number, tracking_uri=tracking_uri)
+    command = [sys.executable, "-m", "autotune.recording.log_model"]
+    try:
+        # The order goes through stdin: a password of the storage would be seen in the list of processes.
+        done = subprocess.run(  # noqa: S603 - our own interpreter and module
+            command, input=order.model_dump_json(), capture_output=True, text=True, timeout=timeout_seconds, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"trial {number}: its model was not logged within {timeout_seconds:.0f} s"
+    if done.returncode == 0:
+        return None
+    lines = done.stderr.strip().splitlines() or ["its process ended without a word"]
+    return f"trial {number}: its model was not logged: {lines[-1]}"
+
+
+def main() -> int:
+    """Do the order on stdin; the last line of stderr says what went wrong."""
+    try:
+        order = _Order.model_validate_json(sys.stdin.read())
+        _log(order)
+    except (AutotuneError, ValidationError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+def _log(order: _Order) -> None:
+    records = Records(open_database(order.storage, create=False))
+    study = records.study(order.study)
+    trial = records.trial(study, number=order.number)
+    checkpoint = StudyFiles.of(study, root=files_root(order.storage)).checkpoint(trial.number)
+    if trial.run_id is None or study.experiment_id is None:
+        raise RunError("MLflow has no run of it yet; `autotune study sync` delivers what waits")
+    if not checkpoint.exists():
+        raise RunError("its checkpoint is gone")
+    reports = records.reports(trial)
+    records.engine.dispose()
+    client = open_client(order.tracking_uri)
+    import mlflow
+
+    mlflow.set_tracking_uri(
+        absolute_uri(order.tracking_uri)
+    )  # ``Model.log`` takes ids, and reads the URI from here alone
+    if _has_model(client, trial.run_id):
+        return
+    from autotune.training.rebuild import rebuild_model
+
+    rebuilt = rebuild_model(study.task, parameters=dict(trial.parameters), checkpoint=checkpoint)
+    last_epoch = reports[-1].report.epoch if reports else 0
+    made = client.create_logged_model(
+        study.experiment_id, MODEL_NAME, source_run_id=trial.run_id, params=trial_params(trial)
+    )
+    _save(rebuilt, task=study.task, run_id=trial.run_id, model_id=made.model_id, step=last_epoch)
+
+
+def _has_model(client: "MlflowClient", run_id: str) -> bool:
+    """Whether an earlier attempt logged the run's model to the end."""
+    outputs = client.get_run(run_id).outputs
+    ids = [output.model_id for output in outputs.model_outputs] if outputs is not None else []
+    return any(str(client.get_logged_model(model_id).status) == "READY" for model_id in ids)
+
+
+def _save(rebuilt: "RebuiltModel", *, task: str, run_id: str, model_id: str, step: int) -> None:
+    import mlflow.pytorch
+    import torch
+    from mlflow.models import Model, infer_signature
+
+    model = rebuilt.model.cpu().eval()
+    example, signature = None, None
+    if isinstance(rebuilt.example_input, torch.Tensor) and isinstance(rebuilt.example_output, torch.Tensor):
+        # A copy: a tensor that was made in inference mode can't be traced.
+        example = rebuilt.example_input.cpu().clone()
+        signature = infer_signature(example.numpy(), rebuilt.example_output.cpu().numpy())
+    can_export = example is not None and _can_export(model, example)
+    if not can_export:
+        _pickle_by_value(model, task)
+    Model.log(
+        artifact_path=None,
+        name=MODEL_NAME,
+        flavor=mlflow.pytorch,
+        run_id=run_id,
+        model_id=model_id,
+        step=step,
+        pytorch_model=model,
+        signature=signature,
+        input_example=None if example is None else example.numpy(),
+        # The graph needs no code of the task's to be loaded, and runs none; pickle is the way out.
+        serialization_format="pt2" if can_export else "pickle",
+        # Given, since MLflow would otherwise load the model in yet another process to find them out.
+        pip_requirements=[f"torch=={torch.__version__}", f"mlflow=={mlflow.__version__}"],
+    )
+
+
+def _can_export(model: "torch.nn.Module", example: "torch.Tensor") -> bool:
+    import torch
+
+    try:
+        torch.export.export(model, (example,), dynamic_shapes=({0: torch.export.Dim.AUTO},))
+    except Exception as error:  # noqa: BLE001 - torch.export raises anything for code that it can't trace
+        sys.stderr.write(f"{type(error).__name__}: {error}\nThe model is pickled: torch.export can't trace it.\n")
+        return False
+    return True
+
+
+def _pickle_by_value(model: "torch.nn.Module", task: str) -> None:
+    """A class from a file, not from a package, goes into the pickle with its code."""
+    if task.rpartition(":")[0].endswith(".py"):
+        import cloudpickle  # type: ignore[import-untyped]
+
+        cloudpickle.register_pickle_by_value(sys.modules[type(model).__module__])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
