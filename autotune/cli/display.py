@@ -6,12 +6,14 @@ from typing import Self
 
 from rich.console import Console
 from rich.live import Live
+from rich.text import Text
 from typing_extensions import override
 
 from autotune.cli import lines
 from autotune.cli.panel import RunningTrial, render_panel
 from autotune.coordinator.observer import Observer, StudyView, TrialView
 from autotune.events import EpochReport, Finished, Progress, Started
+from autotune.report.wording import one_line
 
 _SECONDS_BETWEEN_FRAMES = 0.1
 
@@ -33,6 +35,8 @@ class LiveDisplay(Observer):
     def __enter__(self) -> Self:
         """Takes the bottom of the terminal."""
         self._live.start()
+        # torch and the task take seconds to import, and a blank terminal looks like a hang.
+        self._live.update(Text("loading torch and the task …", style="dim"), refresh=True)
         return self
 
     def __exit__(
@@ -48,7 +52,7 @@ class LiveDisplay(Observer):
 
     @override
     def note(self, line: str) -> None:
-        self._write(line)
+        self._write(one_line(line))
 
     @override
     def trial_launched(self, trial: TrialView, study: StudyView) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
@@ -12,21 +13,29 @@ from autotune.report.places import DEFAULT_STORAGE
 
 _Completer: TypeAlias = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
+_PATIENCE_SECONDS = 2.0
+"""A shell waits for the answer: a server that is silent for this long has no studies to offer."""
+
 
 def _complete_names(names: Callable[[click.Context], Iterable[str]]) -> _Completer:
     def complete(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        # Whatever goes wrong here (no database yet, a server that is down, a bug), the
-        # user is in the middle of a line: a message would garble it.
-        with contextlib.suppress(Exception):
-            return [CompletionItem(name) for name in names(ctx) if name.startswith(incomplete)]
-        return []
+        found: list[str] = []
+
+        def look() -> None:
+            # Whatever goes wrong here (no database yet, a server that is down, a bug), the
+            # user is in the middle of a line, which a message would garble.
+            with contextlib.suppress(Exception):
+                found.extend(names(ctx))
+
+        thread = threading.Thread(target=look, daemon=True)
+        thread.start()
+        thread.join(_PATIENCE_SECONDS)
+        return [CompletionItem(name) for name in list(found) if name.startswith(incomplete)]
 
     return complete
 
 
 def _study_names(ctx: click.Context) -> list[str]:
-    # While the shell waits for an answer, a server that does not reply is as good as none.
-    os.environ.setdefault("PGCONNECT_TIMEOUT", "2")
     from autotune.recording.database import open_database
     from autotune.recording.records import Records
 
@@ -41,9 +50,9 @@ def _space_names(_ctx: click.Context) -> tuple[str, ...]:
 
 
 complete_study = _complete_names(_study_names)
+_complete_space_name = _complete_names(_space_names)
 
 
 def complete_space(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of specs that come with the package, and files."""
-    items = _complete_names(_space_names)(ctx, parameter, incomplete)
-    return items or [CompletionItem(incomplete, type="file")]
+    """Names of specs that come with the package; where none begins like that, files."""
+    return _complete_space_name(ctx, parameter, incomplete) or [CompletionItem(incomplete, type="file")]

@@ -9,7 +9,7 @@ from typing_extensions import override
 from autotune.cli import lines
 from autotune.coordinator.observer import Observer, StudyView, TrialView
 from autotune.events import EpochReport, Finished, Progress, Started
-from autotune.report.wording import format_clock
+from autotune.report.wording import format_clock, one_line
 
 
 class PlainDisplay(Observer):
@@ -34,7 +34,7 @@ class PlainDisplay(Observer):
 
     @override
     def note(self, line: str) -> None:
-        self._write(line)
+        self._write(one_line(line))
 
     @override
     def trial_launched(self, trial: TrialView, study: StudyView) -> None:

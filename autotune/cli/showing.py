@@ -1,20 +1,15 @@
 """The lines of ``autotune study show``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from autotune.report.addresses import Addresses
 from autotune.report.ending import found_lines, next_step_lines
 from autotune.report.places import Places
 from autotune.report.reading import StudyReport
 from autotune.report.wording import format_clock
 
-_ADDRESS_LABELS = {
-    "dashboard": "Optuna dashboard",
-    "mlflow_runs": "MLflow runs",
-    "mlflow_compare": "MLflow, best trials and baseline compared",
-}
 
-
-def show_lines(report: StudyReport, *, addresses: Mapping[str, str | None], places: Places) -> Sequence[str]:
+def show_lines(report: StudyReport, *, addresses: Addresses, places: Places) -> Sequence[str]:
     """What was found, where to look closer, what to type next."""
     study = report.study
     budget = [f"{study.budget.trials} trials"] if study.budget.trials is not None else []
@@ -29,8 +24,16 @@ def show_lines(report: StudyReport, *, addresses: Mapping[str, str | None], plac
         "",
         "Addresses, while `autotune dashboard` and `autotune mlflow` run:",
     ]
-    lines += [f"  {label}:\n    {addresses[key]}" for key, label in _ADDRESS_LABELS.items() if addresses.get(key)]
+    lines += [f"  {label}:\n    {address}" for label, address in _labelled(addresses) if address]
     return [*lines, "", *next_step_lines(study, places=places)]
+
+
+def _labelled(addresses: Addresses) -> Sequence[tuple[str, str | None]]:
+    return (
+        ("Optuna dashboard", addresses.dashboard),
+        ("MLflow, all runs", addresses.mlflow_runs),
+        ("MLflow, the best trials and the baseline compared", addresses.mlflow_compare),
+    )
 
 
 def _failure_lines(report: StudyReport) -> Sequence[str]:

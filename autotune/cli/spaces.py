@@ -1,7 +1,6 @@
 """``autotune space list``, ``show``, ``check`` and ``schema``."""
 
 import json
-from pathlib import Path
 
 import click
 
@@ -37,17 +36,13 @@ def show(*, space: str, as_json: bool) -> None:
     JSON keys: name, origin, text.
     """
     from autotune.cli.output import echo_json
-    from autotune.spec.builtin import find_space
     from autotune.spec.load import load_spec
 
     file = load_spec(space)
-    path = find_space(space) or Path(space)
-    # The file as it was written, comments and all.
-    text = path.read_text(encoding="utf-8")
     if as_json:
-        echo_json({"name": file.name, "origin": file.origin, "text": text})
+        echo_json({"name": file.name, "origin": file.origin, "text": file.text})
         return
-    click.echo(text, nl=not text.endswith("\n"))
+    click.echo(file.text, nl=not file.text.endswith("\n"))
 
 
 @click.command()
@@ -58,23 +53,19 @@ def show(*, space: str, as_json: bool) -> None:
 def check(*, space: str, overrides: tuple[str, ...], jobs: int, as_json: bool) -> None:
     """Check a spec, and print what is searched on this machine.
 
-    Bounds that are `auto` are shown as numbers, and every knob that does not apply here with
-    the reason why it is left out.
+    Does all that `autotune study start` checks before it stores anything: the task is imported
+    and one batch goes through it. Bounds that are `auto` are shown as numbers, and every knob
+    that does not apply here with the reason why it is left out.
 
-    JSON keys: name, task, objectives, budget, sampler, pruner, device, parameters, fixed,
-    left_out, baseline.
+    JSON keys: name, task, objectives, budget, sampler, pruner, devices, parameters, fixed,
+    left_out, baseline, rehearsal.
     """
     from autotune.cli.output import echo_json
     from autotune.cli.spacing import print_space
-    from autotune.hardware import ask_machine
-    from autotune.report.spaces import summarise_space
-    from autotune.search.resolve import resolve_space
+    from autotune.report.spaces import check_space
     from autotune.spec.load import load_spec
 
-    file = load_spec(space, overrides=overrides)
-    machine = ask_machine()
-    num_cores = max(1, machine.num_cores // jobs)
-    summary = summarise_space(file, space=resolve_space(file, machine=machine, num_cores=num_cores))
+    summary = check_space(load_spec(space, overrides=overrides), jobs=jobs)
     if as_json:
         echo_json(summary)
     else:

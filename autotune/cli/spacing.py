@@ -1,11 +1,14 @@
 """A resolved search space in words, for ``autotune space check``."""
 
+from collections.abc import Sequence
+
 import click
 
 from autotune.cli.output import print_table
+from autotune.events import Scalar
 from autotune.report.spaces import SpaceSummary
 from autotune.report.wording import format_parameters, format_scalar
-from autotune.search.space import Condition, SpaceParameter
+from autotune.search.space import Condition, Requirement, SpaceParameter
 from autotune.spec.model import Choice
 
 
@@ -14,7 +17,8 @@ def print_space(summary: SpaceSummary) -> None:
     budget = [f"{summary.budget.trials} trials"] if summary.budget.trials is not None else []
     budget += [f"{summary.budget.seconds:g} s"] if summary.budget.seconds is not None else []
     objectives = ", ".join(f"{objective.direction} {objective.metric}" for objective in summary.objectives)
-    click.echo(f"{summary.name}: {summary.task} on {summary.device}")
+    click.echo(f"{summary.name}: {summary.task} on {', '.join(summary.devices)}")
+    click.echo(f"data: {_data(summary)}")
     click.echo(f"objective: {objectives}")
     click.echo(f"budget: {' or '.join(budget) or 'no limit'}, {summary.budget.epochs} epochs a trial")
     click.echo(f"sampler: {_choice(summary.sampler)}; pruner: {_choice(summary.pruner)}")
@@ -28,6 +32,14 @@ def print_space(summary: SpaceSummary) -> None:
         click.echo("\nleft out here:")
         for left_out in summary.left_out:
             click.echo(f"  {left_out.name}: {left_out.reason}")
+
+
+def _data(summary: SpaceSummary) -> str:
+    found = summary.rehearsal
+    if found.num_train_samples is None:
+        return "the task's own"
+    samples = f"{found.num_train_samples:,} training and {found.num_validation_samples or 0:,} validation samples"
+    return f"{samples}; reports {', '.join(found.metric_names)}"
 
 
 def _choice(choice: Choice) -> str:
@@ -44,10 +56,22 @@ def _range(parameter: SpaceParameter) -> str:
 
 
 def _conditions(parameter: SpaceParameter) -> str:
-    return " and ".join(map(_condition, parameter.conditions))
+    conditions = [_condition(condition) for condition in parameter.conditions]
+    return "; ".join(conditions + [_requirement(requirement) for requirement in parameter.requirements])
 
 
 def _condition(condition: Condition) -> str:
     if condition.values is None:
         return f"{condition.parameter} > 0"
-    return f"{condition.parameter} is {' or '.join(map(format_scalar, condition.values))}"
+    return f"{condition.parameter} is {_alternatives(condition.values)}"
+
+
+def _requirement(requirement: Requirement) -> str:
+    choice = format_scalar(requirement.choice)
+    if requirement.divisor is not None:
+        return f"{choice} where it divides {requirement.parameter}"
+    return f"{choice} where {requirement.parameter} is {_alternatives(requirement.values)}"
+
+
+def _alternatives(values: Sequence[Scalar]) -> str:
+    return " or ".join(map(format_scalar, values))

@@ -45,8 +45,7 @@ INTERRUPTED_STATUS = 130
     help="Replace a value of the spec, such as learning.lr.high=0.1; may be repeated.",
 )
 @click.option(
-    "--from",
-    "warm_start",
+    "--warm-start",
     metavar="STUDY",
     shell_complete=complete_study,
     help="Start a new study from the finished trials of another one, where they fit.",
@@ -146,8 +145,6 @@ def _run(order: "StartOrder", *, no_progress: bool) -> None:
 
     with choose_display(no_progress=no_progress) as display:
         result = start_study(order, observer=display)
-    if result.num_unpublished:
-        click.echo(f"{result.num_unpublished} records wait for MLflow; the next start delivers them.", err=True)
     places = Places(storage=order.storage, tracking_uri=order.tracking_uri)
     click.echo("\n".join(ending_lines(read_study(order.storage, name=result.name).study, places=places)))
     if result.is_interrupted:

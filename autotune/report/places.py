@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 DEFAULT_STORAGE = "sqlite:///autotune.db"
 DEFAULT_TRACKING_URI = "sqlite:///mlruns/mlflow.db"
+DASHBOARD_PORT = 8080
+MLFLOW_PORT = 5000
 
 
 @dataclass(frozen=True)

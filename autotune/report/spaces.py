@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from autotune.events import Scalar
+from autotune.coordinator.orders import devices_for
+from autotune.coordinator.stage import set_stage
+from autotune.events import Rehearsal, Scalar
 from autotune.search.space import LeftOut, SearchSpace, SpaceParameter
 from autotune.spec.builtin import find_space, list_spaces
 from autotune.spec.load import SpecFile, load_spec
 from autotune.spec.model import Budget, Choice, Objective
+from autotune.trial.launcher import Launcher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +34,13 @@ class SpaceSummary:
     budget: Budget
     sampler: Choice
     pruner: Choice
-    device: str
+    devices: tuple[str, ...]
     parameters: tuple[SpaceParameter, ...]
     fixed: Mapping[str, Scalar]
     left_out: tuple[LeftOut, ...]
     baseline: Mapping[str, Scalar]
+    rehearsal: Rehearsal
+    """What the task turned out to have."""
 
 
 def list_space_summaries() -> tuple[SpaceEntry, ...]:
@@ -43,8 +50,24 @@ def list_space_summaries() -> tuple[SpaceEntry, ...]:
     )
 
 
-def summarise_space(file: SpecFile, *, space: SearchSpace) -> SpaceSummary:
-    """The spec with its space."""
+def check_space(file: SpecFile, *, jobs: int) -> SpaceSummary:
+    """The spec as it is searched on this machine, after its task took one batch.
+
+    Raises:
+        SpecError: The spec does not fit the machine, or names a metric that the task lacks.
+        DeviceError: The spec's device is not there.
+        TaskError: The task can't be imported, raises, or has no data.
+    """
+    with Launcher.start(file.spec.task) as launcher, TemporaryDirectory() as folder:
+        stage = set_stage(file, launcher=launcher, jobs=jobs, folder=Path(folder))
+        devices = tuple(devices_for(file.spec, facts=launcher.facts))
+    return summarise_space(file, space=stage.space, devices=devices, rehearsal=stage.rehearsal)
+
+
+def summarise_space(
+    file: SpecFile, *, space: SearchSpace, devices: tuple[str, ...], rehearsal: Rehearsal
+) -> SpaceSummary:
+    """The spec with its space, and with what its task turned out to have."""
     spec = file.spec
     return SpaceSummary(
         name=file.name,
@@ -53,9 +76,10 @@ def summarise_space(file: SpecFile, *, space: SearchSpace) -> SpaceSummary:
         budget=spec.budget,
         sampler=spec.sampler,
         pruner=spec.pruner,
-        device=spec.device,
+        devices=devices,
         parameters=space.parameters,
         fixed=dict(space.fixed),
         left_out=space.left_out,
         baseline=dict(space.baseline),
+        rehearsal=rehearsal,
     )

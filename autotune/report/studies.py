@@ -39,7 +39,7 @@ class StudySummary:
     created_at: float
     """Seconds since 1970."""
     outcomes: Mapping[str, int]
-    """Number of trials by outcome, the running and queued ones too."""
+    """Number of own trials by outcome, the running and queued ones too."""
     baseline: TrialSummary | None
     best: TrialSummary | None
     """The complete trial with the best first objective; the earlier one of two that are equal."""
@@ -51,12 +51,13 @@ class StudySummary:
 
 
 def summarise_study(row: StudyRow, *, trials: Sequence[TrialSummary]) -> StudySummary:
-    """The study, from summaries of all its trials."""
+    """The study, from summaries of all its trials; those taken over from another study do not count as its own."""
     spec = StudySpec.model_validate_json(row.spec_json)
-    complete = [trial for trial in trials if _is_eligible(trial, objectives=spec.objectives)]
-    front = _front(complete, objectives=spec.objectives)
-    best = _best(complete, objective=spec.objectives[0])
-    baseline = next((trial for trial in trials if trial.is_baseline), None)
+    own = [trial for trial in trials if trial.origin is None]
+    ranked = rank_trials(own, objectives=spec.objectives)
+    front = _front(ranked, objectives=spec.objectives)
+    best = ranked[0] if ranked else None
+    baseline = next((trial for trial in own if trial.is_baseline), None)
     return StudySummary(
         name=row.name,
         task=row.task,
@@ -65,7 +66,7 @@ def summarise_study(row: StudyRow, *, trials: Sequence[TrialSummary]) -> StudySu
         budget=spec.budget,
         elapsed_seconds=row.elapsed_seconds,
         created_at=row.created_at,
-        outcomes=dict(Counter(trial.outcome for trial in trials)),
+        outcomes=dict(Counter(trial.outcome for trial in own)),
         baseline=baseline,
         best=best,
         front=front if len(spec.objectives) > 1 else ((best,) if best else ()),
@@ -89,6 +90,12 @@ def summarise_trials(
     )
 
 
+def rank_trials(trials: Sequence[TrialSummary], *, objectives: Sequence[Objective]) -> tuple[TrialSummary, ...]:
+    """The study's own complete trials, the best by the first objective first, the earlier one of two equals."""
+    eligible = [trial for trial in trials if trial.origin is None and _is_eligible(trial, objectives=objectives)]
+    return tuple(sorted(eligible, key=lambda trial: (_cost(trial, objectives[0]), trial.number)))
+
+
 def _is_eligible(trial: TrialSummary, *, objectives: Sequence[Objective]) -> bool:
     values = [trial.objectives.get(objective.metric, math.nan) for objective in objectives]
     return trial.outcome == Outcome.COMPLETE.value and all(map(math.isfinite, values))
@@ -99,14 +106,10 @@ def _cost(trial: TrialSummary, objective: Objective) -> float:
     return -value if objective.direction == "maximize" else value
 
 
-def _best(complete: Sequence[TrialSummary], *, objective: Objective) -> TrialSummary | None:
-    return min(complete, key=lambda trial: (_cost(trial, objective), trial.number), default=None)
-
-
-def _front(complete: Sequence[TrialSummary], *, objectives: Sequence[Objective]) -> tuple[TrialSummary, ...]:
-    costs = {trial.number: tuple(_cost(trial, objective) for objective in objectives) for trial in complete}
+def _front(ranked: Sequence[TrialSummary], *, objectives: Sequence[Objective]) -> tuple[TrialSummary, ...]:
+    costs = {trial.number: tuple(_cost(trial, objective) for objective in objectives) for trial in ranked}
     return tuple(
-        trial for trial in complete if not any(_dominates(other, costs[trial.number]) for other in costs.values())
+        trial for trial in ranked if not any(_dominates(other, costs[trial.number]) for other in costs.values())
     )
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 
 from autotune.events import Scalar
+from autotune.recording.run_contents import show_value
 
 NOTHING = "-"
 """Stands where there is no value."""
@@ -58,16 +59,12 @@ def format_bytes(count: int) -> str:
 
 
 def format_scalar(value: Scalar) -> str:
-    """A parameter's value as YAML would have it, floats to three digits."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return format(value, ".3g") if isinstance(value, float) else str(value)
+    """A parameter's value as MLflow's run names have it: ``3e-3``, ``0.5``, ``true``."""
+    return "null" if value is None else show_value(value)
 
 
 def format_parameters(parameters: Mapping[str, Scalar]) -> str:
-    """``optimizer adam · lr 0.001 · batch_size 64``, in the order given."""
+    """``optimizer adam · lr 1e-3 · batch_size 64``, in the order given."""
     return " · ".join(f"{name} {format_scalar(value)}" for name, value in parameters.items())
 
 

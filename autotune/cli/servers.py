@@ -1,0 +1,65 @@
+"""``autotune dashboard`` and ``autotune mlflow``: two servers on loopback, until Ctrl-C."""
+
+import contextlib
+import signal
+import webbrowser
+
+import click
+
+from autotune.cli.options import storage_option, tracking_option
+from autotune.errors import RunError
+from autotune.report.places import DASHBOARD_PORT, MLFLOW_PORT
+
+_PORT = click.IntRange(min=1, max=65535)
+_open_option = click.option("--open", "should_open", is_flag=True, help="Open the address in a browser.")
+
+
+@click.command()
+@click.option("--port", type=_PORT, metavar="PORT", default=DASHBOARD_PORT, show_default=True, help="On 127.0.0.1.")
+@_open_option
+@storage_option
+def dashboard(*, port: int, should_open: bool, storage: str) -> None:
+    """Serve the Optuna dashboard of a storage.
+
+    Prints its address, answers this machine alone, and runs until Ctrl-C.
+    """
+    from autotune.recording.database import normalise_url
+    from autotune.search.dashboard import serve_dashboard
+
+    serve_dashboard(
+        normalise_url(storage),
+        port=port,
+        announce=lambda address: _announce(address, page=address, should_open=should_open),
+    )
+
+
+@click.command()
+@click.option("--port", type=_PORT, metavar="PORT", default=MLFLOW_PORT, show_default=True, help="On 127.0.0.1.")
+@_open_option
+@storage_option
+@tracking_option
+def mlflow(*, port: int, should_open: bool, storage: str, tracking_uri: str) -> None:
+    """Serve the MLflow UI with the recorded runs.
+
+    Prints its address and those of the storage's studies, answers this machine alone, and runs
+    until Ctrl-C.
+    """
+    from autotune.recording.mlflow_server import MlflowServer
+    from autotune.report.addresses import runs_addresses
+
+    # A service manager ends us with SIGTERM: the server must go with us then, as with Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt), MlflowServer(tracking_uri, port=port) as server:
+        server.wait_until_ready()
+        addresses = runs_addresses(storage, base=server.address)
+        for name, address in addresses:
+            click.echo(f"study {name}: {address}")
+        _announce(server.address, page=addresses[0][1] if addresses else server.address, should_open=should_open)
+        status = server.wait()
+        raise RunError(f"{server.address}: mlflow server must run until Ctrl-C, got its end with status {status}")
+
+
+def _announce(address: str, *, page: str, should_open: bool) -> None:
+    click.echo(f"{address}  (Ctrl-C stops it)")
+    if should_open:
+        webbrowser.open(page)

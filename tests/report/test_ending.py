@@ -1,0 +1,79 @@
+from dataclasses import replace
+
+import pytest
+
+from autotune.events import Outcome
+from autotune.recording.rows import StudyState
+from autotune.report.ending import ending_lines
+from autotune.report.places import DEFAULT_STORAGE, DEFAULT_TRACKING_URI, Places
+from autotune.report.reading import read_study
+from tests.report.study_book import StudyBook
+
+HERE = Places(storage=DEFAULT_STORAGE, tracking_uri=DEFAULT_TRACKING_URI)
+
+
+def _add_two(book: StudyBook) -> None:
+    book.add(0, epochs=[{"val_accuracy": 0.7}, {"val_accuracy": 0.8}], seconds=[9.0, 2.0])
+    book.add(1, epochs=[{"val_accuracy": 0.7}, {"val_accuracy": 0.9}], seconds=[9.0, 1.0])
+
+
+def test_ending_says_what_was_found_and_what_it_gains(storage: str) -> None:
+    _add_two(StudyBook(storage))
+    text = "\n".join(ending_lines(read_study(storage, name="digits").study, places=HERE))
+    assert "digits: 2 trials (2 complete)" in text
+    assert "best: trial 1, val_accuracy 0.9 (baseline 0.8, +0.1)" in text
+    assert "1,000 samples/s, 1.5 s an epoch: throughput 2.00x, time an epoch 0.60x of the baseline" in text
+
+
+def test_ending_says_so_where_the_baseline_is_best(storage: str) -> None:
+    StudyBook(storage).add(0, epochs=[{"val_accuracy": 0.8}])
+    text = "\n".join(ending_lines(read_study(storage, name="digits").study, places=HERE))
+    assert "trial 0, val_accuracy 0.8: the baseline itself; nothing better was found" in text
+
+
+def test_ending_says_so_where_no_trial_is_complete(storage: str) -> None:
+    StudyBook(storage).add(0, outcome=Outcome.DIVERGED)
+    text = "\n".join(ending_lines(read_study(storage, name="digits").study, places=HERE))
+    assert "No trial is complete yet" in text
+
+
+def test_next_steps_are_commands_that_need_no_option_for_the_usual_places(storage: str) -> None:
+    _add_two(StudyBook(storage))
+    lines = ending_lines(read_study(storage, name="digits").study, places=HERE)
+    commands = [line.split("  ")[1] for line in lines[lines.index("Next:") + 1 :]]
+    assert commands == [
+        "autotune study show digits",
+        "autotune study best digits",
+        "autotune study resume digits",
+        "autotune dashboard",
+        "autotune mlflow",
+    ]
+
+
+def test_next_steps_name_places_that_are_not_the_usual_ones(storage: str) -> None:
+    _add_two(StudyBook(storage))
+    places = Places(storage=storage, tracking_uri="http://mlflow:5000")
+    text = "\n".join(ending_lines(read_study(storage, name="digits").study, places=places))
+    assert f"autotune study show digits --storage {storage} --tracking-uri http://mlflow:5000" in text
+    assert f"autotune dashboard --storage {storage}" in text
+
+
+def test_next_steps_trust_the_environment_of_the_user(storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOTUNE_STORAGE", storage)
+    assert Places(storage=storage, tracking_uri=DEFAULT_TRACKING_URI).storage_option == ""
+
+
+def test_next_steps_show_no_password() -> None:
+    places = Places(storage="postgresql://ann:secret@host/db", tracking_uri=DEFAULT_TRACKING_URI)
+    assert places.storage_option == " --storage 'postgresql://ann:***@host/db'"
+
+
+def test_complete_study_goes_on_with_twice_the_budget_that_it_used_up(storage: str) -> None:
+    book = StudyBook(storage)
+    for number in range(4):
+        book.add(number, epochs=[{"val_accuracy": 0.8}])
+    book.records.set_state(book.row, state=StudyState.COMPLETE)
+    study = read_study(storage, name="digits").study
+    assert "autotune study resume digits --trials 8 " in "\n".join(ending_lines(study, places=HERE))
+    late = replace(study, elapsed_seconds=61.0)
+    assert "autotune study resume digits --trials 8 --seconds 120 " in "\n".join(ending_lines(late, places=HERE))
