@@ -81,6 +81,18 @@ def study_address(base: str, *, study_id: int) -> str:
     return f"{base.rstrip('/')}/dashboard/studies/{study_id}"
 
 
+def find_study_id(url: str, *, name: str) -> int | None:
+    """Optuna's id of the study, for ``study_address``; None while Optuna has not got it.
+
+    Raises:
+        StorageError: there is no database, or it has no studies of Optuna's.
+    """
+    try:
+        return _existing_storage(url).get_study_id_from_name(name)
+    except KeyError:
+        return None
+
+
 class _Gate:
     """Passes on what a page of the dashboard itself may ask for."""
 
