@@ -5,9 +5,17 @@ from collections.abc import Set as AbstractSet
 
 from sqlalchemy import Engine, false, func, select, update
 
-from autotune.hardware import Machine
 from autotune.recording import tables, transactions
-from autotune.recording.rows import Environment, ReportRow, StudyRow, TrialRow, read_report, read_study, read_trial
+from autotune.recording.rows import (
+    Environment,
+    ReportRow,
+    StudyRow,
+    TrialRow,
+    read_environment,
+    read_report,
+    read_study,
+    read_trial,
+)
 from autotune.recording.transactions import Guard
 
 _REPORTS_AT_ONCE = 500
@@ -67,10 +75,9 @@ class Publication:
     def environments(self, keys: AbstractSet[int | None]) -> Mapping[int, Environment]:
         """The machines of these ids."""
         environment = tables.environment
-        query = select(environment.c.id, environment.c.machine).where(environment.c.id.in_(keys - {None}))
+        query = select(environment).where(environment.c.id.in_(keys - {None}))
         with transactions.read(self.engine) as connection:
-            rows = connection.execute(query).tuples()
-            return {key: Environment(id=key, machine=Machine.model_validate_json(text)) for key, text in rows}
+            return {row["id"]: read_environment(row) for row in connection.execute(query).mappings()}
 
     def num_waiting(self) -> int:
         """Rows that wait: reports, changed trials, and the study's own."""

@@ -25,6 +25,7 @@ from autotune.recording.rows import (
     TrialRow,
     TrialStatus,
     clean_text,
+    read_environment,
     read_report,
     read_study,
     read_trial,
@@ -253,8 +254,8 @@ class Records:
     def environments(self) -> Mapping[int, Environment]:
         """All machines that trials of this database ran on, by id."""
         with transactions.read(self.engine) as connection:
-            rows = connection.execute(select(tables.environment.c.id, tables.environment.c.machine))
-            return {key: Environment(id=key, machine=Machine.model_validate_json(text)) for key, text in rows.tuples()}
+            rows = connection.execute(select(tables.environment)).mappings()
+            return {row["id"]: read_environment(row) for row in rows}
 
     def _write(self) -> AbstractContextManager[Connection]:
         return transactions.write(self.engine, guard=self.guard)
@@ -279,7 +280,9 @@ class Records:
 def insert_or_ignore(connection: Connection, table: Table, row: Mapping[str, object]) -> bool:
     """Insert the row unless one of its unique keys is there; whether it was inserted."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return connection.execute(dialect.insert(table).values(row).on_conflict_do_nothing()).rowcount == 1
+    # RETURNING, since psycopg's row count of an insert is not told.
+    inserted = dialect.insert(table).values(row).on_conflict_do_nothing().returning(*table.primary_key)
+    return connection.execute(inserted).first() is not None
 
 
 def _trial(connection: Connection, study_id: int, number: int) -> TrialRow:

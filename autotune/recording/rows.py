@@ -156,6 +156,11 @@ def read_trial(row: RowMapping) -> TrialRow:
     return TrialRow(**_given(row, TrialRow) | parsed)
 
 
+def read_environment(row: RowMapping) -> Environment:
+    """The machine that a row of ``autotune_environment`` holds."""
+    return Environment(id=row["id"], machine=Machine.model_validate_json(row["machine"]))
+
+
 def read_report(row: RowMapping) -> ReportRow:
     """The report that a row of ``autotune_report`` joined with its trial's number holds.
 
