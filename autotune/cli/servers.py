@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import webbrowser
+from collections.abc import Iterator
 
 import click
 
@@ -26,11 +27,12 @@ def dashboard(*, port: int, should_open: bool, storage: str) -> None:
     from autotune.recording.database import normalise_url
     from autotune.search.dashboard import serve_dashboard
 
-    serve_dashboard(
-        normalise_url(storage),
-        port=port,
-        announce=lambda address: _announce(address, page=address, should_open=should_open),
-    )
+    with _until_stopped():
+        serve_dashboard(
+            normalise_url(storage),
+            port=port,
+            announce=lambda address: _announce(address, page=address, should_open=should_open),
+        )
 
 
 @click.command()
@@ -47,9 +49,7 @@ def mlflow(*, port: int, should_open: bool, storage: str, tracking_uri: str) -> 
     from autotune.recording.mlflow_server import MlflowServer
     from autotune.report.addresses import runs_addresses
 
-    # A service manager ends us with SIGTERM: the server must go with us then, as with Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with contextlib.suppress(KeyboardInterrupt), MlflowServer(tracking_uri, port=port) as server:
+    with _until_stopped(), MlflowServer(tracking_uri, port=port) as server:
         server.wait_until_ready()
         addresses = runs_addresses(storage, base=server.address)
         for name, address in addresses:
@@ -57,6 +57,17 @@ def mlflow(*, port: int, should_open: bool, storage: str, tracking_uri: str) -> 
         _announce(server.address, page=addresses[0][1] if addresses else server.address, should_open=should_open)
         status = server.wait()
         raise RunError(f"{server.address}: mlflow server must run until Ctrl-C, got its end with status {status}")
+
+
+@contextlib.contextmanager
+def _until_stopped() -> Iterator[None]:
+    """Ctrl-C ends what is inside, and so does SIGTERM, by which a service manager stops a program."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _announce(address: str, *, page: str, should_open: bool) -> None:

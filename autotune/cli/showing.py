@@ -1,12 +1,14 @@
 """The lines of ``autotune study show``."""
 
+from collections import Counter
 from collections.abc import Sequence
 
+from autotune.events import Outcome
 from autotune.report.addresses import Addresses
 from autotune.report.ending import found_lines, next_step_lines
 from autotune.report.places import Places
 from autotune.report.reading import StudyReport
-from autotune.report.wording import format_clock
+from autotune.report.wording import format_clock, one_line
 
 
 def show_lines(report: StudyReport, *, addresses: Addresses, places: Places) -> Sequence[str]:
@@ -37,9 +39,11 @@ def _labelled(addresses: Addresses) -> Sequence[tuple[str, str | None]]:
 
 
 def _failure_lines(report: StudyReport) -> Sequence[str]:
-    """Reasons of failed trials, each once, with how many have it."""
-    counts: dict[str, int] = {}
-    for trial in report.trials:
-        if trial.outcome in {"failed", "infeasible", "timed out"}:
-            counts[trial.reason or "no reason given"] = counts.get(trial.reason or "no reason given", 0) + 1
-    return [f"  {count} times: {reason}" for reason, count in counts.items()]
+    """Reasons of trials that failed or did not fit, each once, with how many have it."""
+    unhappy = {Outcome.FAILED.value, Outcome.INFEASIBLE.value, Outcome.TIMED_OUT.value}
+    reasons = Counter(
+        f"{trial.outcome}: {one_line(trial.reason or 'no reason')}"
+        for trial in report.trials
+        if trial.outcome in unhappy
+    )
+    return [f"  {count}x {reason}" for reason, count in reasons.most_common()]

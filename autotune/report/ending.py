@@ -14,6 +14,9 @@ from autotune.report.wording import (
     format_rate,
 )
 
+_MAX_PADDING = 44
+"""Commands that name a storage are too long to line their comments up."""
+
 
 def ending_lines(study: StudySummary, *, places: Places) -> tuple[str, ...]:
     """All lines that ``study start`` ends with."""
@@ -34,7 +37,7 @@ def found_lines(study: StudySummary) -> tuple[str, ...]:
 
 
 def next_step_lines(study: StudySummary, *, places: Places) -> tuple[str, ...]:
-    """Exact commands, a blank-padded explanation behind each."""
+    """Exact commands, each with a comment, which a shell skips when the line is pasted."""
     storage, tracking = places.storage_option, places.tracking_option
     steps = [
         (f"autotune study show {study.name}{storage}{tracking}", "all of it, and links to compare"),
@@ -43,8 +46,8 @@ def next_step_lines(study: StudySummary, *, places: Places) -> tuple[str, ...]:
         (f"autotune dashboard{storage}", "Optuna's dashboard"),
         (f"autotune mlflow{tracking}", "MLflow's UI"),
     ]
-    width = max(len(command) for command, _ in steps)
-    return ("Next:", *(f"  {command:<{width}}  {explanation}" for command, explanation in steps))
+    width = min(_MAX_PADDING, max(len(command) for command, _ in steps))
+    return ("Next:", *(f"  {command:<{width}}  # {explanation}" for command, explanation in steps))
 
 
 def _best_lines(study: StudySummary, best: TrialSummary) -> Sequence[str]:

@@ -1,0 +1,93 @@
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.report.study_book import StudyBook
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number: int = probe.getsockname()[1]
+    return number
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def _start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-u", "-m", "autotune", *arguments]
+    return subprocess.Popen(
+        command, cwd=folder, env=os.environ.copy(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def _first_address(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "Ctrl-C" in line:
+            found = re.search(r"http://\S+", line)
+            assert found is not None
+            return found.group()
+    raise AssertionError(process.stderr.read() if process.stderr else "it ended")
+
+
+def _make_storage(folder: Path) -> None:
+    from autotune.recording.database import configure_engine
+    from autotune.search.storage import open_storage
+
+    url = f"sqlite:///{folder / 'autotune.db'}"
+    StudyBook(url)
+    open_storage(url, configure_engine=configure_engine).engine.dispose()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_dashboard_prints_its_address_and_stops_with_a_signal(
+    number: signal.Signals, port: int, tmp_path: Path
+) -> None:
+    _make_storage(tmp_path)
+    with _start("dashboard", "--port", str(port), folder=tmp_path) as process:
+        address = _first_address(process)
+        assert address == f"http://127.0.0.1:{port}"
+        with urllib.request.urlopen(f"{address}/dashboard/", timeout=20) as answer:
+            assert answer.status == 200
+        process.send_signal(number)
+        assert process.wait(timeout=20) == 0
+
+
+@pytest.mark.slow
+def test_mlflow_prints_its_address_and_stops_with_ctrl_c(port: int, tmp_path: Path) -> None:
+    with _start("mlflow", "--port", str(port), folder=tmp_path) as process:
+        address = _first_address(process)
+        assert address == f"http://127.0.0.1:{port}"
+        with urllib.request.urlopen(f"{address}/health", timeout=20) as answer:
+            assert answer.status == 200
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 0
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"{address}/health", timeout=5)
+
+
+@pytest.mark.parametrize("command", ["dashboard", "mlflow"])
+def test_port_in_use_is_one_line(command: str, taken_port: int, tmp_path: Path) -> None:
+    _make_storage(tmp_path)
+    with _start(command, "--port", str(taken_port), folder=tmp_path) as process:
+        output, error = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert output == ""
+    assert len(error.splitlines()) == 1
+    assert str(taken_port) in error
