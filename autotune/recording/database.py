@@ -6,7 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock
-from sqlalchemy import URL, Connection, Engine, column, create_engine, event, inspect, make_url, select, table, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    column,
+    create_engine,
+    event,
+    inspect,
+    make_url,
+    select,
+    table,
+    text,
+    update,
+)
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -183,8 +196,15 @@ def _bring_up_to_date(engine: Engine, *, create: bool) -> None:
             _bring_up_to_date_locked(engine)
         return
     if engine.dialect.name == "sqlite":
-        with engine.connect() as connection, connection.begin():  # BEGIN IMMEDIATE: told now if it is read-only
-            pass
+        _try_to_write(engine)
+
+
+def _try_to_write(engine: Engine) -> None:
+    """A write that is rolled back: a database that is read-only says so now, not at the first trial."""
+    with engine.connect() as connection, connection.begin() as transaction:
+        version = table(VERSION_TABLE, column("version_num"))
+        connection.execute(update(version).values(version_num=HEAD_REVISION))
+        transaction.rollback()
 
 
 def _bring_up_to_date_locked(engine: Engine) -> None:

@@ -1,0 +1,87 @@
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from autotune.errors import LeaseLostError, StudyHeldError
+from autotune.recording.database import open_database
+from autotune.recording.lease import StudyLease
+from autotune.recording.records import NewStudy, NewTrial, Records
+from autotune.recording.rows import StudyRow
+
+HOLD = """
+import sys
+from autotune.recording.database import open_database
+from autotune.recording.lease import StudyLease
+from autotune.recording.records import Records
+records = Records(open_database(sys.argv[1], create=False))
+lease = StudyLease.acquire(records, study=records.study("digits"))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/autotune.db"
+
+
+@pytest.fixture
+def records(url: str) -> Iterator[Records]:
+    engine = open_database(url, create=True)
+    yield Records(engine)
+    engine.dispose()
+
+
+@pytest.fixture
+def study(records: Records) -> StudyRow:
+    return records.create_study(NewStudy(name="digits", task="t", spec_text="", spec_json="{}", seed=1))
+
+
+@pytest.fixture
+def holder(url: str, study: StudyRow) -> Iterator["subprocess.Popen[str]"]:
+    assert study.name == "digits"
+    command = [sys.executable, "-c", HOLD, url]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_living_holder_on_this_host_is_named(
+    records: Records, study: StudyRow, holder: "subprocess.Popen[str]"
+) -> None:
+    with pytest.raises(StudyHeldError, match=f"held by pid {holder.pid} on .* since .*; stop that one first"):
+        StudyLease.acquire(records, study=study)
+
+
+def test_a_killed_holder_on_this_host_is_taken_over_at_once(
+    records: Records, study: StudyRow, holder: "subprocess.Popen[str]"
+) -> None:
+    holder.kill()
+    holder.wait()
+    StudyLease.acquire(records, study=study, stale_seconds=1e9).beat()
+
+
+def test_a_killed_holder_that_nobody_reaped_is_taken_over_at_once(
+    records: Records, study: StudyRow, holder: "subprocess.Popen[str]"
+) -> None:
+    holder.kill()
+    os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)
+    StudyLease.acquire(records, study=study, stale_seconds=1e9).beat()
+
+
+def test_a_released_lease_guards_no_writes(records: Records, study: StudyRow) -> None:
+    StudyLease.acquire(records, study=study).release()
+    records.add_trial(study, new=NewTrial(number=0, parameters={}, seed=1))
+
+
+def test_a_deleted_study_holds_no_lease(records: Records, study: StudyRow) -> None:
+    lease = StudyLease.acquire(records, study=study)
+    records.delete_study(study)
+    with pytest.raises(LeaseLostError, match="study digits"):
+        lease.beat()
