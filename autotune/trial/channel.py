@@ -10,9 +10,11 @@ from types import TracebackType
 from typing import Self
 
 from autotune.events import Event, Progress, Rehearsal, Stop, decode, encode
+from autotune.trial.descendants import end_descendants
 from autotune.trial.messages import LineBuffer
 
 _CHUNK_BYTES = 2**16
+_END_SECONDS = 2.0
 
 
 class PipeChannel:
@@ -100,8 +102,16 @@ class PipeChannel:
         except ConnectionResetError:
             chunk = b""
         if not chunk:
-            os.killpg(0, signal.SIGKILL)
+            _end_group()
         for line in self._lines.feed(chunk):
             event = decode(line)
             assert isinstance(event, Stop), event
             self._stop = event
+
+
+def _end_group() -> None:
+    """Kill this process and all below it, in its group or not."""
+    try:
+        end_descendants(timeout=_END_SECONDS)
+    finally:
+        os.killpg(0, signal.SIGKILL)

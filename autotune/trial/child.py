@@ -18,6 +18,7 @@ from autotune.errors import TaskError
 from autotune.events import Finished, Outcome, TrialOrder
 from autotune.trial.channel import PipeChannel
 from autotune.trial.messages import REQUEST, Launch, LineBuffer, Prepare, Ready, Refused, Request
+from autotune.trial.watch import EndWithCoordinator
 
 if TYPE_CHECKING:
     from autotune.training.loading import LoadedTask
@@ -86,7 +87,9 @@ def main() -> NoReturn:
     status = 1
     try:
         if isinstance(request, Prepare):
-            events.sendall(_prepare(request).model_dump_json().encode() + b"\n")
+            with EndWithCoordinator(events):
+                answer = _prepare(request)
+            events.sendall(answer.model_dump_json().encode() + b"\n")
         else:
             assert isinstance(request, Launch), request
             # Before torch is imported: OpenMP counts the cores of the lease then.

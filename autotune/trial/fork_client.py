@@ -142,7 +142,7 @@ class ForkServer:
                 raise TaskError(answer.reason)
             case _:
                 words = self._last_words()
-                raise TaskError(f"{task}: importing it and its setup() must not end the process, got {words}")
+                raise TaskError(f"task {task}: importing it and its setup() must not end the process, got {words}")
 
     def _receive(self, *, timeout: float | None) -> Answer | None:
         """The next message; None when the server is gone or silent."""

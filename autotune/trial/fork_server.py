@@ -17,14 +17,12 @@ import select
 import signal
 import socket
 import sys
-import threading
 import warnings
-from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn
 
 from autotune.errors import TaskError
 from autotune.trial.child import become_trial, extend_import_path, write_lines_at_once
-from autotune.trial.descendants import adopt_orphans, end_descendants, end_group, next_death, signal_group
+from autotune.trial.descendants import adopt_orphans, end_group, next_death, signal_group
 from autotune.trial.messages import (
     MAX_MESSAGE_BYTES,
     REQUEST,
@@ -37,6 +35,7 @@ from autotune.trial.messages import (
     Refused,
     Signal,
 )
+from autotune.trial.watch import EndWithCoordinator, end_everything
 
 if TYPE_CHECKING:
     from autotune.training.loading import LoadedTask
@@ -55,7 +54,7 @@ def main() -> None:
     # torch.cuda.is_available() in a task's module would start the CUDA driver without this.
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     adopt_orphans()
-    with _EndWithCoordinator(control):
+    with EndWithCoordinator(control):
         prepare = REQUEST.validate_json(control.recv(MAX_MESSAGE_BYTES))
         assert isinstance(prepare, Prepare), prepare
         prepared = _prepare(prepare)
@@ -84,41 +83,13 @@ def _prepare(request: Prepare) -> "tuple[LoadedTask, int, Ready] | Refused":
     except TaskError as error:
         return Refused(reason=str(error))
     if has_used_cuda():
-        reason = f"{request.task}: its module and setup() may not use CUDA, got an initialised CUDA; move it to model()"
+        reason = (
+            f"task {request.task}: its module and setup() may not use CUDA, got an initialised CUDA; move it to model()"
+        )
         return Refused(reason=reason)
     gc.collect()
     gc.freeze()  # a collection in a trial would otherwise write to, and so copy, every page that is shared
     return task, num_threads, Ready(facts=facts)
-
-
-class _EndWithCoordinator:
-    """While a task's own code runs: a thread that ends this process when the coordinator is gone.
-
-    It has ended when the context is left, so that this process has one thread when it forks.
-    """
-
-    def __init__(self, control: socket.socket) -> None:
-        self._control = control
-        self._leaving, self._left = socket.socketpair()
-        self._thread = threading.Thread(target=self._watch, name="coordinator watch", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._leaving.close()
-        self._thread.join()
-        self._left.close()
-
-    def _watch(self) -> None:
-        poll = select.poll()
-        poll.register(self._control, 0)  # no event asked for: a hang-up is told nevertheless
-        poll.register(self._left, 0)
-        if any(descriptor == self._control.fileno() for descriptor, _ in poll.poll()):
-            _end_everything()
 
 
 class _ForkServer:
@@ -154,7 +125,7 @@ class _ForkServer:
         except ConnectionResetError:
             packet, descriptors = b"", []
         if not packet:
-            _end_everything()
+            end_everything()
         request = REQUEST.validate_json(packet)
         match request:
             case Launch():
@@ -226,11 +197,6 @@ def _answer(control: socket.socket, answer: Answer) -> None:
     # A coordinator that is gone is noticed where requests are read.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         control.send(answer.model_dump_json().encode())
-
-
-def _end_everything() -> NoReturn:
-    end_descendants()
-    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -82,7 +82,9 @@ class Launcher:
         if self._lost is not None:
             raise self._lost
         if is_late:
-            raise TaskError(f"{order.task}: a rehearsal with one batch must end within {timeout:.0f} s, got no end")
+            raise TaskError(
+                f"task {order.task}: a rehearsal with one batch must end within {timeout:.0f} s, got no end"
+            )
         return link.rehearsal(task=order.task)
 
     def launch(self, order: TrialOrder) -> TrialProcess:
@@ -149,14 +151,15 @@ class Launcher:
         reading, writing = open_pipe()
         drain = LogDrain(reading, log=log)
         drain.start()
+        pid = None
         try:
             pid = self._starter.start_trial(launch, near=near, far=far, log=writing)
-        except ForkServerError:
-            near.close()
-            raise
         finally:
             far.close()
             os.close(writing)
+            if pid is None:
+                near.close()
+                drain.finish()
         link = Link(TrialProcess(launch.order.number, pid=pid), purpose=launch.purpose, events=near, drain=drain)
         self._links[pid] = link
         self._selector.register(link, selectors.EVENT_READ, link)

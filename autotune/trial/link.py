@@ -116,7 +116,7 @@ class Link:
             case None:
                 pass
         end = describe_end(-self.exited.signal if self.exited.signal else self.exited.status)
-        message = f"{task}: a rehearsal with one batch must come to its end, got {end}"
+        message = f"task {task}: a rehearsal with one batch must come to its end, got {end}"
         raise TaskError(f"{message}, last lines:\n{self._last_lines}" if self._last_lines else message)
 
     def _receive(self) -> bytes:

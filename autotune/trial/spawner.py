@@ -52,7 +52,7 @@ class Spawner:
             case Refused():
                 raise TaskError(answer.reason)
             case _:
-                what = f"{task}: importing it and its setup() must not end the process, got {end}, last lines:"
+                what = f"task {task}: importing it and its setup() must not end the process, got {end}, last lines:"
                 raise TaskError("\n".join([what, *lines]))
 
     @property

@@ -1,0 +1,49 @@
+"""Ending with the coordinator, while code runs that looks at nothing."""
+
+import os
+import select
+import socket
+import threading
+from types import TracebackType
+from typing import NoReturn, Self
+
+from autotune.trial.descendants import end_descendants
+
+
+class EndWithCoordinator:
+    """A thread that ends this process, and all below it, when the other end of a socket closes.
+
+    It reads nothing from the socket, and has ended when the context is left: a process that
+    forks must have one thread.
+    """
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._leaving, self._left = socket.socketpair()
+        self._thread = threading.Thread(target=self._watch, name="coordinator watch", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._leaving.close()
+        self._thread.join()
+        self._left.close()
+
+    def _watch(self) -> None:
+        poll = select.poll()
+        for end in (self._control, self._left):
+            poll.register(end, 0)  # no event asked for: a hang-up is told nevertheless
+        if any(descriptor == self._control.fileno() for descriptor, _ in poll.poll()):
+            end_everything()
+
+
+def end_everything() -> NoReturn:
+    """Kill every process below this one, and end it."""
+    try:
+        end_descendants()
+    finally:
+        os._exit(0)
