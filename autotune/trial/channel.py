@@ -69,6 +69,9 @@ class PipeChannel:
             poll.poll()
             with self._lock:
                 self._flush()
+        self._waking.close()
+        self._thread.join()
+        self._woken.close()
 
     def _flush(self) -> None:
         """Send what the socket takes; the caller holds the lock."""
@@ -87,7 +90,8 @@ class PipeChannel:
             poll.register(self._events, select.POLLIN | (select.POLLOUT if self._unsent else 0))
             for descriptor, happened in poll.poll():
                 if descriptor == self._woken.fileno():
-                    self._woken.recv(_CHUNK_BYTES)
+                    if not self._woken.recv(_CHUNK_BYTES):
+                        return
                 elif happened & select.POLLOUT:
                     with self._lock:
                         self._flush()

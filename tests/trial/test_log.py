@@ -1,0 +1,90 @@
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autotune.trial.log import LogDrain, TrialLog, open_pipe
+
+MARK = b"\n[... the log outgrew its limit; its middle is left out here ...]\n"
+
+
+def write_all(path: Path, chunks: list[bytes], *, max_bytes: int) -> bytes:
+    log = TrialLog.open(path, max_bytes=max_bytes)
+    for chunk in chunks:
+        log.write(chunk)
+        assert path.stat().st_size <= max_bytes
+    log.close()
+    return path.read_bytes()
+
+
+def test_short_log_is_kept_whole(tmp_path: Path) -> None:
+    assert write_all(tmp_path / "log", [b"one\n", b"two\n"], max_bytes=1024) == b"one\ntwo\n"
+
+
+def test_log_at_its_limit_is_kept_whole(tmp_path: Path) -> None:
+    assert write_all(tmp_path / "log", [b"x" * 1024], max_bytes=1024) == b"x" * 1024
+
+
+def test_long_log_keeps_first_and_last_lines(tmp_path: Path) -> None:
+    lines = [f"line {number}\n".encode() for number in range(10_000)]
+    kept = write_all(tmp_path / "log", lines, max_bytes=1024)
+    head, tail = kept.split(MARK)
+    assert b"".join(lines).startswith(head)
+    assert tail.splitlines(keepends=True) == lines[-len(tail.splitlines()) :]
+    assert len(head) >= 256
+    assert len(tail) >= 200
+
+
+def test_line_longer_than_the_log_keeps_both_ends(tmp_path: Path) -> None:
+    kept = write_all(tmp_path / "log", [b"first" + b"x" * 100_000 + b"last"], max_bytes=1024)
+    assert kept.startswith(b"firstx")
+    assert kept.endswith(b"xlast")
+
+
+@given(sizes=st.lists(st.integers(0, 3000), max_size=12), max_bytes=st.integers(1024, 4096))
+def test_log_stays_within_its_limit_and_ends_as_written(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], max_bytes: int
+) -> None:
+    text = b"".join(b"%d\n" % number for number in range(3000 * 12))
+    chunks = []
+    for size in sizes:
+        chunks.append(text[:size])
+        text = text[size:]
+    kept = write_all(tmp_path_factory.mktemp("log") / "log", chunks, max_bytes=max_bytes)
+    written = b"".join(chunks)
+    assert written.endswith(kept[-100:])
+    assert written.startswith(kept[:100])
+
+
+def test_reopened_log_goes_on(tmp_path: Path) -> None:
+    write_all(tmp_path / "log", [b"before\n"], max_bytes=1024)
+    assert write_all(tmp_path / "log", [b"after\n"], max_bytes=1024) == b"before\nafter\n"
+
+
+def test_reopened_log_obeys_a_smaller_limit(tmp_path: Path) -> None:
+    write_all(tmp_path / "log", [b"before\n" * 400], max_bytes=4096)
+    assert write_all(tmp_path / "log", [b"after\n"], max_bytes=1024).endswith(b"before\nafter\n")
+
+
+def test_drain_takes_what_was_written_before_the_end(tmp_path: Path) -> None:
+    reading, writing = open_pipe()
+    drain = LogDrain(reading, log=TrialLog.open(tmp_path / "log", max_bytes=1024))
+    drain.start()
+    os.write(writing, b"one\ntwo\nthree\n")
+    os.close(writing)
+    assert drain.finish(num_lines=2) == "two\nthree"
+    assert (tmp_path / "log").read_bytes() == b"one\ntwo\nthree\n"
+
+
+def test_drain_is_finished_while_someone_still_holds_the_pipe(tmp_path: Path) -> None:
+    """A process that left its trial's group would keep the coordinator waiting for ever."""
+    reading, writing = open_pipe()
+    drain = LogDrain(reading, log=TrialLog.open(tmp_path / "log", max_bytes=1024))
+    drain.start()
+    drain.finish(timeout=0.01)
+    os.write(writing, b"too late\n")
+    os.close(writing)
+    drain.join()
+    assert (tmp_path / "log").read_bytes() == b""
