@@ -8,6 +8,7 @@ that it comes from another page.
 
 import errno
 import logging
+import socket
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,28 +51,26 @@ def serve_dashboard(
     storage = _existing_storage(url)
     # It would warn on stderr whenever a page asks for more at once than there are threads.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    gate = _Gate(storage)
-    try:
-        server = waitress.create_server(gate, host=host, port=port, threads=8)
-    except OSError as error:
-        raise PortError(f"{host}:{port}: {_listening_rule(error)}; choose another with --port") from error
-    bound = int(server.effective_port)
-    gate.allow(allowed_hosts(host, port=bound))
-    if announce is not None:
-        announce(f"http://{host}:{bound}")
-    server.run()
+    with _listen(host, port=port) as listener:
+        bound = int(listener.getsockname()[1])
+        app = dashboard_app(storage, hosts=allowed_hosts(host, port=bound))
+        server = waitress.create_server(app, sockets=[listener], threads=8)
+        if announce is not None:
+            announce(f"http://{_in_address(host)}:{bound}")
+        try:
+            server.run()
+        finally:
+            server.close()
 
 
 def dashboard_app(storage: BaseStorage, *, hosts: Iterable[str]) -> "WSGIApplication":
     """The dashboard as a WSGI application that answers only under these values of the Host header."""
-    gate = _Gate(storage)
-    gate.allow(hosts)
-    return gate
+    return _Gate(storage, hosts=hosts)
 
 
 def allowed_hosts(host: str, *, port: int) -> frozenset[str]:
     """The Host headers of a browser that means a server on this address."""
-    names = {*LOOPBACK, f"[{host}]" if ":" in host else host}
+    names = {*LOOPBACK, _in_address(host)}
     with_port = {f"{name}:{port}" for name in names}
     return frozenset(with_port | names if port == HTTP_PORT else with_port)
 
@@ -96,12 +95,8 @@ def find_study_id(url: str, *, name: str) -> int | None:
 class _Gate:
     """Passes on what a page of the dashboard itself may ask for."""
 
-    def __init__(self, storage: BaseStorage) -> None:
+    def __init__(self, storage: BaseStorage, *, hosts: Iterable[str]) -> None:
         self._app: WSGIApplication = optuna_dashboard.wsgi(storage)
-        self._hosts: frozenset[str] = frozenset()
-        self._origins: frozenset[str] = frozenset()
-
-    def allow(self, hosts: Iterable[str]) -> None:
         self._hosts = frozenset(host.lower() for host in hosts)
         self._origins = frozenset(f"http://{host}" for host in self._hosts)
 
@@ -138,8 +133,18 @@ def _existing_storage(url: str) -> BaseStorage:
         ) from error
 
 
-def _listening_rule(error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return "the port must be free, got one in use"
-    reason = error.strerror or str(error)
-    return f"the server must be able to listen there, got {reason[:1].lower()}{reason[1:]}"
+def _listen(host: str, *, port: int) -> socket.socket:
+    # Not left to waitress: it leaks its socket where this fails.
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            rule = "the port must be free, got one in use"
+        else:
+            rule = f"the server must be able to listen there, got {error.strerror or error}"
+        raise PortError(f"{_in_address(host)}:{port}: {rule}; choose another with --port") from error
+
+
+def _in_address(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

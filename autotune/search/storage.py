@@ -47,9 +47,12 @@ def _connect(url: str, *, skip_table_creation: bool = False) -> RDBStorage:
     try:
         return RDBStorage(template, engine_kwargs=_engine_arguments(url), skip_table_creation=skip_table_creation)
     except RuntimeError as error:
+        # Optuna names its own remedy: `optuna storage upgrade` where its tables are the older ones.
+        is_older = "storage upgrade" in str(error)
+        age, remedy = ("older", "run `optuna storage upgrade`") if is_older else ("newer", "update optuna")
         raise StorageError(
-            "--storage: Optuna's tables must be of the version that is installed here, got others "
-            f"({_first_sentence(error)}); upgrade with `optuna storage upgrade`, or name another database"
+            f"--storage: Optuna's tables must be those of optuna {optuna.__version__}, got {age} ones; "
+            f"{remedy}, or name another database"
         ) from error
 
 
@@ -57,7 +60,3 @@ def _engine_arguments(url: str) -> dict[str, Any]:
     if url.startswith("sqlite"):
         return {"connect_args": {"timeout": BUSY_SECONDS}}
     return {"pool_pre_ping": True}
-
-
-def _first_sentence(error: Exception) -> str:
-    return str(error).split(". ", maxsplit=1)[0]

@@ -1,0 +1,206 @@
+import math
+
+import pytest
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+
+from autotune.errors import SpecError
+from autotune.events import Outcome, Scalar
+from autotune.search.mirror import Mirror, MirrorTrial
+from autotune.search.plan import SearchPlan, TrialHistory
+from autotune.search.pruners import PRUNERS, make_pruner
+from autotune.search.study import Search
+from autotune.spec.model import Choice
+from tests.search.conftest import OpenStorage
+from tests.search.spaces import ACCURACY, SPEED, conditional_space, plan_for
+
+EPOCHS = 9
+OPTIONS: dict[str, dict[str, Scalar]] = {
+    "median": {"startup_trials": 2},
+    "percentile": {"percentile": 25.0, "startup_trials": 2},
+    "patient": {"patience": 1},
+    "threshold": {"lower": 0.12},
+}
+
+
+def make_plan(pruner: str, *, num_objectives: int = 1) -> SearchPlan:
+    plan = plan_for(conditional_space(), objectives=(ACCURACY, SPEED)[:num_objectives], epochs=EPOCHS)
+    return SearchPlan(
+        space=plan.space,
+        objectives=plan.objectives,
+        sampler=plan.sampler,
+        pruner=Choice(name=pruner, options=OPTIONS.get(pruner, {})),
+        epochs=EPOCHS,
+        seed=plan.seed,
+    )
+
+
+def curve(number: int, epoch: int) -> float:
+    """Trials of very different worth; each third one gets worse after its fourth epoch."""
+    worth = (number * 7 % 11 + 1) / 11
+    return worth * (epoch if number % 3 or epoch < 4 else 4 - epoch / 3) / EPOCHS
+
+
+def train(search: Search, *, num_objectives: int = 1) -> int:
+    """Runs the next trial; gives the epoch at which it was pruned, or 0."""
+    proposal = search.ask()
+    assert proposal is not None
+    for epoch in range(1, EPOCHS + 1):
+        search.report(proposal.number, epoch=epoch, value=curve(proposal.number, epoch))
+        if search.should_prune(proposal.number):
+            search.tell(proposal.number, outcome=Outcome.PRUNED)
+            return epoch
+    search.tell(
+        proposal.number, outcome=Outcome.COMPLETE, values=(curve(proposal.number, EPOCHS), 1.0)[:num_objectives]
+    )
+    return 0
+
+
+@pytest.mark.parametrize("pruner", [name for name in PRUNERS if name != "none"])
+def test_a_reopened_study_prunes_as_one_that_was_never_closed(pruner: str, open_again: OpenStorage) -> None:
+    plan = make_plan(pruner)
+    storage = open_again()
+    search = Search.create("same", storage=storage, plan=plan)
+    whole = [train(search) for _ in range(14)]
+    storage.delete_study(search.study_id)
+    search = Search.create("same", storage=storage, plan=plan)
+    first = [train(search) for _ in range(8)]
+
+    search = Search.open("same", storage=open_again(), plan=plan)
+    rest = [train(search) for _ in range(6)]
+
+    assert first + rest == whole
+    assert any(whole)
+
+
+@pytest.mark.parametrize("pruner", ["hyperband", "successive_halving", "median"])
+def test_several_objectives_are_pruned_by_the_first(pruner: str, storage: RDBStorage) -> None:
+    one = Search.create("one", storage=storage, plan=make_plan(pruner))
+    alone = [train(one) for _ in range(12)]
+    storage.delete_study(one.study_id)  # hyperband's brackets hang on the name
+    two = Search.create("one", storage=storage, plan=make_plan(pruner, num_objectives=2))
+
+    assert [train(two, num_objectives=2) for _ in range(12)] == alone
+
+
+def test_several_objectives_prune_on_after_they_were_reconciled(open_again: OpenStorage) -> None:
+    plan = make_plan("median", num_objectives=2)
+    storage = open_again()
+    search = Search.create("same", storage=storage, plan=plan)
+    whole = [train(search, num_objectives=2) for _ in range(12)]
+    storage.delete_study(search.study_id)
+    search = Search.create("same", storage=storage, plan=plan)
+    first = [train(search, num_objectives=2) for _ in range(8)]
+
+    search = Search.open("same", storage=open_again(), plan=plan)
+    search.reconcile([history(number, end) for number, end in enumerate(first)])
+    rest = [train(search, num_objectives=2) for _ in range(4)]
+
+    assert first + rest == whole
+    assert any(rest)
+
+
+def history(number: int, end: int) -> TrialHistory:
+    epochs = range(1, (end or EPOCHS) + 1)
+    return TrialHistory(
+        number=number,
+        parameters={},
+        outcome=Outcome.PRUNED if end else Outcome.COMPLETE,
+        reports={epoch: curve(number, epoch) for epoch in epochs},
+    )
+
+
+def test_the_baseline_is_never_pruned(storage: RDBStorage) -> None:
+    search = Search.create("study", storage=storage, plan=make_plan("threshold"))
+    baseline = search.ask()
+    assert baseline is not None
+
+    search.report(baseline.number, epoch=1, value=0.0)
+
+    assert not search.should_prune(baseline.number)
+
+
+def test_nothing_is_pruned_after_its_last_epoch(storage: RDBStorage) -> None:
+    search = Search.create("study", storage=storage, plan=make_plan("threshold"))
+    train(search)
+    proposal = search.ask()
+    assert proposal is not None
+
+    search.report(proposal.number, epoch=EPOCHS - 1, value=0.0)
+    assert search.should_prune(proposal.number)
+    search.report(proposal.number, epoch=EPOCHS, value=0.0)
+    assert not search.should_prune(proposal.number)
+
+
+@pytest.mark.parametrize("pruner", ["hyperband", "successive_halving", "threshold"])
+def test_a_metric_that_is_not_a_number_is_pruned(pruner: str, storage: RDBStorage) -> None:
+    search = Search.create("study", storage=storage, plan=make_plan(pruner))
+    train(search)
+    proposal = search.ask()
+    assert proposal is not None
+
+    search.report(proposal.number, epoch=3, value=math.nan)
+
+    assert search.should_prune(proposal.number)
+
+
+@pytest.mark.parametrize("pruner", ["median", "percentile", "threshold"])
+@pytest.mark.parametrize("warmup_epochs", [0, 3])
+def test_warmup_epochs_are_exempt_and_the_next_is_not(pruner: str, warmup_epochs: int) -> None:
+    options = {**OPTIONS[pruner], "warmup_epochs": warmup_epochs}
+    mirror = Mirror("study", direction="maximize", pruner=make_pruner(Choice(name=pruner, options=options), epochs=9))
+    for number in range(3):
+        reports = dict.fromkeys(range(1, 10), 0.9)
+        mirror.add(MirrorTrial(number, TrialState.COMPLETE, value=0.9, reports=reports))
+    mirror.start(3)
+
+    answers: list[bool] = []
+    for epoch in range(1, 6):
+        mirror.report(3, epoch=epoch, value=0.01)
+        answers.append(mirror.should_prune(3)[0])
+
+    assert answers.index(True) == warmup_epochs
+
+
+def test_hyperband_may_prune_after_the_first_epoch() -> None:
+    pruner = make_pruner(Choice(name="hyperband", options={"min_epochs": 1}), epochs=9)
+    mirror = Mirror("study", direction="maximize", pruner=pruner)
+    epochs = []
+    for number in range(30):
+        mirror.start(number)
+        mirror.report(number, epoch=1, value=1.0 - number / 30)
+        epochs.append(mirror.should_prune(number)[0])
+
+    assert any(epochs)
+
+
+def test_numbers_that_were_not_seen_wait_in_the_mirror() -> None:
+    mirror = Mirror("study", direction="minimize", pruner=make_pruner(Choice(name="median"), epochs=9))
+
+    mirror.start(3)
+    mirror.start(1)
+    mirror.report(1, epoch=1, value=0.5)
+
+    assert mirror.reports(1) == {1: 0.5}
+
+
+@pytest.mark.parametrize("pruner", [name for name in PRUNERS if name != "threshold"])
+def test_every_pruner_needs_no_option(pruner: str) -> None:
+    make_pruner(Choice(name=pruner), epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        (Choice(name="hyperbnd"), "pruner: one of hyperband, .*, got hyperbnd; choose one of these"),
+        (Choice(name="median", options={"warmup": 1}), r"pruner\.median: .*warmup.*, got warmup: 1"),
+        (Choice(name="hyperband", options={"min_epochs": 10}), "min_epochs must be from 1 to budget.epochs, 9"),
+        (Choice(name="hyperband", options={"reduction_factor": 1}), "reduction_factor must be 2 or more"),
+        (Choice(name="median", options={"warmup_epochs": -1}), "warmup_epochs must be 0 or more"),
+        (Choice(name="threshold"), r"pruner\.threshold: .*lower or upper.*, got no options"),
+        (Choice(name="percentile", options={"percentile": 130}), r"pruner\.percentile: .*percentile.*130"),
+    ],
+)
+def test_what_a_pruner_does_not_have_is_an_error_of_the_spec(choice: Choice, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        make_pruner(choice, epochs=9)

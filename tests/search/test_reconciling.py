@@ -1,0 +1,105 @@
+import pytest
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+
+from autotune.events import Outcome
+from autotune.search.plan import TrialHistory
+from autotune.search.study import Proposal, Search
+from tests.search.conftest import OpenStorage
+from tests.search.spaces import ACCURACY, SPEED, conditional_space, plan_for, run_trials
+
+PLAN = plan_for(conditional_space(), pruner="successive_halving")
+
+
+def crash(open_again: OpenStorage) -> tuple[Search, Proposal, RDBStorage]:
+    """A study whose trial 2 had one report stored when the coordinator died."""
+    storage = open_again()
+    search = Search.create("study", storage=storage, plan=PLAN)
+    run_trials(search, count=2)
+    proposal = search.ask()
+    assert proposal is not None
+    search.report(proposal.number, epoch=1, value=0.5)
+    return Search.open("study", storage=open_again(), plan=PLAN), proposal, storage
+
+
+def history(proposal: Proposal, outcome: Outcome | None, **values: float) -> TrialHistory:
+    return TrialHistory(
+        number=proposal.number,
+        parameters=proposal.parameters,
+        outcome=outcome,
+        values=tuple(values.values()) or None,
+        reason="as our tables have it",
+        reports={1: 0.5, 2: 0.6, 3: 0.7},
+    )
+
+
+def test_missing_reports_are_told(open_again: OpenStorage) -> None:
+    search, proposal, storage = crash(open_again)
+
+    search.reconcile([history(proposal, None)])
+
+    assert storage.get_trial(proposal.optuna_id).intermediate_values == {1: 0.5, 2: 0.6, 3: 0.7}
+    assert [running.number for running in search.running()] == [proposal.number]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [
+        (Outcome.COMPLETE, TrialState.COMPLETE),
+        (Outcome.PRUNED, TrialState.PRUNED),
+        (Outcome.INFEASIBLE, TrialState.PRUNED),
+        (Outcome.FAILED, TrialState.FAIL),
+    ],
+)
+def test_a_missing_ending_is_told(outcome: Outcome, state: TrialState, open_again: OpenStorage) -> None:
+    search, proposal, storage = crash(open_again)
+
+    search.reconcile([history(proposal, outcome, val_accuracy=0.7)])
+
+    trial = storage.get_trial(proposal.optuna_id)
+    assert trial.state is state
+    assert trial.user_attrs == {"outcome": str(outcome), "reason": "as our tables have it"}
+    assert search.running() == ()
+
+
+def test_an_interrupted_trial_stays_running(open_again: OpenStorage) -> None:
+    search, proposal, storage = crash(open_again)
+
+    search.reconcile([history(proposal, Outcome.INTERRUPTED)])
+
+    assert storage.get_trial(proposal.optuna_id).state is TrialState.RUNNING
+    assert search.adopt(proposal.optuna_id) == proposal
+
+
+def test_reconciling_twice_changes_nothing(open_again: OpenStorage) -> None:
+    search, proposal, storage = crash(open_again)
+    told = history(proposal, Outcome.COMPLETE, val_accuracy=0.7)
+
+    search.reconcile([told])
+    once = storage.get_all_trials(search.study_id)
+    search.reconcile([told])
+
+    assert storage.get_all_trials(search.study_id) == once
+
+
+def test_a_trial_that_optuna_never_had_is_passed_over(open_again: OpenStorage) -> None:
+    search, proposal, storage = crash(open_again)
+    ghost = TrialHistory(number=99, parameters={}, outcome=Outcome.COMPLETE, values=(1.0,), reports={1: 1.0})
+
+    search.reconcile([ghost, history(proposal, None)])
+
+    assert len(storage.get_all_trials(search.study_id)) == 3
+
+
+def test_reports_of_several_objectives_stay_out_of_optuna(open_again: OpenStorage) -> None:
+    plan = plan_for(conditional_space(), objectives=(ACCURACY, SPEED))
+    storage = open_again()
+    search = Search.create("study", storage=storage, plan=plan)
+    run_trials(search, count=1, num_objectives=2)
+    proposal = search.ask()
+    assert proposal is not None
+
+    search.reconcile([history(proposal, Outcome.PRUNED)])
+
+    trial = storage.get_trial(proposal.optuna_id)
+    assert (trial.state, trial.intermediate_values) == (TrialState.PRUNED, {})
