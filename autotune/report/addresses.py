@@ -7,7 +7,7 @@ from autotune.recording.database import normalise_url
 from autotune.recording.mlflow_server import compare_address, experiment_address, server_base
 from autotune.report.places import DASHBOARD_PORT, Places
 from autotune.report.reading import StudyReport, open_records
-from autotune.report.studies import rank_trials
+from autotune.report.studies import rank_incomplete, rank_trials
 
 NUM_COMPARED = 3
 """Best trials that the compare page shows beside the baseline."""
@@ -69,7 +69,10 @@ def _dashboard_address(report: StudyReport, *, storage: str) -> str:
 
 
 def _compared_runs(report: StudyReport) -> tuple[str, ...]:
-    trials = list(rank_trials(report.trials, objectives=report.study.objectives)[:NUM_COMPARED])
+    objectives = report.study.objectives
+    ranked = rank_trials(report.trials, objectives=objectives)
+    # A young study has few complete trials; those cut short are worth a look then.
+    trials = [*ranked, *rank_incomplete(report.trials, objective=objectives[0])][:NUM_COMPARED]
     if report.study.baseline is not None and report.study.baseline not in trials:
         trials.append(report.study.baseline)
     return tuple(trial.mlflow_run_id for trial in trials if trial.mlflow_run_id)

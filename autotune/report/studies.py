@@ -96,6 +96,18 @@ def rank_trials(trials: Sequence[TrialSummary], *, objectives: Sequence[Objectiv
     return tuple(sorted(eligible, key=lambda trial: (_cost(trial, objectives[0]), trial.number)))
 
 
+def rank_incomplete(trials: Sequence[TrialSummary], *, objective: Objective) -> tuple[TrialSummary, ...]:
+    """The study's own other trials that reported the objective, the best last report first."""
+    reported = [
+        trial
+        for trial in trials
+        if trial.origin is None
+        and trial.outcome != Outcome.COMPLETE.value
+        and math.isfinite(trial.objectives.get(objective.metric, math.nan))
+    ]
+    return tuple(sorted(reported, key=lambda trial: (_cost(trial, objective), trial.number)))
+
+
 def _is_eligible(trial: TrialSummary, *, objectives: Sequence[Objective]) -> bool:
     values = [trial.objectives.get(objective.metric, math.nan) for objective in objectives]
     return trial.outcome == Outcome.COMPLETE.value and all(map(math.isfinite, values))

@@ -24,7 +24,13 @@ def test_bytes_are_in_binary_units(count: int, text: str) -> None:
 
 
 def test_parameters_read_as_yaml_would_have_them() -> None:
-    parameters: dict[str, Scalar] = {"optimizer": "adam", "lr": 0.0012345, "nesterov": True, "schedule": None, "batch_size": 64}
+    parameters: dict[str, Scalar] = {
+        "optimizer": "adam",
+        "lr": 0.0012345,
+        "nesterov": True,
+        "schedule": None,
+        "batch_size": 64,
+    }
     text = "optimizer adam · lr 1.2e-3 · nesterov true · schedule null · batch_size 64"
     assert wording.format_parameters(parameters) == text
 
