@@ -1,0 +1,47 @@
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from autotune.recording.database import open_database
+from autotune.recording.records import NewStudy, Records
+from autotune.recording.rows import StudyRow
+
+SPEC = '{"objectives": [{"metric": "val_accuracy", "direction": "maximize"}]}'
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/autotune.db"
+
+
+@pytest.fixture
+def records(storage: str) -> Iterator[Records]:
+    engine = open_database(storage, create=True)
+    yield Records(engine)
+    engine.dispose()
+
+
+@pytest.fixture
+def study(records: Records) -> StudyRow:
+    new = NewStudy(name="digits", task="package:Digits", spec_text="task: package:Digits\n", spec_json=SPEC, seed=1)
+    return records.create_study(new)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store without experiments: making one takes a second."""
+    from autotune.recording.mlflow_store import open_client
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    open_client(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def tracking_uri(tmp_path: Path, empty_store: Path) -> str:
+    folder = tmp_path / "mlruns"
+    folder.mkdir()
+    shutil.copy(empty_store, folder / "mlflow.db")
+    return f"sqlite:///{folder}/mlflow.db"
