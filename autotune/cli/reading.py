@@ -3,7 +3,6 @@
 import click
 
 from autotune.cli.options import json_option, storage_option, study_argument, tracking_option
-from autotune.errors import RunError
 
 
 @click.command("list")
@@ -75,19 +74,19 @@ def best(*, name: str, storage: str, as_json: bool) -> None:
     With several objectives, those of every trial on the Pareto front. Exit status 1 while no
     trial is complete.
 
-    JSON keys: study, best, front, baseline; each trial with the keys of `autotune study trials --json`.
+    JSON keys: study, number, metric, value, parameters (of the best trial, by the first
+    objective), best, front, baseline (trials with the keys of `autotune study trials --json`).
     """
     from autotune.cli.output import echo_json
     from autotune.report.reading import read_study
+    from autotune.report.studies import best_of_study
     from autotune.report.wording import format_metric, format_rate
 
-    study = read_study(storage, name=name).study
-    if study.best is None:
-        raise RunError(f"study {name}: the best trial must be a complete one, got none yet; let it run on")
+    found = best_of_study(read_study(storage, name=name).study)
     if as_json:
-        echo_json({"study": name, "best": study.best, "front": study.front, "baseline": study.baseline})
+        echo_json(found)
         return
-    for trial in study.front:
+    for trial in found.front:
         values = ", ".join(f"{metric} {format_metric(value)}" for metric, value in trial.objectives.items())
         click.echo(f"trial {trial.number}: {values}, {format_rate(trial.samples_per_second)} samples/s")
         width = max(map(len, trial.parameters), default=0)
@@ -102,9 +101,9 @@ def best(*, name: str, storage: str, as_json: bool) -> None:
 def trials(*, name: str, storage: str, as_json: bool) -> None:
     """List the trials of a study.
 
-    JSON: a list with the keys number, outcome, reason, is_baseline, objectives, parameters,
-    epochs, samples_per_second, epoch_seconds, data_wait_share, seconds, device, seed, restarts,
-    origin, unread_parameters, mlflow_run_id.
+    JSON: a list with the keys number, outcome, reason, is_baseline, objectives, values,
+    parameters, epochs, samples_per_second, epoch_seconds, data_wait_share, seconds, device, pid,
+    seed, restarts, origin, unread_parameters, mlflow_run_id.
     """
     from autotune.cli.output import echo_json, print_table
     from autotune.report.reading import read_study

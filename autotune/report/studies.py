@@ -5,7 +5,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from autotune.events import EpochReport, Outcome
+from autotune.errors import RunError
+from autotune.events import EpochReport, Outcome, Scalar
 from autotune.recording.rows import ReportRow, StudyRow, TrialRow
 from autotune.report.trials import TrialSummary, summarise_trial
 from autotune.spec.model import Budget, Objective, StudySpec
@@ -48,6 +49,38 @@ class StudySummary:
     gain: Gain | None
     mlflow_experiment_id: str | None
     mlflow_run_id: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestTrial:
+    """The answer that a study gives; the fields are the keys of its JSON."""
+
+    study: str
+    number: int
+    metric: str
+    """The first objective."""
+    value: float
+    parameters: Mapping[str, Scalar]
+    best: TrialSummary
+    front: tuple[TrialSummary, ...]
+    baseline: TrialSummary | None
+
+
+def best_of_study(study: StudySummary) -> BestTrial:
+    """The best trial; raises RunError while none is complete."""
+    if study.best is None:
+        raise RunError(f"study {study.name}: the best trial must be a complete one, got none yet; let it run on")
+    metric = study.objectives[0].metric
+    return BestTrial(
+        study=study.name,
+        number=study.best.number,
+        metric=metric,
+        value=study.best.objectives[metric],
+        parameters=study.best.parameters,
+        best=study.best,
+        front=study.front,
+        baseline=study.baseline,
+    )
 
 
 def summarise_study(row: StudyRow, *, trials: Sequence[TrialSummary]) -> StudySummary:

@@ -18,7 +18,9 @@ class TrialSummary:
     reason: str | None
     is_baseline: bool
     objectives: Mapping[str, float]
-    """Metric to value: of the trial as a whole once it is complete, before that of its last epoch."""
+    """Metric to value, of the last epoch so far; it decides nothing unless the trial is complete."""
+    values: tuple[float, ...] | None
+    """The objectives' values in the spec's order; None unless the trial is complete."""
     parameters: Mapping[str, Scalar]
     epochs: int
     """Epochs trained and recorded."""
@@ -31,6 +33,8 @@ class TrialSummary:
     seconds: float | None
     """From its first launch to its end."""
     device: str | None
+    pid: int | None
+    """Of its process while it runs."""
     seed: int
     restarts: int
     origin: str | None
@@ -51,6 +55,7 @@ def summarise_trial(row: TrialRow, *, reports: Sequence[EpochReport], metrics: S
         outcome=row.outcome.value if row.outcome else row.status.value,
         reason=row.reason,
         is_baseline=row.is_baseline,
+        values=row.values,
         objectives=_objectives(row, reports=reports, metrics=metrics),
         parameters=dict(row.parameters),
         epochs=reports[-1].epoch if reports else 0,
@@ -59,6 +64,7 @@ def summarise_trial(row: TrialRow, *, reports: Sequence[EpochReport], metrics: S
         data_wait_share=waited / training_seconds if training_seconds > 0 else None,
         seconds=row.ended_at - row.started_at if has_ended and row.ended_at and row.started_at else None,
         device=row.device,
+        pid=row.pid,
         seed=row.seed,
         restarts=row.restarts,
         origin=row.origin,

@@ -9,7 +9,7 @@ from autotune.cli.main import root
 from autotune.errors import RunError
 from autotune.events import Outcome
 from autotune.recording.publication import Publication
-from autotune.report.studies import StudySummary
+from autotune.report.studies import BestTrial, StudySummary
 from autotune.report.trials import TrialSummary
 from tests.report.study_book import StudyBook
 
@@ -77,8 +77,9 @@ def test_best_shows_parameters_exactly(book: StudyBook) -> None:
 
 def test_best_has_the_documented_keys(book: StudyBook) -> None:
     shown = json.loads(_answer("study", "best", "digits", "--storage", book.storage, "--json"))
-    assert list(shown) == ["study", "best", "front", "baseline"]
-    assert shown["best"]["parameters"] == {"lr": 0.123456789, "layers": None}
+    assert list(shown) == [field.name for field in fields(BestTrial)]
+    assert shown["value"] == 0.9
+    assert shown["parameters"] == shown["best"]["parameters"] == {"lr": 0.123456789, "layers": None}
     assert [trial["number"] for trial in shown["front"]] == [1]
 
 
@@ -103,12 +104,15 @@ def test_trials_have_the_documented_keys(book: StudyBook) -> None:
     ("command", "keys"),
     [
         (["study", "show"], [*(field.name for field in fields(StudySummary)), "addresses"]),
+        (["study", "best"], [field.name for field in fields(BestTrial)]),
         (["study", "trials"], [field.name for field in fields(TrialSummary)]),
     ],
 )
 def test_help_documents_every_key(command: list[str], keys: list[str]) -> None:
     text = _answer(*command, "--help")
-    documented = text.partition("JSON")[2].partition("Options:")[0].replace(",", " ").replace(".", " ").split()
+    documented = (
+        text.partition("JSON")[2].partition("Options:")[0].replace(",", " ").replace(".", " ").replace("(", " ").split()
+    )
     assert set(keys) <= set(documented)
 
 
