@@ -68,6 +68,11 @@ class MlflowServer:
             start_new_session=True,
         )
 
+    @property
+    def pid(self) -> int:
+        """Of the process that leads the server's process group."""
+        return self._process.pid
+
     def wait_until_ready(self) -> None:
         """Return when the server answers."""
         deadline = time.monotonic() + _START_SECONDS
