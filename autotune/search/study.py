@@ -63,8 +63,8 @@ class Search:
         self._plan = plan
         self._space = plan.space
         self._pruner = pruner
-        # The study shares the pruner with the mirror: tpe learns from the trials of the bracket
-        # that a trial is in, and the pruner alone knows the brackets.
+        # The study shares the pruner with the mirror: tpe learns from the trials of hyperband's
+        # bracket that a trial is in, and the pruner knows its brackets only after it was asked.
         sampler = make_sampler(plan, number=BASELINE)
         self._study = optuna.load_study(study_name=name, storage=storage, sampler=sampler, pruner=pruner)
         self._study_id = storage.get_study_id_from_name(name)
@@ -193,25 +193,28 @@ class Search:
         for key, value in attributes.items():
             self._storage.set_trial_user_attr(self._ids[number], key, value)
 
-    def import_trials(self, histories: Sequence[TrialHistory], *, source: str) -> tuple[int, ...]:
+    def import_trials(self, histories: Sequence[TrialHistory], *, source: str) -> Mapping[int, int]:
         """Ended trials of the study ``source`` that fit this space, for the sampler to learn from.
 
-        Call after the baseline was asked. Returns their numbers here; they carry the user
-        attribute ``origin`` and are no trials of this study's budget. Called again (after a
-        crash half way), it adds what is missing.
+        Call after the baseline was asked. They carry the user attribute ``origin``, such as
+        ``mnist/12``, and are no trials of this study's budget.
+
+        Returns:
+            The number there by the number here, of all that were taken over; called again
+            (after a crash half way), of those too that were here before.
         """
         trials = self._study.get_trials(deepcopy=False)
         assert trials, "trial 0 is the baseline: ask for it before trials are imported"
-        known = {trial.user_attrs.get(ORIGIN) for trial in trials}
-        numbers: list[int] = []
+        known = {trial.user_attrs.get(ORIGIN): trial.number for trial in trials}
+        taken: dict[int, int] = {}
         for history in histories:
-            origin = f"{source} #{history.number}"
-            template = None if origin in known else self._imported(history, origin=origin)
-            if template is not None:
-                frozen = self._storage.get_trial(self._storage.create_new_trial(self._study_id, template))
-                self._mirror.add(MirrorTrial(frozen.number, TrialState.FAIL))
-                numbers.append(frozen.number)
-        return tuple(numbers)
+            origin = f"{source}/{history.number}"
+            number = known.get(origin)
+            if number is None:
+                number = self._import(history, origin=origin)
+            if number is not None:
+                taken[number] = history.number
+        return taken
 
     def reconcile(self, histories: Sequence[TrialHistory]) -> None:
         """After a restart: reports and endings that our tables have and Optuna's lack are told."""
@@ -267,14 +270,19 @@ class Search:
             trial.set_constraint(CONSTRAINT, 1.0)
         self._storage.set_trial_system_attr(optuna_id, DASHBOARD_CONSTRAINTS, [1.0])
 
-    def _imported(self, history: TrialHistory, *, origin: str) -> FrozenTrial | None:
-        return imported_trial(
+    def _import(self, history: TrialHistory, *, origin: str) -> int | None:
+        template = imported_trial(
             history,
             space=self._space,
             registry=self._registry,
             origin=origin,
             num_objectives=len(self._plan.objectives),
         )
+        if template is None:
+            return None
+        number = self._storage.get_trial(self._storage.create_new_trial(self._study_id, template)).number
+        self._mirror.add(MirrorTrial(number, TrialState.FAIL))
+        return number
 
     def _store_report(self, number: int, *, epoch: int, value: float) -> None:
         # With several objectives Optuna's tpe stops with an error at a pruned trial that has

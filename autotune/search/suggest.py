@@ -131,7 +131,7 @@ class Registry:
         for parameter in space.parameters:
             if parameter.name not in values:
                 continue
-            choices = parameter.legal_choices(values)
+            choices = parameter.legal_choices({**space.fixed, **values})
             name = self.name_of(parameter, choices)
             value = values[parameter.name]
             parameters[name] = float(value) if parameter.type == "float" and isinstance(value, int) else value

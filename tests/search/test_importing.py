@@ -43,11 +43,11 @@ def search(storage: RDBStorage) -> Search:
 
 
 def test_a_trial_that_fits_is_added_with_its_origin(search: Search, storage: RDBStorage) -> None:
-    numbers = search.import_trials([make_history(4), make_history(9)], source="old")
+    taken = search.import_trials([make_history(4), make_history(9)], source="old")
 
     imported = storage.get_all_trials(search.study_id)[1:]
-    assert numbers == (1, 2)
-    assert [trial.user_attrs["origin"] for trial in imported] == ["old #4", "old #9"]
+    assert taken == {1: 4, 2: 9}
+    assert [trial.user_attrs["origin"] for trial in imported] == ["old/4", "old/9"]
     assert [trial.values for trial in imported] == [[0.9], [0.9]]
     assert imported[0].params["accumulate[1,2]"] == 2
 
@@ -67,14 +67,14 @@ def test_a_trial_that_fits_is_added_with_its_origin(search: Search, storage: RDB
     ],
 )
 def test_a_trial_that_does_not_fit_is_left_out(changes: Mapping[str, Scalar], search: Search) -> None:
-    assert search.import_trials([make_history(parameters={**FITTING, **changes})], source="old") == ()
+    assert search.import_trials([make_history(parameters={**FITTING, **changes})], source="old") == {}
 
 
 @pytest.mark.parametrize("missing", ["lr", "momentum", "schedule", "num_workers"])
 def test_a_trial_that_lacks_a_parameter_is_left_out(missing: str, search: Search) -> None:
     parameters = {name: value for name, value in FITTING.items() if name != missing}
 
-    assert search.import_trials([make_history(parameters=parameters)], source="old") == ()
+    assert search.import_trials([make_history(parameters=parameters)], source="old") == {}
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_trial_that_lacks_a_parameter_is_left_out(missing: str, search: Search
 def test_a_trial_that_teaches_nothing_is_left_out(
     outcome: Outcome | None, values: tuple[float, ...] | None, search: Search
 ) -> None:
-    assert search.import_trials([make_history(outcome=outcome, values=values)], source="old") == ()
+    assert search.import_trials([make_history(outcome=outcome, values=values)], source="old") == {}
 
 
 def test_pruned_and_infeasible_trials_are_learned_from(search: Search, storage: RDBStorage) -> None:
@@ -111,7 +111,7 @@ def test_importing_again_after_a_crash_adds_what_is_missing(search: Search, open
 
     resumed = Search.open("new", storage=open_again(), plan=PLAN)
 
-    assert resumed.import_trials([make_history(4), make_history(5)], source="old") == (2,)
+    assert resumed.import_trials([make_history(4), make_history(5)], source="old") == {1: 4, 2: 5}
 
 
 def test_the_study_goes_on_after_imported_numbers(search: Search, open_again: OpenStorage) -> None:
@@ -130,5 +130,5 @@ def test_several_objectives_are_imported_without_reports(storage: RDBStorage) ->
     run_trials(search, count=1, num_objectives=2)
     pruned = make_history(1, outcome=Outcome.PRUNED, values=None)
 
-    assert search.import_trials([make_history(0, values=(0.9, 10.0)), pruned], source="old") == (1, 2)
+    assert search.import_trials([make_history(0, values=(0.9, 10.0)), pruned], source="old") == {1: 0, 2: 1}
     assert all(is_legal(plan.space, p.parameters) for p in run_trials(search, count=4, num_objectives=2))

@@ -9,7 +9,7 @@ import optuna
 import pytest
 
 from autotune.errors import StorageError
-from autotune.recording.database import configure_engine
+from autotune.recording.database import configure_engine, normalise_url
 from autotune.search.storage import open_for_reading, open_storage
 from autotune.search.study import Search
 from tests.search.spaces import conditional_space, plan_for, run_trials
@@ -93,6 +93,25 @@ def test_a_reader_takes_no_write_lock(database: Path) -> None:
         trials = reader.get_all_trials(search.study_id)
 
     assert [trial.number for trial in trials] == [0, 1]
+
+
+@pytest.mark.postgres
+@pytest.mark.slow
+def test_a_study_on_postgresql_is_searched_and_resumed(postgres_url: str) -> None:
+    url = normalise_url(postgres_url)
+    plan = plan_for(conditional_space(), sampler="tpe", pruner="hyperband")
+    storage = open_storage(url, configure_engine=configure_engine)
+    run_trials(Search.create("study", storage=storage, plan=plan), count=4)
+    storage.engine.dispose()
+    storage = open_storage(url, configure_engine=configure_engine)
+
+    search = Search.open("study", storage=storage, plan=plan)
+    asked = search.ask()
+    run_trials(search, count=2)
+
+    assert [running.optuna_id for running in search.running()] == [asked.optuna_id if asked else None]
+    assert [trial.number for trial in storage.get_all_trials(search.study_id)] == list(range(7))
+    storage.engine.dispose()
 
 
 @pytest.mark.slow
