@@ -31,7 +31,7 @@ class RebuiltModel:
     """What the model answered."""
 
 
-def rebuild_model(reference: str, parameters: Mapping[str, Scalar], checkpoint: Path) -> RebuiltModel:
+def rebuild_model(reference: str, *, parameters: Mapping[str, Scalar], checkpoint: Path) -> RebuiltModel:
     """The model of a trial of a Task class; a function keeps its model to itself.
 
     Raises:
