@@ -2,9 +2,6 @@
 
 from pathlib import Path
 
-from autotune.errors import SpecError
-from autotune.spec.names import nearest
-
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -19,15 +16,6 @@ def list_spaces() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in spaces_folder().glob("*.yaml")))
 
 
-def find_space(name: str) -> Path:
-    """The file of a search space that comes with the package.
-
-    Raises:
-        SpecError: There is none of this name.
-    """
-    names = list_spaces()
-    if name not in names:
-        hint = nearest(name, names)
-        remedy = f"did you mean {hint}?" if hint else f"there are: {', '.join(names)}"
-        raise SpecError(f"SPACE: must be a YAML file or a search space that comes along, got {name!r}; {remedy}")
-    return spaces_folder() / f"{name}.yaml"
+def find_space(name: str) -> Path | None:
+    """The file of a search space that comes with the package, None where there is none of this name."""
+    return spaces_folder() / f"{name}.yaml" if name in list_spaces() else None

@@ -8,6 +8,7 @@ from autotune.errors import SpecError
 from autotune.spec.builtin import find_space, list_spaces
 from autotune.spec.document import read_document
 from autotune.spec.model import StudySpec
+from autotune.spec.names import nearest
 from autotune.spec.node import Node
 from autotune.spec.overrides import Override, apply_overrides
 from autotune.spec.places import Places
@@ -94,7 +95,14 @@ def _find(space: str) -> Path:
     path = Path(space).expanduser()
     if path.suffix.lower() in _SUFFIXES or len(path.parts) != 1:
         return path
-    return path if space not in list_spaces() and path.is_file() else find_space(space)
+    if found := find_space(space):
+        return found
+    if path.is_file():
+        return path
+    names = list_spaces()
+    hint = nearest(space, names)
+    remedy = f"did you mean {hint}?" if hint else f"those that come along are {', '.join(names)}"
+    raise SpecError(f"SPACE: must be a YAML file, or a search space that comes along, got {space!r}; {remedy}")
 
 
 def _shown(path: Path) -> str:

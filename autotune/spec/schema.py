@@ -1,10 +1,163 @@
 """The JSON schema of a study spec, for editors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
+from autotune.spec.learning import LEARNING_LIMITS
+from autotune.spec.limits import Limits
+from autotune.spec.optimizers import OPTIMIZER_ARGUMENTS, OPTIMIZERS
+from autotune.spec.policies import PRUNERS, SAMPLERS
+
+_SCALAR: JsonValue = {"type": ["number", "string", "boolean", "null"]}
+_NAME = "^[A-Za-z_][A-Za-z0-9_]*$"
+
 
 def spec_schema(*, knobs: Sequence[str] = ()) -> dict[str, JsonValue]:
-    """JSON schema of the YAML; ``knobs`` are the names that ``speed:`` may hold, none for any."""
-    raise NotImplementedError
+    """JSON schema (draft 2020-12) of the YAML.
+
+    It helps an editor to complete and to warn; what holds between keys (low below high,
+    conditions, the baseline) is checked when the spec is loaded.
+
+    Args:
+        knobs: The names that ``speed:`` may hold; any name if empty.
+    """
+    learning = (*LEARNING_LIMITS, *sorted(OPTIMIZER_ARGUMENTS - LEARNING_LIMITS.keys()))
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "autotune study spec",
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["task", "budget"],
+        "oneOf": [{"required": ["objective"]}, {"required": ["objectives"]}],
+        "properties": {
+            "task": {"type": "string", "description": "package.module:Class or path/to/file.py:Class"},
+            "objective": {"$ref": "#/$defs/objective"},
+            "objectives": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/objective"}},
+            "budget": _budget(),
+            "sampler": _policy(SAMPLERS),
+            "pruner": _policy(PRUNERS),
+            "learning": _group(("optimizer", *learning), is_open=True),
+            "speed": _group(knobs, is_open=not knobs),
+            "baseline": {"type": "object", "additionalProperties": _SCALAR},
+            "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
+            "device": {"type": "string", "pattern": "^(auto|cpu|cuda(:[0-9]{1,4})?)$"},
+        },
+        "$defs": {"objective": _objective(), "parameter": _parameter(), "optimizer": _optimizer()},
+    }
+
+
+def _objective() -> JsonValue:
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["metric", "direction"],
+        "properties": {"metric": {"type": "string"}, "direction": {"enum": ["maximize", "minimize"]}},
+    }
+
+
+def _budget() -> JsonValue:
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "anyOf": [{"required": ["trials"]}, {"required": ["seconds"]}],
+        "properties": {
+            "trials": {"type": "integer", "minimum": 1, "description": "in all, over every start"},
+            "seconds": {"type": "number", "exclusiveMinimum": 0, "description": "in all, over every start"},
+            "epochs": {"type": "integer", "minimum": 1, "description": "of a trial that is trained to its end"},
+        },
+    }
+
+
+def _policy(table: Mapping[str, Mapping[str, Limits]]) -> JsonValue:
+    options: dict[str, JsonValue] = {
+        name: {
+            "type": ["object", "null"],
+            "additionalProperties": False,
+            "properties": {option: _limits(limits) for option, limits in known.items()},
+        }
+        for name, known in table.items()
+    }
+    return {
+        "oneOf": [
+            {"enum": list(table)},
+            {
+                "type": "object",
+                "additionalProperties": False,
+                "minProperties": 1,
+                "maxProperties": 1,
+                "properties": options,
+            },
+        ]
+    }
+
+
+def _limits(limits: Limits) -> JsonValue:
+    if limits.kind == "choices":
+        return {"enum": list(limits.choices)}
+    schema: dict[str, JsonValue] = {"type": "integer" if limits.kind == "whole" else "number"}
+    if limits.low is not None:
+        schema["exclusiveMinimum" if limits.low_is_open else "minimum"] = limits.low
+    if limits.high is not None:
+        schema["exclusiveMaximum" if limits.high_is_open else "maximum"] = limits.high
+    return schema
+
+
+def _group(names: Sequence[str], *, is_open: bool) -> JsonValue:
+    parameter: JsonValue = {"$ref": "#/$defs/parameter"}
+    properties: dict[str, JsonValue] = dict.fromkeys(names, parameter)
+    if "optimizer" in properties:
+        properties["optimizer"] = {"$ref": "#/$defs/optimizer"}
+    group: dict[str, JsonValue] = {"type": ["object", "null"], "properties": properties}
+    if is_open:
+        group["patternProperties"] = {_NAME: parameter}
+    group["additionalProperties"] = False
+    return group
+
+
+def _parameter() -> JsonValue:
+    bound: JsonValue = {"oneOf": [{"type": "number"}, {"const": "auto"}]}
+    when: JsonValue = {
+        "type": "object",
+        "additionalProperties": {"oneOf": [_SCALAR, {"type": "array", "minItems": 1, "items": _SCALAR}]},
+    }
+    return {
+        "oneOf": [
+            _SCALAR,
+            {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["choices"],
+                "properties": {
+                    "type": {"const": "choices"},
+                    "choices": {"type": "array", "minItems": 1, "uniqueItems": True, "items": _SCALAR},
+                    "when": when,
+                },
+            },
+            {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["low", "high"],
+                "properties": {
+                    "type": {"enum": ["float", "int"]},
+                    "low": bound,
+                    "high": bound,
+                    "log": {"type": "boolean"},
+                    "step": {"type": "number", "exclusiveMinimum": 0},
+                    "when": when,
+                },
+            },
+        ]
+    }
+
+
+def _optimizer() -> JsonValue:
+    name: JsonValue = {"anyOf": [{"enum": list(OPTIMIZERS)}, {"type": "string", "pattern": ":[A-Za-z_][A-Za-z0-9_]*$"}]}
+    choices: JsonValue = {"type": "array", "minItems": 1, "uniqueItems": True, "items": name}
+    searched: JsonValue = {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["choices"],
+        "properties": {"choices": choices, "when": {"type": "object"}, "type": {"const": "choices"}},
+    }
+    return {"oneOf": [name, searched]}

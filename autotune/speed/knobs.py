@@ -95,7 +95,7 @@ def _precision_applies(precision: Scalar, machine: Machine) -> Reason:
 
 def _compile_mode_applies(mode: Scalar, machine: Machine) -> Reason:
     if mode == "reduce-overhead" and not machine.torch.accelerators:
-        return "reduce-overhead is CUDA graphs, and trials run on the CPU here"
+        return "it works by CUDA graphs, and trials run on the CPU here"
     if mode not in {"off", *machine.torch.compile_modes}:
         return f"this torch.compile has no mode {mode}"
     return None
