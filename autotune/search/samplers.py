@@ -9,6 +9,7 @@ remembers. The space knows the groups, so ``SpaceSampler`` tells them.
 import hashlib
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
@@ -29,8 +30,7 @@ from typing_extensions import override
 
 from autotune.errors import SpecError
 from autotune.search.plan import SearchPlan
-from autotune.search.space import SearchSpace
-from autotune.search.suggest import distribution_of, has_free_choices
+from autotune.search.suggest import Registry, distribution_of
 
 Group = dict[str, BaseDistribution]
 """Parameters that are always active together."""
@@ -38,7 +38,7 @@ Group = dict[str, BaseDistribution]
 SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "random", "grid", "nsgaii")
 
 
-def make_sampler(plan: SearchPlan, *, number: int) -> BaseSampler:
+def make_sampler(plan: SearchPlan, *, number: int, registry: Registry) -> BaseSampler:
     """The sampler for one trial; all that it knows is in the study's rows.
 
     A sampler is made anew for each trial, with a seed of the study's seed and the trial's
@@ -63,7 +63,8 @@ def make_sampler(plan: SearchPlan, *, number: int) -> BaseSampler:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            return makers[choice.name](plan, derive_seed(plan.seed, number=number), **choice.options)
+            draw = Draw(plan, registry=registry, seed=derive_seed(plan.seed, number=number))
+            return makers[choice.name](draw, **choice.options)
     except (TypeError, ValueError) as error:
         given = ", ".join(f"{key}: {value}" for key, value in choice.options.items()) or "no options"
         raise SpecError(f"sampler.{choice.name}: {error}, got {given}; see the sampler's options") from error
@@ -75,23 +76,30 @@ def derive_seed(seed: int, *, number: int) -> int:
     return int.from_bytes(digest)
 
 
-def groups_of(space: SearchSpace) -> list[Group]:
-    """Searched parameters by their conditions; those with equal ones are active together.
+@dataclass(frozen=True)
+class Draw:
+    """What one trial's parameters are drawn with."""
 
-    A parameter whose choices depend on others goes under several names, so it is in no group.
-    """
-    groups: dict[object, Group] = {}
-    for parameter in space.parameters:
-        if has_free_choices(parameter):
-            group = groups.setdefault(frozenset(parameter.conditions), {})
-            group[parameter.name] = distribution_of(parameter, parameter.choices)
-    return [searched for group in groups.values() if (searched := _without_single(group))]
+    plan: SearchPlan
+    registry: Registry
+    seed: int
 
+    def groups(self) -> list[Group]:
+        """Searched parameters by their conditions; those with equal ones are active together.
 
-def shared_by_all(space: SearchSpace) -> Group:
-    """The searched parameters that every proposal has."""
-    unconditional = (p for p in space.parameters if not p.conditions and has_free_choices(p))
-    return _without_single({p.name: distribution_of(p, p.choices) for p in unconditional})
+        A parameter that goes under several names in Optuna's tables is in no group.
+        """
+        groups: dict[object, Group] = {}
+        for parameter in self.plan.space.parameters:
+            if self.registry.is_free(parameter):
+                group = groups.setdefault(frozenset(parameter.conditions), {})
+                group[parameter.name] = distribution_of(parameter, parameter.choices)
+        return [searched for group in groups.values() if (searched := _without_single(group))]
+
+    def shared(self) -> Group:
+        """The searched parameters that every proposal has."""
+        unconditional = (p for p in self.plan.space.parameters if not p.conditions and self.registry.is_free(p))
+        return _without_single({p.name: distribution_of(p, p.choices) for p in unconditional})
 
 
 def _without_single(group: Group) -> Group:
@@ -153,60 +161,61 @@ def _trials_with(study: Study, trial: FrozenTrial, group: Group) -> tuple[Study,
     return view, view.get_trials(deepcopy=False)[-1]
 
 
-def _random(_plan: SearchPlan, seed: int) -> BaseSampler:
-    return RandomSampler(seed=seed)
+def _random(draw: Draw) -> BaseSampler:
+    return RandomSampler(seed=draw.seed)
 
 
-def _tpe(plan: SearchPlan, seed: int, *, startup_trials: int = 10, candidates: int = 24) -> BaseSampler:
-    has_several = len(plan.objectives) > 1
+def _tpe(draw: Draw, *, startup_trials: int = 10, candidates: int = 24) -> BaseSampler:
+    has_several = len(draw.plan.objectives) > 1
     sampler = TPESampler(
-        seed=seed,
+        seed=draw.seed,
         n_startup_trials=startup_trials,
         n_ei_candidates=candidates,
         multivariate=not has_several,
-        constant_liar=plan.jobs > 1,
+        constant_liar=draw.plan.jobs > 1,
     )
     # With several objectives Optuna too draws each parameter by itself, as it found that better.
-    return sampler if has_several else SpaceSampler(sampler, groups=groups_of(plan.space))
+    return sampler if has_several else SpaceSampler(sampler, groups=draw.groups())
 
 
-def _gp(plan: SearchPlan, seed: int, *, startup_trials: int = 10) -> BaseSampler:
-    sampler = GPSampler(seed=seed, n_startup_trials=startup_trials, warn_independent_sampling=False)
-    return SpaceSampler(sampler, groups=_one_group(plan.space), needs_every_parameter=True)
+def _gp(draw: Draw, *, startup_trials: int = 10) -> BaseSampler:
+    sampler = GPSampler(seed=draw.seed, n_startup_trials=startup_trials, warn_independent_sampling=False)
+    return SpaceSampler(sampler, groups=_one_group(draw), needs_every_parameter=True)
 
 
-def _cmaes(plan: SearchPlan, seed: int, *, population_size: int | None = None) -> BaseSampler:
-    if len(plan.objectives) > 1:
+def _cmaes(draw: Draw, *, population_size: int | None = None) -> BaseSampler:
+    if len(draw.plan.objectives) > 1:
         raise SpecError(
-            f"sampler: cmaes serves one objective, got {len(plan.objectives)}; choose nsgaii, tpe, gp, qmc or random"
+            f"sampler: cmaes serves one objective, got {len(draw.plan.objectives)}; "
+            "choose nsgaii, tpe, gp, qmc or random"
         )
     sampler = CmaEsSampler(
-        seed=seed,
+        seed=draw.seed,
         popsize=population_size,
         warn_independent_sampling=False,
         consider_pruned_trials=True,  # else it learns from the few that no pruner stopped
     )
-    numbers = {name: d for name, d in shared_by_all(plan.space).items() if not isinstance(d, CategoricalDistribution)}
+    numbers = {name: d for name, d in draw.shared().items() if not isinstance(d, CategoricalDistribution)}
     # A covariance needs two dimensions: cmaes refuses one.
     return SpaceSampler(sampler, groups=[numbers] if len(numbers) > 1 else [])
 
 
-def _qmc(plan: SearchPlan, seed: int, *, sequence: str = "sobol") -> BaseSampler:
+def _qmc(draw: Draw, *, sequence: str = "sobol") -> BaseSampler:
     sampler = QMCSampler(
         qmc_type=sequence,
         scramble=True,
-        seed=derive_seed(plan.seed, number=0),  # one sequence for the whole study; Optuna keeps the place
-        independent_sampler=RandomSampler(seed=seed),
+        seed=derive_seed(draw.plan.seed, number=0),  # one sequence for the whole study; Optuna keeps the place
+        independent_sampler=RandomSampler(seed=draw.seed),
         warn_independent_sampling=False,
     )
-    return SpaceSampler(sampler, groups=_one_group(plan.space))
+    return SpaceSampler(sampler, groups=_one_group(draw))
 
 
-def _nsgaii(plan: SearchPlan, seed: int, *, population_size: int = 20) -> BaseSampler:
-    sampler = NSGAIISampler(seed=seed, population_size=population_size)
-    return SpaceSampler(sampler, groups=_one_group(plan.space))
+def _nsgaii(draw: Draw, *, population_size: int = 20) -> BaseSampler:
+    sampler = NSGAIISampler(seed=draw.seed, population_size=population_size)
+    return SpaceSampler(sampler, groups=_one_group(draw))
 
 
-def _one_group(space: SearchSpace) -> list[Group]:
-    shared = shared_by_all(space)
+def _one_group(draw: Draw) -> list[Group]:
+    shared = draw.shared()
     return [shared] if shared else []

@@ -65,11 +65,11 @@ class Search:
         self._pruner = pruner
         # The study shares the pruner with the mirror: tpe learns from the trials of hyperband's
         # bracket that a trial is in, and the pruner knows its brackets only after it was asked.
-        sampler = make_sampler(plan, number=BASELINE)
+        self._registry = Registry(plan.space)
+        sampler = make_sampler(plan, number=BASELINE, registry=self._registry)
         self._study = optuna.load_study(study_name=name, storage=storage, sampler=sampler, pruner=pruner)
         self._study_id = storage.get_study_id_from_name(name)
         self._grid = Grid(plan.space) if plan.sampler.name == "grid" else None
-        self._registry = Registry(plan.space)
         self._ids: dict[int, int] = {}
         self._running: set[int] = set()
         self._mirror = self._reflect({})
@@ -81,7 +81,7 @@ class Search:
         One without a trial is taken: a start that was cut off leaves it behind.
         """
         pruner = make_pruner(plan.pruner, epochs=plan.epochs)
-        make_sampler(plan, number=BASELINE)
+        make_sampler(plan, number=BASELINE, registry=Registry(plan.space))
         if plan.sampler.name == "grid":
             Grid(plan.space)
         directions = [objective.direction for objective in plan.objectives]
@@ -231,7 +231,7 @@ class Search:
                 self.tell(history.number, outcome=history.outcome, values=history.values, reason=history.reason)
 
     def _walk(self, trial: Trial) -> Proposal:
-        self._study.sampler = make_sampler(self._plan, number=trial.number)
+        self._study.sampler = make_sampler(self._plan, number=trial.number, registry=self._registry)
         parameters = walk(self._space, lambda p, choices: self._registry.suggest(trial, p, choices))
         optuna_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
         return self._start(Proposal(trial.number, optuna_id, parameters))

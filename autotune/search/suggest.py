@@ -1,16 +1,22 @@
 """The walk over a search space: which parameters are active, and what each may be.
 
 Optuna refuses a categorical parameter whose choices change from trial to trial. Where the
-choices that are legal here are fewer than those that Optuna knows, the parameter goes under a
-name of its own, such as ``optimizer_impl[for_loop,foreach]``; outside this room it always has
-its plain name.
+choices that are legal are others than those that Optuna knows, the parameter goes under a name
+of its own, such as ``optimizer_impl[for_loop,foreach]``; outside this room it always has its
+plain name.
 """
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import TypeAlias
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    check_distribution_compatibility,
+)
 from optuna.trial import FrozenTrial, Trial
 
 from autotune.events import Scalar
@@ -95,19 +101,33 @@ class Registry:
     """Under which name, and with which distribution, Optuna knows each parameter."""
 
     def __init__(self, space: SearchSpace) -> None:
-        self._choices = {p.name: p.choices for p in space.parameters if p.type == "choices"}
+        listed = (p for p in space.parameters if p.choices)
+        self._known: dict[str, BaseDistribution] = {p.name: distribution_of(p, p.choices) for p in listed}
 
     def learn(self, trial: FrozenTrial) -> None:
-        """Takes over the choices that the study has on record already."""
-        for name, distribution in trial.distributions.items():
-            if name in self._choices and isinstance(distribution, CategoricalDistribution):
-                self._choices[name] = tuple(distribution.choices)
+        """Takes over what the study has on record: another machine may have had other choices."""
+        self._known.update({name: d for name, d in trial.distributions.items() if plain_name(name) == name})
 
     def name_of(self, parameter: SpaceParameter, choices: tuple[Scalar, ...]) -> str:
         """The parameter's name in Optuna's tables."""
-        if not choices or choices == self._choices.get(parameter.name):
+        if self._is_compatible(parameter, choices):
             return parameter.name
-        return f"{parameter.name}[{','.join(str(choice) for choice in choices)}]"
+        values = choices or (f"{parameter.low}..{parameter.high}",)
+        return f"{parameter.name}[{','.join(str(value) for value in values)}]"
+
+    def is_free(self, parameter: SpaceParameter) -> bool:
+        """Whether it goes under its plain name in every trial, whatever is chosen before it."""
+        return not parameter.requirements and self._is_compatible(parameter, parameter.choices)
+
+    def _is_compatible(self, parameter: SpaceParameter, choices: tuple[Scalar, ...]) -> bool:
+        known = self._known.get(parameter.name)
+        if known is None:
+            return True
+        try:
+            check_distribution_compatibility(known, distribution_of(parameter, choices))
+        except ValueError:
+            return False
+        return True
 
     def suggest(self, trial: Trial, parameter: SpaceParameter, choices: tuple[Scalar, ...]) -> Scalar:
         """The sampler's value, or the one that the trial has already."""
@@ -137,11 +157,6 @@ class Registry:
             parameters[name] = float(value) if parameter.type == "float" and isinstance(value, int) else value
             distributions[name] = distribution_of(parameter, choices)
         return parameters, distributions
-
-
-def has_free_choices(parameter: SpaceParameter) -> bool:
-    """Whether what the parameter may be is the same with everything that is chosen before it."""
-    return not parameter.requirements
 
 
 def plain_name(name: str) -> str:

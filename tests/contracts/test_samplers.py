@@ -1,5 +1,7 @@
 """One suite over every sampler that a spec can name."""
 
+from dataclasses import replace
+
 import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
@@ -7,6 +9,7 @@ from optuna.trial import TrialState, create_trial
 from autotune.errors import SpecError
 from autotune.search.plan import SearchPlan
 from autotune.search.samplers import SAMPLERS
+from autotune.search.space import SearchSpace
 from autotune.search.study import BASELINE, Search
 from autotune.search.suggest import Registry
 from tests.search.conftest import OpenStorage
@@ -66,7 +69,28 @@ def test_a_study_that_was_interrupted_proposes_what_it_would_have_proposed(
     assert [p.parameters for p in rest] == [p.parameters for p in whole[ENOUGH_TO_LEARN:]]
 
 
-@pytest.mark.parametrize("num_asked", range(6))
+@pytest.mark.parametrize(
+    ("first", "then"), [(("sgd", "adam"), ("sgd", "adam", "adagrad")), (("sgd", "adam"), ("adam",))]
+)
+def test_a_study_goes_on_where_there_are_other_choices(
+    sampler: str, first: tuple[str, ...], then: tuple[str, ...], open_again: OpenStorage
+) -> None:
+    plans = [replace(make_plan(sampler), space=with_optimizers(choices, sampler)) for choices in (first, then)]
+    run_trials(Search.create("study", storage=open_again(), plan=plans[0]), count=ENOUGH_TO_LEARN)
+
+    proposals = run_trials(Search.open("study", storage=open_again(), plan=plans[1]), count=6)
+
+    assert len(proposals) == 6
+    assert {proposal.parameters["optimizer"] for proposal in proposals} <= set(then)
+    assert all(is_legal(plans[1].space, proposal.parameters) for proposal in proposals)
+
+
+def with_optimizers(choices: tuple[str, ...], sampler: str) -> SearchSpace:
+    space = conditional_space(is_finite=sampler == "grid")
+    return replace(space, parameters=(replace(space.parameters[0], choices=choices), *space.parameters[1:]))
+
+
+@pytest.mark.parametrize("num_asked", [0, 1, 4])
 def test_an_ask_that_was_cut_off_is_completed(sampler: str, num_asked: int, open_again: OpenStorage) -> None:
     plan = make_plan(sampler)
     storage = open_again()
