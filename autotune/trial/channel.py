@@ -69,8 +69,10 @@ class PipeChannel:
             poll.poll()
             with self._lock:
                 self._flush()
-        self._waking.close()
+        # Closing would do only if no process forked from this one had the socket too.
+        self._waking.shutdown(socket.SHUT_RDWR)
         self._thread.join()
+        self._waking.close()
         self._woken.close()
 
     def _flush(self) -> None:

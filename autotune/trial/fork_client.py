@@ -121,6 +121,8 @@ class ForkServer:
 
     def close(self) -> None:
         """Close the socket, at which the server kills everything below it and ends."""
+        with contextlib.suppress(OSError):  # not connected: the server is gone
+            self._control.shutdown(socket.SHUT_RDWR)
         self._control.close()
         try:
             self._process.wait(_END_SECONDS)

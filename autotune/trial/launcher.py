@@ -41,6 +41,7 @@ class Launcher:
         self._links: dict[int, Link] = {}
         self._backlog: list[Arrival] = []
         self._lost: ForkServerError | None = None
+        self._is_closed = False
         self._waking, self._woken = socket.socketpair()
         self._waking.settimeout(0)
         self._woken.settimeout(0)
@@ -124,7 +125,10 @@ class Launcher:
             self._waking.send(b".")
 
     def close(self) -> None:
-        """End every trial at once and the process that they start from."""
+        """End every trial at once and the process that they start from; again is harmless."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         self._starter.close()
         for link in self._links.values():
             link.close()

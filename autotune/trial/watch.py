@@ -29,8 +29,10 @@ class EndWithCoordinator:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._leaving.close()
+        # Closing would do only if the task's code had forked no process that has the socket too.
+        self._leaving.shutdown(socket.SHUT_RDWR)
         self._thread.join()
+        self._leaving.close()
         self._left.close()
 
     def _watch(self) -> None:

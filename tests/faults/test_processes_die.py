@@ -46,8 +46,8 @@ def test_coordinator_killed_in_training(tmp_path: Path, method: str, behaviour: 
     """Else DataLoader workers keep their memory, and a trial trains on for nobody."""
     with coordinator(tmp_path, behaviour=behaviour, method=method) as process:
         _hear(process, "EpochReport")
+        assert wait_until(lambda: len(_below(process)) >= num_processes)
         below = _below(process)
-        assert len(below) >= num_processes
         process.kill()
         assert wait_until(lambda: all(is_gone(each.pid) for each in below), seconds=DEADLINE_SECONDS), _alive(below)
 
@@ -58,8 +58,8 @@ def test_coordinator_killed_while_the_trial_can_not_notice(tmp_path: Path, behav
     """The trial's own thread never runs, or its child is in no group of ours: the fork server ends both."""
     with coordinator(tmp_path, behaviour=behaviour) as process:
         _hear(process, "EpochReport")
+        assert wait_until(lambda: len(_below(process)) == num_processes)
         below = _below(process)
-        assert len(below) == num_processes
         process.kill()
         assert wait_until(lambda: all(is_gone(each.pid) for each in below), seconds=DEADLINE_SECONDS), _alive(below)
 

@@ -10,7 +10,7 @@ import pytest
 from autotune.errors import TaskError
 from autotune.events import EpochReport, Outcome, Started
 from autotune.trial.launcher import Launcher
-from tests.trial.listening import finish_of, hear_out, order
+from tests.trial.listening import finish_of, hear_out, is_gone, order
 
 PARALLEL_TASK = """
 import torch
@@ -85,6 +85,17 @@ def test_module_in_the_working_directory_is_found(tmp_path: Path, monkeypatch: p
     with Launcher.start("mytask:train", method="fork_server") as launcher:
         events = hear_out(launcher, launcher.launch(order(tmp_path, task="mytask:train")))
     assert any(isinstance(event, EpochReport) for event in events)
+
+
+def test_setup_that_leaves_a_process_behind_holds_nothing_up(tmp_path: Path) -> None:
+    path = tmp_path / "parallel.py"
+    path.write_text("import os, time\nif os.fork() == 0:\n    time.sleep(600)\n" + PARALLEL_TASK)
+    with Launcher.start(f"{path}:Parallel", method="fork_server") as launcher:
+        events = hear_out(launcher, launcher.launch(order(tmp_path, task=f"{path}:Parallel")))
+        left = psutil.Process().children(recursive=True)
+        assert len(left) == 2
+    assert finish_of(events).outcome is Outcome.COMPLETE, finish_of(events)
+    assert all(is_gone(each.pid) for each in left)
 
 
 def test_setup_that_raises_is_refused(tmp_path: Path) -> None:
