@@ -1,5 +1,6 @@
 """The best trial's model to its MLflow run, by a process of its own: the coordinator has no torch."""
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from autotune.errors import AutotuneError, RunError
 from autotune.recording.database import open_database
 from autotune.recording.files import StudyFiles, files_root
-from autotune.recording.mlflow_store import absolute_uri, open_client
+from autotune.recording.mlflow_store import ENVIRONMENT, absolute_uri, open_client
 from autotune.recording.records import Records
 from autotune.recording.run_contents import trial_params
 
@@ -44,7 +45,13 @@ def log_model(
     try:
         # The order goes through stdin: a password of the storage would be seen in the list of processes.
         done = subprocess.run(  # noqa: S603 - our own interpreter and module
-            command, input=order.model_dump_json(), capture_output=True, text=True, timeout=timeout_seconds, check=False
+            command,
+            input=order.model_dump_json(),
+            env=_patient_environment(),
+            capture_output=True,
+            text=True,
+            timeout=timeout_seconds,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return f"trial {number}: its model was not logged within {timeout_seconds:.0f} s"
@@ -52,6 +59,13 @@ def log_model(
         return None
     lines = done.stderr.strip().splitlines() or ["its process ended without a word"]
     return f"trial {number}: its model was not logged: {lines[-1]}"
+
+
+def _patient_environment() -> dict[str, str]:
+    """This process's environment, without the short waits that suit the publisher but no large upload."""
+    ours = {name: ENVIRONMENT[name] for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT")}
+    patient = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "120"}
+    return {**os.environ, **{name: patient[name] for name in ours if os.environ.get(name, ours[name]) == ours[name]}}
 
 
 def main() -> int:

@@ -19,6 +19,7 @@ _PAUSE_SECONDS = 0.5
 """Between two rounds, so that what is recorded meanwhile goes in one batch."""
 
 _LONGEST_PAUSE_SECONDS = 60.0
+_BEAT_SECONDS = STALE_SECONDS / 3
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,9 @@ class Publisher:
         pause = _PAUSE_SECONDS
         is_last = False
         while not is_last:
-            self._wake.wait()
+            if not self._wake.wait(_BEAT_SECONDS):
+                rounds.keep_lease()
+                continue
             self._wake.clear()
             is_last = self._closing.is_set()
             self._state = rounds.deliver()
@@ -115,17 +118,28 @@ class _Rounds:
         self._num_waiting = 0
 
     def deliver(self) -> PublishState:
+        error = None
         try:
             error = self._try()
-            self._num_waiting = self._publication.num_waiting()
         except AutotuneError as failure:
             self._lease = None
             error = str(failure)
         except Exception as failure:  # noqa: BLE001 - MLflow's stores raise anything, and the rows wait safely
             self._delivery = None
-            self._num_waiting = self._publication.num_waiting()
             error = explain_failure(self._tracking_uri, failure)
+        try:
+            self._num_waiting = self._publication.num_waiting()
+        except AutotuneError as failure:
+            error = error or str(failure)
         return PublishState(num_waiting=self._num_waiting, error=error)
+
+    def keep_lease(self) -> None:
+        """A sign of life while nothing is to be delivered; a lease that is lost is taken again when it is needed."""
+        if self._lease is not None:
+            try:
+                self._lease.beat()
+            except AutotuneError:
+                self._lease = None
 
     def end(self) -> None:
         if self._lease is not None:
@@ -144,6 +158,6 @@ class _Rounds:
     def _beat(self) -> None:
         assert self._lease is not None
         now = time.monotonic()
-        if now - self._beaten_at > STALE_SECONDS / 6:
+        if now - self._beaten_at > _BEAT_SECONDS / 2:
             self._lease.beat()
             self._beaten_at = now

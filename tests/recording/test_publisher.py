@@ -13,12 +13,13 @@ from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from autotune.events import EpochReport, Finished, Outcome, Scalar, Started
+from autotune.recording.database import open_database
 from autotune.recording.files import StudyFiles, files_root
 from autotune.recording.lease import StudyLease
 from autotune.recording.mlflow_store import delete_experiment
 from autotune.recording.publication import Publication
 from autotune.recording.publisher import Publisher, PublishState
-from autotune.recording.records import NewTrial, Records
+from autotune.recording.records import NewStudy, NewTrial, Records
 from autotune.recording.rows import StudyRow, StudyState, TrialRow
 
 ADAM: dict[str, Scalar] = {"optimizer": "adam", "lr": 3e-3, "batch_size": 128}
@@ -473,6 +474,17 @@ def test_no_two_publishers_deliver_one_study(
     assert state.error.startswith("study digits: one publisher at a time, held by pid")
     held.release()
     assert publish(storage, tracking_uri) == PublishState(num_waiting=0, error=None)
+
+
+@pytest.mark.postgres
+def test_a_study_in_postgresql_is_published(postgres_url: str, tracking_uri: str) -> None:
+    records = Records(open_database(postgres_url, create=True))
+    study = records.create_study(NewStudy(name="digits", task="t", spec_text="", spec_json="{}", seed=1))
+    add_trial(records, study)
+    assert publish(postgres_url, tracking_uri) == PublishState(num_waiting=0, error=None)
+    run = find_runs(tracking_uri, study)["0"]
+    assert len(history(tracking_uri, run, "val_accuracy")) == 2
+    records.engine.dispose()
 
 
 def test_closing_a_publisher_that_never_started_is_harmless(storage: str, tracking_uri: str) -> None:
