@@ -21,7 +21,9 @@ def delete(*, name: str, yes: bool, storage: str, tracking_uri: str) -> None:
     if not yes:
         what = f"Delete study {name}: {num_trials} trials, their checkpoints, logs and MLflow runs?"
         click.confirm(what, abort=True, err=True)
-    delete_study(storage, name=name, tracking_uri=tracking_uri)
+    problem = delete_study(storage, name=name, tracking_uri=tracking_uri)
+    if problem is not None:
+        click.echo(problem, err=True)
     click.echo(f"Deleted study {name}.", err=True)
 
 

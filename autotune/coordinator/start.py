@@ -7,7 +7,6 @@ from pathlib import Path
 
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Books, Ledger
-from autotune.coordinator.model_logging import log_best_model
 from autotune.coordinator.observer import Observer
 from autotune.coordinator.opening import check_spec, create_study, describe_change, find_study, take_over_spec
 from autotune.coordinator.provenance import git_commit
@@ -26,6 +25,7 @@ from autotune.recording.database import (
 )
 from autotune.recording.files import StudyFiles, check_study_name, files_root
 from autotune.recording.lease import StudyLease
+from autotune.recording.log_model import log_model
 from autotune.recording.publisher import Publisher
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyState
@@ -195,7 +195,11 @@ def _close(
             f"MLflow has not got {state.num_waiting} records yet ({state.error}); the next start delivers them"
         )
     elif is_complete and standing.best_number is not None:
-        log_best_model(books, number=standing.best_number, tracking_uri=order.tracking_uri, observer=observer)
+        problem = log_model(
+            order.storage, study=order.name, number=standing.best_number, tracking_uri=order.tracking_uri
+        )
+        if problem is not None:
+            observer.note(problem)
     return StudyResult(
         name=order.name,
         is_complete=is_complete,

@@ -1,6 +1,7 @@
 """Opening, creating and migrating the database that studies live in."""
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +29,6 @@ from autotune.errors import StorageError
 from autotune.recording import transactions
 from autotune.recording.tables import HEAD_REVISION, VERSION_TABLE
 
-_SQLITE_HEADER = b"SQLite format 3\0"
 _QUICK_CHECK_BYTES = 64 * 1024 * 1024
 _ADVISORY_LOCK = 0x6175746F74756E65  # "autotune" in ASCII: PostgreSQL names its advisory locks by number
 
@@ -151,19 +151,20 @@ def _check_sqlite_file(url: URL, *, create: bool) -> None:
             raise StorageError(f"{url}: no such database; `autotune study start` makes one, or name it with --storage")
         _create_sqlite_file(path)
         return
-    _check_header(url, path)
+    _check_file(url, path)
 
 
-def _check_header(url: URL, path: Path) -> None:
-    try:
-        with path.open("rb") as file:
-            header = file.read(len(_SQLITE_HEADER))
-    except OSError as error:
-        raise StorageError(f"{url}: the database file can't be read, got {error.strerror!r}; mend that") from error
-    if not header:
+def _check_file(url: URL, path: Path) -> None:
+    """Look without opening: closing a file drops every lock that this process's SQLite has on it.
+
+    POSIX locks belong to the process (sqlite.org/howtocorrupt.html, 2.2); another process would
+    then take the write-ahead log for nobody's and delete it, with what was committed to it.
+    What the file holds, SQLite itself is asked.
+    """
+    if path.stat().st_size == 0:
         raise StorageError(f"{url}: a database has contents, got a file of zero bytes; delete it, or restore a copy")
-    if header != _SQLITE_HEADER:
-        raise StorageError(f"{url}: not an SQLite database; name another file, or restore this one")
+    if not os.access(path, os.R_OK):
+        raise StorageError(f"{url}: the database file can't be read, got no permission; mend that")
 
 
 def _create_sqlite_file(path: Path) -> None:

@@ -1,0 +1,36 @@
+"""A study deleted from everywhere that it was written to."""
+
+from autotune.recording.database import configure_engine, creation_lock, normalise_url, open_database
+from autotune.recording.files import StudyFiles, files_root
+from autotune.recording.lease import StudyLease
+from autotune.recording.mlflow_store import delete_experiment
+from autotune.recording.records import Records
+from autotune.search.storage import open_storage
+from autotune.search.study import delete_search
+
+
+def delete_study(storage: str, *, name: str, tracking_uri: str) -> str | None:
+    """Delete the study: MLflow's experiment, Optuna's study, files, and our rows last.
+
+    In this order, what a crash leaves can be deleted by the same command.
+
+    Returns:
+        One line when MLflow could not be reached and keeps its copy; None otherwise.
+
+    Raises:
+        StudyNotFoundError: There is no such study.
+        StudyHeldError: A coordinator runs it.
+    """
+    url = normalise_url(storage)
+    records = Records(open_database(url, create=False))
+    study = records.study(name)
+    StudyLease.acquire(records, study=study)
+    problem = delete_experiment(study, tracking_uri=tracking_uri)
+    with creation_lock(url):
+        optuna_storage = open_storage(url, configure_engine=configure_engine)
+    delete_search(name, storage=optuna_storage)
+    StudyFiles.of(study, root=files_root(url)).remove_all()
+    records.delete_study(study)
+    optuna_storage.engine.dispose()
+    records.engine.dispose()
+    return problem

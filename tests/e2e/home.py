@@ -1,0 +1,130 @@
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from autotune.recording.database import open_database
+from autotune.recording.records import Records
+
+TASK = '''
+import time
+
+import torch
+from torch.utils.data import TensorDataset
+
+from autotune.training import Task
+
+
+class Tiny(Task):
+    """Two clouds of points; each batch takes a little while, so that there is time to interrupt."""
+
+    def _points(self, seed, count):
+        generator = torch.Generator().manual_seed(seed)
+        labels = torch.randint(0, 2, (count,), generator=generator)
+        points = torch.randn(count, 4, generator=generator) + labels[:, None] * 1.5
+        return TensorDataset(points, labels)
+
+    def train_data(self, params):
+        return self._points(1, 256)
+
+    def validation_data(self, params):
+        return self._points(2, 128)
+
+    def model(self, params):
+        return torch.nn.Sequential(torch.nn.Linear(4, params.width), torch.nn.ReLU(), torch.nn.Linear(params.width, 2))
+
+    def forward(self, model, batch):
+        time.sleep(0.01)
+        return super().forward(model, batch)
+'''
+
+SPEC = """
+task: tiny.py:Tiny
+objective: {metric: val_accuracy, direction: maximize}
+budget: {trials: 4, epochs: 3}
+sampler: {tpe: {startup_trials: 2}}
+pruner: none
+learning:
+  optimizer: {choices: [sgd, adam]}
+  lr: {low: 1e-3, high: 1e-1, log: true}
+  batch_size: {choices: [32, 64]}
+  width: {low: 2, high: 8}
+speed:
+  torch_threads: 1
+baseline: {optimizer: adam, lr: 1e-2, batch_size: 64, width: 4}
+"""
+
+
+@dataclass(frozen=True)
+class Home:
+    """A folder in which a person types commands."""
+
+    folder: Path
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "autotune", *words]
+
+    def run(self, *words: str, status: int = 0, timeout: float = 50) -> "subprocess.CompletedProcess[str]":
+        done = subprocess.run(
+            self.command(*words), cwd=self.folder, capture_output=True, text=True, timeout=timeout, check=False
+        )
+        assert done.returncode == status, f"{words}: status {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def read(self, *words: str) -> Any:
+        return json.loads(self.run(*words, "--json").stdout)
+
+    def start(self, *words: str) -> "subprocess.Popen[str]":
+        with (self.folder / "output.txt").open("a") as output:
+            return subprocess.Popen(
+                self.command(*words), cwd=self.folder, stdout=output, stderr=output, text=True, start_new_session=True
+            )
+
+    @property
+    def output(self) -> str:
+        return (self.folder / "output.txt").read_text()
+
+    def wait_for(self, text: str, *, timeout: float = 40) -> None:
+        wait_until(lambda: text in self.output, timeout=timeout, what=f"{text!r} in:\n")
+
+
+def wait_until(condition: Callable[[], bool], *, timeout: float, what: str) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout} s for {what}"
+        time.sleep(0.05)
+
+
+def family_of(pid: int) -> list[psutil.Process]:
+    """The process with all that descend from it."""
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
+
+
+def runs_of(folder: Path, name: str) -> dict[int, Run]:
+    """The study's runs in MLflow by trial number."""
+    client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        return {}
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    return {int(run.data.tags["autotune.trial"]): run for run in runs if "autotune.trial" in run.data.tags}
+
+
+def histories_of(folder: Path, name: str) -> list[list[dict[str, float]]]:
+    """All epochs of all trials of the study: metrics that depend on parameters and seeds alone."""
+    records = Records(open_database(f"sqlite:///{folder}/autotune.db", create=False))
+    study = records.study(name)
+    histories = [
+        [dict(recorded.report.metrics) for recorded in records.reports(trial)] for trial in records.trials(study)
+    ]
+    records.engine.dispose()
+    return histories

@@ -1,0 +1,77 @@
+import os
+import signal
+import time
+
+import psutil
+import pytest
+
+from tests.e2e.home import Home, family_of, histories_of, runs_of, wait_until
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def uninterrupted(home: Home) -> list[list[dict[str, float]]]:
+    home.run("study", "start", "tiny.yaml", "--name", "uninterrupted")
+    return histories_of(home.folder, "uninterrupted")
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_interrupted_study_goes_on_as_if_nothing_had_happened(
+    home: Home, uninterrupted: list[list[dict[str, float]]], number: signal.Signals, status: int
+) -> None:
+    """Same trial numbers, same MLflow runs, the same losses to the last bit, no trial more."""
+    process = home.start("study", "start", "tiny.yaml")
+    home.wait_for("trial 2 epoch 1/3")
+    family = family_of(process.pid)
+    process.send_signal(number)
+    assert process.wait(timeout=30) == status
+    wait_until(lambda: not any(map(_is_alive, family)), timeout=15, what="the end of every process of the study")
+    before = {number: run.info.run_id for number, run in runs_of(home.folder, "tiny").items()}
+    assert 3 not in before
+    home.run("study", "start", "tiny.yaml")
+    trials = home.read("study", "trials", "tiny")
+    assert [trial["outcome"] for trial in trials] == ["complete"] * 4
+    assert histories_of(home.folder, "tiny") == uninterrupted
+    after = {number: run.info.run_id for number, run in runs_of(home.folder, "tiny").items()}
+    assert sorted(after) == [0, 1, 2, 3]
+    assert before.items() <= after.items()
+
+
+def test_second_ctrl_c_ends_everything_at_once(home: Home) -> None:
+    task = (home.folder / "tiny.py").read_text()
+    (home.folder / "tiny.py").write_text(task.replace("time.sleep(0.01)", "time.sleep(0.01 if model.training else 60)"))
+    process = home.start("study", "start", "tiny.yaml")
+    home.wait_for("trial 0 trains")
+    family = family_of(process.pid)
+    time.sleep(0.5)  # into the validation that sleeps for a minute, and can't be asked to stop
+    process.send_signal(signal.SIGINT)
+    home.wait_for("once more to stop at once")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 130
+    wait_until(lambda: not any(map(_is_alive, family)), timeout=15, what="the end of every process of the study")
+
+
+def test_killed_trial_starts_again_from_its_checkpoint(home: Home, uninterrupted: list[list[dict[str, float]]]) -> None:
+    process = home.start("study", "start", "tiny.yaml")
+    home.wait_for("trial 1 epoch 1/3")
+    os.kill(home.read("study", "trials", "tiny")[1]["pid"], signal.SIGKILL)
+    assert process.wait(timeout=40) == 0
+    assert "its process was killed" in home.output
+    trials = home.read("study", "trials", "tiny")
+    assert [trial["restarts"] for trial in trials] == [0, 1, 0, 0]
+    assert histories_of(home.folder, "tiny") == uninterrupted
+
+
+def test_second_coordinator_is_told_who_holds_the_study(home: Home) -> None:
+    process = home.start("study", "start", "tiny.yaml")
+    home.wait_for("trial 0 epoch 1/3")
+    refused = home.run("study", "start", "tiny.yaml", status=2)
+    assert f"held by pid {process.pid}" in refused.stderr
+    assert process.wait(timeout=40) == 0
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE

@@ -1,0 +1,142 @@
+import json
+
+import pytest
+
+from tests.e2e.home import SPEC, Home, runs_of
+
+pytestmark = pytest.mark.slow
+
+
+def test_study_trains_every_trial_of_its_budget_and_says_what_was_found(home: Home) -> None:
+    done = home.run("study", "start", "tiny.yaml")
+    trials = home.read("study", "trials", "tiny")
+    assert [trial["number"] for trial in trials] == [0, 1, 2, 3]
+    assert {trial["outcome"] for trial in trials} == {"complete"}
+    baseline = trials[0]["parameters"]
+    assert baseline == {"optimizer": "adam", "lr": 0.01, "batch_size": 64, "width": 4, "torch_threads": 1}
+    best = home.read("study", "best", "tiny")
+    assert best["value"] == max(trial["values"][0] for trial in trials)
+    for expected in ("best: trial", "baseline", "autotune study show tiny", "autotune dashboard", "autotune mlflow"):
+        assert expected in done.stdout
+    runs = runs_of(home.folder, "tiny")
+    assert sorted(runs) == [0, 1, 2, 3]
+    for run in runs.values():
+        assert run.info.status == "FINISHED"
+        assert {"val_accuracy", "train_loss", "samples_per_second", "lr"} <= run.data.metrics.keys()
+
+
+def test_budget_is_a_total_over_starts(home: Home) -> None:
+    home.run("study", "start", "tiny.yaml", "--trials", "2")
+    first = home.read("study", "trials", "tiny")
+    home.run("study", "start", "tiny.yaml", "--trials", "3")
+    trials = home.read("study", "trials", "tiny")
+    assert len(trials) == 3
+    assert [trial["parameters"] for trial in trials[:2]] == [trial["parameters"] for trial in first]
+    home.run("study", "resume", "tiny")
+    assert len(home.read("study", "trials", "tiny")) == 3
+
+
+def test_two_jobs_train_at_once_and_end_at_the_budget(home: Home) -> None:
+    home.run("study", "start", "tiny.yaml", "--jobs", "2", "--trials", "5")
+    trials = home.read("study", "trials", "tiny")
+    assert [trial["outcome"] for trial in trials] == ["complete"] * 5
+
+
+def test_seconds_of_the_budget_end_the_study_with_no_trial_left_running(home: Home) -> None:
+    home.run("study", "start", "tiny.yaml", "--trials", "1000", "--seconds", "4")
+    outcomes = [trial["outcome"] for trial in home.read("study", "trials", "tiny")]
+    assert set(outcomes) == {"complete", "pruned"}
+    assert outcomes.count("pruned") == 1
+
+
+def test_hopeless_trials_are_pruned(home: Home) -> None:
+    spec = SPEC.replace("pruner: none", "pruner: {threshold: {lower: 1.1}}")
+    (home.folder / "tiny.yaml").write_text(spec)
+    home.run("study", "start", "tiny.yaml")
+    outcomes = [trial["outcome"] for trial in home.read("study", "trials", "tiny")]
+    assert outcomes == ["complete", "pruned", "pruned", "pruned"]  # the baseline is never pruned
+    assert "threshold" in home.read("study", "trials", "tiny")[1]["reason"]
+
+
+def test_several_objectives_give_a_pareto_front(home: Home) -> None:
+    objectives = "objectives: [{metric: val_accuracy, direction: maximize}, {metric: val_loss, direction: minimize}]"
+    spec = SPEC.replace("objective: {metric: val_accuracy, direction: maximize}", objectives)
+    (home.folder / "tiny.yaml").write_text(spec.replace("pruner: none", "pruner: median"))
+    home.run("study", "start", "tiny.yaml")
+    trials = home.read("study", "trials", "tiny")
+    assert all(len(trial["values"]) == 2 for trial in trials if trial["outcome"] == "complete")
+
+
+def test_replayed_trial_gives_the_same_losses(home: Home) -> None:
+    home.run("study", "start", "tiny.yaml", "--trials", "2")
+    answer = home.read("trial", "replay", "tiny", "1")
+    assert answer["is_same"] is True
+
+
+def test_changed_spec_goes_on_where_optuna_can_and_is_refused_with_a_diff_where_not(home: Home) -> None:
+    home.run("study", "start", "tiny.yaml", "--trials", "1")
+    widened = SPEC.replace("high: 1e-1", "high: 1")
+    (home.folder / "tiny.yaml").write_text(widened)
+    done = home.run("study", "start", "tiny.yaml", "--trials", "2")
+    assert "learning.lr.high: 0.1 → 1" in done.stderr
+    (home.folder / "tiny.yaml").write_text(widened.replace("[sgd, adam]", "[sgd, adam, adamw]"))
+    refused = home.run("study", "start", "tiny.yaml", "--trials", "3", status=2)
+    assert "learning.optimizer" in refused.stderr
+    assert "--warm-start tiny" in refused.stderr
+    assert len(home.read("study", "trials", "tiny")) == 2
+    home.run("study", "start", "tiny.yaml", "--trials", "3", "--name", "tiny-2", "--warm-start", "tiny")
+    trials = home.read("study", "trials", "tiny-2")
+    assert [trial["number"] for trial in trials if trial["origin"] is None] == [0, 3, 4]
+    assert [trial["origin"] for trial in trials[1:3]] == ["tiny/0", "tiny/1"]
+
+
+def test_deleted_study_leaves_nothing_behind(home: Home) -> None:
+    home.run("study", "start", "tiny.yaml", "--trials", "1")
+    home.run("study", "delete", "tiny", "--yes")
+    assert home.read("study", "list") == []
+    assert not list((home.folder / "autotune.files").iterdir())
+    home.run("study", "start", "tiny.yaml", "--trials", "1")
+    assert len(home.read("study", "trials", "tiny")) == 1
+
+
+def test_function_task_keeps_its_own_loop(home: Home) -> None:
+    (home.folder / "own.py").write_text(
+        "import torch\n"
+        "def train(trial):\n"
+        "    model = torch.nn.Linear(4, 2)\n"
+        "    optimizer = trial.optimizer(model)\n"
+        "    start = trial.checkpoint.restore(model=model, optimizer=optimizer)\n"
+        "    for epoch in range(start + 1, trial.epochs + 1):\n"
+        "        loss = torch.nn.functional.cross_entropy(model(torch.randn(8, 4)), torch.randint(0, 2, (8,)))\n"
+        "        optimizer.zero_grad()\n"
+        "        loss.backward()\n"
+        "        optimizer.step()\n"
+        "        trial.checkpoint.save(model=model, optimizer=optimizer)\n"
+        "        trial.report(epoch, val_accuracy=0.5 + 0.1 * epoch)\n"
+        "        if trial.should_stop():\n"
+        "            return\n"
+    )
+    spec = SPEC.replace("tiny.py:Tiny", "own.py:train")
+    (home.folder / "own.yaml").write_text(spec)
+    home.run("study", "start", "own.yaml", "--trials", "2")
+    trials = home.read("study", "trials", "own")
+    assert [trial["outcome"] for trial in trials] == ["complete", "complete"]
+    assert trials[0]["values"] == [pytest.approx(0.8, abs=1e-12)]
+
+
+def test_every_reading_command_prints_json(home: Home) -> None:
+    home.run("study", "start", "tiny.yaml", "--trials", "1")
+    commands = [
+        ("study", "list"),
+        ("study", "show", "tiny"),
+        ("study", "best", "tiny"),
+        ("study", "trials", "tiny"),
+        ("space", "list"),
+        ("space", "show", "mnist"),
+        ("space", "check", "tiny.yaml"),
+        ("space", "schema"),
+        ("hardware",),
+    ]
+    for words in commands:
+        option = () if words == ("space", "schema") else ("--json",)
+        json.loads(home.run(*words, *option).stdout)
