@@ -22,12 +22,14 @@ class Places:
         A key that is not there is placed at the nearest key above it.
         """
         for override, typed in self.overrides.items():
-            if _is_within(key, override) or ("." in key and _is_within(override, key)):
+            # A whole section that the file has is not to blame on one value that was set within.
+            is_whole_section = "." not in key and key in self.lines
+            if _is_within(key, override) or (not is_whole_section and key and _is_within(override, key)):
                 return f"{typed}: {key}"
         above = key
         while above and above not in self.lines:
             above = above.rpartition(".")[0]
-        return f"{self.origin}:{self.lines.get(above, 1)}: {key}"
+        return f"{self.origin}:{self.lines.get(above, 1)}: {key or 'top level'}"
 
     def error(self, key: str, *, rule: str, got: str, remedy: str) -> SpecError:
         """The error that says where, which rule, what was found and what to do."""
