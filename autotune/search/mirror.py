@@ -44,9 +44,6 @@ class Mirror:
         )
         self._study_id = self._storage.get_study_id_from_name(name)
         self._ids: list[int] = []
-        # Hyperband makes its brackets when it is first asked; until then the real study, whose
-        # sampler looks at the trials of one bracket, would take all trials to be in the first.
-        pruner.prune(self._study, create_trial(state=TrialState.RUNNING))
 
     def add(self, trial: MirrorTrial) -> None:
         """The next trial by number."""
