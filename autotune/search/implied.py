@@ -73,8 +73,9 @@ def _optimizer_condition(name: str, spec: StudySpec) -> tuple[Condition, ...]:
         return ()
     accepting = optimizers_that_accept(name)
     # The signature of a user's own class is known only where torch is: it is taken to accept everything.
-    values = tuple(choice for choice in optimizers_of(spec) if choice in accepting or is_own_optimizer(choice))
-    if not values and name in EVERYDAY_NAMES:
+    possible = optimizers_of(spec)
+    values = tuple(choice for choice in possible if choice in accepting or is_own_optimizer(choice))
+    if values == possible or (not values and name in EVERYDAY_NAMES):
         return ()
     return (Condition("optimizer", values or accepting),)
 

@@ -76,7 +76,8 @@ def test_several_objectives_stay_in_order() -> None:
 
 
 def test_options_of_sampler_and_pruner_are_read() -> None:
-    text = f"{HEAD}learning: {{x: {{low: 0, high: 9}}}}\nsampler: {{tpe: {{startup_trials: 4}}}}\npruner: {{median: null}}\n"
+    head = f"{HEAD}sampler: {{tpe: {{startup_trials: 4}}}}\npruner: {{median: null}}\n"
+    text = f"{head}learning: {{x: {{low: 0, high: 9}}}}"
     spec = parse_spec(text, origin="s.yaml").spec
     assert spec.sampler == Choice(name="tpe", options={"startup_trials": 4})
     assert spec.pruner == Choice(name="median")

@@ -1,0 +1,125 @@
+import pytest
+
+from autotune.hardware import Accelerator, Machine, TorchFacts
+from autotune.speed.knobs import KNOBS
+
+CPU = Machine(
+    hostname="here",
+    system="Linux 6.1 x86_64",
+    cpu="a CPU",
+    num_cores=4,
+    memory_bytes=8 * 2**30,
+    python_version="3.11.0",
+    torch=TorchFacts(
+        version="2.13.0",
+        cuda_version=None,
+        cudnn_version=None,
+        num_threads=4,
+        accelerators=(),
+        cpu_capability="AVX2",
+        has_bf16_cpu=False,
+        has_fp16_cpu=False,
+        has_compiler=True,
+        compile_modes=("default", "reduce-overhead", "max-autotune"),
+        has_muon=True,
+    ),
+)
+
+
+def with_torch(**facts: object) -> Machine:
+    return CPU.model_copy(update={"torch": CPU.torch.model_copy(update=facts)})
+
+
+def with_gpu(capability: tuple[int, int]) -> Machine:
+    gpu = Accelerator(index=0, name="a GPU", memory_bytes=8 * 2**30, capability=capability)
+    return with_torch(accelerators=(gpu,), cuda_version="13.0", cudnn_version=91_000)
+
+
+AMPERE, TURING = with_gpu((8, 0)), with_gpu((7, 5))
+
+
+def left_out(machine: Machine) -> set[str]:
+    return {name for name, knob in KNOBS.items() if knob.applies(machine)}
+
+
+def test_every_knob_of_the_first_version_is_there() -> None:
+    assert list(KNOBS) == [
+        "num_workers",
+        "prefetch_factor",
+        "persistent_workers",
+        "pin_memory",
+        "cudnn_benchmark",
+        "cudnn_deterministic",
+        "float32_matmul_precision",
+        "precision",
+        "channels_last",
+        "torch_threads",
+        "optimizer_impl",
+        "compile",
+        "accumulate",
+    ]
+
+
+@pytest.mark.parametrize("name", KNOBS)
+def test_a_knob_has_choices_or_a_least_number_and_its_simplest_setting_is_one_of_them(name: str) -> None:
+    knob = KNOBS[name]
+    assert (knob.low is None) == bool(knob.choices)
+    assert knob.simplest in knob.choices or (knob.low is not None and isinstance(knob.simplest, int))
+    assert knob.docs.startswith("https://docs.pytorch.org/")
+
+
+@pytest.mark.parametrize("name", KNOBS)
+@pytest.mark.parametrize("machine", [CPU, AMPERE], ids=["cpu", "gpu"])
+def test_the_simplest_setting_applies_everywhere(name: str, machine: Machine) -> None:
+    assert KNOBS[name].choice_applies(KNOBS[name].simplest, machine) is None
+
+
+def test_a_modern_gpu_has_every_knob() -> None:
+    assert left_out(AMPERE) == set()
+
+
+def test_a_cpu_leaves_out_what_acts_on_a_gpu() -> None:
+    assert left_out(CPU) == {"pin_memory", "cudnn_benchmark", "cudnn_deterministic", "float32_matmul_precision"}
+
+
+def test_an_older_gpu_has_no_tf32() -> None:
+    assert left_out(TURING) == {"float32_matmul_precision"}
+
+
+def test_a_gpu_without_cudnn_leaves_out_its_flags() -> None:
+    without = AMPERE.model_copy(update={"torch": AMPERE.torch.model_copy(update={"cudnn_version": None})})
+    assert left_out(without) == {"cudnn_benchmark", "cudnn_deterministic"}
+
+
+def test_a_machine_without_a_compiler_leaves_out_compile() -> None:
+    assert "compile" in left_out(with_torch(has_compiler=False))
+
+
+@pytest.mark.parametrize(
+    ("machine", "expected"),
+    [
+        (CPU, {"bf16", "fp16"}),
+        (with_torch(has_bf16_cpu=True), {"fp16"}),
+        (with_torch(has_bf16_cpu=True, has_fp16_cpu=True), set()),
+        (TURING, {"bf16"}),
+        (AMPERE, set()),
+    ],
+    ids=["cpu", "cpu with bf16", "cpu with both", "older gpu", "gpu"],
+)
+def test_precisions_that_the_device_lacks_are_left_out(machine: Machine, expected: set[str]) -> None:
+    knob = KNOBS["precision"]
+    assert {choice for choice in knob.choices if knob.choice_applies(choice, machine)} == expected
+
+
+@pytest.mark.parametrize(
+    ("machine", "expected"),
+    [
+        (CPU, {"reduce-overhead"}),
+        (AMPERE, set()),
+        (with_torch(compile_modes=("default",)), {"reduce-overhead", "max-autotune"}),
+    ],
+    ids=["cpu", "gpu", "one mode"],
+)
+def test_compile_modes_that_torch_lacks_are_left_out(machine: Machine, expected: set[str]) -> None:
+    knob = KNOBS["compile"]
+    assert {choice for choice in knob.choices if knob.choice_applies(choice, machine)} == expected
