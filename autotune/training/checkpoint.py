@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypedDict, cast, runtime_checkable
 import torch
 
 from autotune.errors import TaskError
+from autotune.training.failures import one_line
 from autotune.training.rng import RngState, capture_rng, restore_rng
 
 _FORMAT = 1
@@ -47,7 +48,7 @@ def read_checkpoint(path: Path) -> CheckpointFile:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
+        reason = one_line(error)
         raise TaskError(
             f"{path}: the checkpoint can't be read ({reason}); delete it to train from the start"
         ) from error

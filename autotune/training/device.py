@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from autotune.errors import TaskError
+from autotune.training.failures import one_line
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -23,8 +24,9 @@ def open_device(name: str) -> torch.device:
     try:
         return torch.empty(1, device=name).device
     except (RuntimeError, AssertionError) as error:  # a torch without CUDA asserts
-        first_line = str(error).splitlines()[0]
-        raise TaskError(f"device: {name} is not there for this trial ({first_line}); choose device: cpu") from error
+        raise TaskError(
+            f"device: {name} is not there for this trial ({one_line(error)}); choose device: cpu"
+        ) from error
 
 
 def synchronize(device: torch.device) -> None:

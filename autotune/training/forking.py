@@ -1,8 +1,19 @@
 """What torch needs of a process that forks others, and of those that it forks."""
 
+import importlib
 import os
 
 import torch
+
+
+def import_ahead() -> None:
+    """Import what every trial needs, torch's own late imports included, so that no forked process has to.
+
+    The first optimizer of a process imports ``torch._dynamo`` and 800 modules with it, for over
+    a second, also where nothing is compiled (``torch/_compile.py``).
+    """
+    for module in ("torch._dynamo", "autotune.training.rehearsal", "autotune.training.run"):
+        importlib.import_module(module)
 
 
 def hold_threads() -> int:

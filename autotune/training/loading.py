@@ -27,7 +27,7 @@ class LoadedTask:
             TaskError: The setup raised.
         """
         if isinstance(self.target, Task) and not self._is_set_up:
-            with blaming(self.reference, "setup()"):
+            with blaming(f"task {self.reference}", "setup()"):
                 self.target.setup()
         self._is_set_up = True
 
@@ -38,7 +38,7 @@ def load_task(reference: str) -> LoadedTask:
     Raises:
         TaskError: The file, module, class or a method is missing, or the import raised.
     """
-    target = import_object(reference)
+    target = import_object(reference, kind="task")
     if inspect.isclass(target):
         return LoadedTask(kind="class", target=_instance(target, reference), reference=reference)
     if callable(target):
@@ -59,7 +59,7 @@ def _instance(target: type, reference: str) -> Task:
     if missing:
         calls = ", ".join(f"{name}(self, params)" for name in missing)
         raise TaskError(f"task {reference}: a task needs train_data, validation_data and model; add {calls}")
-    with blaming(reference, f"{target.__name__}()"):
+    with blaming(f"task {reference}", f"{target.__name__}()"):
         return target()
 
 

@@ -41,7 +41,7 @@ def make_optimizer(model: nn.Module, params: Parameters) -> Optimizer:
         raise TaskError(f"optimizer {name}: the model needs a parameter to train, got none with requires_grad")
     tuples = OPTIMIZERS[name].tuples if name in OPTIMIZERS else _TUPLES
     arguments = _arguments(optimizer_class, params, tuples=tuples)
-    with blaming(name, f"{optimizer_class.__name__}(...)"):
+    with blaming(f"optimizer {name}", f"{optimizer_class.__name__}(...)"):
         if name == "muon":
             return MuonWithAdamW(trainable, arguments)
         return optimizer_class(trainable, **arguments)
@@ -49,7 +49,7 @@ def make_optimizer(model: nn.Module, params: Parameters) -> Optimizer:
 
 def _optimizer_class(name: str) -> type[Optimizer]:
     if is_own_optimizer(name):
-        found = import_object(name)
+        found = import_object(name, kind="optimizer")
         if inspect.isclass(found) and issubclass(found, Optimizer):
             return found
         raise TaskError(f"optimizer {name}: must be a subclass of torch.optim.Optimizer")

@@ -6,7 +6,7 @@ from autotune.events import Scalar
 from autotune.training.parameters import Parameters
 
 
-def apply_process_knobs(params: Parameters, *, device: torch.device, cores: tuple[int, ...]) -> None:
+def apply_process_knobs(params: Parameters, *, cores: tuple[int, ...]) -> None:
     """Set threads, cuDNN's flags and the matmul precision; what is absent keeps torch's default.
 
     Without ``torch_threads``, a trial with a lease on cores takes as many threads.
@@ -16,9 +16,10 @@ def apply_process_knobs(params: Parameters, *, device: torch.device, cores: tupl
         torch.set_num_threads(int(threads))
     if "float32_matmul_precision" in params:
         torch.set_float32_matmul_precision(str(params["float32_matmul_precision"]))
-    if device.type == "cuda":
-        torch.backends.cudnn.benchmark = bool(params.get("cudnn_benchmark", torch.backends.cudnn.benchmark))
-        torch.backends.cudnn.deterministic = bool(params.get("cudnn_deterministic", torch.backends.cudnn.deterministic))
+    if "cudnn_benchmark" in params:
+        torch.backends.cudnn.benchmark = bool(params["cudnn_benchmark"])
+    if "cudnn_deterministic" in params:
+        torch.backends.cudnn.deterministic = bool(params["cudnn_deterministic"])
 
 
 def process_knobs_in_force(device: torch.device) -> dict[str, Scalar]:

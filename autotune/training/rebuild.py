@@ -43,11 +43,11 @@ def rebuild_model(reference: str, *, parameters: Mapping[str, Scalar], checkpoin
         raise TaskError(f"task {reference}: a model can be rebuilt from a Task class, got a function")
     loaded.setup()
     params = Parameters(parameters)
-    with blaming(reference, "model()"):
+    with blaming(f"task {reference}", "model()"):
         model = task.model(params)
     model.load_state_dict(read_checkpoint(checkpoint)["objects"]["model"])
     model.eval()
-    with blaming(reference, "loading a batch"):
+    with blaming(f"task {reference}", "loading a batch"):
         data = DataLoader(task.validation_data(params), batch_size=_NUM_EXAMPLES, collate_fn=task.collate)
         batch = next(iter(data))
     return _with_example(task, model, batch, reference)
@@ -63,7 +63,7 @@ def _with_example(task: Task, model: nn.Module, batch: Any, reference: str) -> R
 
     handle = model.register_forward_hook(remember)
     try:
-        with torch.inference_mode(), blaming(reference, "forward()"):
+        with torch.inference_mode(), blaming(f"task {reference}", "forward()"):
             task.forward(model, batch)
     finally:
         handle.remove()

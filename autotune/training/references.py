@@ -10,13 +10,17 @@ from pathlib import Path
 from types import ModuleType
 
 from autotune.errors import TaskError
-from autotune.training.failures import InfeasibleError
+from autotune.training.failures import InfeasibleError, one_line
 
 
-def import_object(reference: str) -> object:
+def import_object(reference: str, *, kind: str) -> object:
     """What the reference names.
 
     A module is looked for in the current folder too, and a file may import its neighbours.
+
+    Args:
+        reference: ``package.module:Name`` or ``path/to/file.py:Name``.
+        kind: What it should be, in the words of a message: ``task``, ``optimizer``.
 
     Raises:
         TaskError: The file, module or name is missing, or the import raised.
@@ -24,20 +28,22 @@ def import_object(reference: str) -> object:
     location, colon, name = reference.rpartition(":")
     if not colon or not location or not name:
         raise TaskError(
-            f"task: a task is package.module:Name or path/to/file.py:Name, got {reference!r}; add what is missing"
+            f"{kind}: must be package.module:Name or path/to/file.py:Name, got {reference!r}; add what is missing"
         )
-    with blaming(reference, "its import"):
-        module = _import_file(Path(location)) if location.endswith(".py") else _import_module(location)
+    with blaming(f"{kind} {reference}", "its import"):
+        module = _import_file(Path(location), kind=kind) if location.endswith(".py") else _import_module(location)
     if not hasattr(module, name):
         found = ", ".join(sorted(_own_names(module))) or "nothing"
-        raise TaskError(f"task {reference}: {location} has no {name}; it has {found}")
+        raise TaskError(f"{kind} {reference}: {location} has no {name}; it has {found}")
     found_object: object = getattr(module, name)
     return found_object
 
 
 @contextmanager
-def blaming(reference: str, step: str) -> Iterator[None]:
-    """Turn whatever the task's code raises into a TaskError that says where and what.
+def blaming(where: str, step: str) -> Iterator[None]:
+    """Turn whatever the user's code raises into a TaskError that says where and what.
+
+    InfeasibleError passes: it is an answer, no fault.
 
     Raises:
         TaskError: In place of any other exception, with the file and line that raised.
@@ -47,8 +53,7 @@ def blaming(reference: str, step: str) -> Iterator[None]:
     except (TaskError, InfeasibleError):
         raise
     except (Exception, SystemExit) as error:
-        message = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-        raise TaskError(f"task {reference}: {step} raised {message}{_place(error)}") from error
+        raise TaskError(f"{where}: {step} raised {one_line(error)}{_place(error)}") from error
 
 
 def _place(error: BaseException) -> str:
@@ -64,10 +69,10 @@ def _import_module(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
-def _import_file(path: Path) -> ModuleType:
+def _import_file(path: Path, *, kind: str) -> ModuleType:
     path = path.expanduser().resolve()
     if not path.is_file():
-        raise TaskError(f"task {path}: there is no such file; give the task as path/to/file.py:Name")
+        raise TaskError(f"{kind} {path}: there is no such file; give it as path/to/file.py:Name")
     name = f"autotune_task_{path.stem}"
     if name in sys.modules and getattr(sys.modules[name], "__file__", None) == str(path):
         return sys.modules[name]

@@ -41,24 +41,24 @@ def rehearse(task: LoadedTask, *, parameters: Mapping[str, Scalar], device: str)
 
 class _Rehearsed:
     def __init__(self, reference: str, task: Task, params: Parameters, device: torch.device) -> None:
-        self._reference = reference
+        self._where = f"task {reference}"
         self._task = task
         self._params = params
         self._device = device
 
     def rehearse(self) -> Rehearsal:
         task, params = self._task, self._params
-        with blaming(self._reference, "train_data()"):
+        with blaming(self._where, "train_data()"):
             train_data = task.train_data(params)
-        with blaming(self._reference, "validation_data()"):
+        with blaming(self._where, "validation_data()"):
             validation_data = task.validation_data(params)
         sizes = self._size(train_data, "train_data"), self._size(validation_data, "validation_data")
-        with blaming(self._reference, "model()"):
+        with blaming(self._where, "model()"):
             model = task.model(params)
         if not isinstance(model, nn.Module):
             raise self._error(f"model() must return a torch.nn.Module, got {type(model).__name__}")
         model = model.to(self._device)
-        with blaming(self._reference, "optimizer()"):
+        with blaming(self._where, "optimizer()"):
             _ = task.optimizer(model, params) or make_optimizer(model, params)
         batch = self._batch(train_data)
         self._train(model, batch)
@@ -80,26 +80,26 @@ class _Rehearsed:
         return len(dataset)
 
     def _batch(self, dataset: Dataset[Any]) -> Batch:
-        with blaming(self._reference, "loading a batch"):
+        with blaming(self._where, "loading a batch"):
             batch = next(iter(DataLoader(dataset, batch_size=_NUM_SAMPLES, collate_fn=self._task.collate)))
         move = mover(self._device, channels_last=False)
         return batch if move is None else move(batch)
 
     def _train(self, model: nn.Module, batch: Batch) -> None:
         model.train()
-        with blaming(self._reference, "forward()"):
+        with blaming(self._where, "forward()"):
             outputs, targets = self._task.forward(model, batch)
-        with blaming(self._reference, "loss()"):
+        with blaming(self._where, "loss()"):
             loss: object = self._task.loss(outputs, targets)
         if not isinstance(loss, Tensor) or loss.dim() != 0:
             shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
             raise self._error(f"loss() must return a scalar tensor, got {shape}; take the mean")
-        with blaming(self._reference, "loss().backward()"):
+        with blaming(self._where, "loss().backward()"):
             loss.backward()  # type: ignore[no-untyped-call]
 
     def _evaluate(self, model: nn.Module, batch: Batch) -> list[str]:
         model.eval()
-        with torch.inference_mode(), blaming(self._reference, "evaluate()"):
+        with torch.inference_mode(), blaming(self._where, "evaluate()"):
             values = self._task.evaluate(model, [batch])
         for name, value in values.items():
             if isinstance(value, Tensor) and value.numel() != 1:
@@ -107,4 +107,4 @@ class _Rehearsed:
         return [f"val_{name}" for name in values]
 
     def _error(self, message: str) -> TaskError:
-        return TaskError(f"task {self._reference}: {message}")
+        return TaskError(f"{self._where}: {message}")

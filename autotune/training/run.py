@@ -8,7 +8,7 @@ import torch
 
 from autotune.events import Finished, Outcome, TrialOrder
 from autotune.training.device import open_device
-from autotune.training.failures import DivergedError, InfeasibleError
+from autotune.training.failures import DivergedError, InfeasibleError, one_line
 from autotune.training.loading import LoadedTask
 from autotune.training.loop import fit
 from autotune.training.process_knobs import apply_process_knobs
@@ -64,7 +64,7 @@ def _prepare(order: TrialOrder, *, task: LoadedTask, channel: Channel, process_s
     task.setup()
     device = open_device(order.device)
     trial = Trial(order, device=device, channel=channel, process_started=process_started)
-    apply_process_knobs(trial.params, device=device, cores=order.cores)
+    apply_process_knobs(trial.params, cores=order.cores)
     seed_everything(order.seed)
     return trial
 
@@ -82,7 +82,7 @@ def _finished(trial: Trial, *, channel: Channel) -> Finished:
 
 
 def _finished_by(error: BaseException, *, trial: Trial | None = None) -> Finished:
-    reason = _reason(error)
+    reason = one_line(error)
     if isinstance(error, DivergedError):
         return _tell(trial, outcome=Outcome.DIVERGED, reason=str(error))
     if _is_infeasible(error):
@@ -105,10 +105,3 @@ def _is_infeasible(error: BaseException) -> bool:
     if isinstance(error, InfeasibleError | MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _MEMORY_MESSAGES)
-
-
-def _reason(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [""]
-    if "in DataLoader worker process" in lines[0]:  # torch wraps a worker's whole traceback in the message
-        return lines[-1].strip()
-    return f"{type(error).__name__}: {lines[0]}".removesuffix(": ")

@@ -124,7 +124,7 @@ class Trial:
             num_workers=num_workers,
             prefetch_factor=None if prefetch_factor is None else int(prefetch_factor),
             persistent_workers=bool(num_workers and params.get("persistent_workers", False)),
-            pin_memory=self.device.type == "cuda" and bool(params.get("pin_memory", False)),
+            pin_memory=bool(params.get("pin_memory", False)) and self.device.type == "cuda",
             drop_last=drop_last,
         )
         change = mover(self.device, channels_last=bool(params.get("channels_last", False)))

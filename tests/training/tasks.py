@@ -1,0 +1,66 @@
+"""Small tasks that the tests of this room train."""
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, TensorDataset
+
+from autotune.training import Task
+from autotune.training.parameters import Parameters
+
+NUM_TRAIN = 42
+NUM_VALIDATION = 10
+
+
+def points(num_samples: int, *, seed: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    inputs = torch.randn(num_samples, 4, generator=generator)
+    return inputs, (inputs.sum(dim=1) > 0).long()
+
+
+class Noisy(Dataset[tuple[Tensor, Tensor]]):
+    """Augments with all three generators that people draw from."""
+
+    def __init__(self, inputs: Tensor, labels: Tensor) -> None:
+        self.inputs = inputs
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        noise = torch.rand(4) + random.random() + np.random.rand()  # noqa: NPY002 - as users draw
+        return self.inputs[index] + 0.1 * noise, self.labels[index]
+
+
+class Points(Task):
+    """Two classes of points, a small network with BatchNorm and Dropout."""
+
+    def train_data(self, params: Parameters) -> Dataset[Any]:
+        del params
+        return TensorDataset(*points(NUM_TRAIN, seed=0))
+
+    def validation_data(self, params: Parameters) -> Dataset[Any]:
+        del params
+        return TensorDataset(*points(NUM_VALIDATION, seed=1))
+
+    def model(self, params: Parameters) -> nn.Module:
+        width = params.get("width", 8)
+        return nn.Sequential(
+            nn.Linear(4, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(0.2), nn.Linear(width, 2)
+        )
+
+
+class NoisyPoints(Points):
+    """With augmentation in training and, since nobody forbids it, in validation."""
+
+    def train_data(self, params: Parameters) -> Dataset[Any]:
+        del params
+        return Noisy(*points(NUM_TRAIN, seed=0))
+
+    def validation_data(self, params: Parameters) -> Dataset[Any]:
+        del params
+        return Noisy(*points(NUM_VALIDATION, seed=1))

@@ -1,0 +1,68 @@
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+
+from autotune.training.batches import count_samples, describe, micro_batches, mover
+
+
+class Pair(NamedTuple):
+    inputs: Tensor
+    labels: Tensor
+
+
+X, Y = torch.arange(12.0).view(6, 2), torch.arange(6)
+
+
+@pytest.mark.parametrize(
+    ("batch", "expected"),
+    [
+        (X, 6),
+        ((X, Y), 6),
+        ([X, Y], 6),
+        ({"a": X, "b": Y}, 6),
+        ({"scale": torch.tensor(2.0), "x": X}, 6),
+        (["a"] * 3, 3),
+    ],
+)
+def test_samples_are_counted_by_the_first_tensor_with_a_length(batch: Any, expected: int) -> None:
+    assert count_samples(batch) == expected
+
+
+def test_micro_batches_cut_every_tensor_and_keep_the_shape_of_the_batch() -> None:
+    parts = list(micro_batches(Pair(X, Y), size=4))
+    assert [share for _, share in parts] == [4 / 6, 2 / 6]
+    assert all(isinstance(part, Pair) for part, _ in parts)
+    assert torch.equal(torch.cat([part.inputs for part, _ in parts]), X)
+    assert torch.equal(torch.cat([part.labels for part, _ in parts]), Y)
+
+
+def test_micro_batches_cut_texts_and_leave_single_values() -> None:
+    batch = {"x": X, "names": list("abcdef"), "scale": torch.tensor(2.0), "kind": "train"}
+    (first, _), (second, _) = micro_batches(batch, size=3)
+    assert [first["names"], second["names"]] == [["a", "b", "c"], ["d", "e", "f"]]
+    assert float(first["scale"]) == 2.0
+    assert second["kind"] == "train"
+
+
+def test_batch_that_is_small_enough_stays_whole() -> None:
+    ((part, share),) = micro_batches((X, Y), size=6)
+    assert part[0] is X
+    assert share == 1.0
+
+
+def test_batch_for_the_cpu_is_not_touched() -> None:
+    assert mover(torch.device("cpu"), channels_last=False) is None
+
+
+def test_channels_last_is_for_pictures_alone() -> None:
+    move = mover(torch.device("cpu"), channels_last=True)
+    assert move is not None
+    pictures, labels = move((torch.zeros(2, 3, 4, 4), Y))
+    assert pictures.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(labels, Y)
+
+
+def test_batch_is_described_by_shapes_and_types() -> None:
+    assert describe((X, Y)) == "(6, 2) float32, (6) int64"

@@ -1,0 +1,188 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from autotune.events import EpochReport, Outcome, Scalar, Started
+from autotune.training.loading import load_task
+from autotune.training.run import run_trial
+from autotune.training.trial import Trial
+from tests.training.tasks import points
+from tests.training.trials import PRUNED, Recorder, is_same_weights, order, train
+
+SCRIPT = Path(__file__).with_name("digits_script.py")
+
+
+def test_script_becomes_a_task_with_about_five_changed_lines() -> None:
+    body = SCRIPT.read_text().split("def train(trial):", 1)[1]
+    assert len([line for line in body.splitlines() if "trial" in line]) == 5
+
+
+def run_script(folder: Path, channel: Recorder) -> Recorder:
+    task = load_task(f"{SCRIPT}:train")
+    run_trial(order(folder, {"lr": 0.1}, objective_metrics=("val_accuracy",)), task=task, channel=channel)
+    return channel
+
+
+def test_script_is_recorded_like_any_task(tmp_path: Path) -> None:
+    channel = run_script(tmp_path, Recorder())
+    reports = channel.of(EpochReport)
+    assert [report.epoch for report in reports] == [1, 2, 3]
+    assert [report.samples for report in reports] == [1400, 1400, 1400]
+    assert reports[-1].metrics["val_accuracy"] > 0.8
+    assert reports[-1].lr == 0.1
+    assert reports[-1].samples_per_second > 0
+    assert 0 < reports[-1].data_wait_share <= 1
+    assert reports[-1].step == 66
+
+
+def test_script_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
+    whole = run_script(tmp_path / "whole", Recorder())
+    stopped = run_script(tmp_path / "parts", Recorder(stop_after=2))
+    resumed = run_script(tmp_path / "parts", Recorder())
+    assert len(stopped.of(EpochReport)) == 2
+    assert [r.metrics for r in resumed.of(EpochReport)] == [r.metrics for r in whole.of(EpochReport)]
+
+
+def loop(trial: Trial) -> None:
+    """A loop that takes all its parts from the trial."""
+    model = trial.prepare(nn.Linear(4, 2))
+    optimizer = trial.optimizer(model)
+    loader = trial.loader(TensorDataset(*points(40, seed=0)), train=True)
+    scheduler = trial.scheduler(optimizer, steps_per_epoch=len(loader))
+    autocast = trial.autocast()
+    done = trial.checkpoint.restore(model=model, optimizer=optimizer, scheduler=scheduler)
+    for epoch in range(done, trial.epochs):
+        total = 0.0
+        for inputs, labels in loader:
+            with autocast:
+                loss = nn.functional.cross_entropy(model(inputs), labels)
+            trial.backward(loss)
+            trial.step(optimizer)
+            scheduler.step()
+            total += float(loss)
+        trial.report(epoch + 1, val_loss=total)
+        if trial.should_stop():
+            return
+
+
+def test_helpers_put_the_parameters_in_force(tmp_path: Path) -> None:
+    parameters: dict[str, Scalar] = {
+        "batch_size": 8,
+        "optimizer": "adamw",
+        "lr": 0.1,
+        "precision": "bf16",
+        "optimizer_impl": "foreach",
+    }
+    trained = train(loop, tmp_path, parameters)
+    in_force = trained.started.in_force
+    assert in_force["precision"] == "bf16"
+    assert in_force["optimizer_impl"] == "foreach"
+    assert in_force["num_workers"] == 0
+    assert trained.started.num_parameters == 10
+    assert trained.finished.unread_parameters == ()
+
+
+def test_parameters_that_a_loop_ignores_are_told(tmp_path: Path) -> None:
+    trained = train(loop, tmp_path, {"batch_size": 8, "batchsize": 16})
+    assert trained.finished.unread_parameters == ("batchsize",)
+
+
+def test_pruned_loop_ends_as_pruned(tmp_path: Path) -> None:
+    trained = train(loop, tmp_path, channel=Recorder(stop=PRUNED, stop_after=3))
+    assert trained.finished.outcome is Outcome.PRUNED
+    assert len(trained.reports) < 3
+
+
+def test_loop_that_heeds_no_stop_is_complete(tmp_path: Path) -> None:
+    def deaf(trial: Trial) -> None:
+        for epoch in range(trial.epochs):
+            trial.report(epoch + 1, val_loss=1.0)
+
+    trained = train(deaf, tmp_path, channel=Recorder(stop=PRUNED, stop_after=0))
+    assert trained.finished.outcome is Outcome.COMPLETE
+
+
+def test_loop_that_stops_early_by_itself_is_complete(tmp_path: Path) -> None:
+    trained = train(lambda trial: trial.report(1, val_loss=0.5), tmp_path)
+    assert trained.finished.outcome is Outcome.COMPLETE
+    assert trained.started.num_parameters is None
+
+
+@pytest.mark.parametrize("is_report_first", [False, True])
+def test_checkpoint_may_be_saved_before_or_after_the_report(tmp_path: Path, *, is_report_first: bool) -> None:
+    def saving(trial: Trial) -> None:
+        model = nn.Linear(4, 2)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        loader = DataLoader(TensorDataset(*points(40, seed=0)), batch_size=8, shuffle=True)
+        for epoch in range(trial.checkpoint.restore(model=model, optimizer=optimizer), trial.epochs):
+            for inputs, labels in trial.watch(loader):
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(model(inputs), labels).backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+            if is_report_first:
+                trial.report(epoch + 1, val_loss=float(model.weight.sum()) ** 2)
+            trial.checkpoint.save(model=model, optimizer=optimizer)
+            if not is_report_first:
+                trial.report(epoch + 1, val_loss=float(model.weight.sum()) ** 2)
+            if trial.should_stop():
+                return
+
+    whole = train(saving, tmp_path / "whole")
+    train(saving, tmp_path / "parts", channel=Recorder(stop_after=3))
+    resumed = train(saving, tmp_path / "parts")
+    assert resumed.started.epochs_done == 2
+    assert resumed.metrics == whole.metrics
+    assert is_same_weights(resumed, whole)
+
+
+def test_save_inside_an_epoch_keeps_the_last_epochs_checkpoint(tmp_path: Path) -> None:
+    def stops_inside(trial: Trial) -> None:
+        model = nn.Linear(4, 2)
+        for epoch in range(trial.checkpoint.restore(model=model), trial.epochs):
+            for _ in trial.watch(range(4)):
+                trial.checkpoint.save_inside_epoch()
+                if trial.should_stop():
+                    return
+            trial.report(epoch + 1, val_loss=1.0)
+
+    train(stops_inside, tmp_path, channel=Recorder(stop_after=6))
+    assert train(stops_inside, tmp_path).started.epochs_done == 1
+
+
+def test_report_of_epoch_0_says_to_count_from_1(tmp_path: Path) -> None:
+    trained = train(lambda trial: trial.report(0, val_loss=1.0), tmp_path)
+    assert trained.finished.outcome is Outcome.FAILED
+    assert "report epoch + 1" in str(trained.finished.reason)
+
+
+def test_report_without_the_objective_names_what_there_is(tmp_path: Path) -> None:
+    trained = train(lambda trial: trial.report(1, loss=1.0, f1=0.5), tmp_path, objective_metrics=("val_f1",))
+    assert trained.finished.outcome is Outcome.FAILED
+    assert trained.finished.reason == ("TaskError: objective: val_f1 is no metric of this task, which reports f1, loss")
+    assert trained.reports == []
+
+
+def test_loop_without_a_report_has_failed(tmp_path: Path) -> None:
+    def silent(trial: Trial) -> None:
+        assert trial.epochs == 3
+
+    trained = train(silent, tmp_path)
+    assert trained.finished.outcome is Outcome.FAILED
+    assert "trial.report" in str(trained.finished.reason)
+
+
+def test_started_comes_first_and_before_the_first_batch(tmp_path: Path) -> None:
+    seen: list[int] = []
+    channel = Recorder()
+
+    def looking(trial: Trial) -> None:
+        seen.append(len(channel.events))
+        seen.extend(len(channel.of(Started)) for _ in trial.watch([1, 2]))
+        trial.report(1, val_loss=1.0)
+
+    train(looking, tmp_path, channel=channel)
+    assert seen == [0, 1, 1]
+    assert isinstance(channel.events[0], Started)

@@ -1,0 +1,191 @@
+from pathlib import Path
+
+import pytest
+
+from autotune.events import EpochReport, Event, Outcome, Progress, Scalar, Started
+from autotune.training.trial import Trial
+from tests.training.tasks import Noisy, NoisyPoints, Points, points
+from tests.training.trials import PRUNED, KilledError, Recorder, Trained, is_same_weights, train
+
+# 42 samples in batches of 8: six steps an epoch, the last of two samples.
+BASE: dict[str, Scalar] = {"batch_size": 8, "lr": 0.05, "schedule": "one_cycle", "warmup": 0.1}
+OPTIMIZERS: list[dict[str, Scalar]] = [
+    {"optimizer": "sgd", "momentum": 0.9, "nesterov": True},
+    {"optimizer": "adam"},
+    {"optimizer": "adamw", "weight_decay": 0.1, "gradient_clip": 0.5},
+    {"optimizer": "rmsprop", "momentum": 0.5, "centered": True},
+    {"optimizer": "adagrad", "lr_decay": 0.01},
+]
+
+
+def name_of(parameters: dict[str, Scalar]) -> str:
+    return str(parameters["optimizer"])
+
+
+def resume(folder: Path, parameters: dict[str, Scalar], *, stop_after: int) -> Trained:
+    first = train(NoisyPoints(), folder, parameters, channel=Recorder(stop_after=stop_after))
+    assert first.finished.outcome is Outcome.INTERRUPTED
+    return train(NoisyPoints(), folder, parameters)
+
+
+@pytest.mark.parametrize("parameters", OPTIMIZERS, ids=name_of)
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_run_stopped_inside_an_epoch_goes_on_as_if_it_had_not(
+    tmp_path: Path, parameters: dict[str, Scalar], num_workers: int
+) -> None:
+    parameters = BASE | parameters | {"num_workers": num_workers}
+    whole = train(NoisyPoints(), tmp_path / "whole", parameters, epochs=2)
+    channel = Recorder(stop_after=9)  # the third step of the second epoch: one look a step, two a report
+    stopped = train(NoisyPoints(), tmp_path / "parts", parameters, epochs=2, channel=channel)
+    resumed = train(NoisyPoints(), tmp_path / "parts", parameters, epochs=2)
+
+    assert [len(stopped.reports), stopped.finished.outcome] == [1, Outcome.INTERRUPTED]
+    assert resumed.metrics == whole.metrics
+    assert [report.step for report in resumed.reports] == [report.step for report in whole.reports]
+    assert is_same_weights(resumed, whole)
+
+
+@pytest.mark.parametrize("stop_after", range(24))
+def test_run_stopped_at_any_look_goes_on_as_if_it_had_not(tmp_path: Path, stop_after: int) -> None:
+    whole = train(NoisyPoints(), tmp_path / "whole", BASE)
+    resumed = resume(tmp_path / "parts", BASE, stop_after=stop_after)
+    assert resumed.metrics == whole.metrics
+    assert is_same_weights(resumed, whole)
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {"num_workers": 2, "persistent_workers": True},
+        {"num_workers": 1, "prefetch_factor": 4},
+        {"accumulate": 4},
+        {"precision": "bf16"},
+        {"precision": "fp16"},
+        {"optimizer_impl": "fused"},
+        {"optimizer_impl": "foreach"},
+        {"optimizer": "muon"},
+        {"optimizer": "nadam", "schedule": "step"},
+    ],
+    ids=str,
+)
+def test_run_with_speed_parameters_goes_on_as_if_it_had_not_stopped(tmp_path: Path, knobs: dict[str, Scalar]) -> None:
+    parameters = BASE | knobs
+    whole = train(NoisyPoints(), tmp_path / "whole", parameters)
+    resumed = resume(tmp_path / "parts", parameters, stop_after=10)
+    assert resumed.metrics == whole.metrics
+    assert is_same_weights(resumed, whole)
+
+
+def test_run_stopped_again_and_again_goes_on_as_if_it_had_not(tmp_path: Path) -> None:
+    whole = train(NoisyPoints(), tmp_path / "whole", BASE)
+    outcomes: list[Outcome] = []
+    while not outcomes or outcomes[-1] is Outcome.INTERRUPTED:
+        part = train(NoisyPoints(), tmp_path / "parts", BASE, channel=Recorder(stop_after=2))
+        outcomes.append(part.finished.outcome)
+    assert len(outcomes) > 3
+    resumed = train(NoisyPoints(), tmp_path / "parts", BASE)
+    assert resumed.metrics == whole.metrics
+    assert is_same_weights(resumed, whole)
+
+
+def is_report_of_epoch_2(event: Event) -> bool:
+    return isinstance(event, EpochReport) and event.epoch == 2
+
+
+def test_report_that_died_with_its_process_is_sent_by_the_next(tmp_path: Path) -> None:
+    whole = train(Points(), tmp_path / "whole", BASE)
+    with pytest.raises(KilledError, match="killed"):
+        train(Points(), tmp_path / "parts", BASE, channel=Recorder(dies=is_report_of_epoch_2))
+    resumed = train(Points(), tmp_path / "parts", BASE)
+    assert resumed.started.epochs_done == 2  # the checkpoint came before the report
+    assert resumed.metrics == whole.metrics
+    assert is_same_weights(resumed, whole)
+
+
+def test_process_killed_before_its_first_report_starts_again(tmp_path: Path) -> None:
+    whole = train(Points(), tmp_path / "whole", BASE)
+    with pytest.raises(KilledError, match="killed"):
+        train(Points(), tmp_path / "parts", BASE, channel=Recorder(dies=lambda event: isinstance(event, Progress)))
+    resumed = train(Points(), tmp_path / "parts", BASE)
+    assert resumed.started.epochs_done == 0
+    assert resumed.metrics == whole.metrics
+
+
+def test_finished_run_that_is_started_again_only_repeats_its_reports(tmp_path: Path) -> None:
+    whole = train(Points(), tmp_path, BASE)
+    again = train(Points(), tmp_path, BASE)
+    assert again.finished.outcome is Outcome.COMPLETE
+    assert again.reports == whole.reports
+    assert [type(event) for event in again.channel.events] == [Started, EpochReport, EpochReport, EpochReport]
+
+
+def test_pruned_run_leaves_no_place_inside_its_epoch(tmp_path: Path) -> None:
+    pruned = train(Points(), tmp_path, BASE, channel=Recorder(stop=PRUNED, stop_after=2))
+    assert pruned.finished.outcome is Outcome.PRUNED
+    assert pruned.finished.reason == PRUNED.reason
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_same_seed_gives_the_same_run_and_another_seed_another(tmp_path: Path) -> None:
+    first, second = (train(NoisyPoints(), tmp_path / name, BASE, seed=1) for name in ("first", "second"))
+    other = train(NoisyPoints(), tmp_path / "other", BASE, seed=2)
+    assert first.metrics == second.metrics
+    assert first.metrics != other.metrics
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_order_of_samples_does_not_depend_on_workers(tmp_path: Path, num_workers: int) -> None:
+    alone = train(Points(), tmp_path / "alone", BASE)
+    with_workers = train(Points(), tmp_path / "workers", BASE | {"num_workers": num_workers})
+    assert with_workers.metrics == alone.metrics
+
+
+def test_augmentation_does_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
+    one = train(NoisyPoints(), tmp_path / "one", BASE | {"num_workers": 1})
+    two = train(NoisyPoints(), tmp_path / "two", BASE | {"num_workers": 2, "persistent_workers": True})
+    assert two.metrics == one.metrics
+
+
+def own_loop(trial: Trial) -> None:
+    """A loop of a user's, with shuffling and augmentation from the global generators."""
+    import torch
+    from torch import nn
+    from torch.utils.data import DataLoader
+
+    model = nn.Sequential(nn.Linear(4, 2), nn.Dropout(0.3))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+    loader = DataLoader(Noisy(*points(40, seed=0)), batch_size=8, shuffle=True)
+    done = trial.checkpoint.restore(model=model, optimizer=optimizer)
+    for epoch in range(done, trial.epochs):
+        total = 0.0
+        for inputs, labels in trial.watch(loader):
+            loss = nn.functional.cross_entropy(model(inputs), labels)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            total += loss.item()
+        trial.report(epoch + 1, val_loss=total)
+        if trial.should_stop():
+            break
+
+
+def test_own_loop_goes_on_from_its_last_epoch_as_if_it_had_not_stopped(tmp_path: Path) -> None:
+    whole = train(own_loop, tmp_path / "whole")
+    stopped = train(own_loop, tmp_path / "parts", channel=Recorder(stop_after=2))
+    assert stopped.finished.outcome is Outcome.INTERRUPTED
+    resumed = train(own_loop, tmp_path / "parts")
+    assert resumed.metrics == whole.metrics
+    assert is_same_weights(resumed, whole)
+
+
+def test_own_loop_killed_inside_an_epoch_repeats_that_epoch(tmp_path: Path) -> None:
+    whole = train(own_loop, tmp_path / "whole")
+    with pytest.raises(KilledError, match="killed"):
+        train(own_loop, tmp_path / "parts", channel=Recorder(dies=is_report_of_epoch_2))
+    resumed = train(own_loop, tmp_path / "parts")
+    assert resumed.metrics == whole.metrics
+
+
+def test_resumed_epoch_counts_all_its_samples(tmp_path: Path) -> None:
+    resumed = resume(tmp_path, BASE, stop_after=2)
+    assert [report.samples for report in resumed.reports] == [42, 42, 42]

@@ -1,0 +1,222 @@
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from autotune.errors import TaskError
+from autotune.events import Outcome, Progress, Scalar
+from autotune.training import InfeasibleError
+from autotune.training.parameters import Parameters
+from tests.training.tasks import NUM_TRAIN, Noisy, Points, points
+from tests.training.trials import train
+
+
+class Raising(Points):
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def loss(self, outputs: Any, targets: Any) -> Tensor:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (ValueError("boom"), Outcome.FAILED),
+        (SystemExit("no data"), Outcome.FAILED),
+        (InfeasibleError("the kernel is larger than the picture"), Outcome.INFEASIBLE),
+        (MemoryError(), Outcome.INFEASIBLE),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), Outcome.INFEASIBLE),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 4 bytes"), Outcome.INFEASIBLE),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), Outcome.INFEASIBLE),
+        (RuntimeError("DataLoader worker (pid 3) is killed by signal: Killed."), Outcome.INFEASIBLE),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), Outcome.FAILED),
+    ],
+)
+def test_what_a_task_raises_becomes_the_outcome(tmp_path: Path, error: BaseException, outcome: Outcome) -> None:
+    finished = train(Raising(error), tmp_path).finished
+    assert finished.outcome is outcome
+    assert str(finished.reason).startswith(type(error).__name__)
+
+
+def test_memory_that_can_not_be_had_is_infeasible(tmp_path: Path) -> None:
+    class Huge(Points):
+        def model(self, params: Parameters) -> nn.Module:
+            return nn.Linear(4, 2**46)
+
+    finished = train(Huge(), tmp_path).finished
+    assert finished.outcome is Outcome.INFEASIBLE
+
+
+def test_failure_tells_the_last_lines_of_its_traceback(tmp_path: Path) -> None:
+    finished = train(Raising(ValueError("boom")), tmp_path).finished
+    assert finished.reason == "ValueError: boom"
+    assert finished.traceback is not None
+    assert finished.traceback.endswith("ValueError: boom")
+    assert "test_run.py" in finished.traceback
+
+
+def test_failure_in_a_worker_names_the_error_and_not_the_worker(tmp_path: Path) -> None:
+    class Broken(Noisy):
+        def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+            raise KeyError(f"no picture {index % 1}")
+
+    class BrokenData(Points):
+        def train_data(self, params: Parameters) -> Dataset[Any]:
+            return Broken(*points(8, seed=0))
+
+    finished = train(BrokenData(), tmp_path, {"num_workers": 1}).finished
+    assert finished.outcome is Outcome.FAILED
+    assert finished.reason == "KeyError: 'no picture 0'"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_loss_that_is_not_finite_is_divergence(tmp_path: Path, value: float) -> None:
+    class Diverging(Points):
+        def loss(self, outputs: Any, targets: Any) -> Tensor:
+            return super().loss(outputs, targets) * value
+
+    trained = train(Diverging(), tmp_path)
+    assert trained.finished.outcome is Outcome.DIVERGED
+    assert trained.finished.reason == "epoch 1: the training loss is " + str(value)
+    assert trained.reports == []
+
+
+def test_metric_that_is_not_finite_is_divergence(tmp_path: Path) -> None:
+    class Diverging(Points):
+        def metrics(self, outputs: Any, targets: Any) -> dict[str, Tensor]:
+            return {"f1": torch.tensor(math.nan)}
+
+    finished = train(Diverging(), tmp_path).finished
+    assert finished.outcome is Outcome.DIVERGED
+    assert finished.reason == "epoch 1: val_f1 is nan"
+
+
+def test_device_that_is_not_there_fails_in_one_line(tmp_path: Path) -> None:
+    from autotune.events import TrialOrder
+    from autotune.training.run import run_trial
+    from tests.training.trials import Recorder, loaded, order
+
+    wanted = TrialOrder(**(order(tmp_path).model_dump() | {"device": "cuda:7"}))
+    finished = run_trial(wanted, task=loaded(Points()), channel=Recorder())
+    assert finished.outcome is Outcome.FAILED
+    assert "device: cuda:7 is not there" in str(finished.reason)
+
+
+def test_setup_is_run_once_if_nobody_did(tmp_path: Path) -> None:
+    class Counting(Points):
+        num_setups = 0
+
+        def setup(self) -> None:
+            self.num_setups += 1
+
+    task = Counting()
+    train(task, tmp_path)
+    assert task.num_setups == 1
+
+
+def test_report_has_all_that_is_recorded_of_an_epoch(tmp_path: Path) -> None:
+    trained = train(Points(), tmp_path, {"batch_size": 8, "lr": 0.02})
+    report = trained.reports[1]
+    assert report.metrics.keys() == {"train_loss", "val_loss", "val_accuracy"}
+    assert [report.epoch, report.step, report.samples, report.lr] == [2, 12, NUM_TRAIN, 0.02]
+    assert report.samples_per_second == pytest.approx(report.samples / report.seconds, rel=1e-9)
+    assert report.step_seconds_p50 is not None
+    assert report.step_seconds_p95 is not None
+    assert 0 < report.step_seconds_p50 <= report.step_seconds_p95
+    assert 0 < report.data_wait_share < 1
+    assert report.evaluation_seconds > 0
+    assert report.peak_memory_bytes > 2**20
+
+
+def test_throughput_of_a_trial_leaves_its_first_epoch_out(tmp_path: Path) -> None:
+    trained = train(Points(), tmp_path, {"batch_size": 8})
+    steady = trained.reports[1:]
+    expected = sum(report.samples for report in steady) / sum(report.seconds for report in steady)
+    assert trained.finished.samples_per_second == pytest.approx(expected, rel=1e-9)
+
+
+def test_progress_tells_the_epoch_and_its_share(tmp_path: Path) -> None:
+    progress = train(Points(), tmp_path, {"batch_size": 8}).channel.of(Progress)
+    assert progress
+    assert all(1 <= event.epoch <= 3 for event in progress)
+    assert all(0 <= event.fraction <= 1 for event in progress)
+
+
+def test_last_batch_of_one_sample_is_left_out(tmp_path: Path) -> None:
+    trained = train(Points(), tmp_path, {"batch_size": NUM_TRAIN - 1})
+    assert trained.finished.outcome is Outcome.COMPLETE
+    assert trained.reports[0].samples == NUM_TRAIN - 1
+
+
+@pytest.mark.parametrize("accumulate", [2, 8])
+def test_micro_batches_add_up_to_the_whole_batchs_gradient(tmp_path: Path, accumulate: int) -> None:
+    class Plain(Points):
+        def model(self, params: Parameters) -> nn.Module:
+            return nn.Linear(4, 2)
+
+    parameters: dict[str, Scalar] = {"batch_size": 16, "optimizer": "sgd", "lr": 0.1}
+    whole = train(Plain(), tmp_path / "whole", parameters)
+    cut = train(Plain(), tmp_path / "cut", parameters | {"accumulate": accumulate})
+    assert cut.started.in_force["accumulate"] == accumulate
+    for name, weight in whole.weights.items():
+        torch.testing.assert_close(cut.weights[name], weight, rtol=1e-5, atol=1e-6)
+
+
+def test_gradient_clip_limits_each_step(tmp_path: Path) -> None:
+    parameters: dict[str, Scalar] = {"optimizer": "sgd", "lr": 1.0, "batch_size": 64, "gradient_clip": 1e-6}
+    one = train(Points(), tmp_path / "one", parameters, epochs=1).weights
+    two = train(Points(), tmp_path / "two", parameters, epochs=2).weights
+    moved = math.sqrt(
+        sum(
+            float((two[name] - one[name]).pow(2).sum())
+            for name in one
+            if "running" not in name and "num_batches" not in name
+        )
+    )
+    assert 0 < moved < 1.1e-6
+
+
+def test_metric_that_is_no_mean_over_samples_has_an_evaluate_of_its_own(tmp_path: Path) -> None:
+    class Counted(Points):
+        def evaluate(self, model: nn.Module, batches: Any) -> dict[str, float]:
+            return {"loss": 0.5, "num_batches": float(sum(1 for _ in batches))}
+
+    trained = train(Counted(), tmp_path, {"batch_size": 4})
+    assert trained.metrics[0].keys() == {"train_loss", "val_loss", "val_num_batches"}
+    assert trained.metrics[0]["val_num_batches"] == 3
+
+
+def test_task_may_bring_its_own_optimizer(tmp_path: Path) -> None:
+    class Own(Points):
+        def optimizer(self, model: nn.Module, params: Parameters) -> torch.optim.Optimizer:
+            return torch.optim.SGD(model.parameters(), lr=0.25)
+
+    assert train(Own(), tmp_path).reports[0].lr == 0.25
+
+
+def test_task_may_collate_and_unpack_its_own_batches(tmp_path: Path) -> None:
+    class Named(Points):
+        def collate(self, samples: list[Any]) -> dict[str, Tensor]:
+            return {"x": torch.stack([x for x, _ in samples]), "y": torch.stack([y for _, y in samples])}
+
+        def forward(self, model: nn.Module, batch: Any) -> tuple[Any, Any]:
+            return model(batch["x"]), batch["y"]
+
+    ours = train(Named(), tmp_path / "named", {"num_workers": 1, "accumulate": 2, "batch_size": 8})
+    assert ours.finished.outcome is Outcome.COMPLETE
+    plain = train(Points(), tmp_path / "plain", {"num_workers": 1, "accumulate": 2, "batch_size": 8})
+    assert ours.metrics == plain.metrics
+
+
+def test_empty_dataset_fails_in_one_line(tmp_path: Path) -> None:
+    class Empty(Points):
+        def train_data(self, params: Parameters) -> Dataset[Any]:
+            return Noisy(*points(0, seed=0))
+
+    finished = train(Empty(), tmp_path).finished
+    assert finished.reason == f"{TaskError.__name__}: Noisy: a dataset needs at least one sample, got 0"
