@@ -40,7 +40,7 @@ class Node:
 
     def _named(self, mapping: dict[object, object], known: Collection[str] | None) -> Iterator[tuple[str, object]]:
         for name, value in mapping.items():
-            if not isinstance(name, str):
+            if not isinstance(name, str) or not name.isprintable():
                 raise self.error("every key must be text", got=written(name), remedy="quote it, or correct it")
             if known is not None and name not in known:
                 hint = nearest(name, known)
@@ -58,7 +58,13 @@ class Node:
         """Text that is not empty."""
         if not isinstance(self.value, str) or not self.value.strip():
             raise self.error("must be text", remedy=f"write {example}")
-        return self.value
+        return self._printable(self.value)
+
+    def _printable(self, text: str) -> str:
+        # Line breaks would tear messages and run names apart; no database takes NUL or half a surrogate pair.
+        if not text.isprintable():
+            raise self.error("must be one line of printable text", remedy="remove what can't be printed")
+        return text
 
     def one_of(self, known: Collection[str]) -> str:
         """One of the known words."""
@@ -81,7 +87,7 @@ class Node:
             raise self.error("must be a plain value", remedy="write a number, text, true or false")
         if isinstance(value, int | float) and not isinstance(value, bool):
             return self.number()
-        return value
+        return self._printable(value) if isinstance(value, str) else value
 
     def number(self) -> int | float:
         """A finite number."""

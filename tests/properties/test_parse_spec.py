@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,9 @@ WORDS = st.sampled_from(
 )
 SCALARS = st.none() | st.booleans() | st.integers(-3, 9) | st.floats() | st.text(max_size=5) | WORDS
 VALUES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=4), max_leaves=12
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS | st.text(max_size=3), inner, max_size=4),
+    max_leaves=12,
 )
 GOOD = {
     "task": "a:B",
@@ -36,6 +39,7 @@ def parse(text: str, *, overrides: tuple[str, ...] = ()) -> SpecFile | None:
     return None
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=60))
 @example("a: !!int b")
@@ -50,6 +54,7 @@ def test_any_text_is_a_spec_or_an_error_of_one_line(text: str) -> None:
     parse(text)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(section=st.sampled_from(TOP_KEYS), value=VALUES)
 def test_any_section_is_read_or_refused_in_one_line(section: str, value: object) -> None:
@@ -59,6 +64,7 @@ def test_any_section_is_read_or_refused_in_one_line(section: str, value: object)
         assert StudySpec.model_validate_json(file.spec.model_dump_json()) == file.spec
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(key=st.lists(WORDS, min_size=1, max_size=4), value=VALUES)
 def test_any_override_is_applied_or_refused_in_one_line(key: list[str], value: object) -> None:

@@ -1,5 +1,6 @@
 """Whatever a spec searches, a walk over its resolved space never meets a combination that can't be trained with."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,6 +65,7 @@ def values(parameter: SpaceParameter, chosen: dict[str, Scalar]) -> st.SearchStr
     return st.floats(float(parameter.low), float(parameter.high))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(text=specs(), data=st.data(), num_gpus=st.integers(0, 1), num_cores=st.integers(1, 4))
 def test_every_walk_is_a_combination_that_can_be_trained_with(
@@ -92,6 +94,7 @@ def test_every_walk_is_a_combination_that_can_be_trained_with(
         assert KNOBS[name].choice_applies(chosen[name], here) is None
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(text=specs(), num_gpus=st.integers(0, 1))
 def test_every_parameter_of_a_spec_is_searched_fixed_or_left_out_with_a_reason(text: str, num_gpus: int) -> None:
@@ -103,6 +106,7 @@ def test_every_parameter_of_a_spec_is_searched_fixed_or_left_out_with_a_reason(t
     assert {*searched, *space.fixed, *reasons} == {*file.spec.learning, *file.spec.speed}
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(text=specs())
 def test_every_parameter_stands_behind_those_that_it_waits_for(text: str) -> None:

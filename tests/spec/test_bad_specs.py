@@ -35,6 +35,7 @@ LINES = [
     ("taks: a:B", 1, "my.yaml:1: taks: must be a known key, got taks; did you mean task?"),
     ("zzz: 1", 1, f"my.yaml:1: zzz: must be a known key, got zzz; the keys here are {TOP_KEYS}"),
     ("1: 2", 1, "my.yaml:1: top level: every key must be text, got 1; quote it, or correct it"),
+    ('"a\\nb": 2', 1, "my.yaml:1: top level: every key must be text, got 'a\\nb'; quote it, or correct it"),
     ("task: [a]", 1, "my.yaml:1: task: must be text, got [a]; write package.module:Class or path/to/file.py:Class"),
     ("task: mnist", 1, "my.yaml:1: task: must name a module or file, and a class or function in it, got mnist;"),
     ("task: my/task:Mnist", 1, "my.yaml:1: task: must name a module or a file that ends in .py, got my/task:Mnist;"),
@@ -161,6 +162,8 @@ LINES = [
     ("  width: {low: 1}", 13, "my.yaml:13: learning.width: a searched parameter needs low and high, or choices, got"),
     ("  width: {}", 13, "my.yaml:13: learning.width: a searched parameter needs low and high, or choices, got {};"),
     ("  width: 2020-01-01", 13, "my.yaml:13: learning.width: must be a plain value, got 2020-01-01; write a number,"),
+    ('  width: "a\\0"', 13, "my.yaml:13: learning.width: must be one line of printable text, got 'a\\x00'; remove"),
+    ('  width: "\\ud800"', 13, "my.yaml:13: learning.width: must be one line of printable text, got '\\ud800'; remove"),
     ("  my-width: 3", 13, "my.yaml:13: learning.my-width: a parameter's name has letters, digits and underscores, got"),
     (
         "  depth: {low: 1, high: 4, step: 2}",
