@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
@@ -16,7 +16,11 @@ from autotune.errors import TaskError
 from autotune.events import Scalar
 from autotune.training.batches import Batch
 from autotune.training.meter import Meter
+from autotune.training.parameters import Parameters
 from autotune.training.rng import derive_seed, seed_loading
+
+DEFAULT_BATCH_SIZE = 64
+"""Where a study spec names none."""
 
 Collate: TypeAlias = Callable[[list[Any]], Batch]
 
@@ -31,6 +35,24 @@ class LoaderOptions:
     persistent_workers: bool = False
     pin_memory: bool = False
     drop_last: bool = False
+
+    @classmethod
+    def of(
+        cls, params: Parameters, *, device: torch.device, batch_size: int | None = None, drop_last: bool = False
+    ) -> Self:
+        """The options that the parameters ask for; a batch size given here goes before theirs."""
+        num_workers = int(params.get("num_workers", 0))
+        prefetch_factor = params.get("prefetch_factor")
+        is_persistent = bool(params.get("persistent_workers", False))
+        is_pinned = bool(params.get("pin_memory", False))
+        return cls(
+            batch_size=batch_size or int(params.get("batch_size", DEFAULT_BATCH_SIZE)),
+            num_workers=num_workers,
+            prefetch_factor=int(prefetch_factor) if prefetch_factor is not None and num_workers else None,
+            persistent_workers=is_persistent and num_workers > 0,
+            pin_memory=is_pinned and device.type == "cuda",
+            drop_last=drop_last,
+        )
 
 
 class BatchLoader:

@@ -22,11 +22,14 @@ def open_device(name: str) -> torch.device:
         TaskError: torch sees no such device in this process.
     """
     try:
-        return torch.empty(1, device=name).device
+        device = torch.empty(1, device=name).device
     except (RuntimeError, AssertionError) as error:  # a torch without CUDA asserts
         raise TaskError(
             f"device: {name} is not there for this trial ({one_line(error)}); choose device: cpu"
         ) from error
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device
 
 
 def synchronize(device: torch.device) -> None:
@@ -55,13 +58,9 @@ class DeviceWatch:
 
     def __init__(self, device: torch.device) -> None:
         self._nvml, self._handle = _open_nvml(device)
-        self._next_sample = 0.0
+        self._next_sample = time.perf_counter() + _SAMPLE_SECONDS
         self._utilisations: list[float] = []
         self._watts: list[float] = []
-
-    def begin(self) -> None:
-        """An epoch's training begins."""
-        self._next_sample = time.perf_counter() + _SAMPLE_SECONDS
 
     def sample(self) -> None:
         """Look, if the last look was a second ago."""
@@ -77,6 +76,9 @@ class DeviceWatch:
 
     def take(self) -> tuple[float | None, float | None]:
         """Mean utilisation (0 to 1) and power in watts since the last call; None where unknown."""
+        if not self._utilisations:  # an epoch of less than a second; NVML's own figure covers about one
+            self._next_sample = 0.0
+            self.sample()
         seen = _mean(self._utilisations), _mean(self._watts)
         self._utilisations, self._watts = [], []
         return seen

@@ -133,7 +133,6 @@ class Meter:
         self._batch, self._resume_batch = self._resume_batch, 0
         if wind is not None:
             wind(self.epochs_done + self._passes, self._batch)
-        self.device_watch.begin()
 
     def _end_pass(self, began: float) -> None:
         synchronize(self._device)

@@ -83,11 +83,14 @@ def _finished(trial: Trial, *, channel: Channel) -> Finished:
 
 def _finished_by(error: BaseException, *, trial: Trial | None = None) -> Finished:
     reason = one_line(error)
+    lines = "".join(traceback.format_exception(error)).splitlines()[-_TRACEBACK_LINES:]
+    # torch's re-raised worker errors refer to their own frames; left to the garbage collector, the
+    # loader's workers would be ended in an order in which they wait five seconds for a word.
+    traceback.clear_frames(error.__traceback__)
     if isinstance(error, DivergedError):
         return _tell(trial, outcome=Outcome.DIVERGED, reason=str(error))
     if _is_infeasible(error):
         return _tell(trial, outcome=Outcome.INFEASIBLE, reason=reason)
-    lines = "".join(traceback.format_exception(error)).splitlines()[-_TRACEBACK_LINES:]
     return _tell(trial, outcome=Outcome.FAILED, reason=reason, tail="\n".join(lines))
 
 

@@ -60,9 +60,9 @@ def make_scheduler(optimizer: Optimizer, *, params: Parameters, total_steps: int
     factor = Factor(
         schedule=schedule,
         total_steps=total_steps,
-        warmup_steps=round(float(params.get("warmup", 0.0) or 0.0) * total_steps),
-        gamma=float(params.get("schedule_gamma", 0.1) or 0.1),
-        step_share=float(params.get("schedule_step", 1 / 3) or 1 / 3),
+        warmup_steps=round(float(params.get("warmup", 0.0)) * total_steps),
+        gamma=float(params.get("schedule_gamma", 0.1)),
+        step_share=float(params.get("schedule_step", 1 / 3)),
     )
     return LambdaLR(optimizer, factor)
 

@@ -61,7 +61,7 @@ class Task(ABC):
 
     def metrics(self, outputs: Any, targets: Any) -> Mapping[str, Tensor]:  # noqa: ANN401 - whatever forward returns
         """Means over the batch by name; by default the accuracy. Recorded as ``val_NAME``."""
-        return {"accuracy": (outputs.argmax(dim=1) == targets).float().mean()}
+        return {"accuracy": (outputs.argmax(dim=1) == targets).double().mean()}
 
     def optimizer(self, model: nn.Module, params: Parameters) -> Optimizer | None:
         """An optimizer of the task's own; None, the default, takes the one that the parameters name."""

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import AbstractContextManager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,7 +30,6 @@ from autotune.training.process_knobs import process_knobs_in_force
 from autotune.training.reports import Reports
 from autotune.training.schedules import make_scheduler
 
-DEFAULT_BATCH_SIZE = 64
 _CHECK_SECONDS = 1.0
 
 
@@ -59,7 +59,7 @@ class Trial:
                 if trial.should_stop():
                     break
 
-    The helpers ``loader``, ``prepare``, ``optimizer``, ``scheduler``, ``autocast``, ``accumulate``,
+    The helpers ``loader``, ``prepare``, ``optimizer``, ``scheduler``, ``autocast``, ``micro_batches``,
     ``backward`` and ``step`` apply the parameters of their names. Call those of them that are
     used before the first batch, so that what is in force is recorded.
 
@@ -85,7 +85,8 @@ class Trial:
         self._process_started = process_started
         self._meter = Meter(device=device, on_first_batch=self.begin, on_progress=self._send_progress)
         self._reports = Reports()
-        self._precision = Precision(str(self.params.get("precision", "fp32")), device=device)
+        # Looked up behind params' back: it counts as read when a loop asks for autocast.
+        self._precision = Precision(str(order.parameters.get("precision", "fp32")), device=device)
         own: dict[str, Stateful] = {"meter": self._meter, "reports": self._reports}
         if self._precision.scaler is not None:
             own["scaler"] = self._precision.scaler
@@ -94,13 +95,9 @@ class Trial:
         )
         self._in_force: dict[str, Scalar] = {}
         self._num_parameters: int | None = None
-        clip = self.params.get("gradient_clip")
-        self._gradient_clip = None if clip is None else float(clip)
         self._has_begun = False
         self._has_seen_stop = False
         self._next_check = 0.0
-
-    # What a loop is made of
 
     def loader(
         self,
@@ -116,18 +113,8 @@ class Trial:
         Training data is shuffled by the seed and the epoch; its loader times the epoch, and goes
         on inside one after a resume. Use one training loader a trial.
         """
-        params = self.params
-        num_workers = int(params.get("num_workers", 0) or 0)
-        prefetch_factor = params.get("prefetch_factor") if num_workers else None
-        options = LoaderOptions(
-            batch_size=int(batch_size or params.get("batch_size", DEFAULT_BATCH_SIZE) or DEFAULT_BATCH_SIZE),
-            num_workers=num_workers,
-            prefetch_factor=None if prefetch_factor is None else int(prefetch_factor),
-            persistent_workers=bool(num_workers and params.get("persistent_workers", False)),
-            pin_memory=bool(params.get("pin_memory", False)) and self.device.type == "cuda",
-            drop_last=drop_last,
-        )
-        change = mover(self.device, channels_last=bool(params.get("channels_last", False)))
+        options = LoaderOptions.of(self.params, device=self.device, batch_size=batch_size, drop_last=drop_last)
+        change = mover(self.device, channels_last=bool(self.params.get("channels_last", False)))
         loader = BatchLoader(
             dataset,
             options=options,
@@ -166,6 +153,7 @@ class Trial:
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context for forward pass and loss; make it once and enter it at each step."""
+        self.params.get("precision")
         self._in_force["precision"] = self._precision.in_force
         return self._precision.autocast()
 
@@ -175,7 +163,7 @@ class Trial:
         As many as ``accumulate`` says. The loss of a micro-batch times its share goes to
         ``backward``, and one ``step`` follows the last, so that the gradient is the whole batch's.
         """
-        accumulate = int(self.params.get("accumulate", 1) or 1)
+        accumulate = int(self.params.get("accumulate", 1))
         self._in_force["accumulate"] = accumulate
         if accumulate == 1:
             return (((batch, 1.0),) for batch in loader)
@@ -201,8 +189,6 @@ class Trial:
             scaler.step(optimizer)
             scaler.update()
         optimizer.zero_grad()
-
-    # What a loop tells and is told
 
     def check(self, loss: Tensor) -> None:
         """Look about once a second whether the loss is finite; each look waits for the device.
@@ -245,8 +231,6 @@ class Trial:
         self._has_seen_stop = True
         return True
 
-    # What the process that runs the trial asks
-
     @property
     def has_seen_stop(self) -> bool:
         """``should_stop`` has answered yes."""
@@ -278,6 +262,11 @@ class Trial:
         )
         for report in self._reports.all:
             self._channel.send(report)
+
+    @cached_property
+    def _gradient_clip(self) -> float | None:
+        clip = self.params.get("gradient_clip")
+        return None if clip is None else float(clip)
 
     def _goes_on_later(self) -> bool:
         stop = self._channel.stop

@@ -115,9 +115,9 @@ def test_mnist_is_learned_in_two_epochs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("network", "accuracy"), [("conv", 0.5), ("gru", 0.15)])
+@pytest.mark.parametrize(("network", "accuracy"), [("conv", 0.25), ("gru", 0.12)])
 def test_mnist1d_is_better_than_chance(tmp_path: Path, network: str, accuracy: float) -> None:
-    reports = train(load_task(MNIST1D), tmp_path, epochs=3, lr=0.01, network=network, width=16, depth=2)
+    reports = train(load_task(MNIST1D), tmp_path, epochs=2, lr=0.01, network=network, width=16, depth=1)
     assert reports[-1].metrics["val_accuracy"] > accuracy
 
 

@@ -186,3 +186,11 @@ def test_started_comes_first_and_before_the_first_batch(tmp_path: Path) -> None:
     train(looking, tmp_path, channel=channel)
     assert seen == [0, 1, 1]
     assert isinstance(channel.events[0], Started)
+
+
+def test_knobs_that_a_loop_of_ones_own_does_not_apply_are_told(tmp_path: Path) -> None:
+    def plain(trial: Trial) -> None:
+        trial.report(1, val_loss=1.0)
+
+    parameters: dict[str, Scalar] = {"precision": "bf16", "gradient_clip": 1.0, "torch_threads": 1}
+    assert train(plain, tmp_path, parameters).finished.unread_parameters == ("gradient_clip", "precision")
