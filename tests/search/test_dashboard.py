@@ -16,7 +16,7 @@ import pytest
 
 from autotune.errors import PortError, StorageError
 from autotune.recording.database import configure_engine
-from autotune.search.dashboard import allowed_hosts, dashboard_app, serve_dashboard, study_address
+from autotune.search.dashboard import allowed_hosts, dashboard_app, find_study_id, serve_dashboard, study_address
 from autotune.search.storage import open_for_reading, open_storage
 from autotune.search.study import Search
 from tests.search.spaces import conditional_space, plan_for, run_trials
@@ -148,6 +148,11 @@ def test_an_address_that_is_listened_on_is_answered_too() -> None:
 
 def test_the_study_has_an_address() -> None:
     assert study_address("http://127.0.0.1:8080/", study_id=3) == "http://127.0.0.1:8080/dashboard/studies/3"
+
+
+@pytest.mark.parametrize(("name", "is_there"), [("study", True), ("other", False)])
+def test_a_study_is_found_by_its_name(name: str, *, is_there: bool, database: Path, study_id: int) -> None:
+    assert find_study_id(f"sqlite:///{database}", name=name) == (study_id if is_there else None)
 
 
 def test_a_port_in_use_is_one_line(database: Path) -> None:
