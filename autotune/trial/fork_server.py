@@ -11,7 +11,6 @@ the three survives a fork.
 import contextlib
 import faulthandler
 import gc
-import importlib
 import os
 import select
 import signal
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
     from autotune.training.loading import LoadedTask
 
 _NUM_DESCRIPTORS = 2
-_NEEDED_BY_TRIALS = ("autotune.training.rehearsal", "autotune.training.run")
 
 
 def main() -> None:
@@ -70,11 +68,10 @@ def main() -> None:
 def _prepare(request: Prepare) -> "tuple[LoadedTask, int, Ready] | Refused":
     extend_import_path(request.import_path)
     from autotune.training.facts import torch_facts
-    from autotune.training.forking import has_used_cuda, hold_threads
+    from autotune.training.forking import has_used_cuda, hold_threads, import_ahead
     from autotune.training.loading import load_task
 
-    for module in _NEEDED_BY_TRIALS:
-        importlib.import_module(module)
+    import_ahead()
     facts = torch_facts()
     num_threads = hold_threads()
     try:

@@ -98,6 +98,40 @@ def test_setup_that_leaves_a_process_behind_holds_nothing_up(tmp_path: Path) -> 
     assert all(is_gone(each.pid) for each in left)
 
 
+LATE_IMPORTS_TASK = """
+import sys
+import torch
+from autotune.training import Task
+
+class Late(Task):
+    def setup(self):
+        self.known = set(sys.modules)
+
+    def train_data(self, params):
+        return torch.utils.data.TensorDataset(torch.rand(64, 8), torch.zeros(64, dtype=torch.long))
+
+    validation_data = train_data
+
+    def model(self, params):
+        return torch.nn.Linear(8, 2)
+
+    def loss(self, outputs, targets):
+        late = set(sys.modules) - self.known
+        assert len(late) < 10, sorted(late)  # a single small one costs nothing
+        return super().loss(outputs, targets)
+"""
+
+
+def test_trial_takes_its_first_step_without_importing_half_of_torch(tmp_path: Path) -> None:
+    """Torch imports 800 modules at the first optimizer: over a second, in every trial."""
+    path = tmp_path / "late.py"
+    path.write_text(LATE_IMPORTS_TASK)
+    with Launcher.start(f"{path}:Late", method="fork_server") as launcher:
+        adam = order(tmp_path, task=f"{path}:Late", optimizer="adam", schedule="cosine", lr=1e-3)
+        events = hear_out(launcher, launcher.launch(adam))
+    assert finish_of(events).outcome is Outcome.COMPLETE, finish_of(events)
+
+
 def test_setup_that_raises_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "parallel.py"
     path.write_text(
