@@ -194,7 +194,8 @@ def _close(
         observer.note(
             f"MLflow has not got {state.num_waiting} records yet ({state.error}); the next start delivers them"
         )
-    elif is_complete and standing.best_number is not None:
+    elif is_complete and standing.best_number is not None and books.spec.log_model:
+        observer.note(f"logging the model of trial {standing.best_number} to MLflow")
         problem = log_model(
             order.storage, study=order.name, number=standing.best_number, tracking_uri=order.tracking_uri
         )

@@ -62,6 +62,7 @@ def compare_specs(old: StudySpec, new: StudySpec) -> SpecDiff:
             *_baseline(old.baseline, new.baseline),
             *_plain("seed", old.seed, new.seed),
             *_plain("device", old.device, new.device),
+            *_plain("log_model", old.log_model, new.log_model),
         )
     )
 

@@ -69,3 +69,5 @@ class StudySpec(_Part):
     baseline: dict[str, Scalar]
     seed: int = 0
     device: str = "auto"
+    log_model: bool = True
+    """The best trial's model goes to MLflow when the study is complete."""

@@ -25,6 +25,7 @@ TOP_KEYS = (
     "baseline",
     "seed",
     "device",
+    "log_model",
 )
 """Keys of a study spec, in the order in which a person reads them."""
 
@@ -61,6 +62,7 @@ def read_spec(root: Node, *, folder: Path) -> StudySpec:
         baseline=_read_baseline(fields),
         seed=_read_seed(fields["seed"]) if "seed" in fields else 0,
         device=_read_device(fields["device"]) if "device" in fields else "auto",
+        log_model=fields["log_model"].flag() if "log_model" in fields else True,
     )
 
 

@@ -42,6 +42,7 @@ def spec_schema(*, knobs: Sequence[str] = ()) -> dict[str, JsonValue]:
             "baseline": {"type": "object", "additionalProperties": _SCALAR},
             "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
             "device": {"type": "string", "pattern": "^(auto|cpu|cuda(:[0-9]{1,4})?)$"},
+            "log_model": {"type": "boolean"},
         },
         "$defs": {"objective": _objective(), "parameter": _parameter(), "optimizer": _optimizer()},
     }
