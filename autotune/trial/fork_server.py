@@ -16,6 +16,7 @@ import select
 import signal
 import socket
 import sys
+import traceback
 import warnings
 from typing import TYPE_CHECKING, NoReturn
 
@@ -52,41 +53,52 @@ def main() -> None:
     # torch.cuda.is_available() in a task's module would start the CUDA driver without this.
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     adopt_orphans()
-    with EndWithCoordinator(control):
-        prepare = REQUEST.validate_json(control.recv(MAX_MESSAGE_BYTES))
-        assert isinstance(prepare, Prepare), prepare
-        prepared = _prepare(prepare)
-    if isinstance(prepared, Refused):
-        _answer(control, prepared)
-        return
-    task, num_threads, ready = prepared
-    server = _ForkServer(control, task=task, num_threads=num_threads)
-    _answer(control, ready)
-    server.serve()
+    try:
+        with EndWithCoordinator(control):
+            prepared = _prepare(control)
+            if prepared is not None:
+                # After the answer: the coordinator has imports of its own to do meanwhile.
+                _import_ahead()
+        if prepared is not None:
+            task, num_threads = prepared
+            _ForkServer(control, task=task, num_threads=num_threads).serve()
+    except BaseException:  # noqa: BLE001 - told in the log; the task's threads must not keep this process alive
+        traceback.print_exc()
+    finally:
+        end_everything(1)
 
 
-def _prepare(request: Prepare) -> "tuple[LoadedTask, int, Ready] | Refused":
+def _prepare(control: socket.socket) -> "tuple[LoadedTask, int] | None":
+    """The task, set up, and torch's default number of threads; None when it had to be refused."""
+    request = REQUEST.validate_json(control.recv(MAX_MESSAGE_BYTES))
+    assert isinstance(request, Prepare), request
     extend_import_path(request.import_path)
     from autotune.training.facts import torch_facts
-    from autotune.training.forking import has_used_cuda, hold_threads, import_ahead
+    from autotune.training.forking import has_used_cuda, hold_threads
     from autotune.training.loading import load_task
 
-    import_ahead()
     facts = torch_facts()
     num_threads = hold_threads()
     try:
         task = load_task(request.task)
         task.setup()
     except TaskError as error:
-        return Refused(reason=str(error))
+        _answer(control, Refused(reason=str(error)))
+        return None
     if has_used_cuda():
-        reason = (
-            f"task {request.task}: its module and setup() may not use CUDA, got an initialised CUDA; move it to model()"
-        )
-        return Refused(reason=reason)
+        rule = "its module and setup() may not use CUDA, which does not survive a fork, got an initialised CUDA"
+        _answer(control, Refused(reason=f"task {request.task}: {rule}; move the data in model() or forward()"))
+        return None
+    _answer(control, Ready(facts=facts))
+    return task, num_threads
+
+
+def _import_ahead() -> None:
+    from autotune.training.forking import import_ahead
+
+    import_ahead()
     gc.collect()
     gc.freeze()  # a collection in a trial would otherwise write to, and so copy, every page that is shared
-    return task, num_threads, Ready(facts=facts)
 
 
 class _ForkServer:
@@ -122,7 +134,7 @@ class _ForkServer:
         except ConnectionResetError:
             packet, descriptors = b"", []
         if not packet:
-            end_everything()
+            end_everything(0)
         request = REQUEST.validate_json(packet)
         match request:
             case Launch():

@@ -42,6 +42,7 @@ class Launcher:
         self._backlog: list[Arrival] = []
         self._lost: ForkServerError | None = None
         self._is_closed = False
+        self._is_closed = False
         self._waking, self._woken = socket.socketpair()
         self._waking.settimeout(0)
         self._woken.settimeout(0)

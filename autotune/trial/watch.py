@@ -3,6 +3,7 @@
 import os
 import select
 import socket
+import sys
 import threading
 from types import TracebackType
 from typing import NoReturn, Self
@@ -40,12 +41,13 @@ class EndWithCoordinator:
         for end in (self._control, self._left):
             poll.register(end, 0)  # no event asked for: a hang-up is told nevertheless
         if any(descriptor == self._control.fileno() for descriptor, _ in poll.poll()):
-            end_everything()
+            end_everything(0)
 
 
-def end_everything() -> NoReturn:
+def end_everything(status: int) -> NoReturn:
     """Kill every process below this one, and end it."""
     try:
         end_descendants()
+        sys.stderr.flush()
     finally:
-        os._exit(0)
+        os._exit(status)

@@ -262,6 +262,11 @@ def test_rehearsal_that_hangs_is_ended(spots: Launcher, tmp_path: Path) -> None:
         ("import os; print('off I go', flush=True); os._exit(9)", r"got exit status 9, last lines:\noff I go"),
         ("import ctypes; ctypes.string_at(0)", "got signal SIGSEGV"),
         ("train = None", "task"),
+        ("raise SystemExit(4)", "task"),
+        (
+            "import threading, time; threading.Thread(target=time.sleep, args=(600,)).start(); 1 / 0",
+            "ZeroDivisionError",
+        ),
     ],
 )
 def test_task_that_does_not_import_is_refused(method: Method, tmp_path: Path, text: str, message: str) -> None:
@@ -275,7 +280,11 @@ def test_closing_ends_every_trial(method: Method, tmp_path: Path) -> None:
     with Launcher.start(BEHAVIOURS, method=method) as launcher:
         process = launcher.launch(order(tmp_path, behaviour="ignore_sigterm"))
         hear_report(launcher, process)
-    assert wait_until(lambda: is_gone(process.pid))
+        launcher.close()
+        assert wait_until(lambda: is_gone(process.pid))
+    # Leaving the context closes a second time, which does nothing.
+    launcher.wake()
+    launcher.kill(process)
 
 
 def _group_of(process: psutil.Process) -> int | None:

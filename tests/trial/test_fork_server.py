@@ -12,6 +12,8 @@ from autotune.events import EpochReport, Outcome, Started
 from autotune.trial.launcher import Launcher
 from tests.trial.listening import finish_of, hear_out, is_gone, order
 
+pytestmark = pytest.mark.slow  # each imports torch
+
 PARALLEL_TASK = """
 import torch
 from autotune.training import Task
@@ -104,13 +106,12 @@ import torch
 from autotune.training import Task
 
 class Late(Task):
-    def setup(self):
-        self.known = set(sys.modules)
-
     def train_data(self, params):
+        self.known = set(sys.modules)
         return torch.utils.data.TensorDataset(torch.rand(64, 8), torch.zeros(64, dtype=torch.long))
 
-    validation_data = train_data
+    def validation_data(self, params):
+        return torch.utils.data.TensorDataset(torch.rand(64, 8), torch.zeros(64, dtype=torch.long))
 
     def model(self, params):
         return torch.nn.Linear(8, 2)
