@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from autotune.recording.database import open_database
+from autotune.recording.mlflow_store import RUN_TAG
 from autotune.recording.records import Records
 
 TASK = '''
@@ -60,6 +61,7 @@ learning:
 speed:
   torch_threads: 1
 baseline: {optimizer: adam, lr: 1e-2, batch_size: 64, width: 4}
+log_model: false
 """
 
 
@@ -116,7 +118,7 @@ def runs_of(folder: Path, name: str) -> dict[int, Run]:
     if experiment is None:
         return {}
     runs = client.search_runs([experiment.experiment_id], max_results=1000)
-    return {int(run.data.tags["autotune.trial"]): run for run in runs if "autotune.trial" in run.data.tags}
+    return {int(run.data.tags[RUN_TAG]): run for run in runs if run.data.tags[RUN_TAG].isdigit()}
 
 
 def histories_of(folder: Path, name: str) -> list[list[dict[str, float]]]:
