@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from autotune.events import Scalar, TrialOrder
-from autotune.hardware import TorchFacts
 from autotune.spec.model import StudySpec
-from autotune.trial.leases import Lease, resolve_device
+from autotune.trial.leases import Lease
 
 
 def make_order(
@@ -33,14 +32,3 @@ def make_order(
         cores=lease.cores,
         folder=str(folder),
     )
-
-
-def devices_for(spec: StudySpec, *, facts: TorchFacts) -> list[str]:
-    """The devices that a study may use: all of the kind, unless the spec names one.
-
-    Raises DeviceError for a device that is not there.
-    """
-    device = resolve_device(spec.device, facts=facts)
-    if device.startswith("cuda") and spec.device in {"auto", "cuda"}:
-        return [f"cuda:{accelerator.index}" for accelerator in facts.accelerators]
-    return [device]

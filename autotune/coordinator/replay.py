@@ -8,17 +8,16 @@ from pathlib import Path
 
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.observer import Observer, StudyView, TrialView
-from autotune.coordinator.orders import devices_for, make_order
+from autotune.coordinator.orders import make_order
 from autotune.coordinator.standing import Standing
 from autotune.errors import RunError
 from autotune.events import EpochReport, Finished, Outcome, Progress, Started, Stop, TrialOrder
-from autotune.hardware import usable_cores
 from autotune.recording.database import hide_password, normalise_url, open_database
 from autotune.recording.records import Records
 from autotune.recording.rows import TrialRow
 from autotune.spec.model import StudySpec
 from autotune.trial.launcher import Arrival, Exited, Launcher, TrialProcess
-from autotune.trial.leases import DevicePool
+from autotune.trial.leases import make_pool
 
 TICK_SECONDS = 0.2
 
@@ -123,7 +122,7 @@ class _Replay:
 
 
 def _order(row: TrialRow, *, spec: StudySpec, study: str, folder: Path, launcher: Launcher) -> TrialOrder:
-    pool = DevicePool(devices_for(spec, facts=launcher.facts), cores=usable_cores(), jobs=1)
+    pool = make_pool(spec.device, facts=launcher.facts, jobs=1)
     lease = pool.acquire()
     assert lease is not None, "a fresh pool has a lease"
     return make_order(

@@ -4,17 +4,17 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
-from autotune.coordinator.orders import devices_for, make_order
+from autotune.coordinator.orders import make_order
 from autotune.coordinator.seeds import trial_seed
 from autotune.coordinator.standing import BASELINE_NUMBER
 from autotune.errors import SpecError
 from autotune.events import Rehearsal
-from autotune.hardware import Machine, describe_machine, usable_cores
+from autotune.hardware import Machine, describe_machine
 from autotune.search.resolve import resolve_space
 from autotune.search.space import SearchSpace
 from autotune.spec.load import SpecFile
 from autotune.trial.launcher import Launcher
-from autotune.trial.leases import DevicePool
+from autotune.trial.leases import DevicePool, make_pool
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def set_stage(file: SpecFile, *, launcher: Launcher, jobs: int, folder: Path) ->
         TaskError: The task raises, or has no data.
     """
     machine = describe_machine(launcher.facts)
-    pool = DevicePool(devices_for(file.spec, facts=launcher.facts), cores=usable_cores(), jobs=jobs)
+    pool = make_pool(file.spec.device, facts=launcher.facts, jobs=jobs)
     space = resolve_space(file, machine=machine, num_cores=pool.num_cores)
     lease = pool.acquire()
     assert lease is not None, "a fresh pool has a lease"

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from autotune.coordinator.orders import devices_for
 from autotune.coordinator.stage import set_stage
 from autotune.events import Rehearsal, Scalar
 from autotune.search.space import LeftOut, SearchSpace, SpaceParameter
@@ -13,6 +12,7 @@ from autotune.spec.builtin import find_space, list_spaces
 from autotune.spec.load import SpecFile, load_spec
 from autotune.spec.model import Budget, Choice, Objective
 from autotune.trial.launcher import Launcher
+from autotune.trial.leases import list_devices, resolve_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ def check_space(file: SpecFile, *, jobs: int) -> SpaceSummary:
     """
     with Launcher.start(file.spec.task) as launcher, TemporaryDirectory() as folder:
         stage = set_stage(file, launcher=launcher, jobs=jobs, folder=Path(folder))
-        devices = tuple(devices_for(file.spec, facts=launcher.facts))
+        devices = tuple(list_devices(resolve_device(file.spec.device, facts=launcher.facts), facts=launcher.facts))
     return summarise_space(file, space=stage.space, devices=devices, rehearsal=stage.rehearsal)
 
 

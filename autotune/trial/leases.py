@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autotune.errors import DeviceError
-from autotune.hardware import TorchFacts
+from autotune.hardware import TorchFacts, usable_cores
 
 
 @dataclass(frozen=True)
@@ -72,16 +72,19 @@ def resolve_device(asked: str, *, facts: TorchFacts) -> str:
     raise DeviceError(f"device: one of {known}, got {asked}{built}; set device: auto")
 
 
+def make_pool(asked: str, *, facts: TorchFacts, jobs: int) -> DevicePool:
+    """Leases on the devices that the spec asked for, and on all cores that this process may use.
+
+    Raises DeviceError for a device that is not there.
+    """
+    return DevicePool(list_devices(resolve_device(asked, facts=facts), facts=facts), cores=usable_cores(), jobs=jobs)
+
+
 def list_devices(device: str, *, facts: TorchFacts) -> tuple[str, ...]:
     """The devices that a resolved one stands for: ``cuda`` is every GPU."""
     if device == "cuda":
         return tuple(f"cuda:{index}" for index in range(len(facts.accelerators)))
     return (device,)
-
-
-def usable_cores() -> tuple[int, ...]:
-    """Cores that this process may run on, in order; empty where the system has no affinity."""
-    return tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
 
 
 def _name_device(device: str) -> tuple[str, str | None]:

@@ -14,6 +14,7 @@ from mlflow.entities import Run
 from autotune.recording.database import open_database
 from autotune.recording.mlflow_store import RUN_TAG
 from autotune.recording.records import Records
+from autotune.recording.rows import TrialRow
 
 TASK = '''
 import time
@@ -81,7 +82,7 @@ class Home:
         assert done.returncode == status, f"{words}: status {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
-    def read(self, *words: str) -> Any:
+    def read(self, *words: str) -> Any:  # noqa: ANN401 - JSON
         return json.loads(self.run(*words, "--json").stdout)
 
     def start(self, *words: str) -> "subprocess.Popen[str]":
@@ -119,6 +120,14 @@ def runs_of(folder: Path, name: str) -> dict[int, Run]:
         return {}
     runs = client.search_runs([experiment.experiment_id], max_results=1000)
     return {int(run.data.tags[RUN_TAG]): run for run in runs if run.data.tags[RUN_TAG].isdigit()}
+
+
+def rows_of(folder: Path, name: str) -> tuple[TrialRow, ...]:
+    """The study's trials as they are recorded."""
+    records = Records(open_database(f"sqlite:///{folder}/autotune.db", create=False))
+    rows = records.trials(records.study(name))
+    records.engine.dispose()
+    return rows
 
 
 def histories_of(folder: Path, name: str) -> list[list[dict[str, float]]]:

@@ -5,7 +5,7 @@ import time
 import psutil
 import pytest
 
-from tests.e2e.home import Home, family_of, histories_of, runs_of, wait_until
+from tests.e2e.home import Home, family_of, histories_of, rows_of, runs_of, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -42,11 +42,14 @@ def test_interrupted_study_goes_on_as_if_nothing_had_happened(
 
 def test_second_ctrl_c_ends_everything_at_once(home: Home) -> None:
     task = (home.folder / "tiny.py").read_text()
-    (home.folder / "tiny.py").write_text(task.replace("time.sleep(0.01)", "time.sleep(0.01 if model.training else 60)"))
+    slow = home.folder / "slow"
+    sleep = f"time.sleep(60 if __import__('os').path.exists({str(slow)!r}) else 0.01)"
+    (home.folder / "tiny.py").write_text(task.replace("time.sleep(0.01)", sleep))
     process = home.start("study", "start", "tiny.yaml")
     home.wait_for("trial 0 trains")
+    slow.touch()  # from here on a step takes a minute, and the trial can't be asked to stop
     family = family_of(process.pid)
-    time.sleep(0.5)  # into the validation that sleeps for a minute, and can't be asked to stop
+    time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     home.wait_for("once more to stop at once")
     process.send_signal(signal.SIGINT)
@@ -57,7 +60,9 @@ def test_second_ctrl_c_ends_everything_at_once(home: Home) -> None:
 def test_killed_trial_starts_again_from_its_checkpoint(home: Home, uninterrupted: list[list[dict[str, float]]]) -> None:
     process = home.start("study", "start", "tiny.yaml")
     home.wait_for("trial 1 epoch 1/3")
-    os.kill(home.read("study", "trials", "tiny")[1]["pid"], signal.SIGKILL)
+    pid = rows_of(home.folder, "tiny")[1].pid
+    assert pid is not None, "trial 1 is running"
+    os.kill(pid, signal.SIGKILL)
     assert process.wait(timeout=40) == 0
     assert "its process was killed" in home.output
     trials = home.read("study", "trials", "tiny")
@@ -66,11 +71,12 @@ def test_killed_trial_starts_again_from_its_checkpoint(home: Home, uninterrupted
 
 
 def test_second_coordinator_is_told_who_holds_the_study(home: Home) -> None:
-    process = home.start("study", "start", "tiny.yaml")
+    process = home.start("study", "start", "tiny.yaml", "--trials", "1000")
     home.wait_for("trial 0 epoch 1/3")
     refused = home.run("study", "start", "tiny.yaml", status=2)
     assert f"held by pid {process.pid}" in refused.stderr
-    assert process.wait(timeout=40) == 0
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=40) == 130
 
 
 def _is_alive(process: psutil.Process) -> bool:

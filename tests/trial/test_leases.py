@@ -1,8 +1,8 @@
 import pytest
 
 from autotune.errors import DeviceError
-from autotune.hardware import Accelerator, TorchFacts
-from autotune.trial.leases import DevicePool, Lease, list_devices, resolve_device, usable_cores
+from autotune.hardware import Accelerator, TorchFacts, usable_cores
+from autotune.trial.leases import DevicePool, Lease, list_devices, make_pool, resolve_device
 
 
 def facts(*, num_gpus: int, cuda_version: str | None = "12.8") -> TorchFacts:
@@ -113,5 +113,7 @@ def test_cuda_stands_for_every_gpu(device: str, devices: tuple[str, ...]) -> Non
     assert list_devices(device, facts=facts(num_gpus=2)) == devices
 
 
-def test_this_machine_has_cores() -> None:
-    assert usable_cores()
+def test_pool_of_this_machine_has_every_core_that_it_may_use() -> None:
+    lease = make_pool("auto", facts=facts(num_gpus=0), jobs=1).acquire()
+    assert lease is not None
+    assert lease.cores == usable_cores()
