@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import optuna_dashboard
 import waitress
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
@@ -96,6 +95,8 @@ class _Gate:
     """Passes on what a page of the dashboard itself may ask for."""
 
     def __init__(self, storage: BaseStorage, *, hosts: Iterable[str]) -> None:
+        import optuna_dashboard  # brings scikit-learn in: a second that whoever wants an address only must not pay
+
         self._app: WSGIApplication = optuna_dashboard.wsgi(storage)
         self._hosts = frozenset(host.lower() for host in hosts)
         self._origins = frozenset(f"http://{host}" for host in self._hosts)
