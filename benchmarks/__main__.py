@@ -1,0 +1,27 @@
+"""All benchmarks, one after the other, each in a process of its own: ``make bench``."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+BENCHMARKS = (
+    ("loop_tax.py", "--threads", "1"),
+    ("trial_start.py",),
+    ("coordinator_cost.py",),
+    ("help_time.py",),
+)
+
+
+def main() -> int:
+    """Run every benchmark to its end; the number of those that failed."""
+    folder = Path(__file__).parent
+    failed = 0
+    for script, *arguments in BENCHMARKS:
+        print(f"\n$ python benchmarks/{' '.join([script, *arguments])}", flush=True)
+        done = subprocess.run([sys.executable, str(folder / script), *arguments], check=False)
+        failed += done.returncode != 0
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
