@@ -34,6 +34,10 @@ class Interrupts:
         """Call ``wake`` (safe in a signal handler) at every signal from now on."""
         self._wake = wake
 
+    def let_raise(self) -> None:
+        """From now on a signal raises KeyboardInterrupt: there is nothing left that must be finished."""
+        self._wake = None
+
     def __enter__(self) -> Self:
         for number in _SIGNALS:
             self._previous[number] = signal.signal(number, self._on_signal)
@@ -48,6 +52,6 @@ class Interrupts:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self._count += 1
-        if self._wake is None:  # still setting up: nothing is stored yet, so there is nothing to finish
+        if self._wake is None:  # setting up, or closing: there is nothing to finish
             raise KeyboardInterrupt
         self._wake()

@@ -15,8 +15,12 @@ from autotune.trial.leases import DevicePool, Lease
 TICK_SECONDS = 0.2
 BEAT_SECONDS = 2.0
 """Between two signs of life in the lease; one small write each."""
-SILENCE_SECONDS = 900.0
-"""A trial that says nothing for so long hangs; a training loop tells its progress four times a second."""
+SILENCE_SECONDS = 3600.0
+"""A trial that has told its progress and then says nothing for so long hangs.
+
+It tells it four times a second while it trains; an evaluation is silent. A loop of the user's
+own that never tells its progress is left alone.
+"""
 GRACE_SECONDS = 30.0
 """For trials to write their checkpoints after the first Ctrl-C."""
 MAX_RESTARTS = 3
@@ -33,6 +37,7 @@ class _Running:
     lease: Lease
     heard_at: float = field(default_factory=time.monotonic)
     stop: Stop | None = None
+    has_progressed: bool = False
     is_silent: bool = False
     finished: Finished | None = None
 
@@ -71,7 +76,11 @@ class Session:
             self._keep_time()
             self._observer.ticked(self._view())
         self._beat()
-        return not self._interrupts.should_stop
+        if self._interrupts.should_stop:
+            return False
+        for ticket in waiting:  # adopted, but the budget's time is up
+            self._conclude(ticket, Finished(outcome=Outcome.PRUNED, reason=self._ledger.time_up_reason()))
+        return True
 
     def _fill(self, waiting: list[Ticket]) -> None:
         while not self._interrupts.should_stop and not self._ledger.standing.is_time_up:
@@ -108,6 +117,7 @@ class Session:
                 self._ledger.started(running.ticket, started)
                 self._observer.trial_started(running.process.number, started)
             case Progress() as progress:
+                running.has_progressed = True
                 self._observer.trial_progressed(running.process.number, progress)
             case EpochReport() as report:
                 self._report(running, report)
@@ -142,11 +152,14 @@ class Session:
                 return
             reason = f"{finished.reason}, {MAX_RESTARTS + 1} times"
             finished = Finished(outcome=Outcome.FAILED, reason=reason)
-        finished = self._ledger.ended(running.ticket, finished)
-        self._observer.trial_ended(running.process.number, finished, self._view())
+        self._conclude(running.ticket, finished)
         alike = self._ledger.reason_to_give_up()
         if alike is not None:
             raise StudyStoppedError(alike)
+
+    def _conclude(self, ticket: Ticket, finished: Finished) -> None:
+        finished = self._ledger.ended(ticket, finished)
+        self._observer.trial_ended(ticket.row.number, finished, self._view())
 
     def _restart(self, running: _Running, finished: Finished) -> None:
         number = running.process.number
@@ -175,7 +188,8 @@ class Session:
         elif self._ledger.standing.is_time_up:
             self._stop_all(Stop(outcome=Outcome.PRUNED, reason=self._ledger.time_up_reason()))
         for running in self._running.values():
-            if not running.is_silent and now - running.heard_at >= SILENCE_SECONDS:
+            is_silent = running.has_progressed and now - running.heard_at >= SILENCE_SECONDS
+            if is_silent and not running.is_silent:
                 running.is_silent = True
                 self._launcher.kill(running.process)
 

@@ -99,6 +99,7 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
             books.publisher.close(timeout=PUBLISH_SECONDS)
             raise
         launcher.close()
+        interrupts.let_raise()
         return _close(order, books=books, standing=standing, is_complete=is_complete, observer=observer)
 
 

@@ -23,6 +23,14 @@ def test_signal_during_set_up_ends_it_at_once() -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
 
+def test_signal_after_the_last_trial_ends_the_waiting_for_mlflow() -> None:
+    with Interrupts() as interrupts:
+        interrupts.wake_with(lambda: None)
+        interrupts.let_raise()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
 def test_handlers_are_given_back() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with Interrupts():

@@ -79,5 +79,15 @@ def test_second_coordinator_is_told_who_holds_the_study(home: Home) -> None:
     assert process.wait(timeout=40) == 130
 
 
+def test_interrupted_trial_ends_when_the_budget_is_used_up_meanwhile(home: Home) -> None:
+    process = home.start("study", "start", "tiny.yaml", "--set", "budget.epochs=100000")
+    home.wait_for("trial 0 epoch 2/100000")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 130
+    home.run("study", "start", "tiny.yaml", "--set", "budget.epochs=100000", "--seconds", "0.01")
+    (row,) = rows_of(home.folder, "tiny")
+    assert (row.outcome, row.reason) == ("pruned", "the study's budget of 0.01 s is used up")
+
+
 def _is_alive(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE

@@ -18,7 +18,7 @@ def test_own_task_of_the_readme_runs_as_it_stands_there(home: Home) -> None:
     (home.folder / "cells.py").write_text(_block("python", "class Cells"))
     (home.folder / "cells.yaml").write_text(_block("yaml", "cells.py:Cells"))
     home.run("study", "start", "cells.yaml", "--trials", "2")
-    assert [trial["outcome"] for trial in home.read("study", "trials", "cells")][0] == "complete"
+    assert home.read("study", "trials", "cells")[0]["outcome"] == "complete"
 
 
 def test_every_command_of_the_readme_exists(home: Home) -> None:
