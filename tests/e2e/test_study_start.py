@@ -142,3 +142,14 @@ def test_every_reading_command_prints_json(home: Home) -> None:
     for words in commands:
         option = () if words == ("space", "schema") else ("--json",)
         json.loads(home.run(*words, *option).stdout)
+
+
+@pytest.mark.postgres
+def test_study_lives_in_postgresql_as_well(home: Home, postgres_url: str) -> None:
+    storage = ("--storage", postgres_url)
+    home.run("study", "start", "tiny.yaml", "--trials", "1", *storage)
+    home.run("study", "start", "tiny.yaml", "--trials", "2", *storage)
+    assert len(home.read("study", "trials", "tiny", *storage)) == 2
+    assert home.read("trial", "replay", "tiny", "1", *storage)["is_same"] is True
+    home.run("study", "delete", "tiny", "--yes", *storage)
+    assert not (home.folder / "autotune.db").exists()
