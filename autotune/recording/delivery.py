@@ -138,7 +138,7 @@ class Delivery:
     def _deliver_trial(self, study: StudyRow, trial: TrialRow) -> None:
         run_id = trial.run_id or self._make_run(study, trial)
         self._log_facts(run_id, trial)
-        self._log_reports(run_id, trial)
+        self._log_reports(run_id, study, trial)
         if trial.status is TrialStatus.ENDED:
             self._log_end(run_id, study, trial)
         self._publication.mark_trial(trial)
@@ -177,11 +177,11 @@ class Delivery:
             params=[Param(name, value) for name, value in params.items()],
         )
 
-    def _log_reports(self, run_id: str, trial: TrialRow) -> None:
+    def _log_reports(self, run_id: str, study: StudyRow, trial: TrialRow) -> None:
         while reports := self._publication.waiting_reports(trial):
             metrics: list[Metric] = []
             for row in reports:
-                metrics += contents.epoch_metrics(row.report)
+                metrics += contents.epoch_metrics(row.report, study=study)
             self._client.log_batch(run_id, metrics=metrics)
             self._publication.mark_reports(trial, epochs=[row.report.epoch for row in reports])
 

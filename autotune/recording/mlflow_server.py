@@ -17,24 +17,32 @@ from typing import Self
 
 from autotune.errors import InputError, PortError, RunError
 from autotune.recording.mlflow_store import ENVIRONMENT, absolute_uri, artifacts_folder, open_client, sqlite_path
+from autotune.recording.runs_view import VIEW_KEY
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 5000
+
+_WORKFLOW = "workflowType=machine_learning"
+"""Without it MLflow 3.17 shows the menu for work on language models."""
 
 _GRACE_SECONDS = 5.0
 _START_SECONDS = 120.0
 
 
 def experiment_address(base: str, *, experiment_id: str) -> str:
-    """The page with the experiment's runs; MLflow 3.17's own link leads to an empty overview."""
-    return f"{base.rstrip('/')}/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
+    """The page with the experiment's runs, in the view that was saved with it.
+
+    MLflow 3.17's own link leads to an empty overview.
+    """
+    view = f"{_WORKFLOW}&viewStateShareKey={VIEW_KEY}"
+    return f"{base.rstrip('/')}/#/experiments/{experiment_id}/runs?{view}"
 
 
 def compare_address(base: str, *, run_ids: Sequence[str], experiment_id: str) -> str:
     """The page that compares these runs."""
     runs = urllib.parse.quote(json.dumps(list(run_ids), separators=(",", ":")))
     experiments = urllib.parse.quote(json.dumps([experiment_id]))
-    return f"{base.rstrip('/')}/#/compare-runs?runs={runs}&experiments={experiments}"
+    return f"{base.rstrip('/')}/#/compare-runs?runs={runs}&experiments={experiments}&{_WORKFLOW}"
 
 
 def server_base(tracking_uri: str, *, port: int = DEFAULT_PORT) -> str:

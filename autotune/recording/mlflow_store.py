@@ -10,6 +10,8 @@ from filelock import FileLock
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from autotune.recording.runs_view import VIEW_TAG, view_tag
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -133,11 +135,12 @@ def create_experiment(client: "MlflowClient", *, study: "StudyRow", tracking_uri
 
     folder = artifacts_folder(tracking_uri)
     location = None if folder is None else (folder / f"{study.name}-{study.uid[:8]}").as_uri()
+    tags = {STUDY_TAG: study.uid, VIEW_TAG: view_tag(study)}
     number = 1
     while True:
         name = study.name if number == 1 else f"{study.name}-{number}"
         try:
-            return client.create_experiment(name, artifact_location=location, tags={STUDY_TAG: study.uid})
+            return client.create_experiment(name, artifact_location=location, tags=tags)
         except MlflowException as error:
             if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
                 raise

@@ -30,11 +30,11 @@ _STATUSES = {
 _STUDY_STATUSES = {StudyState.OPEN: "RUNNING", StudyState.COMPLETE: "FINISHED", StudyState.STOPPED: "FAILED"}
 
 _EPOCH_METRICS = (
+    "samples_per_second",
     "lr",
     "samples",
     "seconds",
     "evaluation_seconds",
-    "samples_per_second",
     "step_seconds_p50",
     "step_seconds_p95",
     "data_wait_share",
@@ -143,9 +143,14 @@ def configuration(trial: TrialRow, *, environment: Environment | None) -> dict[s
     }
 
 
-def epoch_metrics(report: EpochReport) -> "Iterator[Metric]":
-    """Every number of the epoch, at its own time: sent again, each is the same row."""
-    numbers: dict[str, float | None] = dict(report.metrics)
+def epoch_metrics(report: EpochReport, *, study: StudyRow) -> "Iterator[Metric]":
+    """Every number of the epoch, at its own time: sent again, each is the same row.
+
+    The objectives come first: MLflow's pages keep the order, and its compare page plots the first.
+    """
+    first = [name for name in objective_names(study) if name in report.metrics]
+    numbers: dict[str, float | None] = {name: report.metrics[name] for name in first}
+    numbers |= report.metrics
     numbers |= {name: getattr(report, name) for name in _EPOCH_METRICS}
     numbers["optimizer_steps"] = report.step
     yield from _metrics(numbers, at=report.at, step=report.epoch)

@@ -117,12 +117,15 @@ def test_a_server_that_does_not_start_says_why(tmp_path: Path, port: int) -> Non
 
 def test_the_experiment_address_leads_to_the_runs() -> None:
     address = experiment_address("http://127.0.0.1:5000/", experiment_id="7")
-    assert address == "http://127.0.0.1:5000/#/experiments/7/runs?workflowType=machine_learning"
+    view = "workflowType=machine_learning&viewStateShareKey=trials"
+    assert address == f"http://127.0.0.1:5000/#/experiments/7/runs?{view}"
 
 
 def test_the_compare_address_names_runs_and_experiment() -> None:
     address = compare_address("http://127.0.0.1:5000", run_ids=["a", "b"], experiment_id="7")
-    assert urllib.parse.unquote(address) == 'http://127.0.0.1:5000/#/compare-runs?runs=["a","b"]&experiments=["7"]'
+    page, _, workflow = urllib.parse.unquote(address).rpartition("&")
+    assert page == 'http://127.0.0.1:5000/#/compare-runs?runs=["a","b"]&experiments=["7"]'
+    assert workflow == "workflowType=machine_learning"
 
 
 @pytest.mark.parametrize(
