@@ -21,6 +21,7 @@ def read_histories(records: Records, study: StudyRow, *, rows: Iterable[TrialRow
             outcome=row.outcome if row.is_over else None,
             values=row.values,
             reason=row.reason,
+            samples_per_second=row.samples_per_second,
             reports=reports[row.id],
         )
         for row in rows

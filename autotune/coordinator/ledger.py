@@ -142,7 +142,13 @@ class Ledger:
         finished, values = self._judge(row.number, finished)
         books.records.finish_trial(row, finished=finished, values=values)
         if finished.outcome is not Outcome.INTERRUPTED:
-            books.search.tell(row.number, outcome=finished.outcome, values=values, reason=finished.reason)
+            books.search.tell(
+                row.number,
+                outcome=finished.outcome,
+                values=values,
+                reason=finished.reason,
+                samples_per_second=finished.samples_per_second,
+            )
             self._count(row.number, finished=finished, values=values)
         books.publisher.notify()
         return finished

@@ -37,5 +37,6 @@ class TrialHistory:
     values: tuple[float, ...] | None = None
     """One for each objective; None unless the trial is complete."""
     reason: str | None = None
+    samples_per_second: float | None = None
     reports: Mapping[int, float] = field(default_factory=dict)
     """The first objective's metric by epoch, counted from 1."""

@@ -120,7 +120,7 @@ class Search:
         """
         trials = self._study.get_trials(deepcopy=False)
         if not trials:
-            return self._propose(self._space.baseline)
+            return self._propose(self._space.baseline, attributes={"is_baseline": True})
         has_queued = self._refuse_misfits(trials)
         if self._grid is None or has_queued:
             return self._walk(self._study.ask())
@@ -163,7 +163,13 @@ class Search:
         return answer and number != BASELINE and last_epoch < self._plan.epochs
 
     def tell(
-        self, number: int, *, outcome: Outcome, values: Sequence[float] | None = None, reason: str | None = None
+        self,
+        number: int,
+        *,
+        outcome: Outcome,
+        values: Sequence[float] | None = None,
+        reason: str | None = None,
+        samples_per_second: float | None = None,
     ) -> None:
         """The trial has ended; telling it again changes nothing.
 
@@ -172,6 +178,7 @@ class Search:
             outcome: How it ended; told INTERRUPTED, it ends for good, as failed.
             values: One for each objective if it is complete. One that is not finite makes it diverged.
             reason: One line that the dashboard shows.
+            samples_per_second: Its throughput, which the dashboard plots like an objective.
         """
         if number not in self._running:
             return
@@ -179,7 +186,7 @@ class Search:
             outcome = Outcome.DIVERGED
         state = optuna_state(outcome, has_reported=bool(self._mirror.reports(number)))
         final = [float(value) for value in values or ()] if state is TrialState.COMPLETE else None
-        self.set_attributes(number, attributes=attributes_of(outcome, reason))
+        self.set_attributes(number, attributes=attributes_of(outcome, reason, samples_per_second=samples_per_second))
         if outcome is Outcome.INFEASIBLE:
             self._set_infeasible(self._ids[number])
         with warnings.catch_warnings():
@@ -229,7 +236,13 @@ class Search:
                 if epoch not in stored:
                     self._store_report(history.number, epoch=epoch, value=value)
             if history.outcome is not None and history.outcome is not Outcome.INTERRUPTED:
-                self.tell(history.number, outcome=history.outcome, values=history.values, reason=history.reason)
+                self.tell(
+                    history.number,
+                    outcome=history.outcome,
+                    values=history.values,
+                    reason=history.reason,
+                    samples_per_second=history.samples_per_second,
+                )
 
     def _walk(self, trial: Trial) -> Proposal:
         self._study.sampler = make_sampler(self._plan, number=trial.number, registry=self._registry)
@@ -237,9 +250,11 @@ class Search:
         optuna_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
         return self._start(Proposal(trial.number, optuna_id, parameters))
 
-    def _propose(self, values: Mapping[str, Scalar]) -> Proposal:
+    def _propose(self, values: Mapping[str, Scalar], *, attributes: dict[str, Scalar] | None = None) -> Proposal:
         parameters, distributions = self._registry.register(self._space, values)
-        template = create_trial(state=TrialState.RUNNING, params=parameters, distributions=distributions)
+        template = create_trial(
+            state=TrialState.RUNNING, params=parameters, distributions=distributions, user_attrs=attributes
+        )
         optuna_id = self._storage.create_new_trial(self._study_id, template)
         frozen = self._storage.get_trial(optuna_id)
         return self._start(Proposal(frozen.number, optuna_id, parameters_of(frozen, self._space)))

@@ -24,9 +24,15 @@ def parameters_of(trial: FrozenTrial, space: SearchSpace) -> dict[str, Scalar]:
     return {**space.fixed, **{plain_name(name): value for name, value in trial.params.items()}}
 
 
-def attributes_of(outcome: Outcome, reason: str | None) -> dict[str, Scalar]:
-    """User attributes that say how a trial ended."""
-    return {"outcome": str(outcome)} if reason is None else {"outcome": str(outcome), "reason": reason}
+def attributes_of(
+    outcome: Outcome, reason: str | None, *, samples_per_second: float | None = None
+) -> dict[str, Scalar]:
+    """User attributes that say how a trial ended.
+
+    The dashboard offers those that are numbers as axes of its plots, beside the objective.
+    """
+    facts: dict[str, Scalar] = {"outcome": str(outcome), "reason": reason, "samples_per_second": samples_per_second}
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def queued_misfit(trial: FrozenTrial, space: SearchSpace) -> str | None:
@@ -83,7 +89,10 @@ def imported_trial(
         params=parameters,
         distributions=distributions,
         intermediate_values=reports,
-        user_attrs={**attributes_of(history.outcome, history.reason), ORIGIN: origin},
+        user_attrs={
+            **attributes_of(history.outcome, history.reason, samples_per_second=history.samples_per_second),
+            ORIGIN: origin,
+        },
         system_attrs=constraints,
         constraints={CONSTRAINT: 1.0} if is_infeasible else None,
     )

@@ -29,6 +29,7 @@ def history(proposal: Proposal, outcome: Outcome | None, **values: float) -> Tri
         outcome=outcome,
         values=tuple(values.values()) or None,
         reason="as our tables have it",
+        samples_per_second=812.5,
         reports={1: 0.5, 2: 0.6, 3: 0.7},
     )
 
@@ -58,7 +59,11 @@ def test_a_missing_ending_is_told(outcome: Outcome, state: TrialState, open_agai
 
     trial = storage.get_trial(proposal.optuna_id)
     assert trial.state is state
-    assert trial.user_attrs == {"outcome": str(outcome), "reason": "as our tables have it"}
+    assert trial.user_attrs == {
+        "outcome": str(outcome),
+        "reason": "as our tables have it",
+        "samples_per_second": 812.5,
+    }
     assert search.running() == ()
 
 

@@ -75,11 +75,19 @@ def test_each_outcome_has_its_state_in_optuna(
     for epoch in range(1, 1 + has_reported):
         search.report(number, epoch=epoch, value=0.5)
 
-    search.tell(number, outcome=outcome, values=(0.5,), reason="so it was")
+    search.tell(number, outcome=outcome, values=(0.5,), reason="so it was", samples_per_second=812.5)
 
     trial = stored(storage, search, number)
     assert trial.state is state
-    assert trial.user_attrs == {"outcome": str(outcome), "reason": "so it was"}
+    assert trial.user_attrs == {"outcome": str(outcome), "reason": "so it was", "samples_per_second": 812.5}
+
+
+def test_the_baseline_says_that_it_is_one(storage: RDBStorage) -> None:
+    search = Search.create("study", storage=storage, plan=PLAN)
+    number = ask_after_baseline(search)
+
+    assert stored(storage, search, 0).user_attrs["is_baseline"] is True
+    assert "is_baseline" not in stored(storage, search, number).user_attrs
 
 
 def test_an_infeasible_trial_breaks_a_constraint_that_the_dashboard_shows_too(storage: RDBStorage) -> None:
