@@ -28,14 +28,11 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from typing_extensions import override
 
-from autotune.errors import SpecError
 from autotune.search.plan import SearchPlan
 from autotune.search.suggest import Registry, distribution_of
 
 Group = dict[str, BaseDistribution]
 """Parameters that are always active together."""
-
-SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "random", "grid", "nsgaii")
 
 
 def make_sampler(plan: SearchPlan, *, number: int, registry: Registry) -> BaseSampler:
@@ -44,9 +41,6 @@ def make_sampler(plan: SearchPlan, *, number: int, registry: Registry) -> BaseSa
     A sampler is made anew for each trial, with a seed of the study's seed and the trial's
     number: after a restart nothing is drawn twice, and a study that was interrupted proposes
     what it would have proposed without.
-
-    Raises:
-        SpecError: an option that it doesn't have, or a study that it can't serve.
     """
     makers: dict[str, Callable[..., BaseSampler]] = {
         "tpe": _tpe,
@@ -57,17 +51,10 @@ def make_sampler(plan: SearchPlan, *, number: int, registry: Registry) -> BaseSa
         "grid": _random,  # the grid itself is no sampler of Optuna's: see grid.py
         "nsgaii": _nsgaii,
     }
-    choice = plan.sampler
-    if choice.name not in makers:
-        raise SpecError(f"sampler: one of {', '.join(SAMPLERS)}, got {choice.name}; choose one of these")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            draw = Draw(plan, registry=registry, seed=derive_seed(plan.seed, number=number))
-            return makers[choice.name](draw, **choice.options)
-    except (TypeError, ValueError) as error:
-        given = ", ".join(f"{key}: {value}" for key, value in choice.options.items()) or "no options"
-        raise SpecError(f"sampler.{choice.name}: {error}, got {given}; see the sampler's options") from error
+    draw = Draw(plan, registry=registry, seed=derive_seed(plan.seed, number=number))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return makers[plan.sampler.name](draw, **plan.sampler.options)
 
 
 def derive_seed(seed: int, *, number: int) -> int:
@@ -178,20 +165,21 @@ def _tpe(draw: Draw, *, startup_trials: int = 10, candidates: int = 24) -> BaseS
     return sampler if has_several else SpaceSampler(sampler, groups=draw.groups())
 
 
-def _gp(draw: Draw, *, startup_trials: int = 10) -> BaseSampler:
-    sampler = GPSampler(seed=draw.seed, n_startup_trials=startup_trials, warn_independent_sampling=False)
+def _gp(draw: Draw, *, startup_trials: int = 10, deterministic: bool = False) -> BaseSampler:
+    sampler = GPSampler(
+        seed=draw.seed,
+        n_startup_trials=startup_trials,
+        deterministic_objective=deterministic,
+        warn_independent_sampling=False,
+    )
     return SpaceSampler(sampler, groups=_one_group(draw), needs_every_parameter=True)
 
 
-def _cmaes(draw: Draw, *, population_size: int | None = None) -> BaseSampler:
-    if len(draw.plan.objectives) > 1:
-        raise SpecError(
-            f"sampler: cmaes serves one objective, got {len(draw.plan.objectives)}; "
-            "choose nsgaii, tpe, gp, qmc or random"
-        )
+def _cmaes(draw: Draw, *, startup_trials: int = 1, population: int | None = None) -> BaseSampler:
     sampler = CmaEsSampler(
         seed=draw.seed,
-        popsize=population_size,
+        n_startup_trials=startup_trials,
+        popsize=population,
         warn_independent_sampling=False,
         consider_pruned_trials=True,  # else it learns from the few that no pruner stopped
     )
@@ -200,10 +188,10 @@ def _cmaes(draw: Draw, *, population_size: int | None = None) -> BaseSampler:
     return SpaceSampler(sampler, groups=[numbers] if len(numbers) > 1 else [])
 
 
-def _qmc(draw: Draw, *, sequence: str = "sobol") -> BaseSampler:
+def _qmc(draw: Draw, *, sequence: str = "sobol", scramble: bool = True) -> BaseSampler:
     sampler = QMCSampler(
         qmc_type=sequence,
-        scramble=True,
+        scramble=scramble,
         seed=derive_seed(draw.plan.seed, number=0),  # one sequence for the whole study; Optuna keeps the place
         independent_sampler=RandomSampler(seed=draw.seed),
         warn_independent_sampling=False,
@@ -211,8 +199,10 @@ def _qmc(draw: Draw, *, sequence: str = "sobol") -> BaseSampler:
     return SpaceSampler(sampler, groups=_one_group(draw))
 
 
-def _nsgaii(draw: Draw, *, population_size: int = 20) -> BaseSampler:
-    sampler = NSGAIISampler(seed=draw.seed, population_size=population_size)
+def _nsgaii(draw: Draw, *, population: int = 20, mutation: float | None = None, crossover: float = 0.9) -> BaseSampler:
+    sampler = NSGAIISampler(
+        seed=draw.seed, population_size=population, mutation_prob=mutation, crossover_prob=crossover
+    )
     return SpaceSampler(sampler, groups=_one_group(draw))
 
 

@@ -14,7 +14,7 @@ from typing import Self
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner, NopPruner
+from optuna.pruners import NopPruner
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
@@ -58,11 +58,11 @@ class Search:
     Get one from ``create`` or ``open``. Not for several threads.
     """
 
-    def __init__(self, name: str, *, storage: RDBStorage, plan: SearchPlan, pruner: BasePruner) -> None:
+    def __init__(self, name: str, *, storage: RDBStorage, plan: SearchPlan) -> None:
         self._storage = storage
         self._plan = plan
         self._space = plan.space
-        self._pruner = pruner
+        self._pruner = make_pruner(plan.pruner, epochs=plan.epochs)
         self._registry = Registry(plan.space)
         sampler = make_sampler(plan, number=BASELINE, registry=self._registry)
         # The mirror prunes, so this study needs no pruner. With hyperband Optuna means to show a
@@ -81,10 +81,6 @@ class Search:
 
         One without a trial is taken: a start that was cut off leaves it behind.
         """
-        pruner = make_pruner(plan.pruner, epochs=plan.epochs)
-        make_sampler(plan, number=BASELINE, registry=Registry(plan.space))
-        if plan.sampler.name == "grid":
-            Grid(plan.space)
         directions = [objective.direction for objective in plan.objectives]
         study = optuna.create_study(study_name=name, storage=storage, directions=directions, load_if_exists=True)
         if study.get_trials(deepcopy=False) or [d.name.lower() for d in study.directions] != directions:
@@ -94,14 +90,13 @@ class Search:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             study.set_metric_names([objective.metric for objective in plan.objectives])
-        return cls(name, storage=storage, plan=plan, pruner=pruner)
+        return cls(name, storage=storage, plan=plan)
 
     @classmethod
     def open(cls, name: str, *, storage: RDBStorage, plan: SearchPlan) -> Self:
         """The Optuna study of this name; raises StudyNotFoundError when there is none."""
-        pruner = make_pruner(plan.pruner, epochs=plan.epochs)
         try:
-            return cls(name, storage=storage, plan=plan, pruner=pruner)
+            return cls(name, storage=storage, plan=plan)
         except KeyError as error:
             raise StudyNotFoundError(
                 f"study {name}: Optuna's tables must have it, got none; it may have been deleted in the dashboard"

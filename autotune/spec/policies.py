@@ -12,17 +12,23 @@ _COUNT = Limits("whole", low=0)
 _POSITIVE_COUNT = Limits("whole", low=1)
 _FLAG = Limits("choices", choices=(False, True))
 _SHARE = Limits("number", low=0, high=1)
+_MOST = 10_000
+"""Beyond, a proposal takes minutes or more memory than there is."""
 
 SAMPLERS: Mapping[str, Mapping[str, Limits]] = {
-    "tpe": {"startup_trials": _COUNT, "candidates": _POSITIVE_COUNT},
+    "tpe": {"startup_trials": _COUNT, "candidates": Limits("whole", low=1, high=_MOST)},
     "gp": {"startup_trials": _COUNT, "deterministic": _FLAG},
-    "cmaes": {"startup_trials": _COUNT, "sigma": Limits("number", low=0, low_is_open=True)},
+    # No sigma, which Optuna gives up with 6; and fewer than four have no covariance to learn from.
+    "cmaes": {"startup_trials": _COUNT, "population": Limits("whole", low=4, high=_MOST)},
     "qmc": {"sequence": Limits("choices", choices=("sobol", "halton")), "scramble": _FLAG},
     "random": {},
     "grid": {},
-    "nsgaii": {"population": Limits("whole", low=2), "mutation": _SHARE, "crossover": _SHARE},
+    "nsgaii": {"population": Limits("whole", low=2, high=_MOST), "mutation": _SHARE, "crossover": _SHARE},
 }
-"""Options of each sampler by name; what is not set is Optuna's default."""
+"""Options of each sampler by name, and what each may be.
+
+``search/samplers.py`` has an argument of the same name, with its default, for every option here.
+"""
 
 PRUNERS: Mapping[str, Mapping[str, Limits]] = {
     "hyperband": {"min_epochs": _POSITIVE_COUNT, "reduction_factor": Limits("whole", low=2)},
@@ -37,7 +43,7 @@ PRUNERS: Mapping[str, Mapping[str, Limits]] = {
     "threshold": {"lower": Limits("number"), "upper": Limits("number"), "warmup_epochs": _COUNT},
     "none": {},
 }
-"""Options of each pruner by name."""
+"""Options of each pruner by name, and what each may be; for ``search/pruners.py`` likewise."""
 
 
 def read_sampler(node: Node) -> Choice:

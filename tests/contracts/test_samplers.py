@@ -6,19 +6,23 @@ import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
-from autotune.errors import SpecError
 from autotune.search.plan import SearchPlan
-from autotune.search.samplers import SAMPLERS
 from autotune.search.space import SearchSpace
 from autotune.search.study import BASELINE, Search
 from autotune.search.suggest import Registry
+from autotune.spec.policies import SAMPLERS
 from tests.search.conftest import OpenStorage
 from tests.search.spaces import ACCURACY, SPEED, conditional_space, is_legal, plan_for, run_trials
 
-ENOUGH_TO_LEARN = 16
-"""Trials after which every sampler has left its random start."""
+ENOUGH_TO_LEARN = 10
+"""Trials after which every sampler has left its random start; 5, 6 and 7 end badly."""
 
-OPTIONS = {"tpe": {"startup_trials": 8}, "gp": {"startup_trials": 6}, "nsgaii": {"population_size": 4}}
+OPTIONS = {
+    "tpe": {"startup_trials": 4},
+    "gp": {"startup_trials": 4},
+    "cmaes": {"population": 4},
+    "nsgaii": {"population": 4},
+}
 
 
 def make_plan(sampler: str, *, pruner: str = "hyperband", jobs: int = 1) -> SearchPlan:
@@ -37,9 +41,9 @@ def test_every_proposal_is_legal(sampler: str, storage: RDBStorage) -> None:
     plan = make_plan(sampler)
     search = Search.create("study", storage=storage, plan=plan)
 
-    proposals = run_trials(search, count=ENOUGH_TO_LEARN + 8)
+    proposals = run_trials(search, count=ENOUGH_TO_LEARN + 6)
 
-    assert [proposal.number for proposal in proposals] == list(range(ENOUGH_TO_LEARN + 8))
+    assert [proposal.number for proposal in proposals] == list(range(ENOUGH_TO_LEARN + 6))
     illegal = [p.parameters for p in proposals if p.number != BASELINE and not is_legal(plan.space, p.parameters)]
     assert illegal == []
 
@@ -126,25 +130,8 @@ def test_several_objectives_are_searched_and_pruned(several: str, storage: RDBSt
     plan = plan_for(space, sampler=several, pruner="hyperband", objectives=objectives, options=OPTIONS.get(several))
     search = Search.create("study", storage=storage, plan=plan)
 
-    proposals = run_trials(search, count=ENOUGH_TO_LEARN + 8, num_objectives=2)
+    proposals = run_trials(search, count=ENOUGH_TO_LEARN + 6, num_objectives=2)
 
     states = {trial.state for trial in storage.get_all_trials(search.study_id)}
     assert all(is_legal(space, proposal.parameters) for proposal in proposals[1:])
     assert {TrialState.COMPLETE, TrialState.PRUNED} <= states
-
-
-def test_cmaes_refuses_several_objectives(storage: RDBStorage) -> None:
-    plan = plan_for(conditional_space(), sampler="cmaes", objectives=(ACCURACY, SPEED))
-
-    with pytest.raises(SpecError, match="cmaes serves one objective, got 2"):
-        Search.create("study", storage=storage, plan=plan)
-
-    assert storage.get_all_studies() == []
-
-
-def test_an_unknown_option_is_an_error_of_the_spec(sampler: str, storage: RDBStorage) -> None:
-    space = conditional_space(is_finite=True)
-    plan = plan_for(space, sampler=sampler, options={"temperature": 1})
-
-    with pytest.raises(SpecError, match=rf"sampler\.{sampler}: .*temperature.*, got temperature: 1"):
-        Search.create("study", storage=storage, plan=plan)

@@ -1,12 +1,10 @@
-import pytest
 from optuna.storages import RDBStorage
 
-from autotune.errors import SpecError
 from autotune.events import Outcome
 from autotune.search.grid import Grid
 from autotune.search.study import Proposal, Search
 from tests.search.conftest import OpenStorage
-from tests.search.spaces import conditional_space, plan_for, small_grid
+from tests.search.spaces import plan_for, small_grid
 
 NUM_CELLS = 18
 
@@ -53,15 +51,3 @@ def test_another_seed_gives_another_order() -> None:
     grid = Grid(small_grid())
 
     assert len({str(grid.next(seed)) for seed in range(30)}) > 5
-
-
-def test_a_range_of_floats_without_a_step_is_refused() -> None:
-    with pytest.raises(SpecError, match=r"learning\.lr: the grid sampler needs a range with a step, got low=1e-05"):
-        Grid(conditional_space())
-
-
-def test_what_is_refused_leaves_no_study_behind(storage: RDBStorage) -> None:
-    with pytest.raises(SpecError, match="the grid sampler needs a range with a step"):
-        Search.create("study", storage=storage, plan=plan_for(conditional_space(), sampler="grid"))
-
-    assert storage.get_all_studies() == []

@@ -4,13 +4,13 @@ import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
-from autotune.errors import SpecError
 from autotune.events import Outcome, Scalar
 from autotune.search.mirror import Mirror, MirrorTrial
 from autotune.search.plan import SearchPlan, TrialHistory
-from autotune.search.pruners import PRUNERS, make_pruner
+from autotune.search.pruners import make_pruner
 from autotune.search.study import Search
 from autotune.spec.model import Choice
+from autotune.spec.policies import PRUNERS
 from tests.search.conftest import OpenStorage
 from tests.search.spaces import ACCURACY, SPEED, conditional_space, plan_for
 
@@ -182,25 +182,3 @@ def test_numbers_that_were_not_seen_wait_in_the_mirror() -> None:
     mirror.report(1, epoch=1, value=0.5)
 
     assert mirror.reports(1) == {1: 0.5}
-
-
-@pytest.mark.parametrize("pruner", [name for name in PRUNERS if name != "threshold"])
-def test_every_pruner_needs_no_option(pruner: str) -> None:
-    make_pruner(Choice(name=pruner), epochs=1)
-
-
-@pytest.mark.parametrize(
-    ("choice", "message"),
-    [
-        (Choice(name="hyperbnd"), "pruner: one of hyperband, .*, got hyperbnd; choose one of these"),
-        (Choice(name="median", options={"warmup": 1}), r"pruner\.median: .*warmup.*, got warmup: 1"),
-        (Choice(name="hyperband", options={"min_epochs": 10}), "min_epochs must be from 1 to budget.epochs, 9"),
-        (Choice(name="hyperband", options={"reduction_factor": 1}), "reduction_factor must be 2 or more"),
-        (Choice(name="median", options={"warmup_epochs": -1}), "warmup_epochs must be 0 or more"),
-        (Choice(name="threshold"), r"pruner\.threshold: .*lower or upper.*, got no options"),
-        (Choice(name="percentile", options={"percentile": 130}), r"pruner\.percentile: .*percentile.*130"),
-    ],
-)
-def test_what_a_pruner_does_not_have_is_an_error_of_the_spec(choice: Choice, message: str) -> None:
-    with pytest.raises(SpecError, match=message):
-        make_pruner(choice, epochs=9)
