@@ -1,5 +1,6 @@
 import os
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -12,6 +13,14 @@ os.environ["OMP_NUM_THREADS"] = "1"
 # A developer's own settings must not lead a test into a real study.
 for name in ("AUTOTUNE_STORAGE", "AUTOTUNE_FILES", "MLFLOW_TRACKING_URI"):
     os.environ.pop(name, None)
+# A shell has its background jobs ignore Ctrl-C, and so would every program that a test starts and stops with it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+IN_MEMORY = Path("/dev/shm")
+ENOUGH_BYTES = 2 * 2**30
+if IN_MEMORY.is_dir() and shutil.disk_usage(IN_MEMORY).free > ENOUGH_BYTES:
+    # Thousands of commits each wait for the disk (synchronous=FULL), which on a busy one is most of the time.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
 
 
 @pytest.fixture(scope="session")
