@@ -22,10 +22,11 @@ from autotune.errors import StorageError, StudyNotFoundError
 from autotune.events import Outcome, Scalar
 from autotune.search.grid import Grid
 from autotune.search.mirror import Mirror, MirrorTrial
-from autotune.search.outcomes import CONSTRAINT, DASHBOARD_CONSTRAINTS, optuna_state
+from autotune.search.outcomes import optuna_state
 from autotune.search.plan import SearchPlan, TrialHistory
 from autotune.search.pruners import make_pruner
 from autotune.search.samplers import derive_seed, make_sampler
+from autotune.search.stored import StoredTrials
 from autotune.search.suggest import Registry, walk
 from autotune.search.trials import ORIGIN, attributes_of, imported_trial, mirror_trial, parameters_of, queued_misfit
 
@@ -59,7 +60,6 @@ class Search:
     """
 
     def __init__(self, name: str, *, storage: RDBStorage, plan: SearchPlan) -> None:
-        self._storage = storage
         self._plan = plan
         self._space = plan.space
         self._pruner = make_pruner(plan.pruner, epochs=plan.epochs)
@@ -69,9 +69,8 @@ class Search:
         # sampler the trials of one bracket alone, yet in 5.0.0 samplers read past that filter:
         # proposals are the same with it and without.
         self._study = optuna.load_study(study_name=name, storage=storage, sampler=sampler, pruner=NopPruner())
-        self._study_id = storage.get_study_id_from_name(name)
+        self._trials = StoredTrials(self._study, storage=storage)
         self._grid = Grid(plan.space) if plan.sampler.name == "grid" else None
-        self._ids: dict[int, int] = {}
         self._running: set[int] = set()
         self._mirror = self._reflect({})
 
@@ -105,7 +104,7 @@ class Search:
     @property
     def study_id(self) -> int:
         """Optuna's id of the study, which the dashboard's addresses hold."""
-        return self._study_id
+        return self._trials.study_id
 
     def ask(self) -> Proposal | None:
         """The next trial; None when every combination of a grid has been proposed.
@@ -113,7 +112,7 @@ class Search:
         Trial 0 is the baseline, with exactly the baseline's parameters. A trial that somebody
         queued with Optuna (``enqueue_trial``, or the dashboard) comes before all others.
         """
-        trials = self._study.get_trials(deepcopy=False)
+        trials = self._trials.all()
         if not trials:
             return self._propose(self._space.baseline, attributes={"is_baseline": True})
         has_queued = self._refuse_misfits(trials)
@@ -126,11 +125,11 @@ class Search:
 
     def running(self) -> tuple[RunningTrial, ...]:
         """Trials in the state RUNNING, by number."""
-        return tuple(RunningTrial(number, self._ids[number]) for number in sorted(self._running))
+        return tuple(RunningTrial(number, self._trials.id_of(number)) for number in sorted(self._running))
 
     def adopt(self, optuna_id: int) -> Proposal:
         """A RUNNING trial again, with the same parameters; completes an ask that was cut off."""
-        frozen = self._storage.get_trial(optuna_id)
+        frozen = self._trials.by_id(optuna_id)
         if frozen.number == BASELINE:
             # Made in one transaction, with some parameters only: a walk would add the others.
             return self._start(Proposal(BASELINE, optuna_id, parameters_of(frozen, self._space)))
@@ -151,9 +150,8 @@ class Search:
         if number not in self._running:
             return False
         answer, notes = self._mirror.should_prune(number)
-        for key, note in notes.items():
-            # What the pruner remembers of a trial (successive halving: its rungs) has to outlive us.
-            self._storage.set_trial_system_attr(self._ids[number], key, note)
+        # What the pruner remembers of a trial (successive halving: its rungs) has to outlive us.
+        self._trials.set_notes(number, notes=notes)
         last_epoch = max(self._mirror.reports(number), default=0)
         return answer and number != BASELINE and last_epoch < self._plan.epochs
 
@@ -183,18 +181,14 @@ class Search:
         final = [float(value) for value in values or ()] if state is TrialState.COMPLETE else None
         self.set_attributes(number, attributes=attributes_of(outcome, reason, samples_per_second=samples_per_second))
         if outcome is Outcome.INFEASIBLE:
-            self._set_infeasible(self._ids[number])
-        with warnings.catch_warnings():
-            # cmaes says with each of them that it doesn't use constraints.
-            warnings.filterwarnings("ignore", message="Constraints have been set", category=UserWarning)
-            self._study.tell(number, final, state, skip_if_finished=True)
+            self._trials.set_infeasible(number)
+        self._trials.finish(number, state=state, values=final)
         self._mirror.finish(number, state=state, value=final[0] if final else None)
         self._running.discard(number)
 
     def set_attributes(self, number: int, *, attributes: Mapping[str, Scalar]) -> None:
         """User attributes of a RUNNING trial, as the dashboard shows them."""
-        for key, value in attributes.items():
-            self._storage.set_trial_user_attr(self._ids[number], key, value)
+        self._trials.set_attributes(number, attributes=attributes)
 
     def import_trials(self, histories: Sequence[TrialHistory], *, source: str) -> Mapping[int, int]:
         """Ended trials of the study ``source`` that fit this space, for the sampler to learn from.
@@ -206,7 +200,7 @@ class Search:
             The number there by the number here, of all that were taken over; called again
             (after a crash half way), of those too that were here before.
         """
-        trials = self._study.get_trials(deepcopy=False)
+        trials = self._trials.all()
         assert trials, "trial 0 is the baseline: ask for it before trials are imported"
         known = {trial.user_attrs.get(ORIGIN): trial.number for trial in trials}
         taken: dict[int, int] = {}
@@ -226,7 +220,7 @@ class Search:
         for history in histories:
             if history.number not in self._running:
                 continue
-            stored = self._storage.get_trial(self._ids[history.number]).intermediate_values
+            stored = self._trials.reports(history.number)
             for epoch, value in history.reports.items():
                 if epoch not in stored:
                     self._store_report(history.number, epoch=epoch, value=value)
@@ -242,20 +236,18 @@ class Search:
     def _walk(self, trial: Trial) -> Proposal:
         self._study.sampler = make_sampler(self._plan, number=trial.number, registry=self._registry)
         parameters = walk(self._space, lambda p, choices: self._registry.suggest(trial, p, choices))
-        optuna_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
-        return self._start(Proposal(trial.number, optuna_id, parameters))
+        return self._start(Proposal(trial.number, self._trials.id_of(trial.number), parameters))
 
     def _propose(self, values: Mapping[str, Scalar], *, attributes: dict[str, Scalar] | None = None) -> Proposal:
-        parameters, distributions = self._registry.register(self._space, values)
+        searched, distributions = self._registry.register(self._space, values)
         template = create_trial(
-            state=TrialState.RUNNING, params=parameters, distributions=distributions, user_attrs=attributes
+            state=TrialState.RUNNING, params=searched, distributions=distributions, user_attrs=attributes
         )
-        optuna_id = self._storage.create_new_trial(self._study_id, template)
-        frozen = self._storage.get_trial(optuna_id)
-        return self._start(Proposal(frozen.number, optuna_id, parameters_of(frozen, self._space)))
+        added = self._trials.add(template)
+        parameters = parameters_of(added, self._space)
+        return self._start(Proposal(added.number, self._trials.id_of(added.number), parameters))
 
     def _start(self, proposal: Proposal) -> Proposal:
-        self._ids[proposal.number] = proposal.optuna_id
         if proposal.number not in self._running:
             self._running.add(proposal.number)
             self._mirror.start(proposal.number)
@@ -269,17 +261,9 @@ class Search:
             misfit = queued_misfit(trial, self._space)
             has_queued = has_queued or misfit is None
             if misfit is not None:
-                optuna_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
-                self._ids[trial.number] = optuna_id
                 self.set_attributes(trial.number, attributes=attributes_of(Outcome.FAILED, misfit))
-                self._storage.set_trial_state_values(optuna_id, TrialState.FAIL)
+                self._trials.fail_queued(trial.number)
         return has_queued
-
-    def _set_infeasible(self, optuna_id: int) -> None:
-        trial = Trial(self._study, optuna_id)
-        if CONSTRAINT not in trial.constraints:
-            trial.set_constraint(CONSTRAINT, 1.0)
-        self._storage.set_trial_system_attr(optuna_id, DASHBOARD_CONSTRAINTS, [1.0])
 
     def _import(self, history: TrialHistory, *, origin: str) -> int | None:
         template = imported_trial(
@@ -291,7 +275,7 @@ class Search:
         )
         if template is None:
             return None
-        number = self._storage.get_trial(self._storage.create_new_trial(self._study_id, template)).number
+        number = self._trials.add(template).number
         self._mirror.add(MirrorTrial(number, TrialState.FAIL))
         return number
 
@@ -299,19 +283,16 @@ class Search:
         # With several objectives Optuna's tpe stops with an error at a pruned trial that has
         # reports; a value that is not finite would be learned from.
         if len(self._plan.objectives) == 1 and math.isfinite(value):
-            self._storage.set_trial_intermediate_value(self._ids[number], epoch, value)
+            self._trials.add_report(number, epoch=epoch, value=value)
 
     def _reflect(self, reports: Mapping[int, Mapping[int, float]]) -> Mirror:
         mirror = Mirror(self._study.study_name, direction=self._plan.objectives[0].direction, pruner=self._pruner)
         self._running.clear()
-        for trial in self._study.get_trials(deepcopy=False):
+        for trial in self._trials.all():
             self._registry.learn(trial)
             mirror.add(mirror_trial(trial, {**trial.intermediate_values, **reports.get(trial.number, {})}))
             if trial.state is TrialState.RUNNING:
                 self._running.add(trial.number)
-                self._ids[trial.number] = self._storage.get_trial_id_from_study_id_trial_number(
-                    self._study_id, trial.number
-                )
         return mirror
 
 

@@ -1,0 +1,83 @@
+"""The trials of one study in Optuna's tables, by their numbers."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from optuna.storages import RDBStorage
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from autotune.events import Scalar
+from autotune.search.outcomes import CONSTRAINT, DASHBOARD_CONSTRAINTS
+
+
+class StoredTrials:
+    """Reads and writes one study's trials; what a row means is for ``study.py`` to say.
+
+    Optuna's tables know a trial by an id of theirs; here it goes by its number in the study.
+    """
+
+    def __init__(self, study: Study, *, storage: RDBStorage) -> None:
+        self._study = study
+        self._storage = storage
+        self.study_id = storage.get_study_id_from_name(study.study_name)
+        """Optuna's id of the study."""
+        self._ids: dict[int, int] = {}
+
+    def all(self) -> list[FrozenTrial]:
+        """Every trial by number; shared with Optuna's cache, so not to be changed."""
+        return self._study.get_trials(deepcopy=False)
+
+    def by_id(self, optuna_id: int) -> FrozenTrial:
+        """One trial as the tables have it now."""
+        return self._storage.get_trial(optuna_id)
+
+    def id_of(self, number: int) -> int:
+        """Optuna's id of the trial."""
+        if number not in self._ids:
+            self._ids[number] = self._storage.get_trial_id_from_study_id_trial_number(self.study_id, number)
+        return self._ids[number]
+
+    def add(self, template: FrozenTrial) -> FrozenTrial:
+        """A new trial like the template, in one transaction; the tables give it its number."""
+        optuna_id = self._storage.create_new_trial(self.study_id, template)
+        added = self._storage.get_trial(optuna_id)
+        self._ids[added.number] = optuna_id
+        return added
+
+    def reports(self, number: int) -> Mapping[int, float]:
+        """The intermediate values by epoch."""
+        return self.by_id(self.id_of(number)).intermediate_values
+
+    def add_report(self, number: int, *, epoch: int, value: float) -> None:
+        """An intermediate value."""
+        self._storage.set_trial_intermediate_value(self.id_of(number), epoch, value)
+
+    def set_attributes(self, number: int, *, attributes: Mapping[str, Scalar]) -> None:
+        """User attributes, which the dashboard shows; of a trial that has not ended."""
+        for key, value in attributes.items():
+            self._storage.set_trial_user_attr(self.id_of(number), key, value)
+
+    def set_notes(self, number: int, *, notes: Mapping[str, Any]) -> None:
+        """System attributes, which Optuna's own parts remember things in: JSON values."""
+        for key, note in notes.items():
+            self._storage.set_trial_system_attr(self.id_of(number), key, note)
+
+    def set_infeasible(self, number: int) -> None:
+        """The trial breaks its constraint, for samplers and for the dashboard."""
+        trial = Trial(self._study, self.id_of(number))
+        if CONSTRAINT not in trial.constraints:
+            trial.set_constraint(CONSTRAINT, 1.0)
+        self.set_notes(number, notes={DASHBOARD_CONSTRAINTS: [1.0]})
+
+    def finish(self, number: int, *, state: TrialState, values: Sequence[float] | None) -> None:
+        """The trial has ended; the sampler is told. One that has ended already stays as it is."""
+        with warnings.catch_warnings():
+            # cmaes says with each of them that it doesn't use constraints.
+            warnings.filterwarnings("ignore", message="Constraints have been set", category=UserWarning)
+            self._study.tell(number, values, state, skip_if_finished=True)
+
+    def fail_queued(self, number: int) -> None:
+        """A trial that waits in the queue will never run."""
+        self._storage.set_trial_state_values(self.id_of(number), TrialState.FAIL)
