@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from autotune.events import Finished, Outcome, TrialOrder
+from autotune.training.channel import Channel
 from autotune.training.device import open_device
 from autotune.training.failures import DivergedError, InfeasibleError, one_line
 from autotune.training.loading import LoadedTask
@@ -14,9 +15,7 @@ from autotune.training.loop import fit
 from autotune.training.process_knobs import apply_process_knobs
 from autotune.training.rng import seed_everything
 from autotune.training.task import Task
-from autotune.training.trial import Channel, Trial
-
-__all__ = ["Channel", "run_trial"]
+from autotune.training.trial import Trial
 
 _TRACEBACK_LINES = 30
 _MEMORY_MESSAGES = (

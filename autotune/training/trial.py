@@ -1,12 +1,11 @@
 """The trial as user code sees it; our own loop is written on nothing else."""
 
-import math
 import time
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +14,13 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import Dataset
 
 from autotune.errors import TaskError
-from autotune.events import EpochReport, Event, Outcome, Progress, Scalar, Started, Stop, TrialOrder
+from autotune.events import EpochReport, Outcome, Progress, Scalar, Started, TrialOrder
 from autotune.training.batches import Batch, micro_batches, mover
+from autotune.training.channel import Channel
 from autotune.training.checkpoint import Checkpoint, Stateful
 from autotune.training.data import BatchLoader, Collate, LoaderOptions
 from autotune.training.device import peak_memory_bytes
-from autotune.training.failures import DivergedError
+from autotune.training.divergence import LossWatch, check_finite
 from autotune.training.meter import Meter
 from autotune.training.models import channels_last_in_force, compile_in_force, count_parameters, prepare_model
 from autotune.training.optimizers import implementation_in_force, make_optimizer
@@ -29,19 +29,6 @@ from autotune.training.precision import Precision
 from autotune.training.process_knobs import process_knobs_in_force
 from autotune.training.reports import Reports
 from autotune.training.schedules import make_scheduler
-
-_CHECK_SECONDS = 1.0
-
-
-class Channel(Protocol):
-    """The trial's side of the pipe to its coordinator."""
-
-    def send(self, event: Event) -> None:
-        """Hand the event over; may not wait for the coordinator to read it."""
-
-    @property
-    def stop(self) -> Stop | None:
-        """What the coordinator asked for, if it did; read at every step, so it must cost nothing."""
 
 
 class Trial:
@@ -97,7 +84,7 @@ class Trial:
         self._num_parameters: int | None = None
         self._has_begun = False
         self._has_seen_stop = False
-        self._next_check = 0.0
+        self._loss_watch = LossWatch()
 
     def loader(
         self,
@@ -196,13 +183,7 @@ class Trial:
         Raises:
             DivergedError: It is not.
         """
-        now = time.perf_counter()
-        if now < self._next_check:
-            return
-        self._next_check = now + _CHECK_SECONDS
-        value = float(loss)
-        if not math.isfinite(value):
-            raise DivergedError(f"epoch {self._meter.epochs_done + 1}: the training loss is {value}")
+        self._loss_watch.check(loss, epoch=self._meter.epochs_done + 1)
 
     def report(self, epoch: int, **metrics: float | Tensor) -> None:
         """Tell the metrics of a finished epoch, counted from 1; saves what ``checkpoint`` remembers.
@@ -277,9 +258,7 @@ class Trial:
 
     def _checked(self, epoch: int, metrics: dict[str, float | Tensor]) -> dict[str, float]:
         values = {name: float(value) for name, value in metrics.items()}
-        for name, value in values.items():
-            if not math.isfinite(value):
-                raise DivergedError(f"epoch {epoch}: {name} is {value}")
+        check_finite(values, epoch=epoch)
         for name in self._objective_metrics:
             if name not in values:
                 known = ", ".join(sorted(values)) or "nothing"

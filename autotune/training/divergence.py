@@ -1,0 +1,41 @@
+"""Notices that a training has lost its way: a loss or a metric that is NaN or infinite."""
+
+import math
+import time
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from autotune.training.failures import DivergedError
+
+_LOOK_SECONDS = 1.0
+
+
+class LossWatch:
+    """Looks at the training loss about once a second: each look waits for the device."""
+
+    def __init__(self) -> None:
+        self._next_look = 0.0
+
+    def check(self, loss: Tensor, *, epoch: int) -> None:
+        """Look, if it is time to.
+
+        Raises:
+            DivergedError: The loss is NaN or infinite.
+        """
+        now = time.perf_counter()
+        if now < self._next_look:
+            return
+        self._next_look = now + _LOOK_SECONDS
+        check_finite({"the training loss": float(loss)}, epoch=epoch)
+
+
+def check_finite(values: Mapping[str, float], *, epoch: int) -> None:
+    """Hold every value of an epoch to be a number that a sampler can learn from.
+
+    Raises:
+        DivergedError: One is NaN or infinite.
+    """
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise DivergedError(f"epoch {epoch}: {name} is {value}")
