@@ -28,12 +28,22 @@ root = LazyGroup(
 )
 click.version_option(package_name="autotune-torch", prog_name="autotune")(root)
 
+INTERRUPTED_STATUS = 130
+"""128 + SIGINT, as shells count it."""
+
 
 def main() -> NoReturn:
     """Runs the command line of this process and exits with its status."""
     try:
-        root.main(prog_name="autotune")
+        status = root.main(prog_name="autotune", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort as abort:
+        click.echo("Aborted!", err=True)
+        # click's own status for this is 1, which would say that something failed.
+        sys.exit(INTERRUPTED_STATUS if isinstance(abort.__cause__, KeyboardInterrupt) else 1)
     except AutotuneError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_status)
-    raise AssertionError("click ends the process")
+    sys.exit(status)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from autotune.cli.main import INTERRUPTED_STATUS
 from autotune.cli.names import complete_space, complete_study
 from autotune.cli.options import (
     jobs_option,
@@ -19,9 +20,10 @@ from autotune.cli.options import (
 
 if TYPE_CHECKING:
     from autotune.coordinator.start import StartOrder
+    from autotune.spec.overrides import Override
 
-INTERRUPTED_STATUS = 130
-"""128 + SIGINT, as shells count it: the study was stopped from outside and can go on."""
+_KEYS = {"trials": ("budget", "trials"), "seconds": ("budget", "seconds")}
+"""Where an option's value stands in the spec, if not under its own name."""
 
 
 @click.command()
@@ -77,20 +79,16 @@ def start(
     A study of the same name goes on where it was. Ctrl-C stops it with checkpoints, and the
     same command goes on again; Ctrl-C twice stops it at once.
     """
-    from autotune.coordinator.start import StartOrder
     from autotune.spec.load import load_spec
 
-    shorthands = {
-        "budget.trials": trials,
-        "budget.seconds": seconds,
-        "seed": seed,
-        "sampler": sampler,
-        "pruner": pruner,
-    }
-    file = load_spec(space, overrides=[*overrides, *_as_overrides(shorthands)])
+    options = _as_overrides(trials=trials, seconds=seconds, seed=seed, sampler=sampler, pruner=pruner)
+    file = load_spec(space, overrides=[*overrides, *options])
+    # Not before the spec is known to be good: it brings Optuna and SQLAlchemy in.
+    from autotune.coordinator.start import StartOrder
+
     order = StartOrder(
         file=file,
-        name=name or file.name,
+        name=file.name if name is None else name,
         storage=storage,
         tracking_uri=tracking_uri,
         jobs=jobs,
@@ -126,14 +124,21 @@ def resume(
     from autotune.spec.load import parse_spec
 
     row = open_records(storage).study(name)
-    overrides = _as_overrides({"budget.trials": trials, "budget.seconds": seconds})
+    overrides = _as_overrides(trials=trials, seconds=seconds)
     file = parse_spec(row.spec_text, origin=f"study {name}", overrides=overrides)
     order = StartOrder(file=file, name=name, storage=storage, tracking_uri=tracking_uri, jobs=jobs)
     _run(order, no_progress=no_progress)
 
 
-def _as_overrides(shorthands: dict[str, int | float | str | None]) -> Sequence[str]:
-    return [f"{key}={value}" for key, value in shorthands.items() if value is not None]
+def _as_overrides(**options: float | str | None) -> "Sequence[Override]":
+    """The spec's values that have options of their own, blamed in messages under the option that was typed."""
+    from autotune.spec.overrides import Override
+
+    return [
+        Override(key=_KEYS.get(option, (option,)), value=value, typed=f"--{option} {value}")
+        for option, value in options.items()
+        if value is not None
+    ]
 
 
 def _run(order: "StartOrder", *, no_progress: bool) -> None:

@@ -93,7 +93,7 @@ class _Replay:
                     return self._result(arrival.event)
                 self._hear(arrival)
             if interrupts.should_stop:
-                raise RunError(f"trial {self._process.number}: the replay was stopped")
+                raise KeyboardInterrupt
             self._observer.ticked(self._view)
 
     def _hear(self, arrival: Arrival) -> None:

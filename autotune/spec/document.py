@@ -8,7 +8,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from autotune.errors import SpecError
-from autotune.spec.overrides import apply_overrides, parse_override
+from autotune.spec.overrides import Override, apply_overrides, parse_override
 from autotune.spec.places import Places
 from autotune.spec.written import written
 
@@ -25,15 +25,15 @@ class Document:
     places: Places
 
 
-def read_document(text: str, *, origin: str, overrides: Sequence[str] = ()) -> Document:
-    """Read YAML 1.2 and apply overrides (``KEY=VALUE`` each).
+def read_document(text: str, *, origin: str, overrides: Sequence[str | Override] = ()) -> Document:
+    """Read YAML 1.2 and apply overrides (those that are text are ``KEY=VALUE``).
 
     Raises:
         SpecError: The text is no YAML, has a key twice or several documents, or is no mapping.
     """
     content = _load(text, origin=origin)
     lines = _lines(text)
-    parsed = [parse_override(override) for override in overrides]
+    parsed = [parse_override(given) if isinstance(given, str) else given for given in overrides]
     if parsed:
         text = apply_overrides(text, parsed)
         content = _load(text, origin=origin)

@@ -40,7 +40,7 @@ class SpecFile:
         return self.places.error(key, rule=rule, got=got, remedy=remedy)
 
 
-def load_spec(space: str, *, overrides: Sequence[str] = ()) -> SpecFile:
+def load_spec(space: str, *, overrides: Sequence[str | Override] = ()) -> SpecFile:
     """Read a spec from a file, or from a search space that comes with the package.
 
     A name without ``.yaml`` and without a folder is one that comes along; a file of that very
@@ -48,7 +48,7 @@ def load_spec(space: str, *, overrides: Sequence[str] = ()) -> SpecFile:
 
     Args:
         space: A path, or a name of ``list_spaces()``.
-        overrides: ``KEY=VALUE`` each, as typed after ``--set``.
+        overrides: Text is ``KEY=VALUE``, as typed after ``--set``.
 
     Raises:
         SpecError: It can't be read, or breaks a rule.
@@ -69,14 +69,16 @@ def load_spec(space: str, *, overrides: Sequence[str] = ()) -> SpecFile:
     return parse_spec(text, origin=origin, folder=path.parent, overrides=overrides)
 
 
-def parse_spec(text: str, *, origin: str, folder: Path | None = None, overrides: Sequence[str] = ()) -> SpecFile:
+def parse_spec(
+    text: str, *, origin: str, folder: Path | None = None, overrides: Sequence[str | Override] = ()
+) -> SpecFile:
     """Read a spec from its text.
 
     Args:
         text: YAML 1.2.
         origin: What error messages call the text; its stem becomes the name.
         folder: Where a task's relative path starts; the working directory if None.
-        overrides: ``KEY=VALUE`` each. A task's relative path in an override starts from the
+        overrides: As of ``load_spec``. A task's relative path in an override starts from the
             working directory, as anything that is typed in a shell.
 
     Raises:
@@ -93,7 +95,7 @@ def parse_spec(text: str, *, origin: str, folder: Path | None = None, overrides:
 
 def _find(space: str) -> Path:
     path = Path(space).expanduser()
-    if path.suffix.lower() in _SUFFIXES or len(path.parts) != 1:
+    if path.suffix.lower() in _SUFFIXES or len(path.parts) > 1:
         return path
     if found := find_space(space):
         return found

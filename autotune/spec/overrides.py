@@ -21,7 +21,7 @@ class Override:
     value: object
     """As the round-trip reader made it, so that ``1e-3`` is written back as ``1e-3``."""
     typed: str
-    """``--set KEY=VALUE``, for messages."""
+    """``--set KEY=VALUE``, or the option that stands for it such as ``--seed 3``, for messages."""
 
     @property
     def dotted(self) -> str:

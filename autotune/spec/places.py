@@ -14,7 +14,7 @@ class Places:
     lines: Mapping[str, int]
     """Counted from 1."""
     overrides: Mapping[str, str]
-    """Key → ``--set KEY=VALUE`` as it was typed."""
+    """Key → what was typed to set it: ``--set KEY=VALUE``, or an option that stands for it."""
 
     def where(self, key: str) -> str:
         """``FILE:LINE: KEY``, or ``--set KEY=VALUE: KEY`` where an override set it.

@@ -276,6 +276,7 @@ def test_an_unknown_name_is_answered_with_the_nearest_one() -> None:
         load_spec("minst")
 
 
-def test_a_name_like_none_is_answered_with_all_that_come_along() -> None:
-    with pytest.raises(SpecError, match=r"those that come along are cudnn, digits, mnist, mnist1d$"):
-        load_spec("qqqqqq")
+@pytest.mark.parametrize("space", ["qqqqqq", "", ".", "/"])
+def test_a_name_like_none_is_answered_with_all_that_come_along(space: str) -> None:
+    with pytest.raises(SpecError, match=r"^SPACE: .*those that come along are cudnn, digits, mnist, mnist1d$"):
+        load_spec(space)

@@ -5,6 +5,7 @@ import pytest
 from autotune.errors import SpecError
 from autotune.spec.load import load_spec, parse_spec
 from autotune.spec.model import Choice, Parameter
+from autotune.spec.overrides import Override
 
 
 @pytest.mark.parametrize("override", ["budget.trials=5", "budget.trials = 5"])
@@ -77,6 +78,12 @@ def test_every_override_is_in_the_text() -> None:
 def test_an_error_names_what_was_typed(override: str, message: str) -> None:
     with pytest.raises(SpecError, match=f"^{re.escape(message)}"):
         load_spec("mnist", overrides=[override])
+
+
+def test_an_error_names_the_option_that_stands_for_a_key() -> None:
+    override = Override(key=("seed",), value=-1, typed="--seed -1")
+    with pytest.raises(SpecError, match=r"^--seed -1: seed: must be at least 0, got -1; raise it$"):
+        load_spec("mnist", overrides=["seed=3", override])
 
 
 def test_an_error_elsewhere_names_the_line_of_the_file() -> None:
