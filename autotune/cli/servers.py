@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import click
 
-from autotune.cli.options import storage_option, tracking_option
+from autotune.cli.options import WholeNumber, storage_option, tracking_option
 from autotune.errors import RunError
 from autotune.report.places import DASHBOARD_PORT, MLFLOW_PORT
 
-_PORT = click.IntRange(min=1, max=65535)
+_PORT = WholeNumber(min=1, max=65535)
 _open_option = click.option("--open", "should_open", is_flag=True, help="Open the address in a browser.")
 
 
@@ -24,9 +24,10 @@ def dashboard(*, port: int, should_open: bool, storage: str) -> None:
 
     Prints its address, answers this machine alone, and runs until Ctrl-C.
     """
-    from autotune.recording.database import normalise_url
+    from autotune.recording.database import check_database, normalise_url
     from autotune.search.dashboard import serve_dashboard
 
+    check_database(storage)
     with _until_stopped():
         serve_dashboard(
             normalise_url(storage),
@@ -61,13 +62,18 @@ def mlflow(*, port: int, should_open: bool, storage: str, tracking_uri: str) -> 
 
 @contextlib.contextmanager
 def _until_stopped() -> Iterator[None]:
-    """Ctrl-C ends what is inside, and so does SIGTERM, by which a service manager stops a program."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Ctrl-C ends what is inside, and so do SIGTERM, from a service manager, and the terminal's end (SIGHUP)."""
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}  # nohup
+    for number in before:
+        signal.signal(number, signal.default_int_handler)
     try:
         with contextlib.suppress(KeyboardInterrupt):
             yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _announce(address: str, *, page: str, should_open: bool) -> None:

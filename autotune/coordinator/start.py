@@ -18,7 +18,7 @@ from autotune.errors import StudyNotFoundError, StudyStoppedError
 from autotune.recording.database import (
     configure_engine,
     creation_lock,
-    database_exists,
+    find_database,
     hide_password,
     normalise_url,
     open_database,
@@ -105,14 +105,13 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
 
 def _check_existing(order: StartOrder) -> None:
     """Say early what would be refused after torch was imported."""
-    storage = normalise_url(order.storage)
-    if not database_exists(storage):
+    engine = find_database(order.storage)
+    if engine is None:
         if order.warm_start is not None:
-            raise StudyNotFoundError(
-                f"--warm-start: a study of {hide_password(storage)}, got {order.warm_start}; it has none"
-            )
+            shown = hide_password(order.storage)
+            raise StudyNotFoundError(f"--warm-start: must name a study of {shown}, got {order.warm_start}; it has none")
         return
-    records = Records(open_database(storage, create=True))
+    records = Records(engine)
     study = find_study(records, name=order.name)
     if study is not None:
         check_spec(study, file=order.file)

@@ -33,6 +33,10 @@ _QUICK_CHECK_BYTES = 64 * 1024 * 1024
 _ADVISORY_LOCK = 0x6175746F74756E65  # "autotune" in ASCII: PostgreSQL names its advisory locks by number
 
 
+class _MissingError(StorageError):
+    """A start would make the database, or our tables in it."""
+
+
 def normalise_url(url: str) -> str:
     """The URL with the driver that we use; raises StorageError for what is no SQLite or PostgreSQL."""
     try:
@@ -42,6 +46,9 @@ def normalise_url(url: str) -> str:
         raise StorageError(f"storage: {rule}, got {_without_password(url)!r}; did you mean sqlite:///FILE?") from None
     backend = parsed.get_backend_name()
     if backend == "sqlite":
+        if parsed.host:
+            rule = "three slashes stand before a SQLite file's path, got two"
+            raise StorageError(f"{url}: {rule}; did you mean {url.replace('://', ':///', 1)}?")
         if parsed.database in {None, "", ":memory:"}:
             raise StorageError(f"{url}: a study outlives its process, got a database in memory; use sqlite:///FILE")
         return url
@@ -78,6 +85,38 @@ def open_database(url: str, *, create: bool) -> Engine:
         engine.dispose()
         raise
     return engine
+
+
+def find_database(url: str) -> Engine | None:
+    """As ``open_database``, but None and nothing made where the database or our tables in it are missing.
+
+    Raises:
+        StorageError: It can't be opened, is read-only, corrupt, empty, or of a newer schema, or
+            lies where none can be made.
+    """
+    try:
+        return open_database(url, create=False)
+    except _MissingError:
+        return None
+
+
+def check_database(url: str) -> None:
+    """Raise StorageError unless this is a database that can be read, be it with tables of ours or not.
+
+    A server is asked when it is opened.
+    """
+    parsed = make_url(normalise_url(url))
+    if parsed.get_backend_name() != "sqlite":
+        return
+    _check_sqlite_file(parsed, create=False)
+    engine = create_engine(parsed)  # not configured: a file that may be another program's stays as it is
+    try:
+        with engine.connect() as connection:
+            _check_pages(connection)
+    except DBAPIError as error:
+        raise transactions.explain_error(transactions.shown_url(engine), error) from error
+    finally:
+        engine.dispose()
 
 
 def configure_engine(engine: Engine) -> None:
@@ -148,7 +187,7 @@ def _check_sqlite_file(url: URL, *, create: bool) -> None:
         raise StorageError(f"{url}: a database is a file, got a directory; name a file in it")
     if not path.exists():
         if not create:
-            raise StorageError(f"{url}: no such database; `autotune study start` makes one, or name it with --storage")
+            raise _MissingError(f"{url}: no such database; `autotune study start` makes one, or name it with --storage")
         _create_sqlite_file(path)
         return
     _check_file(url, path)
@@ -191,7 +230,7 @@ def _bring_up_to_date(engine: Engine, *, create: bool) -> None:
         revision = _read_revision(connection)
     if revision is None and not create:
         shown = transactions.shown_url(engine)
-        raise StorageError(f"{shown}: no study of autotune in this database; `autotune study start` makes one")
+        raise _MissingError(f"{shown}: no study of autotune in this database; `autotune study start` makes one")
     if revision != HEAD_REVISION:
         with creation_lock(engine.url.render_as_string(hide_password=False)):
             _bring_up_to_date_locked(engine)
@@ -239,9 +278,3 @@ def _read_revision(connection: Connection) -> str | None:
 def _without_password(url: str) -> str:
     """A text that is no URL, without what stands between a colon and an at sign."""
     return re.sub(r":[^:@/]*@", ":***@", url)
-
-
-def database_exists(url: str) -> bool:
-    """Whether opening the URL would find something; a server is asked when it is opened."""
-    parsed = make_url(normalise_url(url))
-    return parsed.get_backend_name() != "sqlite" or _file_of(parsed).exists()

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import inspect, text
 
 from autotune.errors import InputError, StorageError
-from autotune.recording.database import hide_password, normalise_url, open_database
+from autotune.recording.database import check_database, find_database, hide_password, normalise_url, open_database
 from autotune.recording.records import NewStudy, Records
 from autotune.recording.tables import HEAD_REVISION, VERSION_TABLE
 
@@ -38,6 +38,46 @@ def test_reading_does_not_make_a_database(url: str, path: Path) -> None:
     with pytest.raises(StorageError, match="no such database; `autotune study start` makes one"):
         open_database(url, create=False)
     assert not path.exists()
+
+
+def test_looking_for_a_database_makes_none(url: str, path: Path) -> None:
+    assert find_database(url) is None
+    assert list(path.parent.iterdir()) == []
+
+
+def test_looking_for_a_database_makes_no_tables_in_that_of_others(url: str, path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE cats (name TEXT)")
+    connection.close()
+    before = path.read_bytes()
+    assert find_database(url) is None
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("cats",)]
+    connection.close()
+    check_database(url)
+    assert len(path.read_bytes()) == len(before)
+
+
+def test_looking_for_a_database_finds_it_and_what_is_wrong_with_it(url: str, tmp_path: Path) -> None:
+    make_database(url)
+    engine = find_database(url)
+    assert engine is not None
+    engine.dispose()
+    with pytest.raises(StorageError, match="a database needs its directory"):
+        find_database(f"sqlite:///{tmp_path}/nowhere/a.db")
+
+
+@pytest.mark.parametrize(
+    ("content", "rule"),
+    [(None, "no such database"), (b"", "zero bytes"), (b"epochs: 3\n" * 99, "not an SQLite database")],
+)
+def test_a_database_that_nobody_can_read_is_told_without_our_tables(
+    url: str, path: Path, content: bytes | None, rule: str
+) -> None:
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(StorageError, match=rule):
+        check_database(url)
 
 
 @pytest.mark.parametrize("create", [True, False])
@@ -144,6 +184,11 @@ def test_a_writing_transaction_locks_from_its_start(url: str, path: Path) -> Non
 def test_a_database_in_memory_is_refused(url: str) -> None:
     with pytest.raises(StorageError, match="a study outlives its process, got a database in memory"):
         normalise_url(url)
+
+
+def test_two_slashes_before_a_path_are_one_too_few() -> None:
+    with pytest.raises(StorageError, match=r"three slashes .*, got two; did you mean sqlite:///studies/a\.db"):
+        normalise_url("sqlite://studies/a.db")
 
 
 def test_a_path_in_place_of_a_url_is_refused() -> None:
