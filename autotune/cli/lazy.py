@@ -44,6 +44,18 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(  # type: ignore[explicit-override]
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command of the first word; click looks for the nearest one among imported commands only."""
+        name = args[0]
+        if name not in self.lazy and not name.startswith("-") and not ctx.resilient_parsing:
+            from autotune.spec.names import nearest
+
+            near = nearest(name, self.lazy)
+            ctx.fail(f"No such command {name!r}. {f'Did you mean {near!r}?' if near else ''}".rstrip())
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # type: ignore[explicit-override]
         """The table, as a section of the help."""
         del ctx

@@ -5,6 +5,22 @@ import click
 from autotune.cli.names import complete_study
 from autotune.report.places import DEFAULT_STORAGE, DEFAULT_TRACKING_URI
 
+
+class WholeNumber(click.IntRange):
+    """A whole number in a range; click would tell of an "integer range" that was not typed."""
+
+    name = "whole number"
+
+
+class Number(click.FloatRange):
+    """A number in a range."""
+
+    name = "number"
+
+
+MAX_JOBS = 256
+"""Each job is a process with torch in it: more than this is a slip of the finger on any machine."""
+
 storage_option = click.option(
     "--storage",
     metavar="URL",
@@ -29,19 +45,19 @@ progress_option = click.option(
 )
 trials_option = click.option(
     "--trials",
-    type=click.IntRange(min=1),
+    type=WholeNumber(min=1),
     metavar="N",
     help="Trials that the study should have in all, over every start.",
 )
 seconds_option = click.option(
     "--seconds",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     metavar="SECONDS",
     help="Seconds that the study may take in all, over every start.",
 )
 jobs_option = click.option(
     "--jobs",
-    type=click.IntRange(min=1),
+    type=WholeNumber(min=1, max=MAX_JOBS),
     metavar="N",
     default=1,
     show_default=True,

@@ -5,12 +5,12 @@ import sys
 import click
 
 from autotune.cli.names import complete_study
-from autotune.cli.options import json_option, progress_option, storage_option
+from autotune.cli.options import WholeNumber, json_option, progress_option, storage_option
 
 
 @click.command()
 @click.argument("study", shell_complete=complete_study)
-@click.argument("number", type=click.IntRange(min=0))
+@click.argument("number", type=WholeNumber(min=0))
 @storage_option
 @json_option
 @progress_option

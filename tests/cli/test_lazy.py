@@ -66,5 +66,5 @@ def test_unknown_command_names_the_nearest() -> None:
         [sys.executable, "-m", "autotune", "stduy"], capture_output=True, text=True, check=False, timeout=30
     )
     assert answer.returncode == 2
-    assert "No such command 'stduy'" in answer.stderr
+    assert "No such command 'stduy'. Did you mean 'study'?" in answer.stderr
     assert answer.stdout == ""
