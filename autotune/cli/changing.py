@@ -3,7 +3,7 @@
 import click
 
 from autotune.cli.names import complete_study
-from autotune.cli.options import storage_option, study_argument, tracking_option
+from autotune.cli.options import Number, storage_option, study_argument, tracking_option
 from autotune.errors import RunError
 
 
@@ -31,7 +31,7 @@ def delete(*, name: str, yes: bool, storage: str, tracking_uri: str) -> None:
 @click.argument("name", required=False, shell_complete=complete_study)
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     default=60.0,
     show_default=True,
     metavar="SECONDS",
@@ -46,7 +46,7 @@ def sync(*, name: str | None, timeout: float, storage: str, tracking_uri: str) -
     """
     from autotune.coordinator.delivery import deliver
 
-    num_waiting = deliver(storage, name=name, tracking_uri=tracking_uri, timeout=timeout)
-    if num_waiting:
-        raise RunError(f"{tracking_uri}: must take all records in {timeout:g} s, got {num_waiting} left; try again")
+    state = deliver(storage, name=name, tracking_uri=tracking_uri, timeout=timeout)
+    if state.num_waiting:
+        raise RunError(f"MLflow has not got {state.num_waiting} records yet ({state.error}); try again when it can")
     click.echo("MLflow has all records.", err=True)

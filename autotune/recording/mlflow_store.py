@@ -39,6 +39,7 @@ _FAILURES = {
     "Connection refused": "connection refused",
     "timed out|TimeoutError|ReadTimeout|ConnectTimeout": "no answer in time",
     "Name or service not known|NameResolutionError|getaddrinfo": "no host of this name",
+    "filesystem tracking backend": "it refuses plain folders; use sqlite:///FILE or a server",
     r"database is locked": "its database is locked by another process",
     r"(too many )?50\d error responses?|failed with error code 50\d": "the server fails (an HTTP error of its own)",
 }
