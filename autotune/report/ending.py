@@ -1,5 +1,6 @@
 """The last words of a study: what was found, what it gains over the baseline, and what to type next."""
 
+import math
 from collections.abc import Sequence
 
 from autotune.report.places import Places
@@ -26,7 +27,8 @@ def ending_lines(study: StudySummary, *, places: Places) -> tuple[str, ...]:
 def found_lines(study: StudySummary) -> tuple[str, ...]:
     """What the study spent, the best trial, and the baseline that it is compared with."""
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in study.outcomes.items())
-    head = f"{study.name}: {sum(study.outcomes.values())} trials ({outcomes}) in {format_clock(study.elapsed_seconds)}"
+    trials = f"{sum(study.outcomes.values())} trials" + (f" ({outcomes})" if outcomes else "")
+    head = f"{study.name}: {trials} in {format_clock(study.elapsed_seconds)}"
     if study.best is None:
         return head, "No trial is complete yet, so there is no best one."
     lines = [head, *_best_lines(study, study.best)]
@@ -79,7 +81,8 @@ def _more(study: StudySummary) -> str:
     budget, options = study.budget, ""
     num_trials = sum(study.outcomes.values())
     if budget.trials is not None and num_trials >= budget.trials:
-        options += f" --trials {budget.trials * 2}"
+        options += f" --trials {num_trials * 2}"
     if budget.seconds is not None and study.elapsed_seconds >= budget.seconds:
-        options += f" --seconds {budget.seconds * 2:g}"
+        spent = study.elapsed_seconds
+        options += f" --seconds {2 * (budget.seconds if spent < 2 * budget.seconds else math.ceil(spent)):g}"
     return options

@@ -77,3 +77,18 @@ def test_complete_study_goes_on_with_twice_the_budget_that_it_used_up(storage: s
     assert "autotune study resume digits --trials 8 " in "\n".join(ending_lines(study, places=HERE))
     late = replace(study, elapsed_seconds=61.0)
     assert "autotune study resume digits --trials 8 --seconds 120 " in "\n".join(ending_lines(late, places=HERE))
+
+
+def test_complete_study_goes_on_past_what_it_has_where_its_budget_was_lowered(storage: str) -> None:
+    book = StudyBook(storage)
+    for number in range(5):
+        book.add(number, epochs=[{"val_accuracy": 0.8}])
+    book.records.set_state(book.row, state=StudyState.COMPLETE)
+    study = read_study(storage, name="digits").study
+    long = replace(study, elapsed_seconds=200.5, budget=study.budget.model_copy(update={"trials": 2}))
+    assert "--trials 10 --seconds 402 " in "\n".join(ending_lines(long, places=HERE))
+
+
+def test_study_without_trials_ends_with_a_plain_count(storage: str) -> None:
+    StudyBook(storage)
+    assert ending_lines(read_study(storage, name="digits").study, places=HERE)[0] == "digits: 0 trials in 0:00"
