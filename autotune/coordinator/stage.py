@@ -42,7 +42,7 @@ def set_stage(file: SpecFile, *, launcher: Launcher, jobs: int, folder: Path) ->
         TaskError: The task raises, or has no data.
     """
     machine = describe_machine(launcher.facts)
-    pool = make_pool(file.spec.device, facts=launcher.facts, jobs=jobs)
+    pool = make_pool(file.spec.device, facts=launcher.facts, jobs=jobs, where=file.where("device"))
     space = resolve_space(file, machine=machine, num_cores=pool.num_cores)
     lease = pool.acquire()
     assert lease is not None, "a fresh pool has a lease"

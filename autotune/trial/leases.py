@@ -54,10 +54,10 @@ class DevicePool:
         self._free.appendleft(lease)
 
 
-def resolve_device(asked: str, *, facts: TorchFacts) -> str:
+def resolve_device(asked: str, *, facts: TorchFacts, where: str = "device") -> str:
     """The device that ``auto`` means here, or the one asked for: ``cpu``, ``cuda`` or ``cuda:N``.
 
-    Raises DeviceError for a device that is not there.
+    Raises DeviceError, which begins with ``where``, for a device that is not there.
     """
     count = len(facts.accelerators)
     if asked == "auto":
@@ -69,15 +69,16 @@ def resolve_device(asked: str, *, facts: TorchFacts) -> str:
         return asked
     known = ", ".join(["auto", "cpu", *(["cuda"] if count else []), *(f"cuda:{index}" for index in range(count))])
     built = "" if facts.cuda_version else f" (torch {facts.version} is built without CUDA)"
-    raise DeviceError(f"device: one of {known}, got {asked}{built}; set device: auto")
+    raise DeviceError(f"{where}: must be one of {known}, got {asked}{built}; set device: auto")
 
 
-def make_pool(asked: str, *, facts: TorchFacts, jobs: int) -> DevicePool:
+def make_pool(asked: str, *, facts: TorchFacts, jobs: int, where: str = "device") -> DevicePool:
     """Leases on the devices that the spec asked for, and on all cores that this process may use.
 
-    Raises DeviceError for a device that is not there.
+    Raises DeviceError, which begins with ``where``, for a device that is not there.
     """
-    return DevicePool(list_devices(resolve_device(asked, facts=facts), facts=facts), cores=usable_cores(), jobs=jobs)
+    device = resolve_device(asked, facts=facts, where=where)
+    return DevicePool(list_devices(device, facts=facts), cores=usable_cores(), jobs=jobs)
 
 
 def list_devices(device: str, *, facts: TorchFacts) -> tuple[str, ...]:
