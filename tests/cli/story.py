@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from autotune.coordinator.observer import Observer, StudyView, TrialView
 from autotune.events import EpochReport, Finished, Outcome, Progress, Started
+from tests.reports import make_report
 
 
 def view(
@@ -43,17 +44,8 @@ def trial(number: int, *, is_adopted: bool = False) -> TrialView:
 
 
 def report(epoch: int, *, accuracy: float) -> EpochReport:
-    return EpochReport(
-        epoch=epoch,
-        step=epoch * 63,
-        metrics={"val_accuracy": accuracy, "train_loss": 0.1},
-        samples=4000,
-        seconds=0.5,
-        samples_per_second=8000.0,
-        data_wait_share=0.25,
-        peak_memory_bytes=2**28,
-        at=1_700_000_000.0,
-    )
+    metrics = {"val_accuracy": accuracy, "train_loss": 0.1}
+    return make_report(epoch, metrics=metrics, seconds=0.5, samples_per_second=8000.0)
 
 
 def started(epochs_done: int = 0) -> Started:

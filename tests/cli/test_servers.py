@@ -1,7 +1,6 @@
-import os
+import contextlib
 import re
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -13,27 +12,14 @@ import pytest
 from tests.report.study_book import StudyBook
 
 
-@pytest.fixture
-def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-    return number
-
-
-@pytest.fixture
-def taken_port() -> Iterator[int]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        yield listener.getsockname()[1]
-
-
-def _start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def _start(*arguments: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-u", "-m", "autotune", *arguments]
-    return subprocess.Popen(
-        command, cwd=folder, env=os.environ.copy(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _first_address(process: subprocess.Popen[str]) -> str:

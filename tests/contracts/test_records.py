@@ -10,14 +10,15 @@ import pytest
 from sqlalchemy import Engine, inspect, update
 
 from autotune.errors import InputError, LeaseLostError, StudyHeldError, StudyNotFoundError
-from autotune.events import EpochReport, Finished, Outcome, Scalar, Started
-from autotune.hardware import Machine, TorchFacts
+from autotune.events import Finished, Outcome, Scalar, Started
 from autotune.recording import tables, transactions
 from autotune.recording.database import creation_lock, open_database
 from autotune.recording.lease import StudyLease
 from autotune.recording.publication import Publication
 from autotune.recording.records import NewStudy, NewTrial, Records
 from autotune.recording.rows import StudyRow, StudyState, TrialRow, TrialStatus
+from tests.machines import machine
+from tests.reports import make_report
 
 STUDY = NewStudy(name="digits", task="package.module:Digits", spec_text="task: x", spec_json="{}", seed=7)
 
@@ -49,48 +50,6 @@ def study(records: Records) -> StudyRow:
 @pytest.fixture
 def trial(records: Records, study: StudyRow) -> TrialRow:
     return records.add_trial(study, new=NewTrial(number=0, parameters={"lr": 1e-3}, seed=1))
-
-
-def make_report(epoch: int, **changes: object) -> EpochReport:
-    given = {
-        "epoch": epoch,
-        "step": 10 * epoch,
-        "metrics": {"train_loss": 1.5, "val_accuracy": 0.25},
-        "lr": 1e-3,
-        "samples": 640,
-        "seconds": 1.25,
-        "samples_per_second": 512.0,
-        "step_seconds_p50": 0.125,
-        "data_wait_share": 0.5,
-        "peak_memory_bytes": 5_000_000_000,
-        "at": 1_700_000_000.5,
-    }
-    return EpochReport.model_validate(given | changes)
-
-
-def make_machine(hostname: str = "host") -> Machine:
-    torch = TorchFacts(
-        version="2.13.0",
-        cuda_version=None,
-        cudnn_version=None,
-        num_threads=1,
-        accelerators=(),
-        cpu_capability="AVX2",
-        has_bf16_cpu=False,
-        has_fp16_cpu=False,
-        has_compiler=True,
-        compile_modes=(),
-        has_muon=True,
-    )
-    return Machine(
-        hostname=hostname,
-        system="Linux",
-        cpu="cpu",
-        num_cores=2,
-        memory_bytes=2**33,
-        python_version="3.11.2",
-        torch=torch,
-    )
 
 
 def test_a_new_study_reads_back_as_it_was_written(records: Records) -> None:
@@ -151,7 +110,7 @@ def test_a_missing_trial_is_not_found(records: Records, study: StudyRow) -> None
 
 
 def test_a_trial_is_recorded_from_launch_to_end(records: Records, study: StudyRow, trial: TrialRow) -> None:
-    environment_id = records.add_environment(make_machine())
+    environment_id = records.add_environment(machine())
     records.launch_trial(trial, pid=123, device="cpu", environment_id=environment_id, git_commit="abc")
     records.start_trial(
         trial, started=Started(in_force={"num_workers": 2}, device="cpu", setup_seconds=0.5, num_parameters=9)
@@ -193,7 +152,9 @@ def test_text_that_no_database_takes_is_recorded_readably(records: Records, stud
 
 
 def test_a_report_reads_back_as_it_was_written(records: Records, trial: TrialRow) -> None:
-    report = make_report(1, device_utilisation=0.5, power_watts=250.0, step_seconds_p95=0.25)
+    report = make_report(
+        1, lr=1e-3, step_seconds_p50=0.125, device_utilisation=0.5, power_watts=250.0, step_seconds_p95=0.25
+    )
     assert records.add_report(trial, report=report)
     (row,) = records.reports(trial)
     assert (row.report, row.number, row.trial_id) == (report, 0, trial.id)
@@ -202,7 +163,7 @@ def test_a_report_reads_back_as_it_was_written(records: Records, trial: TrialRow
 def test_a_repeated_report_is_the_same_row(records: Records, trial: TrialRow) -> None:
     assert records.add_report(trial, report=make_report(1))
     assert not records.add_report(trial, report=make_report(1, seconds=99.0))
-    assert [row.report.seconds for row in records.reports(trial)] == [1.25]
+    assert [row.report.seconds for row in records.reports(trial)] == [2.0]
 
 
 def test_numbers_that_are_no_numbers_survive(records: Records, trial: TrialRow) -> None:
@@ -223,11 +184,11 @@ def test_reports_of_a_study_come_by_trial_and_epoch(records: Records, study: Stu
 
 
 def test_the_same_machine_has_one_row(records: Records) -> None:
-    first = records.add_environment(make_machine())
-    assert records.add_environment(make_machine()) == first
-    other = records.add_environment(make_machine("elsewhere"))
+    first = records.add_environment(machine())
+    assert records.add_environment(machine()) == first
+    other = records.add_environment(machine(hostname="elsewhere"))
     assert set(records.environments()) == {first, other}
-    assert records.environments()[other].machine == make_machine("elsewhere")
+    assert records.environments()[other].machine == machine(hostname="elsewhere")
 
 
 def test_deleting_a_study_leaves_no_row_of_it_and_all_of_others(

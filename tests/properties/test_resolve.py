@@ -10,7 +10,7 @@ from autotune.search.space import SearchSpace, SpaceParameter
 from autotune.spec.load import parse_spec
 from autotune.spec.optimizers import OPTIMIZERS
 from autotune.speed.knobs import KNOBS
-from tests.search.machines import machine
+from tests.machines import machine
 
 ARGUMENTS = {
     "momentum": ["{low: 0.0, high: 0.9}", "0.9", "{choices: [0.0, 0.5]}"],

@@ -1,4 +1,3 @@
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +6,7 @@ import pytest
 from autotune.recording.database import open_database
 from autotune.recording.records import NewStudy, Records
 from autotune.recording.rows import StudyRow
+from tests.stores import copy_store
 
 SPEC = '{"objectives": [{"metric": "val_accuracy", "direction": "maximize"}]}'
 
@@ -29,19 +29,6 @@ def study(records: Records) -> StudyRow:
     return records.create_study(new)
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow store without experiments: making one takes a second."""
-    from autotune.recording.mlflow_store import open_client
-
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    open_client(f"sqlite:///{path}")
-    return path
-
-
 @pytest.fixture
 def tracking_uri(tmp_path: Path, empty_store: Path) -> str:
-    folder = tmp_path / "mlruns"
-    folder.mkdir()
-    shutil.copy(empty_store, folder / "mlflow.db")
-    return f"sqlite:///{folder}/mlflow.db"
+    return copy_store(empty_store, folder=tmp_path)

@@ -2,14 +2,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from autotune.errors import LeaseLostError, StudyHeldError
-from autotune.recording.database import open_database
 from autotune.recording.lease import StudyLease
-from autotune.recording.records import NewStudy, NewTrial, Records
+from autotune.recording.records import NewTrial, Records
 from autotune.recording.rows import StudyRow
 
 HOLD = """
@@ -25,26 +23,9 @@ sys.stdin.read()
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/autotune.db"
-
-
-@pytest.fixture
-def records(url: str) -> Iterator[Records]:
-    engine = open_database(url, create=True)
-    yield Records(engine)
-    engine.dispose()
-
-
-@pytest.fixture
-def study(records: Records) -> StudyRow:
-    return records.create_study(NewStudy(name="digits", task="t", spec_text="", spec_json="{}", seed=1))
-
-
-@pytest.fixture
-def holder(url: str, study: StudyRow) -> Iterator["subprocess.Popen[str]"]:
+def holder(storage: str, study: StudyRow) -> Iterator["subprocess.Popen[str]"]:
     assert study.name == "digits"
-    command = [sys.executable, "-c", HOLD, url]
+    command = [sys.executable, "-c", HOLD, storage]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"

@@ -1,11 +1,14 @@
+import contextlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 from mlflow import MlflowClient
 
-from autotune.events import Event, Finished, Outcome, Scalar, Stop, TrialOrder
+from autotune.events import Finished, Outcome, Scalar, TrialOrder
+from autotune.recording.database import open_database
 from autotune.recording.files import StudyFiles, files_root
 from autotune.recording.log_model import log_model
 from autotune.recording.publisher import Publisher
@@ -14,6 +17,8 @@ from autotune.recording.rows import StudyRow
 from autotune.training.loading import load_task
 from autotune.training.rebuild import rebuild_model
 from autotune.training.run import run_trial
+from tests.stores import copy_store
+from tests.training.trials import Recorder
 
 PARAMETERS: dict[str, Scalar] = {"batch_size": 256, "width": 8, "depth": 1, "optimizer": "adam", "lr": 1e-2}
 
@@ -46,18 +51,38 @@ class Mine(Task):
 """
 
 
-class Silence:
-    """A channel that nobody listens to."""
+@dataclass(frozen=True)
+class Logged:
+    """A study with a trial whose model is logged; no test may change it."""
 
-    stop: Stop | None = None
-
-    def send(self, event: Event) -> None:
-        del event
+    storage: str
+    tracking_uri: str
+    records: Records
+    study: StudyRow
+    checkpoint: Path
 
 
 @pytest.fixture(autouse=True)
 def mlflow_of_this_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Logged]:
+    """One for all tests: the process that logs takes seconds."""
+    folder = tmp_path_factory.mktemp("logged")
+    with contextlib.chdir(folder):
+        yield _log(folder, empty_store)
+
+
+def _log(folder: Path, empty_store: Path) -> Logged:
+    storage, tracking_uri = f"sqlite:///{folder}/autotune.db", copy_store(empty_store, folder=folder)
+    records = Records(open_database(storage, create=True))
+    study = make_study(records, "autotune.tasks.digits:Digits")
+    checkpoint = train(storage, records, study, parameters=PARAMETERS)
+    publish(storage, tracking_uri)
+    assert log_model(storage, study="digits", number=0, tracking_uri=tracking_uri) is None
+    return Logged(storage, tracking_uri, records, study, checkpoint)
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +111,7 @@ def train(storage: str, records: Records, study: StudyRow, *, parameters: Mappin
         device="cpu",
         folder=str(files.trial_folder(0)),
     )
-    finished = run_trial(order, task=load_task(study.task), channel=Silence())
+    finished = run_trial(order, task=load_task(study.task), channel=Recorder())
     assert finished.outcome is Outcome.COMPLETE, finished
     trial = records.add_trial(study, new=NewTrial(number=0, parameters=parameters, seed=1))
     records.launch_trial(trial, pid=1, device="cpu", environment_id=None, git_commit=None)
@@ -110,17 +135,13 @@ def logged_uri(tracking_uri: str, records: Records, study: StudyRow) -> str:
 
 
 @pytest.mark.slow
-def test_the_logged_model_answers_like_the_trained_one(storage: str, tracking_uri: str, records: Records) -> None:
+def test_the_logged_model_answers_like_the_trained_one(logged: Logged) -> None:
     import mlflow
 
-    study = make_study(records, "autotune.tasks.digits:Digits")
-    checkpoint = train(storage, records, study, parameters=PARAMETERS)
-    publish(storage, tracking_uri)
-    assert log_model(storage, study="digits", number=0, tracking_uri=tracking_uri) is None
-    uri = logged_uri(tracking_uri, records, study)
-    mlflow.set_tracking_uri(tracking_uri)
+    uri = logged_uri(logged.tracking_uri, logged.records, logged.study)
+    mlflow.set_tracking_uri(logged.tracking_uri)
     model = mlflow.pytorch.load_model(uri)
-    rebuilt = rebuild_model(study.task, parameters=PARAMETERS, checkpoint=checkpoint)
+    rebuilt = rebuild_model(logged.study.task, parameters=PARAMETERS, checkpoint=logged.checkpoint)
     some = torch.cat([rebuilt.example_input] * 3)  # another batch size than the example's
     torch.testing.assert_close(model(some.clone()), rebuilt.model(some), rtol=1e-5, atol=1e-6)
     signature = mlflow.models.get_model_info(uri).signature
@@ -130,15 +151,11 @@ def test_the_logged_model_answers_like_the_trained_one(storage: str, tracking_ur
 
 
 @pytest.mark.slow
-def test_a_model_is_logged_once(storage: str, tracking_uri: str, records: Records) -> None:
-    study = make_study(records, "autotune.tasks.digits:Digits")
-    train(storage, records, study, parameters=PARAMETERS)
-    publish(storage, tracking_uri)
-    for _ in range(2):
-        assert log_model(storage, study="digits", number=0, tracking_uri=tracking_uri) is None
-    experiment_id = records.study("digits").experiment_id
+def test_a_model_is_logged_once(logged: Logged) -> None:
+    assert log_model(logged.storage, study="digits", number=0, tracking_uri=logged.tracking_uri) is None
+    experiment_id = logged.records.study("digits").experiment_id
     assert experiment_id is not None
-    assert len(MlflowClient(tracking_uri).search_logged_models([experiment_id])) == 1
+    assert len(MlflowClient(logged.tracking_uri).search_logged_models([experiment_id])) == 1
 
 
 @pytest.mark.slow

@@ -1,9 +1,7 @@
 import json
-import socket
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -11,42 +9,18 @@ import pytest
 from mlflow import MlflowClient
 
 from autotune.errors import InputError, PortError, RunError
-from autotune.events import EpochReport, Finished, Outcome
+from autotune.events import Finished, Outcome
 from autotune.recording.mlflow_server import MlflowServer, compare_address, experiment_address, server_base
 from autotune.recording.publisher import Publisher, PublishState
 from autotune.recording.records import NewTrial, Records
 from autotune.recording.rows import StudyRow
-
-
-@pytest.fixture
-def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture
-def taken_port() -> Iterator[int]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        yield listener.getsockname()[1]
+from tests.reports import make_report
 
 
 def record_trial(records: Records, study: StudyRow) -> None:
     trial = records.add_trial(study, new=NewTrial(number=0, parameters={"lr": 0.1}, seed=1))
     records.launch_trial(trial, pid=1, device="cpu", environment_id=None, git_commit=None)
-    report = EpochReport(
-        epoch=1,
-        step=10,
-        metrics={"val_accuracy": 0.5, "val_loss": float("nan")},
-        samples=640,
-        seconds=2.0,
-        samples_per_second=320.0,
-        data_wait_share=0.25,
-        peak_memory_bytes=1000,
-        at=1_700_000_000.0,
-    )
+    report = make_report(1, metrics={"val_accuracy": 0.5, "val_loss": float("nan")})
     records.add_report(trial, report=report)
     records.finish_trial(trial, finished=Finished(outcome=Outcome.COMPLETE), values=[0.5])
 

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
-from autotune.events import EpochReport, Finished, Outcome, Scalar, Started
+from autotune.events import Finished, Outcome, Scalar, Started
 from autotune.recording.database import open_database
 from autotune.recording.files import StudyFiles, files_root
 from autotune.recording.lease import StudyLease
@@ -21,6 +21,7 @@ from autotune.recording.publication import Publication
 from autotune.recording.publisher import Publisher, PublishState
 from autotune.recording.records import NewStudy, NewTrial, Records
 from autotune.recording.rows import StudyRow, StudyState, TrialRow
+from tests.reports import make_report
 
 ADAM: dict[str, Scalar] = {"optimizer": "adam", "lr": 3e-3, "batch_size": 128}
 
@@ -29,21 +30,6 @@ def publish(storage: str, tracking_uri: str) -> PublishState:
     publisher = Publisher(storage, study="digits", tracking_uri=tracking_uri)
     publisher.start()
     return publisher.close(timeout=50.0)
-
-
-def make_report(epoch: int, **metrics: float) -> EpochReport:
-    return EpochReport(
-        epoch=epoch,
-        step=10 * epoch,
-        metrics=metrics,
-        lr=0.5,
-        samples=640,
-        seconds=2.0,
-        samples_per_second=320.0,
-        data_wait_share=0.25,
-        peak_memory_bytes=1000,
-        at=1_700_000_000.0 + epoch,
-    )
 
 
 def add_trial(
@@ -58,7 +44,7 @@ def add_trial(
     records.launch_trial(trial, pid=1, device="cpu", environment_id=None, git_commit="c0ffee")
     records.start_trial(trial, started=Started(in_force={"num_workers": 2}, device="cpu", setup_seconds=0.1))
     for epoch in range(1, num_epochs + 1):
-        records.add_report(trial, report=make_report(epoch, val_accuracy=epoch / 10))
+        records.add_report(trial, report=make_report(epoch, metrics={"val_accuracy": epoch / 10}))
     if outcome is not None:
         finished = Finished(outcome=outcome, reason=f"it was {outcome}", samples_per_second=300.0)
         values = [num_epochs / 10] if outcome is Outcome.COMPLETE else None
@@ -168,7 +154,7 @@ def test_numbers_that_are_no_numbers_and_names_that_mlflow_refuses_arrive(
 ) -> None:
     trial = add_trial(records, study, outcome=None, num_epochs=0)
     metrics = {"val_loss": math.nan, "train_loss": math.inf, "f1@5 (macro)": 0.5, "../up": 1.0, "a//b": 2.0}
-    records.add_report(trial, report=make_report(1, **metrics))
+    records.add_report(trial, report=make_report(1, metrics=metrics))
     assert publish(storage, tracking_uri).error is None
     found = find_runs(tracking_uri, study)["0"].data.metrics
     assert math.isnan(found["val_loss"])
@@ -276,7 +262,7 @@ def test_a_restarted_trial_stays_the_same_run(
     records.count_restart(trial)
     records.launch_trial(trial, pid=2, device="cpu", environment_id=None, git_commit="c0ffee")
     for epoch in (1, 2, 3):
-        records.add_report(trial, report=make_report(epoch, val_accuracy=epoch / 10))
+        records.add_report(trial, report=make_report(epoch, metrics={"val_accuracy": epoch / 10}))
     records.finish_trial(trial, finished=Finished(outcome=Outcome.COMPLETE), values=[0.3])
     publish(storage, tracking_uri)
     run = find_runs(tracking_uri, study)["0"]
@@ -434,7 +420,7 @@ def test_a_server_that_is_no_mlflow_gets_its_rows_later(
 def test_a_server_that_hangs_holds_nobody_up(
     storage: str, tracking_uri: str, records: Records, study: StudyRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     asked, let_go = threading.Event(), threading.Event()
 
     def hang(_: BaseHTTPRequestHandler) -> None:

@@ -2,10 +2,11 @@ from dataclasses import replace
 
 import pytest
 
-from autotune.events import EpochReport, Outcome, Scalar
+from autotune.events import Outcome, Scalar
 from autotune.recording.records import NewTrial, Records
 from autotune.recording.rows import StudyRow, TrialStatus
 from autotune.recording.run_contents import epoch_metrics, name_trial, show_value, trial_status, trial_tags
+from tests.reports import make_report
 
 
 @pytest.mark.parametrize(
@@ -62,16 +63,6 @@ def test_a_long_traceback_keeps_its_end(records: Records, study: StudyRow) -> No
 
 
 def test_the_objectives_are_the_first_metrics(study: StudyRow) -> None:
-    report = EpochReport(
-        epoch=1,
-        step=10,
-        metrics={"train_loss": 0.5, "val_loss": 0.6, "val_accuracy": 0.7},
-        samples=640,
-        seconds=0.8,
-        samples_per_second=800.0,
-        data_wait_share=0.1,
-        peak_memory_bytes=1,
-        at=1_700_000_000.0,
-    )
+    report = make_report(1, metrics={"train_loss": 0.5, "val_loss": 0.6, "val_accuracy": 0.7})
     keys = [metric.key for metric in epoch_metrics(report, study=study)]
     assert keys[:4] == ["val_accuracy", "train_loss", "val_loss", "samples_per_second"]

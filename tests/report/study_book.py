@@ -1,10 +1,11 @@
 from collections.abc import Mapping, Sequence
 
-from autotune.events import EpochReport, Finished, Outcome, Scalar
+from autotune.events import Finished, Outcome, Scalar
 from autotune.recording.database import open_database
 from autotune.recording.records import NewStudy, NewTrial, Records
 from autotune.recording.rows import StudyRow
 from autotune.spec.model import Budget, Choice, Objective, StudySpec
+from tests.reports import make_report
 
 MAXIMIZE = (Objective(metric="val_accuracy", direction="maximize"),)
 
@@ -19,21 +20,6 @@ def make_spec(objectives: Sequence[Objective] = MAXIMIZE, *, budget: Budget | No
         learning={"lr": 0.1},
         speed={},
         baseline={"lr": 0.1},
-    )
-
-
-def make_report(epoch: int, *, metrics: Mapping[str, float], seconds: float = 2.0) -> EpochReport:
-    return EpochReport(
-        epoch=epoch,
-        step=epoch * 10,
-        metrics=dict(metrics),
-        samples=1000,
-        seconds=seconds,
-        evaluation_seconds=0.5,
-        samples_per_second=1000 / seconds,
-        data_wait_share=0.25,
-        peak_memory_bytes=2**20,
-        at=1_700_000_000.0 + epoch,
     )
 
 
@@ -61,7 +47,16 @@ class StudyBook:
         trial = self.records.add_trial(self.row, new=new)
         self.records.launch_trial(trial, pid=1, device="cpu", environment_id=None, git_commit=None)
         for epoch, metrics in enumerate(epochs, start=1):
-            self.records.add_report(trial, report=make_report(epoch, metrics=metrics, seconds=seconds[epoch - 1]))
+            took = seconds[epoch - 1]
+            report = make_report(
+                epoch,
+                metrics=dict(metrics),
+                samples=1000,
+                seconds=took,
+                evaluation_seconds=0.5,
+                samples_per_second=1000 / took,
+            )
+            self.records.add_report(trial, report=report)
         if outcome is None:
             return
         is_complete = outcome is Outcome.COMPLETE

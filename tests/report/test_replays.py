@@ -1,5 +1,5 @@
 from autotune.report.replays import summarise_replay
-from tests.report.study_book import make_report
+from tests.reports import make_report
 
 
 def test_epochs_that_a_replay_did_not_reach_have_no_metrics() -> None:

@@ -7,7 +7,7 @@ from autotune.events import Scalar
 from autotune.hardware import Machine
 from autotune.search.resolve import resolve_space
 from autotune.spec.load import parse_spec
-from tests.search.machines import machine
+from tests.machines import machine
 
 HEAD = "task: a:B\nobjective: {metric: a, direction: minimize}\nbudget: {trials: 30}\n"
 

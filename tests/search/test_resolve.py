@@ -8,7 +8,7 @@ from autotune.search.resolve import resolve_space
 from autotune.search.space import Condition, Requirement, SearchSpace
 from autotune.spec.builtin import list_spaces
 from autotune.spec.load import load_spec, parse_spec
-from tests.search.machines import machine
+from tests.machines import machine
 
 HEAD = "task: a:B\nobjective: {metric: a, direction: minimize}\nbudget: {trials: 30}\n"
 ALWAYS = "  always: {low: 0, high: 1}\n"

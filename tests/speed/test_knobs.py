@@ -1,29 +1,10 @@
 import pytest
 
-from autotune.hardware import Accelerator, Machine, TorchFacts
+from autotune.hardware import Accelerator, Machine
 from autotune.speed.knobs import KNOBS
+from tests.machines import machine
 
-CPU = Machine(
-    hostname="here",
-    system="Linux 6.1 x86_64",
-    cpu="a CPU",
-    num_cores=4,
-    memory_bytes=8 * 2**30,
-    python_version="3.11.0",
-    torch=TorchFacts(
-        version="2.13.0",
-        cuda_version=None,
-        cudnn_version=None,
-        num_threads=4,
-        accelerators=(),
-        cpu_capability="AVX2",
-        has_bf16_cpu=False,
-        has_fp16_cpu=False,
-        has_compiler=True,
-        compile_modes=("default", "reduce-overhead", "max-autotune"),
-        has_muon=True,
-    ),
-)
+CPU = machine(has_bf16_cpu=False)
 
 
 def with_torch(**facts: object) -> Machine:

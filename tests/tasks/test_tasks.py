@@ -4,28 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from autotune.events import EpochReport, Event, Outcome, Scalar, Stop, TrialOrder
+from autotune.events import EpochReport, Outcome, Scalar, TrialOrder
 from autotune.training.loading import LoadedTask, load_task
 from autotune.training.parameters import Parameters
 from autotune.training.rehearsal import rehearse
 from autotune.training.run import run_trial
 from autotune.training.task import Task
+from tests.training.trials import Recorder
 
 DIGITS = "autotune.tasks.digits:Digits"
 MNIST = "autotune.tasks.mnist:Mnist"
 MNIST1D = "autotune.tasks.mnist1d:Mnist1d"
 SAMPLES = {DIGITS: (1437, 360), MNIST: (4000, 1000), MNIST1D: (4000, 1000)}
-
-
-class Listener:
-    stop: Stop | None = None
-
-    def __init__(self) -> None:
-        self.reports: list[EpochReport] = []
-
-    def send(self, event: Event) -> None:
-        if isinstance(event, EpochReport):
-            self.reports.append(event)
 
 
 @pytest.fixture(scope="module", params=sorted(SAMPLES))
@@ -36,7 +26,7 @@ def task(request: pytest.FixtureRequest) -> LoadedTask:
 
 
 def train(task: LoadedTask, folder: Path, *, epochs: int, **parameters: Scalar) -> list[EpochReport]:
-    listener = Listener()
+    listener = Recorder()
     order = TrialOrder(
         study="tasks",
         number=0,
@@ -51,7 +41,7 @@ def train(task: LoadedTask, folder: Path, *, epochs: int, **parameters: Scalar) 
     finished = run_trial(order, task=task, channel=listener)
     assert finished.outcome is Outcome.COMPLETE, finished
     assert finished.unread_parameters == ()
-    return listener.reports
+    return listener.of(EpochReport)
 
 
 def test_data_has_its_known_size(task: LoadedTask) -> None:
@@ -133,5 +123,5 @@ def test_unknown_network_is_infeasible_and_not_a_failure(tmp_path: Path) -> None
         device="cpu",
         folder=str(tmp_path),
     )
-    finished = run_trial(order, task=load_task(MNIST1D), channel=Listener())
+    finished = run_trial(order, task=load_task(MNIST1D), channel=Recorder())
     assert finished.outcome is Outcome.INFEASIBLE

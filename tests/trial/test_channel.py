@@ -5,24 +5,14 @@ import pytest
 from autotune.events import EpochReport, Outcome, Progress, Stop, decode, encode
 from autotune.trial.channel import PipeChannel
 from autotune.trial.messages import MAX_MESSAGE_BYTES, LineBuffer
+from tests.reports import make_report
 from tests.trial.listening import wait_until
 
 PROGRESS = Progress(epoch=1, fraction=0.5, samples_per_second=1.0, data_wait_share=0.0)
 
 
 def report(epoch: int) -> EpochReport:
-    metrics = {f"val_metric_{number}": 0.5 for number in range(50)}
-    return EpochReport(
-        epoch=epoch,
-        step=1,
-        metrics=metrics,
-        samples=1,
-        seconds=1.0,
-        samples_per_second=1.0,
-        data_wait_share=0.0,
-        peak_memory_bytes=1,
-        at=0.0,
-    )
+    return make_report(epoch, metrics={f"val_metric_{number}": 0.5 for number in range(50)})
 
 
 @pytest.fixture

@@ -1,25 +1,13 @@
 import pytest
 
 from autotune.errors import DeviceError
-from autotune.hardware import Accelerator, TorchFacts, usable_cores
+from autotune.hardware import TorchFacts, usable_cores
 from autotune.trial.leases import DevicePool, Lease, list_devices, make_pool, resolve_device
+from tests.machines import torch_facts
 
 
 def facts(*, num_gpus: int, cuda_version: str | None = "12.8") -> TorchFacts:
-    gpus = [Accelerator(index=i, name="GPU", memory_bytes=2**34, capability=(9, 0)) for i in range(num_gpus)]
-    return TorchFacts(
-        version="2.13.0",
-        cuda_version=cuda_version,
-        cudnn_version=None,
-        num_threads=2,
-        accelerators=tuple(gpus),
-        cpu_capability="AVX2",
-        has_bf16_cpu=False,
-        has_fp16_cpu=False,
-        has_compiler=False,
-        compile_modes=(),
-        has_muon=True,
-    )
+    return torch_facts(num_gpus=num_gpus, cuda_version=cuda_version)
 
 
 def leases(pool: DevicePool) -> list[Lease]:
