@@ -6,17 +6,21 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.e2e import browser as chromium
-from tests.e2e.home import SPEC, TASK, Home
+from tests.e2e.home import Home, make_home
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    for name in ("AUTOTUNE_STORAGE", "AUTOTUNE_FILES", "MLFLOW_TRACKING_URI"):
-        monkeypatch.delenv(name, raising=False)
-    (tmp_path / "tiny.py").write_text(TASK)
-    (tmp_path / "tiny.yaml").write_text(SPEC)
+def home(tmp_path: Path, empty_store: Path) -> Home:
     assert os.environ["OMP_NUM_THREADS"] == "1"
-    return Home(tmp_path)
+    return make_home(tmp_path, store=empty_store)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home whose study was run to its end, as a fresh machine runs it; tests only read it."""
+    home = make_home(tmp_path_factory.mktemp("finished"))
+    (home.folder / "output.txt").write_text(home.run("study", "start", "tiny.yaml").stdout)
+    return home
 
 
 @pytest.fixture(scope="session")

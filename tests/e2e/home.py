@@ -15,6 +15,7 @@ from autotune.recording.database import open_database
 from autotune.recording.mlflow_store import RUN_TAG
 from autotune.recording.records import Records
 from autotune.recording.rows import TrialRow
+from tests.stores import copy_store
 
 TASK = '''
 import time
@@ -97,6 +98,20 @@ class Home:
 
     def wait_for(self, text: str, *, timeout: float = 40) -> None:
         wait_until(lambda: text in self.output, timeout=timeout, what=f"{text!r} in:\n")
+
+
+def make_home(folder: Path, *, store: Path | None = None) -> Home:
+    """The folder of somebody who has a small task and its spec.
+
+    Args:
+        folder: An empty one.
+        store: An MLflow store without experiments to begin with: a study takes a second to make its own.
+    """
+    (folder / "tiny.py").write_text(TASK)
+    (folder / "tiny.yaml").write_text(SPEC)
+    if store is not None:
+        copy_store(store, folder=folder)
+    return Home(folder)
 
 
 def wait_until(condition: Callable[[], bool], *, timeout: float, what: str) -> None:

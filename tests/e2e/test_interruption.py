@@ -7,13 +7,12 @@ import pytest
 
 from tests.e2e.home import Home, family_of, histories_of, rows_of, runs_of, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]  # several studies a test, on cores that may be busy
 
 
-@pytest.fixture
-def uninterrupted(home: Home) -> list[list[dict[str, float]]]:
-    home.run("study", "start", "tiny.yaml", "--name", "uninterrupted")
-    return histories_of(home.folder, "uninterrupted")
+@pytest.fixture(scope="module")
+def uninterrupted(finished: Home) -> list[list[dict[str, float]]]:
+    return histories_of(finished.folder, "tiny")
 
 
 @pytest.mark.parametrize(

@@ -4,21 +4,20 @@ import pytest
 
 from tests.e2e.home import SPEC, Home, runs_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]  # several studies a test, on cores that may be busy
 
 
-def test_study_trains_every_trial_of_its_budget_and_says_what_was_found(home: Home) -> None:
-    done = home.run("study", "start", "tiny.yaml")
-    trials = home.read("study", "trials", "tiny")
+def test_study_trains_every_trial_of_its_budget_and_says_what_was_found(finished: Home) -> None:
+    trials = finished.read("study", "trials", "tiny")
     assert [trial["number"] for trial in trials] == [0, 1, 2, 3]
     assert {trial["outcome"] for trial in trials} == {"complete"}
     baseline = trials[0]["parameters"]
     assert baseline == {"optimizer": "adam", "lr": 0.01, "batch_size": 64, "width": 4, "torch_threads": 1}
-    best = home.read("study", "best", "tiny")
+    best = finished.read("study", "best", "tiny")
     assert best["value"] == max(trial["values"][0] for trial in trials)
     for expected in ("best: trial", "baseline", "autotune study show tiny", "autotune dashboard", "autotune mlflow"):
-        assert expected in done.stdout
-    runs = runs_of(home.folder, "tiny")
+        assert expected in finished.output
+    runs = runs_of(finished.folder, "tiny")
     assert sorted(runs) == [0, 1, 2, 3]
     for run in runs.values():
         assert run.info.status == "FINISHED"
@@ -66,9 +65,8 @@ def test_several_objectives_give_a_pareto_front(home: Home) -> None:
     assert all(len(trial["values"]) == 2 for trial in trials if trial["outcome"] == "complete")
 
 
-def test_replayed_trial_gives_the_same_losses(home: Home) -> None:
-    home.run("study", "start", "tiny.yaml", "--trials", "2")
-    answer = home.read("trial", "replay", "tiny", "1")
+def test_replayed_trial_gives_the_same_losses(finished: Home) -> None:
+    answer = finished.read("trial", "replay", "tiny", "1")
     assert answer["is_same"] is True
 
 
@@ -126,8 +124,7 @@ def test_function_task_keeps_its_own_loop(home: Home) -> None:
     assert trials[0]["values"] == [pytest.approx(0.8, abs=1e-12)]
 
 
-def test_every_reading_command_prints_json(home: Home) -> None:
-    home.run("study", "start", "tiny.yaml", "--trials", "1")
+def test_every_reading_command_prints_json(finished: Home) -> None:
     commands = [
         ("study", "list"),
         ("study", "show", "tiny"),
@@ -141,7 +138,7 @@ def test_every_reading_command_prints_json(home: Home) -> None:
     ]
     for words in commands:
         option = () if words == ("space", "schema") else ("--json",)
-        json.loads(home.run(*words, *option).stdout)
+        json.loads(finished.run(*words, *option).stdout)
 
 
 @pytest.mark.postgres
