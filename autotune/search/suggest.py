@@ -31,7 +31,7 @@ class MisfitError(Exception):
 
 
 def walk(space: SearchSpace, choose: Choose) -> dict[str, Scalar]:
-    """Every active parameter's value, in the space's order, after the fixed ones."""
+    """Every active parameter's value, in the space's order, then the fixed ones: they say less."""
     chosen = dict(space.fixed)
     for parameter in space.parameters:
         if not space.is_active(parameter, chosen):
@@ -40,7 +40,8 @@ def walk(space: SearchSpace, choose: Choose) -> dict[str, Scalar]:
         if parameter.type == "choices" and not choices:
             continue
         chosen[parameter.name] = choose(parameter, choices)
-    return chosen
+    searched = {name: value for name, value in chosen.items() if name not in space.fixed}
+    return {**searched, **space.fixed}
 
 
 def distribution_of(parameter: SpaceParameter, choices: tuple[Scalar, ...]) -> BaseDistribution:

@@ -20,8 +20,8 @@ QUEUED = "fixed_params"
 
 
 def parameters_of(trial: FrozenTrial, space: SearchSpace) -> dict[str, Scalar]:
-    """What the trial trains with: the space's fixed parameters and its own, by their plain names."""
-    return {**space.fixed, **{plain_name(name): value for name, value in trial.params.items()}}
+    """What the trial trains with: its own parameters and the space's fixed ones, by their plain names."""
+    return {**{plain_name(name): value for name, value in trial.params.items()}, **space.fixed}
 
 
 def attributes_of(

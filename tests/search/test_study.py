@@ -90,6 +90,17 @@ def test_the_baseline_says_that_it_is_one(storage: RDBStorage) -> None:
     assert "is_baseline" not in stored(storage, search, number).user_attrs
 
 
+def test_searched_parameters_come_before_fixed_ones(storage: RDBStorage) -> None:
+    search = Search.create("study", storage=storage, plan=PLAN)
+    baseline, proposal = search.ask(), search.ask()
+
+    assert baseline is not None
+    assert proposal is not None
+    assert list(baseline.parameters) == ["optimizer", "lr", "batch_size", "schedule"]
+    names = list(proposal.parameters)
+    assert (names[0], names[-1]) == ("optimizer", "schedule")
+
+
 def test_an_infeasible_trial_breaks_a_constraint_that_the_dashboard_shows_too(storage: RDBStorage) -> None:
     search = Search.create("study", storage=storage, plan=PLAN)
     number = ask_after_baseline(search)
