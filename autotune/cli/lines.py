@@ -53,7 +53,8 @@ def reported_line(number: int, report: EpochReport, *, study: StudyView) -> str:
 def ended_line(number: int, finished: Finished, *, study: StudyView, objective: float | None) -> str:
     """How a trial ended, and where the study stands."""
     line = f"trial {number} {finished.outcome.value}"
-    if objective is not None:
+    # A pruner's reason holds the metric and its value already.
+    if objective is not None and study.metric not in (finished.reason or ""):
         line += f", {study.metric} {format_metric(objective)}"
     if finished.reason:
         line += f": {one_line(finished.reason)}"
