@@ -56,13 +56,14 @@ def test_dashboard_prints_its_address_and_stops_with_a_signal(
 
 
 @pytest.mark.slow
-def test_mlflow_prints_its_address_and_stops_with_ctrl_c(port: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_mlflow_prints_its_address_and_stops_with_a_signal(number: signal.Signals, port: int, tmp_path: Path) -> None:
     with _start("mlflow", "--port", str(port), folder=tmp_path) as process:
         address = _first_address(process)
         assert address == f"http://127.0.0.1:{port}"
         with urllib.request.urlopen(f"{address}/health", timeout=20) as answer:
             assert answer.status == 200
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert process.wait(timeout=20) == 0
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"{address}/health", timeout=5)
