@@ -78,8 +78,8 @@ def test_device_that_is_there_is_resolved(asked: str, num_gpus: int, resolved: s
 @pytest.mark.parametrize(
     ("asked", "num_gpus", "message"),
     [
-        ("cuda", 0, r"device: one of auto, cpu, got cuda; set device: auto"),
-        ("cuda:2", 2, r"device: one of auto, cpu, cuda, cuda:0, cuda:1, got cuda:2; set device: auto"),
+        ("cuda", 0, r"device: must be one of auto, cpu, got cuda; set device: auto"),
+        ("cuda:2", 2, r"device: must be one of auto, cpu, cuda, cuda:0, cuda:1, got cuda:2; set device: auto"),
         ("cuda:x", 1, r"got cuda:x"),
         ("gpu", 1, r"got gpu"),
     ],
