@@ -1,0 +1,152 @@
+"""What a person sees who typed or wrote something wrong: one line, status 2, and nothing left behind."""
+
+import socket
+import sqlite3
+
+import pytest
+
+from tests.e2e.home import SPEC, Home, rows_of
+
+LR = "lr: {low: 1e-3, high: 1e-1, log: true}"
+
+
+def _refused(home: Home, *words: str) -> str:
+    """The one line that the command says."""
+    done = home.run(*words, status=2)
+    assert done.stdout == ""
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("Error: ")
+    return line
+
+
+def _assert_nothing_is_left(home: Home) -> None:
+    left = {path.name for path in home.folder.iterdir()} - {"tiny.py", "tiny.yaml", "mlruns", "__pycache__"}
+    assert not {name for name in left if "autotune" in name}
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "said"),
+    [
+        (LR, "lr: {low: 1e-3, high: 1e-1, log: true", "tiny.yaml:"),
+        ("sampler:", "smapler:", "sampler?"),
+        (LR, "lr: {low: 1, high: 1e-3}", "learning.lr"),
+        (LR, "lr: {low: 0, high: 1.0, log: true}", "learning.lr"),
+        (LR, "lr: {low: 1e-3, high: 1e-1, when: {optimiser: [sgd]}}", "optimizer?"),
+        (
+            LR,
+            "lr: {low: 1e-3, high: 1e-1, when: {a: [1]}}\n  a: {choices: [1, 2], when: {lr: [0.01]}}",
+            "when",
+        ),
+        ("task: tiny.py:Tiny", "task: tiny", "task"),
+    ],
+    ids=["malformed", "unknown key", "low above high", "log of zero", "unknown when", "cycle", "no class"],
+)
+def test_spec_that_breaks_a_rule_is_named_with_its_line(home: Home, written: str, instead: str, said: str) -> None:
+    assert written in SPEC
+    (home.folder / "tiny.yaml").write_text(SPEC.replace(written, instead))
+    line = _refused(home, "study", "start", "tiny.yaml")
+    assert "tiny.yaml:" in line
+    assert said in line
+    _assert_nothing_is_left(home)
+
+
+def test_spec_that_is_not_there_is_named(home: Home) -> None:
+    assert "nowhere.yaml" in _refused(home, "study", "start", "nowhere.yaml")
+    _assert_nothing_is_left(home)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("written", "instead", "said"),
+    [
+        ("optimizer: adam, lr: 1e-2", "optimizer: adam, lr: 5", "tiny.yaml:16: baseline.lr"),
+        ("metric: val_accuracy", "metric: val_acuracy", "did you mean val_accuracy?"),
+        ("task: tiny.py:Tiny", "task: gone.py:Tiny", "gone.py"),
+        ("task: tiny.py:Tiny", "task: tiny.py:Tyni", "Tiny"),
+        ("seed: 0", "device: cuda:7", "got cuda:7"),
+        ("num_workers: 0", "num_workers: 100000", "num_workers"),
+    ],
+    ids=["baseline outside", "unknown metric", "no file", "no such class", "no such device", "too many workers"],
+)
+def test_spec_that_does_not_fit_task_or_machine_is_refused(home: Home, written: str, instead: str, said: str) -> None:
+    spec = SPEC.replace("speed:\n", "seed: 0\nspeed:\n  num_workers: 0\n")
+    assert written in spec
+    (home.folder / "tiny.yaml").write_text(spec.replace(written, instead))
+    assert said in _refused(home, "study", "start", "tiny.yaml")
+    _assert_nothing_is_left(home)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("written", "instead", "said"),
+    [
+        ("import torch\n", "import torch\nimport nothing_of_this_name\n", "nothing_of_this_name"),
+        ("self._points(1, 256)", "self._points(1, 0)", "train"),
+        ("return self._points(2, 128)", "raise OSError('the disk is gone')", "the disk is gone"),
+        ("def model(", "def modle(", "model"),
+    ],
+    ids=["import fails", "no data", "data raises", "method missing"],
+)
+def test_task_that_does_not_work_is_refused(home: Home, written: str, instead: str, said: str) -> None:
+    task = (home.folder / "tiny.py").read_text()
+    assert written in task
+    (home.folder / "tiny.py").write_text(task.replace(written, instead))
+    assert said in _refused(home, "study", "start", "tiny.yaml")
+    _assert_nothing_is_left(home)
+
+
+def test_storage_that_is_no_database_is_refused_and_left_as_it_is(home: Home) -> None:
+    storage = home.folder / "autotune.db"
+    storage.write_bytes(b"this is no database, it is a shopping list" * 100)
+    assert "not an SQLite database" in _refused(home, "study", "start", "tiny.yaml")
+    assert storage.read_bytes().startswith(b"this is no database")
+    storage.write_bytes(b"")
+    assert "zero bytes" in _refused(home, "study", "start", "tiny.yaml")
+    assert storage.stat().st_size == 0
+
+
+@pytest.mark.slow
+def test_storage_of_a_newer_version_is_refused(home: Home) -> None:
+    home.run("study", "start", "tiny.yaml", "--trials", "1", "--set", "budget.epochs=1")
+    with sqlite3.connect(home.folder / "autotune.db") as connection:
+        connection.execute("UPDATE autotune_alembic_version SET version_num = '9999'")
+    connection.close()
+    for words in (("study", "start", "tiny.yaml"), ("study", "list")):
+        assert "upgrade autotune" in _refused(home, *words)
+
+
+@pytest.mark.slow
+def test_directory_of_the_storage_must_be_there(home: Home) -> None:
+    line = _refused(home, "study", "start", "tiny.yaml", "--storage", "sqlite:///no/such/folder/autotune.db")
+    assert "directory" in line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("server", ["dashboard", "mlflow"])
+def test_port_in_use_is_told_in_one_line(home: Home, server: str) -> None:
+    home.run("study", "start", "tiny.yaml", "--trials", "1", "--set", "budget.epochs=1")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert str(port) in _refused(home, server, "--port", str(port))
+
+
+@pytest.mark.slow
+def test_task_that_always_raises_ends_the_study_after_three_trials(home: Home) -> None:
+    """The rehearsal takes one batch; what breaks later breaks in the trials."""
+    task = (home.folder / "tiny.py").read_text()
+    broken = task.replace("time.sleep(0.01)", "self.seen = getattr(self, 'seen', 0) + 1\n        assert self.seen < 4")
+    (home.folder / "tiny.py").write_text(broken)
+    done = home.run("study", "start", "tiny.yaml", status=1)
+    assert "assert self.seen < 4" in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("Error: study tiny: its first 3 trials")
+    assert [row.outcome for row in rows_of(home.folder, "tiny")] == ["failed"] * 3
+
+
+@pytest.mark.slow
+def test_mlflow_that_does_not_answer_stops_nothing(home: Home) -> None:
+    nobody = ("--tracking-uri", "http://127.0.0.1:9")
+    done = home.run("study", "start", "tiny.yaml", "--trials", "1", *nobody)
+    assert "MLflow has not got" in done.stderr
+    assert [row.outcome for row in rows_of(home.folder, "tiny")] == ["complete"]
+    home.run("study", "sync", "tiny")
+    assert "MLflow has all records" in home.run("study", "sync", "tiny").stderr
