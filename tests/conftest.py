@@ -12,8 +12,18 @@ import pytest
 # Small models on busy cores: one thread each, in this process and in every one that a test starts.
 os.environ["OMP_NUM_THREADS"] = "1"
 # A developer's own settings must not lead a test into a real study.
-for name in ("AUTOTUNE_STORAGE", "AUTOTUNE_FILES", "MLFLOW_TRACKING_URI"):
+SETTINGS = ("AUTOTUNE_STORAGE", "AUTOTUNE_FILES", "MLFLOW_TRACKING_URI")
+for name in SETTINGS:
     os.environ.pop(name, None)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither must what MLflow sets, as it goes, for the process."""
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+
+
 # A shell has its background jobs ignore Ctrl-C, and so would every program that a test starts and stops with it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -114,7 +114,8 @@ def test_fork_server_killed_between_trials(tmp_path: Path) -> None:
 
 
 def _kill_fork_server() -> None:
-    (server,) = psutil.Process().children()
+    # This process has other children, too: servers and browsers of other tests.
+    (server,) = (child for child in psutil.Process().children() if "autotune.trial.fork_server" in child.cmdline())
     server.kill()
     assert wait_until(lambda: is_gone(server.pid))
 

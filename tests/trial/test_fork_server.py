@@ -92,9 +92,11 @@ def test_module_in_the_working_directory_is_found(tmp_path: Path, monkeypatch: p
 def test_setup_that_leaves_a_process_behind_holds_nothing_up(tmp_path: Path) -> None:
     path = tmp_path / "parallel.py"
     path.write_text("import os, time\nif os.fork() == 0:\n    time.sleep(600)\n" + PARALLEL_TASK)
+    others = set(psutil.Process().children(recursive=True))
     with Launcher.start(f"{path}:Parallel", method="fork_server") as launcher:
         events = hear_out(launcher, launcher.launch(order(tmp_path, task=f"{path}:Parallel")))
-        left = psutil.Process().children(recursive=True)
+        started = set(psutil.Process().children(recursive=True)) - others
+        left = [each for each in started if "autotune.trial.fork_server" in each.cmdline()]
         assert len(left) == 2
     assert finish_of(events).outcome is Outcome.COMPLETE, finish_of(events)
     assert all(is_gone(each.pid) for each in left)
