@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -45,11 +46,11 @@ class TrialLog:
             rest = rest[taken:]
 
     def tail(self, *, num_lines: int) -> str:
-        """The last lines, as far as the last 16 KiB hold them."""
+        """What ``last_words`` finds in the last 16 KiB."""
         self._file.seek(max(0, self._size - 2**14))
-        lines = self._file.read().decode(errors="replace").splitlines()
+        text = self._file.read().decode(errors="replace")
         self._file.seek(self._size)
-        return "\n".join(lines[len(lines) - min(num_lines, len(lines)) :])
+        return "\n".join(last_words(text, num_lines=num_lines))
 
     def close(self) -> None:
         """Close the file."""
@@ -64,6 +65,17 @@ class TrialLog:
         self._file.truncate()
         self._file.write(_MARK + kept)
         self._size = self._kept_bytes + len(_MARK) + len(kept)
+
+
+def last_words(text: str, *, num_lines: int) -> Sequence[str]:
+    """The last lines; of what Python's fault handler wrote those that say where it crashed."""
+    _, fatal, dump = text.rpartition("Fatal Python error: ")
+    if not fatal:
+        lines = text.splitlines()
+        return lines[len(lines) - min(num_lines, len(lines)) :]
+    cause, *lines = dump.splitlines()
+    crashed = next((index for index, line in enumerate(lines) if line.startswith("Current thread")), 0)
+    return [fatal + cause, *lines[crashed:]][:num_lines]
 
 
 class LogDrain(threading.Thread):

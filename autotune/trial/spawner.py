@@ -14,6 +14,7 @@ from typing import Self
 from autotune.errors import TaskError
 from autotune.hardware import TorchFacts
 from autotune.trial.descendants import signal_group
+from autotune.trial.log import last_words
 from autotune.trial.messages import ANSWER, Answer, Ended, Launch, LineBuffer, Prepare, Ready, Refused
 from autotune.trial.starter import describe_end, import_path, python_command
 
@@ -45,7 +46,7 @@ class Spawner:
         with tempfile.TemporaryFile() as log:
             answer, end = _try_task(task, log=log.fileno())
             log.seek(0)
-            lines = log.read().decode(errors="replace").splitlines()[-8:]
+            lines = last_words(log.read().decode(errors="replace"), num_lines=8)
         match answer:
             case Ready():
                 return cls(answer.facts)

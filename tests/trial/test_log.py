@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autotune.trial.log import LogDrain, TrialLog, open_pipe
+from autotune.trial.log import LogDrain, TrialLog, last_words, open_pipe
 
 MARK = b"\n[... the log outgrew its limit; its middle is left out here ...]\n"
 
@@ -41,6 +41,26 @@ def test_line_longer_than_the_log_keeps_both_ends(tmp_path: Path) -> None:
     kept = write_all(tmp_path / "log", [b"first" + b"x" * 100_000 + b"last"], max_bytes=1024)
     assert kept.startswith(b"firstx")
     assert kept.endswith(b"xlast")
+
+
+def test_last_words_are_the_last_lines() -> None:
+    assert last_words("one\ntwo\nthree\n", num_lines=2) == ["two", "three"]
+    assert last_words("one\n", num_lines=2) == ["one"]
+    assert last_words("one\n", num_lines=0) == []
+
+
+def test_last_words_of_a_crash_say_where_it_was() -> None:
+    dump = (
+        "epoch 1\nFatal Python error: Segmentation fault\n\n"
+        'Thread 0x01 (most recent call first):\n  File "threading.py", line 982 in run\n\n'
+        'Current thread 0x02 (most recent call first):\n  File "task.py", line 8 in model\n'
+        "\nExtension modules: numpy (total: 1)\n"
+    )
+    assert last_words(dump, num_lines=3) == [
+        "Fatal Python error: Segmentation fault",
+        "Current thread 0x02 (most recent call first):",
+        '  File "task.py", line 8 in model',
+    ]
 
 
 @given(sizes=st.lists(st.integers(0, 3000), max_size=12), max_bytes=st.integers(1024, 4096))
