@@ -23,7 +23,7 @@ from autotune.recording.database import (
     normalise_url,
     open_database,
 )
-from autotune.recording.files import StudyFiles, check_study_name, files_root
+from autotune.recording.files import StudyFiles, check_study_name, make_files_root
 from autotune.recording.lease import StudyLease
 from autotune.recording.log_model import log_model
 from autotune.recording.publisher import Publisher
@@ -96,6 +96,7 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
             is_complete = session.run()
         except StudyStoppedError:
             books.records.set_state(books.study, state=StudyState.STOPPED)
+            interrupts.let_raise()
             books.publisher.close(timeout=PUBLISH_SECONDS)
             raise
         launcher.close()
@@ -122,6 +123,7 @@ def _check_existing(order: StartOrder) -> None:
 
 def _open_books(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: Observer) -> Books:
     storage = normalise_url(order.storage)
+    root = make_files_root(storage)
     records = Records(open_database(storage, create=True))
     stack.callback(records.engine.dispose)
     plan = _plan(order, space=stage.space)
@@ -145,7 +147,7 @@ def _open_books(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: 
         records=records,
         search=Search.open(order.name, storage=optuna_storage, plan=plan),
         publisher=publisher,
-        files=StudyFiles.of(study, root=files_root(storage)),
+        files=StudyFiles.of(study, root=root),
         lease=lease,
         environment_id=records.add_environment(stage.machine),
         git_commit=git_commit(order.file.spec.task),

@@ -3,13 +3,14 @@
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import make_url
 
-from autotune.errors import InputError
+from autotune.errors import InputError, RunError, StorageError
 from autotune.recording.rows import StudyRow
 
 FILES_VARIABLE = "AUTOTUNE_FILES"
@@ -17,9 +18,14 @@ FILES_VARIABLE = "AUTOTUNE_FILES"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
+def is_study_name(name: str) -> bool:
+    """Whether the name can be a folder, an Optuna study and an MLflow experiment."""
+    return _NAME.fullmatch(name) is not None and ".." not in name
+
+
 def check_study_name(name: str) -> None:
-    """Raise InputError unless the name can be a folder, an Optuna study and an MLflow experiment."""
-    if not _NAME.fullmatch(name) or ".." in name:
+    """Raise InputError unless ``is_study_name``."""
+    if not is_study_name(name):
         msg = f"study name: 1 to 100 of letters, digits, '.', '_' and '-', the first a letter or digit, got {name!r}"
         raise InputError(f"{msg}; choose another with --name")
 
@@ -33,6 +39,22 @@ def files_root(storage: str, *, environ: Mapping[str, str] = os.environ) -> Path
     if url.get_backend_name() == "sqlite" and url.database:
         return Path(url.database.removeprefix("file:")).with_suffix(".files").absolute()
     return Path("autotune.files").absolute()
+
+
+def make_files_root(storage: str) -> Path:
+    """``files_root``, made where it was missing.
+
+    Raises:
+        StorageError: It can't be made, or holds no files.
+    """
+    root = files_root(storage)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root):
+            return root
+    except OSError as error:
+        rule = f"a study keeps its checkpoints in this folder, got {error.strerror!r}"
+        raise StorageError(f"{root}: {rule}; name another with {FILES_VARIABLE}, or mend its permissions") from error
 
 
 @dataclass(frozen=True)
@@ -54,7 +76,12 @@ class StudyFiles:
     def trial_folder(self, number: int) -> Path:
         """The folder of a trial; made when it is first asked for."""
         folder = self._trial(number)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"{folder}: a trial needs its folder, got {error.strerror!r}; mend that, and start again"
+            ) from error
         return folder
 
     def checkpoint(self, number: int) -> Path:

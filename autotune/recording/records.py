@@ -16,7 +16,7 @@ from autotune.errors import InputError, StudyNotFoundError
 from autotune.events import EpochReport, Finished, Outcome, Scalar, Started
 from autotune.hardware import Machine
 from autotune.recording import tables, transactions
-from autotune.recording.files import check_study_name
+from autotune.recording.files import check_study_name, is_study_name
 from autotune.recording.rows import (
     Environment,
     ReportRow,
@@ -99,9 +99,11 @@ class Records:
     def study(self, name: str) -> StudyRow:
         """The study of that name; StudyNotFoundError names the nearest one."""
         with transactions.read(self.engine) as connection:
-            row = connection.execute(select(tables.study).where(tables.study.c.name == name)).mappings().one_or_none()
-            if row is not None:
-                return read_study(row)
+            if is_study_name(name):  # no driver takes all that can be typed
+                named = select(tables.study).where(tables.study.c.name == name)
+                row = connection.execute(named).mappings().one_or_none()
+                if row is not None:
+                    return read_study(row)
             names = list(connection.execute(select(tables.study.c.name).order_by(tables.study.c.name)).scalars())
         raise StudyNotFoundError(f"study {name}: no such study here; {_nearest(name, names)}")
 

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from autotune.errors import RunError, StorageError
 from autotune.recording.database import open_database
-from autotune.recording.files import StudyFiles, files_root
+from autotune.recording.files import FILES_VARIABLE, StudyFiles, files_root, make_files_root
 from autotune.recording.records import NewStudy, Records
 from autotune.recording.rows import StudyRow
 
@@ -27,6 +28,25 @@ def test_files_of_a_server_are_in_the_current_folder(tmp_path: Path, monkeypatch
 def test_the_environment_names_another_place(tmp_path: Path) -> None:
     environ = {"AUTOTUNE_FILES": str(tmp_path)}
     assert files_root("sqlite:////data/studies.db", environ=environ) == tmp_path
+
+
+def test_the_folder_of_all_files_is_made_once(tmp_path: Path) -> None:
+    for _ in range(2):
+        assert make_files_root(f"sqlite:///{tmp_path}/a.db") == tmp_path / "a.files"
+    assert list((tmp_path / "a.files").iterdir()) == []
+
+
+def test_files_below_a_file_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "note").touch()
+    monkeypatch.setenv(FILES_VARIABLE, str(tmp_path / "note" / "files"))
+    with pytest.raises(StorageError, match=r"note/files: .*, got 'Not a directory'; name another with AUTOTUNE_FILES"):
+        make_files_root(f"sqlite:///{tmp_path}/a.db")
+
+
+def test_a_trial_s_folder_that_can_not_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "files").touch()
+    with pytest.raises(RunError, match="trial-00003: a trial needs its folder, got 'Not a directory'; mend that"):
+        StudyFiles.of(make_study(tmp_path), root=tmp_path / "files").trial_folder(3)
 
 
 def test_a_trial_keeps_its_log_when_its_checkpoint_goes(tmp_path: Path) -> None:
