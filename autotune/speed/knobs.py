@@ -45,6 +45,8 @@ class Knob:
     """Where torch documents it."""
     choices: tuple[Scalar, ...] = ()
     low: int | None = None
+    high: int | None = None
+    """The greatest whole number that can be written; beyond it a machine is lost for want of memory or processes."""
     has_auto: bool = False
     """A bound or a value may be ``auto``: the cores that a trial has."""
     applies: Callable[[Machine], Reason] = _everywhere
@@ -104,6 +106,9 @@ def _compile_mode_applies(mode: Scalar, machine: Machine) -> Reason:
 _LOADER = "https://docs.pytorch.org/docs/stable/data.html#torch.utils.data.DataLoader"
 _CUDNN = "https://docs.pytorch.org/docs/stable/backends.html#torch-backends-cudnn"
 
+_MOST_WORKERS = 512
+"""Processes, threads or batches held ready: ten times as many would start, and take the machine down."""
+
 _TABLE = (
     Knob(
         name="num_workers",
@@ -113,6 +118,7 @@ _TABLE = (
         simplest=0,
         docs=_LOADER,
         low=0,
+        high=_MOST_WORKERS,
         has_auto=True,
     ),
     Knob(
@@ -123,6 +129,7 @@ _TABLE = (
         simplest=2,
         docs=_LOADER,
         low=1,
+        high=_MOST_WORKERS,
         needs_positive="num_workers",
     ),
     Knob(
@@ -202,6 +209,7 @@ _TABLE = (
         simplest=1,
         docs="https://docs.pytorch.org/docs/stable/generated/torch.set_num_threads.html",
         low=1,
+        high=_MOST_WORKERS,
         has_auto=True,
     ),
     Knob(

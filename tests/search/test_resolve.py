@@ -241,6 +241,11 @@ def test_all_gpu_knobs_are_left_out_on_a_cpu_with_a_reason() -> None:
         ("  num_worker: 2\n", "s.yaml:7: speed.num_worker: must be a knob, got num_worker; did you mean num_workers?"),
         ("  zzz: 2\n", "s.yaml:7: speed.zzz: must be a knob, got zzz; the knobs are num_workers, prefetch_factor,"),
         ("  num_workers: -1\n", "s.yaml:7: speed.num_workers: must be at least 0, got -1; move it inside"),
+        ("  num_workers: 9999\n", "s.yaml:7: speed.num_workers: must be at most 512, got 9999; move it inside"),
+        (
+            "  torch_threads: {low: 1, high: 9999}\n",
+            "s.yaml:7: speed.torch_threads.high: must be at most 512, got 9999",
+        ),
         ("  num_workers: {low: 0.5, high: 2}\n", "s.yaml:7: speed.num_workers: must be a range of whole numbers, got"),
         ("  precision: fp8\n", "s.yaml:7: speed.precision: must be one of fp32, bf16, fp16, got fp8; write one"),
         (
