@@ -32,7 +32,7 @@ def launched_line(trial: TrialView) -> str:
         what = f"trial {trial.number}, the baseline, starts"
     else:
         what = f"trial {trial.number} starts"
-    return f"{what} on {trial.device}: {format_parameters(trial.parameters)}"
+    return f"{what} on {trial.device}: {format_parameters(trial.parameters) or 'all defaults'}"
 
 
 def started_line(number: int, event: Started) -> str:

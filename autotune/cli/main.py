@@ -1,12 +1,14 @@
 """The root command, and the one place where an error becomes a message and an exit status."""
 
+import os
 import sys
+import warnings
 from typing import NoReturn
 
 import click
 
 from autotune.cli.lazy import LazyCommand, LazyGroup
-from autotune.errors import AutotuneError
+from autotune.errors import AutotuneError, InputError
 
 root = LazyGroup(
     name="autotune",
@@ -34,7 +36,9 @@ INTERRUPTED_STATUS = 130
 
 def main() -> NoReturn:
     """Runs the command line of this process and exits with its status."""
+    _mend_streams()
     try:
+        _check_working_directory()
         status = root.main(prog_name="autotune", standalone_mode=False)
     except click.ClickException as error:
         error.show()
@@ -44,6 +48,32 @@ def main() -> NoReturn:
         # click's own status for this is 1, which would say that something failed.
         sys.exit(INTERRUPTED_STATUS if isinstance(abort.__cause__, KeyboardInterrupt) else 1)
     except AutotuneError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {_printable(str(error))}", err=True)
         sys.exit(error.exit_status)
     sys.exit(status)
+
+
+def _mend_streams() -> None:
+    """No text that is shown ends the program: what a stream can't encode is replaced, a closed one takes nothing."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 - pathlib would be one more import for --help
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    if not sys.warnoptions:
+        # Of libraries, to developers; those that two threads import at once slip through their own filters.
+        warnings.simplefilter("ignore")
+
+
+def _check_working_directory() -> None:
+    try:
+        os.getcwd()  # noqa: PTH109 - as above
+    except FileNotFoundError:
+        raise InputError("working directory: it must exist, got one that was deleted; change to another") from None
+
+
+def _printable(text: str) -> str:
+    """The text without control characters, line breaks aside: it may quote what a task wrote."""
+    text = text.encode(errors="backslashreplace").decode()  # arguments that are no UTF-8
+    return "".join(character if character.isprintable() or character == "\n" else " " for character in text)

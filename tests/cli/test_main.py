@@ -5,6 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from autotune.recording.database import open_database
+
+SPEC = """task: tiny.py:Tiny
+objective: {metric: val_accuracy, direction: maximize}
+budget: {trials: 1}
+learning: {lr: {low: 1e-3, high: 1e-1}}
+"""
+
 
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "autotune", *arguments]
@@ -54,3 +62,34 @@ def test_version_is_the_distribution_s(tmp_path: Path) -> None:
     answer = run("--version", folder=tmp_path)
     assert answer.returncode == 0
     assert answer.stdout.startswith("autotune, version ")
+
+
+def test_name_that_is_no_text_is_no_study(tmp_path: Path) -> None:
+    open_database(f"sqlite:///{tmp_path}/autotune.db", create=True).dispose()
+    answer = run("study", "show", os.fsdecode(b"\xff"), folder=tmp_path)
+    assert answer.returncode == 2
+    assert answer.stderr == "Error: study \\udcff: no such study here; there is none yet\n"
+
+
+def test_working_directory_that_was_deleted_is_told(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    command = ["sh", "-c", 'rmdir "$1" && exec "$2" -m autotune space list', "sh", str(gone), sys.executable]
+    answer = subprocess.run(command, cwd=gone, capture_output=True, text=True, check=False)
+    assert answer.returncode == 2
+    assert answer.stderr == "Error: working directory: it must exist, got one that was deleted; change to another\n"
+
+
+def test_closed_stdout_takes_nothing_and_ends_nothing(tmp_path: Path) -> None:
+    command = ["sh", "-c", 'exec "$1" -m autotune space list >&-', "sh", sys.executable]
+    answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
+def test_text_that_the_terminal_can_not_show_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("# größer → besser\n" + SPEC)
+    environ = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    command = [sys.executable, "-m", "autotune", "space", "show", "s.yaml"]
+    answer = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.decode("latin-1").startswith("# größer ? besser")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from autotune.cli.plain import PlainDisplay
@@ -28,6 +30,12 @@ def test_failure_shows_the_task_s_last_lines_and_no_control_character(capsys: py
     assert "trial 2 failed: ValueError: no [bold]such [2J" in error
     assert '      File "task.py", line 3, in model' in error
     assert "\x1b" not in error
+
+
+def test_baseline_without_parameters_trains_with_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    with PlainDisplay() as display:
+        display.trial_launched(replace(story.trial(0), parameters={}), story.view())
+    assert capsys.readouterr().err.endswith("trial 0, the baseline, starts on cpu: all defaults\n")
 
 
 def test_adopted_trial_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
