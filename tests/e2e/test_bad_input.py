@@ -5,6 +5,7 @@ import sqlite3
 
 import pytest
 
+from autotune.recording.database import open_database
 from tests.e2e.home import SPEC, Home, rows_of
 
 LR = "lr: {low: 1e-3, high: 1e-1, log: true}"
@@ -113,6 +114,42 @@ def test_storage_of_a_newer_version_is_refused(home: Home) -> None:
     connection.close()
     for words in (("study", "start", "tiny.yaml"), ("study", "list")):
         assert "upgrade autotune" in _refused(home, *words)
+
+
+@pytest.mark.slow
+def test_storage_that_is_read_only_or_corrupt_is_refused(home: Home) -> None:
+    storage = home.folder / "autotune.db"
+    open_database(f"sqlite:///{storage}", create=True).dispose()
+    read_only = "sqlite:///file:autotune.db?mode=ro&uri=true"  # root writes whatever the permissions say
+    assert "read-only" in _refused(home, "study", "start", "tiny.yaml", "--storage", read_only)
+    content = storage.read_bytes()
+    storage.write_bytes(content[:4096] + b"\xaa" * (len(content) - 4096))
+    for words in (("study", "start", "tiny.yaml"), ("study", "show", "tiny"), ("dashboard",)):
+        assert "corrupt" in _refused(home, *words)
+
+
+@pytest.mark.slow
+def test_task_that_does_not_work_leaves_a_storage_that_was_there_as_it_was(home: Home) -> None:
+    storage = home.folder / "autotune.db"
+    with sqlite3.connect(storage) as connection:
+        connection.execute("CREATE TABLE cats (name TEXT)")
+    connection.close()
+    task = (home.folder / "tiny.py").read_text()
+    (home.folder / "tiny.py").write_text(task.replace("def model(", "def modle("))
+    _refused(home, "study", "start", "tiny.yaml")
+    with sqlite3.connect(storage) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("cats",)]
+    connection.close()
+    assert not (home.folder / "autotune.files").exists()
+
+
+@pytest.mark.slow
+def test_folder_for_checkpoints_must_be_one_before_anything_is_stored(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOTUNE_FILES", str(home.folder / "tiny.yaml" / "files"))
+    assert "AUTOTUNE_FILES" in _refused(home, "study", "start", "tiny.yaml")
+    _assert_nothing_is_left(home)
 
 
 @pytest.mark.slow

@@ -56,6 +56,21 @@ def test_second_ctrl_c_ends_everything_at_once(home: Home) -> None:
     wait_until(lambda: not any(map(_is_alive, family)), timeout=15, what="the end of every process of the study")
 
 
+def test_ctrl_c_during_set_up_ends_everything_with_nothing_stored(home: Home) -> None:
+    reached = home.folder / "reached"
+    task = home.folder / "tiny.py"
+    task.write_text(f"{task.read_text()}\nopen({str(reached)!r}, 'w').close()\ntime.sleep(60)\n")
+    process = home.start("study", "start", "tiny.yaml")
+    wait_until(reached.exists, timeout=40, what="the task's import")
+    family = family_of(process.pid)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 130
+    assert home.output.strip().splitlines()[-1] == "Aborted!"
+    assert "Traceback" not in home.output
+    wait_until(lambda: not any(map(_is_alive, family)), timeout=15, what="the end of every process of the study")
+    assert not list(home.folder.glob("autotune*"))
+
+
 def test_killed_trial_starts_again_from_its_checkpoint(home: Home, uninterrupted: list[list[dict[str, float]]]) -> None:
     process = home.start("study", "start", "tiny.yaml")
     home.wait_for("trial 1 epoch 1/3")
