@@ -27,7 +27,9 @@ def test_checkpoint_comes_back_without_running_code(tmp_path: Path) -> None:
     assert objects["sums"] == {"lr": [0.1, None, "a"]}
 
 
-@pytest.mark.parametrize("value", [np.float64(1.0), np.zeros(2), {1, 2}, object(), lambda: 0], ids=str)
+@pytest.mark.parametrize(
+    "value", [np.float64(1.0), np.zeros(2), {1, 2}, object(), lambda: 0], ids=lambda value: type(value).__name__
+)
 def test_state_that_could_not_be_read_back_is_refused_when_it_is_written(tmp_path: Path, value: Any) -> None:
     with pytest.raises(TaskError, match=r"checkpoint: sums\.total\.1: a state holds tensors"):
         write_checkpoint(tmp_path / "checkpoint.pt", content(sums={"total": [0, value]}))
