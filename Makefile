@@ -9,8 +9,9 @@ READY := $(VENV)/.ready
 study: $(READY)
 	$(BIN)/autotune study start
 
+# Two at once, a module each: many tests start processes of their own, so more workers than that only wait.
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadscope
 
 check: format lint types imports test
 
