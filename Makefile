@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: study test check format lint types imports bench wheel clean
+.PHONY: study test check format lint types imports bench clean
 
 study: $(READY)
 	$(BIN)/autotune study start

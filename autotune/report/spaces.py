@@ -60,7 +60,7 @@ def check_space(file: SpecFile, *, jobs: int) -> SpaceSummary:
     """
     with Launcher.start(file.spec.task) as launcher, TemporaryDirectory() as folder:
         stage = set_stage(file, launcher=launcher, jobs=jobs, folder=Path(folder))
-        devices = tuple(list_devices(resolve_device(file.spec.device, facts=launcher.facts), facts=launcher.facts))
+        devices = list_devices(resolve_device(file.spec.device, facts=launcher.facts), facts=launcher.facts)
     return summarise_space(file, space=stage.space, devices=devices, rehearsal=stage.rehearsal)
 
 
