@@ -24,8 +24,10 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-# A shell has its background jobs ignore Ctrl-C, and so would every program that a test starts and stops with it.
+# Jobs in a shell's background ignore Ctrl-C, those under nohup a hang-up; so would every program that a test starts
+# and stops with one of these.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 IN_MEMORY = Path("/dev/shm")
 ENOUGH_BYTES = 2 * 2**30

@@ -1,5 +1,6 @@
 """What a person sees who typed or wrote something wrong: one line, status 2, and nothing left behind."""
 
+import shutil
 import socket
 import sqlite3
 
@@ -107,8 +108,8 @@ def test_storage_that_is_no_database_is_refused_and_left_as_it_is(home: Home) ->
 
 
 @pytest.mark.slow
-def test_storage_of_a_newer_version_is_refused(home: Home) -> None:
-    home.run("study", "start", "tiny.yaml", "--trials", "1", "--set", "budget.epochs=1")
+def test_storage_of_a_newer_version_is_refused(home: Home, finished: Home) -> None:
+    shutil.copy(finished.folder / "autotune.db", home.folder)
     with sqlite3.connect(home.folder / "autotune.db") as connection:
         connection.execute("UPDATE autotune_alembic_version SET version_num = '9999'")
     connection.close()
@@ -160,11 +161,10 @@ def test_directory_of_the_storage_must_be_there(home: Home) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("server", ["dashboard", "mlflow"])
-def test_port_in_use_is_told_in_one_line(home: Home, server: str) -> None:
-    home.run("study", "start", "tiny.yaml", "--trials", "1", "--set", "budget.epochs=1")
+def test_port_in_use_is_told_in_one_line(finished: Home, server: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert str(port) in _refused(home, server, "--port", str(port))
+        assert str(port) in _refused(finished, server, "--port", str(port))
 
 
 @pytest.mark.slow
