@@ -45,8 +45,9 @@ def main() -> NoReturn:
         sys.exit(error.exit_code)
     except click.Abort as abort:
         click.echo("Aborted!", err=True)
-        # click's own status for this is 1, which would say that something failed.
-        sys.exit(INTERRUPTED_STATUS if isinstance(abort.__cause__, KeyboardInterrupt) else 1)
+        # click's own status for Ctrl-C is 1, which would say that something failed; its prompts hide the cause.
+        is_interrupted = isinstance(abort.__cause__ or abort.__context__, KeyboardInterrupt)
+        sys.exit(INTERRUPTED_STATUS if is_interrupted else 1)
     except AutotuneError as error:
         click.echo(f"Error: {_printable(str(error))}", err=True)
         sys.exit(error.exit_status)

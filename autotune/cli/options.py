@@ -18,6 +18,13 @@ class Number(click.FloatRange):
     name = "number"
 
 
+def _not_empty(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+    """MLflow takes an empty URI for a file of its own choosing."""
+    if not value.strip():
+        raise click.BadParameter("must name a database or a server, got nothing", ctx=ctx, param=parameter)
+    return value
+
+
 MAX_JOBS = 256
 """Each job is a process with torch in it: more than this is a slip of the finger on any machine."""
 
@@ -33,6 +40,7 @@ storage_option = click.option(
 tracking_option = click.option(
     "--tracking-uri",
     metavar="URI",
+    callback=_not_empty,
     envvar="MLFLOW_TRACKING_URI",
     default=DEFAULT_TRACKING_URI,
     show_default=True,
