@@ -32,6 +32,7 @@ TOP_KEYS = (
 _DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,4})?")
 _LARGEST_SEED = 2**32 - 1
 _EXAMPLE_PARAMETERS = "{lr: {low: 1e-4, high: 1, log: true}}"
+_EXAMPLE_KNOBS = "{num_workers: {low: 0, high: auto}}"
 _EXAMPLE_OBJECTIVE = "{metric: val_accuracy, direction: maximize}"
 _EXAMPLE_BUDGET = "{trials: 30, seconds: 600, epochs: 6}"
 _AUTO_PARAMETERS = ("num_workers", "torch_threads")
@@ -145,7 +146,8 @@ def _read_group(node: Node | None) -> dict[str, Parameter | Scalar]:
     if node is None:
         return {}
     group: dict[str, Parameter | Scalar] = {}
-    for name, inner in node.fields(example=_EXAMPLE_PARAMETERS).items():
+    example = _EXAMPLE_KNOBS if node.key == "speed" else _EXAMPLE_PARAMETERS
+    for name, inner in node.fields(example=example).items():
         if not is_name(name):
             raise inner.error(
                 "a parameter's name has letters, digits and underscores", got=repr(name), remedy="rename it"

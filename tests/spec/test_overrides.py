@@ -71,6 +71,10 @@ def test_every_override_is_in_the_text() -> None:
             "--set budget.trails=3: budget.trails: must be a known key, got trails; did you mean trials?",
         ),
         ("seed=x", "--set seed=x: seed: must be a whole number, got x; write"),
+        (
+            "speed=off",
+            "--set speed=off: speed: must be a mapping, got 'off'; write {num_workers: {low: 0, high: auto}}",
+        ),
         ("budget=3", "--set budget=3: budget: must be a mapping, got 3; write"),
         ("learning.width.choices.7=4", "--set learning.width.choices.7=4: learning.width.choices must be a mapping"),
     ],
