@@ -25,7 +25,7 @@ from autotune.trial.messages import (
     Refused,
     Signal,
 )
-from autotune.trial.starter import describe_end, import_path, python_command
+from autotune.trial.starter import describe_end, import_path, start_module
 
 _MAX_LOG_BYTES = 2**18
 _FORK_SECONDS = 60.0
@@ -42,15 +42,7 @@ class ForkServer:
         file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - the log closes it
         self._drain = LogDrain(reading, log=TrialLog(file, max_bytes=_MAX_LOG_BYTES))
         self._drain.start()
-        self._process = subprocess.Popen(  # noqa: S603 - our own module
-            python_command("autotune.trial.fork_server", descriptor=theirs.fileno()),
-            stdin=subprocess.DEVNULL,
-            stdout=writing,
-            stderr=writing,
-            pass_fds=[theirs.fileno()],
-            # Ctrl-C in the terminal is for the coordinator alone.
-            start_new_session=True,
-        )
+        self._process = start_module("autotune.trial.fork_server", descriptor=theirs.fileno(), output=writing)
         theirs.close()
         os.close(writing)
         self._facts: TorchFacts | None = None

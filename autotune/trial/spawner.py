@@ -16,8 +16,9 @@ from autotune.hardware import TorchFacts
 from autotune.trial.descendants import signal_group
 from autotune.trial.log import last_words
 from autotune.trial.messages import ANSWER, Answer, Ended, Launch, LineBuffer, Prepare, Ready, Refused
-from autotune.trial.starter import describe_end, import_path, python_command
+from autotune.trial.starter import describe_end, import_path, start_module
 
+_MODULE = "autotune.trial.child"
 _CHUNK_BYTES = 2**16
 _END_SECONDS = 10.0
 _GROUP_SECONDS = 1.0
@@ -63,7 +64,7 @@ class Spawner:
 
     def start_trial(self, launch: Launch, *, near: socket.socket, far: socket.socket, log: int) -> int:
         """Start an interpreter; see Starter."""
-        process = _spawn(far, log=log)
+        process = start_module(_MODULE, descriptor=far.fileno(), output=log)
         near.sendall(launch.model_copy(update={"import_path": import_path()}).model_dump_json().encode() + b"\n")
         # A thread each: the one way to wait for a process that does not take SIGCHLD from the coordinator.
         thread = threading.Thread(target=self._await_end, args=(process,), name="trial reaper", daemon=True)
@@ -116,7 +117,7 @@ class Spawner:
 def _try_task(task: str, *, log: int) -> tuple[Answer | None, str]:
     """What a process answers that imports the task and sets it up, and how it ended."""
     ours, theirs = socket.socketpair()
-    process = _spawn(theirs, log=log)
+    process = start_module(_MODULE, descriptor=theirs.fileno(), output=log)
     theirs.close()
     answer = None
     try:
@@ -137,18 +138,6 @@ def _receive(near: socket.socket) -> Answer | None:
         if received := lines.feed(chunk):
             return ANSWER.validate_json(received[0])
     return None
-
-
-def _spawn(far: socket.socket, *, log: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603 - our own module
-        python_command("autotune.trial.child", descriptor=far.fileno()),
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        pass_fds=[far.fileno()],
-        # Ctrl-C in the terminal is for the coordinator alone; a session is a process group as well.
-        start_new_session=True,
-    )
 
 
 def _await_group(group: int) -> None:

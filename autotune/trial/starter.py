@@ -2,8 +2,8 @@
 
 import signal
 import socket
+import subprocess
 import sys
-from collections.abc import Sequence
 from typing import Protocol
 
 from autotune.hardware import TorchFacts
@@ -48,13 +48,25 @@ class Starter(Protocol):
         """End every trial and the process that they start from."""
 
 
-def python_command(module: str, *, descriptor: int) -> Sequence[str]:
-    """Run a module of ours with this interpreter, on an inherited descriptor.
+def start_module(module: str, *, descriptor: int, output: int) -> subprocess.Popen[bytes]:
+    """Run a module of ours with this interpreter, in a session of its own.
 
-    ``-P`` keeps the working directory out of the import path until our own modules are found:
-    a user's ``autotune.py`` must not stand in for the package.
+    Args:
+        module: Its name; its one argument is the descriptor's number.
+        descriptor: A socket of this process that it inherits.
+        output: Where its stdout and stderr go.
     """
-    return (sys.executable, "-P", "-m", module, str(descriptor))
+    return subprocess.Popen(  # noqa: S603 - our own module
+        # -P keeps the working directory out of the import path until our own modules are found: a user's
+        # ``autotune.py`` must not stand in for the package.
+        (sys.executable, "-P", "-m", module, str(descriptor)),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        pass_fds=[descriptor],
+        # Ctrl-C in the terminal is for the coordinator alone; a session is a process group as well.
+        start_new_session=True,
+    )
 
 
 def import_path() -> tuple[str, ...]:
