@@ -15,7 +15,8 @@
     └── RunError               a study or a trial that could not go on
         ├── StudyStoppedError  the first trials all failed alike
         ├── LeaseLostError     another coordinator took the study over
-        └── ForkServerError    the process that starts trials is gone
+        ├── ForkServerError    the process that starts trials is gone
+        └── ContestantLostError  a setting can't be measured (speed/arena.py)
 
 A message reads *where: rule, got value; remedy*. Only the CLI turns these into a message
 and an exit status; any other exception is a bug and shows its traceback.

@@ -121,9 +121,75 @@ class Rehearsal(_Event):
     """The batch that was tried, in words, such as ``inputs (8, 1, 28, 28) float32``."""
 
 
+Feed: TypeAlias = Literal["real", "cached", "half"]
+"""Where a block's batches come from: the loader; one batch that stays on the device; the first half of that batch."""
+
+
+class Warmed(_Event):
+    """A contestant of a race is ready for its first block: compilation, searches and the first queue are over."""
+
+    kind: Literal["warmed"] = "warmed"
+    in_force: dict[str, Scalar]
+    device: str
+    start_seconds: float
+    """From the first batch asked for to the end of the warm-up, less what as many steps take afterwards:
+    what a training run pays once (compilation, cuDNN's search, a cache that is filled, the first workers)."""
+    epoch_start_seconds: float
+    """From asking for the first batch of a later epoch until it came: what each epoch pays."""
+    steps_per_epoch: int | None
+    """Batches of a whole pass; None where the loader does not tell."""
+    peak_memory_bytes: int
+
+
+class RunBlock(_Event):
+    """The coordinator tells a contestant to train a block; answered by a Block."""
+
+    kind: Literal["run_block"] = "run_block"
+    seconds: float
+    """Least wall-clock length of the block."""
+    min_steps: int
+    feed: Feed = "real"
+
+
+class Block(_Event):
+    """One timed block of training steps, with one synchronisation of the device at its end."""
+
+    kind: Literal["block"] = "block"
+    feed: Feed
+    steps: int
+    samples: int
+    seconds: float
+    """Wall clock, from asking for the first step's batch until the device has done the last step."""
+    data_wait_seconds: float
+    """Of ``seconds``: waiting for the loader."""
+    copy_seconds: float
+    """Of ``seconds``: bringing batches to the device."""
+    compute_seconds: float
+    """Of ``seconds``: forward and backward."""
+    optimizer_seconds: float
+    """Of ``seconds``: the optimizer's step, with gradient clipping and clearing."""
+    losses: tuple[float, ...] = ()
+    """The training loss of each step, in order; empty where the loop does not go through ``trial.backward``."""
+    peak_memory_bytes: int = 0
+    """Most that was held so far: of the device; of the process where the device is a CPU."""
+    allocator_retries: int = 0
+    """How often CUDA's allocator had to free its cache and try again, in this block."""
+    recompilations: int = 0
+    """Graphs that torch.compile made in this block; a warm block has none."""
+    load: float | None = None
+    """The host's load average over the last minute, at the block's start."""
+    clock_mhz: float | None = None
+    """Of the GPU's multiprocessors, else of the CPU; at the block's end, where it can be read."""
+    temperature_celsius: float | None = None
+    """Of the GPU, at the block's end, where it can be read."""
+
+
 Event: TypeAlias = Started | Progress | EpochReport | Finished | Stop
+RaceEvent: TypeAlias = Warmed | RunBlock | Block | Finished
+"""What a contestant and the coordinator say to each other; a Finished tells why it can't go on."""
 
 _event: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
+_race_event: TypeAdapter[RaceEvent] = TypeAdapter(Annotated[RaceEvent, Field(discriminator="kind")])
 
 
 def encode(event: _Event) -> bytes:
@@ -134,6 +200,11 @@ def encode(event: _Event) -> bytes:
 def decode(text: bytes) -> Event:
     """The event that ``encode`` wrote; raises pydantic.ValidationError on anything else."""
     return _event.validate_json(text)
+
+
+def decode_race(text: bytes) -> RaceEvent:
+    """As ``decode``, for what a contestant and the coordinator say to each other."""
+    return _race_event.validate_json(text)
 
 
 class TrialOrder(_Event):

@@ -13,7 +13,8 @@ from autotune.spec.load import SpecFile
 from autotune.spec.model import Parameter
 from autotune.spec.names import nearest
 from autotune.spec.written import written
-from autotune.speed.knobs import KNOBS, Knob
+from autotune.speed.knob import Knob
+from autotune.speed.knobs import KNOBS
 
 _MOST_CHOICES = 256
 

@@ -1,60 +1,14 @@
 """Every speed parameter, declared once: what it may be, where it applies, how it is judged.
 
-No torch here: what torch can do on a machine stands in ``Machine``. ``training/`` applies the
-knobs, ``search/resolve.py`` proposes them, and a race judges them by their class of numerics.
+``training/`` applies the knobs, ``search/resolve.py`` proposes them, and a race judges them by
+their class of numerics.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
 
 from autotune.events import Scalar
 from autotune.hardware import Machine
-
-Numerics: TypeAlias = Literal["exact", "reordered", "reduced precision"]
-"""What a knob does to the result: nothing; other random draws or last bits; fewer digits."""
-
-Needs: TypeAlias = Literal["live", "new loader", "new graph", "relaunch"]
-"""What a change costs in a running process: nothing, a new DataLoader, a new model or graph, a new process."""
-
-Reason: TypeAlias = str | None
-"""Why something does not apply here; None where it does."""
-
-
-def _everywhere(machine: Machine) -> Reason:
-    del machine
-    return None
-
-
-def _every_choice(choice: Scalar, machine: Machine) -> Reason:
-    del choice, machine
-    return None
-
-
-@dataclass(frozen=True)
-class Knob:
-    """One speed parameter. Either ``choices`` or ``low`` is set: the legal choices, or the least whole number."""
-
-    name: str
-    summary: str
-    numerics: Numerics
-    needs: Needs
-    simplest: Scalar
-    """The setting that a tie falls back to; it is also what torch does when nothing is set, threads aside."""
-    docs: str
-    """Where torch documents it."""
-    choices: tuple[Scalar, ...] = ()
-    low: int | None = None
-    high: int | None = None
-    """The greatest whole number that can be written; beyond it a machine is lost for want of memory or processes."""
-    has_auto: bool = False
-    """A bound or a value may be ``auto``: the cores that a trial has."""
-    applies: Callable[[Machine], Reason] = _everywhere
-    """Reason why the knob as a whole is left out on this machine."""
-    choice_applies: Callable[[Scalar, Machine], Reason] = _every_choice
-    """Reason why one of its choices is left out on this machine."""
-    needs_positive: str | None = None
-    """Another knob that must be above zero for this one to mean anything."""
+from autotune.speed.knob import Knob, Reason
 
 
 def _needs_cuda(machine: Machine) -> Reason:
@@ -117,6 +71,8 @@ _TABLE = (
         needs="new loader",
         simplest=0,
         docs=_LOADER,
+        moves=("input",),
+        raced=(0, 1, 2, 4, 8, 16, 32),
         low=0,
         high=_MOST_WORKERS,
         has_auto=True,
@@ -128,6 +84,8 @@ _TABLE = (
         needs="new loader",
         simplest=2,
         docs=_LOADER,
+        moves=("input",),
+        raced=(2, 4, 8),
         low=1,
         high=_MOST_WORKERS,
         needs_positive="num_workers",
@@ -139,6 +97,7 @@ _TABLE = (
         needs="new loader",
         simplest=False,
         docs=_LOADER,
+        moves=("input",),
         choices=(False, True),
         needs_positive="num_workers",
     ),
@@ -149,6 +108,7 @@ _TABLE = (
         needs="new loader",
         simplest=False,
         docs="https://docs.pytorch.org/docs/stable/data.html#memory-pinning",
+        moves=("input",),
         choices=(False, True),
         applies=_needs_cuda,
     ),
@@ -159,6 +119,7 @@ _TABLE = (
         needs="live",
         simplest=False,
         docs=_CUDNN,
+        moves=("compute",),
         choices=(False, True),
         applies=_needs_cudnn,
     ),
@@ -169,6 +130,8 @@ _TABLE = (
         needs="live",
         simplest=False,
         docs=_CUDNN,
+        moves=("compute",),
+        is_raced=False,
         choices=(False, True),
         applies=_needs_cudnn,
     ),
@@ -179,6 +142,7 @@ _TABLE = (
         needs="live",
         simplest="highest",
         docs="https://docs.pytorch.org/docs/stable/generated/torch.set_float32_matmul_precision.html",
+        moves=("compute",),
         choices=("highest", "high", "medium"),
         applies=_needs_tf32,
     ),
@@ -189,6 +153,7 @@ _TABLE = (
         needs="new graph",
         simplest="fp32",
         docs="https://docs.pytorch.org/docs/stable/amp.html",
+        moves=("compute",),
         choices=("fp32", "bf16", "fp16"),
         choice_applies=_precision_applies,
     ),
@@ -199,6 +164,7 @@ _TABLE = (
         needs="new graph",
         simplest=False,
         docs="https://docs.pytorch.org/tutorials/intermediate/memory_format_tutorial.html",
+        moves=("compute",),
         choices=(False, True),
     ),
     Knob(
@@ -208,6 +174,8 @@ _TABLE = (
         needs="live",
         simplest=1,
         docs="https://docs.pytorch.org/docs/stable/generated/torch.set_num_threads.html",
+        moves=("input", "launch", "compute"),
+        raced=(1, 2, 4, 8, 16, 32),
         low=1,
         high=_MOST_WORKERS,
         has_auto=True,
@@ -219,6 +187,7 @@ _TABLE = (
         needs="live",
         simplest="for_loop",
         docs="https://docs.pytorch.org/docs/stable/optim.html#algorithms",
+        moves=("launch", "compute"),
         choices=("for_loop", "foreach", "fused"),
     ),
     Knob(
@@ -228,6 +197,7 @@ _TABLE = (
         needs="new graph",
         simplest="off",
         docs="https://docs.pytorch.org/docs/stable/generated/torch.compile.html",
+        moves=("launch", "compute"),
         choices=("off", "default", "reduce-overhead", "max-autotune"),
         applies=_needs_compiler,
         choice_applies=_compile_mode_applies,
@@ -242,6 +212,8 @@ _TABLE = (
         needs="live",
         simplest=1,
         docs="https://docs.pytorch.org/docs/stable/notes/amp_examples.html#gradient-accumulation",
+        moves=("compute",),
+        is_raced=False,
         low=1,
     ),
 )

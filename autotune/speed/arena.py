@@ -1,0 +1,55 @@
+"""Where settings of speed parameters are measured: contestants that train block by block when told to.
+
+A race and a comparison know these two interfaces alone, so that real processes, callables of
+one's own (``local.py``) and a simulation can stand behind them.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, Protocol, TypeAlias
+
+from autotune.errors import RunError
+from autotune.events import Block, Feed, Scalar, Warmed
+
+Loss: TypeAlias = Literal["out of memory", "unsupported", "crashed", "hung"]
+"""Why a contestant can't be measured."""
+
+
+class ContestantLostError(RunError):
+    """A setting that can't be trained with here: recorded and passed over."""
+
+    def __init__(self, kind: Loss, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
+class Contestant(Protocol):
+    """One training with one setting, warm and waiting; it trains only inside ``run_block``."""
+
+    @property
+    def setting(self) -> Mapping[str, Scalar]:
+        """The speed parameters that it trains with."""
+
+    @property
+    def warmed(self) -> Warmed:
+        """What its start cost, and what is in force."""
+
+    def run_block(self, *, seconds: float, min_steps: int, feed: Feed = "real") -> Block:
+        """Train for at least so long and so many steps.
+
+        Raises:
+            ContestantLostError: It ran out of memory, crashed or hangs; it is retired then.
+        """
+
+    def retire(self) -> None:
+        """End it and free what it held; again is harmless."""
+
+
+class Arena(Protocol):
+    """Starts contestants of one workload."""
+
+    def enter(self, setting: Mapping[str, Scalar], *, seed: int = 0) -> Contestant:
+        """A contestant that is warm; the same seed gives the same weights and the same order of samples.
+
+        Raises:
+            ContestantLostError: It can't be trained with.
+        """

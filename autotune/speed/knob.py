@@ -1,0 +1,95 @@
+"""What a speed parameter is: its legal values, where it applies, how it is judged and raced.
+
+No torch here: what torch can do on a machine stands in ``Machine``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from autotune.events import Scalar
+from autotune.hardware import Machine
+
+Numerics: TypeAlias = Literal["exact", "reordered", "reduced precision"]
+"""What a knob does to the result: nothing; other random draws or last bits; fewer digits."""
+
+Needs: TypeAlias = Literal["live", "new loader", "new graph", "relaunch"]
+"""What a change costs in a running process: nothing, a new DataLoader, a new model or graph, a new process."""
+
+Bottleneck: TypeAlias = Literal["input", "launch", "compute"]
+"""What a step waits for: its data; the launching of many small operations; the operations themselves."""
+
+Reason: TypeAlias = str | None
+"""Why something does not apply here; None where it does."""
+
+
+def everywhere(machine: Machine) -> Reason:
+    """It applies on every machine."""
+    del machine
+    return None
+
+
+def every_choice(choice: Scalar, machine: Machine) -> Reason:
+    """All choices apply on every machine."""
+    del choice, machine
+    return None
+
+
+@dataclass(frozen=True)
+class Companion:
+    """A choice of a knob that goes together with some values of another knob only."""
+
+    choice: Scalar
+    knob: str
+    values: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One speed parameter. Either ``choices`` or ``low`` is set: the legal choices, or the least whole number."""
+
+    name: str
+    summary: str
+    numerics: Numerics
+    needs: Needs
+    simplest: Scalar
+    """The setting that a tie falls back to; it is also what torch does when nothing is set, threads aside."""
+    docs: str
+    """Where torch documents it."""
+    moves: tuple[Bottleneck, ...] = ("input", "launch", "compute")
+    """The bottlenecks that it can move; a race leaves it out where the step waits for something else."""
+    choices: tuple[Scalar, ...] = ()
+    low: int | None = None
+    high: int | None = None
+    """The greatest whole number that can be written; beyond it a machine is lost for want of memory or processes."""
+    has_auto: bool = False
+    """A bound or a value may be ``auto``: the cores that a trial has."""
+    applies: Callable[[Machine], Reason] = everywhere
+    """Reason why the knob as a whole is left out on this machine."""
+    choice_applies: Callable[[Scalar, Machine], Reason] = every_choice
+    """Reason why one of its choices is left out on this machine."""
+    needs_positive: str | None = None
+    """Another knob that must be above zero, or on, for this one to mean anything."""
+    companions: tuple[Companion, ...] = ()
+    """What some of its choices need of other knobs."""
+    excludes: str | None = None
+    """Another knob that sets the same thing: a spec has one of the two."""
+    is_raced: bool = True
+    """A race tries it when nobody names it; false for what is a wish (determinism) or a remedy (accumulation)."""
+    raced: tuple[Scalar, ...] = ()
+    """For a whole number: the values that a race tries; where ``has_auto``, those below the cores, and the cores."""
+
+    def candidates(self, machine: Machine, *, num_cores: int) -> tuple[Scalar, ...]:
+        """The values that a race tries on this machine when a spec names none; the simplest is among them."""
+        values = self.choices or tuple(sorted({self.simplest, *self._numbers(num_cores)}, key=_as_number))
+        return tuple(value for value in values if self.choice_applies(value, machine) is None)
+
+    def _numbers(self, num_cores: int) -> tuple[Scalar, ...]:
+        if not self.has_auto:
+            return self.raced
+        return (*(value for value in self.raced if isinstance(value, int) and value < num_cores), num_cores)
+
+
+def _as_number(value: Scalar) -> float:
+    assert isinstance(value, int | float)
+    return value
