@@ -168,6 +168,8 @@ class Block(_Event):
     """Of ``seconds``: forward and backward."""
     optimizer_seconds: float
     """Of ``seconds``: the optimizer's step, with gradient clipping and clearing."""
+    first_step: int = 0
+    """Training steps that this contestant did before the block, those of its warm-up too."""
     losses: tuple[float, ...] = ()
     """The training loss of each step, in order; empty where the loop does not go through ``trial.backward``."""
     peak_memory_bytes: int = 0

@@ -1,0 +1,98 @@
+"""What a race found, as it is shown, stored and read again."""
+
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+from autotune.events import Scalar
+from autotune.speed.bottleneck import Diagnosis
+
+Stage: TypeAlias = Literal["start", "screen", "stack", "precision", "compile", "confirm", "informed"]
+"""Which part of a race a heat belongs to."""
+
+Verdict: TypeAlias = Literal["kept", "rejected", "infeasible", "skipped"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Gain(_Part):
+    """Throughput of one setting over another's, with its interval."""
+
+    ratio: float
+    """Above 1: faster."""
+    low: float
+    high: float
+    num_quads: int
+
+    @property
+    def words(self) -> str:
+        """Such as ``1.42 [1.38, 1.47]``."""
+        return f"{self.ratio:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+class Heat(_Part):
+    """One setting that was tried against another, or passed over."""
+
+    stage: Stage
+    setting: dict[str, Scalar]
+    """What was tried, whole."""
+    changes: dict[str, Scalar]
+    """What of it differs from what it was tried against."""
+    verdict: Verdict
+    reason: str
+    gain: Gain | None = None
+    samples_per_second: float | None = None
+    peak_memory_bytes: int | None = None
+    start_seconds: float | None = None
+    """What a run pays once with it."""
+    seconds: float = 0.0
+    """What the heat cost."""
+
+
+class BreakEven(_Part):
+    """When a one-off cost has paid for itself."""
+
+    knob: str
+    start_seconds: float
+    """More than without it, once a run."""
+    steps: int | None
+    """Steps after which it has paid; None for never."""
+    steps_that_remain: int
+
+
+class RaceResult(_Part):
+    """The setting that a race ends with, and everything that it measured on the way."""
+
+    baseline: dict[str, Scalar]
+    setting: dict[str, Scalar]
+    """The winner; the baseline where nothing is surely faster."""
+    diagnoses: tuple[Diagnosis, ...]
+    """Of the baseline, and of each incumbent after it."""
+    noise_floor: float
+    """Relative difference that two contestants of the same setting showed: within it, two settings tie."""
+    heats: tuple[Heat, ...]
+    gain: Gain | None = None
+    """The winner over the baseline, on fresh contestants; None where the winner is the baseline."""
+    informed: dict[str, Scalar] | None = None
+    """What an informed user would have set without measuring."""
+    informed_gain: Gain | None = None
+    """The winner over that."""
+    break_evens: tuple[BreakEven, ...] = ()
+    reduced_precision: tuple[str, ...] = ()
+    """Knobs in the winner that compute with fewer digits."""
+    samples_per_second: float
+    """The winner's throughput, epoch starts included."""
+    baseline_samples_per_second: float
+    peak_memory_bytes: int
+    steps_per_epoch: int | None = None
+    seconds: float
+    """Wall clock of the whole race."""
+    is_cut_short: bool = False
+    """Its time was up before everything was tried."""
+
+    @property
+    def kept(self) -> dict[str, Scalar]:
+        """What of the winner differs from the baseline."""
+        return {name: value for name, value in self.setting.items() if self.baseline.get(name, ...) != value}
