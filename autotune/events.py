@@ -81,6 +81,11 @@ class EpochReport(_Event):
     device_utilisation: float | None = None
     """Share of time that the device was busy, 0 to 1, where NVML tells."""
     power_watts: float | None = None
+    trained_seconds: float | None = None
+    """Seconds since the trial's first batch was asked for, evaluation and compilation included, over all
+    its processes, without the time between them. None in rows of earlier versions."""
+    trained_samples: int | None = None
+    """Training samples seen since then. None likewise."""
     at: float
     """Seconds since 1970 at the end of the epoch, on the trial's clock."""
 
@@ -98,6 +103,8 @@ class Finished(_Event):
     """Throughput over the steady part: the first epoch of this process is left out if there are more."""
     unread_parameters: tuple[str, ...] = ()
     """Parameters that neither the task nor the loop looked at; usually a misspelt name."""
+    is_out_of_memory: bool = False
+    """It is infeasible because memory ran out, which tells something about larger batches."""
 
 
 class Stop(_Event):

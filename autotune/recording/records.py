@@ -131,10 +131,15 @@ class Records:
             connection.execute(changed.values(elapsed_seconds=elapsed + seconds))
 
     def delete_study(self, study: StudyRow) -> None:
-        """Delete the study with its trials, reports and leases; its files and MLflow are others' work."""
+        """Delete the study with its trials, reports and leases; its files and MLflow are others' work.
+
+        Its races stay, for later studies of the same task.
+        """
         trials = select(tables.trial.c.id).where(tables.trial.c.study_id == study.id)
         with self._write() as connection:
             connection.execute(delete(tables.report).where(tables.report.c.trial_id.in_(trials)))
+            raced = update(tables.race).where(tables.race.c.study_id == study.id)
+            connection.execute(raced.values(study_id=None))
             for table in (tables.trial, tables.lease):
                 connection.execute(delete(table).where(table.c.study_id == study.id))
             connection.execute(delete(tables.study).where(tables.study.c.id == study.id))
@@ -173,9 +178,19 @@ class Records:
             return tuple(read_trial(row) for row in connection.execute(query).mappings())
 
     def launch_trial(
-        self, trial: TrialRow, *, pid: int | None, device: str, environment_id: int | None, git_commit: str | None
+        self,
+        trial: TrialRow,
+        *,
+        pid: int | None,
+        device: str,
+        environment_id: int | None,
+        git_commit: str | None,
+        is_contended: bool = False,
     ) -> None:
-        """A process of this trial was started; its first launch fixes when it started."""
+        """A process of this trial was started; its first launch fixes when it started.
+
+        A trial that was contended once stays so.
+        """
         now = time.time()
         changes: dict[str, object] = {
             "status": TrialStatus.RUNNING,
@@ -187,6 +202,8 @@ class Records:
             "git_commit": git_commit,
             "started_at": func.coalesce(tables.trial.c.started_at, now),
         }
+        if is_contended:
+            changes["is_contended"] = True
         self._change_trial(trial, changes)
 
     def start_trial(self, trial: TrialRow, *, started: Started) -> None:
@@ -224,6 +241,7 @@ class Records:
             "traceback": clean_text(finished.traceback),
             "objective_values": None if values is None else write_json(list(values)),
             "unread_parameters": write_json(finished.unread_parameters),
+            "is_out_of_memory": finished.is_out_of_memory,
             "pid": None,
             "ended_at": (time.time() if ended_at is None else ended_at) if is_over else None,
         }

@@ -53,6 +53,8 @@ class StudyRow:
     """When it was complete or stopped; None while it is open."""
     elapsed_seconds: float
     """Spent in this and all earlier starts."""
+    speed_seconds: float
+    """Of them, spent on races."""
     tracking_uri: str | None
     """Where MLflow's ids below are valid; without a password."""
     experiment_id: str | None
@@ -95,6 +97,10 @@ class TrialRow:
     setup_seconds: float | None
     samples_per_second: float | None
     """Throughput over the steady part."""
+    is_contended: bool
+    """Other trials ran on the same machine: its throughput compares with nothing."""
+    is_out_of_memory: bool
+    """It was infeasible because its device's memory ran out."""
     num_parameters: int | None
     unread_parameters: tuple[str, ...]
     run_id: str | None

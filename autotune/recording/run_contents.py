@@ -41,6 +41,8 @@ _EPOCH_METRICS = (
     "peak_memory_bytes",
     "device_utilisation",
     "power_watts",
+    "trained_seconds",
+    "trained_samples",
 )
 
 
@@ -109,6 +111,7 @@ def trial_tags(trial: TrialRow, *, environment: Environment | None) -> dict[str,
         "num_parameters": trial.num_parameters,
         "unread_parameters": ", ".join(trial.unread_parameters) or None,
         "traceback": trial.traceback,
+        "autotune.contended": "true" if trial.is_contended else None,
         "mlflow.source.git.commit": trial.git_commit,
     }
     if environment is not None:

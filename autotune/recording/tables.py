@@ -17,12 +17,13 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    text,
 )
 
 VERSION_TABLE = "autotune_alembic_version"
 """Optuna keeps an ``alembic_version`` in the same database."""
 
-HEAD_REVISION = "0001"
+HEAD_REVISION = "0002"
 """The newest migration, so that opening a current database needs no Alembic."""
 
 metadata = MetaData()
@@ -42,6 +43,7 @@ study = Table(
     Column("created_at", Double, nullable=False),
     Column("ended_at", Double),
     Column("elapsed_seconds", Double, nullable=False),
+    Column("speed_seconds", Double, nullable=False, server_default=text("0")),
     Column("tracking_uri", Text),
     Column("experiment_id", String(64)),
     Column("run_id", String(64)),
@@ -86,6 +88,8 @@ trial = Table(
     Column("ended_at", Double),
     Column("setup_seconds", Double),
     Column("samples_per_second", Double),
+    Column("is_contended", Boolean, nullable=False, server_default=false()),
+    Column("is_out_of_memory", Boolean, nullable=False, server_default=false()),
     Column("num_parameters", BigInteger),
     Column("unread_parameters", Text, nullable=False),
     Column("run_id", String(64)),
@@ -118,6 +122,8 @@ report = Table(
     Column("peak_memory_bytes", BigInteger, nullable=False),
     Column("device_utilisation", Double),
     Column("power_watts", Double),
+    Column("trained_seconds", Double),
+    Column("trained_samples", BigInteger),
     Column("at", Double),
     Column("is_published", Boolean, nullable=False, server_default=false()),
 )
@@ -127,6 +133,28 @@ Index(
     sqlite_where=report.c.is_published == false(),
     postgresql_where=report.c.is_published == false(),
 )
+
+race = Table(
+    "autotune_race",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study_id", Integer, ForeignKey("autotune_study.id")),
+    Column("hardware_fingerprint", String(16), nullable=False),
+    Column("software_fingerprint", String(16), nullable=False),
+    Column("task", Text, nullable=False),
+    Column("workload", Text, nullable=False),
+    Column("workload_digest", String(32), nullable=False),
+    Column("device", String(64), nullable=False),
+    Column("num_cores", Integer, nullable=False),
+    Column("setting", Text, nullable=False),
+    Column("result", Text, nullable=False),
+    Column("baseline_samples_per_second", Double),
+    Column("samples_per_second", Double),
+    Column("peak_memory_bytes", BigInteger),
+    Column("seconds", Double, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+Index("autotune_race_known", race.c.hardware_fingerprint, race.c.software_fingerprint, race.c.task)
 
 lease = Table(
     "autotune_lease",

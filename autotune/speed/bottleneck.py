@@ -58,7 +58,10 @@ class Diagnosis(BaseModel):
     @property
     def words(self) -> str:
         """The finding with its evidence, in one line."""
-        real, cached = f"{_ms(self.real_seconds)} a step", f"{_ms(self.cached_seconds)} with a batch that is there already"
+        real, cached = (
+            f"{_ms(self.real_seconds)} a step",
+            f"{_ms(self.cached_seconds)} with a batch that is there already",
+        )
         if self.kind == "input":
             return f"input-bound: {self.input_share:.0%} of a step waits for data ({real}, {cached})"
         half = f"half the batch takes {self.half_seconds / self.cached_seconds:.0%} of the time"
