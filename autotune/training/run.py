@@ -53,8 +53,11 @@ def run_trial(
             fit(task.target, trial)
         else:
             task.target(trial)
+        trial.checkpoint.wait()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it becomes the outcome
         return _finished_by(error, trial=trial)
+    finally:
+        trial.checkpoint.join()
     return _finished(trial, channel=channel)
 
 

@@ -188,11 +188,13 @@ class Trial:
     def report(self, epoch: int, **metrics: float | Tensor) -> None:
         """Tell the metrics of a finished epoch, counted from 1; saves what ``checkpoint`` remembers.
 
-        The checkpoint is written first, so that a report that was sent is never trained again.
+        The checkpoint is written first, so that a report that was sent is never trained again;
+        both happen beside the training that goes on.
 
         Raises:
             DivergedError: A metric is NaN or infinite.
             TaskError: The epoch does not follow the last one, or an objective's metric is missing.
+            OSError: The checkpoint of the epoch before could not be written.
         """
         self.begin()
         if epoch <= self._meter.epochs_done:
@@ -202,8 +204,7 @@ class Trial:
             )
         report = self._make_report(epoch, self._checked(epoch, metrics))
         self._reports.add(report)
-        self.checkpoint.save()
-        self._channel.send(report)
+        self.checkpoint.save_behind(then=lambda: self._channel.send(report))
 
     def should_stop(self) -> bool:
         """Whether to return now: the trial is pruned, or is to go on later. Costs nothing to ask."""

@@ -1,3 +1,5 @@
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +9,12 @@ import torch
 from torch import nn
 
 from autotune.errors import TaskError
+from autotune.events import EpochReport, Event, Outcome
 from autotune.training.checkpoint import CheckpointFile, read_checkpoint, write_checkpoint
 from autotune.training.rng import capture_rng, restore_rng, seed_everything, undisturbed_rng
 from autotune.training.trial import Trial
-from tests.training.trials import train
+from tests.training.tasks import Points
+from tests.training.trials import Recorder, train
 
 CPU = torch.device("cpu")
 
@@ -25,15 +29,6 @@ def test_checkpoint_comes_back_without_running_code(tmp_path: Path) -> None:
     objects = read_checkpoint(tmp_path / "checkpoint.pt")["objects"]
     assert torch.equal(objects["model"]["weight"], model.weight)
     assert objects["sums"] == {"lr": [0.1, None, "a"]}
-
-
-@pytest.mark.parametrize(
-    "value", [np.float64(1.0), np.zeros(2), {1, 2}, object(), lambda: 0], ids=lambda value: type(value).__name__
-)
-def test_state_that_could_not_be_read_back_is_refused_when_it_is_written(tmp_path: Path, value: Any) -> None:
-    with pytest.raises(TaskError, match=r"checkpoint: sums\.total\.1: a state holds tensors"):
-        write_checkpoint(tmp_path / "checkpoint.pt", content(sums={"total": [0, value]}))
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_write_that_fails_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,3 +99,86 @@ def test_object_without_a_state_is_refused(tmp_path: Path) -> None:
 
     reason = str(train(saving, tmp_path).finished.reason)
     assert reason == "TaskError: checkpoint: epoch: what is saved needs state_dict and load_state_dict, got int"
+
+
+class Counter:
+    """Counts epochs in a tensor that it goes on changing, as an optimizer does."""
+
+    def __init__(self) -> None:
+        self.total = torch.zeros(1000)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"total": self.total}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.total.copy_(state["total"])
+
+
+def count(trial: Trial, *, counter: Counter, gate: threading.Event | None = None) -> None:
+    done = trial.checkpoint.restore(counter=counter)
+    for epoch in range(done + 1, trial.epochs + 1):
+        counter.total.fill_(epoch)
+        trial.report(epoch, val_loss=1.0)
+        counter.total.fill_(-1.0)
+        if gate is not None:
+            gate.set()
+            gate = None
+
+
+def test_checkpoint_holds_the_state_of_its_report_though_training_went_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    went_on = threading.Event()
+    fsync = os.fsync
+
+    def fsync_late(descriptor: int) -> None:
+        assert went_on.wait(10)
+        fsync(descriptor)
+
+    monkeypatch.setattr("os.fsync", fsync_late)
+    trained = train(lambda trial: count(trial, counter=Counter(), gate=went_on), tmp_path, epochs=1)
+    assert trained.finished.outcome is Outcome.COMPLETE
+    assert set(read_checkpoint(tmp_path / "checkpoint.pt")["objects"]["counter"]["total"].tolist()) == {1.0}
+
+
+def test_report_is_sent_when_its_checkpoint_is_on_the_disk(tmp_path: Path) -> None:
+    epochs_on_disk: list[tuple[int, int]] = []
+
+    class Looking(Recorder):
+        def send(self, event: Event) -> None:
+            if isinstance(event, EpochReport):
+                saved = read_checkpoint(tmp_path / "checkpoint.pt")["own"]["meter"]["epochs_done"]
+                epochs_on_disk.append((event.epoch, saved))
+            super().send(event)
+
+    train(Points(), tmp_path, {"batch_size": 8}, channel=Looking(), epochs=4)
+    assert epochs_on_disk == [(1, 1), (2, 2), (3, 3), (4, 4)]
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3])
+def test_full_disk_ends_the_trial_and_keeps_back_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    fsync, calls = os.fsync, iter(range(1, 100))
+
+    def full(descriptor: int) -> None:
+        if next(calls) > 2 * (failing - 1):  # the file and its folder, for each checkpoint
+            raise OSError(28, "No space left on device")
+        fsync(descriptor)
+
+    monkeypatch.setattr("os.fsync", full)
+    trained = train(Points(), tmp_path, {"batch_size": 8}, epochs=3)
+    assert trained.finished.outcome is Outcome.FAILED
+    assert trained.finished.reason == "OSError: [Errno 28] No space left on device"
+    assert [report.epoch for report in trained.reports] == list(range(1, failing))
+
+
+def test_state_that_could_not_be_read_back_ends_the_trial_at_its_report(tmp_path: Path) -> None:
+    class Unreadable(Counter):
+        def state_dict(self) -> dict[str, Any]:
+            return {"total": [0, np.float64(1.0)]}
+
+    trained = train(lambda trial: count(trial, counter=Unreadable()), tmp_path)
+    assert str(trained.finished.reason).startswith("TaskError: checkpoint: counter.total.1: a state holds tensors")
+    assert trained.reports == []
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,39 @@
+"""One piece of work at a time beside the training thread."""
+
+import threading
+from collections.abc import Callable
+
+
+class Background:
+    """Runs a function in a thread of its own; whatever it raises is raised by the next ``wait``."""
+
+    def __init__(self) -> None:
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+
+    def run(self, work: Callable[[], None], *, name: str) -> None:
+        """Start the work, when that before it is done."""
+        self.wait()
+        # A thread a call: starting one takes 0.1 ms, and nothing is left to be shut down. A daemon,
+        # since a process that is to end at once must not wait for a disk.
+        self._thread = threading.Thread(target=self._carry_out, args=(work,), name=name, daemon=True)
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Wait for the work, and raise what it raised."""
+        self.join()
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def join(self) -> None:
+        """Wait for the work, and keep what it raised."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _carry_out(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - it belongs to the thread that waits
+            self._error = error

@@ -1,0 +1,79 @@
+"""A copy of a state on the CPU, taken in one moment, that training on does not change."""
+
+import copy
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from autotune.errors import TaskError
+
+_PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device, torch.Size)
+_Key: TypeAlias = tuple[object, ...]
+
+
+class Snapshot:
+    """Copies states; what has come from a CUDA device is there once ``wait`` returns.
+
+    Such a copy is launched, not waited for: into pinned memory, in the order of the device's
+    other work, so that what is launched afterwards can't change what is copied. The pinned
+    memory comes from torch's caching allocator and serves the next snapshot again.
+    """
+
+    def __init__(self) -> None:
+        self._copies: dict[_Key, Tensor] = {}
+        self._devices: set[torch.device] = set()
+
+    def take(self, value: object, where: str) -> Any:  # noqa: ANN401 - the type of value
+        """The value with all tensors copied; tensors that were one (tied weights) stay one.
+
+        Raises:
+            TaskError: It holds what ``torch.load(weights_only=True)`` would refuse when it is too late.
+        """
+        if isinstance(value, Tensor):
+            return self._copy(value)
+        if isinstance(value, dict) and type(value) in {dict, OrderedDict}:
+            taken = copy.copy(value)  # with the versions of modules, an attribute that state_dict hangs on its dict
+            for key, item in value.items():
+                taken[key] = self.take(item, f"{where}.{key}" if where else str(key))
+            return taken
+        if isinstance(value, list | tuple) and type(value) in {list, tuple}:
+            return type(value)(self.take(item, f"{where}.{index}") for index, item in enumerate(value))
+        if type(value) not in _PLAIN:
+            kind = f"{type(value).__module__}.{type(value).__name__}"
+            raise TaskError(
+                f"checkpoint: {where}: a state holds tensors, numbers, text, lists and dicts, got {kind}; convert it"
+            )
+        return value
+
+    def seal(self) -> Callable[[], None]:
+        """Call it after the last ``take``; the function that it returns waits for the copies, in any thread."""
+        events = []
+        for device in self._devices:
+            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            event.record(torch.cuda.current_stream(device))
+            events.append(event)
+        self._copies.clear()
+
+        def wait() -> None:
+            for event in events:
+                event.synchronize()
+
+        return wait
+
+    def _copy(self, tensor: Tensor) -> Tensor:
+        tensor = tensor.detach()
+        if tensor.layout is not torch.strided:
+            return tensor.to("cpu", copy=True)
+        key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
+        if key not in self._copies:
+            self._copies[key] = self._copy_strided(tensor)
+        return self._copies[key]
+
+    def _copy_strided(self, tensor: Tensor) -> Tensor:
+        if tensor.device.type != "cuda":
+            return tensor.to("cpu", copy=True)
+        self._devices.add(tensor.device)
+        return torch.empty_like(tensor, device="cpu", pin_memory=True).copy_(tensor, non_blocking=True)
