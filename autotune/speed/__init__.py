@@ -1,1 +1,55 @@
-"""Speed parameters: what each one is, where it applies, and how it is judged."""
+"""Speed parameters: what each one is, where it applies, and how it is judged.
+
+The measuring is a small library of its own, torch-free::
+
+    from autotune.speed import compare
+
+    print(compare(step_with_lists, step_with_tensors).interval)
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from autotune.speed.comparison import Comparison, break_even_steps, compare, is_clear
+    from autotune.speed.knob import Knob
+    from autotune.speed.local import LocalArena, LocalContestant
+    from autotune.speed.measurement import Measurement, measure, noise_floor
+
+__all__ = [
+    "Comparison",
+    "Knob",
+    "LocalArena",
+    "LocalContestant",
+    "Measurement",
+    "break_even_steps",
+    "compare",
+    "is_clear",
+    "measure",
+    "noise_floor",
+]
+
+_HOMES = {
+    "Comparison": "comparison",
+    "Knob": "knob",
+    "LocalArena": "local",
+    "LocalContestant": "local",
+    "Measurement": "measurement",
+    "break_even_steps": "comparison",
+    "compare": "comparison",
+    "is_clear": "comparison",
+    "measure": "measurement",
+    "noise_floor": "measurement",
+}
+"""The module of each public name, imported when it is first asked for: those who want a knob import nothing else."""
+
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

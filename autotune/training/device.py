@@ -1,12 +1,12 @@
 """The device that a trial trains on: waiting for it, its memory, and what NVML says of it."""
 
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from autotune.errors import TaskError
+from autotune.hardware import peak_process_bytes
 from autotune.training.failures import one_line
 
 if TYPE_CHECKING:
@@ -42,15 +42,7 @@ def peak_memory_bytes(device: torch.device) -> int:
     """Most memory held so far: allocated on a CUDA device; resident, of the process, on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    try:
-        import resource
-    except ImportError:  # Windows
-        import psutil
-
-        memory = psutil.Process().memory_info()
-        return int(getattr(memory, "peak_wset", memory.rss))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return peak_process_bytes()
 
 
 class DeviceWatch:

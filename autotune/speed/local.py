@@ -1,0 +1,176 @@
+"""Contestants in this process: a function of one's own, called step by step.
+
+For what needs no process of its own: comparing two ways to write a step, a race over settings
+that can't take the process down. The functions share one process, so what one of them leaves
+running (threads, a loader's workers) takes its time from the other.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from autotune.errors import InputError
+from autotune.events import Block, Feed, Scalar, Warmed
+from autotune.hardware import peak_process_bytes
+from autotune.speed.arena import Contestant, ContestantLostError
+
+Step: TypeAlias = Callable[[], int | None]
+"""Trains one step and returns the samples that it took; None counts as one."""
+
+_WARM_BLOCK_SECONDS = 0.02
+_SETTLED_BLOCKS = 3
+_SETTLED_WITHIN = 1.25
+"""The last three short blocks of a warm-up differ by at most a quarter of a step's time."""
+_MOST_WARM_BLOCKS = 30
+_MOST_WARM_SECONDS = 60.0
+
+
+def _nothing() -> None:
+    """A CPU has done a step when the step returns."""
+
+
+class LocalContestant:
+    """A step function, warm from its construction on.
+
+    Args:
+        step: Trains one step.
+        synchronize: Waits for the device (``torch.cuda.synchronize``); called once a block.
+        setting: The speed parameters that the step trains with; for the reader alone.
+        clock: Seconds; a test may have its own.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        *,
+        synchronize: Callable[[], object] = _nothing,
+        setting: Mapping[str, Scalar] | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.setting: Mapping[str, Scalar] = dict(setting or {})
+        self._step = step
+        self._synchronize = synchronize
+        self._clock = clock
+        self._is_retired = False
+        self.warmed = self._warm_up()
+
+    def run_block(self, *, seconds: float, min_steps: int, feed: Feed = "real") -> Block:
+        """Train for at least so long and so many steps.
+
+        Raises:
+            ContestantLostError: Another feed than the real one is asked for; a function has its own batches.
+        """
+        if feed != "real":
+            raise ContestantLostError(
+                "unsupported", f"feed: a step function brings its own batches, got {feed}; compare real blocks"
+            )
+        assert not self._is_retired
+        load = _load()
+        steps, samples, elapsed = self._train(seconds=seconds, min_steps=min_steps)
+        return Block(
+            feed=feed,
+            steps=steps,
+            samples=samples,
+            seconds=elapsed,
+            data_wait_seconds=0.0,
+            copy_seconds=0.0,
+            compute_seconds=elapsed,
+            optimizer_seconds=0.0,
+            peak_memory_bytes=peak_process_bytes(),
+            load=load,
+            clock_mhz=_clock_mhz(),
+        )
+
+    def retire(self) -> None:
+        """Let the step function go."""
+        self._is_retired = True
+        self._step = _retired
+
+    def _train(self, *, seconds: float, min_steps: int) -> tuple[int, int, float]:
+        self._synchronize()
+        steps = samples = 0
+        began = now = self._clock()
+        while steps < min_steps or now - began < seconds:
+            taken = self._step()
+            samples += 1 if taken is None else taken
+            steps += 1
+            now = self._clock()
+        self._synchronize()
+        if samples < 1:
+            raise InputError(
+                f"step: a block needs samples, got {samples} from {steps} steps; return the batch size, or nothing"
+            )
+        return steps, samples, self._clock() - began
+
+    def _warm_up(self) -> Warmed:
+        step_seconds: list[float] = []
+        all_steps, began = 0, self._clock()
+        while len(step_seconds) < _MOST_WARM_BLOCKS and self._clock() - began < _MOST_WARM_SECONDS:
+            steps, _, seconds = self._train(seconds=_WARM_BLOCK_SECONDS, min_steps=1)
+            all_steps += steps
+            step_seconds.append(seconds / steps)
+            last = step_seconds[-_SETTLED_BLOCKS:]
+            if len(last) == _SETTLED_BLOCKS and max(last) <= _SETTLED_WITHIN * min(last):
+                break
+        settled = sorted(step_seconds[-_SETTLED_BLOCKS:])[len(step_seconds[-_SETTLED_BLOCKS:]) // 2]
+        return Warmed(
+            in_force=dict(self.setting),
+            device="this process",
+            start_seconds=max(0.0, self._clock() - began - all_steps * settled),
+            epoch_start_seconds=0.0,
+            steps_per_epoch=None,
+            peak_memory_bytes=peak_process_bytes(),
+        )
+
+
+class LocalArena:
+    """Contestants from a function that makes the step of a setting.
+
+    Whatever the function or its steps raise is the program's own error and ends the race, apart from
+    ``ContestantLostError``, and ``MemoryError`` while a contestant enters.
+    """
+
+    def __init__(
+        self,
+        make_step: Callable[[Mapping[str, Scalar]], Step],
+        *,
+        synchronize: Callable[[], object] = _nothing,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._make_step = make_step
+        self._synchronize = synchronize
+        self._clock = clock
+
+    def enter(self, setting: Mapping[str, Scalar], *, seed: int = 0) -> LocalContestant:
+        """The contestant of this setting, warm; the seed is for ``make_step``'s own part to fix.
+
+        Raises:
+            ContestantLostError: There is no memory for it.
+        """
+        del seed
+        try:
+            step = self._make_step(setting)
+            return LocalContestant(step, synchronize=self._synchronize, setting=setting, clock=self._clock)
+        except MemoryError as error:
+            raise ContestantLostError("out of memory", f"MemoryError: {error}") from error
+
+
+def as_contestant(either: Contestant | Step) -> Contestant:
+    """The contestant itself; a step function as a contestant that is warm."""
+    return LocalContestant(either) if callable(either) else either
+
+
+def _retired() -> int | None:
+    raise AssertionError
+
+
+def _load() -> float | None:
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # Windows has none
+
+
+def _clock_mhz() -> float | None:
+    import psutil
+
+    frequency = psutil.cpu_freq() if hasattr(psutil, "cpu_freq") else None
+    return frequency.current if frequency else None
