@@ -5,6 +5,7 @@ from autotune.recording.files import StudyFiles, files_root
 from autotune.recording.lease import StudyLease
 from autotune.recording.mlflow_store import delete_experiment
 from autotune.recording.records import Records
+from autotune.search.races import delete_races
 from autotune.search.storage import open_storage
 from autotune.search.study import delete_search
 
@@ -29,6 +30,7 @@ def delete_study(storage: str, *, name: str, tracking_uri: str) -> str | None:
     with creation_lock(url):
         optuna_storage = open_storage(url, configure_engine=configure_engine)
     delete_search(name, storage=optuna_storage)
+    delete_races(name, storage=optuna_storage)
     StudyFiles.of(study, root=files_root(url)).remove_all()
     records.delete_study(study)
     optuna_storage.engine.dispose()

@@ -43,10 +43,15 @@ class Standing:
         return time.monotonic() - self._started
 
     @property
+    def elapsed_seconds(self) -> float:
+        """Seconds of this and of all earlier starts."""
+        return self._earlier_seconds + self.session_seconds
+
+    @property
     def is_time_up(self) -> bool:
         """The budget's seconds are used up."""
         limit = self._budget.seconds
-        return limit is not None and self._earlier_seconds + self.session_seconds >= limit
+        return limit is not None and self.elapsed_seconds >= limit
 
     @property
     def has_trials_left(self) -> bool:
@@ -79,7 +84,7 @@ class Standing:
             epochs=self._budget.epochs,
             total_trials=self._budget.trials,
             total_seconds=self._budget.seconds,
-            elapsed_seconds=self._earlier_seconds + self.session_seconds,
+            elapsed_seconds=self.elapsed_seconds,
             outcomes=dict(self._outcomes),
             num_running=num_running,
             baseline_value=self.baseline_value,

@@ -23,6 +23,8 @@ class SearchPlan:
     seed: int = 0
     jobs: int = 1
     """Trials that run at the same time."""
+    elsewhere: frozenset[str] = frozenset()
+    """Parameters of trials that are no part of ``space``: what races decide."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """A search space that is resolved on one machine: what a sampler may propose, in order."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from autotune.events import Scalar
@@ -74,6 +74,18 @@ class SpaceParameter:
             return self.choices
         return tuple(choice for choice in self.choices if self._is_legal(choice, chosen))
 
+    def has_value(self, value: Scalar, *, choices: tuple[Scalar, ...]) -> bool:
+        """Whether it may have this value, its conditions aside; ``choices`` are the legal ones, none for a range."""
+        if choices:
+            return any(value == choice and type(value) is type(choice) for choice in choices)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        if self.type == "int" and value != int(value):
+            return False
+        assert self.low is not None
+        assert self.high is not None
+        return self.low <= value <= self.high
+
     def _is_legal(self, choice: Scalar, chosen: Mapping[str, Scalar]) -> bool:
         return all(need.holds(chosen) for need in self.requirements if need.choice == choice)
 
@@ -95,6 +107,34 @@ class SearchSpace:
     left_out: tuple[LeftOut, ...]
     baseline: Mapping[str, Scalar]
     """The baseline as it applies here: searched parameters alone (what is left out or fixed is gone from it)."""
+
+    @property
+    def learning(self) -> "SearchSpace":
+        """The part that is left to a sampler where races, or the baseline, decide the speed parameters."""
+        searched = tuple(parameter for parameter in self.parameters if parameter.group == "learning")
+        names = {parameter.name for parameter in searched}
+        baseline = {name: value for name, value in self.baseline.items() if name in names}
+        return replace(self, parameters=searched, baseline=baseline)
+
+    @property
+    def speed(self) -> "tuple[SpaceParameter, ...]":
+        """The searched speed parameters."""
+        return tuple(parameter for parameter in self.parameters if parameter.group == "speed")
+
+    def with_speed(self, learning: Mapping[str, Scalar], wanted: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """These learning parameters with the wanted speed parameters, as far as they go together.
+
+        A wanted value that is illegal here (``fused`` for an optimizer that has none) is left out, so
+        that torch's default holds.
+        """
+        chosen = {**self.fixed, **learning}
+        for parameter in self.speed:
+            if parameter.name not in wanted or not self.is_active(parameter, chosen):
+                continue
+            if parameter.has_value(wanted[parameter.name], choices=parameter.legal_choices(chosen)):
+                chosen[parameter.name] = wanted[parameter.name]
+        searched = {name: value for name, value in chosen.items() if name not in self.fixed}
+        return {**searched, **self.fixed}
 
     def is_active(self, parameter: SpaceParameter, chosen: Mapping[str, Scalar]) -> bool:
         """Whether it is to be chosen, given what is chosen before it.

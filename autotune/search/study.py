@@ -9,7 +9,7 @@ opened.
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import optuna
@@ -266,8 +266,9 @@ class Search:
         return has_queued
 
     def _import(self, history: TrialHistory, *, origin: str) -> int | None:
+        decided_here = {n: v for n, v in history.parameters.items() if n not in self._plan.elsewhere}
         template = imported_trial(
-            history,
+            replace(history, parameters=decided_here),
             space=self._space,
             registry=self._registry,
             origin=origin,

@@ -67,19 +67,6 @@ def highest(parameter: SpaceParameter) -> float | int:
     return int(end) if parameter.type == "int" else float(end)
 
 
-def has_value(parameter: SpaceParameter, value: Scalar, *, choices: tuple[Scalar, ...]) -> bool:
-    """Whether the parameter may have this value, its conditions aside."""
-    if choices:
-        return any(value == choice and type(value) is type(choice) for choice in choices)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    if parameter.type == "int" and value != int(value):
-        return False
-    assert parameter.low is not None
-    assert parameter.high is not None
-    return parameter.low <= value <= parameter.high
-
-
 def fit(space: SearchSpace, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
     """The walk that these values take; every value is used, and none is missing.
 
@@ -88,7 +75,7 @@ def fit(space: SearchSpace, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
     """
 
     def choose(parameter: SpaceParameter, choices: tuple[Scalar, ...]) -> Scalar:
-        if parameter.name not in values or not has_value(parameter, values[parameter.name], choices=choices):
+        if parameter.name not in values or not parameter.has_value(values[parameter.name], choices=choices):
             raise MisfitError(parameter.name)
         return values[parameter.name]
 

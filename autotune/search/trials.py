@@ -10,7 +10,7 @@ from autotune.search.mirror import MirrorTrial
 from autotune.search.outcomes import CONSTRAINT, DASHBOARD_CONSTRAINTS, optuna_state
 from autotune.search.plan import TrialHistory
 from autotune.search.space import SearchSpace
-from autotune.search.suggest import MisfitError, Registry, fit, has_value, plain_name
+from autotune.search.suggest import MisfitError, Registry, fit, plain_name
 
 ORIGIN = "origin"
 """User attribute of a trial that another study ran: its study and number there."""
@@ -45,7 +45,7 @@ def queued_misfit(trial: FrozenTrial, space: SearchSpace) -> str | None:
         parameter = parameters.get(name)
         if parameter is None:
             return f"queued with {name}, which the search space doesn't have"
-        if not has_value(parameter, value, choices=parameter.choices):
+        if not parameter.has_value(value, choices=parameter.choices):
             return f"queued with {name}={value}, which is outside the search space"
     return None
 

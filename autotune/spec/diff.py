@@ -59,6 +59,7 @@ def compare_specs(old: StudySpec, new: StudySpec) -> SpecDiff:
             *_policy("pruner", old.pruner, new.pruner),
             *_parameters("learning", old.learning, new.learning),
             *_parameters("speed", old.speed, new.speed),
+            *_policy("speed_search", old.speed_search, new.speed_search),
             *_baseline(old.baseline, new.baseline),
             *_plain("seed", old.seed, new.seed),
             *_plain("device", old.device, new.device),

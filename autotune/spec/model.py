@@ -31,7 +31,7 @@ class Budget(_Part):
 
 
 class Choice(_Part):
-    """A sampler or a pruner by name, with its options."""
+    """A sampler, a pruner or a way to search the speed parameters by name, with its options."""
 
     name: str
     options: dict[str, Scalar] = {}
@@ -67,6 +67,8 @@ class StudySpec(_Part):
     """Searched (Parameter) or fixed (a plain value)."""
     speed: dict[str, Parameter | Scalar]
     baseline: dict[str, Scalar]
+    speed_search: Choice = Choice(name="joint")
+    """``race``, ``joint`` or ``fixed``; studies of before there were races searched jointly."""
     seed: int = 0
     device: str = "auto"
     log_model: bool = True

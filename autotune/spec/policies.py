@@ -1,4 +1,4 @@
-"""Samplers and pruners by name, and the options that each takes."""
+"""Samplers, pruners and ways to search the speed parameters by name, and the options that each takes."""
 
 from collections.abc import Mapping
 
@@ -44,6 +44,23 @@ PRUNERS: Mapping[str, Mapping[str, Limits]] = {
     "none": {},
 }
 """Options of each pruner by name, and what each may be; for ``search/pruners.py`` likewise."""
+
+SPEED_SEARCHES: Mapping[str, Mapping[str, Limits]] = {
+    "race": {"share": Limits("number", low=0, high=1, low_is_open=True, high_is_open=True)},
+    "joint": {},
+    "fixed": {},
+}
+"""How speed parameters are chosen: by races, which may take ``share`` of the study's time (0.1 unless
+given); by the sampler, like learning parameters; or as the baseline has them."""
+
+
+def read_speed_search(node: Node, *, has_learning: bool) -> Choice:
+    """A way to search the speed parameters; all but ``joint`` leave the sampler learning parameters alone."""
+    choice = _read_choice(node, SPEED_SEARCHES, example="race, or {race: {share: 0.1}}")
+    if choice.name != "joint" and not has_learning:
+        rule = f"{choice.name} needs a learning parameter to search"
+        raise node.error(rule, got="none", remedy="write speed_search: joint, or run `autotune speed`")
+    return choice
 
 
 def read_sampler(node: Node) -> Choice:

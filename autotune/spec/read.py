@@ -11,7 +11,7 @@ from autotune.spec.model import Budget, Choice, Objective, Parameter, StudySpec
 from autotune.spec.names import is_name
 from autotune.spec.node import Node
 from autotune.spec.parameters import read_parameter
-from autotune.spec.policies import read_pruner, read_sampler
+from autotune.spec.policies import read_pruner, read_sampler, read_speed_search
 
 TOP_KEYS = (
     "task",
@@ -22,6 +22,7 @@ TOP_KEYS = (
     "pruner",
     "learning",
     "speed",
+    "speed_search",
     "baseline",
     "seed",
     "device",
@@ -61,6 +62,7 @@ def read_spec(root: Node, *, folder: Path) -> StudySpec:
         learning=learning,
         speed=speed,
         baseline=_read_baseline(fields),
+        speed_search=_read_speed_search(fields, learning),
         seed=_read_seed(fields["seed"]) if "seed" in fields else 0,
         device=_read_device(fields["device"]) if "device" in fields else "auto",
         log_model=fields["log_model"].flag() if "log_model" in fields else True,
@@ -140,6 +142,13 @@ def _read_sampler(fields: dict[str, Node], *, num_objectives: int) -> Choice:
             "cmaes searches for one objective", got=f"{num_objectives}", remedy="choose tpe, gp or nsgaii"
         )
     return sampler
+
+
+def _read_speed_search(fields: dict[str, Node], learning: dict[str, Parameter | Scalar]) -> Choice:
+    has_learning = any(isinstance(parameter, Parameter) for parameter in learning.values())
+    if "speed_search" not in fields:
+        return Choice(name="joint")
+    return read_speed_search(fields["speed_search"], has_learning=has_learning)
 
 
 def _read_group(node: Node | None) -> dict[str, Parameter | Scalar]:

@@ -7,7 +7,7 @@ from pydantic import JsonValue
 from autotune.spec.learning import LEARNING_LIMITS
 from autotune.spec.limits import Limits
 from autotune.spec.optimizers import OPTIMIZER_ARGUMENTS, OPTIMIZERS
-from autotune.spec.policies import PRUNERS, SAMPLERS
+from autotune.spec.policies import PRUNERS, SAMPLERS, SPEED_SEARCHES
 
 _SCALAR: JsonValue = {"type": ["number", "string", "boolean", "null"]}
 _NAME = "^[A-Za-z_][A-Za-z0-9_]*$"
@@ -39,6 +39,7 @@ def spec_schema(*, knobs: Sequence[str] = ()) -> dict[str, JsonValue]:
             "pruner": _policy(PRUNERS),
             "learning": _group(("optimizer", *learning), is_open=True),
             "speed": _group(knobs, is_open=not knobs),
+            "speed_search": _policy(SPEED_SEARCHES),
             "baseline": {"type": "object", "additionalProperties": _SCALAR},
             "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
             "device": {"type": "string", "pattern": "^(auto|cpu|cuda(:[0-9]{1,4})?)$"},

@@ -28,7 +28,7 @@ speed:
 baseline: {optimizer: adam, lr: 1e-3}
 """
 
-TOP_KEYS = "task, objective, objectives, budget, sampler, pruner, learning, speed, baseline, seed, device"
+TOP_KEYS = "task, objective, objectives, budget, sampler, pruner, learning, speed, speed_search, baseline, seed, device"
 OPTIMIZER_RULE = "must be an optimizer, or package.module:Class of your own"
 
 LINES = [

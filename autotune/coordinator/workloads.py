@@ -1,0 +1,63 @@
+"""What fixes the cost of a training step before any speed knob, and which workloads are alike."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from autotune.events import Scalar
+from autotune.spec.optimizers import OPTIMIZER_ARGUMENTS
+
+_COSTLESS = OPTIMIZER_ARGUMENTS | {"schedule", "schedule_gamma", "schedule_step", "warmup", "gradient_clip"}
+"""Learning parameters that change what a step computes, and not how long it takes."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A task with those learning parameters that change what a step costs, on one device."""
+
+    task: str
+    device: str
+    num_cores: int
+    features: Mapping[str, Scalar]
+    """Architecture, batch size and optimizer; floats (rates, dropout) cost nothing and are left out."""
+
+    @classmethod
+    def of(cls, task: str, learning: Mapping[str, Scalar], *, device: str, num_cores: int) -> "Workload":
+        """The workload of these learning parameters."""
+        features = {
+            name: value
+            for name, value in sorted(learning.items())
+            if name not in _COSTLESS and not isinstance(value, float)
+        }
+        return cls(task, device, num_cores, features)
+
+    @property
+    def digest(self) -> str:
+        """32 hex digits, the same for the same workload."""
+        text = json.dumps([self.task, self.device, self.num_cores, self.features], sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    @property
+    def words(self) -> str:
+        """Such as ``batch_size 64, width 16``."""
+        return ", ".join(f"{name} {value}" for name, value in self.features.items()) or "the task as it is"
+
+    def distance(self, other: "Workload") -> float:
+        """How unlike another workload of the same task: a doubling counts as much as another word."""
+        names = {*self.features, *other.features}
+        return sum(_distance(self.features.get(name), other.features.get(name)) for name in names)
+
+    def nearest(self, others: "Iterable[Workload]") -> "Workload | None":
+        """The one that is most like this one, the first on a tie; None where there is none."""
+        return min(others, key=self.distance, default=None)
+
+
+def _distance(one: Scalar, other: Scalar) -> float:
+    if one == other:
+        return 0.0
+    numbers = [value for value in (one, other) if isinstance(value, int) and not isinstance(value, bool) and value > 0]
+    if len(numbers) < 2:  # noqa: PLR2004 - two are compared
+        return 1.0
+    return abs(math.log2(numbers[0] / numbers[1]))

@@ -1,0 +1,104 @@
+"""What races found, by the hardware and software that they ran on."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, RowMapping, insert, select, update
+
+from autotune.events import Scalar
+from autotune.hardware import Machine
+from autotune.recording import tables, transactions
+from autotune.recording.rows import StudyRow, write_json
+from autotune.recording.transactions import Guard
+
+
+@dataclass(frozen=True, kw_only=True)
+class RaceRow:
+    """One race that came to its end."""
+
+    task: str
+    device: str
+    num_cores: int
+    workload: Mapping[str, Scalar]
+    """The learning parameters that fix what a step costs."""
+    workload_digest: str
+    """Of all that must be the same for the result to hold on the same machine."""
+    setting: Mapping[str, Scalar]
+    """The winner."""
+    result_json: str
+    """The whole ``RaceResult``."""
+    baseline_samples_per_second: float
+    samples_per_second: float
+    peak_memory_bytes: int
+    seconds: float
+    created_at: float | None = None
+    """Seconds since 1970; now, for a new one."""
+
+
+class RaceRecords:
+    """Races of one database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def add(self, row: RaceRow, *, machine: Machine, study: StudyRow | None, guard: Guard | None = None) -> None:
+        """Keep a race; its cost is charged to the study that it ran in, if there is one."""
+        values: dict[str, object] = {
+            "study_id": study.id if study is not None else None,
+            "hardware_fingerprint": machine.hardware_fingerprint,
+            "software_fingerprint": machine.software_fingerprint,
+            "task": row.task,
+            "workload": write_json(row.workload),
+            "workload_digest": row.workload_digest,
+            "device": row.device,
+            "num_cores": row.num_cores,
+            "setting": write_json(row.setting),
+            "result": row.result_json,
+            "baseline_samples_per_second": row.baseline_samples_per_second,
+            "samples_per_second": row.samples_per_second,
+            "peak_memory_bytes": row.peak_memory_bytes,
+            "seconds": row.seconds,
+            "created_at": time.time() if row.created_at is None else row.created_at,
+        }
+        with transactions.write(self._engine, guard=guard) as connection:
+            connection.execute(insert(tables.race).values(values))
+            if study is not None:
+                spent = tables.study.c.speed_seconds + row.seconds
+                mine = update(tables.study).where(tables.study.c.id == study.id)
+                connection.execute(mine.values(speed_seconds=spent, version=tables.study.c.version + 1))
+
+    def known(self, *, task: str, machine: Machine) -> tuple[RaceRow, ...]:
+        """Races of the task on this very hardware and software, the newest first."""
+        return self._select(
+            tables.race.c.task == task,
+            tables.race.c.hardware_fingerprint == machine.hardware_fingerprint,
+            tables.race.c.software_fingerprint == machine.software_fingerprint,
+        )
+
+    def of_study(self, study: StudyRow) -> tuple[RaceRow, ...]:
+        """Races that ran in the study, the newest first."""
+        return self._select(tables.race.c.study_id == study.id)
+
+    def _select(self, *conditions: object) -> tuple[RaceRow, ...]:
+        query = select(tables.race).where(*conditions).order_by(tables.race.c.id.desc())  # type: ignore[arg-type]
+        with transactions.read(self._engine) as connection:
+            return tuple(_read(row) for row in connection.execute(query).mappings())
+
+
+def _read(row: RowMapping) -> RaceRow:
+    return RaceRow(
+        task=row["task"],
+        device=row["device"],
+        num_cores=row["num_cores"],
+        workload=json.loads(row["workload"]),
+        workload_digest=row["workload_digest"],
+        setting=json.loads(row["setting"]),
+        result_json=row["result"],
+        baseline_samples_per_second=row["baseline_samples_per_second"],
+        samples_per_second=row["samples_per_second"],
+        peak_memory_bytes=row["peak_memory_bytes"],
+        seconds=row["seconds"],
+        created_at=row["created_at"],
+    )

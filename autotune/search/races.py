@@ -1,0 +1,81 @@
+"""A race as an Optuna study of its own, ``NAME.speed``, so that the dashboard shows it."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState, create_trial
+
+from autotune.events import Scalar
+from autotune.search.study import delete_search
+
+
+@dataclass(frozen=True)
+class RacedSetting:
+    """One heat, as the dashboard shows it."""
+
+    setting: Mapping[str, Scalar]
+    samples_per_second: float | None
+    """None for a setting that was not measured."""
+    attributes: Mapping[str, Scalar]
+
+
+def race_study_name(study: str) -> str:
+    """The name of the Optuna study that holds a study's races."""
+    return f"{study}.speed"
+
+
+class RaceStudy:
+    """Heats as Optuna trials, the throughput as their value."""
+
+    def __init__(self, study: str, *, storage: RDBStorage, values: Mapping[str, Sequence[Scalar]]) -> None:
+        """Open the Optuna study, or make it.
+
+        Args:
+            study: Name of the study that races.
+            storage: Where.
+            values: The values that each knob may have in it.
+        """
+        self._study = optuna.create_study(
+            study_name=race_study_name(study), storage=storage, direction="maximize", load_if_exists=True
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            self._study.set_metric_names(["samples_per_second"])
+        self._distributions: dict[str, BaseDistribution] = {
+            name: CategoricalDistribution(tuple(choices)) for name, choices in values.items()
+        }
+        for trial in self._study.get_trials(deepcopy=False):
+            self._distributions.update(trial.distributions)
+
+    def add(self, heat: RacedSetting) -> None:
+        """One more heat: complete where it was measured, else pruned with its reason."""
+        setting = {self._name_of(name, value): value for name, value in heat.setting.items() if value is not None}
+        is_measured = heat.samples_per_second is not None
+        self._study.add_trial(
+            create_trial(
+                state=TrialState.COMPLETE if is_measured else TrialState.PRUNED,
+                value=heat.samples_per_second,
+                params=setting,
+                distributions={name: self._distributions[name] for name in setting},
+                user_attrs={name: value for name, value in heat.attributes.items() if value is not None},
+            )
+        )
+
+    def _name_of(self, name: str, value: Scalar) -> str:
+        """The knob's name; with the value behind it where Optuna knows the knob with other choices."""
+        known = self._distributions.setdefault(name, CategoricalDistribution((value,)))
+        if isinstance(known, CategoricalDistribution) and value in known.choices:
+            return name
+        other = f"{name}[{value}]"
+        self._distributions.setdefault(other, CategoricalDistribution((value,)))
+        return other
+
+
+def delete_races(study: str, *, storage: RDBStorage) -> None:
+    """Remove the study's races from Optuna's tables; there being none is no error."""
+    delete_search(race_study_name(study), storage=storage)

@@ -1,0 +1,133 @@
+"""A setting as lines of plain PyTorch, to paste into a script that knows nothing of this program."""
+
+from collections.abc import Callable, Mapping
+
+from autotune.events import Scalar
+
+_IMPLEMENTATION = {"for_loop": "foreach=False, fused=False", "foreach": "foreach=True", "fused": "fused=True"}
+_LOADER_ARGUMENTS = ("num_workers", "prefetch_factor", "persistent_workers", "pin_memory", "in_order")
+_DTYPES = {"bf16": "torch.bfloat16", "fp16": "torch.float16"}
+_CUDA_ALLOCATORS = {"expandable_segments": "expandable_segments:True", "cudaMallocAsync": "backend:cudaMallocAsync"}
+_BACKENDS = {
+    ("fp32_precision_matmul", "cuda"): "torch.backends.cuda.matmul",
+    ("fp32_precision_conv", "cuda"): "torch.backends.cudnn.conv",
+    ("fp32_precision_rnn", "cuda"): "torch.backends.cudnn.rnn",
+    ("fp32_precision_matmul", "cpu"): "torch.backends.mkldnn.matmul",
+    ("fp32_precision_conv", "cpu"): "torch.backends.mkldnn.conv",
+    ("fp32_precision_rnn", "cpu"): "torch.backends.mkldnn.rnn",
+}
+
+
+def code_lines(setting: Mapping[str, Scalar], *, device: str) -> tuple[str, ...]:
+    """The lines that set these speed parameters, in the order of a script; a task's own knobs as comments.
+
+    Args:
+        setting: Speed parameters by name.
+        device: ``cpu`` or ``cuda``; precisions go by backend.
+    """
+    kind = device.partition(":")[0]
+    lines = _environment(setting) + _process(setting, kind)
+    lines += _model(setting)
+    loader = [f"{name}={setting[name]!r}" for name in _LOADER_ARGUMENTS if name in setting]
+    if "worker_start_method" in setting:
+        loader.append(f'multiprocessing_context="{setting["worker_start_method"]}"')
+    if loader:
+        lines.append(f"loader = DataLoader(dataset, batch_size=batch_size, shuffle=True, {', '.join(loader)})")
+    if "optimizer_impl" in setting:
+        arguments = _IMPLEMENTATION[str(setting["optimizer_impl"])]
+        lines.append(f"optimizer = torch.optim.AdamW(model.parameters(), lr=lr, {arguments})  # or your optimizer")
+    lines += _steps(setting, kind)
+    known = {*_LINES, *_LOADER_ARGUMENTS, *_ELSEWHERE}
+    lines += [f"# {name} = {value!r}: your task reads it" for name, value in setting.items() if name not in known]
+    return tuple(lines)
+
+
+def _environment(setting: Mapping[str, Scalar]) -> list[str]:
+    lines: list[str] = []
+    if (backend := setting.get("cuda_allocator")) in _CUDA_ALLOCATORS:
+        lines.append(f"# PYTORCH_ALLOC_CONF={_CUDA_ALLOCATORS[str(backend)]} python train.py")
+    allocator = setting.get("allocator", "default")
+    if allocator == "retain":
+        lines += [
+            "import ctypes  # glibc: keep freed memory, no mmap for large tensors",
+            "ctypes.CDLL(None).mallopt(-3, 2**30), ctypes.CDLL(None).mallopt(-1, 2**30)",
+        ]
+    elif allocator != "default":
+        lines.append(f"# LD_PRELOAD=lib{allocator}.so python train.py")
+    if setting.get("cpu_affinity") == "physical":
+        lines.append("os.sched_setaffinity(0, one_logical_core_of_each_physical_one)")
+    return lines
+
+
+def _process(setting: Mapping[str, Scalar], kind: str) -> list[str]:
+    lines = [line(setting[name]) for name, line in _LINES.items() if name in setting]
+    lines += [
+        f'{backend}.fp32_precision = "{setting[name]}"'
+        for (name, device), backend in _BACKENDS.items()
+        if device == kind and name in setting
+    ]
+    backend = setting.get("sdpa_backend", "auto")
+    if backend != "auto":
+        others = [other for other in ("flash", "mem_efficient", "math", "cudnn") if other != backend]
+        lines += [f"torch.backends.cuda.enable_{other}_sdp(False)" for other in others]
+    return lines
+
+
+def _model(setting: Mapping[str, Scalar]) -> list[str]:
+    lines: list[str] = []
+    if setting.get("channels_last"):
+        lines.append("model = model.to(memory_format=torch.channels_last)  # and each batch of images")
+    if setting.get("channels_last_3d"):
+        lines.append("model = model.to(memory_format=torch.channels_last_3d)  # and each batch of volumes")
+    mode = setting.get("compile", "off")
+    if mode != "off":
+        lines.append(f'model.compile(mode="{mode}")')
+    if setting.get("cache", "off") != "off":
+        lines.append("data = default_collate(list(dataset))  # once; then gather its tensors by index, batch by batch")
+    if setting.get("cache") == "device":
+        lines.append("data = [part.to(device) for part in data]")
+    return lines
+
+
+def _steps(setting: Mapping[str, Scalar], kind: str) -> list[str]:
+    lines: list[str] = []
+    precision = setting.get("precision", "fp32")
+    if precision in _DTYPES:
+        lines.append(f'with torch.autocast("{kind}", dtype={_DTYPES[str(precision)]}):  # forward and loss')
+    if precision == "fp16":
+        lines.append(f'scaler = torch.amp.GradScaler("{kind}")  # scale the loss, step through it, update it')
+    if setting.get("device_prefetch"):
+        lines.append("copy_stream = torch.cuda.Stream()  # copy the next batch on it while this one trains")
+    accumulate = setting.get("accumulate", 1)
+    if accumulate != 1:
+        lines.append(f"# cut each batch into {accumulate} micro-batches and add their gradients up")
+    return lines
+
+
+_LINES: Mapping[str, Callable[[Scalar], str]] = {
+    "torch_threads": lambda value: f"torch.set_num_threads({value})",
+    "cudnn_benchmark": lambda value: f"torch.backends.cudnn.benchmark = {value}",
+    "cudnn_benchmark_limit": lambda value: f"torch.backends.cudnn.benchmark_limit = {value}",
+    "cudnn_deterministic": lambda value: f"torch.backends.cudnn.deterministic = {value}",
+    "float32_matmul_precision": lambda value: f'torch.set_float32_matmul_precision("{value}")',
+}
+_ELSEWHERE = (
+    "accumulate",
+    "allocator",
+    "cache",
+    "channels_last",
+    "channels_last_3d",
+    "compile",
+    "cpu_affinity",
+    "cuda_allocator",
+    "device_prefetch",
+    "fp32_precision_conv",
+    "fp32_precision_matmul",
+    "fp32_precision_rnn",
+    "optimizer_impl",
+    "precision",
+    "sdpa_backend",
+    "validation_batch_size",
+    "worker_start_method",
+)
+"""Set by other lines than one of the whole process."""
