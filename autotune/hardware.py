@@ -45,6 +45,8 @@ class TorchFacts(_Facts):
     """torch.compile can work: a C++ compiler for the CPU, Triton for CUDA."""
     compile_modes: tuple[str, ...]
     has_muon: bool
+    has_amx_bf16: bool = False
+    """The CPU multiplies matrices of bf16 (AMX); False too in rows that are older than the field."""
 
 
 class Machine(_Facts):

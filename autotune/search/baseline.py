@@ -117,10 +117,11 @@ def _check_company(declared: Declared, values: Mapping[str, Scalar], file: SpecF
         if not condition.holds(in_force):
             raise _alone(declared, condition, in_force, file)
     for need in declared.requirements:
-        if need.choice == values[declared.name] and not need.holds(values):
+        in_force = values if need.parameter in values else _as_torch_has_it(need.parameter)
+        if need.choice == values[declared.name] and not need.holds(in_force):
             raise file.error(
                 f"baseline.{declared.name}",
-                rule=f"must go together with {need.parameter}={written(values[need.parameter])}",
+                rule=f"must go together with {need.parameter}={written(in_force[need.parameter])}",
                 got=written(need.choice),
                 remedy="change one of the two",
             )

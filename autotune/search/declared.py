@@ -73,6 +73,13 @@ def _check_sections(file: SpecFile) -> None:
             remedy = f"did you mean {hint}?" if hint else f"the knobs are {', '.join(KNOBS)}"
             raise file.error(key, rule="must be a knob", got=name, remedy=remedy)
         check_limits(parameter, _limits(KNOBS[name]), key=key, places=file.places)
+        _check_alone(KNOBS[name], file)
+
+
+def _check_alone(knob: Knob, file: SpecFile) -> None:
+    if knob.excludes in file.spec.speed:
+        rule = f"only one of {knob.name} and {knob.excludes} can be set: they are two names of one thing"
+        raise file.error(f"speed.{knob.name}", rule=rule, got="both", remedy=f"remove {knob.excludes}")
 
 
 def _limits(knob: Knob) -> Limits:

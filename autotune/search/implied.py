@@ -34,7 +34,7 @@ def conditions_of(name: str, spec: StudySpec) -> tuple[Condition, ...]:
 
 
 def requirements_of(name: str, choices: tuple[Scalar, ...], spec: StudySpec) -> tuple[Requirement, ...]:
-    """What single choices of a parameter need of others; every parameter named is in the spec."""
+    """What single choices of a parameter need of others: parameters of the spec, or knobs that it leaves to torch."""
     if name == "optimizer_impl":
         possible = optimizers_of(spec)
         needs = [Requirement(choice, "optimizer", _with_implementation(choice, possible)) for choice in choices]
@@ -45,7 +45,21 @@ def requirements_of(name: str, choices: tuple[Scalar, ...], spec: StudySpec) -> 
         needs = [Requirement(choice=True, parameter="dampening", values=(0,))]
     else:
         needs = []
-    return tuple(need for need in needs if need.parameter in (*spec.learning, *spec.speed))
+    return (
+        *(need for need in needs if need.parameter in (*spec.learning, *spec.speed)),
+        *_companions(name, choices, spec),
+    )
+
+
+def _companions(name: str, choices: tuple[Scalar, ...], spec: StudySpec) -> tuple[Requirement, ...]:
+    # A knob that the spec doesn't name is as torch has it: its company either goes without saying or never comes.
+    companions = KNOBS[name].companions if name in KNOBS else ()
+    return tuple(
+        Requirement(companion.choice, companion.knob, companion.values)
+        for companion in companions
+        if companion.choice in choices
+        and (companion.knob in spec.speed or KNOBS[companion.knob].simplest not in companion.values)
+    )
 
 
 def optimizers_of(spec: StudySpec) -> tuple[str, ...]:

@@ -96,7 +96,7 @@ class Narrowed:
     def _answers(self, need: Requirement) -> list[bool]:
         parent = self.searched.get(need.parameter)
         if parent is None:
-            return [need.holds(self.fixed)]
+            return [need.holds(self._in_force(need.parameter))]
         # A range has some values that fit and some that don't, as far as is known here.
         answers = [need.holds({parent.name: choice}) for choice in parent.choices] or [True, False]
         return [*answers, True] if parent.conditions or parent.requirements else answers

@@ -18,21 +18,28 @@ def count_samples(batch: Batch) -> int:
     return len(batch) if isinstance(batch, Sized) else 1
 
 
-def mover(device: torch.device, *, channels_last: bool) -> Callable[[Batch], Batch] | None:
+def mover(
+    device: torch.device, *, channels_last: bool, channels_last_3d: bool = False
+) -> Callable[[Batch], Batch] | None:
     """A function that brings a batch to the device; None where a batch is there already.
 
-    With ``channels_last``, tensors of four dimensions (N, C, H, W) get that memory format.
-    Copies from pinned memory do not wait.
+    With ``channels_last``, tensors of four dimensions (N, C, H, W) get that memory format, with
+    ``channels_last_3d`` those of five (N, C, D, H, W). Copies from pinned memory do not wait.
     """
-    if device.type == "cpu" and not channels_last:
+    formats: dict[int, torch.memory_format] = {}
+    if channels_last:
+        formats[4] = torch.channels_last
+    if channels_last_3d:
+        formats[5] = torch.channels_last_3d
+    if device.type == "cpu" and not formats:
         return None
 
     def move(tensor: Tensor) -> Tensor:
-        if channels_last and tensor.dim() == 4:  # noqa: PLR2004 - N, C, H, W
-            return tensor.to(device, non_blocking=True, memory_format=torch.channels_last)
+        if tensor.dim() in formats:
+            return tensor.to(device, non_blocking=True, memory_format=formats[tensor.dim()])
         return tensor.to(device, non_blocking=True)
 
-    return lambda batch: _change(batch, move)
+    return lambda batch: change_tensors(batch, move)
 
 
 def micro_batches(batch: Batch, *, size: int) -> Iterator[tuple[Batch, float]]:
@@ -48,32 +55,43 @@ def micro_batches(batch: Batch, *, size: int) -> Iterator[tuple[Batch, float]]:
 
 def describe(batch: Batch) -> str:
     """The batch's tensors in words, such as ``(8, 1, 28, 28) float32, (8) int64``."""
-    words = [f"({', '.join(map(str, t.shape))}) {str(t.dtype).removeprefix('torch.')}" for t in _tensors(batch)]
+    words = [f"({', '.join(map(str, t.shape))}) {str(t.dtype).removeprefix('torch.')}" for t in list_tensors(batch)]
     return ", ".join(words) or type(batch).__name__
 
 
 def _first_tensor(batch: Batch) -> Tensor | None:
-    return next((tensor for tensor in _tensors(batch) if tensor.dim()), None)
+    return next((tensor for tensor in list_tensors(batch) if tensor.dim()), None)
 
 
-def _tensors(batch: Batch) -> Iterator[Tensor]:
+def list_tensors(batch: Batch) -> Iterator[Tensor]:
+    """The batch's tensors, depth first."""
     if isinstance(batch, Tensor):
         yield batch
     elif isinstance(batch, Mapping):
         for value in batch.values():
-            yield from _tensors(value)
+            yield from list_tensors(value)
     elif isinstance(batch, tuple | list):
         for value in batch:
-            yield from _tensors(value)
+            yield from list_tensors(value)
 
 
-def _change(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
+def is_all_tensors(batch: Batch) -> bool:
+    """Whether a batch holds tensors alone, however nested."""
+    if isinstance(batch, Mapping):
+        return all(is_all_tensors(value) for value in batch.values())
+    if isinstance(batch, tuple | list):
+        return all(is_all_tensors(value) for value in batch)
+    return isinstance(batch, Tensor)
+
+
+def change_tensors(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
+    """The batch with each tensor replaced, depth first; what is no tensor stays."""
     if isinstance(batch, Tensor):
         return change(batch)
     if isinstance(batch, Mapping):
-        return {name: _change(value, change) for name, value in batch.items()}
+        return {name: change_tensors(value, change) for name, value in batch.items()}
     if isinstance(batch, tuple | list):
-        return _like(batch, [_change(value, change) for value in batch])
+        return _like(batch, [change_tensors(value, change) for value in batch])
     return batch
 
 
@@ -83,7 +101,7 @@ def _slice(batch: Batch, start: int, end: int, total: int) -> Batch:
     if isinstance(batch, Mapping):
         return {name: _slice(value, start, end, total) for name, value in batch.items()}
     if isinstance(batch, tuple | list):
-        if len(batch) == total and next(_tensors(batch), None) is None:  # one label text a sample
+        if len(batch) == total and next(list_tensors(batch), None) is None:  # one label text a sample
             return batch[start:end]
         return _like(batch, [_slice(value, start, end, total) for value in batch])
     return batch

@@ -15,12 +15,17 @@ from typing_extensions import override
 from autotune.errors import TaskError
 from autotune.events import Scalar
 from autotune.training.batches import Batch
+from autotune.training.cache import CachedLoader
 from autotune.training.meter import Meter
 from autotune.training.parameters import Parameters
-from autotune.training.rng import derive_seed, seed_loading
+from autotune.training.prefetch import copied_ahead
+from autotune.training.rng import seed_loading
+from autotune.training.sample_order import EpochOrder
 
 DEFAULT_BATCH_SIZE = 64
 """Where a study spec names none."""
+
+_CPU = torch.device("cpu")
 
 Collate: TypeAlias = Callable[[list[Any]], Batch]
 
@@ -35,16 +40,24 @@ class LoaderOptions:
     persistent_workers: bool = False
     pin_memory: bool = False
     drop_last: bool = False
+    in_order: bool = True
+    start_method: str | None = None
+    """How workers start; None is fork where there is fork."""
+    cache: str = "off"
+    device_prefetch: bool = False
 
     @classmethod
     def of(
         cls, params: Parameters, *, device: torch.device, batch_size: int | None = None, drop_last: bool = False
     ) -> Self:
         """The options that the parameters ask for; a batch size given here goes before theirs."""
-        num_workers = int(params.get("num_workers", 0))
+        cache = str(params.get("cache", "off"))
+        # What is held whole has nothing to be loaded: workers would each hold a copy.
+        num_workers = int(params.get("num_workers", 0)) if cache == "off" else 0
         prefetch_factor = params.get("prefetch_factor")
         is_persistent = bool(params.get("persistent_workers", False))
         is_pinned = bool(params.get("pin_memory", False))
+        is_prefetched = bool(params.get("device_prefetch", False))
         return cls(
             batch_size=batch_size or int(params.get("batch_size", DEFAULT_BATCH_SIZE)),
             num_workers=num_workers,
@@ -52,6 +65,10 @@ class LoaderOptions:
             persistent_workers=is_persistent and num_workers > 0,
             pin_memory=is_pinned and device.type == "cuda",
             drop_last=drop_last,
+            in_order=bool(params.get("in_order", True)) or num_workers == 0,
+            start_method=params.get("worker_start_method"),
+            cache=cache,
+            device_prefetch=is_prefetched and device.type == "cuda",
         )
 
 
@@ -71,16 +88,26 @@ class BatchLoader:
         seed: int,
         is_train: bool,
         meter: Meter,
+        device: torch.device = _CPU,
         change: Callable[[Batch], Batch] | None = None,
         collate: Collate | None = None,
     ) -> None:
         self.num_samples = _length(dataset)
         self.batch_size = options.batch_size
+        self._options = options
+        self._device = device
         self._is_train = is_train
         self._meter = meter
         self._change = change
-        self._order = _EpochOrder(self.num_samples, options=options, seed=seed, shuffle=is_train)
-        self._loader = _make_loader(dataset, order=self._order, options=options, collate=collate)
+        self._order = EpochOrder(
+            self.num_samples,
+            batch_size=options.batch_size,
+            drop_last=options.drop_last,
+            has_workers=options.num_workers > 0,
+            seed=seed,
+            shuffle=is_train,
+        )
+        self._loader = _make_loader(dataset, order=self._order, options=options, collate=collate, device=device)
 
     def __len__(self) -> int:
         """Batches of a whole epoch."""
@@ -88,19 +115,36 @@ class BatchLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         """One epoch; after a resume inside an epoch, the rest of it."""
+        change = self._change
+        batches = self._batches()
+        if self._options.device_prefetch and change is not None:
+            batches, change = copied_ahead(batches, change, device=self._device), None
         if self._is_train:
-            return self._meter.watch(self._batches(), num_batches=len(self), change=self._change, wind=self._order.aim)
+            # Batches that come as they are ready have no place in the epoch to go on from.
+            return self._meter.watch(
+                batches,
+                num_batches=len(self),
+                change=change,
+                wind=self._order.aim,
+                can_resume=self._options.in_order,
+            )
         self._order.aim(self._meter.epochs_done + 1, 0)
-        return self._validation_batches()
+        return self._validation_batches(batches, change)
 
     @property
     def in_force(self) -> dict[str, Scalar]:
         """The loader's knobs, as torch's DataLoader has them."""
         loader = self._loader
-        knobs: dict[str, Scalar] = {"num_workers": loader.num_workers, "pin_memory": loader.pin_memory}
+        knobs: dict[str, Scalar] = {"device_prefetch": self._options.device_prefetch}
+        if isinstance(loader, CachedLoader):
+            return knobs | {"cache": loader.place, "num_workers": 0, "pin_memory": loader.is_pinned}
+        knobs |= {"cache": "off", "num_workers": loader.num_workers, "pin_memory": loader.pin_memory}
         if loader.num_workers > 0:
+            context = loader.multiprocessing_context
             knobs["prefetch_factor"] = loader.prefetch_factor
             knobs["persistent_workers"] = loader.persistent_workers
+            knobs["in_order"] = loader.in_order
+            knobs["worker_start_method"] = (context or multiprocessing).get_start_method()
         return knobs
 
     def _batches(self) -> Iterator[Batch]:
@@ -108,45 +152,10 @@ class BatchLoader:
             iterator = iter(self._loader)
         yield from iterator
 
-    def _validation_batches(self) -> Iterator[Batch]:
-        for batch in self._batches():
-            yield batch if self._change is None else self._change(batch)
+    def _validation_batches(self, batches: Iterator[Batch], change: Callable[[Batch], Batch] | None) -> Iterator[Batch]:
+        for batch in batches:
+            yield batch if change is None else change(batch)
             self._meter.tick()
-
-
-class _EpochOrder:
-    """The batch sampler: lists of indices; with workers, each list comes with a seed of its own."""
-
-    def __init__(self, num_samples: int, *, options: LoaderOptions, seed: int, shuffle: bool) -> None:
-        self._num_samples = num_samples
-        self._batch_size = options.batch_size
-        self._drop_last = options.drop_last
-        self._has_workers = options.num_workers > 0
-        self._seed = seed
-        self._shuffle = shuffle
-        self._epoch = 1
-        self._first_batch = 0
-
-    def aim(self, epoch: int, first_batch: int) -> None:
-        """Start the next iteration at this batch of this epoch."""
-        self._epoch = epoch
-        self._first_batch = first_batch
-
-    def __len__(self) -> int:
-        whole, rest = divmod(self._num_samples, self._batch_size)
-        return whole + (1 if rest and not self._drop_last else 0)
-
-    def __iter__(self) -> Iterator[Any]:
-        order = self._shuffled() if self._shuffle else list(range(self._num_samples))
-        purpose = "train" if self._shuffle else "validation"
-        for number in range(self._first_batch, len(self)):
-            indices = order[number * self._batch_size : (number + 1) * self._batch_size]
-            yield (derive_seed(self._seed, purpose, self._epoch, number), indices) if self._has_workers else indices
-
-    def _shuffled(self) -> list[int]:
-        generator = torch.Generator().manual_seed(derive_seed(self._seed, "order", self._epoch))
-        order: list[int] = torch.randperm(self._num_samples, generator=generator).tolist()
-        return order
 
 
 class _SeededSamples(Dataset[Any]):
@@ -170,8 +179,22 @@ class _SeededSamples(Dataset[Any]):
 
 
 def _make_loader(
-    dataset: Dataset[Any], *, order: _EpochOrder, options: LoaderOptions, collate: Collate | None
-) -> DataLoader[Any]:
+    dataset: Dataset[Any],
+    *,
+    order: EpochOrder,
+    options: LoaderOptions,
+    collate: Collate | None,
+    device: torch.device,
+) -> DataLoader[Any] | CachedLoader:
+    if options.cache != "off":
+        return CachedLoader(
+            dataset,
+            order=order,
+            place="device" if options.cache == "device" else "memory",
+            device=device,
+            is_pinned=options.pin_memory,
+            collate=collate,
+        )
     # A generator of its own: DataLoader draws a base seed for each iterator, and would draw it
     # from the global generator, whose place in the stream would then depend on the number of loaders.
     generator = torch.Generator().manual_seed(0)
@@ -189,7 +212,8 @@ def _make_loader(
             persistent_workers=options.persistent_workers,
             pin_memory=options.pin_memory,
             generator=generator,
-            multiprocessing_context=_start_method(),
+            multiprocessing_context=options.start_method or _start_method(),
+            in_order=options.in_order,
         )
 
 

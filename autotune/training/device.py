@@ -1,6 +1,7 @@
 """The device that a trial trains on: waiting for it, its memory, and what NVML says of it."""
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _SAMPLE_SECONDS = 1.0
+_CGROUP = Path("/sys/fs/cgroup")
 
 
 def open_device(name: str) -> torch.device:
@@ -43,6 +45,20 @@ def peak_memory_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return peak_process_bytes()
+
+
+def available_memory_bytes(device: torch.device) -> int:
+    """Memory that is free now: of a CUDA device, or of the host, or what its container leaves of that."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    import psutil
+
+    available = int(psutil.virtual_memory().available)
+    try:
+        limit, held = (int((_CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
+    except (OSError, ValueError):  # no container, or one without a limit, which reads "max"
+        return available
+    return max(0, min(available, limit - held))
 
 
 class DeviceWatch:

@@ -28,6 +28,7 @@ def torch_facts() -> TorchFacts:
         has_compiler=has_compiler,
         compile_modes=_COMPILE_MODES if has_compiler else (),
         has_muon=hasattr(torch.optim, "Muon"),
+        has_amx_bf16=bool(cpu.get("amx_bf16")),
     )
 
 

@@ -95,6 +95,7 @@ class Meter:
         num_batches: int | None,
         change: Callable[[Batch], Batch] | None = None,
         wind: Callable[[int, int], None] | None = None,
+        can_resume: bool = True,
     ) -> Iterator[Batch]:
         """The same batches, timed; ``change`` (a copy to the device) counts as waiting for data.
 
@@ -104,8 +105,10 @@ class Meter:
             change: Applied to each batch.
             wind: Called with the epoch and the first batch wanted, before iteration starts;
                 without it, a pass always starts at the first batch.
+            can_resume: The batches come in an order, so that a later process can go on inside it.
         """
         self._begin_pass(num_batches, wind)
+        self._can_wind = wind is not None and can_resume
         clock = time.perf_counter
         asked = began = clock()
         self._pass_began = began
@@ -129,7 +132,6 @@ class Meter:
         self._on_first_batch()
         self._passes += 1
         self._num_batches = num_batches
-        self._can_wind = wind is not None
         self._batch, self._resume_batch = self._resume_batch, 0
         if wind is not None:
             wind(self.epochs_done + self._passes, self._batch)

@@ -6,11 +6,20 @@ from torch import nn
 from autotune.events import Scalar
 
 
-def prepare_model(model: nn.Module, *, device: torch.device, channels_last: bool, compile_mode: str) -> nn.Module:
+def prepare_model(
+    model: nn.Module,
+    *,
+    device: torch.device,
+    compile_mode: str = "off",
+    channels_last: bool = False,
+    channels_last_3d: bool = False,
+) -> nn.Module:
     """The same model on the device; compiled in place, so that names in its state stay as they were."""
     model = model.to(device)
     if channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if channels_last_3d:
+        model = model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     if compile_mode != "off":
         model.compile(mode=compile_mode)
     return model
@@ -18,9 +27,18 @@ def prepare_model(model: nn.Module, *, device: torch.device, channels_last: bool
 
 def channels_last_in_force(model: nn.Module) -> bool:
     """Whether convolution weights lie in NHWC order; one input channel or a 1x1 kernel has no order to tell."""
-    weights = [p for p in model.parameters() if p.dim() == 4]  # noqa: PLR2004 - out, in, height, width
+    return _is_in_format(model, num_dimensions=4, memory_format=torch.channels_last)
+
+
+def channels_last_3d_in_force(model: nn.Module) -> bool:
+    """Whether the weights of 3-D convolutions lie in NDHWC order, as far as they have one to tell."""
+    return _is_in_format(model, num_dimensions=5, memory_format=torch.channels_last_3d)
+
+
+def _is_in_format(model: nn.Module, *, num_dimensions: int, memory_format: torch.memory_format) -> bool:
+    weights = [p for p in model.parameters() if p.dim() == num_dimensions]
     return any(not weight.is_contiguous() for weight in weights) and all(
-        weight.is_contiguous(memory_format=torch.channels_last) for weight in weights
+        weight.is_contiguous(memory_format=memory_format) for weight in weights
     )
 
 

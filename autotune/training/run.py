@@ -66,7 +66,7 @@ def _prepare(order: TrialOrder, *, task: LoadedTask, channel: Channel, process_s
     task.setup()
     device = open_device(order.device)
     trial = Trial(order, device=device, channel=channel, process_started=process_started)
-    apply_process_knobs(trial.params, cores=order.cores)
+    apply_process_knobs(trial.params, cores=order.cores, device=device)
     seed_everything(order.seed)
     return trial
 

@@ -22,7 +22,13 @@ from autotune.training.data import BatchLoader, Collate, LoaderOptions
 from autotune.training.device import peak_memory_bytes
 from autotune.training.divergence import LossWatch, check_finite
 from autotune.training.meter import Meter
-from autotune.training.models import channels_last_in_force, compile_in_force, count_parameters, prepare_model
+from autotune.training.models import (
+    channels_last_3d_in_force,
+    channels_last_in_force,
+    compile_in_force,
+    count_parameters,
+    prepare_model,
+)
 from autotune.training.optimizers import implementation_in_force, make_optimizer
 from autotune.training.parameters import Parameters
 from autotune.training.precision import Precision
@@ -101,13 +107,18 @@ class Trial:
         on inside one after a resume. Use one training loader a trial.
         """
         options = LoaderOptions.of(self.params, device=self.device, batch_size=batch_size, drop_last=drop_last)
-        change = mover(self.device, channels_last=bool(self.params.get("channels_last", False)))
+        change = mover(
+            self.device,
+            channels_last=bool(self.params.get("channels_last", False)),
+            channels_last_3d=bool(self.params.get("channels_last_3d", False)),
+        )
         loader = BatchLoader(
             dataset,
             options=options,
             seed=self.seed,
             is_train=train,
             meter=self._meter,
+            device=self.device,
             change=change,
             collate=collate,
         )
@@ -121,9 +132,16 @@ class Trial:
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """The model on the device, in the memory format and with the compilation that are asked for."""
-        channels_last, mode = bool(self.params.get("channels_last", False)), str(self.params.get("compile", "off"))
-        model = prepare_model(model, device=self.device, channels_last=channels_last, compile_mode=mode)
+        mode = str(self.params.get("compile", "off"))
+        model = prepare_model(
+            model,
+            device=self.device,
+            compile_mode=mode,
+            channels_last=bool(self.params.get("channels_last", False)),
+            channels_last_3d=bool(self.params.get("channels_last_3d", False)),
+        )
         self._in_force["channels_last"] = channels_last_in_force(model)
+        self._in_force["channels_last_3d"] = channels_last_3d_in_force(model)
         self._in_force["compile"] = compile_in_force(model, mode=mode)
         self._num_parameters = count_parameters(model)
         return model

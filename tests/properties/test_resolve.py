@@ -31,6 +31,11 @@ SPEED = {
     "optimizer_impl": ["{choices: [for_loop, foreach, fused]}", "{choices: [foreach, fused]}", "fused"],
     "accumulate": ["{choices: [1, 2, 3]}", "{low: 2, high: 5}", "4"],
     "cudnn_benchmark": ["{choices: [false, true]}"],
+    "cudnn_benchmark_limit": ["{low: 0, high: 20}"],
+    "cache": ["{choices: [off, memory, device]}", "{choices: [memory, device]}", "memory"],
+    "device_prefetch": ["{choices: [false, true]}", "true"],
+    "fp32_precision_matmul": ["{choices: [ieee, tf32, bf16]}"],
+    "sdpa_backend": ["{choices: [auto, math, flash, cudnn]}"],
 }
 
 
@@ -83,6 +88,10 @@ def test_every_walk_is_a_combination_that_can_be_trained_with(
         assert not chosen.get("dampening", 0)
     if chosen.keys() & {"prefetch_factor", "persistent_workers"}:
         assert chosen["num_workers"]
+    if chosen.get("cache", "off") != "off":
+        assert not chosen.get("num_workers", 0)
+    if chosen.get("device_prefetch"):
+        assert chosen["pin_memory"]
     if "accumulate" in chosen and "batch_size" in chosen:
         batch_size, accumulate = chosen["batch_size"], chosen["accumulate"]
         assert isinstance(batch_size, int)

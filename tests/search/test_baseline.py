@@ -20,6 +20,7 @@ def baseline(text: str, *, on: Machine | None = None) -> dict[str, Scalar]:
         "speed:\n  num_workers: {low: 0, high: auto}\n  prefetch_factor: {choices: [2, 4]}\n"
         "  precision: {choices: [fp32, bf16, fp16]}\n  optimizer_impl: {choices: [for_loop, foreach, fused]}\n"
         "  accumulate: {choices: [1, 3, 16]}\n  pin_memory: {choices: [false, true]}\n"
+        "  cache: {choices: [off, memory]}\n  device_prefetch: {choices: [false, true]}\n"
     )
     file = parse_spec(f"{HEAD}{learning}baseline: {{{text}}}\n", origin="s.yaml")
     return dict(resolve_space(file, machine=on or machine(), num_cores=4).baseline)
@@ -79,10 +80,18 @@ def test_the_baseline_loses_what_the_machine_lacks() -> None:
             "batch_size: 32, accumulate: 3",
             "baseline.accumulate: must go together with batch_size=32, got 3; change one of the two",
         ),
+        (
+            "num_workers: 2, cache: memory",
+            "baseline.cache: must go together with num_workers=2, got memory; change one of the two",
+        ),
+        (
+            "device_prefetch: true",
+            "baseline.device_prefetch: must go together with pin_memory=false, got true; change one of the two",
+        ),
     ],
 )
 def test_a_baseline_outside_the_space_is_refused(text: str, message: str) -> None:
-    with pytest.raises(SpecError, match=f"^{re.escape(f's.yaml:19: {message}')}"):
+    with pytest.raises(SpecError, match=f"^{re.escape(f's.yaml:21: {message}')}"):
         baseline(text)
 
 

@@ -221,6 +221,43 @@ def test_every_space_that_comes_along_resolves_on_a_cpu(name: str, num_cores: in
     assert space.baseline["width"]
 
 
+CACHE = "  cache: {choices: [off, memory, device]}\n"
+
+
+def test_a_cache_is_proposed_where_there_are_no_workers() -> None:
+    space = resolve_speed(f"{CACHE}  num_workers: {{low: 0, high: 2}}\n", on=machine(num_gpus=1))
+    cache = space.parameters[-1]
+    assert cache.name == "cache"
+    assert cache.legal_choices({"num_workers": 0}) == ("off", "memory", "device")
+    assert cache.legal_choices({"num_workers": 1}) == ("off",)
+
+
+def test_a_cache_needs_no_mention_of_workers() -> None:
+    space = resolve_speed(CACHE)
+    assert (space.parameters[-1].choices, space.parameters[-1].requirements) == (("off", "memory"), ())
+
+
+def test_a_cache_beside_workers_that_are_always_there_is_left_out_with_its_reason() -> None:
+    space = resolve_speed(f"{CACHE}  num_workers: 2\n")
+    assert space.fixed == {"num_workers": 2, "cache": "off"}
+    assert reasons(space)["cache"] == "memory: it needs num_workers to be 0"
+
+
+def test_prefetching_to_the_device_needs_pinned_memory_in_the_spec() -> None:
+    prefetch = "  device_prefetch: {choices: [false, true]}\n"
+    alone = resolve_speed(prefetch, on=machine(num_gpus=1))
+    assert alone.fixed == {"device_prefetch": False}
+    assert reasons(alone) == {"device_prefetch": "true: it needs pin_memory to be true"}
+    both = resolve_speed(f"{prefetch}  pin_memory: {{choices: [false, true]}}\n", on=machine(num_gpus=1))
+    assert both.parameters[-1].legal_choices({"pin_memory": False}) == (False,)
+    assert both.parameters[-1].legal_choices({"pin_memory": True}) == (False, True)
+
+
+def test_two_names_of_one_thing_are_refused() -> None:
+    with pytest.raises(SpecError, match=r"speed\.float32_matmul_precision: only one of .* got both; remove fp32_prec"):
+        resolve_speed("  float32_matmul_precision: high\n  fp32_precision_matmul: tf32\n", on=machine(num_gpus=1))
+
+
 def test_all_gpu_knobs_are_left_out_on_a_cpu_with_a_reason() -> None:
     space = resolve_space(load_spec("cudnn"), machine=machine(has_compiler=False), num_cores=2)
     without = {

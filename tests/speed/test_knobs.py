@@ -1,5 +1,6 @@
 import pytest
 
+from autotune.events import Scalar
 from autotune.hardware import Accelerator, Machine
 from autotune.speed.knobs import KNOBS
 from tests.machines import machine
@@ -23,24 +24,6 @@ def left_out(machine: Machine) -> set[str]:
     return {name for name, knob in KNOBS.items() if knob.applies(machine)}
 
 
-def test_every_knob_of_the_first_version_is_there() -> None:
-    assert list(KNOBS) == [
-        "num_workers",
-        "prefetch_factor",
-        "persistent_workers",
-        "pin_memory",
-        "cudnn_benchmark",
-        "cudnn_deterministic",
-        "float32_matmul_precision",
-        "precision",
-        "channels_last",
-        "torch_threads",
-        "optimizer_impl",
-        "compile",
-        "accumulate",
-    ]
-
-
 @pytest.mark.parametrize("name", KNOBS)
 def test_a_knob_has_choices_or_a_least_number_and_its_simplest_setting_is_one_of_them(name: str) -> None:
     knob = KNOBS[name]
@@ -55,21 +38,76 @@ def test_the_simplest_setting_applies_everywhere(name: str, machine: Machine) ->
     assert KNOBS[name].choice_applies(KNOBS[name].simplest, machine) is None
 
 
+CUDNN_FLAGS = {"cudnn_benchmark", "cudnn_benchmark_limit", "cudnn_deterministic"}
+SHORT_FLOATS = {
+    "float32_matmul_precision",
+    "fp32_precision_matmul",
+    "fp32_precision_conv",
+    "fp32_precision_rnn",
+}
+
+
+def choices_left_out(name: str, machine: Machine) -> set[Scalar]:
+    knob = KNOBS[name]
+    return {choice for choice in knob.choices if knob.choice_applies(choice, machine)}
+
+
 def test_a_modern_gpu_has_every_knob() -> None:
     assert left_out(AMPERE) == set()
 
 
 def test_a_cpu_leaves_out_what_acts_on_a_gpu() -> None:
-    assert left_out(CPU) == {"pin_memory", "cudnn_benchmark", "cudnn_deterministic", "float32_matmul_precision"}
+    assert left_out(CPU) == {"pin_memory", "device_prefetch", *CUDNN_FLAGS, *SHORT_FLOATS}
+
+
+def test_a_cpu_with_amx_runs_float32_in_bf16_and_in_no_tf32() -> None:
+    amx = with_torch(has_amx_bf16=True)
+    assert SHORT_FLOATS & left_out(amx) == {"float32_matmul_precision"}
+    assert choices_left_out("fp32_precision_matmul", amx) == {"tf32"}
 
 
 def test_an_older_gpu_has_no_tf32() -> None:
-    assert left_out(TURING) == {"float32_matmul_precision"}
+    assert left_out(TURING) == SHORT_FLOATS
 
 
 def test_a_gpu_without_cudnn_leaves_out_its_flags() -> None:
     without = AMPERE.model_copy(update={"torch": AMPERE.torch.model_copy(update={"cudnn_version": None})})
-    assert left_out(without) == {"cudnn_benchmark", "cudnn_deterministic"}
+    assert left_out(without) == CUDNN_FLAGS
+
+
+@pytest.mark.parametrize(
+    ("name", "machine", "expected"),
+    [
+        ("sdpa_backend", CPU, {"mem_efficient", "cudnn"}),
+        ("sdpa_backend", TURING, {"flash", "cudnn"}),
+        ("sdpa_backend", AMPERE, set()),
+        ("cache", CPU, {"device"}),
+        ("cache", AMPERE, set()),
+        ("fp32_precision_matmul", AMPERE, {"bf16"}),
+        ("fp32_precision_conv", AMPERE, {"bf16"}),
+        ("worker_start_method", CPU, set()),
+    ],
+)
+def test_choices_that_the_machine_lacks_are_left_out(name: str, machine: Machine, expected: set[str]) -> None:
+    assert choices_left_out(name, machine) == expected
+
+
+@pytest.mark.parametrize("name", KNOBS)
+def test_what_a_knob_names_is_another_knob_with_such_values(name: str) -> None:
+    knob = KNOBS[name]
+    named = {knob.needs_positive, knob.excludes, *(companion.knob for companion in knob.companions)} - {None}
+    assert named <= KNOBS.keys() - {name}
+    for companion in knob.companions:
+        assert companion.choice in knob.choices
+        assert companion.choice != knob.simplest
+        assert not KNOBS[companion.knob].choices or set(companion.values) <= set(KNOBS[companion.knob].choices)
+
+
+def test_two_names_of_one_thing_exclude_each_other_and_one_of_them_is_raced() -> None:
+    pairs = {frozenset({knob.name, knob.excludes}) for knob in KNOBS.values() if knob.excludes}
+    assert pairs == {frozenset({"float32_matmul_precision", "fp32_precision_matmul"})}
+    assert not KNOBS["float32_matmul_precision"].is_raced
+    assert KNOBS["fp32_precision_matmul"].is_raced
 
 
 def test_a_machine_without_a_compiler_leaves_out_compile() -> None:

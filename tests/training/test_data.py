@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, TensorDataset
 
 from autotune.errors import TaskError
-from autotune.events import Progress
+from autotune.events import Progress, Scalar
 from autotune.training.data import BatchLoader, LoaderOptions
 from autotune.training.meter import Meter
 from tests.training.tasks import Noisy, points
@@ -91,13 +91,26 @@ def test_loader_resumes_at_the_batch_after_the_last_one_counted() -> None:
 
 
 def test_loader_tells_its_knobs_as_torch_has_them() -> None:
-    assert new_loader(numbers(4)).in_force == {"num_workers": 0, "pin_memory": False}
-    assert new_loader(numbers(4), num_workers=1, persistent=True).in_force == {
+    alone: dict[str, Scalar] = {"cache": "off", "device_prefetch": False, "num_workers": 0, "pin_memory": False}
+    assert new_loader(numbers(4)).in_force == alone
+    assert new_loader(numbers(4), num_workers=1, persistent=True).in_force == alone | {
         "num_workers": 1,
-        "pin_memory": False,
         "prefetch_factor": 2,
         "persistent_workers": True,
+        "in_order": True,
+        "worker_start_method": "fork",
     }
+
+
+def test_batches_that_come_as_they_are_ready_are_all_there_and_have_no_place_to_go_on_from() -> None:
+    meter = new_meter()
+    options = LoaderOptions(batch_size=4, num_workers=2, in_order=False)
+    loader = BatchLoader(numbers(10), options=options, seed=5, is_train=True, meter=meter)
+    seen = []
+    for batch in loader:
+        seen += batch[0].tolist()
+        assert not meter.can_resume_inside_epoch
+    assert sorted(seen) == list(range(10))
 
 
 def test_dataset_that_fetches_batches_is_asked_for_batches() -> None:

@@ -1,18 +1,31 @@
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.backends.cuda import enable_cudnn_sdp, enable_flash_sdp, enable_math_sdp, enable_mem_efficient_sdp
 from torch.utils.data import Dataset, TensorDataset
 
 from autotune.events import Outcome, Scalar
 from autotune.speed.knobs import KNOBS
 from autotune.training.parameters import Parameters
 from tests.training.tasks import Points
-from tests.training.trials import Trained, train
+from tests.training.trials import Trained, is_same_weights, train
 
-NEEDS_CUDA = {"pin_memory", "cudnn_benchmark", "cudnn_deterministic"}
+NEEDS_CUDA = {"cudnn_benchmark", "cudnn_benchmark_limit", "cudnn_deterministic"}
+
+
+@pytest.fixture(autouse=True)
+def restored_process_knobs() -> Iterator[None]:
+    yield
+    torch.set_float32_matmul_precision("highest")
+    onednn: Any = torch.backends.mkldnn  # torch's stubs do not know its parts
+    for place in (onednn.conv, onednn.rnn):
+        place.fp32_precision = "none"
+    for allow in (enable_math_sdp, enable_flash_sdp, enable_mem_efficient_sdp, enable_cudnn_sdp):
+        allow(enabled=True)
 
 
 class Pictures(Points):
@@ -43,6 +56,13 @@ def trained_with(tmp_path: Path, **knobs: Scalar) -> Trained:
     [
         ("torch_threads", 2),
         ("float32_matmul_precision", "medium"),
+        ("fp32_precision_matmul", "ieee"),
+        ("fp32_precision_matmul", "bf16"),
+        ("fp32_precision_conv", "bf16"),
+        ("fp32_precision_rnn", "tf32"),
+        ("sdpa_backend", "auto"),
+        ("sdpa_backend", "math"),
+        ("sdpa_backend", "flash"),
         ("precision", "fp32"),
         ("precision", "bf16"),
         ("precision", "fp16"),
@@ -53,6 +73,8 @@ def trained_with(tmp_path: Path, **knobs: Scalar) -> Trained:
         ("optimizer_impl", "fused"),
         ("accumulate", 4),
         ("num_workers", 1),
+        ("cache", "off"),
+        ("cache", "memory"),
         ("compile", "off"),
     ],
 )
@@ -61,8 +83,77 @@ def test_knob_is_in_force_as_asked(tmp_path: Path, knob: str, value: Scalar) -> 
 
 
 def test_loader_knobs_are_in_force_together(tmp_path: Path) -> None:
-    knobs: dict[str, Scalar] = {"num_workers": 1, "prefetch_factor": 3, "persistent_workers": True}
+    knobs: dict[str, Scalar] = {
+        "num_workers": 1,
+        "prefetch_factor": 3,
+        "persistent_workers": True,
+        "in_order": False,
+        "worker_start_method": "forkserver",
+    }
     assert in_force(tmp_path, **knobs).items() >= knobs.items()
+
+
+@pytest.mark.slow
+def test_workers_may_be_new_interpreters(tmp_path: Path) -> None:
+    plain = trained_with(tmp_path / "plain")
+    spawned = trained_with(tmp_path / "spawned", num_workers=1, worker_start_method="spawn")
+    assert spawned.started.in_force["worker_start_method"] == "spawn"
+    assert is_same_weights(spawned, plain)
+
+
+@pytest.mark.parametrize("precision", ["ieee", "tf32", "bf16"])
+def test_old_and_new_names_of_the_precision_of_products_agree(tmp_path: Path, precision: str) -> None:
+    in_force(tmp_path, fp32_precision_matmul=precision)
+    assert torch.backends.cuda.matmul.allow_tf32 is (precision != "ieee")
+    expected = {"ieee": "highest", "tf32": "high", "bf16": "medium"}[precision]
+    assert torch.get_float32_matmul_precision() == expected
+
+
+def test_a_task_that_sets_a_precision_of_its_own_keeps_the_trial_alive(tmp_path: Path) -> None:
+    class Setting(Pictures):
+        def model(self, params: Parameters) -> nn.Module:
+            torch.backends.cuda.matmul.fp32_precision = "tf32"
+            return super().model(params)
+
+    told = train(Setting(), tmp_path, {"lr": 0.01}, epochs=1).started.in_force
+    assert told["float32_matmul_precision"] is None
+    assert told["fp32_precision_matmul"] == "ieee"  # of the CPU, where it trains
+
+
+def test_channels_last_3d_reaches_weights_and_batches(tmp_path: Path) -> None:
+    seen = []
+
+    class Volumes(Points):
+        def train_data(self, params: Parameters) -> Dataset[Any]:
+            return TensorDataset(torch.randn(8, 2, 4, 4, 4), torch.arange(8) % 2)
+
+        def validation_data(self, params: Parameters) -> Dataset[Any]:
+            return self.train_data(params)
+
+        def model(self, params: Parameters) -> nn.Module:
+            return nn.Sequential(nn.Conv3d(2, 3, 3), nn.Flatten(), nn.Linear(24, 2))
+
+        def forward(self, model: nn.Module, batch: Any) -> tuple[Any, Any]:
+            seen.append(batch[0].is_contiguous(memory_format=torch.channels_last_3d))
+            return super().forward(model, batch)
+
+    trained = train(Volumes(), tmp_path, {"channels_last_3d": True, "lr": 0.01}, epochs=1)
+    assert trained.started.in_force["channels_last_3d"] is True
+    assert set(seen) == {True}
+
+
+def test_attention_runs_where_its_backend_can_and_nowhere_else(tmp_path: Path) -> None:
+    in_force(tmp_path, sdpa_backend="cudnn")
+    query = torch.randn(1, 1, 4, 8)
+    with pytest.raises(RuntimeError, match=r"No viable backend|No available kernel"):
+        nn.functional.scaled_dot_product_attention(query, query, query)
+
+
+def test_unknown_attention_fails_in_one_line(tmp_path: Path) -> None:
+    finished = train(Pictures(), tmp_path, {"sdpa_backend": "fast"}).finished
+    assert (
+        finished.reason == "TaskError: sdpa_backend: must be one of auto, math, flash, mem_efficient, cudnn, got 'fast'"
+    )
 
 
 def test_every_knob_that_holds_on_a_cpu_is_told_without_being_asked_for(tmp_path: Path) -> None:

@@ -1,0 +1,60 @@
+"""Knobs of the step: how gradients and the optimizer are computed, and what is compiled."""
+
+from autotune.events import Scalar
+from autotune.hardware import Machine
+from autotune.speed.knob import Knob, Reason
+
+
+def _needs_compiler(machine: Machine) -> Reason:
+    return (
+        None if machine.torch.has_compiler else "torch.compile finds no compiler here (C++ for a CPU, Triton for CUDA)"
+    )
+
+
+def _compile_mode_applies(mode: Scalar, machine: Machine) -> Reason:
+    if mode == "reduce-overhead" and not machine.torch.accelerators:
+        return "it works by CUDA graphs, and trials run on the CPU here"
+    if mode not in {"off", *machine.torch.compile_modes}:
+        return f"this torch.compile has no mode {mode}"
+    return None
+
+
+STEP_KNOBS = (
+    Knob(
+        name="optimizer_impl",
+        summary="step parameter by parameter, over lists of tensors, or in one kernel",
+        numerics="reordered",
+        needs="live",
+        simplest="for_loop",
+        docs="https://docs.pytorch.org/docs/stable/optim.html#algorithms",
+        moves=("launch", "compute"),
+        choices=("for_loop", "foreach", "fused"),
+    ),
+    Knob(
+        name="compile",
+        summary="torch.compile the model, in one of its modes",
+        numerics="reordered",
+        needs="new graph",
+        simplest="off",
+        docs="https://docs.pytorch.org/docs/stable/generated/torch.compile.html",
+        moves=("launch", "compute"),
+        choices=("off", "default", "reduce-overhead", "max-autotune"),
+        applies=_needs_compiler,
+        choice_applies=_compile_mode_applies,
+    ),
+    Knob(
+        name="accumulate",
+        summary=(
+            "micro-batches that a batch is cut into, their gradients added up; must divide batch_size. "
+            "With BatchNorm it changes the statistics, and then it is a learning parameter"
+        ),
+        numerics="reordered",
+        needs="live",
+        simplest=1,
+        docs="https://docs.pytorch.org/docs/stable/notes/amp_examples.html#gradient-accumulation",
+        moves=("compute",),
+        is_raced=False,
+        low=1,
+    ),
+)
+"""In the order in which a person reads them."""
