@@ -11,34 +11,48 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from autotune.speed.comparison import Comparison, break_even_steps, compare, is_clear
+    from autotune.speed.entries import Entry
     from autotune.speed.knob import Knob
     from autotune.speed.local import LocalArena, LocalContestant
     from autotune.speed.measurement import Measurement, measure, noise_floor
+    from autotune.speed.plan import RacePlan, RaceWatch
+    from autotune.speed.racing import race
+    from autotune.speed.result import RaceResult
 
 __all__ = [
     "Comparison",
+    "Entry",
     "Knob",
     "LocalArena",
     "LocalContestant",
     "Measurement",
+    "RacePlan",
+    "RaceResult",
+    "RaceWatch",
     "break_even_steps",
     "compare",
     "is_clear",
     "measure",
     "noise_floor",
+    "race",
 ]
 
 _HOMES = {
     "Comparison": "comparison",
+    "Entry": "entries",
     "Knob": "knob",
     "LocalArena": "local",
     "LocalContestant": "local",
     "Measurement": "measurement",
+    "RacePlan": "plan",
+    "RaceResult": "result",
+    "RaceWatch": "plan",
     "break_even_steps": "comparison",
     "compare": "comparison",
     "is_clear": "comparison",
     "measure": "measurement",
     "noise_floor": "measurement",
+    "race": "racing",
 }
 """The module of each public name, imported when it is first asked for: those who want a knob import nothing else."""
 

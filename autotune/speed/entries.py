@@ -100,3 +100,14 @@ def simpler_of(one: Setting, other: Setting, *, entries: Sequence[Entry]) -> Set
 def num_turned(setting: Setting, *, entries: Sequence[Entry]) -> int:
     """How many knobs are not at their simplest value."""
     return sum(in_setting(setting, entry.name, entries) != entry.knob.simplest for entry in entries)
+
+
+def difference(before: Mapping[str, Scalar], after: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """What is new or other in ``after``; a knob that is gone from it stands with None."""
+    gone: dict[str, Scalar] = {name: None for name in before if name not in after}
+    return gone | {name: value for name, value in after.items() if name not in before or before[name] != value}
+
+
+def apply(setting: Mapping[str, Scalar], changes: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """The setting with changes as ``difference`` gives them."""
+    return {name: value for name, value in {**setting, **changes}.items() if value is not None}

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from autotune.events import Scalar
-from autotune.speed.arena import Arena
+from autotune.speed.arena import Arena, Contestant
+from autotune.speed.comparison import Comparison
 
 NUM_SEEDS = 3
 _LOSS_STEPS = 30
@@ -49,18 +50,34 @@ class Judgement:
         return f"its loss differs by {self.difference:+.2g}, {relation} full precision's own noise of {self.noise:.2g}"
 
 
-def record_losses(arena: Arena, setting: Mapping[str, Scalar], *, seed: int) -> LossCurve:
-    """The losses of the first steps with a setting; none where the loop does not tell them.
+class LossJudge:
+    """Asks whether a faster challenger with fewer digits still learns; full precision's losses are kept."""
 
-    Raises:
-        ContestantLostError: It can't be trained with.
-    """
-    contestant = arena.enter(setting, seed=seed)
-    try:
-        block = contestant.run_block(seconds=0.0, min_steps=_LOSS_STEPS)
-    finally:
-        contestant.retire()
-    return LossCurve(block.first_step, block.losses)
+    def __init__(self, arena: Arena) -> None:
+        self._arena = arena
+        self._full: dict[str, list[LossCurve]] = {}
+
+    def objection(self, incumbent: Contestant, challenger: Contestant, comparison: Comparison) -> str | None:
+        """Why the challenger is not kept, or None where its loss is within full precision's own noise.
+
+        Raises:
+            ContestantLostError: The challenger can't be trained with on another seed.
+        """
+        del comparison
+        key = repr(sorted(incumbent.setting.items()))
+        if key not in self._full:
+            self._full[key] = [self._record(incumbent.setting, seed=seed) for seed in range(NUM_SEEDS)]
+        reduced = [self._record(challenger.setting, seed=seed) for seed in range(NUM_SEEDS)]
+        judgement = judge_losses(self._full[key], reduced)
+        return None if judgement.is_within_noise else f"faster, but {judgement.words}"
+
+    def _record(self, setting: Mapping[str, Scalar], *, seed: int) -> LossCurve:
+        contestant = self._arena.enter(setting, seed=seed)
+        try:
+            block = contestant.run_block(seconds=0.0, min_steps=_LOSS_STEPS)
+        finally:
+            contestant.retire()
+        return LossCurve(block.first_step, block.losses)
 
 
 def judge_losses(full: Sequence[LossCurve], reduced: Sequence[LossCurve]) -> Judgement:
@@ -73,6 +90,8 @@ def judge_losses(full: Sequence[LossCurve], reduced: Sequence[LossCurve]) -> Jud
     last = min(curve.first_step + len(curve.losses) for curve in curves)
     full_means = [curve.mean_over(first, last) for curve in full]
     reduced_means = [curve.mean_over(first, last) for curve in reduced]
+    if not all(map(math.isfinite, (*full_means, *reduced_means))):
+        return Judgement(is_within_noise=False, difference=math.nan, noise=math.nan)
     difference = statistics.fmean(reduced_means) - statistics.fmean(full_means)
     noise = _SPREADS * statistics.stdev(full_means)
-    return Judgement(math.isfinite(difference) and difference <= noise, difference, noise)
+    return Judgement(difference <= noise, difference, noise)

@@ -1,0 +1,35 @@
+"""What a race is asked to do, and who hears of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from autotune.events import Scalar
+from autotune.speed.bottleneck import Diagnosis
+from autotune.speed.entries import Entry
+from autotune.speed.result import Heat
+from autotune.speed.track import Pace
+
+
+@dataclass(frozen=True)
+class RacePlan:
+    """What a race tries, from where, and how long it may take."""
+
+    entries: tuple[Entry, ...]
+    baseline: Mapping[str, Scalar]
+    start: Mapping[str, Scalar] | None = None
+    """A setting to try first: the winner of a workload like this one."""
+    informed: Mapping[str, Scalar] | None = None
+    """What an informed user would set without measuring."""
+    epochs: int = 1
+    """Of a training run: what it pays once is charged against so many epochs."""
+    seconds: float = 120.0
+    """When they are up, what is left is skipped and the confirmation follows."""
+    pace: Pace = field(default_factory=Pace)
+
+
+@dataclass(frozen=True)
+class RaceWatch:
+    """What is told while a race runs; either function may raise to end it."""
+
+    diagnosed: Callable[[Diagnosis], None] = lambda _: None
+    heat_over: Callable[[Heat], None] = lambda _: None

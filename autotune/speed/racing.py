@@ -1,0 +1,288 @@
+"""The race: which speed knobs make this training faster on this machine, measured in seconds.
+
+One incumbent, the setting to beat, stays alive; challengers enter one after the other, train
+alternating blocks against it and retire. The order of a race:
+
+1. find the incumbent's bottleneck, and by a twin of it the noise below which settings tie;
+2. screen each knob that can move the bottleneck, one value at a time, cheap ones first;
+3. stack the winners, find the bottleneck again, and screen what interacts with them or means
+   something only now;
+4. try ``torch.compile`` where the steps that remain can repay it;
+5. confirm the winner against the baseline, and against what an informed user would set, on fresh
+   contestants.
+
+Ties keep the simpler setting. A setting that can't be trained with is recorded and passed over. A
+faster one with fewer digits is kept only while its loss stays within full precision's own noise.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from autotune.events import Scalar
+from autotune.speed.arena import Arena, Contestant, ContestantLostError
+from autotune.speed.bottleneck import Diagnosis, diagnose
+from autotune.speed.comparison import Comparison, break_even_steps
+from autotune.speed.entries import Entry, apply, changed, difference, in_setting, is_open, is_possible, meaningful
+from autotune.speed.knob import Bottleneck
+from autotune.speed.measurement import measure
+from autotune.speed.plan import RacePlan, RaceWatch
+from autotune.speed.precision import LossJudge
+from autotune.speed.result import BreakEven, Gain, RaceResult
+from autotune.speed.track import Clock, Finish, Track, gain_of
+
+_ROUNDS = 3
+_COMPILE = "compile"
+_COMPILE_OFF = "off"
+_LEAST_COMPILE_SECONDS = 10.0
+"""What compiling costs at the least, for a model that is worth it; a run of less can't repay it."""
+_EVERYTHING: tuple[Bottleneck, ...] = ("input", "launch", "compute")
+_COST_ORDER = {"live": 0, "new loader": 1, "relaunch": 2, "new graph": 3}
+_MOST_LOSSES_IN_A_ROW = 2
+"""Values of a whole-number knob that are no faster, after which the larger ones are not tried."""
+_INTERACTIONS: tuple[frozenset[str], ...] = (
+    frozenset({"num_workers", "torch_threads"}),  # they compete for the same cores
+    frozenset({"cache", "torch_threads"}),
+    frozenset({"channels_last", "precision"}),  # tensor cores want NHWC
+    frozenset({"channels_last", "fp32_precision_conv"}),
+)
+"""Knobs whose gains are known to depend on each other."""
+
+
+def race(arena: Arena, plan: RacePlan, *, watch: RaceWatch | None = None, clock: Clock = time.monotonic) -> RaceResult:
+    """Find the fastest setting of one workload.
+
+    Args:
+        arena: Starts the contestants: processes of a task, or callables of one's own (``LocalArena``).
+        plan: What to try, and how long.
+        watch: Hears of each step.
+        clock: Seconds, for the race's own time; a simulation has its own.
+
+    Raises:
+        ContestantLostError: The baseline itself can't be trained with.
+    """
+    watch = watch or RaceWatch()
+    began = clock()
+    track = Track(arena, baseline=plan.baseline, pace=plan.pace, heard=watch.heat_over, clock=clock)
+    try:
+        return _Race(track, plan, watch, seconds_spent=lambda: clock() - began).run()
+    finally:
+        track.close()
+
+
+class _Race:
+    def __init__(self, track: Track, plan: RacePlan, watch: RaceWatch, *, seconds_spent: Clock) -> None:
+        self._track = track
+        self._plan = plan
+        self._watch = watch
+        self._seconds_spent = seconds_spent
+        self._judge = LossJudge(track.arena)
+        self._diagnoses: list[Diagnosis] = []
+        self._break_evens: list[BreakEven] = []
+        # What the baseline has was measured with it, and is not tried again once something better is found.
+        self._tried = {(entry.name, in_setting(self._in_force, entry.name, plan.entries)) for entry in plan.entries}
+        self._is_cut_short = False
+
+    def run(self) -> RaceResult:
+        self._diagnose()
+        self._track.find_noise_floor()
+        if self._plan.start is not None and dict(self._plan.start) != self._setting:
+            self._track.heat("start", self._plan.start, may_adopt=True)
+        for number in range(_ROUNDS):
+            winners = self._screen(is_first=number == 0)
+            if not winners:
+                break
+            adopted = self._stack(winners)
+            if not adopted:
+                break
+            self._forget_what_interacts(adopted)
+            self._diagnose()
+        self._try_compile()
+        return self._finish()
+
+    @property
+    def _setting(self) -> dict[str, Scalar]:
+        return dict(self._track.incumbent.setting)
+
+    @property
+    def _is_time_up(self) -> bool:
+        is_up = self._seconds_spent() >= self._plan.seconds
+        self._is_cut_short = self._is_cut_short or is_up
+        return is_up
+
+    def _diagnose(self) -> None:
+        pace = self._plan.pace
+        try:
+            diagnosis = diagnose(self._track.incumbent, seconds=pace.block_seconds / 2, min_steps=pace.min_steps)
+        except ContestantLostError as error:
+            if error.kind != "unsupported":
+                raise
+            return  # a step function of one's own has its own batches: every knob is screened
+        self._diagnoses.append(diagnosis)
+        self._watch.diagnosed(diagnosis)
+
+    def _screen(self, *, is_first: bool) -> list[Finish]:
+        """The best challenger of each knob that can move the bottleneck and is surely faster."""
+        movable = set(self._diagnoses[-1].worth_moving) if self._diagnoses else set(_EVERYTHING)
+        winners: list[Finish] = []
+        for entry in sorted(self._plan.entries, key=_cost):
+            if entry.name == _COMPILE or not is_open(entry, self._setting, entries=self._plan.entries):
+                continue
+            if not movable & set(entry.knob.moves):
+                if is_first:
+                    self._pass_over(entry)
+                continue
+            best = self._screen_values(entry)
+            if best is not None:
+                winners.append(best)
+        return winners
+
+    def _pass_over(self, entry: Entry) -> None:
+        moves = " and ".join(entry.knob.moves)
+        share = sum(self._diagnoses[-1].shares[kind] for kind in entry.knob.moves)
+        setting = {**self._setting, entry.name: None}
+        self._track.skip("screen", setting, reason=f"it moves the {moves} share of a step, which is {share:.0%} here")
+
+    def _screen_values(self, entry: Entry) -> Finish | None:
+        best: Finish | None = None
+        num_lost = 0
+        current = in_setting(self._in_force, entry.name, self._plan.entries)
+        for value in _from(current, entry.values):
+            setting = changed(self._setting, entry.name, value, entries=self._plan.entries)
+            if setting is None or (entry.name, value) in self._tried:
+                continue
+            if self._is_time_up:
+                return best
+            self._tried.add((entry.name, value))
+            finish = self._track.heat("screen", setting, objection=self._objection(entry))
+            if finish is not None and finish.is_kept and (best is None or _ratio(finish) > _ratio(best)):
+                best, num_lost = finish, 0
+            elif entry.knob.low is not None:
+                num_lost += 1
+                if num_lost == _MOST_LOSSES_IN_A_ROW:
+                    break
+        return best
+
+    @property
+    def _in_force(self) -> dict[str, Scalar]:
+        incumbent = self._track.incumbent
+        return {**incumbent.warmed.in_force, **incumbent.setting}
+
+    def _objection(self, entry: Entry) -> Callable[[Contestant, Contestant, Comparison], str | None] | None:
+        return self._judge.objection if entry.knob.numerics == "reduced precision" else None
+
+    def _stack(self, winners: Sequence[Finish]) -> set[str]:
+        """Adopt the best winner, and of the others what makes it faster still; the names of what changed."""
+        before = self._setting
+        best, *others = sorted(winners, key=_ratio, reverse=True)
+        self._track.adopt(best.setting)
+        changes = [difference(before, winner.setting) for winner in others]
+        whole = self._merged(changes)
+        if whole != self._setting and not self._is_time_up:
+            stacked = self._track.heat("stack", whole, may_adopt=True, is_proven=True)
+            if not (stacked and stacked.is_kept) and len(changes) > 1:  # together they hinder each other
+                for change in changes:
+                    setting = self._merged([change])
+                    if setting != self._setting and not self._is_time_up:
+                        self._track.heat("stack", setting, may_adopt=True, is_proven=True)
+        return set(difference(before, self._setting))
+
+    def _merged(self, changes: Sequence[Mapping[str, Scalar]]) -> dict[str, Scalar]:
+        """The incumbent's setting with these changes, less those that can't go together with what is there."""
+        setting = self._setting
+        for change in changes:
+            candidate = meaningful(apply(setting, change), entries=self._plan.entries)
+            kept_all = all(candidate.get(name) == value for name, value in self._kept_values(setting).items())
+            if is_possible(candidate, entries=self._plan.entries) and kept_all:
+                setting = candidate
+        return setting
+
+    def _kept_values(self, setting: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """What was won so far, which no weaker winner may take back."""
+        return {name: value for name, value in setting.items() if self._plan.baseline.get(name, ...) != value}
+
+    def _forget_what_interacts(self, adopted: set[str]) -> None:
+        """Let knobs be screened again whose gain depends on one that has just changed."""
+        partners = {name for pair in _INTERACTIONS if pair & adopted for name in pair - adopted}
+        self._tried = {(name, value) for name, value in self._tried if name not in partners}
+
+    def _try_compile(self) -> None:
+        entry = next((entry for entry in self._plan.entries if entry.name == _COMPILE), None)
+        for value in entry.values if entry is not None else ():
+            setting = changed(self._setting, _COMPILE, value, entries=self._plan.entries)
+            if setting is None or setting == self._setting or value == _COMPILE_OFF or self._is_time_up:
+                continue
+            steps, seconds = self._run_length()
+            if seconds < 2 * _LEAST_COMPILE_SECONDS:
+                reason = f"a run of {steps:,} steps trains for {seconds:.1f} s, which compiling can't repay"
+                self._track.skip("compile", setting, reason=reason)
+            else:
+                self._track.heat("compile", setting, objection=self._object_to_cost, may_adopt=True)
+
+    def _run_length(self) -> tuple[int, float]:
+        """Steps of a training run, and about how long the incumbent trains for them."""
+        incumbent, pace = self._track.incumbent, self._plan.pace
+        steps = self._plan.epochs * (incumbent.warmed.steps_per_epoch or 0)
+        block = incumbent.run_block(seconds=pace.block_seconds, min_steps=pace.min_steps)
+        return steps, steps * block.seconds / block.steps
+
+    def _object_to_cost(self, incumbent: Contestant, challenger: Contestant, comparison: Comparison) -> str | None:
+        steps, _ = self._run_length()
+        needed = break_even_steps(incumbent, challenger, comparison)
+        extra = challenger.warmed.start_seconds - incumbent.warmed.start_seconds
+        self._break_evens.append(BreakEven(knob=_COMPILE, start_seconds=extra, steps=needed, steps_that_remain=steps))
+        if needed is not None and needed <= steps:
+            return None
+        return f"faster, but its {extra:.1f} s of compiling are repaid after {needed or 0:,} steps of {steps:,}"
+
+    def _finish(self) -> RaceResult:
+        plan, track = self._plan, self._track
+        gain = informed_gain = None
+        if self._setting != dict(plan.baseline):
+            gain = self._confirm(plan.baseline)
+        measured = measure(track.incumbent, seconds=plan.pace.block_seconds, min_steps=plan.pace.min_steps)
+        if plan.informed is not None and dict(plan.informed) != self._setting:
+            comparison = track.confirm("informed", plan.informed)
+            informed_gain = gain_of(comparison) if comparison else None
+        reduced = {entry.name for entry in plan.entries if entry.knob.numerics == "reduced precision"}
+        return RaceResult(
+            baseline=dict(plan.baseline),
+            setting=self._setting,
+            diagnoses=tuple(self._diagnoses),
+            noise_floor=track.noise_floor,
+            heats=tuple(track.heats),
+            gain=gain,
+            informed=dict(plan.informed) if plan.informed is not None else None,
+            informed_gain=informed_gain,
+            break_evens=tuple(self._break_evens),
+            reduced_precision=tuple(name for name in difference(plan.baseline, self._setting) if name in reduced),
+            samples_per_second=measured.samples_per_second,
+            baseline_samples_per_second=measured.samples_per_second / (gain.ratio if gain else 1.0),
+            peak_memory_bytes=track.incumbent.warmed.peak_memory_bytes,
+            steps_per_epoch=track.incumbent.warmed.steps_per_epoch,
+            seconds=self._seconds_spent(),
+            is_cut_short=self._is_cut_short,
+        )
+
+    def _confirm(self, baseline: Mapping[str, Scalar]) -> Gain | None:
+        """The winner's gain on fresh contestants; where it is none, the baseline wins and None is returned."""
+        comparison = self._track.confirm("confirm", baseline)
+        if comparison is not None and comparison.verdict == "faster":
+            return gain_of(comparison)
+        self._track.adopt(baseline)
+        return None
+
+
+def _ratio(finish: Finish) -> float:
+    return finish.comparison.ratio
+
+
+def _cost(entry: Entry) -> int:
+    return _COST_ORDER[entry.knob.needs]
+
+
+def _from(current: Scalar, values: Sequence[Scalar]) -> list[Scalar]:
+    """The values that differ from the current one; numbers upwards from it first, then downwards."""
+    others = [value for value in values if value != current]
+    if not all(isinstance(value, int) for value in (current, *values)):
+        return others
+    return [v for v in others if v > current] + [v for v in reversed(others) if v < current]  # type: ignore[operator]

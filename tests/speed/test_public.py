@@ -1,0 +1,21 @@
+import subprocess
+import sys
+
+import autotune.speed
+
+
+def test_public_names_are_sorted_and_there() -> None:
+    assert autotune.speed.__all__ == sorted(autotune.speed.__all__)
+    assert all(not isinstance(getattr(autotune.speed, name), type(sys)) for name in autotune.speed.__all__)
+
+
+def test_public_functions_stay_functions_whatever_was_imported_before() -> None:
+    lines = "import autotune.speed.racing; from autotune.speed import compare, measure, race; print(callable(race))"
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+
+
+def test_measuring_imports_no_torch() -> None:
+    lines = "import sys; from autotune.speed import compare, measure, race; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -1,0 +1,246 @@
+import pytest
+
+from autotune.events import Scalar
+from autotune.speed.arena import ContestantLostError
+from autotune.speed.entries import Entry
+from autotune.speed.knob import Companion, Knob
+from autotune.speed.knobs import KNOBS
+from autotune.speed.plan import RacePlan, RaceWatch
+from autotune.speed.racing import race
+from autotune.speed.result import Heat, RaceResult
+from tests.speed.simulated import Cost, Jitter, Setting, SimulatedArena, SimulatedMachine, Spikes
+
+
+def knob(name: str, *choices: Scalar, **fields: object) -> Knob:
+    defaults: dict[str, object] = {"numerics": "exact", "needs": "live", "summary": "", "docs": ""}
+    return Knob(name=name, simplest=choices[0], choices=choices, **{**defaults, **fields})  # type: ignore[arg-type]
+
+
+WORKERS = Entry(KNOBS["num_workers"], (0, 1, 2, 4))
+PREFETCH = Entry(KNOBS["prefetch_factor"], (2, 4))
+CHANNELS_LAST = Entry(KNOBS["channels_last"], (False, True))
+FUSED = Entry(KNOBS["optimizer_impl"], ("for_loop", "foreach", "fused"))
+PRECISION = Entry(KNOBS["precision"], ("fp32", "bf16"))
+COMPILE = Entry(KNOBS["compile"], ("off", "default"))
+CACHE = Entry(
+    knob("cache", "off", "memory", moves=("input",), companions=(Companion("memory", "num_workers", (0,)),)),
+    ("off", "memory"),
+)
+
+
+def run(
+    arena: SimulatedArena, *entries: Entry, baseline: Setting | None = None, seconds: float = 1e6, **fields: object
+) -> RaceResult:
+    plan = RacePlan(entries=entries, baseline=baseline or {}, seconds=seconds, **fields)  # type: ignore[arg-type]
+    return race(arena, plan, clock=lambda: arena.machine.now)
+
+
+def heats_of(result: RaceResult, name: str) -> list[Heat]:
+    return [heat for heat in result.heats if name in heat.changes and heat.stage == "screen"]
+
+
+def compute_bound(setting: Setting) -> Cost:
+    factor = 0.8 if setting.get("channels_last") else 1.0
+    factor *= 0.9 if setting.get("optimizer_impl") == "fused" else 1.0
+    return Cost(compute_seconds=0.01 * factor)
+
+
+def input_bound(setting: Setting) -> Cost:
+    workers = int(str(setting.get("num_workers", 0)))
+    wait = {0: 0.03, 1: 0.03, 2: 0.012, 4: 0.0}[workers]
+    if setting.get("cache") == "memory":
+        wait = 0.001
+    return Cost(compute_seconds=0.01, wait_seconds=wait)
+
+
+def noisy(seed: int = 0) -> SimulatedMachine:
+    return SimulatedMachine(seed=seed, noises=(Jitter(0.02), Spikes(0.01)))
+
+
+def test_race_stacks_the_knobs_that_make_a_step_faster() -> None:
+    result = run(SimulatedArena(compute_bound, machine=noisy()), CHANNELS_LAST, FUSED)
+    assert result.setting == {"channels_last": True, "optimizer_impl": "fused"}
+    assert result.gain is not None
+    assert result.gain.low <= 1 / 0.72 <= result.gain.high
+    assert result.diagnoses[0].kind == "compute"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_race_keeps_the_baseline_where_nothing_helps(seed: int) -> None:
+    result = run(SimulatedArena(lambda _: Cost(compute_seconds=0.01), machine=noisy(seed)), CHANNELS_LAST, FUSED)
+    assert result.setting == {}
+    assert result.gain is None
+
+
+def test_race_passes_over_knobs_that_cannot_move_the_bottleneck() -> None:
+    arena = SimulatedArena(compute_bound)
+    result = run(arena, WORKERS, CHANNELS_LAST)
+    assert [heat.verdict for heat in heats_of(result, "num_workers")] == ["skipped"]
+    assert "0% here" in heats_of(result, "num_workers")[0].reason
+    assert all("num_workers" not in contestant.setting for contestant in arena.entered)
+
+
+def test_race_raises_workers_while_the_step_waits_for_data() -> None:
+    result = run(SimulatedArena(input_bound, machine=noisy()), WORKERS)
+    assert result.setting == {"num_workers": 4}
+    assert result.diagnoses[0].kind == "input"
+    assert result.diagnoses[-1].kind == "compute"
+
+
+def test_race_opens_a_knob_that_means_something_only_beside_a_winner() -> None:
+    def cost(setting: Setting) -> Cost:
+        workers, prefetch = setting.get("num_workers", 0), setting.get("prefetch_factor", 2)
+        wait = 0.03 if not workers else 0.01 if prefetch == 2 else 0.002
+        return Cost(compute_seconds=0.01, wait_seconds=wait)
+
+    result = run(SimulatedArena(cost), Entry(KNOBS["num_workers"], (0, 2)), PREFETCH)
+    assert result.setting == {"num_workers": 2, "prefetch_factor": 4}
+
+
+def test_race_never_joins_what_cannot_go_together() -> None:
+    arena = SimulatedArena(input_bound)
+    result = run(arena, WORKERS, CACHE)
+    assert result.setting in ({"cache": "memory"}, {"num_workers": 4})
+    for contestant in arena.entered:
+        assert not (contestant.setting.get("cache") == "memory" and contestant.setting.get("num_workers", 0))
+
+
+@pytest.mark.parametrize("kind", ["out of memory", "unsupported", "crashed", "hung"])
+def test_race_records_a_setting_that_cannot_be_trained_with_and_goes_on(kind: str) -> None:
+    def cost(setting: Setting) -> Cost:
+        failure = ContestantLostError(kind, "no") if setting.get("optimizer_impl") == "foreach" else None  # type: ignore[arg-type]
+        return Cost(compute_seconds=compute_bound(setting).compute_seconds, failure=failure)
+
+    result = run(SimulatedArena(cost), FUSED)
+    assert result.setting == {"optimizer_impl": "fused"}
+    assert [(heat.verdict, heat.reason) for heat in result.heats if heat.setting == {"optimizer_impl": "foreach"}] == [
+        ("infeasible", f"{kind}: no")
+    ]
+
+
+def test_race_goes_on_after_a_setting_that_dies_in_its_first_block() -> None:
+    def cost(setting: Setting) -> Cost:
+        failure = ContestantLostError("crashed", "no") if setting.get("optimizer_impl") == "foreach" else None
+        return Cost(compute_seconds=compute_bound(setting).compute_seconds, block_failure=failure)
+
+    result = run(SimulatedArena(cost), FUSED)
+    assert result.setting == {"optimizer_impl": "fused"}
+
+
+def test_race_raises_where_the_baseline_itself_cannot_be_trained_with() -> None:
+    lost = ContestantLostError("out of memory", "no")
+    with pytest.raises(ContestantLostError, match="no"):
+        run(SimulatedArena(lambda _: Cost(compute_seconds=1, failure=lost)), FUSED)
+
+
+def learns(setting: Setting, *, harm: float) -> Cost:
+    is_reduced = setting.get("precision") == "bf16"
+
+    def loss(seed: int, step: int) -> float:
+        return 2.0 / (1 + 0.01 * step) + 0.02 * seed + (harm if is_reduced else 0.0)
+
+    return Cost(compute_seconds=0.006 if is_reduced else 0.01, losses=loss)
+
+
+def test_race_keeps_reduced_precision_whose_loss_stays_within_the_noise() -> None:
+    result = run(SimulatedArena(lambda setting: learns(setting, harm=0.005)), PRECISION)
+    assert result.setting == {"precision": "bf16"}
+    assert result.reduced_precision == ("precision",)
+
+
+@pytest.mark.parametrize("harm", [0.5, float("nan")])
+def test_race_rejects_reduced_precision_that_learns_worse(harm: float) -> None:
+    result = run(SimulatedArena(lambda setting: learns(setting, harm=harm)), PRECISION)
+    assert result.setting == {}
+    assert "outside full precision's own noise" in heats_of(result, "precision")[0].reason
+
+
+def test_race_rejects_reduced_precision_that_cannot_be_judged() -> None:
+    def cost(setting: Setting) -> Cost:
+        return Cost(compute_seconds=0.006 if setting.get("precision") == "bf16" else 0.01)
+
+    assert run(SimulatedArena(cost), PRECISION).setting == {}
+
+
+def compiled(setting: Setting) -> Cost:
+    is_compiled = setting.get("compile") == "default"
+    return Cost(compute_seconds=0.005 if is_compiled else 0.01, start_seconds=30.0 if is_compiled else 0.1)
+
+
+def test_race_compiles_where_the_steps_that_remain_repay_it() -> None:
+    result = run(SimulatedArena(compiled), COMPILE, epochs=100)
+    assert result.setting == {"compile": "default"}
+    (break_even,) = result.break_evens
+    assert break_even.steps == pytest.approx(29.9 / 0.005, rel=0.01)
+    assert break_even.steps_that_remain == 10_000
+
+
+def test_race_does_not_compile_for_a_run_that_ends_before_it_is_repaid() -> None:
+    result = run(SimulatedArena(compiled), COMPILE, epochs=30)
+    assert result.setting == {}
+    assert result.break_evens[0].steps_that_remain == 3_000
+
+
+def test_race_does_not_even_try_to_compile_for_a_short_run() -> None:
+    arena = SimulatedArena(compiled)
+    result = run(arena, COMPILE, epochs=1)
+    assert all("compile" not in contestant.setting for contestant in arena.entered)
+    assert [heat.verdict for heat in result.heats] == ["skipped"]
+
+
+def test_race_charges_the_epochs_start() -> None:
+    def cost(setting: Setting) -> Cost:
+        is_kept = setting.get("persistent_workers")
+        return Cost(compute_seconds=0.01, wait_seconds=0.01, epoch_start_seconds=0.0 if is_kept else 1.0)
+
+    entry = Entry(KNOBS["persistent_workers"], (False, True))
+    workers = Entry(KNOBS["num_workers"], (2,))
+    baseline = {"num_workers": 2}
+    assert run(SimulatedArena(cost), workers, entry, baseline=baseline).setting == {
+        "num_workers": 2,
+        "persistent_workers": True,
+    }
+
+
+def test_race_starts_from_a_setting_that_won_elsewhere() -> None:
+    start = {"channels_last": True}
+    result = run(SimulatedArena(compute_bound), CHANNELS_LAST, FUSED, start=start)
+    assert result.heats[0].stage == "start"
+    assert result.setting == {"channels_last": True, "optimizer_impl": "fused"}
+
+
+def test_race_measures_the_winner_against_the_informed_setting() -> None:
+    result = run(SimulatedArena(compute_bound), CHANNELS_LAST, FUSED, informed={"channels_last": True})
+    assert result.informed_gain is not None
+    assert result.informed_gain.ratio == pytest.approx(1 / 0.9, rel=0.01)
+
+
+def test_race_whose_time_is_up_confirms_what_it_has() -> None:
+    arena = SimulatedArena(compute_bound)
+    result = run(arena, CHANNELS_LAST, FUSED, seconds=7.0)
+    assert result.is_cut_short
+    assert result.setting in ({"channels_last": True}, {})
+    assert arena.machine.now < 60
+
+
+def test_race_retires_every_contestant() -> None:
+    arena = SimulatedArena(compute_bound)
+    run(arena, CHANNELS_LAST, FUSED, WORKERS)
+    assert all(contestant.is_retired for contestant in arena.entered)
+
+
+def test_race_that_its_watch_ends_retires_every_contestant() -> None:
+    arena = SimulatedArena(compute_bound)
+
+    def stop(heat: Heat) -> None:
+        raise KeyboardInterrupt(heat.reason)
+
+    plan = RacePlan(entries=(CHANNELS_LAST, FUSED), baseline={})
+    with pytest.raises(KeyboardInterrupt, match="tie"):
+        race(arena, plan, watch=RaceWatch(heat_over=stop))
+    assert all(contestant.is_retired for contestant in arena.entered)
+
+
+def test_race_result_survives_json() -> None:
+    result = run(SimulatedArena(compute_bound), CHANNELS_LAST, FUSED)
+    assert RaceResult.model_validate_json(result.model_dump_json()) == result
