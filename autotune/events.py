@@ -142,7 +142,8 @@ class Warmed(_Event):
     """From the first batch asked for to the end of the warm-up, less what as many steps take afterwards:
     what a training run pays once (compilation, cuDNN's search, a cache that is filled, the first workers)."""
     epoch_start_seconds: float
-    """From asking for the first batch of a later epoch until it came: what each epoch pays."""
+    """What each epoch pays beyond its steps: from the end of one until the first batch of the next came, less
+    what a batch takes to come in its middle."""
     steps_per_epoch: int | None
     """Batches of a whole pass; None where the loader does not tell."""
     peak_memory_bytes: int
@@ -176,9 +177,11 @@ class Block(_Event):
     optimizer_seconds: float
     """Of ``seconds``: the optimizer's step, with gradient clipping and clearing."""
     first_step: int = 0
-    """Training steps that this contestant did before the block, those of its warm-up too."""
+    """Training steps before the block, since the weights were those that the seed gave: the warm-up's are put
+    back, where the loop hands its objects to ``trial.checkpoint.restore``."""
     losses: tuple[float, ...] = ()
-    """The training loss of each step, in order; empty where the loop does not go through ``trial.backward``."""
+    """The training loss of each step, in order, of the first 10,000; empty where the loop does not go through
+    ``trial.backward``."""
     peak_memory_bytes: int = 0
     """Most that was held so far: of the device; of the process where the device is a CPU."""
     allocator_retries: int = 0

@@ -17,6 +17,7 @@ from autotune.events import Scalar
 from autotune.training.batches import Batch
 from autotune.training.cache import CachedLoader
 from autotune.training.meter import Meter
+from autotune.training.pacing import Restartable
 from autotune.training.parameters import Parameters
 from autotune.training.prefetch import copied_ahead
 from autotune.training.rng import seed_loading
@@ -115,21 +116,17 @@ class BatchLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         """One epoch; after a resume inside an epoch, the rest of it."""
-        change = self._change
-        batches = self._batches()
-        if self._options.device_prefetch and change is not None:
-            batches, change = copied_ahead(batches, change, device=self._device), None
         if self._is_train:
             # Batches that come as they are ready have no place in the epoch to go on from.
             return self._meter.watch(
-                batches,
+                Restartable(self._begin, num_prefetched=self._num_prefetched),
                 num_batches=len(self),
-                change=change,
+                change=None if self._copies_ahead else self._change,
                 wind=self._order.aim,
                 can_resume=self._options.in_order,
             )
         self._order.aim(self._meter.epochs_done + 1, 0)
-        return self._validation_batches(batches, change)
+        return self._validation_batches()
 
     @property
     def in_force(self) -> dict[str, Scalar]:
@@ -147,14 +144,29 @@ class BatchLoader:
             knobs["worker_start_method"] = (context or multiprocessing).get_start_method()
         return knobs
 
+    @property
+    def _num_prefetched(self) -> int:
+        loader = self._loader
+        return 0 if isinstance(loader, CachedLoader) else loader.num_workers * (loader.prefetch_factor or 0)
+
+    @property
+    def _copies_ahead(self) -> bool:
+        return self._options.device_prefetch and self._change is not None
+
+    def _begin(self) -> Iterator[Batch]:
+        """A pass, from where the order aims."""
+        if self._change is None or not self._copies_ahead:
+            return self._batches()
+        return copied_ahead(self._batches(), self._change, device=self._device)
+
     def _batches(self) -> Iterator[Batch]:
         with _quiet_start():
             iterator = iter(self._loader)
         yield from iterator
 
-    def _validation_batches(self, batches: Iterator[Batch], change: Callable[[Batch], Batch] | None) -> Iterator[Batch]:
-        for batch in batches:
-            yield batch if change is None else change(batch)
+    def _validation_batches(self) -> Iterator[Batch]:
+        for batch in self._begin():
+            yield batch if self._change is None or self._copies_ahead else self._change(batch)
             self._meter.tick()
 
 

@@ -91,6 +91,18 @@ class DeviceWatch:
         self._utilisations, self._watts = [], []
         return seen
 
+    def clock_and_temperature(self) -> tuple[float | None, float | None]:
+        """The multiprocessors' clock in MHz and the temperature in degrees Celsius, now; None where unknown."""
+        if self._nvml is None:
+            return None, None
+        try:
+            return (
+                float(self._nvml.nvmlDeviceGetClockInfo(self._handle, self._nvml.NVML_CLOCK_SM)),
+                float(self._nvml.nvmlDeviceGetTemperature(self._handle, self._nvml.NVML_TEMPERATURE_GPU)),
+            )
+        except self._nvml.NVMLError:
+            return None, None
+
 
 def _mean(values: list[float]) -> float | None:
     return sum(values) / len(values) if values else None

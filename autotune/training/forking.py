@@ -6,13 +6,16 @@ import os
 import torch
 
 
-def import_ahead() -> None:
+def import_ahead(*modules: str) -> None:
     """Import what every trial needs, torch's own late imports included, so that no forked process has to.
 
     The first optimizer of a process imports ``torch._dynamo`` and 800 modules with it, for over
     a second, also where nothing is compiled (``torch/_compile.py``).
+
+    Args:
+        modules: Names of others that are not this room's to know.
     """
-    for module in ("torch._dynamo", "autotune.training.rehearsal", "autotune.training.run"):
+    for module in ("torch._dynamo", "autotune.training.rehearsal", "autotune.training.run", *modules):
         importlib.import_module(module)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from autotune.events import Progress
 from autotune.training.batches import Batch, count_samples
 from autotune.training.device import DeviceWatch, synchronize
+from autotune.training.pacing import Pacer, Source
 
 _PROGRESS_SECONDS = 0.25
 
@@ -61,6 +62,8 @@ class Meter:
         self._on_first_batch = on_first_batch
         self._on_progress = on_progress
         self.device_watch = DeviceWatch(device)
+        self.pacer: Pacer | None = None
+        """Of a race: it hands out the batches, and nothing is measured here."""
         self._past: list[tuple[int, float]] = []
         self._num_batches: int | None = None
         self._next_tick = 0.0
@@ -109,6 +112,9 @@ class Meter:
         """
         self._begin_pass(num_batches, wind)
         self._can_wind = wind is not None and can_resume
+        if self.pacer is not None:
+            yield from self.pacer.pace(Source(batches, num_batches=num_batches, change=change, wind=wind))
+            return
         clock = time.perf_counter
         asked = began = clock()
         self._pass_began = began

@@ -2,6 +2,7 @@
 
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -30,7 +31,12 @@ _MEMORY_MESSAGES = (
 
 
 def run_trial(
-    order: TrialOrder, *, task: LoadedTask, channel: Channel, process_started: float | None = None
+    order: TrialOrder,
+    *,
+    task: LoadedTask,
+    channel: Channel,
+    process_started: float | None = None,
+    on_ready: Callable[[Trial], None] | None = None,
 ) -> Finished:
     """Train as ordered, and say how it ended.
 
@@ -42,6 +48,7 @@ def run_trial(
         task: As ``load_task`` gave it; its ``setup`` is run first if nobody did.
         channel: Where events go, and where the wish to stop comes from.
         process_started: ``time.monotonic()`` at the process's first line; now, if left out.
+        on_ready: Called with the trial before it trains.
     """
     started = time.monotonic() if process_started is None else process_started
     try:
@@ -49,6 +56,8 @@ def run_trial(
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it becomes the outcome
         return _finished_by(error)
     try:
+        if on_ready is not None:
+            on_ready(trial)
         if isinstance(task.target, Task):
             fit(task.target, trial)
         else:

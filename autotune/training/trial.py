@@ -21,6 +21,7 @@ from autotune.training.checkpoint import Checkpoint, Stateful
 from autotune.training.data import BatchLoader, Collate, LoaderOptions
 from autotune.training.device import peak_memory_bytes
 from autotune.training.divergence import LossWatch, check_finite
+from autotune.training.failures import DivergedError
 from autotune.training.meter import Meter
 from autotune.training.models import (
     channels_last_3d_in_force,
@@ -30,6 +31,7 @@ from autotune.training.models import (
     prepare_model,
 )
 from autotune.training.optimizers import implementation_in_force, make_optimizer
+from autotune.training.pacing import Pacer
 from autotune.training.parameters import Parameters
 from autotune.training.precision import Precision
 from autotune.training.process_knobs import process_knobs_in_force
@@ -91,6 +93,11 @@ class Trial:
         self._has_begun = False
         self._has_seen_stop = False
         self._loss_watch = LossWatch()
+        self._pacer: Pacer | None = None
+
+    def pace(self, pacer: Pacer) -> None:
+        """Train for a race: the pacer decides what comes next, no checkpoint is written, divergence is no matter."""
+        self._pacer = self._meter.pacer = pacer
 
     def loader(
         self,
@@ -177,11 +184,21 @@ class Trial:
 
     def backward(self, loss: Tensor) -> None:
         """``loss.backward()``, scaled where fp16 needs it."""
+        if self._pacer is not None:
+            self._pacer.see_loss(loss)
         scaler = self._precision.scaler
         (loss if scaler is None else scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
 
     def step(self, optimizer: Optimizer) -> None:
         """Clip the gradients to ``gradient_clip`` where that is set, step, and clear them."""
+        if self._pacer is None:
+            self._step(optimizer)
+            return
+        self._pacer.begin_optimizer()
+        self._step(optimizer)
+        self._pacer.end_optimizer()
+
+    def _step(self, optimizer: Optimizer) -> None:
         scaler = self._precision.scaler
         if self._gradient_clip is not None:
             if scaler is not None:
@@ -201,7 +218,11 @@ class Trial:
         Raises:
             DivergedError: It is not.
         """
-        self._loss_watch.check(loss, epoch=self._meter.epochs_done + 1)
+        try:
+            self._loss_watch.check(loss, epoch=self._meter.epochs_done + 1)
+        except DivergedError:
+            if self._pacer is None:  # a race wants to know how fast, and trains on one batch again and again
+                raise
 
     def report(self, epoch: int, **metrics: float | Tensor) -> None:
         """Tell the metrics of a finished epoch, counted from 1; saves what ``checkpoint`` remembers.
@@ -270,7 +291,7 @@ class Trial:
 
     def _goes_on_later(self) -> bool:
         stop = self._channel.stop
-        return stop is None or stop.outcome is not Outcome.PRUNED
+        return self._pacer is None and (stop is None or stop.outcome is not Outcome.PRUNED)
 
     def _send_progress(self, progress: Progress) -> None:
         self._channel.send(progress)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import queue
 import select
 import signal
 import socket
@@ -9,7 +10,20 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from autotune.events import Event, Progress, Rehearsal, Stop, decode, encode
+from typing_extensions import override
+
+from autotune.events import (
+    Block,
+    Event,
+    Progress,
+    Rehearsal,
+    RunBlock,
+    Stop,
+    Warmed,
+    decode,
+    decode_race,
+    encode,
+)
 from autotune.trial.descendants import end_descendants
 from autotune.trial.messages import LineBuffer
 
@@ -43,7 +57,7 @@ class PipeChannel:
         """What the coordinator asked for, if it did."""
         return self._stop
 
-    def send(self, event: Event | Rehearsal) -> None:
+    def send(self, event: Event | Rehearsal | Warmed | Block) -> None:
         """Hand the event over; progress is dropped while older events wait."""
         with self._lock:
             if self._unsent and isinstance(event, Progress):
@@ -110,9 +124,31 @@ class PipeChannel:
         if not chunk:
             _end_group()
         for line in self._lines.feed(chunk):
-            event = decode(line)
-            assert isinstance(event, Stop), event
-            self._stop = event
+            self._obey(line)
+
+    def _obey(self, line: bytes) -> None:
+        """What the coordinator tells; called in the channel's own thread."""
+        event = decode(line)
+        assert isinstance(event, Stop), event
+        self._stop = event
+
+
+class RaceChannel(PipeChannel):
+    """A contestant's end: its training waits for one order after the other."""
+
+    def __init__(self, events: socket.socket, *, lines: LineBuffer | None = None) -> None:
+        super().__init__(events, lines=lines)
+        self._orders: queue.SimpleQueue[RunBlock] = queue.SimpleQueue()
+
+    def next_block(self) -> RunBlock:
+        """The next order; waits for it, and takes no time of a core meanwhile."""
+        return self._orders.get()
+
+    @override
+    def _obey(self, line: bytes) -> None:
+        event = decode_race(line)
+        assert isinstance(event, RunBlock), event
+        self._orders.put(event)
 
 
 def _end_group() -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from autotune.errors import TaskError
 from autotune.events import Finished, Outcome, TrialOrder
-from autotune.trial.channel import PipeChannel
+from autotune.trial.channel import PipeChannel, RaceChannel
 from autotune.trial.messages import REQUEST, Launch, LineBuffer, Prepare, Ready, Refused, Request
 from autotune.trial.watch import EndWithCoordinator
 
@@ -42,7 +42,7 @@ def become_trial(launch: Launch, *, task: "LoadedTask", num_threads: int, events
         os.close(log)
         _take_lease(launch.order)
         restore_threads(num_threads)
-        with PipeChannel(events) as channel:
+        with _open_channel(launch, events=events) as channel:
             _carry_out(launch, task=task, channel=channel, process_started=process_started)
         status = 0
     except BaseException:  # noqa: BLE001 - a forked process must never return into its parent's code
@@ -94,7 +94,7 @@ def main() -> NoReturn:
             assert isinstance(request, Launch), request
             # Before torch is imported: OpenMP counts the cores of the lease then.
             _take_lease(request.order)
-            with PipeChannel(events, lines=lines) as channel:
+            with _open_channel(request, events=events, lines=lines) as channel:
                 _launch(request, channel=channel, process_started=process_started)
         status = 0
     except BaseException:  # noqa: BLE001 - the log has it, and end_process below is the one way out
@@ -136,12 +136,22 @@ def _launch(request: Launch, *, channel: PipeChannel, process_started: float) ->
     _carry_out(request, task=task, channel=channel, process_started=process_started)
 
 
+def _open_channel(launch: Launch, *, events: socket.socket, lines: LineBuffer | None = None) -> PipeChannel:
+    kind = RaceChannel if launch.purpose == "race" else PipeChannel
+    return kind(events, lines=lines)
+
+
 def _carry_out(launch: Launch, *, task: "LoadedTask", channel: PipeChannel, process_started: float) -> None:
     order = launch.order
     if launch.purpose == "train":
         from autotune.training.run import run_trial
 
         channel.send(run_trial(order, task=task, channel=channel, process_started=process_started))
+        return
+    if isinstance(channel, RaceChannel):
+        from autotune.speed.contestant import compete
+
+        channel.send(compete(order, task=task, orders=channel, process_started=process_started))
         return
     from autotune.training.rehearsal import rehearse
 

@@ -68,6 +68,11 @@ class ForkServer:
         assert self._facts is not None
         return self._facts
 
+    @property
+    def outlives_the_coordinator(self) -> bool:
+        """The server sees the end of its socket; see Starter."""
+        return True
+
     def start_trial(self, launch: Launch, *, near: socket.socket, far: socket.socket, log: int) -> int:
         """Fork a trial; see Starter."""
         del near  # it stays here

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Literal, Self, TypeAlias
 
 from autotune.errors import ForkServerError, TaskError
-from autotune.events import Rehearsal, Stop, TrialOrder, encode
+from autotune.events import Rehearsal, RunBlock, Stop, TrialOrder, encode
 from autotune.hardware import TorchFacts
 from autotune.trial.descendants import signal_group
 from autotune.trial.fork_client import ForkServer
@@ -41,7 +41,6 @@ class Launcher:
         self._links: dict[int, Link] = {}
         self._backlog: list[Arrival] = []
         self._lost: ForkServerError | None = None
-        self._is_closed = False
         self._is_closed = False
         self._waking, self._woken = socket.socketpair()
         self._waking.settimeout(0)
@@ -75,14 +74,11 @@ class Launcher:
         deadline = time.monotonic() + timeout
         is_late = False
         while link.exited is None:
-            arrivals = self._listen(max(0.0, deadline - time.monotonic()))
-            self._backlog += [arrival for arrival in arrivals if arrival.process != link.process]
+            self._backlog += self._listen(max(0.0, deadline - time.monotonic()), link=link)
             if not is_late and time.monotonic() >= deadline:
                 is_late = link.exited is None
                 deadline = math.inf
                 self.kill(link.process, grace_seconds=0)
-        if self._lost is not None:
-            raise self._lost
         if is_late:
             raise TaskError(
                 f"task {order.task}: a rehearsal with one batch must end within {timeout:.0f} s, got no end"
@@ -95,6 +91,38 @@ class Launcher:
         Raises ForkServerError when the process that starts trials has ended.
         """
         return self._launch(Launch(order=order, purpose="train"), log_name="trial.log").process
+
+    def launch_contestant(self, order: TrialOrder) -> Link:
+        """Start a contestant of a race; what it says is heard by ``hear`` alone, never by ``wait``.
+
+        Raises ForkServerError when the process that starts trials has ended.
+        """
+        return self._launch(Launch(order=order, purpose="race"), log_name="contestant.log")
+
+    def hear(self, contestant: Link, *, timeout: float) -> None:
+        """Wait until it has said something or has ended, or something else has come.
+
+        What trials send meanwhile comes at the next ``wait``. Raises ForkServerError when the
+        process that starts trials has ended.
+        """
+        self._backlog += self._listen(timeout, link=contestant)
+
+    def run_block(self, contestant: Link, order: RunBlock) -> None:
+        """Let a contestant train; it answers with a Block."""
+        contestant.send(encode(order))
+
+    def freeze(self, process: TrialProcess) -> None:
+        """Stop a process and all its children where they are, until ``thaw``.
+
+        Nothing happens without a fork server: it ends what is stopped when the coordinator dies.
+        """
+        if self._starter.outlives_the_coordinator:
+            self._starter.signal(process.pid, number=signal.SIGSTOP)
+
+    def thaw(self, process: TrialProcess) -> None:
+        """Let what ``freeze`` stopped go on."""
+        if self._starter.outlives_the_coordinator:
+            self._starter.signal(process.pid, number=signal.SIGCONT)
 
     def send(self, process: TrialProcess, *, stop: Stop) -> None:
         """Tell a trial to stop at its next step boundary; nothing happens if it is gone."""
@@ -170,12 +198,13 @@ class Launcher:
         self._selector.register(link, selectors.EVENT_READ, link)
         return link
 
-    def _listen(self, timeout: float) -> list[Arrival]:
+    def _listen(self, timeout: float, *, link: Link | None = None) -> list[Arrival]:
+        """What has arrived from trials, as soon as there is any, or news of a process that sends no arrivals."""
         deadline = time.monotonic() + timeout
         while True:
             self._kill_overdue()
             arrivals = self._collect_ended()
-            if arrivals:
+            if arrivals or (link is not None and link.has_news):
                 return arrivals
             is_woken = False
             for key, _ in self._selector.select(self._pause(deadline)):
@@ -184,7 +213,7 @@ class Launcher:
                 elif key.fileobj is self._woken:
                     self._woken.recv(_CHUNK_BYTES)
                     is_woken = True
-            if arrivals or is_woken or time.monotonic() >= deadline:
+            if arrivals or is_woken or (link is not None and link.has_news) or time.monotonic() >= deadline:
                 return arrivals
 
     def _pause(self, deadline: float) -> float | None:
@@ -221,6 +250,9 @@ class Launcher:
         if not link.is_at_end:
             self._selector.unregister(link)
         exited = Exited(ended.status, signal=ended.signal)
+        if link.purpose != "train":
+            link.end(exited)
+            return []
         return [Arrival(link.process, event) for event in (*link.end(exited), exited)]
 
     def _lose(self, error: ForkServerError) -> list[Arrival]:

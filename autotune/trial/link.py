@@ -2,15 +2,15 @@
 
 import contextlib
 import socket
+from collections import deque
 from dataclasses import dataclass
-from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
 from autotune.errors import TaskError
-from autotune.events import Event, Finished, Outcome, Rehearsal, Stop, decode
+from autotune.events import Block, Event, Finished, Outcome, Rehearsal, Stop, Warmed, decode, decode_race
 from autotune.trial.log import LogDrain
-from autotune.trial.messages import LineBuffer
+from autotune.trial.messages import LineBuffer, Purpose
 from autotune.trial.starter import describe_end
 
 _CHUNK_BYTES = 2**16
@@ -53,7 +53,7 @@ class Link:
         self,
         process: TrialProcess,
         *,
-        purpose: Literal["train", "rehearse"],
+        purpose: Purpose,
         events: socket.socket,
         drain: LogDrain,
     ) -> None:
@@ -66,11 +66,13 @@ class Link:
         """Nobody holds the socket's other end any more."""
         self.is_garbled = False
         """Something came that is no event; whatever follows is thrown away."""
-        self._purpose = purpose
+        self.purpose = purpose
+        self.answers: deque[Warmed | Block | Finished] = deque()
+        """What a contestant of a race has said and nobody has taken yet."""
         self._events = events
         self._drain = drain
         self._lines = LineBuffer()
-        self._answers: list[bytes] = []
+        self._rehearsed: list[bytes] = []
         self._last_lines = ""
 
     def fileno(self) -> int:
@@ -101,11 +103,22 @@ class Link:
         self._events.close()
         self._last_lines = self._drain.finish(num_lines=_SHOWN_LINES)
 
+    @property
+    def has_news(self) -> bool:
+        """It has ended, or it is a contestant that has said something."""
+        return self.exited is not None or bool(self.answers)
+
+    @property
+    def end_in_words(self) -> str:
+        """How the process ended, such as ``exit status 3`` or ``signal SIGSEGV``."""
+        assert self.exited is not None
+        return describe_end(-self.exited.signal if self.exited.signal else self.exited.status)
+
     def rehearsal(self, *, task: str) -> Rehearsal:
         """What the rehearsal that has ended found; raises TaskError for anything but a Rehearsal."""
         assert self.exited is not None
         try:
-            answer = _REHEARSED.validate_json(self._answers[0]) if self._answers else None
+            answer = _REHEARSED.validate_json(self._rehearsed[0]) if self._rehearsed else None
         except ValidationError:
             answer = None
         match answer:
@@ -115,8 +128,7 @@ class Link:
                 raise TaskError(answer.reason)
             case None:
                 pass
-        end = describe_end(-self.exited.signal if self.exited.signal else self.exited.status)
-        message = f"task {task}: a rehearsal with one batch must come to its end, got {end}"
+        message = f"task {task}: a rehearsal with one batch must come to its end, got {self.end_in_words}"
         raise TaskError(f"{message}, last lines:\n{self._last_lines}" if self._last_lines else message)
 
     def _receive(self) -> bytes:
@@ -132,8 +144,11 @@ class Link:
 
     def _take(self, chunk: bytes) -> list[Event]:
         lines = self._lines.feed(chunk)
-        if self._purpose == "rehearse":
-            self._answers += lines
+        if self.purpose == "rehearse":
+            self._rehearsed += lines
+            return []
+        if self.purpose == "race":
+            self.answers += [self._decode_answer(line) for line in lines if not self.is_garbled]
             return []
         events: list[Event] = []
         for line in lines:
@@ -149,6 +164,16 @@ class Link:
             event = None
         if event is not None and not isinstance(event, Stop):  # a Stop goes the other way
             return event
+        return self._garbled(line)
+
+    def _decode_answer(self, line: bytes) -> Warmed | Block | Finished:
+        try:
+            event = decode_race(line)
+        except ValidationError:
+            event = None
+        return event if isinstance(event, Warmed | Block | Finished) else self._garbled(line)
+
+    def _garbled(self, line: bytes) -> Finished:
         self.is_garbled = True
         shown = repr(line[:_SHOWN_BYTES])[1:]
         reason = f"trial {self.process.number}: its pipe carries events only, got {shown}; leave that descriptor alone"

@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from autotune.events import TrialOrder
 from autotune.hardware import TorchFacts
 
+Purpose: TypeAlias = Literal["train", "rehearse", "race"]
+"""What a process is started for: a trial, one batch that is tried, a contestant of a race."""
+
 
 class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,7 +33,7 @@ class Launch(_Message):
 
     kind: Literal["launch"] = "launch"
     order: TrialOrder
-    purpose: Literal["train", "rehearse"]
+    purpose: Purpose
     import_path: tuple[str, ...] = ()
 
 

@@ -62,6 +62,11 @@ class Spawner:
         """What torch answers in a trial's process."""
         return self._facts
 
+    @property
+    def outlives_the_coordinator(self) -> bool:
+        """Nobody does, it is a part of it; see Starter."""
+        return False
+
     def start_trial(self, launch: Launch, *, near: socket.socket, far: socket.socket, log: int) -> int:
         """Start an interpreter; see Starter."""
         process = start_module(_MODULE, descriptor=far.fileno(), output=log)

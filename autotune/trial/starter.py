@@ -17,6 +17,10 @@ class Starter(Protocol):
     def facts(self) -> TorchFacts:
         """What torch answers in a trial's process."""
 
+    @property
+    def outlives_the_coordinator(self) -> bool:
+        """It ends its processes when the coordinator dies, those too that are stopped and can't notice."""
+
     def start_trial(self, launch: Launch, *, near: socket.socket, far: socket.socket, log: int) -> int:
         """Start a process and return its id, which is also that of its process group.
 

@@ -1,0 +1,43 @@
+"""What was around while a block was timed: load, clocks, what the allocator and the compiler did."""
+
+import os
+import sys
+from dataclasses import dataclass
+
+import psutil
+import torch
+
+from autotune.training.device import DeviceWatch
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Of the process so far."""
+
+    allocator_retries: int
+    graphs: int
+
+
+def read_counts(device: torch.device) -> Counts:
+    """How often CUDA's allocator had to try again, and how many graphs torch.compile has made."""
+    retries = torch.cuda.memory_stats(device).get("num_alloc_retries", 0) if device.type == "cuda" else 0
+    # Nothing is compiled where it was not even imported, and importing it takes a second.
+    dynamo = sys.modules.get("torch._dynamo.utils")
+    graphs = dynamo.counters["stats"]["unique_graphs"] if dynamo is not None else 0
+    return Counts(allocator_retries=int(retries), graphs=int(graphs))
+
+
+def read_load() -> float | None:
+    """The host's load average over the last minute."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def read_clock_and_temperature(watch: DeviceWatch, *, device: torch.device) -> tuple[float | None, float | None]:
+    """In MHz and degrees Celsius: the GPU's, or the CPU's clock; None where it can't be read."""
+    if device.type == "cuda":
+        return watch.clock_and_temperature()
+    try:
+        current = getattr(psutil.cpu_freq(), "current", None)  # all of it is missing in many containers
+    except (OSError, NotImplementedError):
+        return None, None
+    return (float(current) if current else None), None

@@ -1,0 +1,167 @@
+"""Contestants of a race as processes: each trains with one setting, and may die of it."""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from autotune.events import Block, Feed, Finished, Outcome, RunBlock, Scalar, TrialOrder, Warmed
+from autotune.speed.arena import ContestantLostError, Loss
+from autotune.trial.launcher import Launcher
+from autotune.trial.link import Link
+
+_WAIT_SECONDS = 0.2
+_END_SECONDS = 10.0
+_MEMORY_WORDS = re.compile("memory|ALLOC_FAILED|signal: Killed", re.IGNORECASE)
+
+
+class ProcessContestant:
+    """A process that trains one block when told to, and is stopped with all its workers in between."""
+
+    def __init__(self, arena: "ProcessArena", link: Link, *, setting: Mapping[str, Scalar], warmed: Warmed) -> None:
+        self._arena = arena
+        self._link = link
+        self._setting = setting
+        self._warmed = warmed
+
+    @property
+    def setting(self) -> Mapping[str, Scalar]:
+        """The speed parameters that it trains with."""
+        return self._setting
+
+    @property
+    def warmed(self) -> Warmed:
+        """What its start cost, and what is in force."""
+        return self._warmed
+
+    def run_block(self, *, seconds: float, min_steps: int, feed: Feed = "real") -> Block:
+        """Train for at least so long and so many steps; see Contestant."""
+        return self._arena.run_block(self._link, RunBlock(seconds=seconds, min_steps=min_steps, feed=feed))
+
+    def retire(self) -> None:
+        """End it and free what it held; again is harmless."""
+        self._arena.retire(self._link)
+
+
+class ProcessArena:
+    """Starts contestants of one workload as processes of a launcher; a context manager.
+
+    While it waits it calls ``on_wait`` at least every 0.2 s; what that raises ends all
+    contestants and goes on to the caller.
+    """
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        order: TrialOrder,
+        *,
+        folder: Path,
+        warm_seconds: float = 120.0,
+        block_seconds: float = 60.0,
+        on_wait: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Nothing is started yet.
+
+        Args:
+            launcher: Of the workload's task.
+            order: The workload: task, learning parameters, device and cores. Its number is not used.
+            folder: Absolute; each contestant has a folder in it, with its log.
+            warm_seconds: From a contestant's start to its first block; one that takes longer hangs.
+            block_seconds: Beyond what was asked for, for one block.
+            on_wait: Called while a contestant is waited for.
+        """
+        self._launcher = launcher
+        self._order = order
+        self._folder = folder
+        self._warm_seconds = warm_seconds
+        self._block_seconds = block_seconds
+        self._on_wait = on_wait
+        # Below the numbers of trials, which count from 0.
+        self._numbers = count(-1, -1)
+        self._living: list[Link] = []
+
+    def enter(self, setting: Mapping[str, Scalar], *, seed: int = 0) -> ProcessContestant:
+        """A contestant that is warm and stopped; see Arena."""
+        number = next(self._numbers)
+        order = self._order.model_copy(
+            update={
+                "number": number,
+                "parameters": {**self._order.parameters, **setting},
+                "seed": seed,
+                "folder": str(self._folder / f"contestant{-number}"),
+            }
+        )
+        link = self._launcher.launch_contestant(order)
+        self._living.append(link)
+        answer = self._await(link, seconds=self._warm_seconds, what="be ready for its first block")
+        assert isinstance(answer, Warmed), answer
+        self._launcher.freeze(link.process)
+        return ProcessContestant(self, link, setting=dict(setting), warmed=answer)
+
+    def run_block(self, link: Link, order: RunBlock) -> Block:
+        """Let one of the contestants train, and stop it again; see Contestant."""
+        self._launcher.thaw(link.process)
+        self._launcher.run_block(link, order)
+        answer = self._await(link, seconds=order.seconds + self._block_seconds, what="train a block")
+        assert isinstance(answer, Block), answer
+        self._launcher.freeze(link.process)
+        return answer
+
+    def retire(self, link: Link) -> None:
+        """End one of the contestants, and wait until its process is gone; again is harmless."""
+        if link in self._living:
+            self._living.remove(link)
+            self._launcher.kill(link.process, grace_seconds=0)
+            deadline = time.monotonic() + _END_SECONDS
+            while link.exited is None and time.monotonic() < deadline:
+                link.answers.clear()
+                self._launcher.hear(link, timeout=_WAIT_SECONDS)
+
+    def close(self) -> None:
+        """End all contestants."""
+        for link in list(self._living):
+            self.retire(link)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _await(self, link: Link, *, seconds: float, what: str) -> Warmed | Block:
+        """What it answers; raises ContestantLostError, after it was ended, for anything else."""
+        deadline = time.monotonic() + seconds
+        try:
+            while not link.has_news and time.monotonic() < deadline:
+                self._launcher.hear(link, timeout=min(_WAIT_SECONDS, max(0.0, deadline - time.monotonic())))
+                self._on_wait()
+        except BaseException:  # Ctrl-C included: nobody trains on for nobody
+            self.close()
+            raise
+        answer = link.answers.popleft() if link.answers else None
+        if isinstance(answer, Warmed | Block):
+            return answer
+        is_late = not link.has_news and answer is None
+        self.retire(link)
+        if is_late:
+            raise ContestantLostError("hung", f"it must {what} within {seconds:.0f} s, got no end")
+        raise _lost(answer, link=link)
+
+
+def _lost(finished: Finished | None, *, link: Link) -> ContestantLostError:
+    if finished is None:
+        hint = ", which the kernel sends when memory runs out" if link.exited and link.exited.signal == 9 else ""  # noqa: PLR2004 - SIGKILL
+        return ContestantLostError("crashed", f"its process ended with {link.end_in_words}{hint}")
+    reason = finished.reason or f"its training ended as {finished.outcome}"
+    return ContestantLostError(_kind(finished, reason=reason), reason)
+
+
+def _kind(finished: Finished, *, reason: str) -> Loss:
+    if finished.outcome is not Outcome.INFEASIBLE:
+        return "crashed"
+    return "out of memory" if finished.is_out_of_memory or _MEMORY_WORDS.search(reason) else "unsupported"
