@@ -9,6 +9,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from autotune.goals import Resource, Target
+
 Scalar: TypeAlias = bool | int | float | str | None
 """A value of a parameter, as it is stored and shown."""
 
@@ -229,7 +231,14 @@ class TrialOrder(_Event):
     parameters: dict[str, Scalar]
     """Learning and speed parameters that are active; what is absent keeps torch's default."""
     objective_metrics: tuple[str, ...]
+    """Metrics of the task that every report must hold."""
+    targets: tuple[Target, ...] = ()
+    """The trial is complete when it has seen all of them, and pruned when it ends before."""
     epochs: int
+    """Epochs of a whole trial; where a resource is measured out, the most that it may have."""
+    resource: Resource = "epochs"
+    per_trial: int | None = None
+    """Seconds or samples of a whole trial; None where epochs are counted."""
     seed: int
     device: str
     """``cpu``, ``cuda``, ``cuda:0``; within the devices that the lease made visible."""

@@ -79,7 +79,7 @@ class Coordinator:
             objectives=spec.objectives,
             sampler=spec.sampler,
             pruner=spec.pruner,
-            epochs=self._epochs,
+            max_resource=self._epochs,
             seed=spec.seed,
         )
         self._search = Search.create(_NAME, storage=storage, plan=plan)
@@ -106,7 +106,7 @@ class Coordinator:
             with count("record reports"):
                 self._records.add_report(row, report=report)
             with count("report"):
-                self._search.report(proposal.number, epoch=epoch, value=report.metrics["val_accuracy"])
+                self._search.report(proposal.number, step=epoch, value=report.metrics["val_accuracy"])
             with count("prune"):
                 is_pruned = epoch < self._epochs and self._search.should_prune(proposal.number)
             if is_pruned:

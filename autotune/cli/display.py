@@ -72,13 +72,14 @@ class LiveDisplay(Observer):
     @override
     def trial_reported(self, number: int, report: EpochReport, study: StudyView) -> None:
         if number in self._running:
-            self._running[number].report(report, metric=study.metric)
+            self._running[number].report(report, metric=study.reported_metric)
         self._draw(study)
 
     @override
     def trial_ended(self, number: int, finished: Finished, study: StudyView) -> None:
         trial = self._running.pop(number, None)
-        objective = trial.objective if trial else None
+        # With a target, what the reports said is not the objective.
+        objective = trial.objective if trial and study.reported_metric == study.metric else None
         self._write(lines.ended_line(number, finished, study=study, objective=objective))
         for line in lines.traceback_lines(finished):
             self._write(line)

@@ -43,9 +43,10 @@ def started_line(number: int, event: Started) -> str:
 
 def reported_line(number: int, report: EpochReport, *, study: StudyView) -> str:
     """One finished epoch."""
+    of_all = "" if study.epochs is None else f"/{study.epochs}"
     return (
-        f"trial {number} epoch {report.epoch}/{study.epochs}: "
-        f"{study.metric} {format_metric(report.metrics.get(study.metric))}, "
+        f"trial {number} epoch {report.epoch}{of_all}: "
+        f"{study.reported_metric} {format_metric(report.metrics.get(study.reported_metric))}, "
         f"{format_rate(report.samples_per_second)} samples/s, data wait {format_share(report.data_wait_share)}"
     )
 

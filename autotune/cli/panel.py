@@ -112,6 +112,19 @@ def _best_line(study: StudyView) -> Text:
     return line
 
 
+def _bar(trial: RunningTrial, *, epochs: int | None, width: int) -> ProgressBar:
+    """Over the whole trial; over its epoch where nobody knows how many there will be."""
+    if epochs is None:
+        return ProgressBar(total=1.0, completed=trial.fraction, width=width)
+    return ProgressBar(total=epochs, completed=trial.epochs_done, width=width)
+
+
+def _place(trial: RunningTrial, *, epochs: int | None) -> str:
+    if not trial.epoch:
+        return "starts"
+    return str(trial.epoch) if epochs is None else f"{trial.epoch}/{epochs}"
+
+
 def _running_table(study: StudyView, running: Sequence[RunningTrial], *, width: int) -> Table:
     widths = _COLUMN_WIDTHS
     spare = width - sum(widths.values()) - len(widths) - _BAR_WIDTH
@@ -121,7 +134,7 @@ def _running_table(study: StudyView, running: Sequence[RunningTrial], *, width: 
     table.add_column("trial", justify="right", width=widths["trial"], no_wrap=True)
     table.add_column("epoch", width=bar_width, no_wrap=True)
     table.add_column("", width=widths["of"], no_wrap=True)
-    table.add_column(study.metric, justify="right", width=widths["metric"], no_wrap=True)
+    table.add_column(study.reported_metric, justify="right", width=widths["metric"], no_wrap=True)
     table.add_column("samples/s", justify="right", width=widths["samples/s"], no_wrap=True)
     table.add_column("data wait", justify="right", width=widths["data wait"], no_wrap=True)
     if has_parameters:
@@ -129,8 +142,8 @@ def _running_table(study: StudyView, running: Sequence[RunningTrial], *, width: 
     for trial in running:
         cells: list[RenderableType] = [
             str(trial.view.number),
-            ProgressBar(total=study.epochs, completed=trial.epochs_done, width=bar_width),
-            f"{trial.epoch}/{study.epochs}" if trial.epoch else "starts",
+            _bar(trial, epochs=study.epochs, width=bar_width),
+            _place(trial, epochs=study.epochs),
             format_metric(trial.objective),
             format_rate(trial.samples_per_second),
             format_share(trial.data_wait_share),

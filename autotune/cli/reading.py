@@ -88,7 +88,8 @@ def best(*, name: str, storage: str, as_json: bool) -> None:
         return
     for trial in found.front:
         values = ", ".join(f"{metric} {format_metric(value)}" for metric, value in trial.objectives.items())
-        click.echo(f"trial {trial.number}: {values}, {format_rate(trial.samples_per_second)} samples/s")
+        rate = format_rate(trial.samples_per_second, is_contended=trial.is_contended)
+        click.echo(f"trial {trial.number}: {values}, {rate} samples/s")
         width = max(map(len, trial.parameters), default=0)
         for parameter, value in trial.parameters.items():
             click.echo(f"  {parameter + ':':<{width + 1}} {_as_yaml(value)}")
@@ -102,12 +103,19 @@ def trials(*, name: str, storage: str, as_json: bool) -> None:
     """List the trials of a study.
 
     JSON: a list with the keys number, outcome, reason, is_baseline, objectives, values,
-    parameters, epochs, samples_per_second, epoch_seconds, data_wait_share, seconds, device, pid,
-    seed, restarts, origin, unread_parameters, mlflow_run_id.
+    parameters, epochs, samples_per_second, is_contended, peak_memory_bytes, epoch_seconds,
+    data_wait_share, seconds, device, pid, seed, restarts, origin, unread_parameters, mlflow_run_id.
     """
     from autotune.cli.output import echo_json, print_table
     from autotune.report.reading import read_study
-    from autotune.report.wording import format_duration, format_metric, format_parameters, format_rate, format_share
+    from autotune.report.wording import (
+        CONTENDED_NOTE,
+        format_duration,
+        format_metric,
+        format_parameters,
+        format_rate,
+        format_share,
+    )
 
     report = read_study(storage, name=name)
     if as_json:
@@ -120,7 +128,7 @@ def trials(*, name: str, storage: str, as_json: bool) -> None:
             trial.outcome,
             *(format_metric(trial.objectives.get(metric)) for metric in metrics),
             str(trial.epochs),
-            format_rate(trial.samples_per_second),
+            format_rate(trial.samples_per_second, is_contended=trial.is_contended),
             format_share(trial.data_wait_share),
             format_duration(trial.seconds),
             format_parameters(trial.parameters),
@@ -131,6 +139,8 @@ def trials(*, name: str, storage: str, as_json: bool) -> None:
         ("trial", "outcome", *metrics, "epochs", "samples/s", "data wait", "time", "parameters"),
         rows,
     )
+    if any(trial.is_contended for trial in report.trials):
+        click.echo(CONTENDED_NOTE, err=True)
 
 
 def _as_yaml(value: bool | float | str | None) -> str:  # noqa: FBT001 (a parameter's value)

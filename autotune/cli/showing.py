@@ -16,11 +16,12 @@ def show_lines(report: StudyReport, *, addresses: Addresses, places: Places) -> 
     study = report.study
     budget = [f"{study.budget.trials} trials"] if study.budget.trials is not None else []
     budget += [format_clock(study.budget.seconds)] if study.budget.seconds is not None else []
-    objectives = ", ".join(f"{objective.direction} {objective.metric}" for objective in study.objectives)
+    objectives = ", ".join(objective.text for objective in study.objectives)
     limits = " or ".join(budget) or "no limit"
+    length = f"{study.budget.max_resource} {study.budget.resource} a trial"
     lines = [
         f"task: {study.task}",
-        f"objective: {objectives}; budget: {limits}, {study.budget.epochs} epochs a trial; {study.state}",
+        f"objective: {objectives}; budget: {limits}, {length}; {study.state}",
         *found_lines(study),
         *_failure_lines(report),
         "",

@@ -1,28 +1,45 @@
 """Our own rows as the search is told of them."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 
+from autotune.coordinator.aims import known_values, step_of, value_on_the_way
+from autotune.events import EpochReport, Outcome
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow, TrialRow
 from autotune.search.plan import TrialHistory
+from autotune.spec.model import StudySpec
 
 
-def read_histories(records: Records, study: StudyRow, *, rows: Iterable[TrialRow], metric: str) -> list[TrialHistory]:
-    """What is recorded of these trials, with ``metric`` by epoch as their reports."""
-    reports: defaultdict[int, dict[int, float]] = defaultdict(dict)
+def read_histories(
+    records: Records, study: StudyRow, *, rows: Iterable[TrialRow], spec: StudySpec
+) -> list[TrialHistory]:
+    """What is recorded of these trials, as ``spec`` judges it: perhaps the spec of another study."""
+    reports: defaultdict[int, list[EpochReport]] = defaultdict(list)
     for recorded in records.all_reports(study):
-        if metric in recorded.report.metrics:
-            reports[recorded.trial_id][recorded.report.epoch] = recorded.report.metrics[metric]
-    return [
-        TrialHistory(
-            number=row.number,
-            parameters=row.parameters,
-            outcome=row.outcome if row.is_over else None,
-            values=row.values,
-            reason=row.reason,
-            samples_per_second=row.samples_per_second,
-            reports=reports[row.id],
-        )
-        for row in rows
-    ]
+        reports[recorded.trial_id].append(recorded.report)
+    is_own = StudySpec.model_validate_json(study.spec_json).objectives == spec.objectives
+    return [_history(row, reports=reports[row.id], spec=spec, is_own=is_own) for row in rows]
+
+
+def _history(row: TrialRow, *, reports: list[EpochReport], spec: StudySpec, is_own: bool) -> TrialHistory:
+    told: dict[int, float] = {}
+    for report in reports:
+        value = value_on_the_way(spec.objectives[0], report)
+        if not math.isnan(value):
+            told.setdefault(step_of(report, budget=spec.budget), value)
+    values = row.values
+    if not is_own and row.outcome is Outcome.COMPLETE:
+        known = known_values(spec.objectives, reports=reports, samples_per_second=row.samples_per_second)
+        values = tuple(known.values()) if len(known) == len(spec.objectives) else None
+    return TrialHistory(
+        number=row.number,
+        parameters=row.parameters,
+        outcome=row.outcome if row.is_over else None,
+        values=values,
+        reason=row.reason,
+        samples_per_second=row.samples_per_second,
+        is_contended=row.is_contended,
+        reports=told,
+    )

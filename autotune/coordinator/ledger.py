@@ -5,9 +5,10 @@ the truth that the others are caught up with.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
 from dataclasses import dataclass, replace
 
+from autotune.coordinator.aims import known_values, spent_resource, step_of, value_on_the_way
 from autotune.coordinator.histories import read_histories
 from autotune.coordinator.observer import TrialView
 from autotune.coordinator.orders import make_order
@@ -20,7 +21,7 @@ from autotune.recording.publisher import Publisher
 from autotune.recording.records import NewTrial, Records
 from autotune.recording.rows import StudyRow, TrialRow, TrialStatus
 from autotune.search.study import Proposal, Search
-from autotune.spec.model import StudySpec
+from autotune.spec.model import Budget, StudySpec
 from autotune.trial.leases import Lease
 
 NUM_ALIKE_TO_GIVE_UP = 3
@@ -49,6 +50,8 @@ class Books:
     lease: StudyLease
     environment_id: int
     git_commit: str | None
+    is_contended: bool = False
+    """Several trials run at once."""
 
 
 class Ledger:
@@ -57,7 +60,7 @@ class Ledger:
     def __init__(self, books: Books, *, standing: Standing) -> None:
         self._books = books
         self.standing = standing
-        self._reports: dict[int, EpochReport] = {}
+        self._reports: defaultdict[int, list[EpochReport]] = defaultdict(list)
         self._failures: list[str | None] = []
         self._beaten_seconds = 0.0
 
@@ -68,8 +71,7 @@ class Ledger:
         """
         books = self._books
         rows = {row.number: row for row in books.records.trials(books.study)}
-        metric = self._objective_metrics[0]
-        books.search.reconcile(read_histories(books.records, books.study, rows=rows.values(), metric=metric))
+        books.search.reconcile(read_histories(books.records, books.study, rows=rows.values(), spec=books.spec))
         self._failures = [_failure(row) for row in rows.values() if row.is_over and row.origin is None]
         for running in books.search.running():
             if running.number not in rows:
@@ -106,8 +108,15 @@ class Ledger:
         """A process of the trial was started."""
         books = self._books
         books.records.launch_trial(
-            ticket.row, pid=pid, device=device, environment_id=books.environment_id, git_commit=books.git_commit
+            ticket.row,
+            pid=pid,
+            device=device,
+            environment_id=books.environment_id,
+            git_commit=books.git_commit,
+            is_contended=books.is_contended,
         )
+        if books.is_contended or ticket.row.is_contended:
+            books.search.mark_contended(ticket.row.number)
         books.publisher.notify()
 
     def started(self, ticket: Ticket, event: Started) -> None:
@@ -117,24 +126,26 @@ class Ledger:
 
     def reported(self, ticket: Ticket, report: EpochReport) -> bool:
         """Record an epoch; false where it was recorded before the trial was resumed."""
-        number = ticket.row.number
-        self._reports[number] = report
-        is_new = self._books.records.add_report(ticket.row, report=report)
-        value = report.metrics.get(self._objective_metrics[0], math.nan)
+        books, number = self._books, ticket.row.number
+        self._reports[number].append(report)
+        is_new = books.records.add_report(ticket.row, report=report)
+        value = value_on_the_way(books.spec.objectives[0], report)
         if math.isfinite(value):
-            self._books.search.report(number, epoch=report.epoch, value=value)
+            books.search.report(number, step=step_of(report, budget=books.spec.budget), value=value)
         if is_new:
-            self._books.publisher.notify()
+            books.publisher.notify()
         return is_new
 
     def reason_to_prune(self, ticket: Ticket, report: EpochReport) -> str | None:
         """Why the trial should stop after this epoch, where the pruner says so."""
         spec = self._books.spec
-        if report.epoch >= spec.budget.epochs or not self._books.search.should_prune(ticket.row.number):
+        is_last = spent_resource(report, budget=spec.budget) >= spec.budget.max_resource
+        if is_last or report.epoch >= spec.budget.epochs or not self._books.search.should_prune(ticket.row.number):
             return None
-        metric = self._objective_metrics[0]
-        value = report.metrics.get(metric, math.nan)
-        return f"{spec.pruner.name}: {metric} {value:.4g} after epoch {report.epoch}"
+        objective = spec.objectives[0]
+        metric = objective.target.metric if objective.target else objective.metric
+        value = report.metrics.get(metric, value_on_the_way(objective, report))
+        return f"{spec.pruner.name}: {metric} {value:.4g} after {_length(report, budget=spec.budget)}"
 
     def ended(self, ticket: Ticket, finished: Finished) -> Finished:
         """Record how the trial ended, and keep or delete its checkpoint; returns what was recorded."""
@@ -181,10 +192,6 @@ class Ledger:
         row = ticket.row
         return TrialView(row.number, row.parameters, row.is_baseline, ticket.is_adopted, device)
 
-    @property
-    def _objective_metrics(self) -> Sequence[str]:
-        return [objective.metric for objective in self._books.spec.objectives]
-
     def _add(self, proposal: Proposal) -> TrialRow:
         books = self._books
         new = NewTrial(
@@ -200,13 +207,14 @@ class Ledger:
         """The outcome with the objectives' values; a complete trial has them all, and finite."""
         if finished.outcome is not Outcome.COMPLETE:
             return finished, None
-        metrics: Mapping[str, float] = self._reports[number].metrics if number in self._reports else {}
-        missing = [name for name in self._objective_metrics if name not in metrics]
+        objectives, reports = self._books.spec.objectives, self._reports[number]
+        known = known_values(objectives, reports=reports, samples_per_second=finished.samples_per_second)
+        missing = [objective.metric for objective in objectives if objective.metric not in known]
         if missing:
-            got = ", ".join(sorted(metrics)) or "no report"
+            got = ", ".join(sorted(reports[-1].metrics)) if reports else "no report"
             reason = f"objective {missing[0]}: the task must report it, got {got}; report it or change the objective"
             return Finished(outcome=Outcome.FAILED, reason=reason), None
-        values = tuple(metrics[name] for name in self._objective_metrics)
+        values = tuple(known.values())
         if not all(math.isfinite(value) for value in values):
             return finished.model_copy(update={"outcome": Outcome.DIVERGED, "reason": f"objective {values}"}), None
         return finished, values
@@ -223,3 +231,9 @@ class Ledger:
 
 def _failure(row: TrialRow) -> str | None:
     return row.reason if row.outcome is Outcome.FAILED else None
+
+
+def _length(report: EpochReport, *, budget: Budget) -> str:
+    if budget.resource == "epochs":
+        return f"epoch {report.epoch}"
+    return f"{spent_resource(report, budget=budget):.4g} {budget.resource}"

@@ -16,8 +16,11 @@ class StudyView:
     """Without a password."""
     metric: str
     """The first objective's metric."""
+    reported_metric: str
+    """What a trial's reports say of it: with a target, the metric that comes to it."""
     direction: str
-    epochs: int
+    epochs: int | None
+    """Of a whole trial; None where it is measured out in something else."""
     total_trials: int | None
     total_seconds: float | None
     elapsed_seconds: float

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from autotune.coordinator.aims import targets_of, task_metrics
 from autotune.events import Scalar, TrialOrder
 from autotune.spec.model import StudySpec
 from autotune.trial.leases import Lease
@@ -24,8 +25,11 @@ def make_order(
         number=number,
         task=spec.task,
         parameters=dict(parameters),
-        objective_metrics=tuple(objective.metric for objective in spec.objectives),
+        objective_metrics=task_metrics(spec.objectives),
+        targets=targets_of(spec.objectives),
         epochs=spec.budget.epochs,
+        resource=spec.budget.resource,
+        per_trial=spec.budget.per_trial,
         seed=seed,
         device=lease.device,
         visible_devices=lease.visible_devices,

@@ -4,11 +4,13 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
+from autotune.coordinator.aims import metric_key, task_metrics
 from autotune.coordinator.orders import make_order
 from autotune.coordinator.seeds import trial_seed
 from autotune.coordinator.standing import BASELINE_NUMBER
 from autotune.errors import SpecError
 from autotune.events import Rehearsal
+from autotune.goals import MEASUREMENTS
 from autotune.hardware import Machine, describe_machine
 from autotune.search.resolve import resolve_space
 from autotune.search.space import SearchSpace
@@ -62,11 +64,12 @@ def set_stage(file: SpecFile, *, launcher: Launcher, jobs: int, folder: Path) ->
 
 
 def _check_metrics(file: SpecFile, rehearsal: Rehearsal) -> None:
-    known = rehearsal.metric_names
-    for index, objective in enumerate(file.spec.objectives):
-        if not known or objective.metric in known:  # a function task tells its metrics when it reports
+    known, objectives = rehearsal.metric_names, file.spec.objectives
+    for index, objective in enumerate(objectives):
+        missing = [metric for metric in task_metrics([objective]) if metric not in known]
+        if not known or not missing:  # a function task tells its metrics when it reports
             continue
-        key = "objective.metric" if len(file.spec.objectives) == 1 else f"objectives.{index}.metric"
-        rule = f"the task reports {', '.join(known)}, got {objective.metric}"
-        near = difflib.get_close_matches(objective.metric, known, n=1)
-        raise SpecError(f"{file.where(key)}: {rule}; {f'did you mean {near[0]}?' if near else 'name one of them'}")
+        rule = f"the task reports {', '.join(known)}, got {missing[0]}"
+        near = difflib.get_close_matches(missing[0], (*known, *MEASUREMENTS), n=1)
+        where = file.where(metric_key(objectives, index=index))
+        raise SpecError(f"{where}: {rule}; {f'did you mean {near[0]}?' if near else 'name one of them'}")

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from autotune.coordinator.aims import check_jobs
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Books, Ledger
 from autotune.coordinator.observer import Observer
@@ -78,6 +79,7 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
         LeaseLostError: Another coordinator has taken the study over.
     """
     check_study_name(order.name)
+    check_jobs(order.file, jobs=order.jobs)
     with Interrupts() as interrupts, ExitStack() as stack:
         _check_existing(order)
         launcher = stack.enter_context(Launcher.start(order.file.spec.task))
@@ -151,6 +153,7 @@ def _open_books(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: 
         lease=lease,
         environment_id=records.add_environment(stage.machine),
         git_commit=git_commit(order.file.spec.task),
+        is_contended=order.jobs > 1,
     )
 
 
@@ -161,7 +164,8 @@ def _plan(order: StartOrder, *, space: SearchSpace) -> SearchPlan:
         objectives=spec.objectives,
         sampler=spec.sampler,
         pruner=spec.pruner,
-        epochs=spec.budget.epochs,
+        max_resource=spec.budget.max_resource,
+        resource=spec.budget.resource,
         num_trials=spec.budget.trials,
         seed=spec.seed,
         jobs=order.jobs,

@@ -20,18 +20,29 @@ def warm_start(books: Books, *, source: str, ledger: Ledger, observer: Observer)
     records = books.records
     old = records.study(source)
     ended = {row.number: row for row in records.trials(old) if row.is_over}
-    metric = books.spec.objectives[0].metric
-    histories = read_histories(records, old, rows=ended.values(), metric=metric)
+    histories = read_histories(records, old, rows=ended.values(), spec=books.spec)
+    values = {history.number: history.values for history in histories}
     taken = books.search.import_trials(histories, source=source)
     for number, old_number in taken.items():
         row = ended[old_number]
-        new = NewTrial(number=number, parameters=row.parameters, seed=row.seed, origin=f"{source}/{old_number}")
+        new = NewTrial(
+            number=number,
+            parameters=row.parameters,
+            seed=row.seed,
+            origin=f"{source}/{old_number}",
+            is_contended=row.is_contended,
+        )
         added = records.add_trial(books.study, new=new)
         for recorded in records.reports(row):
             records.add_report(added, report=recorded.report)
         assert row.outcome is not None, "an ended trial has an outcome"
-        finished = Finished(outcome=row.outcome, reason=row.reason, samples_per_second=row.samples_per_second)
-        records.finish_trial(added, finished=finished, values=row.values, ended_at=row.ended_at)
+        finished = Finished(
+            outcome=row.outcome,
+            reason=row.reason,
+            samples_per_second=row.samples_per_second,
+            is_out_of_memory=row.is_out_of_memory,
+        )
+        records.finish_trial(added, finished=finished, values=values[old_number], ended_at=row.ended_at)
     observer.note(
         f"took over {len(taken)} of {len(ended)} ended trials of study {source}; the others do not fit this space"
     )

@@ -57,6 +57,7 @@ class NewTrial:
     optuna_id: int | None = None
     is_baseline: bool = False
     origin: str | None = None
+    is_contended: bool = False
 
 
 class Records:
@@ -153,6 +154,7 @@ class Records:
             "parameters": write_json(new.parameters),
             "origin": new.origin,
             "is_baseline": new.is_baseline,
+            "is_contended": new.is_contended,
             "seed": new.seed,
             "status": TrialStatus.QUEUED,
             "in_force": "{}",

@@ -7,6 +7,7 @@ from autotune.report.places import Places
 from autotune.report.studies import StudySummary
 from autotune.report.trials import TrialSummary
 from autotune.report.wording import (
+    CONTENDED_NOTE,
     format_clock,
     format_duration,
     format_gain,
@@ -32,6 +33,8 @@ def found_lines(study: StudySummary) -> tuple[str, ...]:
     if study.best is None:
         return head, "No trial is complete yet, so there is no best one."
     lines = [head, *_best_lines(study, study.best)]
+    if study.best.is_contended or (study.baseline is not None and study.baseline.is_contended):
+        lines.append(f"  {CONTENDED_NOTE}")
     if len(study.objectives) > 1:
         numbers = ", ".join(str(trial.number) for trial in study.front)
         lines.append(f"Pareto front: trials {numbers}")
@@ -71,7 +74,8 @@ def _best_lines(study: StudySummary, best: TrialSummary) -> Sequence[str]:
 
 
 def _speed(trial: TrialSummary) -> str:
-    return f"  {format_rate(trial.samples_per_second)} samples/s, {format_duration(trial.epoch_seconds)} an epoch"
+    rate = format_rate(trial.samples_per_second, is_contended=trial.is_contended)
+    return f"  {rate} samples/s, {format_duration(trial.epoch_seconds)} an epoch"
 
 
 def _more(study: StudySummary) -> str:

@@ -21,9 +21,9 @@ class Gain:
     is_better: bool
     """The difference has the direction that the study wants."""
     throughput_ratio: float | None
-    """Samples per second, best over baseline; above 1 the best is faster."""
+    """Samples per second, best over baseline; above 1 the best is faster. None where trials ran side by side."""
     epoch_time_ratio: float | None
-    """Seconds an epoch, best over baseline; below 1 the best is faster."""
+    """Seconds an epoch, best over baseline; below 1 the best is faster. None likewise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,11 +166,12 @@ def _gain(best: TrialSummary | None, baseline: TrialSummary | None, *, objective
     if best is None or baseline is None or not _is_eligible(baseline, objectives=[objective]):
         return None
     difference = best.objectives[objective.metric] - baseline.objectives[objective.metric]
+    is_contended = best.is_contended or baseline.is_contended
     return Gain(
         objective=difference,
         is_better=_cost(best, objective) < _cost(baseline, objective),
-        throughput_ratio=_ratio(best.samples_per_second, baseline.samples_per_second),
-        epoch_time_ratio=_ratio(best.epoch_seconds, baseline.epoch_seconds),
+        throughput_ratio=None if is_contended else _ratio(best.samples_per_second, baseline.samples_per_second),
+        epoch_time_ratio=None if is_contended else _ratio(best.epoch_seconds, baseline.epoch_seconds),
     )
 
 

@@ -26,6 +26,10 @@ class TrialSummary:
     """Epochs trained and recorded."""
     samples_per_second: float | None
     """Throughput of training over the steady part."""
+    is_contended: bool
+    """Other trials ran on the same machine: its throughput and times compare with nothing."""
+    peak_memory_bytes: int | None
+    """The most of all epochs: of the device, or of the process where the device is a CPU."""
     epoch_seconds: float | None
     """Median wall-clock time of an epoch, evaluation included, the first epoch left out if there are more."""
     data_wait_share: float | None
@@ -60,6 +64,8 @@ def summarise_trial(row: TrialRow, *, reports: Sequence[EpochReport], metrics: S
         parameters=dict(row.parameters),
         epochs=reports[-1].epoch if reports else 0,
         samples_per_second=row.samples_per_second or _throughput(steady),
+        is_contended=row.is_contended,
+        peak_memory_bytes=max((report.peak_memory_bytes for report in reports), default=None),
         epoch_seconds=median(r.seconds + r.evaluation_seconds for r in steady) if steady else None,
         data_wait_share=waited / training_seconds if training_seconds > 0 else None,
         seconds=row.ended_at - row.started_at if has_ended and row.ended_at and row.started_at else None,

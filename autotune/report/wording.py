@@ -20,11 +20,15 @@ def format_gain(gain: float | None) -> str:
     return NOTHING if gain is None else format(gain, "+.3g")
 
 
-def format_rate(samples_per_second: float | None) -> str:
-    """Samples per second; with a decimal below ten."""
+CONTENDED_NOTE = "* measured while other trials ran on the same machine: not to be compared"
+
+
+def format_rate(samples_per_second: float | None, *, is_contended: bool = False) -> str:
+    """Samples per second; with a decimal below ten, and marked for ``CONTENDED_NOTE`` where it is contended."""
     if samples_per_second is None or not math.isfinite(samples_per_second):
         return NOTHING
-    return f"{samples_per_second:,.1f}" if samples_per_second < 10 else f"{samples_per_second:,.0f}"  # noqa: PLR2004
+    mark = "*" if is_contended else ""
+    return f"{samples_per_second:,.{1 if samples_per_second < 10 else 0}f}{mark}"  # noqa: PLR2004
 
 
 def format_share(share: float | None) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from autotune.events import Outcome, Scalar
+from autotune.goals import Resource, grain
 from autotune.search.space import SearchSpace
 from autotune.spec.model import Choice, Objective
 
@@ -16,8 +17,10 @@ class SearchPlan:
     objectives: tuple[Objective, ...]
     sampler: Choice
     pruner: Choice
-    epochs: int
-    """Epochs of a trial that is trained to its end; the pruner's largest resource."""
+    max_resource: int
+    """What a trial that is trained to its end gets of the resource; the pruner's largest."""
+    resource: Resource = "epochs"
+    """What reports are told at, as whole steps."""
     num_trials: int | None = None
     """Trials that the study should have in all, where the budget says so."""
     seed: int = 0
@@ -25,6 +28,12 @@ class SearchPlan:
     """Trials that run at the same time."""
     elsewhere: frozenset[str] = frozenset()
     """Parameters of trials that are no part of ``space``: what races decide."""
+
+    @property
+    def steps(self) -> range:
+        """The steps at which a whole trial may report."""
+        size = grain(self.resource, max_resource=self.max_resource)
+        return range(1 if size == 1 else 0, self.max_resource + 1, size)
 
 
 @dataclass(frozen=True)
@@ -40,5 +49,7 @@ class TrialHistory:
     """One for each objective; None unless the trial is complete."""
     reason: str | None = None
     samples_per_second: float | None = None
+    is_contended: bool = False
+    """Other trials ran beside it: its throughput compares with nothing."""
     reports: Mapping[int, float] = field(default_factory=dict)
-    """The first objective's metric by epoch, counted from 1."""
+    """What the first objective is judged by, at each step of the resource (epochs count from 1)."""

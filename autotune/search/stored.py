@@ -50,9 +50,9 @@ class StoredTrials:
         """The intermediate values by epoch."""
         return self.by_id(self.id_of(number)).intermediate_values
 
-    def add_report(self, number: int, *, epoch: int, value: float) -> None:
+    def add_report(self, number: int, *, step: int, value: float) -> None:
         """An intermediate value."""
-        self._storage.set_trial_intermediate_value(self.id_of(number), epoch, value)
+        self._storage.set_trial_intermediate_value(self.id_of(number), step, value)
 
     def set_attributes(self, number: int, *, attributes: Mapping[str, Scalar]) -> None:
         """User attributes, which the dashboard shows; of a trial that has not ended."""

@@ -28,7 +28,15 @@ from autotune.search.pruners import make_pruner
 from autotune.search.samplers import derive_seed, make_sampler
 from autotune.search.stored import StoredTrials
 from autotune.search.suggest import Registry, walk
-from autotune.search.trials import ORIGIN, attributes_of, imported_trial, mirror_trial, parameters_of, queued_misfit
+from autotune.search.trials import (
+    IS_CONTENDED,
+    ORIGIN,
+    attributes_of,
+    imported_trial,
+    mirror_trial,
+    parameters_of,
+    queued_misfit,
+)
 
 BASELINE = 0
 """The baseline's trial number."""
@@ -62,7 +70,7 @@ class Search:
     def __init__(self, name: str, *, storage: RDBStorage, plan: SearchPlan) -> None:
         self._plan = plan
         self._space = plan.space
-        self._pruner = make_pruner(plan.pruner, epochs=plan.epochs)
+        self._pruner = make_pruner(plan.pruner, max_resource=plan.max_resource, resource=plan.resource)
         self._registry = Registry(plan.space)
         sampler = make_sampler(plan, number=BASELINE, registry=self._registry)
         # The mirror prunes, so this study needs no pruner. With hyperband Optuna means to show a
@@ -135,25 +143,29 @@ class Search:
             return self._start(Proposal(BASELINE, optuna_id, parameters_of(frozen, self._space)))
         return self._walk(Trial(self._study, optuna_id))
 
-    def report(self, number: int, *, epoch: int, value: float) -> None:
-        """The first objective's metric after an epoch; a repeated report changes nothing."""
-        if number not in self._running or epoch in self._mirror.reports(number):
+    def report(self, number: int, *, step: int, value: float) -> None:
+        """What the first objective is judged by, after so much of the resource.
+
+        A repeated report changes nothing: of several at one step, the first one counts.
+        """
+        if number not in self._running or step in self._mirror.reports(number):
             return
-        self._store_report(number, epoch=epoch, value=value)
-        self._mirror.report(number, epoch=epoch, value=value)
+        self._store_report(number, step=step, value=value)
+        self._mirror.report(number, step=step, value=value)
 
     def should_prune(self, number: int) -> bool:
         """The pruner's answer to what was reported so far.
 
-        Never true for the baseline, which everything is compared with, nor after the last epoch.
+        Never true for the baseline, which everything is compared with, nor for a trial that has
+        had all that it gets.
         """
         if number not in self._running:
             return False
         answer, notes = self._mirror.should_prune(number)
         # What the pruner remembers of a trial (successive halving: its rungs) has to outlive us.
         self._trials.set_notes(number, notes=notes)
-        last_epoch = max(self._mirror.reports(number), default=0)
-        return answer and number != BASELINE and last_epoch < self._plan.epochs
+        last_step = max(self._mirror.reports(number), default=0)
+        return answer and number != BASELINE and last_step < self._plan.max_resource
 
     def tell(
         self,
@@ -185,6 +197,10 @@ class Search:
         self._trials.finish(number, state=state, values=final)
         self._mirror.finish(number, state=state, value=final[0] if final else None)
         self._running.discard(number)
+
+    def mark_contended(self, number: int) -> None:
+        """Other trials run beside this RUNNING one."""
+        self.set_attributes(number, attributes={IS_CONTENDED: True})
 
     def set_attributes(self, number: int, *, attributes: Mapping[str, Scalar]) -> None:
         """User attributes of a RUNNING trial, as the dashboard shows them."""
@@ -221,9 +237,9 @@ class Search:
             if history.number not in self._running:
                 continue
             stored = self._trials.reports(history.number)
-            for epoch, value in history.reports.items():
-                if epoch not in stored:
-                    self._store_report(history.number, epoch=epoch, value=value)
+            for step, value in history.reports.items():
+                if step not in stored:
+                    self._store_report(history.number, step=step, value=value)
             if history.outcome is not None and history.outcome is not Outcome.INTERRUPTED:
                 self.tell(
                     history.number,
@@ -280,14 +296,20 @@ class Search:
         self._mirror.add(MirrorTrial(number, TrialState.FAIL))
         return number
 
-    def _store_report(self, number: int, *, epoch: int, value: float) -> None:
+    def _store_report(self, number: int, *, step: int, value: float) -> None:
         # With several objectives Optuna's tpe stops with an error at a pruned trial that has
         # reports; a value that is not finite would be learned from.
         if len(self._plan.objectives) == 1 and math.isfinite(value):
-            self._trials.add_report(number, epoch=epoch, value=value)
+            self._trials.add_report(number, step=step, value=value)
 
     def _reflect(self, reports: Mapping[int, Mapping[int, float]]) -> Mirror:
-        mirror = Mirror(self._study.study_name, direction=self._plan.objectives[0].direction, pruner=self._pruner)
+        plan = self._plan
+        mirror = Mirror(
+            self._study.study_name,
+            direction=plan.objectives[0].direction,
+            pruner=self._pruner,
+            steps=plan.steps,
+        )
         self._running.clear()
         for trial in self._trials.all():
             self._registry.learn(trial)

@@ -15,6 +15,9 @@ from autotune.search.suggest import MisfitError, Registry, fit, plain_name
 ORIGIN = "origin"
 """User attribute of a trial that another study ran: its study and number there."""
 
+IS_CONTENDED = "is_contended"
+"""User attribute of a trial beside which others ran: its throughput compares with nothing."""
+
 QUEUED = "fixed_params"
 """System attribute in which Optuna keeps what somebody queued a trial with."""
 
@@ -92,6 +95,7 @@ def imported_trial(
         user_attrs={
             **attributes_of(history.outcome, history.reason, samples_per_second=history.samples_per_second),
             ORIGIN: origin,
+            **({IS_CONTENDED: True} if history.is_contended else {}),
         },
         system_attrs=constraints,
         constraints={CONSTRAINT: 1.0} if is_infeasible else None,

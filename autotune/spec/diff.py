@@ -55,6 +55,18 @@ def compare_specs(old: StudySpec, new: StudySpec) -> SpecDiff:
                 new.budget.epochs,
                 refusal="trials of other lengths don't compare",
             ),
+            *_plain(
+                "budget.resource",
+                old.budget.resource,
+                new.budget.resource,
+                refusal="trials of other lengths don't compare",
+            ),
+            *_plain(
+                "budget.per_trial",
+                old.budget.per_trial,
+                new.budget.per_trial,
+                refusal="trials of other lengths don't compare",
+            ),
             *_policy("sampler", old.sampler, new.sampler),
             *_policy("pruner", old.pruner, new.pruner),
             *_parameters("learning", old.learning, new.learning),
@@ -81,13 +93,9 @@ def _or_none(value: Scalar) -> str | None:
 def _objectives(old: tuple[Objective, ...], new: tuple[Objective, ...]) -> Iterator[Change]:
     if old == new:
         return
-    shown = [", ".join(f"{direction} {metric}" for metric, direction in map(_as_pair, group)) for group in (old, new)]
+    shown = [", ".join(objective.text for objective in group) for group in (old, new)]
     why = "the trials so far aimed at something else"
     yield Change("objectives" if len(new) > 1 else "objective", shown[0], shown[1], can_continue=False, why=why)
-
-
-def _as_pair(objective: Objective) -> tuple[str, str]:
-    return objective.metric, objective.direction
 
 
 def _policy(key: str, old: Choice, new: Choice) -> Iterator[Change]:

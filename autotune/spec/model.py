@@ -5,6 +5,7 @@ from typing import Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict
 
 from autotune.events import Scalar
+from autotune.goals import Resource, Target
 
 Bound: TypeAlias = int | float | Literal["auto"]
 """An end of a range; ``auto`` is resolved on the hardware at hand."""
@@ -18,7 +19,16 @@ class Objective(_Part):
     """A metric to be made as large or as small as can be."""
 
     metric: str
+    """The task's, one of ``goals.MEASUREMENTS``, or the name of the time to a target."""
     direction: Literal["maximize", "minimize"]
+    target: Target | None = None
+    """The metric is the seconds until this is seen."""
+
+    @property
+    def text(self) -> str:
+        """Such as ``maximize val_accuracy`` or ``minimize the time to val_accuracy at least 0.97``."""
+        aim = self.metric if self.target is None else f"the time to {self.target.text}"
+        return f"{self.direction} {aim}"
 
 
 class Budget(_Part):
@@ -27,7 +37,16 @@ class Budget(_Part):
     trials: int | None = None
     seconds: float | None = None
     epochs: int = 10
-    """Epochs of one trial that is trained to its end."""
+    """Epochs of one trial that is trained to its end; with another resource, the most that it may have."""
+    resource: Resource = "epochs"
+    """What a trial's length and the pruner's rungs are counted in."""
+    per_trial: int | None = None
+    """Seconds or samples of a trial that is trained to its end; None where epochs are counted."""
+
+    @property
+    def max_resource(self) -> int:
+        """What a trial that is trained to its end gets of the resource."""
+        return self.epochs if self.per_trial is None else self.per_trial
 
 
 class Choice(_Part):

@@ -1,10 +1,12 @@
 """Samplers, pruners and ways to search the speed parameters by name, and the options that each takes."""
 
 from collections.abc import Mapping
+from typing import get_args
 
 from autotune.events import Scalar
+from autotune.goals import Resource
 from autotune.spec.limits import Limits, check_value
-from autotune.spec.model import Choice
+from autotune.spec.model import Budget, Choice
 from autotune.spec.node import Node
 from autotune.spec.written import written
 
@@ -30,20 +32,31 @@ SAMPLERS: Mapping[str, Mapping[str, Limits]] = {
 ``search/samplers.py`` has an argument of the same name, with its default, for every option here.
 """
 
+_RESOURCES: tuple[Resource, ...] = get_args(Resource)
+
+
+def _counted(name: str, limits: Limits) -> Mapping[str, Limits]:
+    """An option that counts in the budget's resource, and says so in its name: ``min_epochs``, ``min_seconds``."""
+    return {f"{name}_{resource}": limits for resource in _RESOURCES}
+
+
 PRUNERS: Mapping[str, Mapping[str, Limits]] = {
-    "hyperband": {"min_epochs": _POSITIVE_COUNT, "reduction_factor": Limits("whole", low=2)},
-    "successive_halving": {"min_epochs": _POSITIVE_COUNT, "reduction_factor": Limits("whole", low=2)},
-    "median": {"startup_trials": _COUNT, "warmup_epochs": _COUNT},
+    "hyperband": {**_counted("min", _POSITIVE_COUNT), "reduction_factor": Limits("whole", low=2)},
+    "successive_halving": {**_counted("min", _POSITIVE_COUNT), "reduction_factor": Limits("whole", low=2)},
+    "median": {"startup_trials": _COUNT, **_counted("warmup", _COUNT)},
     "percentile": {
         "percentile": Limits("number", low=0, high=100),
         "startup_trials": _COUNT,
-        "warmup_epochs": _COUNT,
+        **_counted("warmup", _COUNT),
     },
     "patient": {"patience": _COUNT, "min_delta": Limits("number", low=0)},
-    "threshold": {"lower": Limits("number"), "upper": Limits("number"), "warmup_epochs": _COUNT},
+    "threshold": {"lower": Limits("number"), "upper": Limits("number"), **_counted("warmup", _COUNT)},
     "none": {},
 }
-"""Options of each pruner by name, and what each may be; for ``search/pruners.py`` likewise."""
+"""Options of each pruner by name, and what each may be.
+
+``search/pruners.py`` has an argument for every one of them; ``min_epochs`` and ``min_seconds`` are one.
+"""
 
 SPEED_SEARCHES: Mapping[str, Mapping[str, Limits]] = {
     "race": {"share": Limits("number", low=0, high=1, low_is_open=True, high_is_open=True)},
@@ -68,14 +81,21 @@ def read_sampler(node: Node) -> Choice:
     return _read_choice(node, SAMPLERS, example="tpe, or {tpe: {startup_trials: 10}}")
 
 
-def read_pruner(node: Node, *, epochs: int) -> Choice:
-    """A pruner by name, or ``{name: {options}}``; its epochs must lie within those of a trial."""
+def read_pruner(node: Node, *, budget: Budget) -> Choice:
+    """A pruner by name, or ``{name: {options}}``; it counts in the budget's resource, within a whole trial."""
     choice = _read_choice(node, PRUNERS, example="hyperband, or {hyperband: {min_epochs: 1}}")
-    for option in ("min_epochs", "warmup_epochs"):
-        value = choice.options.get(option)
-        if isinstance(value, int) and value > epochs:
-            inner = node.inner(choice.name, None).inner(option, value)
-            raise inner.error(f"must be at most budget.epochs={epochs}", remedy="lower it, or raise budget.epochs")
+    for option, value in choice.options.items():
+        name, _, resource = option.rpartition("_")
+        if name not in {"min", "warmup"} or resource not in _RESOURCES:
+            continue
+        inner = node.inner(choice.name, None).inner(option, value)
+        if resource != budget.resource:
+            rule = f"must count in {budget.resource}, as budget.resource says"
+            raise inner.error(rule, got=option, remedy=f"write {name}_{budget.resource}")
+        if isinstance(value, int) and value > budget.max_resource:
+            limit = "epochs" if budget.per_trial is None else "per_trial"
+            rule = f"must be at most budget.{limit}={budget.max_resource}"
+            raise inner.error(rule, remedy=f"lower it, or raise budget.{limit}")
     if choice.name == "threshold":
         _check_threshold(node, choice)
     return choice

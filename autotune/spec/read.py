@@ -4,12 +4,14 @@ import re
 from pathlib import Path
 
 from autotune.events import Scalar
+from autotune.spec.budgets import EXAMPLE_BUDGET, read_budget
 from autotune.spec.conditions import check_conditions
 from autotune.spec.learning import check_learning, is_number
 from autotune.spec.limits import declared_values
-from autotune.spec.model import Budget, Choice, Objective, Parameter, StudySpec
+from autotune.spec.model import Choice, Parameter, StudySpec
 from autotune.spec.names import is_name
 from autotune.spec.node import Node
+from autotune.spec.objectives import read_objectives
 from autotune.spec.parameters import read_parameter
 from autotune.spec.policies import read_pruner, read_sampler, read_speed_search
 
@@ -34,8 +36,6 @@ _DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,4})?")
 _LARGEST_SEED = 2**32 - 1
 _EXAMPLE_PARAMETERS = "{lr: {low: 1e-4, high: 1, log: true}}"
 _EXAMPLE_KNOBS = "{num_workers: {low: 0, high: auto}}"
-_EXAMPLE_OBJECTIVE = "{metric: val_accuracy, direction: maximize}"
-_EXAMPLE_BUDGET = "{trials: 30, seconds: 600, epochs: 6}"
 _AUTO_PARAMETERS = ("num_workers", "torch_threads")
 
 
@@ -46,8 +46,8 @@ def read_spec(root: Node, *, folder: Path) -> StudySpec:
         SpecError: It breaks a rule that needs neither the machine nor the task to be checked.
     """
     fields = root.fields(TOP_KEYS, example="a mapping")
-    objectives = _read_objectives(root, fields)
-    budget = _read_budget(_required(root, fields, "budget", example=_EXAMPLE_BUDGET))
+    objectives = read_objectives(root, fields)
+    budget = read_budget(_required(root, fields, "budget", example=EXAMPLE_BUDGET))
     learning = _read_group(fields.get("learning"))
     speed = _read_group(fields.get("speed"))
     _check_names(root, learning=learning, speed=speed)
@@ -58,7 +58,7 @@ def read_spec(root: Node, *, folder: Path) -> StudySpec:
         objectives=objectives,
         budget=budget,
         sampler=_read_sampler(fields, num_objectives=len(objectives)),
-        pruner=read_pruner(fields["pruner"], epochs=budget.epochs) if "pruner" in fields else Choice(name="hyperband"),
+        pruner=read_pruner(fields["pruner"], budget=budget) if "pruner" in fields else Choice(name="hyperband"),
         learning=learning,
         speed=speed,
         baseline=_read_baseline(fields),
@@ -87,50 +87,6 @@ def _read_task(node: Node, *, folder: Path) -> str:
         return text
     path = Path(module).expanduser()
     return f"{path if path.is_absolute() else (folder / path).resolve()}:{name}"
-
-
-def _read_objectives(root: Node, fields: dict[str, Node]) -> tuple[Objective, ...]:
-    if "objective" in fields and "objectives" in fields:
-        raise fields["objectives"].error(
-            "a study has either objective or objectives", got="both", remedy="remove one of them"
-        )
-    if "objectives" not in fields:
-        return (_read_objective(_required(root, fields, "objective", example=_EXAMPLE_OBJECTIVE)),)
-    objectives: list[Objective] = []
-    for item in fields["objectives"].items(example=f"[{_EXAMPLE_OBJECTIVE}, ...]"):
-        objective = _read_objective(item)
-        if objective.metric in {other.metric for other in objectives}:
-            raise item.error(
-                "each objective needs a metric of its own", got=objective.metric, remedy="remove one of them"
-            )
-        objectives.append(objective)
-    if not objectives:
-        raise fields["objectives"].error("needs at least one", remedy=f"write [{_EXAMPLE_OBJECTIVE}]")
-    return tuple(objectives)
-
-
-def _read_objective(node: Node) -> Objective:
-    fields = node.fields(("metric", "direction"), example=_EXAMPLE_OBJECTIVE)
-    for key in ("metric", "direction"):
-        if key not in fields:
-            raise node.error(f"an objective needs {key}", remedy=f"write {_EXAMPLE_OBJECTIVE}")
-    metric = fields["metric"].text(example="val_accuracy")
-    direction = fields["direction"].one_of(("maximize", "minimize"))
-    return Objective(metric=metric, direction="maximize" if direction == "maximize" else "minimize")
-
-
-def _read_budget(node: Node) -> Budget:
-    fields = node.fields(("trials", "seconds", "epochs"), example=_EXAMPLE_BUDGET)
-    if "trials" not in fields and "seconds" not in fields:
-        raise node.error("a budget needs trials, seconds or both", remedy=f"write {_EXAMPLE_BUDGET}")
-    seconds = fields["seconds"].number() if "seconds" in fields else None
-    if seconds is not None and seconds <= 0:
-        raise fields["seconds"].error("must be above 0", remedy="raise it")
-    return Budget(
-        trials=fields["trials"].whole(low=1) if "trials" in fields else None,
-        seconds=seconds,
-        epochs=fields["epochs"].whole(low=1) if "epochs" in fields else Budget().epochs,
-    )
 
 
 def _read_sampler(fields: dict[str, Node], *, num_objectives: int) -> Choice:

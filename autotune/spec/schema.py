@@ -1,9 +1,11 @@
 """The JSON schema of a study spec, for editors."""
 
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
 from pydantic import JsonValue
 
+from autotune.goals import Resource
 from autotune.spec.learning import LEARNING_LIMITS
 from autotune.spec.limits import Limits
 from autotune.spec.optimizers import OPTIMIZER_ARGUMENTS, OPTIMIZERS
@@ -50,12 +52,33 @@ def spec_schema(*, knobs: Sequence[str] = ()) -> dict[str, JsonValue]:
 
 
 def _objective() -> JsonValue:
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["metric", "direction"],
-        "properties": {"metric": {"type": "string"}, "direction": {"enum": ["maximize", "minimize"]}},
+    bound: JsonValue = {
+        "oneOf": [
+            {"type": "number", "description": "at least"},
+            _mapping({"at_least": {"type": "number"}}),
+            _mapping({"at_most": {"type": "number"}}),
+        ]
     }
+    time_to: JsonValue = {
+        "type": "object",
+        "description": "seconds of training until the metric is seen there",
+        "minProperties": 1,
+        "maxProperties": 1,
+        "additionalProperties": bound,
+    }
+    direction: JsonValue = {"enum": ["maximize", "minimize"]}
+    return {
+        "oneOf": [
+            _mapping({"metric": {"type": "string"}, "direction": direction}),
+            _mapping({"time_to": time_to}),
+        ]
+    }
+
+
+def _mapping(properties: dict[str, JsonValue]) -> JsonValue:
+    """An object with all of these and nothing else."""
+    required: list[JsonValue] = list(properties)
+    return {"type": "object", "additionalProperties": False, "required": required, "properties": properties}
 
 
 def _budget() -> JsonValue:
@@ -67,6 +90,8 @@ def _budget() -> JsonValue:
             "trials": {"type": "integer", "minimum": 1, "description": "in all, over every start"},
             "seconds": {"type": "number", "exclusiveMinimum": 0, "description": "in all, over every start"},
             "epochs": {"type": "integer", "minimum": 1, "description": "of a trial that is trained to its end"},
+            "resource": {"enum": list(get_args(Resource)), "description": "what a trial's length is counted in"},
+            "per_trial": {"type": "integer", "minimum": 1, "description": "seconds or samples of a whole trial"},
         },
     }
 

@@ -23,6 +23,8 @@ def fit(task: Task, trial: Trial) -> None:
         model=loop.model, optimizer=loop.optimizer, scheduler=loop.scheduler, train_loss=loop.train_loss
     )
     for epoch in range(done + 1, trial.epochs + 1):
+        if trial.is_over:  # and its process was gone before it could say so
+            return
         try:
             loop.train()
             metrics = loop.evaluate()
@@ -51,9 +53,11 @@ class _Loop:
         self.train_loss = _RunningMean(trial.device)
 
     def train(self) -> None:
-        """One epoch, or what is left of it after a resume."""
+        """One epoch, or what is left of it after a resume, as far as the trial's seconds or samples go."""
         task, trial, model, autocast = self._task, self._trial, self.model, self._autocast
         model.train()
+        if trial.is_used_up():
+            return
         for parts in trial.micro_batches(self._train_batches):
             for batch, share in parts:
                 with autocast:
@@ -66,6 +70,8 @@ class _Loop:
             trial.check(self.train_loss.total)
             if trial.should_stop():
                 raise _StopRequestedError
+            if trial.is_used_up():
+                break
 
     def evaluate(self) -> dict[str, float]:
         """The task's validation metrics, with the names that they are recorded under."""

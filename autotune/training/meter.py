@@ -27,6 +27,8 @@ class EpochMeasures:
     data_wait_share: float
     step_seconds_p50: float | None
     step_seconds_p95: float | None
+    trained_seconds: float
+    trained_samples: int
 
     @property
     def samples_per_second(self) -> float:
@@ -44,6 +46,8 @@ class MeterState(TypedDict):
     seconds: float
     wait_seconds: float
     step_seconds: Tensor
+    trained_seconds: float
+    trained_samples: int
 
 
 class Meter:
@@ -58,6 +62,7 @@ class Meter:
     ) -> None:
         self.epochs_done = 0
         self.steps = 0
+        self.trained_samples = 0
         self._device = device
         self._on_first_batch = on_first_batch
         self._on_progress = on_progress
@@ -68,7 +73,15 @@ class Meter:
         self._num_batches: int | None = None
         self._next_tick = 0.0
         self._resume_batch = 0
+        self._made = time.perf_counter()
+        self._clock_began: float | None = None
+        self._earlier_seconds = 0.0
         self._clear()
+
+    @property
+    def trained_seconds(self) -> float:
+        """Since the first batch was asked for, over all processes of the trial; 0 before that."""
+        return self._earlier_seconds + (time.perf_counter() - self._clock_began if self._clock_began else 0.0)
 
     def _clear(self) -> None:
         self._passes = 0
@@ -136,6 +149,8 @@ class Meter:
 
     def _begin_pass(self, num_batches: int | None, wind: Callable[[int, int], None] | None) -> None:
         self._on_first_batch()
+        if self._clock_began is None:
+            self._clock_began = time.perf_counter()
         self._passes += 1
         self._num_batches = num_batches
         self._batch, self._resume_batch = self._resume_batch, 0
@@ -151,7 +166,9 @@ class Meter:
     def _count(self, batch: Batch) -> None:
         self._batch += 1
         self.steps += 1
-        self._samples += count_samples(batch)
+        num_samples = count_samples(batch)
+        self._samples += num_samples
+        self.trained_samples += num_samples
 
     def tick(self) -> None:
         """Send the progress, if the last was sent a while ago."""
@@ -176,6 +193,8 @@ class Meter:
     def close_epoch(self, epoch: int) -> EpochMeasures:
         """The epoch's measures; the next pass belongs to the next epoch."""
         now = time.perf_counter()
+        if self._clock_began is None:  # nothing was watched: all that the process has done counts
+            self._clock_began = self._made
         quantiles = _quantiles(self._step_seconds)
         seconds = self._seconds_so_far(now)
         measures = EpochMeasures(
@@ -186,10 +205,13 @@ class Meter:
             data_wait_share=_share(self._wait_seconds, seconds),
             step_seconds_p50=quantiles[0] if quantiles else None,
             step_seconds_p95=quantiles[1] if quantiles else None,
+            trained_seconds=self.trained_seconds,
+            trained_samples=self.trained_samples,
         )
         if self._samples:
             self._past.append((self._samples, seconds))
         self.epochs_done = epoch
+        self._resume_batch = 0
         self._clear()
         return measures
 
@@ -210,6 +232,8 @@ class Meter:
             "seconds": self._seconds_so_far(time.perf_counter()),
             "wait_seconds": self._wait_seconds,
             "step_seconds": torch.tensor(self._step_seconds, dtype=torch.float64),
+            "trained_seconds": self.trained_seconds,
+            "trained_samples": self.trained_samples,
         }
 
     def load_state_dict(self, state: MeterState) -> None:
@@ -222,6 +246,8 @@ class Meter:
         self._seconds = state["seconds"]
         self._wait_seconds = state["wait_seconds"]
         self._step_seconds = state["step_seconds"].tolist()
+        self._earlier_seconds = state["trained_seconds"]
+        self.trained_samples = state["trained_samples"]
 
 
 def _share(part: float, whole: float) -> float:

@@ -82,13 +82,15 @@ def _prepare(order: TrialOrder, *, task: LoadedTask, channel: Channel, process_s
 
 def _finished(trial: Trial, *, channel: Channel) -> Finished:
     stop = channel.stop
-    if stop is not None and trial.has_seen_stop and trial.epochs_done < trial.epochs:
+    if stop is not None and trial.has_seen_stop and not trial.is_over:
         return _tell(trial, outcome=stop.outcome, reason=stop.reason)
     if trial.epochs_done == 0:
         return _tell(
             trial, outcome=Outcome.FAILED, reason="the task ended without a report; call trial.report each epoch"
         )
     trial.begin()
+    if trial.reason_to_prune is not None:
+        return _tell(trial, outcome=Outcome.PRUNED, reason=trial.reason_to_prune)
     return _tell(trial, outcome=Outcome.COMPLETE, reason=None)
 
 
@@ -101,7 +103,8 @@ def _finished_by(error: BaseException, *, trial: Trial | None = None) -> Finishe
     if isinstance(error, DivergedError):
         return _tell(trial, outcome=Outcome.DIVERGED, reason=str(error))
     if _is_infeasible(error):
-        return _tell(trial, outcome=Outcome.INFEASIBLE, reason=reason)
+        told = _tell(trial, outcome=Outcome.INFEASIBLE, reason=reason)
+        return told.model_copy(update={"is_out_of_memory": not isinstance(error, InfeasibleError)})
     return _tell(trial, outcome=Outcome.FAILED, reason=reason, tail="\n".join(lines))
 
 

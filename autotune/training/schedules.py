@@ -1,6 +1,7 @@
 """Learning-rate schedules in closed form: the factor on the learning rate at a step, and nothing remembered."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch.optim import Optimizer
@@ -15,6 +16,8 @@ _ONE_CYCLE_RISE = 0.3
 _ONE_CYCLE_START = 1 / 25
 _ONE_CYCLE_END = 1 / 25 / 1e4
 """OneCycleLR's div_factor and final_div_factor: the learning rate given is the peak."""
+_LEAST_WARMUP = 0.01
+"""Of the learning rate: the first steps of a trial in seconds would otherwise be lost."""
 
 
 @dataclass
@@ -36,7 +39,10 @@ class Factor:
         if step < self.warmup_steps:
             return (step + 1) / (self.warmup_steps + 1)
         length = max(1, self.total_steps - self.warmup_steps)
-        progress = min(1.0, (step - self.warmup_steps) / length)
+        return self.scheduled(min(1.0, (step - self.warmup_steps) / length))
+
+    def scheduled(self, progress: float) -> float:
+        """The factor when this share of what follows the warm-up is done, 0 to 1."""
         if self.schedule == "cosine":
             return 0.5 * (1 + math.cos(math.pi * progress))
         if self.schedule == "one_cycle":
@@ -46,10 +52,20 @@ class Factor:
         return 1.0
 
 
-def make_scheduler(optimizer: Optimizer, *, params: Parameters, total_steps: int) -> LambdaLR:
+def make_scheduler(
+    optimizer: Optimizer, *, params: Parameters, total_steps: int, share: Callable[[], float] | None = None
+) -> LambdaLR:
     """The scheduler that ``schedule``, ``warmup``, ``schedule_gamma`` and ``schedule_step`` ask for.
 
-    To be stepped after each optimizer step. ``warmup`` and ``schedule_step`` are shares of all steps.
+    To be stepped after each optimizer step. ``warmup`` and ``schedule_step`` are shares of all steps,
+    or of the trial's seconds or samples.
+
+    Args:
+        optimizer: Its learning rates are scheduled.
+        params: The trial's.
+        total_steps: Of all epochs.
+        share: How much of its seconds or samples the trial has had, where it is measured out in
+            them. The schedule then follows this share, or that of the steps where it is further.
 
     Raises:
         TaskError: An unknown schedule.
@@ -57,14 +73,28 @@ def make_scheduler(optimizer: Optimizer, *, params: Parameters, total_steps: int
     schedule = str(params.get("schedule", "constant"))
     if schedule not in _SCHEDULES:
         raise TaskError(f"schedule: must be one of {', '.join(_SCHEDULES)}, got {schedule!r}")
+    warmup = float(params.get("warmup", 0.0))
     factor = Factor(
         schedule=schedule,
         total_steps=total_steps,
-        warmup_steps=round(float(params.get("warmup", 0.0)) * total_steps),
+        warmup_steps=round(warmup * total_steps),
         gamma=float(params.get("schedule_gamma", 0.1)),
         step_share=float(params.get("schedule_step", 1 / 3)),
     )
-    return LambdaLR(optimizer, factor)
+    if share is None:
+        return LambdaLR(optimizer, factor)
+    return LambdaLR(optimizer, _follow(factor, share=share, warmup=warmup))
+
+
+def _follow(factor: Factor, *, share: Callable[[], float], warmup: float) -> Callable[[int], float]:
+    # A plain function: of one, LambdaLR keeps no state, and the share is the trial's own.
+    def at(step: int) -> float:
+        done = min(1.0, max(share(), step / max(1, factor.total_steps)))
+        if done < warmup:
+            return max(done / warmup, _LEAST_WARMUP)
+        return factor.scheduled((done - warmup) / (1 - warmup) if warmup < 1 else 1.0)
+
+    return at
 
 
 def _one_cycle(progress: float) -> float:

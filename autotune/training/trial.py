@@ -21,6 +21,7 @@ from autotune.training.checkpoint import Checkpoint, Stateful
 from autotune.training.data import BatchLoader, Collate, LoaderOptions
 from autotune.training.device import peak_memory_bytes
 from autotune.training.divergence import LossWatch, check_finite
+from autotune.training.ending import Ending
 from autotune.training.failures import DivergedError
 from autotune.training.meter import Meter
 from autotune.training.models import (
@@ -62,7 +63,7 @@ class Trial:
         params: The parameters that are active in this trial.
         number: The trial's number in its study.
         seed: Everything random in the trial derives from it; the generators are seeded already.
-        epochs: Epochs of a whole run.
+        epochs: Epochs of a whole run; it may end before, when ``should_stop`` says so.
         device: Where to train.
         folder: The trial's own folder, for files of the task.
         checkpoint: Saves and restores.
@@ -80,6 +81,8 @@ class Trial:
         self._process_started = process_started
         self._meter = Meter(device=device, on_first_batch=self.begin, on_progress=self._send_progress)
         self._reports = Reports()
+        self._ending = Ending(order, clock=self._meter)
+        self._is_over = False
         # Looked up behind params' back: it counts as read when a loop asks for autocast.
         self._precision = Precision(str(order.parameters.get("precision", "fp32")), device=device)
         own: dict[str, Stateful] = {"meter": self._meter, "reports": self._reports}
@@ -161,7 +164,9 @@ class Trial:
 
     def scheduler(self, optimizer: Optimizer, *, steps_per_epoch: int) -> LRScheduler:
         """The schedule that the parameters name, to be stepped after each optimizer step; make it before restoring."""
-        return make_scheduler(optimizer, params=self.params, total_steps=self.epochs * steps_per_epoch)
+        total_steps = self.epochs * steps_per_epoch
+        share = (lambda: self._ending.share) if self._ending.has_limit else None
+        return make_scheduler(optimizer, params=self.params, total_steps=total_steps, share=share)
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context for forward pass and loss; make it once and enter it at each step."""
@@ -243,10 +248,16 @@ class Trial:
             )
         report = self._make_report(epoch, self._checked(epoch, metrics))
         self._reports.add(report)
+        self._is_over = self._ending.is_over(self._reports.all)
         self.checkpoint.save_behind(then=lambda: self._channel.send(report))
 
     def should_stop(self) -> bool:
-        """Whether to return now: the trial is pruned, or is to go on later. Costs nothing to ask."""
+        """Whether to return now: the trial has what it was for, is pruned, or is to go on later.
+
+        Costs nothing to ask.
+        """
+        if self._is_over:
+            return True
         if self._channel.stop is None:
             return False
         self._has_seen_stop = True
@@ -256,6 +267,20 @@ class Trial:
     def has_seen_stop(self) -> bool:
         """``should_stop`` has answered yes."""
         return self._has_seen_stop
+
+    def is_used_up(self) -> bool:
+        """The trial has had its seconds or samples: evaluate, report the epoch as it is, and return."""
+        return self._ending.share >= 1
+
+    @property
+    def is_over(self) -> bool:
+        """It was trained to its end: its epochs, its seconds or samples, or until it saw its targets."""
+        return self.epochs_done >= self.epochs or self._ending.is_over(self._reports.all)
+
+    @property
+    def reason_to_prune(self) -> str | None:
+        """Why it is not complete although it is over: the target that it never saw."""
+        return self._ending.reason_to_prune(self._reports.all)
 
     @property
     def epochs_done(self) -> int:
@@ -272,6 +297,7 @@ class Trial:
         if self._has_begun:
             return
         self._has_begun = True
+        self._is_over = self._ending.is_over(self._reports.all)
         self._channel.send(
             Started(
                 in_force=process_knobs_in_force(self.device) | self._in_force,
@@ -307,11 +333,12 @@ class Trial:
 
     def _make_report(self, epoch: int, metrics: dict[str, float]) -> EpochReport:
         measures = self._meter.close_epoch(epoch)
+        times = self._ending.times(metrics, earlier=self._reports.all, seconds=measures.trained_seconds)
         utilisation, watts = self._meter.device_watch.take()
         return EpochReport(
             epoch=epoch,
             step=measures.step,
-            metrics=metrics,
+            metrics=metrics | times,
             lr=self._learning_rate(),
             samples=measures.samples,
             seconds=measures.seconds,
@@ -323,6 +350,8 @@ class Trial:
             peak_memory_bytes=peak_memory_bytes(self.device),
             device_utilisation=utilisation,
             power_watts=watts,
+            trained_seconds=measures.trained_seconds,
+            trained_samples=measures.trained_samples,
             at=time.time(),
         )
 

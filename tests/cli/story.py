@@ -20,6 +20,7 @@ def view(
         name="mnist",
         storage="sqlite:///autotune.db",
         metric="val_accuracy",
+        reported_metric="val_accuracy",
         direction="maximize",
         epochs=6,
         total_trials=30,

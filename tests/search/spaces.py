@@ -91,7 +91,7 @@ def plan_for(
         objectives=objectives,
         sampler=Choice(name=sampler, options=dict(options or {})),
         pruner=Choice(name=pruner),
-        epochs=epochs,
+        max_resource=epochs,
         num_trials=30,
         seed=7,
         jobs=jobs,
@@ -141,7 +141,7 @@ def finish(search: Search, proposal: Proposal, *, num_objectives: int = 1) -> Ou
     fates = {5: Outcome.DIVERGED, 6: Outcome.INFEASIBLE, 7: Outcome.FAILED}
     best = score(proposal.parameters)
     for epoch in (1, 2, 3):
-        search.report(proposal.number, epoch=epoch, value=best * epoch / 3)
+        search.report(proposal.number, step=epoch, value=best * epoch / 3)
         if search.should_prune(proposal.number):
             search.tell(proposal.number, outcome=Outcome.PRUNED, reason="hopeless")
             return Outcome.PRUNED

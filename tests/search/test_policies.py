@@ -1,12 +1,14 @@
 """Everything that a spec may say of a sampler or a pruner reaches Optuna's object."""
 
 from collections.abc import Iterator, Mapping
+from typing import get_args
 
 import pytest
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
 from autotune.events import Scalar
+from autotune.goals import Resource
 from autotune.search.pruners import make_pruner
 from autotune.search.samplers import make_sampler
 from autotune.search.suggest import Registry
@@ -33,20 +35,20 @@ HELD_IN = {
     ("nsgaii", "population"): "population_size",
     ("nsgaii", "mutation"): "mutation_prob",
     ("nsgaii", "crossover"): "crossover_prob",
-    ("hyperband", "min_epochs"): "min_resource",
+    ("hyperband", "min"): "min_resource",
     ("hyperband", "reduction_factor"): "reduction_factor",
-    ("successive_halving", "min_epochs"): "min_resource",
+    ("successive_halving", "min"): "min_resource",
     ("successive_halving", "reduction_factor"): "reduction_factor",
     ("median", "startup_trials"): "n_startup_trials",
-    ("median", "warmup_epochs"): "n_warmup_steps",
+    ("median", "warmup"): "n_warmup_steps",
     ("percentile", "percentile"): "percentile",
     ("percentile", "startup_trials"): "n_startup_trials",
-    ("percentile", "warmup_epochs"): "n_warmup_steps",
+    ("percentile", "warmup"): "n_warmup_steps",
     ("patient", "patience"): "patience",
     ("patient", "min_delta"): "min_delta",
     ("threshold", "lower"): "lower",
     ("threshold", "upper"): "upper",
-    ("threshold", "warmup_epochs"): "n_warmup_steps",
+    ("threshold", "warmup"): "n_warmup_steps",
 }
 """The name under which Optuna's object has each option."""
 
@@ -64,13 +66,19 @@ def legal_values(limits: Limits) -> tuple[Scalar, Scalar]:
     return (int(low), int(high)) if limits.kind == "whole" else (low, high)
 
 
-def read(group: str, name: str, options: Mapping[str, Scalar]) -> StudySpec:
+def resource_of(option: str) -> Resource | None:
+    """What an option such as ``min_seconds`` counts in."""
+    return next((resource for resource in get_args(Resource) if option.endswith(f"_{resource}")), None)
+
+
+def read(group: str, name: str, options: Mapping[str, Scalar], *, resource: Resource = "epochs") -> StudySpec:
     """The spec of a study with this policy, through the border at which its options are checked."""
     policy = f"{{{name}: {written(options)}}}" if options else name
+    per_trial = "" if resource == "epochs" else f", resource: {resource}, per_trial: {EPOCHS}"
     return parse_spec(
         "task: package.module:Task\n"
         "objective: {metric: val_loss, direction: minimize}\n"
-        f"budget: {{trials: 5, epochs: {EPOCHS}}}\n"
+        f"budget: {{trials: 5, epochs: {EPOCHS}{per_trial}}}\n"
         f"{group}: {policy}\n"
         "learning: {lr: {low: 0.1, high: 1}}\n",
         origin="s.yaml",
@@ -113,12 +121,13 @@ def test_every_option_of_a_sampler_is_accepted_and_reaches_optuna(name: str, opt
 def test_every_option_of_a_pruner_is_accepted_and_reaches_optuna(name: str, option: str) -> None:
     values = legal_values(PRUNERS[name][option])
     # Optuna counts the steps that it exempts from 0, we count epochs from 1.
-    offset = 1 if option == "warmup_epochs" else 0
+    offset = 1 if option.startswith("warmup") else 0
     needed = NEEDS.get(name, {})
-    choices = [read("pruner", name, {**needed, option: value}).pruner for value in values]
-    pruners = [make_pruner(choice, epochs=EPOCHS) for choice in choices]
+    resource = resource_of(option) or "epochs"
+    choices = [read("pruner", name, {**needed, option: value}, resource=resource).pruner for value in values]
+    pruners = [make_pruner(choice, max_resource=EPOCHS, resource=resource) for choice in choices]
 
-    low, high = changed(*pruners)[HELD_IN[name, option]]
+    low, high = changed(*pruners)[HELD_IN[name, option.removesuffix(f"_{resource}")]]
 
     assert isinstance(low, int | float)
     assert isinstance(high, int | float)
@@ -134,10 +143,17 @@ def test_every_sampler_needs_no_option(name: str) -> None:
 def test_every_pruner_needs_no_other_option(name: str) -> None:
     choice = read("pruner", name, NEEDS.get(name, {})).pruner
 
-    assert isinstance(make_pruner(choice, epochs=1), BasePruner)
+    assert isinstance(make_pruner(choice, max_resource=1), BasePruner)
 
 
 def test_hyperband_spends_a_whole_trial_at_most() -> None:
-    pruner = make_pruner(Choice(name="hyperband"), epochs=EPOCHS)
+    pruner = make_pruner(Choice(name="hyperband"), max_resource=EPOCHS)
 
     assert dict(settings_in(pruner))[".max_resource"] == EPOCHS
+
+
+@pytest.mark.parametrize("resource", ["seconds", "samples"])
+def test_hyperband_has_four_brackets_of_what_is_no_epoch(resource: Resource) -> None:
+    pruner = make_pruner(Choice(name="hyperband"), max_resource=2700, resource=resource)
+
+    assert dict(settings_in(pruner))[".min_resource"] == 100

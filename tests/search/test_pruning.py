@@ -30,7 +30,7 @@ def make_plan(pruner: str, *, num_objectives: int = 1) -> SearchPlan:
         objectives=plan.objectives,
         sampler=plan.sampler,
         pruner=Choice(name=pruner, options=OPTIONS.get(pruner, {})),
-        epochs=EPOCHS,
+        max_resource=EPOCHS,
         seed=plan.seed,
     )
 
@@ -46,7 +46,7 @@ def train(search: Search, *, num_objectives: int = 1) -> int:
     proposal = search.ask()
     assert proposal is not None
     for epoch in range(1, EPOCHS + 1):
-        search.report(proposal.number, epoch=epoch, value=curve(proposal.number, epoch))
+        search.report(proposal.number, step=epoch, value=curve(proposal.number, epoch))
         if search.should_prune(proposal.number):
             search.tell(proposal.number, outcome=Outcome.PRUNED)
             return epoch
@@ -115,7 +115,7 @@ def test_the_baseline_is_never_pruned(storage: RDBStorage) -> None:
     baseline = search.ask()
     assert baseline is not None
 
-    search.report(baseline.number, epoch=1, value=0.0)
+    search.report(baseline.number, step=1, value=0.0)
 
     assert not search.should_prune(baseline.number)
 
@@ -126,9 +126,9 @@ def test_nothing_is_pruned_after_its_last_epoch(storage: RDBStorage) -> None:
     proposal = search.ask()
     assert proposal is not None
 
-    search.report(proposal.number, epoch=EPOCHS - 1, value=0.0)
+    search.report(proposal.number, step=EPOCHS - 1, value=0.0)
     assert search.should_prune(proposal.number)
-    search.report(proposal.number, epoch=EPOCHS, value=0.0)
+    search.report(proposal.number, step=EPOCHS, value=0.0)
     assert not search.should_prune(proposal.number)
 
 
@@ -139,7 +139,7 @@ def test_a_metric_that_is_not_a_number_is_pruned(pruner: str, storage: RDBStorag
     proposal = search.ask()
     assert proposal is not None
 
-    search.report(proposal.number, epoch=3, value=math.nan)
+    search.report(proposal.number, step=3, value=math.nan)
 
     assert search.should_prune(proposal.number)
 
@@ -148,7 +148,9 @@ def test_a_metric_that_is_not_a_number_is_pruned(pruner: str, storage: RDBStorag
 @pytest.mark.parametrize("warmup_epochs", [0, 3])
 def test_warmup_epochs_are_exempt_and_the_next_is_not(pruner: str, warmup_epochs: int) -> None:
     options = {**OPTIONS[pruner], "warmup_epochs": warmup_epochs}
-    mirror = Mirror("study", direction="maximize", pruner=make_pruner(Choice(name=pruner, options=options), epochs=9))
+    mirror = Mirror(
+        "study", direction="maximize", pruner=make_pruner(Choice(name=pruner, options=options), max_resource=9)
+    )
     for number in range(3):
         reports = dict.fromkeys(range(1, 10), 0.9)
         mirror.add(MirrorTrial(number, TrialState.COMPLETE, value=0.9, reports=reports))
@@ -156,29 +158,29 @@ def test_warmup_epochs_are_exempt_and_the_next_is_not(pruner: str, warmup_epochs
 
     answers: list[bool] = []
     for epoch in range(1, 6):
-        mirror.report(3, epoch=epoch, value=0.01)
+        mirror.report(3, step=epoch, value=0.01)
         answers.append(mirror.should_prune(3)[0])
 
     assert answers.index(True) == warmup_epochs
 
 
 def test_hyperband_may_prune_after_the_first_epoch() -> None:
-    pruner = make_pruner(Choice(name="hyperband", options={"min_epochs": 1}), epochs=9)
+    pruner = make_pruner(Choice(name="hyperband", options={"min_epochs": 1}), max_resource=9)
     mirror = Mirror("study", direction="maximize", pruner=pruner)
     epochs = []
     for number in range(30):
         mirror.start(number)
-        mirror.report(number, epoch=1, value=1.0 - number / 30)
+        mirror.report(number, step=1, value=1.0 - number / 30)
         epochs.append(mirror.should_prune(number)[0])
 
     assert any(epochs)
 
 
 def test_numbers_that_were_not_seen_wait_in_the_mirror() -> None:
-    mirror = Mirror("study", direction="minimize", pruner=make_pruner(Choice(name="median"), epochs=9))
+    mirror = Mirror("study", direction="minimize", pruner=make_pruner(Choice(name="median"), max_resource=9))
 
     mirror.start(3)
     mirror.start(1)
-    mirror.report(1, epoch=1, value=0.5)
+    mirror.report(1, step=1, value=0.5)
 
     assert mirror.reports(1) == {1: 0.5}

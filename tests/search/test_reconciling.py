@@ -18,7 +18,7 @@ def crash(open_again: OpenStorage) -> tuple[Search, Proposal, RDBStorage]:
     run_trials(search, count=2)
     proposal = search.ask()
     assert proposal is not None
-    search.report(proposal.number, epoch=1, value=0.5)
+    search.report(proposal.number, step=1, value=0.5)
     return Search.open("study", storage=open_again(), plan=PLAN), proposal, storage
 
 

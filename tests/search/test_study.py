@@ -73,7 +73,7 @@ def test_each_outcome_has_its_state_in_optuna(
     search = Search.create("study", storage=storage, plan=PLAN)
     number = ask_after_baseline(search)
     for epoch in range(1, 1 + has_reported):
-        search.report(number, epoch=epoch, value=0.5)
+        search.report(number, step=epoch, value=0.5)
 
     search.tell(number, outcome=outcome, values=(0.5,), reason="so it was", samples_per_second=812.5)
 
@@ -127,8 +127,8 @@ def test_a_value_that_is_not_finite_is_never_stored(value: float, storage: RDBSt
     search = Search.create("study", storage=storage, plan=PLAN)
     number = ask_after_baseline(search)
 
-    search.report(number, epoch=1, value=0.5)
-    search.report(number, epoch=2, value=value)
+    search.report(number, step=1, value=0.5)
+    search.report(number, step=2, value=value)
 
     assert stored(storage, search, number).intermediate_values == {1: 0.5}
 
@@ -137,8 +137,8 @@ def test_a_repeated_report_changes_nothing(storage: RDBStorage) -> None:
     search = Search.create("study", storage=storage, plan=PLAN)
     number = ask_after_baseline(search)
 
-    search.report(number, epoch=1, value=0.5)
-    search.report(number, epoch=1, value=0.7)
+    search.report(number, step=1, value=0.5)
+    search.report(number, step=1, value=0.7)
 
     assert stored(storage, search, number).intermediate_values == {1: 0.5}
 

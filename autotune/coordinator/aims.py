@@ -1,0 +1,93 @@
+"""What reports say of a study's objectives: values at the end, and what the search is told on the way."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from autotune.errors import SpecError
+from autotune.events import EpochReport
+from autotune.goals import MEASUREMENTS, PEAK_MEMORY_BYTES, SAMPLES_PER_SECOND, Target, grain
+from autotune.spec.load import SpecFile
+from autotune.spec.model import Budget, Objective
+
+
+def task_metrics(objectives: Sequence[Objective]) -> tuple[str, ...]:
+    """The metrics that the task has to report for these objectives."""
+    named = (objective.target.metric if objective.target else objective.metric for objective in objectives)
+    return tuple(dict.fromkeys(name for name in named if name not in MEASUREMENTS))
+
+
+def targets_of(objectives: Sequence[Objective]) -> tuple[Target, ...]:
+    """The targets among the objectives."""
+    return tuple(objective.target for objective in objectives if objective.target is not None)
+
+
+def known_values(
+    objectives: Sequence[Objective], *, reports: Sequence[EpochReport], samples_per_second: float | None
+) -> Mapping[str, float]:
+    """The objectives that have a value when a trial is complete, by metric.
+
+    A metric's is its last epoch's, throughput that of the steady part, memory the most of all epochs.
+    """
+    known = dict(reports[-1].metrics) if reports else {}
+    if samples_per_second is not None:
+        known[SAMPLES_PER_SECOND] = samples_per_second
+    if reports:
+        known[PEAK_MEMORY_BYTES] = float(max(report.peak_memory_bytes for report in reports))
+    return {objective.metric: known[objective.metric] for objective in objectives if objective.metric in known}
+
+
+def value_on_the_way(objective: Objective, report: EpochReport) -> float:
+    """What the objective is judged by after an epoch; NaN where the epoch does not say.
+
+    Of a time to a target it is how much is missing to the target: 0 when it is seen, and better
+    the smaller it is, as the time is. Optuna's tpe ranks trials that were pruned by it.
+    """
+    if objective.target is not None:
+        return objective.target.shortfall(report.metrics.get(objective.target.metric, math.nan))
+    match objective.metric:
+        case name if name == SAMPLES_PER_SECOND:
+            return report.samples_per_second
+        case name if name == PEAK_MEMORY_BYTES:
+            return float(report.peak_memory_bytes)
+        case name:
+            return report.metrics.get(name, math.nan)
+
+
+def spent_resource(report: EpochReport, *, budget: Budget) -> float:
+    """How much of the budget's resource the trial has had by this report."""
+    match budget.resource:
+        case "seconds":
+            spent: float | None = report.trained_seconds
+        case "samples":
+            spent = report.trained_samples
+        case _:
+            spent = report.epoch
+    return 0 if spent is None else spent
+
+
+def step_of(report: EpochReport, *, budget: Budget) -> int:
+    """The step at which the search is told of this report: epochs, or whole seconds or samples."""
+    size = grain(budget.resource, max_resource=budget.max_resource)
+    return int(spent_resource(report, budget=budget)) // size * size
+
+
+def check_jobs(file: SpecFile, *, jobs: int) -> None:
+    """Refuse to compare throughputs that were measured side by side.
+
+    Raises:
+        SpecError: An objective is one, and several trials are to run at once.
+    """
+    objectives = file.spec.objectives
+    for index, objective in enumerate(objectives):
+        if jobs > 1 and objective.metric == SAMPLES_PER_SECOND:
+            raise SpecError(
+                f"{file.where(metric_key(objectives, index=index))}: {SAMPLES_PER_SECOND} is compared between "
+                f"trials that had the machine alone, got --jobs {jobs}; leave --jobs at 1, or drop the objective"
+            )
+
+
+def metric_key(objectives: Sequence[Objective], *, index: int) -> str:
+    """Where the spec names the metric of an objective, as a dotted key."""
+    objective = objectives[index]
+    inner = "metric" if objective.target is None else f"time_to.{objective.target.metric}"
+    return f"objective.{inner}" if len(objectives) == 1 else f"objectives.{index}.{inner}"

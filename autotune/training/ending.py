@@ -1,0 +1,76 @@
+"""When a trial has what it was started for, before its last epoch: its targets seen, or its resource used up."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from autotune.events import EpochReport, TrialOrder
+from autotune.goals import Target
+
+
+class Clock(Protocol):
+    """What a trial has trained so far, over all its processes."""
+
+    @property
+    def trained_seconds(self) -> float:
+        """Since the first batch was asked for, evaluation and compilation included."""
+
+    @property
+    def trained_samples(self) -> int:
+        """Training samples seen."""
+
+
+class Ending:
+    """What ends a trial; it remembers nothing, since the reports and the clock outlive a process."""
+
+    def __init__(self, order: TrialOrder, *, clock: Clock) -> None:
+        self._targets = order.targets
+        self._clock = clock
+        self._counts_seconds = order.resource == "seconds"
+        self._limit = order.per_trial
+
+    @property
+    def has_limit(self) -> bool:
+        """The trial is measured out in seconds or samples."""
+        return self._limit is not None
+
+    @property
+    def share(self) -> float:
+        """Share of its seconds or samples that the trial has had; 0 where epochs are counted."""
+        if self._limit is None:
+            return 0.0
+        clock = self._clock
+        return (clock.trained_seconds if self._counts_seconds else clock.trained_samples) / self._limit
+
+    def times(
+        self, metrics: Mapping[str, float], *, earlier: Sequence[EpochReport], seconds: float
+    ) -> dict[str, float]:
+        """Seconds until each target that is seen by now was seen: metrics of the epoch that ends after ``seconds``."""
+        before: Mapping[str, float] = earlier[-1].metrics if earlier else {}
+        return {
+            target.objective: before.get(target.objective, seconds)
+            for target in self._targets
+            if target.objective in before or target.is_seen(metrics[target.metric])
+        }
+
+    def is_over(self, reports: Sequence[EpochReport]) -> bool:
+        """Whether the trial is to end after these reports."""
+        if not reports:
+            return False
+        last = reports[-1]
+        if self._targets and all(target.objective in last.metrics for target in self._targets):
+            return True
+        spent = last.trained_seconds if self._counts_seconds else last.trained_samples
+        return self._limit is not None and spent is not None and spent >= self._limit
+
+    def reason_to_prune(self, reports: Sequence[EpochReport]) -> str | None:
+        """Why a trial that ended with these reports is not complete: the target that it never saw."""
+        for target in self._targets:
+            if target.objective not in reports[-1].metrics:
+                return _unseen(target, reports)
+        return None
+
+
+def _unseen(target: Target, reports: Sequence[EpochReport]) -> str:
+    best = min((report.metrics[target.metric] for report in reports), key=target.shortfall)
+    verb = "reached" if target.is_at_least else "came down to"
+    return f"{target.metric} {best:.4g} never {verb} {target.bound:g}"
