@@ -3,9 +3,10 @@
 import math
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from autotune.coordinator.aims import targets_of
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.observer import Observer, StudyView, TrialView
 from autotune.coordinator.orders import make_order
@@ -29,12 +30,17 @@ class ReplayResult:
     reports: tuple[EpochReport, ...]
     recorded: tuple[EpochReport, ...]
     finished: Finished
+    timed: frozenset[str] = frozenset()
+    """Metrics that are times to a target: no two runs take the same."""
 
     @property
     def is_same(self) -> bool:
-        """Every recorded epoch came again with the same metrics, to the last bit."""
-        again = {report.epoch: report.metrics for report in self.reports}
-        return all(_is_equal(again.get(report.epoch), report.metrics) for report in self.recorded)
+        """Every recorded epoch came again with the same metrics, times aside, to the last bit."""
+        again = {report.epoch: self._untimed(report) for report in self.reports}
+        return all(_is_equal(again.get(report.epoch), self._untimed(report)) for report in self.recorded)
+
+    def _untimed(self, report: EpochReport) -> dict[str, float]:
+        return {name: value for name, value in report.metrics.items() if name not in self.timed}
 
 
 def replay_trial(storage: str, *, name: str, number: int, observer: Observer) -> ReplayResult:
@@ -62,7 +68,8 @@ def replay_trial(storage: str, *, name: str, number: int, observer: Observer) ->
         observer.study_opened(view)
         observer.trial_launched(TrialView(number, row.parameters, row.is_baseline, False, order.device), view)  # noqa: FBT003 - not adopted
         replay = _Replay(launcher, process=launcher.launch(order), recorded=recorded, observer=observer, view=view)
-        return replay.run(interrupts)
+        timed = frozenset(target.objective for target in targets_of(spec.objectives))
+        return replace(replay.run(interrupts), timed=timed)
 
 
 class _Replay:

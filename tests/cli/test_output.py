@@ -21,7 +21,8 @@ def test_json_has_null_for_what_json_lacks(capsys: pytest.CaptureFixture[str]) -
 
 def test_json_has_models_by_their_fields() -> None:
     objective = Objective(metric="val_loss", direction="minimize")
-    assert to_json({"objectives": (objective,)}) == {"objectives": [{"metric": "val_loss", "direction": "minimize", "target": None}]}
+    shown = {"metric": "val_loss", "direction": "minimize", "target": None}
+    assert to_json({"objectives": (objective,)}) == {"objectives": [shown]}
 
 
 def test_json_refuses_what_has_no_form() -> None:

@@ -184,3 +184,40 @@ def test_numbers_that_were_not_seen_wait_in_the_mirror() -> None:
     mirror.report(1, step=1, value=0.5)
 
     assert mirror.reports(1) == {1: 0.5}
+
+
+@pytest.mark.parametrize("is_reopened", [False, True])
+def test_median_compares_trials_that_report_at_other_seconds(*, is_reopened: bool) -> None:
+    made = make_pruner(Choice(name="median", options={"startup_trials": 2}), max_resource=20, resource="seconds")
+    mirror = Mirror("study", direction="maximize", pruner=made, steps=range(1, 21))
+    for number, reports in enumerate([{3: 0.5, 7: 0.8, 20: 0.9}, {4: 0.5, 9: 0.8, 18: 0.9}]):
+        if is_reopened:
+            mirror.add(MirrorTrial(number, TrialState.COMPLETE, value=0.9, reports=reports))
+            continue
+        mirror.start(number)
+        for step, value in reports.items():
+            mirror.report(number, step=step, value=value)
+        mirror.finish(number, state=TrialState.COMPLETE, value=0.9)
+    mirror.start(2)
+
+    mirror.report(2, step=5, value=0.45)
+    is_behind_at_5 = mirror.should_prune(2)[0]
+    mirror.report(2, step=6, value=0.6)
+    is_behind_at_6 = mirror.should_prune(2)[0]
+
+    assert (is_behind_at_5, is_behind_at_6) == (True, False)
+
+
+def test_trial_that_has_had_all_its_samples_is_not_pruned(storage: RDBStorage) -> None:
+    plan = make_plan("threshold")
+    search = Search.create("study", storage=storage, plan=plan)
+    search.ask()
+    proposal = search.ask()
+    assert proposal is not None
+
+    search.report(proposal.number, step=EPOCHS - 1, value=0.0)
+    is_pruned_before = search.should_prune(proposal.number)
+    search.report(proposal.number, step=EPOCHS, value=0.0)
+
+    assert is_pruned_before
+    assert not search.should_prune(proposal.number)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from autotune.events import EpochReport, Event, Finished, Outcome, Progress, Scalar, Started, Stop, TrialOrder
+from autotune.goals import Resource, Target
 from autotune.training.checkpoint import read_checkpoint
 from autotune.training.loading import LoadedTask
 from autotune.training.run import run_trial
@@ -76,6 +77,15 @@ class Trained:
         return weights
 
 
+@dataclass(frozen=True)
+class Ends:
+    """What ends a trial before its epochs do."""
+
+    targets: tuple[Target, ...] = ()
+    resource: Resource = "epochs"
+    per_trial: int | None = None
+
+
 def order(
     folder: Path,
     parameters: Mapping[str, Scalar] | None = None,
@@ -83,6 +93,7 @@ def order(
     epochs: int = 3,
     seed: int = 7,
     objective_metrics: tuple[str, ...] = ("val_loss",),
+    ends: Ends | None = None,
 ) -> TrialOrder:
     return TrialOrder(
         study="study",
@@ -90,7 +101,10 @@ def order(
         task="given",
         parameters=dict(parameters or {}),
         objective_metrics=objective_metrics,
+        targets=ends.targets if ends else (),
         epochs=epochs,
+        resource=ends.resource if ends else "epochs",
+        per_trial=ends.per_trial if ends else None,
         seed=seed,
         device="cpu",
         folder=str(folder),
@@ -110,9 +124,10 @@ def train(
     epochs: int = 3,
     seed: int = 7,
     objective_metrics: tuple[str, ...] = ("val_loss",),
+    ends: Ends | None = None,
 ) -> Trained:
     channel = channel or Recorder()
-    trial_order = order(folder, parameters, epochs=epochs, seed=seed, objective_metrics=objective_metrics)
+    trial_order = order(folder, parameters, epochs=epochs, seed=seed, objective_metrics=objective_metrics, ends=ends)
     return Trained(run_trial(trial_order, task=loaded(task), channel=channel), channel, folder)
 
 

@@ -1,0 +1,88 @@
+"""Studies that aim at time, throughput or memory, as a person runs them."""
+
+import pytest
+
+from tests.e2e.home import SPEC, Home, rows_of, runs_of
+
+TARGET = "objective: {time_to: {val_accuracy: 0.8}}"
+
+
+def write_spec(home: Home, *, objective: str = TARGET, budget: str = "{trials: 4, epochs: 3}") -> None:
+    lines = SPEC.replace("objective: {metric: val_accuracy, direction: maximize}", objective)
+    (home.folder / "tiny.yaml").write_text(lines.replace("budget: {trials: 4, epochs: 3}", f"budget: {budget}"))
+
+
+def test_study_of_time_to_a_target_ends_trials_that_see_it_and_prunes_those_that_do_not(home: Home) -> None:
+    write_spec(home, budget="{trials: 8, epochs: 4}")
+    said = home.run("study", "start", "tiny.yaml").stdout
+    rows = rows_of(home.folder, "tiny")
+
+    assert "time_to_val_accuracy" in said
+    assert {row.outcome for row in rows} <= {"complete", "pruned"}
+    complete = [row for row in rows if row.outcome == "complete"]
+    assert complete
+    for row in complete:
+        assert row.values is not None
+        assert 0 < row.values[0] < 60
+    assert all("never reached 0.8" in (row.reason or "") for row in rows if row.outcome == "pruned")
+    best = home.read("study", "best", "tiny")
+    assert best["value"] == min(row.values[0] for row in complete if row.values)
+    assert home.run("trial", "replay", "tiny", str(best["number"])).returncode == 0
+
+
+def test_throughput_and_memory_are_objectives_of_a_front(home: Home) -> None:
+    further = "[{metric: val_accuracy, direction: maximize}, {metric: samples_per_second, direction: maximize}, "
+    write_spec(home, objective=f"objectives: {further}{{metric: peak_memory_bytes, direction: minimize}}]")
+    home.run("study", "start", "tiny.yaml")
+    trials = home.read("study", "trials", "tiny")
+
+    assert [trial["outcome"] for trial in trials] == ["complete"] * 4
+    for trial in trials:
+        assert trial["values"][1:] == [trial["samples_per_second"], trial["peak_memory_bytes"]]
+    assert home.read("study", "best", "tiny")["front"]
+
+
+def test_trials_in_samples_and_their_pruner_count_samples(home: Home) -> None:
+    write_spec(
+        home,
+        objective="objective: {metric: val_accuracy, direction: maximize}",
+        budget="{trials: 6, resource: samples, per_trial: 1000}",
+    )
+    text = (home.folder / "tiny.yaml").read_text().replace("pruner: none", "pruner: {hyperband: {min_samples: 256}}")
+    (home.folder / "tiny.yaml").write_text(text)
+    home.run("study", "start", "tiny.yaml")
+    trials = home.read("study", "trials", "tiny")
+
+    assert {trial["outcome"] for trial in trials} <= {"complete", "pruned"}
+    assert all(trial["epochs"] == 4 for trial in trials if trial["outcome"] == "complete")
+
+
+def test_trials_that_ran_side_by_side_are_marked_and_not_compared(home: Home) -> None:
+    home.run("study", "start", "tiny.yaml", "--jobs", "2")
+    shown = home.run("study", "show", "tiny").stdout
+    table = home.run("study", "trials", "tiny")
+    note = "* measured while other trials ran on the same machine: not to be compared"
+
+    assert all(row.is_contended for row in rows_of(home.folder, "tiny"))
+    assert all(trial["is_contended"] for trial in home.read("study", "trials", "tiny"))
+    assert home.read("study", "show", "tiny")["gain"]["throughput_ratio"] is None
+    assert note in shown
+    assert "of the baseline" not in shown
+    assert note in table.stderr
+    tags = [run.data.tags.get("autotune.contended") for run in runs_of(home.folder, "tiny").values()]
+    assert tags == ["true"] * 4
+
+
+@pytest.mark.parametrize(
+    ("objective", "jobs", "said"),
+    [
+        ("objective: {metric: samples_per_second, direction: maximize}", "2", "got --jobs 2; leave --jobs at 1"),
+        ("objective: {time_to: {val_acuracy: 0.8}}", "1", "got val_acuracy; did you mean val_accuracy?"),
+    ],
+)
+def test_objective_that_can_not_be_had_is_refused_in_one_line(home: Home, objective: str, jobs: str, said: str) -> None:
+    write_spec(home, objective=objective)
+    refused = home.run("study", "start", "tiny.yaml", "--jobs", jobs, status=2).stderr
+    assert said in refused
+    assert "tiny.yaml:3: objective" in refused
+    assert not (home.folder / "autotune.db").exists()
