@@ -6,6 +6,7 @@ from pathlib import Path
 
 BENCHMARKS = (
     ("loop_tax.py", "--threads", "1"),
+    ("aa_spread.py",),
     ("trial_start.py",),
     ("coordinator_cost.py",),
     ("help_time.py",),

@@ -6,9 +6,10 @@ running (threads, a loader's workers) takes its time from the other.
 """
 
 import os
+import statistics
 import time
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from autotune.errors import InputError
 from autotune.events import Block, Feed, Scalar, Warmed
@@ -17,6 +18,8 @@ from autotune.speed.arena import Contestant, ContestantLostError
 
 Step: TypeAlias = Callable[[], int | None]
 """Trains one step and returns the samples that it took; None counts as one."""
+
+_Result = TypeVar("_Result")
 
 _WARM_BLOCK_SECONDS = 0.02
 _SETTLED_BLOCKS = 3
@@ -113,7 +116,7 @@ class LocalContestant:
             last = step_seconds[-_SETTLED_BLOCKS:]
             if len(last) == _SETTLED_BLOCKS and max(last) <= _SETTLED_WITHIN * min(last):
                 break
-        settled = sorted(step_seconds[-_SETTLED_BLOCKS:])[len(step_seconds[-_SETTLED_BLOCKS:]) // 2]
+        settled = statistics.median(step_seconds[-_SETTLED_BLOCKS:])
         return Warmed(
             in_force=dict(self.setting),
             device="this process",
@@ -125,10 +128,14 @@ class LocalContestant:
 
 
 class LocalArena:
-    """Contestants from a function that makes the step of a setting.
+    """Contestants from a function that makes the step of a setting; what either raises loses the contestant.
 
-    Whatever the function or its steps raise is the program's own error and ends the race, apart from
-    ``ContestantLostError``, and ``MemoryError`` while a contestant enters.
+    There is one feed, the real one: a function brings its own batches.
+
+    Args:
+        make_step: The step function of a setting.
+        synchronize: Waits for the device (``torch.cuda.synchronize``).
+        clock: Seconds; a test may have its own.
     """
 
     def __init__(
@@ -143,22 +150,39 @@ class LocalArena:
         self._clock = clock
 
     def enter(self, setting: Mapping[str, Scalar], *, seed: int = 0) -> LocalContestant:
-        """The contestant of this setting, warm; the seed is for ``make_step``'s own part to fix.
+        """The contestant of this setting, warm; to fix a seed is ``make_step``'s own part.
 
         Raises:
-            ContestantLostError: There is no memory for it.
+            ContestantLostError: The step can't be made, or can't be called.
         """
         del seed
-        try:
-            step = self._make_step(setting)
-            return LocalContestant(step, synchronize=self._synchronize, setting=setting, clock=self._clock)
-        except MemoryError as error:
-            raise ContestantLostError("out of memory", f"MemoryError: {error}") from error
+        step = _losing(lambda: self._make_step(setting))()
+        return LocalContestant(_losing(step), synchronize=self._synchronize, setting=setting, clock=self._clock)
 
 
 def as_contestant(either: Contestant | Step) -> Contestant:
     """The contestant itself; a step function as a contestant that is warm."""
     return LocalContestant(either) if callable(either) else either
+
+
+def _losing(call: Callable[[], _Result]) -> Callable[[], _Result]:
+    """The call, with its errors told as the loss of a contestant; a program of the user's may raise anything."""
+
+    def calling() -> _Result:
+        try:
+            return call()
+        except ContestantLostError:
+            raise
+        except Exception as error:
+            name = type(error).__name__
+            # By name: torch's own is torch.OutOfMemoryError, and torch is not imported here.
+            is_memory = isinstance(error, MemoryError) or name == "OutOfMemoryError"
+            first_line = next(iter(str(error).splitlines()), "")
+            raise ContestantLostError(
+                "out of memory" if is_memory else "crashed", f"{name}: {first_line}".removesuffix(": ")
+            ) from error
+
+    return calling
 
 
 def _retired() -> int | None:

@@ -66,8 +66,10 @@ def measure(
         ContestantLostError: It can't go on.
         InputError: Too few blocks for an interval.
     """
-    if blocks < 2:  # noqa: PLR2004 - fewer have no spread
-        raise InputError(f"measure: needs blocks >= 2, got {blocks}; take 6")
+    if blocks < 2 or not 0.5 <= confidence < 1:  # noqa: PLR2004 - one block has no spread; see compare
+        raise InputError(
+            f"measure: needs blocks >= 2 and 0.5 <= confidence < 1, got {blocks} and {confidence}; take 6 and 0.95"
+        )
     subject = as_contestant(contestant)
     done = tuple(subject.run_block(seconds=seconds, min_steps=min_steps, feed=feed) for _ in range(blocks))
     speeds = [-math.log(seconds_per_sample(block, subject.warmed)) for block in done]

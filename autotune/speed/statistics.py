@@ -10,7 +10,8 @@ instead was chosen by simulation (normal noise, drift, random walks, spikes, two
   is widened to it. It needs no shape, covers 94 to 97 % for 95 % and stays narrow among spikes, where
   smoothed and studentised bootstraps of twelve values were two to five times as wide.
 - below that, the studentised median is taken from a normal bootstrap: as wide as so few values
-  deserve, and wider with a spike among them.
+  deserve, and wider with a spike among them. It covers what it says of any noise with one heap; no
+  interval could of three to five values that fall into two far apart.
 
 Sources: T. P. Hettmansperger and S. J. Sheather, "Confidence intervals based on interpolated order
 statistics", Statistics & Probability Letters 4 (1986), for the sign test's interval at any confidence;
@@ -22,6 +23,11 @@ import math
 import statistics
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _RESAMPLES = 2000
 _NORMAL_SAMPLES = 40_000
@@ -63,10 +69,23 @@ def _order_statistics(values: Sequence[float], *, confidence: float) -> tuple[fl
 def _percentile_bootstrap(values: Sequence[float], *, confidence: float, seed: int) -> tuple[float, float]:
     import numpy as np
 
-    sample = np.asarray(values, dtype=np.float64)
-    drawn = np.random.default_rng(seed).integers(0, len(sample), (_RESAMPLES, len(sample)))
-    low, high = np.quantile(np.median(sample[drawn], axis=1), [(1 - confidence) / 2, (1 + confidence) / 2])
+    lower, upper = _resampled_middles(len(values), seed)
+    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    medians = (ordered[lower] + ordered[upper]) / 2
+    low, high = np.quantile(medians, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
+
+
+@lru_cache(maxsize=64)
+def _resampled_middles(count: int, seed: int) -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
+    """The ranks of the two middle values of each resample (one and the same where ``count`` is odd).
+
+    A resample's median depends on ranks alone, so they are drawn once for all samples of a size.
+    """
+    import numpy as np
+
+    drawn = np.sort(np.random.default_rng(seed).integers(0, count, (_RESAMPLES, count)), axis=1)
+    return drawn[:, (count - 1) // 2], drawn[:, count // 2]
 
 
 def _studentised(values: Sequence[float], *, confidence: float) -> tuple[float, float]:

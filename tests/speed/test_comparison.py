@@ -17,9 +17,9 @@ from tests.speed.simulated import (
     TwoClocks,
 )
 
-NUM_RUNS = 600
-BINOMIAL_TOLERANCE = 4 * math.sqrt(0.95 * 0.05 / NUM_RUNS)
-"""Four standard deviations of a share of 95 % in so many runs: 3.6 points."""
+NUM_RUNS = 400
+BINOMIAL_TOLERANCE = 3 * math.sqrt(0.95 * 0.05 / NUM_RUNS)
+"""Three standard deviations of a share of 95 % in so many runs: 3.3 points."""
 
 
 def jitter() -> tuple[Noise, ...]:
