@@ -13,6 +13,7 @@ from autotune.coordinator.histories import read_histories
 from autotune.coordinator.observer import TrialView
 from autotune.coordinator.orders import make_order
 from autotune.coordinator.seeds import trial_seed
+from autotune.coordinator.speeds import Floor, Speeds
 from autotune.coordinator.standing import BASELINE_NUMBER, Standing
 from autotune.events import EpochReport, Finished, Outcome, Started, TrialOrder
 from autotune.recording.files import StudyFiles
@@ -57,8 +58,9 @@ class Books:
 class Ledger:
     """Writes everything that happens to a study's trials, in the order that survives a crash."""
 
-    def __init__(self, books: Books, *, standing: Standing) -> None:
+    def __init__(self, books: Books, *, standing: Standing, speeds: Speeds) -> None:
         self._books = books
+        self._speeds = speeds
         self.standing = standing
         self._reports: defaultdict[int, list[EpochReport]] = defaultdict(list)
         self._failures: list[str | None] = []
@@ -75,7 +77,7 @@ class Ledger:
         self._failures = [_failure(row) for row in rows.values() if row.is_over and row.origin is None]
         for running in books.search.running():
             if running.number not in rows:
-                rows[running.number] = self._add(books.search.adopt(running.optuna_id))
+                rows[running.number] = self._add(books.search.adopt(running.optuna_id), floor=None)
                 self.standing.add_trial()
         return [
             Ticket(row, is_adopted=row.status is TrialStatus.RUNNING)
@@ -83,13 +85,17 @@ class Ledger:
             if not row.is_over
         ]
 
-    def ask(self) -> Ticket | None:
-        """The next trial, written down everywhere before it starts; None when the space is exhausted."""
+    def ask(self, floor: Floor | None = None) -> Ticket | None:
+        """The next trial, written down everywhere before it starts; None when the space is exhausted.
+
+        Args:
+            floor: Where a race for its speed parameters may be run; without one, none is.
+        """
         proposal = self._books.search.ask()
         if proposal is None:
             return None
         self.standing.add_trial()
-        return Ticket(self._add(proposal))
+        return Ticket(self._add(proposal, floor=floor))
 
     def order(self, ticket: Ticket, *, lease: Lease) -> TrialOrder:
         """What the trial's process needs to train on that lease."""
@@ -192,11 +198,11 @@ class Ledger:
         row = ticket.row
         return TrialView(row.number, row.parameters, row.is_baseline, ticket.is_adopted, device)
 
-    def _add(self, proposal: Proposal) -> TrialRow:
+    def _add(self, proposal: Proposal, *, floor: Floor | None) -> TrialRow:
         books = self._books
         new = NewTrial(
             number=proposal.number,
-            parameters=proposal.parameters,
+            parameters=self._speeds.complete(proposal, floor=floor),
             seed=trial_seed(books.spec.seed, proposal.number),
             optuna_id=proposal.optuna_id,
             is_baseline=proposal.number == BASELINE_NUMBER,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Ledger, Ticket
 from autotune.coordinator.observer import Observer, StudyView
+from autotune.coordinator.speeds import Floor, RaceEndedError
 from autotune.errors import StudyStoppedError
 from autotune.events import EpochReport, Finished, Outcome, Progress, Started, Stop
 from autotune.trial.launcher import Arrival, Exited, Launcher, TrialProcess
@@ -83,22 +84,37 @@ class Session:
         return True
 
     def _fill(self, waiting: list[Ticket]) -> None:
-        while not self._interrupts.should_stop and not self._ledger.standing.is_time_up:
+        while not self._should_end():
             lease = self._pool.acquire()
             if lease is None:
                 return
-            ticket = waiting.pop(0) if waiting else self._ask()
+            ticket = waiting.pop(0) if waiting else self._ask(lease)
             if ticket is None:
                 self._pool.release(lease)
                 return
+            if self._should_end():  # while a race ran: the trial is queued, and starts with the next start
+                self._pool.release(lease)
+                waiting.append(ticket)
+                return
             self._launch(ticket, lease=lease)
 
-    def _ask(self) -> Ticket | None:
+    def _should_end(self) -> bool:
+        return self._interrupts.should_stop or self._ledger.standing.is_time_up
+
+    def _ask(self, lease: Lease) -> Ticket | None:
         if self._is_exhausted or not self._ledger.standing.has_trials_left:
             return None
-        ticket = self._ledger.ask()
+        ticket = self._ledger.ask(Floor(lease, is_alone=not self._running, on_wait=self._wait_for_race))
         self._is_exhausted = ticket is None
         return ticket
+
+    def _wait_for_race(self) -> None:
+        """Keep the lease and the display alive while a race runs, and end it with the study."""
+        if time.monotonic() - self._beaten_at >= BEAT_SECONDS:
+            self._beat()
+        self._observer.ticked(self._view())
+        if self._should_end():
+            raise RaceEndedError("race: it ends with the study")
 
     def _launch(self, ticket: Ticket, *, lease: Lease) -> None:
         order = self._ledger.order(ticket, lease=lease)

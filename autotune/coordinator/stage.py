@@ -24,6 +24,8 @@ class Stage:
     """The machine, ready for trials of one spec."""
 
     machine: Machine
+    device: str
+    """What trials train on: ``cpu`` or ``cuda``."""
     pool: DevicePool
     space: SearchSpace
     rehearsal: Rehearsal
@@ -60,7 +62,7 @@ def set_stage(file: SpecFile, *, launcher: Launcher, jobs: int, folder: Path) ->
     rehearsal = launcher.rehearse(order)
     pool.release(lease)
     _check_metrics(file, rehearsal)
-    return Stage(machine, pool, space, rehearsal)
+    return Stage(machine, lease.device.partition(":")[0], pool, space, rehearsal)
 
 
 def _check_metrics(file: SpecFile, rehearsal: Rehearsal) -> None:

@@ -12,6 +12,7 @@ from autotune.coordinator.observer import Observer
 from autotune.coordinator.opening import check_spec, create_study, describe_change, find_study, take_over_spec
 from autotune.coordinator.provenance import git_commit
 from autotune.coordinator.session import Session
+from autotune.coordinator.speed_source import make_speeds
 from autotune.coordinator.stage import Stage, set_stage
 from autotune.coordinator.standing import Standing
 from autotune.coordinator.warm_start import warm_start
@@ -88,7 +89,8 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
         interrupts.wake_with(launcher.wake)
         books = _open_books(order, stage=stage, stack=stack, observer=observer)
         standing = _standing(order, books)
-        ledger = Ledger(books, standing=standing)
+        speeds = make_speeds(books, stage=stage, launcher=launcher, standing=standing, note=observer.note)
+        ledger = Ledger(books, standing=standing, speeds=speeds)
         if order.warm_start is not None:
             warm_start(books, source=order.warm_start, ledger=ledger, observer=observer)
         books.publisher.start()
@@ -159,8 +161,10 @@ def _open_books(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: 
 
 def _plan(order: StartOrder, *, space: SearchSpace) -> SearchPlan:
     spec = order.file.spec
+    is_joint = spec.speed_search.name == "joint"
     return SearchPlan(
-        space=space,
+        space=space if is_joint else space.learning,
+        elsewhere=frozenset() if is_joint else frozenset(parameter.name for parameter in space.speed),
         objectives=spec.objectives,
         sampler=spec.sampler,
         pruner=spec.pruner,

@@ -84,6 +84,11 @@ class StudyFiles:
             ) from error
         return folder
 
+    @property
+    def race_folder(self) -> Path:
+        """Where the contestants of the study's races have their logs."""
+        return self.folder / "races"
+
     def checkpoint(self, number: int) -> Path:
         """Where the trial's checkpoint is, if it has one."""
         return self._trial(number) / "checkpoint.pt"

@@ -69,6 +69,7 @@ class Search:
 
     def __init__(self, name: str, *, storage: RDBStorage, plan: SearchPlan) -> None:
         self._plan = plan
+        self._storage = storage
         self._space = plan.space
         self._pruner = make_pruner(plan.pruner, max_resource=plan.max_resource, resource=plan.resource)
         self._registry = Registry(plan.space)
@@ -108,6 +109,11 @@ class Search:
             raise StudyNotFoundError(
                 f"study {name}: Optuna's tables must have it, got none; it may have been deleted in the dashboard"
             ) from error
+
+    @property
+    def storage(self) -> RDBStorage:
+        """Optuna's storage of the study."""
+        return self._storage
 
     @property
     def study_id(self) -> int:

@@ -1,0 +1,57 @@
+"""Where a trial's speed parameters come from: the sampler, the baseline, or the race of its workload."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from autotune.errors import RunError
+from autotune.events import Scalar
+from autotune.search.space import SearchSpace
+from autotune.search.study import Proposal
+from autotune.trial.leases import Lease
+
+
+class RaceEndedError(RunError):
+    """The study stops, or its time is up, while a race runs."""
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What a race may use: the lease of the trial that it is run for, and the device to itself or not."""
+
+    lease: Lease
+    is_alone: bool
+    """No trial runs: what is measured now is not disturbed."""
+    on_wait: Callable[[], None]
+    """To be called often while a race runs; raises to end it."""
+
+
+class Speeds(Protocol):
+    """Decides the speed parameters of a proposed trial."""
+
+    def complete(self, proposal: Proposal, *, floor: Floor | None) -> dict[str, Scalar]:
+        """All parameters that the trial trains with.
+
+        ``floor`` is None where a trial of an earlier start is only looked at: nothing is measured then.
+        """
+
+
+class JointSpeeds:
+    """The sampler has decided them already, like learning parameters."""
+
+    def complete(self, proposal: Proposal, *, floor: Floor | None) -> dict[str, Scalar]:
+        """The proposal's parameters as they are."""
+        del floor
+        return dict(proposal.parameters)
+
+
+class FixedSpeeds:
+    """Every trial has the baseline's."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self._space = space
+
+    def complete(self, proposal: Proposal, *, floor: Floor | None) -> dict[str, Scalar]:
+        """The proposal with the baseline's speed parameters, as far as they go with it."""
+        del floor
+        return self._space.with_speed(proposal.parameters, self._space.baseline)
