@@ -127,6 +127,20 @@ def peak_process_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def read_load() -> float | None:
+    """The host's load average over the last minute; None where the system keeps none."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def read_cpu_clock_mhz() -> float | None:
+    """The CPU's clock now, over all cores; None where it can't be read, as in many containers."""
+    try:
+        current = getattr(psutil.cpu_freq(), "current", None)
+    except (AttributeError, OSError, NotImplementedError):  # on some systems psutil lacks the function itself
+        return None
+    return float(current) if current else None
+
+
 def _cpu_name() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():

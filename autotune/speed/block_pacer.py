@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from autotune.events import Block, Feed, RunBlock, Started, Warmed
+from autotune.hardware import read_load
 from autotune.speed.passes import Passes
 from autotune.speed.snapshot import Snapshot
-from autotune.speed.surroundings import Counts, read_clock_and_temperature, read_counts, read_load
+from autotune.speed.surroundings import Counts, read_clock_and_temperature, read_counts
 from autotune.training.batches import Batch, count_samples, micro_batches
 from autotune.training.device import DeviceWatch, peak_memory_bytes, synchronize
 from autotune.training.pacing import Source

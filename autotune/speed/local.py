@@ -5,7 +5,6 @@ that can't take the process down. The functions share one process, so what one o
 running (threads, a loader's workers) takes its time from the other.
 """
 
-import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -13,7 +12,7 @@ from typing import TypeAlias, TypeVar
 
 from autotune.errors import InputError
 from autotune.events import Block, Feed, Scalar, Warmed
-from autotune.hardware import peak_process_bytes
+from autotune.hardware import peak_process_bytes, read_cpu_clock_mhz, read_load
 from autotune.speed.arena import Contestant, ContestantLostError
 
 Step: TypeAlias = Callable[[], int | None]
@@ -69,7 +68,7 @@ class LocalContestant:
                 "unsupported", f"feed: a step function brings its own batches, got {feed}; compare real blocks"
             )
         assert not self._is_retired
-        load = _load()
+        load = read_load()
         steps, samples, elapsed = self._train(seconds=seconds, min_steps=min_steps)
         return Block(
             feed=feed,
@@ -82,7 +81,7 @@ class LocalContestant:
             optimizer_seconds=0.0,
             peak_memory_bytes=peak_process_bytes(),
             load=load,
-            clock_mhz=_clock_mhz(),
+            clock_mhz=read_cpu_clock_mhz(),
         )
 
     def retire(self) -> None:
@@ -187,14 +186,3 @@ def _losing(call: Callable[[], _Result]) -> Callable[[], _Result]:
 
 def _retired() -> int | None:
     raise AssertionError
-
-
-def _load() -> float | None:
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # Windows has none
-
-
-def _clock_mhz() -> float | None:
-    import psutil
-
-    frequency = psutil.cpu_freq() if hasattr(psutil, "cpu_freq") else None
-    return frequency.current if frequency else None

@@ -1,12 +1,11 @@
 """What was around while a block was timed: load, clocks, what the allocator and the compiler did."""
 
-import os
 import sys
 from dataclasses import dataclass
 
-import psutil
 import torch
 
+from autotune.hardware import read_cpu_clock_mhz
 from autotune.training.device import DeviceWatch
 
 
@@ -27,17 +26,8 @@ def read_counts(device: torch.device) -> Counts:
     return Counts(allocator_retries=int(retries), graphs=int(graphs))
 
 
-def read_load() -> float | None:
-    """The host's load average over the last minute."""
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-
-
 def read_clock_and_temperature(watch: DeviceWatch, *, device: torch.device) -> tuple[float | None, float | None]:
     """In MHz and degrees Celsius: the GPU's, or the CPU's clock; None where it can't be read."""
     if device.type == "cuda":
         return watch.clock_and_temperature()
-    try:
-        current = getattr(psutil.cpu_freq(), "current", None)  # all of it is missing in many containers
-    except (OSError, NotImplementedError):
-        return None, None
-    return (float(current) if current else None), None
+    return read_cpu_clock_mhz(), None

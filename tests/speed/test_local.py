@@ -4,7 +4,7 @@ import pytest
 
 from autotune.errors import InputError
 from autotune.events import Scalar
-from autotune.speed import LocalArena, LocalContestant, compare, measure
+from autotune.speed import Entry, Knob, LocalArena, LocalContestant, RacePlan, compare, measure, race
 from autotune.speed.arena import ContestantLostError
 
 
@@ -183,3 +183,31 @@ def test_retiring_twice_is_harmless() -> None:
 
     contestant.retire()
     contestant.retire()
+
+
+def test_a_knob_of_ones_own_is_raced_among_step_functions() -> None:
+    machine = Machine()
+    knob = Knob(
+        name="layout",
+        summary="rows or columns first",
+        numerics="exact",
+        needs="live",
+        simplest="rows",
+        docs="",
+        choices=("rows", "columns", "neither"),
+    )
+
+    def make_step(setting: Mapping[str, Scalar]) -> Callable[[], int | None]:
+        if setting.get("layout") == "neither":
+            raise ValueError("no such layout")
+        return machine.step(0.01 if setting.get("layout") == "columns" else 0.02)
+
+    plan = RacePlan(entries=(Entry(knob, knob.choices),), baseline={"layout": "rows"})
+    result = race(LocalArena(make_step, clock=machine.clock), plan, clock=machine.clock)
+
+    assert result.setting == {"layout": "columns"}
+    assert result.gain is not None
+    assert result.gain.ratio == pytest.approx(2.0)
+    assert [heat.reason for heat in result.heats if heat.verdict == "infeasible"] == [
+        "crashed: ValueError: no such layout"
+    ]

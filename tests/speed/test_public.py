@@ -16,6 +16,19 @@ def test_public_functions_stay_functions_whatever_was_imported_before() -> None:
 
 
 def test_measuring_imports_no_torch() -> None:
-    lines = "import sys; from autotune.speed import compare, measure, race; print('torch' in sys.modules)"
+    lines = (
+        "import sys; from autotune.speed import compare, measure, race;"
+        "measure(lambda: 1, blocks=6, seconds=0.0); compare(lambda: 1, lambda: 1, seconds=0.0);"
+        "print('torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_knobs_are_had_without_the_measuring() -> None:
+    lines = (
+        "import sys; import autotune.speed.knobs;"
+        "print([name for name in ('autotune.speed.comparison', 'numpy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
