@@ -91,7 +91,8 @@ def _resampled_middles(count: int, seed: int) -> "tuple[NDArray[np.int64], NDArr
 def _studentised(values: Sequence[float], *, confidence: float) -> tuple[float, float]:
     middle = statistics.median(values)
     half = _studentised_median(len(values), confidence) * statistics.stdev(values)
-    return middle - half, middle + half
+    # The range of the values covers less than this confidence: an interval inside it would contradict the sign test.
+    return min(middle - half, *values), max(middle + half, *values)
 
 
 @lru_cache(maxsize=64)
