@@ -12,7 +12,7 @@ from torch import Tensor
 from autotune.events import Block, Feed, RunBlock, Started, Warmed
 from autotune.hardware import read_load
 from autotune.speed.passes import Passes
-from autotune.speed.snapshot import Snapshot
+from autotune.speed.start_state import StartState
 from autotune.speed.surroundings import Counts, read_clock_and_temperature, read_counts
 from autotune.training.batches import Batch, count_samples, micro_batches
 from autotune.training.device import DeviceWatch, peak_memory_bytes, synchronize
@@ -106,22 +106,25 @@ class BlockPacer:
         self._has_optimized = True
 
     def _race(self) -> Batches:
-        yield from self._warm_up()
-        while True:
-            order = self._orders.next_block()
-            yield from self._get_ready(order.feed)
-            yield from self._train(order)
+        try:
+            yield from self._warm_up()
+            while True:
+                order = self._orders.next_block()
+                yield from self._get_ready(order.feed)
+                yield from self._train(order)
+        finally:
+            self._passes.leave()
 
     def _warm_up(self) -> Batches:
-        snapshot = Snapshot(self._trial.checkpoint.objects, device=self._device)
+        start = StartState(self._trial.checkpoint.objects, device=self._device)
         began = time.perf_counter()
         steps = yield from self._settle("real")
         seconds = time.perf_counter() - began
         wait = statistics.median(step.wait for step in steps[-_MIN_STEPS:])
         work = statistics.median(step.work for step in steps[-_MIN_STEPS:])
         later_starts = sum(self._passes.start_seconds[1:])
-        snapshot.put_back()
-        if not snapshot.is_empty:
+        start.put_back()
+        if not start.is_empty:
             self.num_steps = 0
         epoch_start = self._measure_epoch_start(step_seconds=wait + work)
         started = self._started()

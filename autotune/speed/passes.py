@@ -43,6 +43,10 @@ class Passes:
         self._source = source
         self._iterator = None
 
+    def leave(self) -> None:
+        """End the pass, and the workers with it."""
+        self._iterator = None
+
     def draw(self) -> Batch | None:
         """The next batch, on the device; None at the end of a source that can't begin again.
 

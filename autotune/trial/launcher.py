@@ -74,7 +74,7 @@ class Launcher:
         deadline = time.monotonic() + timeout
         is_late = False
         while link.exited is None:
-            self._backlog += self._listen(max(0.0, deadline - time.monotonic()), link=link)
+            self.hear(link, timeout=max(0.0, deadline - time.monotonic()))
             if not is_late and time.monotonic() >= deadline:
                 is_late = link.exited is None
                 deadline = math.inf
@@ -99,13 +99,15 @@ class Launcher:
         """
         return self._launch(Launch(order=order, purpose="race"), log_name="contestant.log")
 
-    def hear(self, contestant: Link, *, timeout: float) -> None:
-        """Wait until it has said something or has ended, or something else has come.
+    def hear(self, link: Link, *, timeout: float) -> None:
+        """Wait until a contestant has said something or has ended, or something else has come.
 
         What trials send meanwhile comes at the next ``wait``. Raises ForkServerError when the
         process that starts trials has ended.
         """
-        self._backlog += self._listen(timeout, link=contestant)
+        self._backlog += self._listen(timeout, link=link)
+        if self._lost is not None:
+            raise self._lost
 
     def run_block(self, contestant: Link, order: RunBlock) -> None:
         """Let a contestant train; it answers with a Block."""

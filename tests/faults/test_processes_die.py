@@ -12,10 +12,11 @@ import pytest
 
 from autotune.errors import ForkServerError
 from autotune.trial.launcher import Exited, Launcher
-from tests.trial.listening import BEHAVIOURS, hear_out, hear_report, is_gone, order, wait_until
+from tests.trial.listening import BEHAVIOURS, FOLDER, hear_out, hear_report, is_gone, order, wait_until
 
 DEADLINE_SECONDS = 15.0
 CHECKOUT = Path(__file__).parents[2]
+RACED = f"{FOLDER / 'raced.py'}:Faulty"
 
 
 @contextmanager
@@ -23,9 +24,15 @@ def coordinator(
     folder: Path, *, behaviour: str, method: str = "fork_server", task: str = BEHAVIOURS
 ) -> Iterator[psutil.Popen]:
     """A coordinator in a session of its own; whatever it leaves is killed at the end."""
-    command = [sys.executable, "-m", "tests.trial.coordinator", method, str(folder), task]
-    arguments = [f"behaviour={behaviour}", f"note={folder / 'note'}"]
-    process = psutil.Popen([*command, *arguments], stdout=subprocess.PIPE, text=True, cwd=CHECKOUT)
+    arguments = [method, str(folder), task, f"behaviour={behaviour}", f"note={folder / 'note'}"]
+    with running("tests.trial.coordinator", *arguments) as process:
+        yield process
+
+
+@contextmanager
+def running(module: str, *arguments: str) -> Iterator[psutil.Popen]:
+    """A module of ours as a program."""
+    process = psutil.Popen([sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, text=True, cwd=CHECKOUT)
     try:
         yield process
     finally:
@@ -74,6 +81,22 @@ def test_coordinator_killed_together_with_the_fork_server(tmp_path: Path) -> Non
         server.kill()
         process.kill()
         assert wait_until(lambda: all(is_gone(each.pid) for each in below), seconds=DEADLINE_SECONDS), _alive(below)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_server_killed", [False, True])
+def test_coordinator_killed_while_a_contestant_is_stopped(tmp_path: Path, *, is_server_killed: bool) -> None:
+    """What is stopped notices nothing: the fork server ends it, or the kernel, which hangs up on stopped orphans."""
+    with running("tests.trial.race_coordinator", str(tmp_path), RACED) as process:
+        _hear(process, "Stopped")
+        (server,) = process.children()
+        contestant = server.children(recursive=True)
+        assert len(contestant) == 3
+        assert wait_until(lambda: all(each.status() == psutil.STATUS_STOPPED for each in contestant))
+        if is_server_killed:
+            server.kill()
+        process.kill()
+        assert wait_until(lambda: all(is_gone(each.pid) for each in contestant), seconds=DEADLINE_SECONDS)
 
 
 @pytest.mark.slow

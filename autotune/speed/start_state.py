@@ -1,16 +1,15 @@
-"""A training's state, taken before the warm-up and put back after it."""
+"""The state that a training starts from, taken before the warm-up and put back after it."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from autotune.training.checkpoint import Stateful
 from autotune.training.rng import capture_rng, restore_rng
+from autotune.training.snapshot import Snapshot
 
 
-class Snapshot:
+class StartState:
     """States of the objects that a checkpoint would hold, and of the random generators; kept on the CPU.
 
     How many steps a warm-up takes depends on the machine's mood. With its state put back, the
@@ -20,7 +19,9 @@ class Snapshot:
     def __init__(self, objects: Mapping[str, Stateful], *, device: torch.device) -> None:
         self._objects = dict(objects)
         self._device = device
-        self._states = {name: _copied(item.state_dict()) for name, item in self._objects.items()}
+        snapshot = Snapshot()
+        self._states = {name: snapshot.take(item.state_dict(), name) for name, item in self._objects.items()}
+        self._arrive = snapshot.seal()
         self._rng = capture_rng(device)
 
     @property
@@ -30,16 +31,7 @@ class Snapshot:
 
     def put_back(self) -> None:
         """Give every object its state; in place, so that compiled graphs stay valid."""
+        self._arrive()
         for name, item in self._objects.items():
             item.load_state_dict(self._states[name])
         restore_rng(self._rng, device=self._device)
-
-
-def _copied(state: Any) -> Any:  # noqa: ANN401 - each class has its own
-    if isinstance(state, Tensor):
-        return state.detach().to("cpu", copy=True)
-    if isinstance(state, dict):
-        return {key: _copied(value) for key, value in state.items()}
-    if isinstance(state, list | tuple):
-        return type(state)(_copied(value) for value in state)
-    return state

@@ -1,0 +1,86 @@
+"""Tasks that are raced: one that meets a fault on its way, one whose loader burns time, a loop of its own."""
+
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from autotune.training import InfeasibleError, Task, Trial
+from autotune.training.parameters import Parameters
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+FAULTS: Mapping[str, Callable[[], object]] = {
+    "out of the host's memory": lambda: _raise(MemoryError()),
+    "out of the device's memory": lambda: _raise(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")),
+    "unsupported": lambda: _raise(InfeasibleError("no such kernel here")),
+    "error": lambda: _raise(ValueError("no such layer")),
+    "leave": lambda: os._exit(3),
+    "segfault": lambda: ctypes.string_at(0),
+    "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "hang": lambda: time.sleep(600),
+}
+
+
+class Faulty(Task):
+    """Meets the fault that its parameter names at the step that another one says."""
+
+    num_steps = 0
+
+    def train_data(self, params: Parameters) -> Dataset[Any]:
+        self.params = params
+        return TensorDataset(torch.randn(40, 4), torch.zeros(40, dtype=torch.int64))
+
+    def validation_data(self, params: Parameters) -> Dataset[Any]:
+        return self.train_data(params)
+
+    def model(self, params: Parameters) -> nn.Module:
+        return nn.Linear(4, 2)
+
+    def forward(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        if self.num_steps == self.params.get("fault_step", -1):
+            FAULTS[str(self.params.fault)]()
+        self.num_steps += 1
+        return super().forward(model, batch)
+
+
+class Busy(Dataset[tuple[Tensor, Tensor]]):
+    """Each sample keeps a core busy for a while."""
+
+    def __len__(self) -> int:
+        return 100_000
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        ends = time.perf_counter() + 0.002
+        while time.perf_counter() < ends:
+            pass
+        return torch.full((4,), float(index)), torch.tensor(0)
+
+
+class BusyLoading(Faulty):
+    def train_data(self, params: Parameters) -> Dataset[Any]:
+        self.params = params
+        return Busy()
+
+
+def own_loop(trial: Trial) -> None:
+    """As people write them."""
+    torch.manual_seed(trial.seed)
+    model = nn.Linear(4, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    loader = DataLoader(TensorDataset(torch.randn(40, 4)), batch_size=8, num_workers=trial.params.get("num_workers", 0))
+    for epoch in range(trial.epochs):
+        for (inputs,) in trial.watch(loader):
+            optimizer.zero_grad()
+            model(inputs).square().mean().backward()
+            optimizer.step()
+        trial.report(epoch + 1, val_accuracy=0.5)

@@ -1,0 +1,206 @@
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from autotune.errors import ForkServerError
+from autotune.events import EpochReport, Feed, Outcome
+from autotune.speed.arena import ContestantLostError, Loss
+from autotune.trial.arena import ProcessArena
+from autotune.trial.launcher import Launcher
+from tests.trial.listening import FOLDER, finish_of, hear_out, is_gone, order, wait_until
+
+FAULTY = f"{FOLDER / 'raced.py'}:Faulty"
+BUSY = f"{FOLDER / 'raced.py'}:BusyLoading"
+OWN_LOOP = f"{FOLDER / 'raced.py'}:own_loop"
+
+
+@pytest.fixture(scope="module")
+def launcher() -> Iterator[Launcher]:
+    with Launcher.start(FAULTY, method="fork_server") as launcher:
+        yield launcher
+
+
+@pytest.fixture
+def arena(launcher: Launcher, tmp_path: Path) -> Iterator[ProcessArena]:
+    with open_arena(launcher, tmp_path) as arena:
+        yield arena
+
+
+def open_arena(launcher: Launcher, folder: Path) -> ProcessArena:
+    return ProcessArena(launcher, order(folder, task=FAULTY, batch_size=8), folder=folder)
+
+
+def group_of(pid: int) -> list[psutil.Process]:
+    return [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+
+
+def pid_of_contestant() -> int:
+    """Of the one that lives."""
+    servers = [child for child in psutil.Process().children() if "autotune.trial.fork_server" in child.cmdline()]
+    (pid,) = (child.pid for server in servers for child in server.children() if not is_gone(child.pid))
+    return pid
+
+
+def test_contestant_trains_blocks_with_the_learning_parameters_and_its_setting(arena: ProcessArena) -> None:
+    contestant = arena.enter({"num_workers": 1, "prefetch_factor": 3})
+    assert contestant.setting == {"num_workers": 1, "prefetch_factor": 3}
+    assert contestant.warmed.in_force["prefetch_factor"] == 3
+    assert contestant.warmed.steps_per_epoch == 5
+    block = contestant.run_block(seconds=0.0, min_steps=7)
+    assert (block.steps, block.samples, len(block.losses)) == (7, 56, 7)
+    assert contestant.run_block(seconds=0.02, min_steps=1).seconds >= 0.02
+
+
+@pytest.mark.parametrize(("feed", "samples"), [("cached", 24), ("half", 12)])
+def test_batch_that_stays_on_the_device_is_not_waited_for(arena: ProcessArena, feed: Feed, samples: int) -> None:
+    block = arena.enter({}).run_block(seconds=0.0, min_steps=3, feed=feed)
+    assert (block.feed, block.samples, block.data_wait_seconds) == (feed, samples, 0.0)
+    assert block.compute_seconds > 0
+    assert block.optimizer_seconds > 0
+
+
+def test_two_contestants_live_side_by_side(arena: ProcessArena) -> None:
+    first, second = arena.enter({}), arena.enter({"num_workers": 1})
+    blocks = [each.run_block(seconds=0.0, min_steps=3) for each in (first, second, second, first)]
+    assert [block.steps for block in blocks] == [3, 3, 3, 3]
+    assert blocks[3].first_step > blocks[0].first_step
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "reason"),
+    [
+        ("out of the host's memory", "out of memory", "MemoryError"),
+        ("out of the device's memory", "out of memory", "OutOfMemoryError: CUDA out of memory. Tried to allocate"),
+        ("unsupported", "unsupported", "InfeasibleError: no such kernel here"),
+        ("error", "crashed", "ValueError: no such layer"),
+        ("leave", "crashed", "its process ended with exit status 3"),
+        ("segfault", "crashed", "its process ended with signal SIGSEGV"),
+        ("killed", "crashed", "its process ended with signal SIGKILL, which the kernel sends when memory runs out"),
+    ],
+)
+def test_contestant_that_meets_a_fault_is_lost_and_the_next_one_enters(
+    arena: ProcessArena, fault: str, kind: Loss, reason: str
+) -> None:
+    with pytest.raises(ContestantLostError) as lost:
+        arena.enter({"fault": fault, "fault_step": 0})
+    assert (lost.value.kind, str(lost.value)) == (kind, reason)
+    assert arena.enter({}).run_block(seconds=0.0, min_steps=1).steps == 1
+
+
+def test_contestant_may_be_lost_in_a_block(arena: ProcessArena) -> None:
+    contestant = arena.enter({"fault": "segfault", "fault_step": 60})
+    with pytest.raises(ContestantLostError, match="SIGSEGV") as lost:
+        contestant.run_block(seconds=0.0, min_steps=60)
+    assert lost.value.kind == "crashed"
+    contestant.retire()
+
+
+def test_contestant_that_hangs_in_its_warm_up_is_ended(launcher: Launcher, tmp_path: Path) -> None:
+    with ProcessArena(launcher, order(tmp_path, task=FAULTY), folder=tmp_path, warm_seconds=0.3) as arena:
+        with pytest.raises(ContestantLostError, match="must be ready for its first block within 0 s") as lost:
+            arena.enter({"fault": "hang", "fault_step": 0})
+        assert lost.value.kind == "hung"
+        assert not [child for child in psutil.Process().children(recursive=True) if _is_contestant(child)]
+
+
+def test_contestant_that_hangs_in_a_block_is_ended(launcher: Launcher, tmp_path: Path) -> None:
+    with ProcessArena(launcher, order(tmp_path, task=FAULTY), folder=tmp_path, block_seconds=0.3) as arena:
+        contestant = arena.enter({"fault": "hang", "fault_step": 60})
+        pid = pid_of_contestant()
+        with pytest.raises(ContestantLostError, match="must train a block within 0 s") as lost:
+            contestant.run_block(seconds=0.0, min_steps=60)
+        assert lost.value.kind == "hung"
+        assert is_gone(pid)
+
+
+def test_contestant_and_its_workers_take_no_core_between_blocks(tmp_path: Path) -> None:
+    with Launcher.start(BUSY, method="fork_server") as launcher, open_arena(launcher, tmp_path) as arena:
+        contestant = arena.enter({"num_workers": 2, "prefetch_factor": 8})
+        block = contestant.run_block(seconds=0.1, min_steps=2)
+        assert block.data_wait_seconds > block.compute_seconds
+        group = group_of(pid_of_contestant())
+        assert len(group) == 3
+        assert wait_until(lambda: all(each.status() == psutil.STATUS_STOPPED for each in group))
+        before = [each.cpu_times()[:2] for each in group]
+        assert not wait_until(lambda: [each.cpu_times()[:2] for each in group] != before, seconds=0.3)
+        assert contestant.run_block(seconds=0.0, min_steps=2).steps == 2
+
+
+def test_retired_contestant_is_gone_with_its_workers(arena: ProcessArena) -> None:
+    contestant = arena.enter({"num_workers": 2})
+    group = group_of(pid_of_contestant())
+    contestant.retire()
+    contestant.retire()
+    assert [each.pid for each in group if not is_gone(each.pid)] == []
+
+
+def test_what_on_wait_raises_ends_the_race(launcher: Launcher, tmp_path: Path) -> None:
+    def give_up() -> None:
+        raise ZeroDivisionError("lease lost")
+
+    arena = ProcessArena(launcher, order(tmp_path, task=FAULTY), folder=tmp_path, on_wait=give_up)
+    with pytest.raises(ZeroDivisionError, match="lease lost"):
+        arena.enter({"fault": "hang", "fault_step": 0})
+    assert not [child for child in psutil.Process().children(recursive=True) if _is_contestant(child)]
+
+
+def test_trial_that_reports_during_a_race_is_heard_after_it(launcher: Launcher, tmp_path: Path) -> None:
+    trial = launcher.launch(order(tmp_path, task=FAULTY, number=5))
+    with open_arena(launcher, tmp_path) as arena:
+        contestant = arena.enter({})
+        assert wait_until(lambda: is_gone(trial.pid))
+        contestant.run_block(seconds=0.0, min_steps=3)
+    events = hear_out(launcher, trial)
+    assert [event.epoch for event in events if isinstance(event, EpochReport)] == [1, 2, 3]
+    assert finish_of(events).outcome is Outcome.COMPLETE
+    assert launcher.wait(0) == []
+
+
+def test_contestants_have_folders_of_their_own(arena: ProcessArena, tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(ContestantLostError, match="SIGSEGV"):
+            arena.enter({"fault": "segfault", "fault_step": 0})
+    logs = sorted(tmp_path.glob("*/*"))
+    assert [str(log.relative_to(tmp_path)) for log in logs] == [
+        "contestant1/contestant.log",
+        "contestant2/contestant.log",
+    ]
+    assert all("Segmentation fault" in log.read_text() for log in logs)
+
+
+def test_loop_of_ones_own_is_raced_through_watch(tmp_path: Path) -> None:
+    with Launcher.start(OWN_LOOP, method="fork_server") as launcher, open_arena(launcher, tmp_path) as arena:
+        contestant = arena.enter({"num_workers": 1})
+        assert contestant.warmed.steps_per_epoch == 5
+        block = contestant.run_block(seconds=0.0, min_steps=12)
+    assert (block.steps, block.samples, block.losses) == (12, 96, ())
+    assert block.compute_seconds > 0
+
+
+@pytest.mark.slow
+def test_contestants_of_spawned_processes_are_raced_too(tmp_path: Path) -> None:
+    with Launcher.start(FAULTY, method="spawn") as launcher, open_arena(launcher, tmp_path) as arena:
+        contestant = arena.enter({"num_workers": 1})
+        blocks = [contestant.run_block(seconds=0.0, min_steps=3) for _ in range(2)]
+    assert [block.steps for block in blocks] == [3, 3]
+
+
+def test_fork_server_killed_in_a_race_ends_it(tmp_path: Path) -> None:
+    with Launcher.start(FAULTY, method="fork_server") as launcher, open_arena(launcher, tmp_path) as arena:
+        contestant = arena.enter({"num_workers": 1})
+        group = group_of(pid_of_contestant())
+        os.kill(os.getsid(group[0].pid), signal.SIGKILL)
+        with pytest.raises(ForkServerError, match="signal SIGKILL"):
+            contestant.run_block(seconds=0.0, min_steps=3)
+        assert wait_until(lambda: all(is_gone(each.pid) for each in group))
+
+
+def _is_contestant(process: psutil.Process) -> bool:
+    try:
+        return os.getpgid(process.pid) == process.pid and os.getsid(process.pid) != process.pid
+    except ProcessLookupError:
+        return False
