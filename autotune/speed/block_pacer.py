@@ -78,6 +78,11 @@ class BlockPacer:
         self.num_steps = 0
         """Since the weights were last those that the seed gave."""
 
+    @property
+    def has_begun(self) -> bool:
+        """The loop has asked for a batch."""
+        return bool(self._passes.start_seconds)
+
     def pace(self, source: Source) -> Iterator[Batch]:
         """The batches of all blocks to come, or of those that this source is good for."""
         self._passes.enter(source)

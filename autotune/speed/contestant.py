@@ -6,13 +6,16 @@ from autotune.training.loading import LoadedTask
 from autotune.training.run import run_trial
 from autotune.training.trial import Trial
 
+_UNLIMITED = {"resource": "epochs", "per_trial": None, "targets": (), "objective_metrics": ()}
+
 
 def compete(order: TrialOrder, *, task: LoadedTask, orders: Orders, process_started: float) -> Finished:
     """Train as ordered until the process is ended, and say why where that comes too soon.
 
     A Warmed and a Block for each order go to ``orders``; what a trial would report is dropped,
-    and no checkpoint is written.
+    and no checkpoint is written. Neither a target nor used-up seconds end a contestant.
     """
+    order = order.model_copy(update=_UNLIMITED)
     quiet = _Quiet()
     pacers: list[BlockPacer] = []
 
@@ -21,10 +24,10 @@ def compete(order: TrialOrder, *, task: LoadedTask, orders: Orders, process_star
         trial.pace(pacers[0])
 
     finished = run_trial(order, task=task, channel=quiet, process_started=process_started, on_ready=pace)
-    has_returned = finished.outcome is Outcome.COMPLETE or finished.traceback is None
-    if not pacers or not has_returned or finished.outcome not in {Outcome.COMPLETE, Outcome.FAILED}:
+    has_raised = finished.outcome not in {Outcome.COMPLETE, Outcome.FAILED} or finished.traceback is not None
+    if not pacers or has_raised:
         return finished
-    return Finished(outcome=Outcome.FAILED, reason=_too_short(order, num_steps=pacers[0].num_steps))
+    return Finished(outcome=Outcome.FAILED, reason=_too_short(order, pacers[0]))
 
 
 class _Quiet:
@@ -49,13 +52,13 @@ class _Quiet:
             self._started = event
 
 
-def _too_short(order: TrialOrder, *, num_steps: int) -> str:
+def _too_short(order: TrialOrder, pacer: BlockPacer) -> str:
     where = f"task {order.task}"
-    if num_steps == 0:
+    if not pacer.has_begun:
         return (
             f"{where}: a race paces the batches that go through trial.loader or trial.watch, got none; use one of them"
         )
     return (
-        f"{where}: a race trains as long as it needs, got the training's end after {num_steps} steps; "
+        f"{where}: a race trains as long as it needs, got the training's end after {pacer.num_steps} steps; "
         "give trial.watch a loader that can be iterated again, or train more epochs"
     )

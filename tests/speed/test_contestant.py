@@ -226,6 +226,14 @@ def test_slow_first_step_is_a_cost_of_the_start(tmp_path: Path) -> None:
     assert script.blocks[0].seconds < 0.3
 
 
+def test_used_up_seconds_end_no_contestant(tmp_path: Path) -> None:
+    script = Script([steps(3)])
+    limited = order(tmp_path, {"batch_size": 8}).model_copy(update={"resource": "samples", "per_trial": 1})
+    with pytest.raises(RaceOverError):
+        compete(limited, task=loaded(Points()), orders=script, process_started=time.monotonic())
+    assert len(script.blocks) == 1
+
+
 def test_training_that_diverges_goes_on(tmp_path: Path) -> None:
     script, finished = race(Points(), tmp_path, steps(30), steps(3), optimizer="sgd", lr=1e30)
     assert finished is None
