@@ -65,7 +65,7 @@ class DeviceWatch:
     """Looks at a CUDA device about once a second while an epoch is trained; sees nothing on a CPU."""
 
     def __init__(self, device: torch.device) -> None:
-        self._nvml, self._handle = _open_nvml(device)
+        self._nvml, self._handle = open_nvml(device)
         self._next_sample = time.perf_counter() + _SAMPLE_SECONDS
         self._utilisations: list[float] = []
         self._watts: list[float] = []
@@ -108,7 +108,8 @@ def _mean(values: list[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _open_nvml(device: torch.device) -> "tuple[ModuleType | None, Any]":
+def open_nvml(device: torch.device) -> "tuple[ModuleType | None, Any]":
+    """NVML and its handle of the device; None for a CPU, and where NVML does not know the device."""
     if device.type != "cuda":
         return None, None
     import pynvml
