@@ -45,6 +45,15 @@ class Started(_Event):
     """Trainable parameters of the model; None where the task keeps its model to itself."""
 
 
+class Adjusted(_Event):
+    """The training changed on its own what is in force: smaller micro-batches, where memory ran out."""
+
+    kind: Literal["adjusted"] = "adjusted"
+    in_force: dict[str, Scalar]
+    """All that is in force from now on, as in Started."""
+    reason: str
+
+
 class Progress(_Event):
     """Where the trial is within its epoch; for display only, never recorded."""
 
@@ -198,7 +207,7 @@ class Block(_Event):
     """Of the GPU, at the block's end, where it can be read."""
 
 
-Event: TypeAlias = Started | Progress | EpochReport | Finished | Stop
+Event: TypeAlias = Started | Adjusted | Progress | EpochReport | Finished | Stop
 RaceEvent: TypeAlias = Warmed | RunBlock | Block | Finished
 """What a contestant and the coordinator say to each other; a Finished tells why it can't go on."""
 

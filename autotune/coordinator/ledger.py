@@ -15,7 +15,7 @@ from autotune.coordinator.orders import make_order
 from autotune.coordinator.seeds import trial_seed
 from autotune.coordinator.speeds import Floor, Speeds
 from autotune.coordinator.standing import BASELINE_NUMBER, Standing
-from autotune.events import EpochReport, Finished, Outcome, Started, TrialOrder
+from autotune.events import Adjusted, EpochReport, Finished, Outcome, Started, TrialOrder
 from autotune.recording.files import StudyFiles
 from autotune.recording.lease import StudyLease
 from autotune.recording.publisher import Publisher
@@ -128,6 +128,11 @@ class Ledger:
     def started(self, ticket: Ticket, event: Started) -> None:
         """Training began."""
         self._books.records.start_trial(ticket.row, started=event)
+        self._books.publisher.notify()
+
+    def adjusted(self, ticket: Ticket, event: Adjusted) -> None:
+        """Training changed what is in force."""
+        self._books.records.adjust_trial(ticket.row, adjusted=event)
         self._books.publisher.notify()
 
     def reported(self, ticket: Ticket, report: EpochReport) -> bool:

@@ -12,7 +12,7 @@ from autotune.coordinator.observer import Observer, StudyView, TrialView
 from autotune.coordinator.orders import make_order
 from autotune.coordinator.standing import Standing
 from autotune.errors import RunError
-from autotune.events import EpochReport, Finished, Outcome, Progress, Started, Stop, TrialOrder
+from autotune.events import Adjusted, EpochReport, Finished, Outcome, Progress, Started, Stop, TrialOrder
 from autotune.recording.database import hide_password, normalise_url, open_database
 from autotune.recording.records import Records
 from autotune.recording.rows import TrialRow
@@ -108,6 +108,8 @@ class _Replay:
         match arrival.event:
             case Started() as started:
                 self._observer.trial_started(number, started)
+            case Adjusted() as adjusted:
+                self._observer.note(f"trial {number}: {adjusted.reason}")
             case Progress() as progress:
                 self._observer.trial_progressed(number, progress)
             case EpochReport() as report:

@@ -9,7 +9,7 @@ from autotune.coordinator.ledger import Ledger, Ticket
 from autotune.coordinator.observer import Observer, StudyView
 from autotune.coordinator.speeds import Floor, RaceEndedError
 from autotune.errors import StudyStoppedError
-from autotune.events import EpochReport, Finished, Outcome, Progress, Started, Stop
+from autotune.events import Adjusted, EpochReport, Finished, Outcome, Progress, Started, Stop
 from autotune.trial.launcher import Arrival, Exited, Launcher, TrialProcess
 from autotune.trial.leases import DevicePool, Lease
 
@@ -129,9 +129,8 @@ class Session:
             return
         running.heard_at = time.monotonic()
         match arrival.event:
-            case Started() as started:
-                self._ledger.started(running.ticket, started)
-                self._observer.trial_started(running.process.number, started)
+            case Started() | Adjusted() as told:
+                self._take_in_force(running, told)
             case Progress() as progress:
                 running.has_progressed = True
                 self._observer.trial_progressed(running.process.number, progress)
@@ -143,6 +142,15 @@ class Session:
                 self._end(running, exited)
             case Stop():
                 raise AssertionError("a trial sends no Stop")
+
+    def _take_in_force(self, running: _Running, told: Started | Adjusted) -> None:
+        number = running.process.number
+        if isinstance(told, Started):
+            self._ledger.started(running.ticket, told)
+            self._observer.trial_started(number, told)
+        else:
+            self._ledger.adjusted(running.ticket, told)
+            self._observer.note(f"trial {number}: {told.reason}")
 
     def _report(self, running: _Running, report: EpochReport) -> None:
         if not self._ledger.reported(running.ticket, report):

@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from autotune.errors import InputError, StudyNotFoundError
-from autotune.events import EpochReport, Finished, Outcome, Scalar, Started
+from autotune.events import Adjusted, EpochReport, Finished, Outcome, Scalar, Started
 from autotune.hardware import Machine
 from autotune.recording import tables, transactions
 from autotune.recording.files import check_study_name, is_study_name
@@ -217,6 +217,10 @@ class Records:
             "num_parameters": started.num_parameters,
         }
         self._change_trial(trial, changes)
+
+    def adjust_trial(self, trial: TrialRow, *, adjusted: Adjusted) -> None:
+        """Training goes on with other things in force."""
+        self._change_trial(trial, {"in_force": write_json(adjusted.in_force)})
 
     def add_report(self, trial: TrialRow, *, report: EpochReport) -> bool:
         """Record an epoch, once: False where the trial has that epoch already."""

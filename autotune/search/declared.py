@@ -85,7 +85,7 @@ def _check_alone(knob: Knob, file: SpecFile) -> None:
 def _limits(knob: Knob) -> Limits:
     if knob.choices:
         return Limits("choices", choices=knob.choices)
-    return Limits("whole", low=knob.low, high=knob.high, has_auto=knob.has_auto)
+    return Limits("whole", low=knob.low, high=knob.high, has_auto=knob.has_auto, words=knob.words)
 
 
 def _concrete(parameter: Parameter | Scalar, knob: Knob, *, file: SpecFile, num_cores: int) -> Parameter | Scalar:

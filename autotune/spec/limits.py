@@ -1,7 +1,7 @@
 """What a parameter of a known name may be, whatever the user's range: kinds, bounds and words."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from autotune.errors import SpecError
@@ -25,6 +25,8 @@ class Limits:
     choices: tuple[Scalar, ...] = ()
     has_auto: bool = False
     """``auto`` is a value too."""
+    words: tuple[str, ...] = ()
+    """Values beside the numbers; no bound of a range can be one."""
     has_null: bool = False
     """``null`` is a value too: off."""
 
@@ -60,7 +62,8 @@ def check_limits(parameter: Parameter | Scalar, limits: Limits, *, key: str, pla
     if isinstance(parameter, Parameter) and parameter.type != "choices":
         _check_range(parameter, limits, key=key, places=places)
     for suffix, value in declared_values(parameter):
-        check_value(value, limits, key=key + suffix, places=places)
+        is_bound = suffix in {".low", ".high"}
+        check_value(value, replace(limits, words=()) if is_bound else limits, key=key + suffix, places=places)
 
 
 def check_value(value: Scalar, limits: Limits, *, key: str, places: Places) -> None:
@@ -69,7 +72,7 @@ def check_value(value: Scalar, limits: Limits, *, key: str, places: Places) -> N
     Raises:
         SpecError: It breaks one.
     """
-    if (value == "auto" and limits.has_auto) or (value is None and limits.has_null):
+    if value in limits.words or (value == "auto" and limits.has_auto) or (value is None and limits.has_null):
         return
     if limits.kind == "choices":
         if find_same(value, limits.choices) is KeyError:

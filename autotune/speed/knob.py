@@ -64,6 +64,8 @@ class Knob:
     """The greatest whole number that can be written; beyond it a machine is lost for want of memory or processes."""
     has_auto: bool = False
     """A bound or a value may be ``auto``: the cores that a trial has."""
+    words: tuple[str, ...] = ()
+    """Values beside the numbers, each with a meaning of its own to the training."""
     applies: Callable[[Machine], Reason] = everywhere
     """Reason why the knob as a whole is left out on this machine."""
     choice_applies: Callable[[Scalar, Machine], Reason] = every_choice
@@ -91,5 +93,7 @@ class Knob:
 
 
 def _as_number(value: Scalar) -> float:
+    if isinstance(value, str):
+        return -1.0  # words before numbers
     assert isinstance(value, int | float)
     return value

@@ -1,6 +1,7 @@
 """What can be done with a batch of any shape: count it, move it, cut it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sized
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import torch
@@ -43,14 +44,18 @@ def mover(
 
 
 def micro_batches(batch: Batch, *, size: int) -> Iterator[tuple[Batch, float]]:
-    """Slices of at most ``size`` samples, each with its share of the batch; shares add up to 1."""
+    """As few slices of at most ``size`` samples as do, each with its share of the batch; shares add up to 1.
+
+    They are of the same size, or differ by one: a last one of a single sample is what BatchNorm can't train on.
+    """
     total = count_samples(batch)
-    if total <= size:
+    number = -(-total // size)
+    if number <= 1:
         yield batch, 1.0
         return
-    for start in range(0, total, size):
-        length = min(size, total - start)
-        yield _slice(batch, start, start + length, total), length / total
+    ends = [total * part // number for part in range(number + 1)]
+    for start, end in pairwise(ends):
+        yield _slice(batch, start, end, total), (end - start) / total
 
 
 def describe(batch: Batch) -> str:

@@ -1,5 +1,17 @@
 """What ends a trial early, said by an exception, and how any exception is said in one line."""
 
+import torch
+
+_MEMORY_MESSAGES = (
+    "out of memory",
+    "can't allocate memory",  # torch's allocator for the CPU
+    "not enough memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "insufficient shared memory",  # a DataLoader worker's bus error
+    "is killed by signal: Killed",  # a DataLoader worker that the kernel chose when memory ran out
+)
+
 
 class DivergedError(Exception):
     """The loss or a metric is NaN or infinite; the outcome is *diverged*."""
@@ -23,3 +35,10 @@ def one_line(error: BaseException) -> str:
     if "in DataLoader worker process" in lines[0]:
         return lines[-1].strip()
     return f"{type(error).__name__}: {lines[0]}".removesuffix(": ")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, of the device or of the host."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _MEMORY_MESSAGES)

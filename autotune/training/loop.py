@@ -36,6 +36,13 @@ def fit(task: Task, trial: Trial) -> None:
             return
 
 
+_VALIDATION_BATCHES = 4
+"""Training batches in a validation batch, on a CUDA device. Under ``inference_mode`` no graph is kept, so that of
+all layers' activations two are there at a time; the device is better filled, and fewer kernels are launched. On a
+CPU it depends on its caches (mnist at 64 samples: 0.8 times as fast with 4 times the batch; mnist1d: 1.4 times; one
+thread of an AMD EPYC, medians of 9): there a validation batch is a training batch."""
+
+
 class _StopRequestedError(Exception):
     """The trial should stop, inside an epoch."""
 
@@ -50,21 +57,17 @@ class _Loop:
         self.optimizer: Optimizer = trial.optimizer(self.model) if own_optimizer is None else own_optimizer
         self.scheduler: LRScheduler = trial.scheduler(self.optimizer, steps_per_epoch=len(self._train_batches))
         self._autocast: AbstractContextManager[object] = trial.autocast()
+        self._gradient = trial.accumulator(self.model, self._loss)
         self.train_loss = _RunningMean(trial.device)
 
     def train(self) -> None:
         """One epoch, or what is left of it after a resume, as far as the trial's seconds or samples go."""
-        task, trial, model, autocast = self._task, self._trial, self.model, self._autocast
-        model.train()
+        trial, gradient = self._trial, self._gradient
+        self.model.train()
         if trial.is_used_up():
             return
-        for parts in trial.micro_batches(self._train_batches):
-            for batch, share in parts:
-                with autocast:
-                    outputs, targets = task.forward(model, batch)
-                    loss = task.loss(outputs, targets)
-                trial.backward(loss if share == 1.0 else loss * share)
-                self.train_loss.add(loss, num_samples=count_samples(batch))
+        for batch in self._train_batches:
+            self.train_loss.add(gradient(batch), num_samples=count_samples(batch))
             trial.step(self.optimizer)
             self.scheduler.step()
             trial.check(self.train_loss.total)
@@ -72,6 +75,11 @@ class _Loop:
                 raise _StopRequestedError
             if trial.is_used_up():
                 break
+
+    def _loss(self, batch: Batch) -> Tensor:
+        with self._autocast:
+            outputs, targets = self._task.forward(self.model, batch)
+            return self._task.loss(outputs, targets)
 
     def evaluate(self) -> dict[str, float]:
         """The task's validation metrics, with the names that they are recorded under."""
@@ -129,4 +137,6 @@ def _loaders(task: Task, trial: Trial) -> tuple[BatchLoader, BatchLoader]:
     if train.num_samples > 1 and train.num_samples % train.batch_size == 1:
         # BatchNorm can't train on a last batch of one sample, and one sample more or less is no matter.
         train = trial.loader(train_data, train=True, collate=collate, drop_last=True)
-    return train, trial.loader(validation_data, train=False, collate=collate)
+    is_ours = trial.device.type == "cuda" and trial.params.get("validation_batch_size", "auto") == "auto"
+    size = train.batch_size * _VALIDATION_BATCHES if is_ours else None
+    return train, trial.loader(validation_data, train=False, batch_size=size, collate=collate)

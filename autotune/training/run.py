@@ -5,12 +5,11 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 from autotune.events import Finished, Outcome, TrialOrder
 from autotune.training.channel import Channel
+from autotune.training.crowding import crowding, memory_at
 from autotune.training.device import open_device
-from autotune.training.failures import DivergedError, InfeasibleError, one_line
+from autotune.training.failures import DivergedError, InfeasibleError, is_out_of_memory, one_line
 from autotune.training.loading import LoadedTask
 from autotune.training.loop import fit
 from autotune.training.process_knobs import apply_process_knobs
@@ -19,15 +18,6 @@ from autotune.training.task import Task
 from autotune.training.trial import Trial
 
 _TRACEBACK_LINES = 30
-_MEMORY_MESSAGES = (
-    "out of memory",
-    "can't allocate memory",  # torch's allocator for the CPU
-    "not enough memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "insufficient shared memory",  # a DataLoader worker's bus error
-    "is killed by signal: Killed",  # a DataLoader worker that the kernel chose when memory ran out
-)
 
 
 def run_trial(
@@ -96,13 +86,16 @@ def _finished(trial: Trial, *, channel: Channel) -> Finished:
 
 def _finished_by(error: BaseException, *, trial: Trial | None = None) -> Finished:
     reason = one_line(error)
+    memory = memory_at(error, device=trial.device) if trial and is_out_of_memory(error) else None
     lines = "".join(traceback.format_exception(error)).splitlines()[-_TRACEBACK_LINES:]
     # torch's re-raised worker errors refer to their own frames; left to the garbage collector, the
     # loader's workers would be ended in an order in which they wait five seconds for a word.
     traceback.clear_frames(error.__traceback__)
     if isinstance(error, DivergedError):
         return _tell(trial, outcome=Outcome.DIVERGED, reason=str(error))
-    if _is_infeasible(error):
+    if memory is not None and (crowd := crowding(memory)) is not None:
+        return _tell(trial, outcome=Outcome.INTERRUPTED, reason=crowd)  # to be tried again
+    if isinstance(error, InfeasibleError) or is_out_of_memory(error):
         told = _tell(trial, outcome=Outcome.INFEASIBLE, reason=reason)
         return told.model_copy(update={"is_out_of_memory": not isinstance(error, InfeasibleError)})
     return _tell(trial, outcome=Outcome.FAILED, reason=reason, tail="\n".join(lines))
@@ -116,9 +109,3 @@ def _tell(trial: Trial | None, *, outcome: Outcome, reason: str | None, tail: st
         samples_per_second=trial.samples_per_second if trial else None,
         unread_parameters=trial.params.unread if trial and outcome is Outcome.COMPLETE else (),
     )
-
-
-def _is_infeasible(error: BaseException) -> bool:
-    if isinstance(error, InfeasibleError | MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _MEMORY_MESSAGES)

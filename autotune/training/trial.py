@@ -14,8 +14,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import Dataset
 
 from autotune.errors import TaskError
-from autotune.events import EpochReport, Outcome, Progress, Scalar, Started, TrialOrder
-from autotune.training.batches import Batch, micro_batches, mover
+from autotune.events import Adjusted, EpochReport, Outcome, Progress, Scalar, Started, TrialOrder
+from autotune.training.accumulation import Accumulator, Loss, MicroBatches
+from autotune.training.batches import Batch, mover
 from autotune.training.channel import Channel
 from autotune.training.checkpoint import Checkpoint, Stateful
 from autotune.training.data import BatchLoader, Collate, LoaderOptions
@@ -55,7 +56,7 @@ class Trial:
                 if trial.should_stop():
                     break
 
-    The helpers ``loader``, ``prepare``, ``optimizer``, ``scheduler``, ``autocast``, ``micro_batches``,
+    The helpers ``loader``, ``prepare``, ``optimizer``, ``scheduler``, ``autocast``, ``accumulator``,
     ``backward`` and ``step`` apply the parameters of their names. Call those of them that are
     used before the first batch, so that what is in force is recorded.
 
@@ -88,11 +89,15 @@ class Trial:
         own: dict[str, Stateful] = {"meter": self._meter, "reports": self._reports}
         if self._precision.scaler is not None:
             own["scaler"] = self._precision.scaler
+        self._cut = MicroBatches(order.parameters.get("accumulate", 1))
+        if self._cut.is_auto:
+            own["micro_batches"] = self._cut
         self.checkpoint = Checkpoint(
             self.folder / "checkpoint.pt", device=device, own=own, place=self._meter, is_wanted=self._goes_on_later
         )
         self._in_force: dict[str, Scalar] = {}
         self._num_parameters: int | None = None
+        self._is_accumulating = False
         self._has_begun = False
         self._has_seen_stop = False
         self._loss_watch = LossWatch()
@@ -113,9 +118,13 @@ class Trial:
     ) -> BatchLoader:
         """Batches on the trial's device, with the trial's batch size, workers and pinned memory.
 
+        Validation data has a batch size of its own where ``validation_batch_size`` gives one.
+
         Training data is shuffled by the seed and the epoch; its loader times the epoch, and goes
         on inside one after a resume. Use one training loader a trial.
         """
+        if not train and batch_size is None and (own := self.params.get("validation_batch_size", "auto")) != "auto":
+            batch_size = int(own)
         options = LoaderOptions.of(self.params, device=self.device, batch_size=batch_size, drop_last=drop_last)
         change = mover(
             self.device,
@@ -134,6 +143,9 @@ class Trial:
         )
         if train:
             self._in_force |= loader.in_force
+            self._cut.expect(loader.batch_size)
+        else:
+            self._in_force["validation_batch_size"] = loader.batch_size
         return loader
 
     def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
@@ -174,18 +186,21 @@ class Trial:
         self._in_force["precision"] = self._precision.in_force
         return self._precision.autocast()
 
-    def micro_batches(self, loader: BatchLoader) -> Iterator[Iterable[tuple[Batch, float]]]:
-        """Each batch of the loader as its micro-batches, each with its share of the batch's samples.
+    def accumulator(self, model: nn.Module, loss: Loss) -> Accumulator:
+        """What computes a batch's gradient, in as many micro-batches as ``accumulate`` says; make it once.
 
-        As many as ``accumulate`` says. The loss of a micro-batch times its share goes to
-        ``backward``, and one ``step`` follows the last, so that the gradient is the whole batch's.
+        ``loss`` takes a batch or a part of one to its mean loss. ``trial.step`` follows each call::
+
+            gradient = trial.accumulator(model, lambda batch: criterion(model(batch[0]), batch[1]))
+            for batch in loader:
+                loss = gradient(batch)
+                trial.step(optimizer)
         """
-        accumulate = int(self.params.get("accumulate", 1))
-        self._in_force["accumulate"] = accumulate
-        if accumulate == 1:
-            return (((batch, 1.0),) for batch in loader)
-        size = max(1, loader.batch_size // accumulate)
-        return (micro_batches(batch, size=size) for batch in loader)
+        self.params.get("accumulate")
+        self._is_accumulating = True
+        return Accumulator(
+            self._cut, model=model, loss=loss, backward=self.backward, device=self.device, on_cut=self._tell_cut
+        )
 
     def backward(self, loss: Tensor) -> None:
         """``loss.backward()``, scaled where fp16 needs it."""
@@ -300,7 +315,7 @@ class Trial:
         self._is_over = self._ending.is_over(self._reports.all)
         self._channel.send(
             Started(
-                in_force=process_knobs_in_force(self.device) | self._in_force,
+                in_force=self._all_in_force(),
                 device=str(self.device),
                 epochs_done=self._meter.epochs_done,
                 setup_seconds=time.monotonic() - self._process_started,
@@ -309,6 +324,13 @@ class Trial:
         )
         for report in self._reports.all:
             self._channel.send(report)
+
+    def _all_in_force(self) -> dict[str, Scalar]:
+        number = {"accumulate": self._cut.number} if self._is_accumulating else {}
+        return process_knobs_in_force(self.device) | self._in_force | number
+
+    def _tell_cut(self, reason: str) -> None:
+        self._channel.send(Adjusted(in_force=self._all_in_force(), reason=reason))
 
     @cached_property
     def _gradient_clip(self) -> float | None:

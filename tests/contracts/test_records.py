@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, inspect, update
 
 from autotune.errors import InputError, LeaseLostError, StudyHeldError, StudyNotFoundError
-from autotune.events import Finished, Outcome, Scalar, Started
+from autotune.events import Adjusted, Finished, Outcome, Scalar, Started
 from autotune.recording import tables, transactions
 from autotune.recording.database import creation_lock, open_database
 from autotune.recording.lease import StudyLease
@@ -125,6 +125,18 @@ def test_a_trial_is_recorded_from_launch_to_end(records: Records, study: StudyRo
     assert (row.pid, row.git_commit, row.unread_parameters) == (None, "abc", ("widht",))
     assert row.ended_at == pytest.approx(1_700_000_001.0)
     assert row.version == trial.version + 3
+
+
+def test_what_training_adjusts_takes_the_place_of_what_was_in_force(
+    records: Records, study: StudyRow, trial: TrialRow
+) -> None:
+    started = Started(in_force={"accumulate": 1, "num_workers": 2}, device="cpu", setup_seconds=0.5)
+    records.start_trial(trial, started=started)
+    adjusted = Adjusted(in_force={"accumulate": 4, "num_workers": 2}, reason="out of memory")
+    records.adjust_trial(trial, adjusted=adjusted)
+    row = records.trial(study, number=0)
+    assert row.in_force == {"accumulate": 4, "num_workers": 2}
+    assert row.version == trial.version + 2
 
 
 def test_an_interrupted_trial_stays_running_and_is_clean_when_launched_again(

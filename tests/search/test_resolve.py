@@ -258,6 +258,13 @@ def test_two_names_of_one_thing_are_refused() -> None:
         resolve_speed("  float32_matmul_precision: high\n  fp32_precision_matmul: tf32\n", on=machine(num_gpus=1))
 
 
+def test_accumulate_may_be_left_to_memory() -> None:
+    assert resolve_speed("  accumulate: auto\n").fixed["accumulate"] == "auto"
+    searched = resolve_speed("  accumulate: {choices: [auto, 2, 3]}\n", learning="  batch_size: {choices: [8, 16]}\n")
+    assert searched.parameters[-1].choices == ("auto", 2)
+    assert reasons(searched) == {"accumulate": "3: it needs a batch_size that 3 divides"}
+
+
 def test_all_gpu_knobs_are_left_out_on_a_cpu_with_a_reason() -> None:
     space = resolve_space(load_spec("cudnn"), machine=machine(has_compiler=False), num_cores=2)
     without = {
@@ -293,7 +300,8 @@ def test_all_gpu_knobs_are_left_out_on_a_cpu_with_a_reason() -> None:
             "  channels_last: {low: 0, high: 1}\n",
             "s.yaml:7: speed.channels_last: must be choices, not a range, got low",
         ),
-        ("  accumulate: auto\n", "s.yaml:7: speed.accumulate: must be a number, got auto; write digits"),
+        ("  accumulate: {low: 1, high: auto}\n", "s.yaml:7: speed.accumulate.high: auto stands for the cores"),
+        ("  accumulate: often\n", "s.yaml:7: speed.accumulate: must be a number, got often; write digits"),
         (
             "  accumulate: {low: 1, high: 999}\n",
             "s.yaml:7: speed.accumulate: a range here has at most 256 values, got 999",

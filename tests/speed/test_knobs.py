@@ -28,7 +28,7 @@ def left_out(machine: Machine) -> set[str]:
 def test_a_knob_has_choices_or_a_least_number_and_its_simplest_setting_is_one_of_them(name: str) -> None:
     knob = KNOBS[name]
     assert (knob.low is None) == bool(knob.choices)
-    assert knob.simplest in knob.choices or (knob.low is not None and isinstance(knob.simplest, int))
+    assert knob.simplest in (*knob.choices, *knob.words) or (knob.low is not None and isinstance(knob.simplest, int))
     assert knob.docs.startswith("https://docs.pytorch.org/")
 
 

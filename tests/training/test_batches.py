@@ -31,11 +31,16 @@ def test_samples_are_counted_by_the_first_tensor_with_a_length(batch: Any, expec
 
 
 def test_micro_batches_cut_every_tensor_and_keep_the_shape_of_the_batch() -> None:
-    parts = list(micro_batches(Pair(X, Y), size=4))
-    assert [share for _, share in parts] == [4 / 6, 2 / 6]
+    parts = list(micro_batches(Pair(X, Y), size=5))
+    assert [share for _, share in parts] == [3 / 6, 3 / 6]
     assert all(isinstance(part, Pair) for part, _ in parts)
     assert torch.equal(torch.cat([part.inputs for part, _ in parts]), X)
     assert torch.equal(torch.cat([part.labels for part, _ in parts]), Y)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(6, [6]), (5, [3, 3]), (3, [3, 3]), (2, [2, 2, 2]), (1, [1] * 6)])
+def test_micro_batches_leave_no_single_sample_over(size: int, expected: list[int]) -> None:
+    assert [len(part) for part, _ in micro_batches(X, size=size)] == expected
 
 
 def test_micro_batches_cut_texts_and_leave_single_values() -> None:

@@ -8,11 +8,12 @@ from torch import Tensor, nn
 from torch.backends.cuda import enable_cudnn_sdp, enable_flash_sdp, enable_math_sdp, enable_mem_efficient_sdp
 from torch.utils.data import Dataset, TensorDataset
 
-from autotune.events import Outcome, Scalar
+from autotune.events import Outcome, Scalar, Started
 from autotune.speed.knobs import KNOBS
 from autotune.training.parameters import Parameters
+from autotune.training.run import run_trial
 from tests.training.tasks import Points
-from tests.training.trials import Trained, is_same_weights, train
+from tests.training.trials import Recorder, Trained, is_same_weights, loaded, order, train
 
 NEEDS_CUDA = {"cudnn_benchmark", "cudnn_benchmark_limit", "cudnn_deterministic"}
 
@@ -72,6 +73,7 @@ def trained_with(tmp_path: Path, **knobs: Scalar) -> Trained:
         ("optimizer_impl", "foreach"),
         ("optimizer_impl", "fused"),
         ("accumulate", 4),
+        ("validation_batch_size", 5),
         ("num_workers", 1),
         ("cache", "off"),
         ("cache", "memory"),
@@ -204,3 +206,21 @@ def test_compiled_model_trains_and_its_checkpoint_keeps_the_plain_names(tmp_path
     assert compiled.weights.keys() == plain.weights.keys()
     for name, weight in plain.weights.items():
         torch.testing.assert_close(compiled.weights[name], weight, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [1, 3, 16])
+def test_metrics_do_not_depend_on_the_size_of_a_validation_batch(tmp_path: Path, size: int) -> None:
+    plain = trained_with(tmp_path / "plain")
+    sized = trained_with(tmp_path / "sized", validation_batch_size=size)
+    assert plain.started.in_force["validation_batch_size"] == 8
+    assert sized.metrics[0] == pytest.approx(plain.metrics[0], rel=1e-6)
+    assert is_same_weights(sized, plain)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_validation_batch_is_larger_on_a_gpu_where_nobody_sets_it(tmp_path: Path) -> None:
+    trial_order = order(tmp_path, {"batch_size": 8}, epochs=1).model_copy(update={"device": "cuda"})
+    channel = Recorder()
+    run_trial(trial_order, task=loaded(Pictures()), channel=channel)
+    assert channel.of(Started)[0].in_force["validation_batch_size"] == 32

@@ -122,5 +122,17 @@ LOADER_KNOBS = (
         # Workers would each hold a copy, and send what is there already.
         companions=tuple(Companion(choice=place, knob="num_workers", values=(0,)) for place in ("memory", "device")),
     ),
+    Knob(
+        name="validation_batch_size",
+        summary="samples that are evaluated at once; auto: four times batch_size on a CUDA device, batch_size on a CPU",
+        numerics="reordered",
+        needs="new loader",
+        simplest="auto",
+        docs="https://docs.pytorch.org/docs/stable/generated/torch.autograd.grad_mode.inference_mode.html",
+        moves=(),
+        is_raced=False,
+        low=1,
+        words=("auto",),
+    ),
 )
 """In the order in which a person reads them."""

@@ -45,7 +45,8 @@ STEP_KNOBS = (
     Knob(
         name="accumulate",
         summary=(
-            "micro-batches that a batch is cut into, their gradients added up; must divide batch_size. "
+            "micro-batches that a batch is cut into, their gradients added up; must divide batch_size; "
+            "auto: as few as memory allows, found by running out of it. "
             "With BatchNorm it changes the statistics, and then it is a learning parameter"
         ),
         numerics="reordered",
@@ -55,6 +56,7 @@ STEP_KNOBS = (
         moves=("compute",),
         is_raced=False,
         low=1,
+        words=("auto",),
     ),
 )
 """In the order in which a person reads them."""
