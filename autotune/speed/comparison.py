@@ -95,7 +95,8 @@ def compare(
         confidence: How often the interval holds the true ratio.
         noise_floor: A difference of at most this share is a tie; ``measurement.noise_floor`` finds it.
         is_decided: Asked after three quads and after each that follows, with an interval of a confidence
-            so high that ending early does not cost the result its own (``is_clear`` is one such question).
+            so high that ending early costs the result's own a point or two at most (simulated; ``is_clear``
+            is one such question).
             None: all quads are run.
 
     Raises:
