@@ -3,7 +3,9 @@
 from collections.abc import Callable
 
 from autotune.coordinator.ledger import Books
-from autotune.coordinator.races import RacedSpeeds, RaceGround, entries_of
+from autotune.coordinator.race_ground import RaceGround
+from autotune.coordinator.race_log import RaceLog
+from autotune.coordinator.races import RacedSpeeds
 from autotune.coordinator.speeds import FixedSpeeds, JointSpeeds, Speeds
 from autotune.coordinator.stage import Stage
 from autotune.coordinator.standing import Standing
@@ -16,30 +18,14 @@ def make_speeds(
     books: Books, *, stage: Stage, launcher: Launcher, standing: Standing, note: Callable[[str], None]
 ) -> Speeds:
     """The sampler, the baseline, or races; the baseline too where a race would have nothing to try."""
-    space = stage.space
-    if books.spec.speed_search.name == "joint":
+    name = books.spec.speed_search.name
+    if name == "joint":
         return JointSpeeds()
-    entries = entries_of(space, knobs=KNOBS, num_cores=stage.pool.num_cores, machine=stage.machine)
-    if books.spec.speed_search.name == "fixed" or not entries:
-        return FixedSpeeds(space)
-    return RacedSpeeds(
-        RaceGround(
-            spec=books.spec,
-            space=space,
-            entries=entries,
-            study=books.study,
-            records=books.records,
-            heats=RaceStudy(
-                books.study.name,
-                storage=books.search.storage,
-                values={entry.name: entry.values for entry in entries},
-            ),
-            machine=stage.machine,
-            device=stage.device,
-            num_cores=stage.pool.num_cores,
-            launcher=launcher,
-            standing=standing,
-            folder=books.files.race_folder,
-            note=note,
-        )
+    ground = RaceGround(
+        books.spec, name=books.study.name, stage=stage, launcher=launcher, folder=books.files.race_folder, knobs=KNOBS
     )
+    if name == "fixed" or not ground.entries:
+        return FixedSpeeds(stage.space)
+    heats = RaceStudy(books.study.name, storage=books.search.storage, values=ground.values)
+    log = RaceLog(books.records, heats=heats, study=books.study)
+    return RacedSpeeds(books, ground=ground, log=log, space=stage.space, standing=standing, note=note)

@@ -1,10 +1,12 @@
 """What a race found, as it is shown, stored and read again."""
 
+from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
 from autotune.events import Scalar
+from autotune.spec.written import written
 from autotune.speed.bottleneck import Diagnosis
 
 Stage: TypeAlias = Literal["start", "screen", "stack", "precision", "compile", "confirm", "informed"]
@@ -49,6 +51,11 @@ class Heat(_Part):
     """What a run pays once with it."""
     seconds: float = 0.0
     """What the heat cost."""
+
+    @property
+    def change_words(self) -> str:
+        """What it changed, such as ``num_workers 2, channels_last true``."""
+        return format_changes(self.changes)
 
 
 class BreakEven(_Part):
@@ -96,3 +103,17 @@ class RaceResult(_Part):
     def kept(self) -> dict[str, Scalar]:
         """What of the winner differs from the baseline."""
         return {name: value for name, value in self.setting.items() if self.baseline.get(name, ...) != value}
+
+    @property
+    def words(self) -> str:
+        """How it ended, in one line."""
+        if self.gain is None:
+            return f"nothing is surely faster than the baseline ({self.seconds:.0f} s)"
+        kept = format_changes(self.kept)
+        return f"{kept}: {self.gain.words} times the baseline's throughput ({self.seconds:.0f} s)"
+
+
+def format_changes(changes: Mapping[str, Scalar]) -> str:
+    """Knobs with their values in one line; one that is left to torch shows ``default``."""
+    shown = (f"{name} {'default' if value is None else written(value)}" for name, value in changes.items())
+    return ", ".join(shown) or "nothing"
