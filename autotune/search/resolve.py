@@ -7,9 +7,11 @@ from autotune.hardware import Machine
 from autotune.search.baseline import apply_baseline, check_baseline
 from autotune.search.declared import Declared, declare
 from autotune.search.narrow import Narrowed
+from autotune.search.raced import with_raced_knobs
 from autotune.search.space import SearchSpace
 from autotune.spec.load import SpecFile
 from autotune.spec.model import Parameter
+from autotune.speed.knobs import KNOBS
 
 
 def resolve_space(file: SpecFile, *, machine: Machine, num_cores: int) -> SearchSpace:
@@ -27,6 +29,7 @@ def resolve_space(file: SpecFile, *, machine: Machine, num_cores: int) -> Search
     Raises:
         SpecError: A rule of the spec that depends on the machine or on the knobs is broken.
     """
+    file = with_raced_knobs(file, knobs=KNOBS)
     declared = declare(file, num_cores=num_cores)
     _check_grid(file, declared)
     baseline = check_baseline(file, declared, num_cores=num_cores)

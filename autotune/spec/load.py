@@ -7,12 +7,12 @@ from pathlib import Path
 from autotune.errors import SpecError
 from autotune.spec.builtin import find_space, list_spaces
 from autotune.spec.document import read_document
-from autotune.spec.model import StudySpec
+from autotune.spec.model import Budget, Choice, Objective, StudySpec
 from autotune.spec.names import nearest
 from autotune.spec.node import Node
 from autotune.spec.overrides import Override, apply_overrides
 from autotune.spec.places import Places
-from autotune.spec.read import read_spec
+from autotune.spec.read import read_spec, read_task
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -91,6 +91,31 @@ def parse_spec(
     if spec.task != document.content["task"]:
         text = apply_overrides(text, [Override(key=("task",), value=spec.task, typed="")])
     return SpecFile(spec=spec, text=text, origin=origin, name=Path(origin).stem, places=document.places)
+
+
+def task_spec(task: str, *, epochs: int) -> SpecFile:
+    """The spec of a task whose speed alone is asked for: nothing is learned about it, every knob is raced.
+
+    Args:
+        task: ``package.module:Name`` or ``path/to/file.py:Name``, from the working directory.
+        epochs: Of a training run.
+
+    Raises:
+        SpecError: The task is no such reference.
+    """
+    places = Places(origin=task, lines={}, overrides={"task": f"TASK {task}"})
+    spec = StudySpec(
+        task=read_task(Node(value=task, key="task", places=places), folder=Path.cwd()),
+        objectives=(Objective(metric="train_loss", direction="minimize"),),
+        budget=Budget(trials=1, epochs=epochs),
+        sampler=Choice(name="tpe"),
+        pruner=Choice(name="none"),
+        learning={},
+        speed={},
+        baseline={},
+        speed_search=Choice(name="race"),
+    )
+    return SpecFile(spec=spec, text="", origin=task, name=task.rpartition(":")[2].lower(), places=places)
 
 
 def _find(space: str) -> Path:

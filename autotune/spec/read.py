@@ -54,7 +54,7 @@ def read_spec(root: Node, *, folder: Path) -> StudySpec:
     check_learning(learning, places=root.places)
     check_conditions({"learning": learning, "speed": speed}, places=root.places)
     return StudySpec(
-        task=_read_task(_required(root, fields, "task", example="autotune.tasks.mnist:Mnist"), folder=folder),
+        task=read_task(_required(root, fields, "task", example="autotune.tasks.mnist:Mnist"), folder=folder),
         objectives=objectives,
         budget=budget,
         sampler=_read_sampler(fields, num_objectives=len(objectives)),
@@ -75,7 +75,12 @@ def _required(root: Node, fields: dict[str, Node], key: str, *, example: str) ->
     return fields[key]
 
 
-def _read_task(node: Node, *, folder: Path) -> str:
+def read_task(node: Node, *, folder: Path) -> str:
+    """The task's reference, with its file absolute.
+
+    Raises:
+        SpecError: It names no class or function in a module or file.
+    """
     example = "package.module:Class or path/to/file.py:Class"
     text = node.text(example=example)
     module, colon, name = text.rpartition(":")

@@ -1,0 +1,36 @@
+"""A race as it runs: one line for each heat, on stderr."""
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from autotune.report.wording import format_clock, one_line
+
+if TYPE_CHECKING:
+    from autotune.coordinator.speeding import SpeedWatch
+    from autotune.coordinator.workloads import Workload
+    from autotune.speed.bottleneck import Diagnosis
+    from autotune.speed.result import Heat
+
+
+def show_race() -> "SpeedWatch":
+    """A watch that writes on stderr, with the time since now in front."""
+    from autotune.coordinator.speeding import SpeedWatch
+
+    began = time.monotonic()
+
+    def write(line: str) -> None:
+        click.echo(f"{format_clock(time.monotonic() - began):>7}  {one_line(line)}", err=True)
+
+    def begun(workload: "Workload") -> None:
+        write(f"race of {workload.task} on {workload.device}, {workload.num_cores} cores: {workload.words}")
+
+    def diagnosed(diagnosis: "Diagnosis") -> None:
+        write(diagnosis.words)
+
+    def heat_over(heat: "Heat") -> None:
+        gain = f"  {heat.gain.words}" if heat.gain else ""
+        write(f"{heat.stage:<8} {heat.change_words}{gain}  {heat.verdict}: {heat.reason}")
+
+    return SpeedWatch(begun=begun, diagnosed=diagnosed, heat_over=heat_over)

@@ -1,0 +1,100 @@
+"""``autotune speed``."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from autotune.cli.names import complete_space
+from autotune.cli.options import Number, WholeNumber, json_option, storage_option
+
+if TYPE_CHECKING:
+    from autotune.spec.load import SpecFile
+
+
+@click.command()
+@click.argument("task", shell_complete=complete_space)
+@click.option(
+    "--space",
+    metavar="SPEC",
+    shell_complete=complete_space,
+    help="Study spec whose baseline and speed section TASK is raced with.",
+)
+@click.option(
+    "--batch-size",
+    "batch_sizes",
+    type=WholeNumber(min=1),
+    multiple=True,
+    metavar="N",
+    help="Race with this batch size; may be repeated, a race each.",
+)
+@click.option(
+    "--seconds",
+    type=Number(min=1),
+    default=120.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="What a race may take before it confirms what it has.",
+)
+@click.option(
+    "--epochs",
+    type=WholeNumber(min=1),
+    metavar="N",
+    help="Epochs of your training: what compilation has to repay itself in; unless given, the spec's, or 10.",
+)
+@click.option("--name", metavar="NAME", help="The race is kept as the Optuna study NAME.speed.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the spec.")
+@storage_option
+@json_option
+def speed(
+    *,
+    task: str,
+    space: str | None,
+    batch_sizes: tuple[int, ...],
+    seconds: float,
+    epochs: int | None,
+    name: str | None,
+    overrides: tuple[str, ...],
+    storage: str,
+    as_json: bool,
+) -> None:
+    """Find what makes a training faster on this machine, in seconds.
+
+    TASK is a study spec (a file, or the name of one that comes with the package), or a task:
+    package.module:Class or file.py:Class.
+
+    Real training steps are timed in alternating blocks: first what a step waits for, then the
+    knobs that can move it, one at a time, then the winners together. Nothing is learned; the
+    result is kept, and later studies of this task on this machine start from it.
+
+    JSON: a list of races with the keys task, device, num_cores, workload, result, code.
+    """
+    from autotune.cli.output import echo_json, print_table
+    from autotune.cli.racing import show_race
+    from autotune.report.speeds import HEAT_COLUMNS, ending_lines, heat_rows, summarise_race
+
+    file = _spec(task, space=space, epochs=epochs, overrides=overrides)
+    from autotune.coordinator.speeding import SpeedOrder, race_task
+
+    order = SpeedOrder(file=file, name=name or file.name, storage=storage, batch_sizes=batch_sizes, seconds=seconds)
+    summaries = [summarise_race(raced) for raced in race_task(order, watch=show_race())]
+    if as_json:
+        echo_json(summaries)
+        return
+    for summary in summaries:
+        click.echo()
+        print_table(HEAT_COLUMNS, heat_rows(summary.result.heats))
+        click.echo()
+        click.echo("\n".join(ending_lines(summary)))
+
+
+def _spec(task: str, *, space: str | None, epochs: int | None, overrides: tuple[str, ...]) -> "SpecFile":
+    from autotune.spec.load import load_spec, task_spec
+
+    own = [f"budget.epochs={epochs}"] if epochs is not None else []
+    if space is not None:
+        return load_spec(space, overrides=[*overrides, *own, f"task={task}"])
+    if ":" not in task:
+        return load_spec(task, overrides=[*overrides, *own])
+    if overrides:
+        raise click.UsageError("--set: changes a spec, and TASK is none; name a spec with --space")
+    return task_spec(task, epochs=epochs or 10)

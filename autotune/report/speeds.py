@@ -1,0 +1,78 @@
+"""A race in a table and a few lines: what was kept, what was not, what it gains, and the code to paste."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from autotune.coordinator.speeding import RacedWorkload
+from autotune.events import Scalar
+from autotune.report.wording import format_bytes, format_parameters
+from autotune.speed.code import code_lines
+from autotune.speed.result import Heat, RaceResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedSummary:
+    """One race; the fields are the keys of its JSON."""
+
+    task: str
+    device: str
+    num_cores: int
+    workload: Mapping[str, Scalar]
+    """Learning parameters that fix what a step costs."""
+    result: RaceResult
+    code: tuple[str, ...]
+    """Lines of plain PyTorch that set the winner."""
+
+
+def summarise_race(raced: RacedWorkload) -> SpeedSummary:
+    """The race as it is shown."""
+    workload = raced.workload
+    return SpeedSummary(
+        task=workload.task,
+        device=workload.device,
+        num_cores=workload.num_cores,
+        workload=workload.features,
+        result=raced.result,
+        code=code_lines(raced.result.kept, device=workload.device),
+    )
+
+
+HEAT_COLUMNS = ("stage", "tried", "throughput", "verdict", "why")
+
+
+def heat_rows(heats: Sequence[Heat]) -> list[tuple[str, ...]]:
+    """A row for each heat, in order."""
+    return [
+        (heat.stage, heat.change_words, heat.gain.words if heat.gain else "", heat.verdict, heat.reason)
+        for heat in heats
+    ]
+
+
+def ending_lines(summary: SpeedSummary) -> Iterator[str]:
+    """What the race ends with."""
+    result = summary.result
+    yield f"bottleneck: {result.diagnoses[0].words}" if result.diagnoses else "bottleneck: not looked for"
+    if result.kept and result.diagnoses[1:]:
+        yield f"            then {result.diagnoses[-1].words}"
+    yield f"noise: two contestants of one setting differ by up to {result.noise_floor:.1%} here; less is a tie"
+    if result.gain is None:
+        yield "Keep what you have: nothing is surely faster than the baseline."
+    else:
+        yield f"winner: {format_parameters(result.kept)}"
+        yield f"gain: {result.gain.words} times the baseline's throughput, confirmed on fresh processes"
+    if result.informed is not None and result.informed_gain is not None:
+        informed = {name: value for name, value in result.informed.items() if result.baseline.get(name) != value}
+        yield f"      {result.informed_gain.words} times that of an informed guess ({format_parameters(informed)})"
+    for name in result.reduced_precision:
+        yield f"{name} computes with fewer digits; its loss stayed within the noise of full precision"
+    for even in result.break_evens:
+        after = f"after {even.steps:,} steps" if even.steps is not None else "never"
+        run = f"a run has {even.steps_that_remain:,}"
+        yield f"{even.knob}: costs {even.start_seconds:.1f} s once, repaid {after}; {run}"
+    yield (
+        f"throughput: {result.samples_per_second:,.0f} samples/s, peak memory {format_bytes(result.peak_memory_bytes)}"
+    )
+    yield f"cost: {result.seconds:.0f} s{', cut short: not everything was tried' if result.is_cut_short else ''}"
+    if summary.code:
+        yield ""
+        yield from summary.code
