@@ -17,9 +17,9 @@ from autotune.spec.model import StudySpec
 from autotune.speed.entries import Entry
 from autotune.speed.informed import informed_setting
 from autotune.speed.knob import Knob
+from autotune.speed.pace import Pace
 from autotune.speed.plan import RacePlan
 from autotune.speed.result import RaceResult
-from autotune.speed.track import Pace
 from autotune.trial.arena import ProcessArena
 from autotune.trial.launcher import Launcher
 from autotune.trial.leases import Lease

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from autotune.events import Scalar
 from autotune.speed.bottleneck import Diagnosis
 from autotune.speed.entries import Entry
+from autotune.speed.pace import Pace
 from autotune.speed.result import Heat
-from autotune.speed.track import Pace
 
 
 @dataclass(frozen=True)

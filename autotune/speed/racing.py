@@ -21,20 +21,19 @@ from collections.abc import Callable, Mapping, Sequence
 from autotune.events import Scalar
 from autotune.speed.arena import Arena, Contestant, ContestantLostError
 from autotune.speed.bottleneck import Diagnosis, diagnose
-from autotune.speed.comparison import Comparison, break_even_steps
+from autotune.speed.comparison import Comparison
+from autotune.speed.compiling import COMPILE, Compiling
 from autotune.speed.entries import Entry, apply, changed, difference, in_setting, is_open, is_possible, meaningful
 from autotune.speed.knob import Bottleneck
 from autotune.speed.measurement import measure
 from autotune.speed.plan import RacePlan, RaceWatch
 from autotune.speed.precision import LossJudge
-from autotune.speed.result import BreakEven, Gain, RaceResult
+from autotune.speed.result import Gain, RaceResult
 from autotune.speed.track import Clock, Finish, Track, gain_of
 
-_ROUNDS = 3
-_COMPILE = "compile"
-_COMPILE_OFF = "off"
-_LEAST_COMPILE_SECONDS = 10.0
-"""What compiling costs at the least, for a model that is worth it; a run of less can't repay it."""
+_ROUNDS = 6
+_BY_FAR = 1.5
+"""A knob that is surely faster by this much is adopted at once: what the old incumbent waited for hid the others."""
 _EVERYTHING: tuple[Bottleneck, ...] = ("input", "launch", "compute")
 _COST_ORDER = {"live": 0, "new loader": 1, "relaunch": 2, "new graph": 3}
 _MOST_LOSSES_IN_A_ROW = 2
@@ -77,9 +76,10 @@ class _Race:
         self._seconds_spent = seconds_spent
         self._judge = LossJudge(track.arena)
         self._diagnoses: list[Diagnosis] = []
-        self._break_evens: list[BreakEven] = []
+        self._compiling = Compiling(plan)
         # What the baseline has was measured with it, and is not tried again once something better is found.
         self._tried = {(entry.name, in_setting(self._in_force, entry.name, plan.entries)) for entry in plan.entries}
+        self._passed_over: set[str] = set()
         self._is_cut_short = False
 
     def run(self) -> RaceResult:
@@ -87,16 +87,19 @@ class _Race:
         self._track.find_noise_floor()
         if self._plan.start is not None and dict(self._plan.start) != self._setting:
             self._track.heat("start", self._plan.start, may_adopt=True)
-        for number in range(_ROUNDS):
-            winners = self._screen(is_first=number == 0)
+        for _ in range(_ROUNDS):
+            winners = self._screen()
             if not winners:
                 break
+            is_other_world = _is_by_far(winners[-1])
             adopted = self._stack(winners)
-            if not adopted:
-                break
+            if is_other_world:
+                self._tried = {(name, value) for name, value in self._tried if name in adopted}
+                self._track.find_noise_floor()
             self._forget_what_interacts(adopted)
             self._diagnose()
-        self._try_compile()
+        if not self._is_time_up:
+            self._compiling.try_modes(self._track)
         return self._finish()
 
     @property
@@ -105,7 +108,7 @@ class _Race:
 
     @property
     def _is_time_up(self) -> bool:
-        is_up = self._seconds_spent() >= self._plan.seconds
+        is_up = self._seconds_spent() + self._track.confirmation_seconds(self._num_confirmations) >= self._plan.seconds
         self._is_cut_short = self._is_cut_short or is_up
         return is_up
 
@@ -120,23 +123,34 @@ class _Race:
         self._diagnoses.append(diagnosis)
         self._watch.diagnosed(diagnosis)
 
-    def _screen(self, *, is_first: bool) -> list[Finish]:
-        """The best challenger of each knob that can move the bottleneck and is surely faster."""
+    @property
+    def _num_confirmations(self) -> int:
+        return 1 if self._plan.informed is None else 2
+
+    def _screen(self) -> list[Finish]:
+        """The best challenger of each knob that can move the bottleneck and is surely faster.
+
+        One that is faster by far ends the screening, and is the last.
+        """
         movable = set(self._diagnoses[-1].worth_moving) if self._diagnoses else set(_EVERYTHING)
         winners: list[Finish] = []
-        for entry in sorted(self._plan.entries, key=_cost):
-            if entry.name == _COMPILE or not is_open(entry, self._setting, entries=self._plan.entries):
+        for entry in sorted(self._plan.entries, key=_turn):
+            if entry.name == COMPILE or not is_open(entry, self._setting, entries=self._plan.entries):
                 continue
             if not movable & set(entry.knob.moves):
-                if is_first:
-                    self._pass_over(entry)
+                self._pass_over(entry)
                 continue
             best = self._screen_values(entry)
             if best is not None:
                 winners.append(best)
+                if _is_by_far(best):
+                    break
         return winners
 
     def _pass_over(self, entry: Entry) -> None:
+        if entry.name in self._passed_over:
+            return
+        self._passed_over.add(entry.name)
         moves = " and ".join(entry.knob.moves)
         share = sum(self._diagnoses[-1].shares[kind] for kind in entry.knob.moves)
         setting = {**self._setting, entry.name: None}
@@ -205,35 +219,6 @@ class _Race:
         partners = {name for pair in _INTERACTIONS if pair & adopted for name in pair - adopted}
         self._tried = {(name, value) for name, value in self._tried if name not in partners}
 
-    def _try_compile(self) -> None:
-        entry = next((entry for entry in self._plan.entries if entry.name == _COMPILE), None)
-        for value in entry.values if entry is not None else ():
-            setting = changed(self._setting, _COMPILE, value, entries=self._plan.entries)
-            if setting is None or setting == self._setting or value == _COMPILE_OFF or self._is_time_up:
-                continue
-            steps, seconds = self._run_length()
-            if seconds < 2 * _LEAST_COMPILE_SECONDS:
-                reason = f"a run of {steps:,} steps trains for {seconds:.1f} s, which compiling can't repay"
-                self._track.skip("compile", setting, reason=reason)
-            else:
-                self._track.heat("compile", setting, objection=self._object_to_cost, may_adopt=True)
-
-    def _run_length(self) -> tuple[int, float]:
-        """Steps of a training run, and about how long the incumbent trains for them."""
-        incumbent, pace = self._track.incumbent, self._plan.pace
-        steps = self._plan.epochs * (incumbent.warmed.steps_per_epoch or 0)
-        block = incumbent.run_block(seconds=pace.block_seconds, min_steps=pace.min_steps)
-        return steps, steps * block.seconds / block.steps
-
-    def _object_to_cost(self, incumbent: Contestant, challenger: Contestant, comparison: Comparison) -> str | None:
-        steps, _ = self._run_length()
-        needed = break_even_steps(incumbent, challenger, comparison)
-        extra = challenger.warmed.start_seconds - incumbent.warmed.start_seconds
-        self._break_evens.append(BreakEven(knob=_COMPILE, start_seconds=extra, steps=needed, steps_that_remain=steps))
-        if needed is not None and needed <= steps:
-            return None
-        return f"faster, but its {extra:.1f} s of compiling are repaid after {needed or 0:,} steps of {steps:,}"
-
     def _finish(self) -> RaceResult:
         plan, track = self._plan, self._track
         gain = informed_gain = None
@@ -241,7 +226,8 @@ class _Race:
             gain = self._confirm(plan.baseline)
         measured = measure(track.incumbent, seconds=plan.pace.block_seconds, min_steps=plan.pace.min_steps)
         if plan.informed is not None and dict(plan.informed) != self._setting:
-            comparison = track.confirm("informed", plan.informed)
+            changes = difference(plan.baseline, plan.informed)
+            comparison = track.confirm("informed", plan.informed, changes=changes)
             informed_gain = gain_of(comparison) if comparison else None
         reduced = {entry.name for entry in plan.entries if entry.knob.numerics == "reduced precision"}
         return RaceResult(
@@ -253,7 +239,7 @@ class _Race:
             gain=gain,
             informed=dict(plan.informed) if plan.informed is not None else None,
             informed_gain=informed_gain,
-            break_evens=tuple(self._break_evens),
+            break_evens=tuple(self._compiling.break_evens),
             reduced_precision=tuple(name for name in difference(plan.baseline, self._setting) if name in reduced),
             samples_per_second=measured.samples_per_second,
             baseline_samples_per_second=measured.samples_per_second / (gain.ratio if gain else 1.0),
@@ -265,7 +251,7 @@ class _Race:
 
     def _confirm(self, baseline: Mapping[str, Scalar]) -> Gain | None:
         """The winner's gain on fresh contestants; where it is none, the baseline wins and None is returned."""
-        comparison = self._track.confirm("confirm", baseline)
+        comparison = self._track.confirm("confirm", baseline, changes=difference(baseline, self._setting))
         if comparison is not None and comparison.verdict == "faster":
             return gain_of(comparison)
         self._track.adopt(baseline)
@@ -276,8 +262,13 @@ def _ratio(finish: Finish) -> float:
     return finish.comparison.ratio
 
 
-def _cost(entry: Entry) -> int:
-    return _COST_ORDER[entry.knob.needs]
+def _is_by_far(finish: Finish) -> bool:
+    return finish.comparison.interval[0] >= _BY_FAR
+
+
+def _turn(entry: Entry) -> tuple[int, int]:
+    """What can move most goes first, and of equals what is cheap to change."""
+    return -len(entry.knob.moves), _COST_ORDER[entry.knob.needs]
 
 
 def _from(current: Scalar, values: Sequence[Scalar]) -> list[Scalar]:

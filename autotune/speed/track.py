@@ -10,6 +10,7 @@ from autotune.speed.arena import Arena, Contestant, ContestantLostError
 from autotune.speed.comparison import Comparison, compare, is_clear, seconds_per_sample
 from autotune.speed.entries import difference
 from autotune.speed.measurement import noise_floor
+from autotune.speed.pace import Pace
 from autotune.speed.result import Gain, Heat, Stage
 
 HeatListener: TypeAlias = Callable[[Heat], None]
@@ -19,23 +20,6 @@ Clock: TypeAlias = Callable[[], float]
 
 _BY_FAR = 1.3
 """Slower than the incumbent by this, twice in a row, needs no closer look."""
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How long a heat measures."""
-
-    block_seconds: float = 0.2
-    min_steps: int = 5
-    floor_quads: int = 6
-    """Quads of alternating blocks in which two contestants of one setting show the noise."""
-    screen_quads: int = 5
-    """Most quads of a heat that only screens; it ends earlier where its verdict is clear."""
-    screen_confidence: float = 0.8
-    """Of a screening: who wins by luck meets the confirmation, who loses by bad luck is lost."""
-    confirm_quads: int = 10
-    """With so many, one that was disturbed does not widen the interval."""
-    confirm_confidence: float = 0.95
 
 
 @dataclass(frozen=True)
@@ -68,7 +52,10 @@ class Track:
         self.noise_floor = 0.0
         self._heard = heard
         self._clock = clock
+        began = clock()
         self.incumbent: Contestant = arena.enter(dict(baseline))
+        self._enter_seconds = clock() - began
+        self._block_seconds = pace.block_seconds
 
     def close(self) -> None:
         """Retire the incumbent."""
@@ -77,6 +64,7 @@ class Track:
     def find_noise_floor(self) -> None:
         """Measure the incumbent against a twin of it: what they differ by is noise."""
         twin = self.arena.enter(dict(self.incumbent.setting))
+        began = self._clock()
         try:
             self.noise_floor = noise_floor(
                 self.incumbent,
@@ -88,6 +76,7 @@ class Track:
             )
         finally:
             twin.retire()
+        self._block_seconds = (self._clock() - began) / (4 * self.pace.floor_quads)
 
     def heat(
         self,
@@ -177,10 +166,12 @@ class Track:
         block = contestant.run_block(seconds=self.pace.block_seconds / 2, min_steps=self.pace.min_steps)
         return seconds_per_sample(block, contestant.warmed)
 
-    def confirm(self, stage: Stage, against: Mapping[str, Scalar]) -> Comparison | None:
+    def confirm(
+        self, stage: Stage, against: Mapping[str, Scalar], *, changes: Mapping[str, Scalar]
+    ) -> Comparison | None:
         """The incumbent's setting over another one's, both on fresh contestants and with more blocks.
 
-        None where the other one can't be trained with.
+        None where the other one can't be trained with. ``changes`` is what the heat is shown by.
         """
         began = self._clock()
         setting = dict(self.incumbent.setting)
@@ -205,8 +196,12 @@ class Track:
             other.retire()
         finish = Finish(setting, comparison, is_kept=comparison.verdict == "faster")
         reason = _words(comparison, is_kept=finish.is_kept)
-        self._tell(stage, self.incumbent, comparison, reason=reason, finish=finish, began=began, against=other)
+        self._tell(stage, self.incumbent, comparison, reason=reason, finish=finish, began=began, changes=changes)
         return comparison
+
+    def confirmation_seconds(self, count: int) -> float:
+        """About how long so many confirmations will take."""
+        return count * (4 * self.pace.confirm_quads * self._block_seconds + 2 * self._enter_seconds)
 
     def skip(self, stage: Stage, setting: Mapping[str, Scalar], *, reason: str) -> None:
         """Record that a setting was passed over, and why."""
@@ -234,14 +229,13 @@ class Track:
         reason: str,
         finish: Finish,
         began: float,
-        against: Contestant | None = None,
+        changes: Mapping[str, Scalar] | None = None,
     ) -> None:
-        other = against or self.incumbent
         self._add(
             Heat(
                 stage=stage,
                 setting=finish.setting,
-                changes=difference(other.setting, finish.setting),
+                changes=self._changes(finish.setting) if changes is None else dict(changes),
                 verdict="kept" if finish.is_kept else "rejected",
                 reason=reason,
                 gain=gain_of(comparison),
