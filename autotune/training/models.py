@@ -21,8 +21,17 @@ def prepare_model(
     if channels_last_3d:
         model = model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     if compile_mode != "off":
-        model.compile(mode=compile_mode)
+        _compile(model, mode=compile_mode)
     return model
+
+
+def _compile(model: nn.Module, *, mode: str) -> None:
+    import torch._dynamo.config as dynamo_config
+
+    # Dynamo skips frames of torch's own modules: an nn.Sequential would silently stay as it is without a frame
+    # around it, which torch.compile(model) makes by itself and Module.compile does not (torch 2.13).
+    with dynamo_config.patch(wrap_top_frame=True):
+        model.compile(mode=mode)
 
 
 def channels_last_in_force(model: nn.Module) -> bool:

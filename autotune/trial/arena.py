@@ -60,7 +60,7 @@ class ProcessArena:
         *,
         folder: Path,
         warm_seconds: float = 120.0,
-        block_seconds: float = 60.0,
+        block_seconds: float = 120.0,
         on_wait: Callable[[], None] = lambda: None,
     ) -> None:
         """Nothing is started yet.

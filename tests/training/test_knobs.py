@@ -10,6 +10,7 @@ from torch.utils.data import Dataset, TensorDataset
 
 from autotune.events import Outcome, Scalar, Started
 from autotune.speed.knobs import KNOBS
+from autotune.training.models import prepare_model
 from autotune.training.parameters import Parameters
 from autotune.training.run import run_trial
 from tests.training.tasks import Points
@@ -199,13 +200,27 @@ def test_unknown_precision_fails_in_one_line(tmp_path: Path, knob: str, value: s
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # inductor's own, when it is imported
+def test_model_of_a_class_of_torchs_own_is_compiled() -> None:
+    from torch._dynamo.utils import counters
+
+    before = counters["stats"]["unique_graphs"]
+    model = prepare_model(nn.Sequential(nn.Linear(4, 2), nn.ReLU()), device=torch.device("cpu"), compile_mode="default")
+    for _ in range(2):
+        model(torch.zeros(3, 4))
+    assert counters["stats"]["unique_graphs"] == before + 1
+    assert list(model.state_dict()) == ["0.weight", "0.bias"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # inductor's own, when it is imported
 def test_compiled_model_trains_and_its_checkpoint_keeps_the_plain_names(tmp_path: Path) -> None:
     plain = trained_with(tmp_path / "plain")
     compiled = trained_with(tmp_path / "compiled", compile="default")
     assert compiled.started.in_force["compile"] == "default"
     assert compiled.weights.keys() == plain.weights.keys()
-    for name, weight in plain.weights.items():
-        torch.testing.assert_close(compiled.weights[name], weight, rtol=1e-3, atol=1e-4)
+    # Not the weights: the bias ahead of a BatchNorm has a gradient of rounding errors alone, which Adam makes steps of.
+    for one, other in zip(compiled.metrics, plain.metrics, strict=True):
+        assert one == pytest.approx(other, rel=1e-2)
 
 
 @pytest.mark.parametrize("size", [1, 3, 16])
