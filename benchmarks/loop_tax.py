@@ -1,51 +1,62 @@
-"""What our training loop costs: its throughput against a hand-written loop of the same training.
+"""What a training loop costs: ours, Lightning's and Accelerate's against one written by hand.
 
-Both train the mnist task's network with Adam, the same batches and workers, and evaluate after
-each epoch. Ours is driven through ``run_trial`` as in a trial's process, with reports, checkpoints
-and progress; only the pipe is missing. Runs alternate (AB, BA, AB ...) and the figure is the
-median of the ratios of neighbours, with a bootstrap interval of 95 %.
+All train the mnist task's network with Adam, with the same batches and workers, and evaluate after each
+epoch. Ours is driven through ``run_trial`` as in a trial's process, with reports, checkpoints and progress;
+only the pipe is missing. Lightning's Trainer and Accelerate run twice: bare (no logger, checkpoint, progress
+bar or summary), and recording about what ours does (a CSV log and a checkpoint each epoch for Lightning,
+``save_state`` each epoch for Accelerate). Each is compared with the hand-written loop by blocks that
+alternate (``autotune.speed.compare``), a whole run a block; below 1 the loop is slower.
 
-    python benchmarks/loop_tax.py [--pairs 12] [--epochs 2] [--threads 0]
+    python benchmarks/loop_tax.py [--quads 8] [--epochs 2] [--threads 0] [--loops ours lightning ...]
 """
 
 import argparse
+import logging
+import math
 import platform
-import random
 import statistics
 import tempfile
 import time
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader
+from typing_extensions import override
 
-from autotune.events import EpochReport, Event, Outcome, Scalar, Stop, TrialOrder
+from autotune.events import Block, EpochReport, Event, Feed, Outcome, Scalar, Stop, TrialOrder, Warmed
+from autotune.speed import compare
+from autotune.speed.statistics import median_interval
 from autotune.tasks.mnist import Mnist
-from autotune.training.loading import LoadedTask, load_task
+from autotune.training.loading import load_task
 from autotune.training.parameters import Parameters
 from autotune.training.run import run_trial
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule
 
 _TASK = "autotune.tasks.mnist:Mnist"
 _LR = 1e-3
 _WIDTH = 16
-
-
-@dataclass(frozen=True)
-class Run:
-    """Samples per second of one run: over its training alone, and over all that it did."""
-
-    training: float
-    whole: float
+_PARAMS = Parameters({"width": _WIDTH})
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What both loops are run with."""
+    """What all loops are run with."""
 
     batch_size: int
     num_workers: int
     epochs: int
+
+
+Loop: TypeAlias = Callable[[Mnist, Setting], float | None]
+"""Trains once; returns the seconds of training without evaluation, where the loop tells them."""
 
 
 class Silence:
@@ -62,8 +73,9 @@ class Silence:
             self.reports.append(event)
 
 
-def run_ours(task: LoadedTask, setting: Setting) -> Run:
+def run_ours(task: Mnist, setting: Setting) -> float:
     """A trial, from its order to its outcome."""
+    del task  # it is loaded already, and its setup was run
     parameters: dict[str, Scalar] = {
         "optimizer": "adam",
         "lr": _LR,
@@ -84,24 +96,14 @@ def run_ours(task: LoadedTask, setting: Setting) -> Run:
             device="cpu",
             folder=folder,
         )
-        began = time.perf_counter()
-        finished = run_trial(order, task=task, channel=channel)
-        seconds = time.perf_counter() - began
+        finished = run_trial(order, task=_LOADED, channel=channel)
     assert finished.outcome is Outcome.COMPLETE, finished
-    samples = sum(report.samples for report in channel.reports)
-    return Run(training=samples / sum(report.seconds for report in channel.reports), whole=samples / seconds)
+    return sum(report.seconds for report in channel.reports)
 
 
-def run_by_hand(task: Mnist, setting: Setting) -> Run:
+def run_by_hand(task: Mnist, setting: Setting) -> float:
     """The same training as anyone would write it down."""
-    params = Parameters({"width": _WIDTH})
-    began = time.perf_counter()
-    torch.manual_seed(0)
-    model = task.model(params)
-    train_data, validation_data = task.train_data(params), task.validation_data(params)
-    train = DataLoader(train_data, batch_size=setting.batch_size, shuffle=True, num_workers=setting.num_workers)
-    validation = DataLoader(validation_data, batch_size=setting.batch_size, num_workers=setting.num_workers)
-    optimizer = torch.optim.Adam(model.parameters(), lr=_LR)
+    model, optimizer, train, validation = _parts(task, setting)
     criterion = nn.CrossEntropyLoss()
     training_seconds = 0.0
     for _ in range(setting.epochs):
@@ -115,72 +117,209 @@ def run_by_hand(task: Mnist, setting: Setting) -> Run:
             optimizer.step()
             total += loss.detach() * len(labels)
         training_seconds += time.perf_counter() - epoch_began
-        model.eval()
-        correct, validation_loss = torch.zeros(()), torch.zeros(())
-        with torch.inference_mode():
-            for images, labels in validation:
-                outputs = model(images)
-                validation_loss += criterion(outputs, labels) * len(labels)
-                correct += (outputs.argmax(dim=1) == labels).sum()
-        _ = total.item(), validation_loss.item(), correct.item()
-    samples = setting.epochs * len(train_data)
-    return Run(training=samples / training_seconds, whole=samples / (time.perf_counter() - began))
+        _ = total.item(), _evaluate(model, validation)
+    return training_seconds
 
 
-def compare(task: LoadedTask, setting: Setting, *, pairs: int) -> list[tuple[Run, Run]]:
-    """Runs of both (ours first in each pair), alternating which goes first, after one of each that is not counted."""
-    assert isinstance(task.target, Mnist)
-    run_ours(task, setting)
-    run_by_hand(task.target, setting)
-    measured = []
-    for pair in range(pairs):
-        if pair % 2:
-            by_hand = run_by_hand(task.target, setting)
-            measured.append((run_ours(task, setting), by_hand))
-        else:
-            ours = run_ours(task, setting)
-            measured.append((ours, run_by_hand(task.target, setting)))
-    return measured
+def run_lightning(task: Mnist, setting: Setting, *, is_recording: bool) -> None:
+    """Lightning's Trainer over the same parts."""
+    from lightning.pytorch import Trainer
+    from lightning.pytorch.callbacks import ModelCheckpoint
+    from lightning.pytorch.loggers import CSVLogger
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    model, optimizer, train, validation = _parts(task, setting)
+    module = _lightning_module(model, optimizer, is_recording=is_recording)
+    with tempfile.TemporaryDirectory() as folder:
+        Trainer(
+            accelerator="cpu",
+            devices=1,
+            max_epochs=setting.epochs,
+            logger=CSVLogger(folder) if is_recording else False,
+            callbacks=[ModelCheckpoint(dirpath=folder)] if is_recording else None,
+            enable_checkpointing=is_recording,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            default_root_dir=folder,
+        ).fit(module, train, validation)
 
 
-def interval(ratios: list[float], *, resamples: int = 2000) -> tuple[float, float]:
-    """The bootstrap's 95 % interval of the median."""
-    generator = random.Random(0)  # noqa: S311 - no secret
-    medians = sorted(statistics.median(generator.choices(ratios, k=len(ratios))) for _ in range(resamples))
-    return medians[int(0.025 * resamples)], medians[int(0.975 * resamples)]
+def _lightning_module(  # noqa: C901 - the methods of the class within count as branches
+    model: nn.Module, optimizer: Optimizer, *, is_recording: bool
+) -> "LightningModule":
+    from lightning.pytorch import LightningModule
+
+    criterion = nn.CrossEntropyLoss()
+
+    class Module(LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        @override
+        def configure_optimizers(self) -> Optimizer:
+            return optimizer
+
+        @override
+        def training_step(self, batch: tuple[Tensor, ...], _: int) -> Tensor:
+            loss: Tensor = criterion(self.model(batch[0]), batch[1])
+            if is_recording:
+                self.log("train_loss", loss, on_step=False, on_epoch=True)
+            return loss
+
+        @override
+        def on_validation_epoch_start(self) -> None:
+            self.sums = torch.zeros(3)
+
+        @override
+        def validation_step(self, batch: tuple[Tensor, ...], _: int) -> None:
+            outputs, num_samples = self.model(batch[0]), len(batch[1])
+            self.sums[0] += criterion(outputs, batch[1]) * num_samples
+            self.sums[1] += (outputs.argmax(dim=1) == batch[1]).sum()
+            self.sums[2] += num_samples
+
+        @override
+        def on_validation_epoch_end(self) -> None:
+            loss, accuracy = (self.sums[:2] / self.sums[2]).tolist()
+            if is_recording:
+                self.log_dict({"val_loss": loss, "val_accuracy": accuracy})
+
+    return Module()
+
+
+def run_accelerate(task: Mnist, setting: Setting, *, is_recording: bool) -> float:
+    """The hand-written loop with its parts prepared by Accelerate."""
+    from accelerate import Accelerator
+
+    accelerator = Accelerator(cpu=True)
+    model, optimizer, train, validation = accelerator.prepare(*_parts(task, setting))
+    criterion = nn.CrossEntropyLoss()
+    training_seconds = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        for epoch in range(setting.epochs):
+            epoch_began = time.perf_counter()
+            model.train()
+            total = torch.zeros(())
+            for images, labels in train:
+                optimizer.zero_grad()
+                loss = criterion(model(images), labels)
+                accelerator.backward(loss)
+                optimizer.step()
+                total += loss.detach() * len(labels)
+            training_seconds += time.perf_counter() - epoch_began
+            _ = total.item(), _evaluate(model, validation)
+            if is_recording:
+                accelerator.save_state(str(Path(folder) / str(epoch)))
+    return training_seconds
+
+
+LOOPS: Mapping[str, Loop] = {
+    "ours": run_ours,
+    "lightning": lambda task, setting: run_lightning(task, setting, is_recording=False),
+    "lightning-recording": lambda task, setting: run_lightning(task, setting, is_recording=True),
+    "accelerate": lambda task, setting: run_accelerate(task, setting, is_recording=False),
+    "accelerate-recording": lambda task, setting: run_accelerate(task, setting, is_recording=True),
+}
+
+
+def _parts(
+    task: Mnist, setting: Setting
+) -> tuple[nn.Module, Optimizer, DataLoader[tuple[Tensor, ...]], DataLoader[tuple[Tensor, ...]]]:
+    torch.manual_seed(0)
+    model = task.model(_PARAMS)
+    size, workers = setting.batch_size, setting.num_workers
+    train = DataLoader[tuple[Tensor, ...]](task.train_data(_PARAMS), batch_size=size, shuffle=True, num_workers=workers)
+    validation = DataLoader[tuple[Tensor, ...]](task.validation_data(_PARAMS), batch_size=size, num_workers=workers)
+    return model, torch.optim.Adam(model.parameters(), lr=_LR), train, validation
+
+
+def _evaluate(model: nn.Module, validation: DataLoader[tuple[Tensor, ...]]) -> tuple[float, float]:
+    criterion = nn.CrossEntropyLoss()
+    model.eval()
+    correct, loss = torch.zeros(()), torch.zeros(())
+    with torch.inference_mode():
+        for images, labels in validation:
+            outputs = model(images)
+            loss += criterion(outputs, labels) * len(labels)
+            correct += (outputs.argmax(dim=1) == labels).sum()
+    return loss.item(), correct.item()
+
+
+class Runner:
+    """A contestant whose block is one whole run of a loop."""
+
+    def __init__(self, loop: Loop, task: Mnist, setting: Setting) -> None:
+        self.setting: Mapping[str, Scalar] = {}
+        self._train: Callable[[], float | None] = lambda: loop(task, setting)
+        self._samples = setting.epochs * len(task.train_data(_PARAMS))
+        self._train()
+        self.warmed = Warmed(
+            in_force={}, device="cpu", start_seconds=0, epoch_start_seconds=0, steps_per_epoch=None, peak_memory_bytes=0
+        )
+        self.training_seconds: list[float | None] = []
+
+    def run_block(self, *, seconds: float, min_steps: int, feed: Feed = "real") -> Block:
+        """Train once."""
+        del seconds, min_steps
+        began = time.perf_counter()
+        training = self._train()
+        whole = time.perf_counter() - began
+        self.training_seconds.append(training)
+        return Block(
+            feed=feed,
+            steps=1,
+            samples=self._samples,
+            seconds=whole,
+            data_wait_seconds=0,
+            copy_seconds=0,
+            compute_seconds=whole,
+            optimizer_seconds=0,
+        )
+
+    def retire(self) -> None:
+        """It holds nothing."""
+
+
+def training_ratios(by_hand: Runner, other: Runner) -> list[float]:
+    """The log-ratio of each quad over training alone; nothing where a loop does not tell its training apart."""
+    seconds = [[second for second in runner.training_seconds if second] for runner in (by_hand, other)]
+    quads = range(0, min(map(len, seconds)), 2)
+    means = [[statistics.fmean(map(math.log, each[quad : quad + 2])) for quad in quads] for each in seconds]
+    return [hand - loop for hand, loop in zip(*means, strict=True)]
 
 
 def main() -> None:
-    """Print one line for each batch size and number of workers."""
+    """Print a line for each batch size, number of workers and loop."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=12)
+    parser.add_argument("--quads", type=int, default=8, help="blocks of four runs a line")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--threads", type=int, default=0, help="torch's threads; 0 keeps its default")
+    parser.add_argument("--loops", nargs="+", choices=LOOPS, default=list(LOOPS))
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    task = load_task(_TASK)
-    task.setup()
+    warnings.simplefilter("ignore")  # Lightning advises on workers, batch sizes and folders
+    assert isinstance(_LOADED.target, Mnist)
+    _LOADED.setup()
     print(f"{platform.platform()}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads")
-    print(f"Python {platform.python_version()}, torch {torch.__version__}, {arguments.pairs} pairs of runs a line")
-    print("throughput of a trial / of a hand-written loop, median [95 % interval]")
+    print(f"Python {platform.python_version()}, torch {torch.__version__}, {4 * arguments.quads} runs a line")
+    print("throughput of a loop / of a hand-written one: ratio [95 % interval]")
     for batch_size in (64, 256):
         for num_workers in (0, 2):
             setting = Setting(batch_size=batch_size, num_workers=num_workers, epochs=arguments.epochs)
-            measured = compare(task, setting, pairs=arguments.pairs)
-            training = [ours.training / hand.training for ours, hand in measured]
-            whole = [ours.whole / hand.whole for ours, hand in measured]
-            speed = statistics.median(hand.training for _, hand in measured)
-            print(
-                f"batch {batch_size:3d}, {num_workers} workers: "
-                f"training {_figure(training)}, whole run {_figure(whole)}, by hand {speed:,.0f} samples/s",
-                flush=True,
-            )
+            for name in arguments.loops:
+                hand, other = (Runner(loop, _LOADED.target, setting) for loop in (run_by_hand, LOOPS[name]))
+                whole = compare(hand, other, quads=arguments.quads)
+                line = f"batch {batch_size:3d}, {num_workers} workers, {name:20s} whole run "
+                line += f"{whole.ratio:.3f} [{whole.interval[0]:.3f}, {whole.interval[1]:.3f}]"
+                if ratios := training_ratios(hand, other):
+                    low, high = map(math.exp, median_interval(ratios, confidence=0.95))
+                    line += f", training {math.exp(statistics.median(ratios)):.3f} [{low:.3f}, {high:.3f}]"
+                print(line, flush=True)
 
 
-def _figure(ratios: list[float]) -> str:
-    low, high = interval(ratios)
-    return f"{statistics.median(ratios):.3f} [{low:.3f}, {high:.3f}]"
+_LOADED = load_task(_TASK)
 
 
 if __name__ == "__main__":
