@@ -127,6 +127,25 @@ def peak_process_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def held_device_bytes(visible: str | None) -> int:
+    """Memory of a GPU that processes hold now; 0 where NVML can't tell.
+
+    Args:
+        visible: The GPU as CUDA_VISIBLE_DEVICES names it; the first one if None.
+    """
+    import pynvml
+
+    name = visible or "0"
+    try:
+        pynvml.nvmlInit()
+        is_index = name.isdecimal()
+        find = pynvml.nvmlDeviceGetHandleByIndex if is_index else pynvml.nvmlDeviceGetHandleByUUID
+        handle = find(int(name) if is_index else name)
+        return int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)
+    except pynvml.NVMLError:  # no driver, or a device that is a part of one
+        return 0
+
+
 def read_load() -> float | None:
     """The host's load average over the last minute; None where the system keeps none."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None

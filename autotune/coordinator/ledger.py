@@ -6,9 +6,11 @@ the truth that the others are caught up with.
 
 import math
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from autotune.coordinator.aims import known_values, spent_resource, step_of, value_on_the_way
+from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.histories import read_histories
 from autotune.coordinator.observer import TrialView
 from autotune.coordinator.orders import make_order
@@ -36,6 +38,8 @@ class Ticket:
     row: TrialRow
     restarts: int = 0
     is_adopted: bool = False
+    refusal: str | None = None
+    """Why it is not to be launched: it is known to run out of memory."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,10 @@ class Books:
 class Ledger:
     """Writes everything that happens to a study's trials, in the order that survives a crash."""
 
-    def __init__(self, books: Books, *, standing: Standing, speeds: Speeds) -> None:
+    def __init__(self, books: Books, *, standing: Standing, speeds: Speeds, fitting: Fitting) -> None:
         self._books = books
         self._speeds = speeds
+        self._fitting = fitting
         self.standing = standing
         self._reports: defaultdict[int, list[EpochReport]] = defaultdict(list)
         self._failures: list[str | None] = []
@@ -74,6 +79,7 @@ class Ledger:
         books = self._books
         rows = {row.number: row for row in books.records.trials(books.study)}
         books.search.reconcile(read_histories(books.records, books.study, rows=rows.values(), spec=books.spec))
+        self._learn_memory(rows.values())
         self._failures = [_failure(row) for row in rows.values() if row.is_over and row.origin is None]
         for running in books.search.running():
             if running.number not in rows:
@@ -95,7 +101,13 @@ class Ledger:
         if proposal is None:
             return None
         self.standing.add_trial()
-        return Ticket(self._add(proposal, floor=floor))
+        refusal = None
+        if floor is not None:
+            refusal = self._fitting.reason_not_to_launch(
+                proposal.number, parameters=proposal.parameters, lease=floor.lease
+            )
+        # What can't run is not raced either.
+        return Ticket(self._add(proposal, floor=floor if refusal is None else None), refusal=refusal)
 
     def order(self, ticket: Ticket, *, lease: Lease) -> TrialOrder:
         """What the trial's process needs to train on that lease."""
@@ -162,6 +174,12 @@ class Ledger:
         """Record how the trial ended, and keep or delete its checkpoint; returns what was recorded."""
         books, row = self._books, ticket.row
         finished, values = self._judge(row.number, finished)
+        self._fitting.learn(
+            row.number,
+            parameters=row.parameters,
+            reports=self._reports[row.number],
+            is_out_of_memory=finished.is_out_of_memory,
+        )
         books.records.finish_trial(row, finished=finished, values=values)
         if finished.outcome is not Outcome.INTERRUPTED:
             books.search.tell(
@@ -213,6 +231,21 @@ class Ledger:
             is_baseline=proposal.number == BASELINE_NUMBER,
         )
         return books.records.add_trial(books.study, new=new)
+
+    def _learn_memory(self, rows: Iterable[TrialRow]) -> None:
+        """From trials of earlier starts on this machine, with these versions."""
+        books = self._books
+        here = {row.id: row for row in rows if row.is_over and row.environment_id == books.environment_id}
+        reports: defaultdict[int, list[EpochReport]] = defaultdict(list)
+        for recorded in books.records.all_reports(books.study):
+            reports[recorded.trial_id].append(recorded.report)
+        for key, row in here.items():
+            self._fitting.learn(
+                row.number,
+                parameters=row.parameters,
+                reports=reports[key],
+                is_out_of_memory=row.is_out_of_memory,
+            )
 
     def _judge(self, number: int, finished: Finished) -> tuple[Finished, tuple[float, ...] | None]:
         """The outcome with the objectives' values; a complete trial has them all, and finite."""

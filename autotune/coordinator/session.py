@@ -26,6 +26,8 @@ GRACE_SECONDS = 30.0
 """For trials to write their checkpoints after the first Ctrl-C."""
 MAX_RESTARTS = 3
 """Of a trial whose process was killed; after that it failed."""
+MAX_REFUSED = 50
+"""Proposals in a row that are not launched since they would run out of memory."""
 SIGKILL = 9
 
 
@@ -56,6 +58,7 @@ class Session:
         self._interrupts = interrupts
         self._running: dict[int, _Running] = {}
         self._is_exhausted = False
+        self._num_refused = 0
         self._stopping_since: float | None = None
         self._beaten_at = -math.inf
 
@@ -92,11 +95,25 @@ class Session:
             if ticket is None:
                 self._pool.release(lease)
                 return
+            if ticket.refusal is not None:
+                self._pool.release(lease)
+                self._refuse(ticket, reason=ticket.refusal)
+                continue
+            self._num_refused = 0
             if self._should_end():  # while a race ran: the trial is queued, and starts with the next start
                 self._pool.release(lease)
                 waiting.append(ticket)
                 return
             self._launch(ticket, lease=lease)
+
+    def _refuse(self, ticket: Ticket, *, reason: str) -> None:
+        """Record a trial that is not launched; end the search when nothing else is proposed."""
+        self._conclude(ticket, Finished(outcome=Outcome.INFEASIBLE, reason=reason))
+        self._keep_time()
+        self._num_refused += 1
+        if self._num_refused >= MAX_REFUSED:
+            self._observer.note(f"{MAX_REFUSED} proposals in a row were predicted not to fit: none is left to try")
+            self._is_exhausted = True
 
     def _should_end(self) -> bool:
         return self._interrupts.should_stop or self._ledger.standing.is_time_up

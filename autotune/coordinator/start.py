@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autotune.coordinator.aims import check_jobs
+from autotune.coordinator.fitting import make_fitting
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Books, Ledger
 from autotune.coordinator.observer import Observer
@@ -90,7 +91,8 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
         books = _open_books(order, stage=stage, stack=stack, observer=observer)
         standing = _standing(order, books)
         speeds = make_speeds(books, stage=stage, launcher=launcher, standing=standing, note=observer.note)
-        ledger = Ledger(books, standing=standing, speeds=speeds)
+        fitting = make_fitting(books.spec, stage=stage, jobs=order.jobs)
+        ledger = Ledger(books, standing=standing, speeds=speeds, fitting=fitting)
         if order.warm_start is not None:
             warm_start(books, source=order.warm_start, ledger=ledger, observer=observer)
         books.publisher.start()

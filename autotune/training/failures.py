@@ -2,14 +2,20 @@
 
 import torch
 
-_MEMORY_MESSAGES = (
-    "out of memory",
+_HOST_MESSAGES = (
     "can't allocate memory",  # torch's allocator for the CPU
     "not enough memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
+)
+_WORKER_MESSAGES = (
     "insufficient shared memory",  # a DataLoader worker's bus error
     "is killed by signal: Killed",  # a DataLoader worker that the kernel chose when memory ran out
+)
+_MEMORY_MESSAGES = (
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    *_HOST_MESSAGES,
+    *_WORKER_MESSAGES,
 )
 
 
@@ -42,3 +48,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _MEMORY_MESSAGES)
+
+
+def is_device_out_of_memory(error: BaseException, *, is_cpu: bool) -> bool:
+    """Whether the trial's own device ran out of memory, not a worker, nor the host beside a GPU."""
+    if not is_out_of_memory(error) or any(words in str(error) for words in _WORKER_MESSAGES):
+        return False
+    is_host = isinstance(error, MemoryError) or any(words in str(error) for words in _HOST_MESSAGES)
+    return is_cpu or not is_host

@@ -9,7 +9,13 @@ from autotune.events import Finished, Outcome, TrialOrder
 from autotune.training.channel import Channel
 from autotune.training.crowding import crowding, memory_at
 from autotune.training.device import open_device
-from autotune.training.failures import DivergedError, InfeasibleError, is_out_of_memory, one_line
+from autotune.training.failures import (
+    DivergedError,
+    InfeasibleError,
+    is_device_out_of_memory,
+    is_out_of_memory,
+    one_line,
+)
 from autotune.training.loading import LoadedTask
 from autotune.training.loop import fit
 from autotune.training.process_knobs import apply_process_knobs
@@ -97,7 +103,8 @@ def _finished_by(error: BaseException, *, trial: Trial | None = None) -> Finishe
         return _tell(trial, outcome=Outcome.INTERRUPTED, reason=crowd)  # to be tried again
     if isinstance(error, InfeasibleError) or is_out_of_memory(error):
         told = _tell(trial, outcome=Outcome.INFEASIBLE, reason=reason)
-        return told.model_copy(update={"is_out_of_memory": not isinstance(error, InfeasibleError)})
+        is_lost = is_device_out_of_memory(error, is_cpu=trial is None or trial.device.type == "cpu")
+        return told.model_copy(update={"is_out_of_memory": is_lost})
     return _tell(trial, outcome=Outcome.FAILED, reason=reason, tail="\n".join(lines))
 
 

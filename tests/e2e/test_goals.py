@@ -13,7 +13,7 @@ def write_spec(home: Home, *, objective: str = TARGET, budget: str = "{trials: 4
 
 
 def test_study_of_time_to_a_target_ends_trials_that_see_it_and_prunes_those_that_do_not(home: Home) -> None:
-    write_spec(home, budget="{trials: 8, epochs: 4}")
+    write_spec(home, budget="{trials: 5, epochs: 4}")
     said = home.run("study", "start", "tiny.yaml").stdout
     rows = rows_of(home.folder, "tiny")
 
@@ -86,3 +86,44 @@ def test_objective_that_can_not_be_had_is_refused_in_one_line(home: Home, object
     assert said in refused
     assert "tiny.yaml:3: objective" in refused
     assert not (home.folder / "autotune.db").exists()
+
+
+HUNGRY = """
+import torch
+from tiny import Tiny
+
+
+class Hungry(Tiny):
+    def forward(self, model, batch):
+        if len(batch[0]) > 24:
+            raise torch.OutOfMemoryError(f"CUDA out of memory with {len(batch[0])} samples")
+        return super().forward(model, batch)
+"""
+
+
+def test_no_trial_is_launched_that_is_as_large_as_one_that_ran_out(home: Home) -> None:
+    (home.folder / "hungry.py").write_text(HUNGRY)
+    text = SPEC.replace("tiny.py:Tiny", "hungry.py:Hungry").replace("trials: 4, epochs: 3", "trials: 12, epochs: 1")
+    text = text.replace("{choices: [sgd, adam]}", "adam").replace("{choices: [32, 64]}", "{choices: [8, 32, 64]}")
+    text = text.replace("{tpe: {startup_trials: 2}}", "random").replace("{low: 2, high: 8}", "4")
+    (home.folder / "tiny.yaml").write_text(text.replace("batch_size: 64", "batch_size: 8"))
+    home.run("study", "start", "tiny.yaml", "--trials", "6")
+    home.run("study", "start", "tiny.yaml")  # what was learned outlives the process
+
+    smallest_lost = 1000
+    launched, refused = [], []
+    for row in rows_of(home.folder, "tiny"):
+        batch_size = row.parameters["batch_size"]
+        assert isinstance(batch_size, int)
+        if batch_size >= smallest_lost:
+            refused.append(row)
+        else:
+            launched.append(row)
+        if row.is_out_of_memory:
+            smallest_lost = min(smallest_lost, batch_size)
+    assert refused
+    assert {row.outcome for row in refused} == {"infeasible"}
+    assert all(row.started_at is None and "predicted not to fit: trial" in (row.reason or "") for row in refused)
+    assert all(row.started_at is not None for row in launched)
+    assert [trial["outcome"] for trial in home.read("study", "trials", "tiny")].count("complete") >= 2
+    assert runs_of(home.folder, "tiny")[refused[0].number].data.tags["outcome"] == "infeasible"

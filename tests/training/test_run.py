@@ -220,3 +220,19 @@ def test_empty_dataset_fails_in_one_line(tmp_path: Path) -> None:
 
     finished = train(Empty(), tmp_path).finished
     assert finished.reason == f"{TaskError.__name__}: Noisy: a dataset needs at least one sample, got 0"
+
+
+@pytest.mark.parametrize(
+    ("error", "is_out_of_memory"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (MemoryError(), True),
+        (InfeasibleError("the kernel is larger than the picture"), False),
+        (RuntimeError("DataLoader worker (pid 3) is killed by signal: Killed."), False),
+        (ValueError("boom"), False),
+    ],
+)
+def test_only_the_devices_own_memory_teaches_about_larger_batches(
+    tmp_path: Path, error: BaseException, *, is_out_of_memory: bool
+) -> None:
+    assert train(Raising(error), tmp_path).finished.is_out_of_memory is is_out_of_memory

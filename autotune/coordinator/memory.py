@@ -1,0 +1,111 @@
+"""How much memory a batch takes, from what was measured and what ran out: peak = a + b * batch size."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from autotune.events import Scalar
+
+Shape: TypeAlias = tuple[tuple[str, Scalar], ...]
+"""What else than the batch size fixes the memory: names and values, sorted by name."""
+
+_TWO = 2  # points that a line needs
+
+
+@dataclass(frozen=True)
+class Room:
+    """The memory of a device."""
+
+    total_bytes: int
+    held_bytes: int = 0
+    """By other processes."""
+
+    @property
+    def free_bytes(self) -> int:
+        """What a trial can have."""
+        return max(0, self.total_bytes - self.held_bytes)
+
+    @property
+    def words(self) -> str:
+        """Such as ``80.0 GiB``, or ``80.0 GiB less 12.0 GiB that other processes hold``."""
+        total = _gibibytes(self.total_bytes)
+        return f"{total} less {_gibibytes(self.held_bytes)} that other processes hold" if self.held_bytes else total
+
+
+@dataclass
+class _Evidence:
+    """Trials of one shape: their peaks and those that ran out, by number, with their batch sizes."""
+
+    measured: dict[int, tuple[int, int]] = field(default_factory=dict)
+    lost: dict[int, int] = field(default_factory=dict)
+
+
+class MemoryModel:
+    """Tells whether a trial will fit, from trials of the same shape."""
+
+    def __init__(self) -> None:
+        self._evidence: defaultdict[Shape, _Evidence] = defaultdict(_Evidence)
+
+    def add_peak(self, number: int, *, shape: Shape, batch_size: int, peak_bytes: int) -> None:
+        """A trial trained at least an epoch, and held so much at most."""
+        self._evidence[shape].measured[number] = (batch_size, peak_bytes)
+
+    def add_loss(self, number: int, *, shape: Shape, batch_size: int) -> None:
+        """A trial ran out of its device's memory."""
+        self._evidence[shape].lost[number] = batch_size
+
+    def reason_not_to_launch(self, *, shape: Shape, batch_size: int, room: Room) -> str | None:
+        """Why a trial of this shape and batch size will run out; None where nothing says so.
+
+        At least as large as one that ran out, or predicted to hold more than there is.
+        """
+        evidence = self._evidence.get(shape, _Evidence())
+        largest = max((batch for batch, _ in evidence.measured.values()), default=0)
+        # One that ran out although a larger one did not was out of luck, not of memory.
+        lost = {number: batch for number, batch in evidence.lost.items() if batch > largest}
+        smaller = [number for number, batch in lost.items() if batch <= batch_size]
+        if smaller:
+            trial = min(smaller, key=lambda number: (lost[number], number))
+            return f"predicted not to fit: trial {trial} ran out of memory with batch_size {lost[trial]}"
+        points = dict(evidence.measured)
+        line = _fit([*points.values()])
+        for number, batch in lost.items():
+            if line is None or line(batch) < room.total_bytes:
+                # It needed at least the whole device (on a crowded one it would not have been called
+                # lost); how much more, nobody knows.
+                points[number] = (batch, room.total_bytes)
+        line = _fit([*points.values()])
+        if line is None or line(batch_size) <= room.free_bytes:
+            return None
+        trials = _listed(sorted(points))
+        return f"predicted not to fit: about {_gibibytes(line(batch_size))} of {room.words}, from trials {trials}"
+
+
+@dataclass(frozen=True)
+class _Line:
+    intercept: float
+    slope: float
+
+    def __call__(self, batch_size: int) -> float:
+        return self.intercept + self.slope * batch_size
+
+
+def _fit(points: Sequence[tuple[int, int]]) -> _Line | None:
+    """Least squares, with a slope of at least 0; None where all points have one batch size."""
+    if len({batch for batch, _ in points}) < _TWO:
+        return None
+    mean_batch = sum(batch for batch, _ in points) / len(points)
+    mean_peak = sum(peak for _, peak in points) / len(points)
+    covariance = sum((batch - mean_batch) * (peak - mean_peak) for batch, peak in points)
+    slope = max(0.0, covariance / sum((batch - mean_batch) ** 2 for batch, _ in points))
+    return _Line(mean_peak - slope * mean_batch, slope)
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    *most, last = map(str, numbers[-5:])
+    return f"{', '.join(most)} and {last}"
+
+
+def _gibibytes(count: float) -> str:
+    return f"{count / 2**30:.1f} GiB"
