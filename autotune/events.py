@@ -14,6 +14,15 @@ from autotune.goals import Resource, Target
 Scalar: TypeAlias = bool | int | float | str | None
 """A value of a parameter, as it is stored and shown."""
 
+Numerics: TypeAlias = Literal["exact", "reordered", "reduced precision"]
+"""What a knob does to the result: nothing; other random draws or last bits; fewer digits."""
+
+Needs: TypeAlias = Literal["live", "new loader", "new graph", "relaunch"]
+"""What a change costs in a running process: nothing, a new DataLoader, a new model or graph, a new process."""
+
+Bottleneck: TypeAlias = Literal["input", "launch", "compute"]
+"""What a step waits for: its data; the launching of many small operations; the operations themselves."""
+
 
 class Outcome(StrEnum):
     """How a trial ended."""
@@ -228,6 +237,22 @@ def decode(text: bytes) -> Event:
 def decode_race(text: bytes) -> RaceEvent:
     """As ``decode``, for what a contestant and the coordinator say to each other."""
     return _race_event.validate_json(text)
+
+
+class TaskKnob(BaseModel):
+    """A speed parameter of a task's own: searched and raced like a built-in one, read by ``params.get``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    choices: tuple[Scalar, ...]
+    simplest: Scalar = None
+    """The setting that a tie falls back to, and the task's own where a trial sets none; the first choice if None."""
+    numerics: Numerics = "reordered"
+    needs: Needs = "relaunch"
+    moves: tuple[Bottleneck, ...] = ("input", "launch", "compute")
+    """The bottlenecks that it can move."""
+    summary: str = "a knob of the task's own"
 
 
 class TrialOrder(_Event):

@@ -1,6 +1,7 @@
 """What a study needs of this machine before anything is stored: devices, the space, a task that works."""
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from autotune.hardware import Machine, describe_machine
 from autotune.search.resolve import resolve_space
 from autotune.search.space import SearchSpace
 from autotune.spec.load import SpecFile
+from autotune.speed.knob import Knob
+from autotune.speed.knobs import with_own
 from autotune.trial.launcher import Launcher
 from autotune.trial.leases import DevicePool, make_pool
 
@@ -27,6 +30,8 @@ class Stage:
     device: str
     """What trials train on: ``cpu`` or ``cuda``."""
     pool: DevicePool
+    knobs: Mapping[str, Knob]
+    """What may stand under ``speed``: the built-in knobs, and those of the task."""
     space: SearchSpace
     rehearsal: Rehearsal
 
@@ -43,11 +48,12 @@ def set_stage(file: SpecFile, *, launcher: Launcher, jobs: int, folder: Path) ->
     Raises:
         SpecError: The spec does not fit the machine, or names a metric that the task lacks.
         DeviceError: The spec's device is not there.
-        TaskError: The task raises, or has no data.
+        TaskError: The task raises, has no data, or a knob of its own that clashes with a built-in name.
     """
     machine = describe_machine(launcher.facts)
     pool = make_pool(file.spec.device, facts=launcher.facts, jobs=jobs, where=file.where("device"))
-    space = resolve_space(file, machine=machine, num_cores=pool.num_cores)
+    knobs = with_own(launcher.knobs, task=file.spec.task)
+    space = resolve_space(file, machine=machine, num_cores=pool.num_cores, knobs=knobs)
     lease = pool.acquire()
     assert lease is not None, "a fresh pool has a lease"
     order = make_order(
@@ -62,7 +68,7 @@ def set_stage(file: SpecFile, *, launcher: Launcher, jobs: int, folder: Path) ->
     rehearsal = launcher.rehearse(order)
     pool.release(lease)
     _check_metrics(file, rehearsal)
-    return Stage(machine, lease.device.partition(":")[0], pool, space, rehearsal)
+    return Stage(machine, lease.device.partition(":")[0], pool, knobs, space, rehearsal)
 
 
 def _check_metrics(file: SpecFile, rehearsal: Rehearsal) -> None:

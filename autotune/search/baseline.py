@@ -13,10 +13,12 @@ from autotune.spec.load import SpecFile
 from autotune.spec.model import Parameter
 from autotune.spec.names import nearest
 from autotune.spec.written import written
-from autotune.speed.knobs import KNOBS
+from autotune.speed.knob import Knob
 
 
-def check_baseline(file: SpecFile, declared: Sequence[Declared], *, num_cores: int) -> dict[str, Scalar]:
+def check_baseline(
+    file: SpecFile, declared: Sequence[Declared], *, num_cores: int, knobs: Mapping[str, Knob]
+) -> dict[str, Scalar]:
     """The baseline's values as the space has them, in the space's order, fixed parameters included.
 
     Raises:
@@ -34,12 +36,12 @@ def check_baseline(file: SpecFile, declared: Sequence[Declared], *, num_cores: i
     for parameter in declared:
         if parameter.name in file.spec.baseline:
             value = file.spec.baseline[parameter.name]
-            has_auto = parameter.name in KNOBS and KNOBS[parameter.name].has_auto
+            has_auto = parameter.name in knobs and knobs[parameter.name].has_auto
             number = num_cores if has_auto and value == "auto" else value
             values[parameter.name] = _inside(number, parameter, file)
     fixed = {d.name: d.parameter for d in declared if not isinstance(d.parameter, Parameter)}
     for name in values:
-        _check_company(by_name[name], {**fixed, **values}, file)
+        _check_company(by_name[name], {**fixed, **values}, file, knobs)
     return values
 
 
@@ -111,13 +113,13 @@ def _inside_range(value: Scalar, parameter: Parameter, declared: Declared, file:
     return int(value) if parameter.type == "int" else float(value)
 
 
-def _check_company(declared: Declared, values: Mapping[str, Scalar], file: SpecFile) -> None:
+def _check_company(declared: Declared, values: Mapping[str, Scalar], file: SpecFile, knobs: Mapping[str, Knob]) -> None:
     for condition in declared.conditions:
-        in_force = values if condition.parameter in values else _as_torch_has_it(condition.parameter)
+        in_force = values if condition.parameter in values else _as_torch_has_it(condition.parameter, knobs)
         if not condition.holds(in_force):
             raise _alone(declared, condition, in_force, file)
     for need in declared.requirements:
-        in_force = values if need.parameter in values else _as_torch_has_it(need.parameter)
+        in_force = values if need.parameter in values else _as_torch_has_it(need.parameter, knobs)
         if need.choice == values[declared.name] and not need.holds(in_force):
             raise file.error(
                 f"baseline.{declared.name}",
@@ -127,8 +129,8 @@ def _check_company(declared: Declared, values: Mapping[str, Scalar], file: SpecF
             )
 
 
-def _as_torch_has_it(name: str) -> Mapping[str, Scalar]:
-    return {name: KNOBS[name].simplest} if name in KNOBS else {}
+def _as_torch_has_it(name: str, knobs: Mapping[str, Knob]) -> Mapping[str, Scalar]:
+    return {name: knobs[name].simplest} if name in knobs else {}
 
 
 def _alone(declared: Declared, condition: Condition, values: Mapping[str, Scalar], file: SpecFile) -> SpecError:

@@ -1,5 +1,6 @@
 """The parameters of a spec with numbers for ``auto`` and with all their conditions, parents first."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,7 +15,6 @@ from autotune.spec.model import Parameter
 from autotune.spec.names import nearest
 from autotune.spec.written import written
 from autotune.speed.knob import Knob
-from autotune.speed.knobs import KNOBS
 
 _MOST_CHOICES = 256
 
@@ -46,34 +46,34 @@ class Declared:
         return (*(c.parameter for c in self.conditions), *(r.parameter for r in self.requirements))
 
 
-def declare(file: SpecFile, *, num_cores: int) -> tuple[Declared, ...]:
+def declare(file: SpecFile, *, num_cores: int, knobs: Mapping[str, Knob]) -> tuple[Declared, ...]:
     """All parameters of the spec, each behind those that it waits for, else as written.
 
     Raises:
         SpecError: An unknown knob, a value that it can't have, or a circle.
     """
-    _check_sections(file)
+    _check_sections(file, knobs)
     found: dict[str, Declared] = {}
     for name, parameter in file.spec.learning.items():
         found[name] = Declared(name, "learning", parameter)
     for name, parameter in file.spec.speed.items():
-        found[name] = Declared(name, "speed", _concrete(parameter, KNOBS[name], file=file, num_cores=num_cores))
-    found = {name: _with_conditions(declared, file) for name, declared in found.items()}
+        found[name] = Declared(name, "speed", _concrete(parameter, knobs[name], file=file, num_cores=num_cores))
+    found = {name: _with_conditions(declared, file, knobs) for name, declared in found.items()}
     return _ordered(found, file)
 
 
-def _check_sections(file: SpecFile) -> None:
+def _check_sections(file: SpecFile, knobs: Mapping[str, Knob]) -> None:
     for name in file.spec.learning:
-        if name in KNOBS:
+        if name in knobs:
             raise file.error(f"learning.{name}", rule="a knob stands under speed", got=name, remedy="move it to speed")
     for name, parameter in file.spec.speed.items():
         key = f"speed.{name}"
-        if name not in KNOBS:
-            hint = nearest(name, KNOBS)
-            remedy = f"did you mean {hint}?" if hint else f"the knobs are {', '.join(KNOBS)}"
+        if name not in knobs:
+            hint = nearest(name, knobs)
+            remedy = f"did you mean {hint}?" if hint else f"the knobs are {', '.join(knobs)}"
             raise file.error(key, rule="must be a knob", got=name, remedy=remedy)
-        check_limits(parameter, _limits(KNOBS[name]), key=key, places=file.places)
-        _check_alone(KNOBS[name], file)
+        check_limits(parameter, _limits(knobs[name]), key=key, places=file.places)
+        _check_alone(knobs[name], file)
 
 
 def _check_alone(knob: Knob, file: SpecFile) -> None:
@@ -121,11 +121,11 @@ def _as_choices(parameter: Parameter, knob: Knob, *, file: SpecFile) -> Paramete
     return Parameter(type="choices", choices=tuple(values), when=parameter.when)
 
 
-def _with_conditions(declared: Declared, file: SpecFile) -> Declared:
+def _with_conditions(declared: Declared, file: SpecFile, knobs: Mapping[str, Knob]) -> Declared:
     return replace(
         declared,
-        conditions=conditions_of(declared.name, file.spec),
-        requirements=requirements_of(declared.name, declared.choices, file.spec),
+        conditions=conditions_of(declared.name, file.spec, knobs=knobs),
+        requirements=requirements_of(declared.name, declared.choices, file.spec, knobs=knobs),
     )
 
 

@@ -12,7 +12,7 @@ from autotune.spec.optimizers import (
     is_own_optimizer,
     optimizers_that_accept,
 )
-from autotune.speed.knobs import KNOBS
+from autotune.speed.knob import Knob
 
 EVERYDAY_NAMES = frozenset({"alpha", "d", "rho", "t0", "lambd"})
 """Arguments of some optimizer that a task may as well have for its own. They are the task's
@@ -21,7 +21,7 @@ where no optimizer of the study takes them."""
 _SCHEDULE_CONDITIONS = {"schedule_gamma": ("step",), "schedule_step": ("step",)}
 
 
-def conditions_of(name: str, spec: StudySpec) -> tuple[Condition, ...]:
+def conditions_of(name: str, spec: StudySpec, *, knobs: Mapping[str, Knob]) -> tuple[Condition, ...]:
     """The conditions of a parameter: those that its ``when`` says, and those that its name implies."""
     parameter = declared_of(name, spec)
     when = parameter.when if isinstance(parameter, Parameter) else None
@@ -30,10 +30,12 @@ def conditions_of(name: str, spec: StudySpec) -> tuple[Condition, ...]:
         return ()
     implied = (*_optimizer_condition(name, spec), *_nesterov_condition(name, spec), *_schedule_condition(name, spec))
     taken = {condition.parameter for condition in explicit}
-    return (*explicit, *(c for c in implied if c.parameter not in taken), *_knob_condition(name))
+    return (*explicit, *(c for c in implied if c.parameter not in taken), *_knob_condition(name, knobs))
 
 
-def requirements_of(name: str, choices: tuple[Scalar, ...], spec: StudySpec) -> tuple[Requirement, ...]:
+def requirements_of(
+    name: str, choices: tuple[Scalar, ...], spec: StudySpec, *, knobs: Mapping[str, Knob]
+) -> tuple[Requirement, ...]:
     """What single choices of a parameter need of others: parameters of the spec, or knobs that it leaves to torch."""
     if name == "optimizer_impl":
         possible = optimizers_of(spec)
@@ -47,18 +49,20 @@ def requirements_of(name: str, choices: tuple[Scalar, ...], spec: StudySpec) -> 
         needs = []
     return (
         *(need for need in needs if need.parameter in (*spec.learning, *spec.speed)),
-        *_companions(name, choices, spec),
+        *_companions(name, choices, spec, knobs),
     )
 
 
-def _companions(name: str, choices: tuple[Scalar, ...], spec: StudySpec) -> tuple[Requirement, ...]:
+def _companions(
+    name: str, choices: tuple[Scalar, ...], spec: StudySpec, knobs: Mapping[str, Knob]
+) -> tuple[Requirement, ...]:
     # A knob that the spec doesn't name is as torch has it: its company either goes without saying or never comes.
-    companions = KNOBS[name].companions if name in KNOBS else ()
+    companions = knobs[name].companions if name in knobs else ()
     return tuple(
         Requirement(companion.choice, companion.knob, companion.values)
         for companion in companions
         if companion.choice in choices
-        and (companion.knob in spec.speed or KNOBS[companion.knob].simplest not in companion.values)
+        and (companion.knob in spec.speed or knobs[companion.knob].simplest not in companion.values)
     )
 
 
@@ -105,8 +109,8 @@ def _schedule_condition(name: str, spec: StudySpec) -> tuple[Condition, ...]:
     return (Condition("schedule", _SCHEDULE_CONDITIONS[name]),)
 
 
-def _knob_condition(name: str) -> tuple[Condition, ...]:
-    parent = KNOBS[name].needs_positive if name in KNOBS else None
+def _knob_condition(name: str, knobs: Mapping[str, Knob]) -> tuple[Condition, ...]:
+    parent = knobs[name].needs_positive if name in knobs else None
     return (Condition(parent, None),) if parent else ()
 
 

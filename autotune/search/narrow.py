@@ -9,20 +9,22 @@ from autotune.search.declared import Declared
 from autotune.search.space import Condition, LeftOut, Requirement, SpaceParameter
 from autotune.spec.model import Parameter
 from autotune.spec.written import written
-from autotune.speed.knobs import KNOBS
+from autotune.speed.knob import Knob
 
 
 @dataclass
 class Narrowed:
     """What has been decided so far; parents are decided before their children."""
 
+    knobs: Mapping[str, Knob]
+    """Every knob that the spec may name."""
     searched: dict[str, SpaceParameter] = field(default_factory=dict)
     fixed: dict[str, Scalar] = field(default_factory=dict)
     left_out: list[LeftOut] = field(default_factory=list)
 
     def add(self, declared: Declared, machine: Machine) -> None:
         """Decide one more parameter: searched, fixed, or left out with a reason."""
-        if reason := _reason_against(declared.name, machine):
+        if reason := self._reason_against(declared.name, machine):
             self._leave_out(declared.name, reason)
             return
         parameter = self._without_impossible(_as_searched(declared), machine)
@@ -39,12 +41,20 @@ class Narrowed:
         self.left_out.append(LeftOut(name=name, reason=reason))
 
     def _without_impossible(self, parameter: SpaceParameter, machine: Machine) -> SpaceParameter | None:
-        reasons = {choice: _reason_against_choice(parameter.name, choice, machine) for choice in parameter.choices}
+        reasons = {choice: self._reason_against_choice(parameter.name, choice, machine) for choice in parameter.choices}
         for choice, reason in reasons.items():
             if reason:
                 self._leave_out(parameter.name, f"{written(choice)}: {reason}")
         left = tuple(choice for choice, reason in reasons.items() if not reason)
         return replace(parameter, choices=left) if left or parameter.type != "choices" else None
+
+    def _reason_against(self, name: str, machine: Machine) -> str | None:
+        return self.knobs[name].applies(machine) if name in self.knobs else None
+
+    def _reason_against_choice(self, name: str, choice: Scalar, machine: Machine) -> str | None:
+        if name == "optimizer" and choice == "muon" and not machine.torch.has_muon:
+            return f"torch {machine.torch.version} has no Muon"
+        return self.knobs[name].choice_applies(choice, machine) if name in self.knobs else None
 
     def _with_open_conditions(self, parameter: SpaceParameter) -> SpaceParameter | None:
         still_open: list[Condition] = []
@@ -73,7 +83,7 @@ class Narrowed:
         if name in self.fixed:
             return self.fixed
         # A knob that is left out, or that the spec doesn't name, is as torch has it.
-        return {name: KNOBS[name].simplest} if name in KNOBS else {}
+        return {name: self.knobs[name].simplest} if name in self.knobs else {}
 
     def _with_open_requirements(self, parameter: SpaceParameter) -> SpaceParameter | None:
         still_open: list[Requirement] = []
@@ -126,16 +136,6 @@ def _as_searched(declared: Declared) -> SpaceParameter:
         log=parameter.log,
         step=parameter.step,
     )
-
-
-def _reason_against(name: str, machine: Machine) -> str | None:
-    return KNOBS[name].applies(machine) if name in KNOBS else None
-
-
-def _reason_against_choice(name: str, choice: Scalar, machine: Machine) -> str | None:
-    if name == "optimizer" and choice == "muon" and not machine.torch.has_muon:
-        return f"torch {machine.torch.version} has no Muon"
-    return KNOBS[name].choice_applies(choice, machine) if name in KNOBS else None
 
 
 def _decide_on_range(condition: Condition, parent: SpaceParameter) -> Condition | bool:

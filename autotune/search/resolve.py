@@ -1,6 +1,6 @@
 """A study spec on one machine: which parameters, which bounds, which choices, in which order."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from autotune.errors import SpecError
 from autotune.hardware import Machine
@@ -11,10 +11,13 @@ from autotune.search.raced import with_raced_knobs
 from autotune.search.space import SearchSpace
 from autotune.spec.load import SpecFile
 from autotune.spec.model import Parameter
+from autotune.speed.knob import Knob
 from autotune.speed.knobs import KNOBS
 
 
-def resolve_space(file: SpecFile, *, machine: Machine, num_cores: int) -> SearchSpace:
+def resolve_space(
+    file: SpecFile, *, machine: Machine, num_cores: int, knobs: Mapping[str, Knob] = KNOBS
+) -> SearchSpace:
     """The search space of the spec on this machine.
 
     ``auto`` becomes a number. What does not apply here is left out with its reason, and a
@@ -25,16 +28,17 @@ def resolve_space(file: SpecFile, *, machine: Machine, num_cores: int) -> Search
         file: The spec.
         machine: Where trials run.
         num_cores: Cores that one trial has; what ``auto`` stands for.
+        knobs: What may stand under ``speed``, by name: the built-in ones, and those of the task.
 
     Raises:
         SpecError: A rule of the spec that depends on the machine or on the knobs is broken.
     """
-    file = with_raced_knobs(file, knobs=KNOBS)
-    declared = declare(file, num_cores=num_cores)
+    file = with_raced_knobs(file, knobs=knobs)
+    declared = declare(file, num_cores=num_cores, knobs=knobs)
     _check_grid(file, declared)
-    baseline = check_baseline(file, declared, num_cores=num_cores)
+    baseline = check_baseline(file, declared, num_cores=num_cores, knobs=knobs)
     seen = _as_seen_from(file.spec.device, machine)
-    narrowed = Narrowed()
+    narrowed = Narrowed(knobs)
     for parameter in declared:
         narrowed.add(parameter, seen)
     _check_something_is_left(file, narrowed)

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict
 
-from autotune.events import Block, Feed
+from autotune.events import Block, Bottleneck, Feed
 from autotune.speed.arena import Contestant
-from autotune.speed.knob import Bottleneck
 
 _ROUNDS = 3
 _LEAST_SHARE = 0.1

@@ -5,19 +5,10 @@ No torch here: what torch can do on a machine stands in ``Machine``.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
-from autotune.events import Scalar
+from autotune.events import Bottleneck, Needs, Numerics, Scalar
 from autotune.hardware import Machine
-
-Numerics: TypeAlias = Literal["exact", "reordered", "reduced precision"]
-"""What a knob does to the result: nothing; other random draws or last bits; fewer digits."""
-
-Needs: TypeAlias = Literal["live", "new loader", "new graph", "relaunch"]
-"""What a change costs in a running process: nothing, a new DataLoader, a new model or graph, a new process."""
-
-Bottleneck: TypeAlias = Literal["input", "launch", "compute"]
-"""What a step waits for: its data; the launching of many small operations; the operations themselves."""
 
 Reason: TypeAlias = str | None
 """Why something does not apply here; None where it does."""
@@ -55,7 +46,7 @@ class Knob:
     simplest: Scalar
     """The setting that a tie falls back to; it is also what torch does when nothing is set, threads aside."""
     docs: str
-    """Where torch documents it."""
+    """Where torch documents it; empty for a task's own."""
     moves: tuple[Bottleneck, ...] = ("input", "launch", "compute")
     """The bottlenecks that it can move; a race leaves it out where the step waits for something else."""
     choices: tuple[Scalar, ...] = ()

@@ -18,13 +18,12 @@ faster one with fewer digits is kept only while its loss stays within full preci
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from autotune.events import Scalar
+from autotune.events import Bottleneck, Scalar
 from autotune.speed.arena import Arena, Contestant, ContestantLostError
 from autotune.speed.bottleneck import Diagnosis, diagnose
 from autotune.speed.comparison import Comparison
 from autotune.speed.compiling import COMPILE, Compiling
 from autotune.speed.entries import Entry, apply, changed, difference, in_setting, is_open, is_possible, meaningful
-from autotune.speed.knob import Bottleneck
 from autotune.speed.measurement import measure
 from autotune.speed.plan import RacePlan, RaceWatch
 from autotune.speed.precision import LossJudge

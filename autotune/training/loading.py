@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from autotune.errors import TaskError
+from autotune.events import TaskKnob
+from autotune.training.own_knobs import checked_knobs
 from autotune.training.references import blaming, import_object
 from autotune.training.task import Task
 from autotune.training.trial import Trial
@@ -19,6 +21,15 @@ class LoadedTask:
     target: Task | Callable[[Trial], None]
     reference: str
     _is_set_up: bool = field(default=False, repr=False)
+
+    @property
+    def knobs(self) -> tuple[TaskKnob, ...]:
+        """The speed parameters that the task declares, by its attribute ``knobs``.
+
+        Raises:
+            TaskError: They are declared as something else, or can't be proposed.
+        """
+        return checked_knobs(getattr(self.target, "knobs", ()), where=f"task {self.reference}")
 
     def setup(self) -> None:
         """Run the task's ``setup`` once; again does nothing.

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch.nn import functional
 from torch.optim import Optimizer
 from torch.utils.data import Dataset, default_collate
 
+from autotune.events import TaskKnob
 from autotune.training.batches import Batch, count_samples
 from autotune.training.parameters import Parameters
 
@@ -31,6 +32,9 @@ class Task(ABC):
 
     ``params`` holds the trial's parameters, learning and speed ones.
     """
+
+    knobs: ClassVar[tuple[TaskKnob, ...]] = ()
+    """Speed parameters of its own, for the ``speed`` section of a spec; ``params.get(name, default)`` reads one."""
 
     def setup(self) -> None:  # noqa: B027 - most tasks need none
         """Load what all trials share, once, before the trials' processes are forked.

@@ -117,10 +117,12 @@ def _prepare(request: Prepare) -> Ready | Refused:
     from autotune.training.loading import load_task
 
     try:
-        load_task(request.task).setup()
+        task = load_task(request.task)
+        knobs = task.knobs
+        task.setup()
     except TaskError as error:
         return Refused(reason=str(error))
-    return Ready(facts=torch_facts())
+    return Ready(facts=torch_facts(), knobs=knobs)
 
 
 def _launch(request: Launch, *, channel: PipeChannel, process_started: float) -> None:

@@ -10,6 +10,7 @@ import tempfile
 from typing import Self
 
 from autotune.errors import ForkServerError, TaskError
+from autotune.events import TaskKnob
 from autotune.hardware import TorchFacts
 from autotune.trial.descendants import signal_group
 from autotune.trial.log import LogDrain, TrialLog, open_pipe
@@ -46,6 +47,7 @@ class ForkServer:
         theirs.close()
         os.close(writing)
         self._facts: TorchFacts | None = None
+        self._knobs: tuple[TaskKnob, ...] = ()
         self._ended: list[Ended] = []
 
     @classmethod
@@ -67,6 +69,11 @@ class ForkServer:
         """What torch answers in a trial's process."""
         assert self._facts is not None
         return self._facts
+
+    @property
+    def knobs(self) -> tuple[TaskKnob, ...]:
+        """Speed parameters that the task declares itself; see Starter."""
+        return self._knobs
 
     @property
     def outlives_the_coordinator(self) -> bool:
@@ -136,7 +143,7 @@ class ForkServer:
         answer = self._receive(timeout=None)
         match answer:
             case Ready():
-                self._facts = answer.facts
+                self._facts, self._knobs = answer.facts, answer.knobs
             case Refused():
                 raise TaskError(answer.reason)
             case _:

@@ -81,6 +81,7 @@ def _prepare(control: socket.socket) -> "tuple[LoadedTask, int] | None":
     num_threads = hold_threads()
     try:
         task = load_task(request.task)
+        knobs = task.knobs
         task.setup()
     except TaskError as error:
         _answer(control, Refused(reason=str(error)))
@@ -89,7 +90,7 @@ def _prepare(control: socket.socket) -> "tuple[LoadedTask, int] | None":
         rule = "its module and setup() may not use CUDA, which does not survive a fork, got an initialised CUDA"
         _answer(control, Refused(reason=f"task {request.task}: {rule}; move the data in model() or forward()"))
         return None
-    _answer(control, Ready(facts=facts))
+    _answer(control, Ready(facts=facts, knobs=knobs))
     return task, num_threads
 
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Literal, Self, TypeAlias
 
 from autotune.errors import ForkServerError, TaskError
-from autotune.events import Rehearsal, RunBlock, Stop, TrialOrder, encode
+from autotune.events import Rehearsal, RunBlock, Stop, TaskKnob, TrialOrder, encode
 from autotune.hardware import TorchFacts
 from autotune.trial.descendants import signal_group
 from autotune.trial.fork_client import ForkServer
@@ -63,6 +63,11 @@ class Launcher:
     def facts(self) -> TorchFacts:
         """What torch answers in a trial's process."""
         return self._starter.facts
+
+    @property
+    def knobs(self) -> tuple[TaskKnob, ...]:
+        """Speed parameters that the task declares itself."""
+        return self._starter.knobs
 
     def rehearse(self, order: TrialOrder, *, timeout: float = 120.0) -> Rehearsal:
         """Take one small batch through the task, in a process like a trial's.

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from autotune.events import TrialOrder
+from autotune.events import TaskKnob, TrialOrder
 from autotune.hardware import TorchFacts
 
 Purpose: TypeAlias = Literal["train", "rehearse", "race"]
@@ -50,6 +50,8 @@ class Ready(_Message):
 
     kind: Literal["ready"] = "ready"
     facts: TorchFacts
+    knobs: tuple[TaskKnob, ...] = ()
+    """Speed parameters that the task declares itself."""
 
 
 class Refused(_Message):

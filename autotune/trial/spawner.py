@@ -12,6 +12,7 @@ import time
 from typing import Self
 
 from autotune.errors import TaskError
+from autotune.events import TaskKnob
 from autotune.hardware import TorchFacts
 from autotune.trial.descendants import signal_group
 from autotune.trial.log import last_words
@@ -31,8 +32,9 @@ class Spawner:
     and what a trial prints before its first line runs would miss the log.
     """
 
-    def __init__(self, facts: TorchFacts) -> None:
+    def __init__(self, facts: TorchFacts, *, knobs: tuple[TaskKnob, ...] = ()) -> None:
         self._facts = facts
+        self._knobs = knobs
         self._living: dict[int, threading.Thread] = {}
         self._ended: queue.SimpleQueue[Ended] = queue.SimpleQueue()
         self._reading, self._writing = socket.socketpair()
@@ -50,7 +52,7 @@ class Spawner:
             lines = last_words(log.read().decode(errors="replace"), num_lines=8)
         match answer:
             case Ready():
-                return cls(answer.facts)
+                return cls(answer.facts, knobs=answer.knobs)
             case Refused():
                 raise TaskError(answer.reason)
             case _:
@@ -61,6 +63,11 @@ class Spawner:
     def facts(self) -> TorchFacts:
         """What torch answers in a trial's process."""
         return self._facts
+
+    @property
+    def knobs(self) -> tuple[TaskKnob, ...]:
+        """Speed parameters that the task declares itself; see Starter."""
+        return self._knobs
 
     @property
     def outlives_the_coordinator(self) -> bool:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import Protocol
 
+from autotune.events import TaskKnob
 from autotune.hardware import TorchFacts
 from autotune.trial.messages import Ended, Launch
 
@@ -16,6 +17,10 @@ class Starter(Protocol):
     @property
     def facts(self) -> TorchFacts:
         """What torch answers in a trial's process."""
+
+    @property
+    def knobs(self) -> tuple[TaskKnob, ...]:
+        """Speed parameters that the task declares itself."""
 
     @property
     def outlives_the_coordinator(self) -> bool:

@@ -58,6 +58,11 @@ def test_events_come_in_order_and_the_exit_last(launcher: Launcher, tmp_path: Pa
     assert events[-1] == CLEAN_EXIT
 
 
+def test_knobs_that_the_task_declares_come_with_their_simplest_setting(launcher: Launcher, spots: Launcher) -> None:
+    assert [(knob.name, knob.simplest) for knob in launcher.knobs] == [("decoder", "pillow")]
+    assert spots.knobs == ()
+
+
 def test_exit_comes_after_every_event_of_a_crash(launcher: Launcher, tmp_path: Path) -> None:
     events = without_start(hear_out(launcher, launcher.launch(order(tmp_path, behaviour="report_and_segfault"))))
     assert [event.epoch for event in events if isinstance(event, EpochReport)] == list(range(1, 51))

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from autotune.training import Trial
+from autotune.training import TaskKnob, Trial
 
 NUM_CHATTY_BYTES = 100 * 2**20
 
@@ -20,6 +20,9 @@ NUM_CHATTY_BYTES = 100 * 2**20
 def train(trial: Trial) -> None:
     behaviour: Callable[[Trial], None] = globals()[str(trial.params.behaviour)]
     behaviour(trial)
+
+
+train.knobs = (TaskKnob(name="decoder", choices=("pillow", "turbo")),)  # type: ignore[attr-defined] # as users write it
 
 
 def report_thrice(trial: Trial) -> None:

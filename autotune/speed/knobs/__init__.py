@@ -4,18 +4,7 @@
 their class of numerics.
 """
 
-from collections.abc import Mapping
+from autotune.speed.knobs.own import with_own
+from autotune.speed.knobs.table import KNOBS
 
-from autotune.speed.knob import Knob
-from autotune.speed.knobs.kernels import KERNEL_KNOBS
-from autotune.speed.knobs.loader import LOADER_KNOBS
-from autotune.speed.knobs.precision import PRECISION_KNOBS
-from autotune.speed.knobs.process import PROCESS_KNOBS
-from autotune.speed.knobs.step import STEP_KNOBS
-
-__all__ = ["KNOBS"]
-
-KNOBS: Mapping[str, Knob] = {
-    knob.name: knob for knob in (*LOADER_KNOBS, *KERNEL_KNOBS, *PRECISION_KNOBS, *STEP_KNOBS, *PROCESS_KNOBS)
-}
-"""By name, in the order in which a person reads them."""
+__all__ = ["KNOBS", "with_own"]
