@@ -10,7 +10,6 @@ from autotune.coordinator.speeds import FixedSpeeds, JointSpeeds, Speeds
 from autotune.coordinator.stage import Stage
 from autotune.coordinator.standing import Standing
 from autotune.search.races import RaceStudy
-from autotune.speed.knobs import KNOBS
 from autotune.trial.launcher import Launcher
 
 
@@ -22,7 +21,7 @@ def make_speeds(
     if name == "joint":
         return JointSpeeds()
     ground = RaceGround(
-        books.spec, name=books.study.name, stage=stage, launcher=launcher, folder=books.files.race_folder, knobs=KNOBS
+        books.spec, name=books.study.name, stage=stage, launcher=launcher, folder=books.files.race_folder, knobs=stage.knobs
     )
     if name == "fixed" or not ground.entries:
         return FixedSpeeds(stage.space)

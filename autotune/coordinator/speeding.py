@@ -18,7 +18,6 @@ from autotune.search.races import RaceStudy
 from autotune.search.storage import open_storage
 from autotune.spec.load import SpecFile
 from autotune.speed.bottleneck import Diagnosis
-from autotune.speed.knobs import KNOBS
 from autotune.speed.plan import RaceWatch
 from autotune.speed.racing import race
 from autotune.speed.result import Heat, RaceResult
@@ -70,7 +69,7 @@ def race_task(order: SpeedOrder, *, watch: SpeedWatch) -> tuple[RacedWorkload, .
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stage = set_stage(order.file, launcher=launcher, jobs=1, folder=folder)
         ground = RaceGround(
-            order.file.spec, name=order.name, stage=stage, launcher=launcher, folder=folder, knobs=KNOBS
+            order.file.spec, name=order.name, stage=stage, launcher=launcher, folder=folder, knobs=stage.knobs
         )
         log = _open_log(order, ground=ground, stack=stack)
         lease = stage.pool.acquire()
