@@ -104,7 +104,7 @@ def trials(*, name: str, storage: str, as_json: bool) -> None:
 
     JSON: a list with the keys number, outcome, reason, is_baseline, objectives, values,
     parameters, epochs, samples_per_second, is_contended, peak_memory_bytes, epoch_seconds,
-    data_wait_share, seconds, device, pid, seed, restarts, origin, unread_parameters, mlflow_run_id.
+    data_wait_share, evaluation_share, seconds, device, pid, seed, restarts, origin, unread_parameters, mlflow_run_id.
     """
     from autotune.cli.output import echo_json, print_table
     from autotune.report.reading import read_study
@@ -130,13 +130,14 @@ def trials(*, name: str, storage: str, as_json: bool) -> None:
             str(trial.epochs),
             format_rate(trial.samples_per_second, is_contended=trial.is_contended),
             format_share(trial.data_wait_share),
+            format_share(trial.evaluation_share),
             format_duration(trial.seconds),
             format_parameters(trial.parameters),
         )
         for trial in report.trials
     ]
     print_table(
-        ("trial", "outcome", *metrics, "epochs", "samples/s", "data wait", "time", "parameters"),
+        ("trial", "outcome", *metrics, "epochs", "samples/s", "data wait", "evaluation", "time", "parameters"),
         rows,
     )
     if any(trial.is_contended for trial in report.trials):

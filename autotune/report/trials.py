@@ -34,6 +34,8 @@ class TrialSummary:
     """Median wall-clock time of an epoch, evaluation included, the first epoch left out if there are more."""
     data_wait_share: float | None
     """Share of the steady part's training time that was spent waiting for data, 0 to 1."""
+    evaluation_share: float | None
+    """Share of the steady part's time that was spent in evaluation and not in training, 0 to 1."""
     seconds: float | None
     """From its first launch to its end."""
     device: str | None
@@ -52,6 +54,7 @@ def summarise_trial(row: TrialRow, *, reports: Sequence[EpochReport], metrics: S
     """The trial with its reports in the order of their epochs; ``metrics`` are the objectives'."""
     steady = reports[1:] or reports
     training_seconds = sum(report.seconds for report in steady)
+    evaluated = sum(report.evaluation_seconds for report in steady)
     waited = sum(report.data_wait_share * report.seconds for report in steady)
     has_ended = row.ended_at is not None and row.started_at is not None
     return TrialSummary(
@@ -68,6 +71,7 @@ def summarise_trial(row: TrialRow, *, reports: Sequence[EpochReport], metrics: S
         peak_memory_bytes=max((report.peak_memory_bytes for report in reports), default=None),
         epoch_seconds=median(r.seconds + r.evaluation_seconds for r in steady) if steady else None,
         data_wait_share=waited / training_seconds if training_seconds > 0 else None,
+        evaluation_share=evaluated / (training_seconds + evaluated) if training_seconds + evaluated > 0 else None,
         seconds=row.ended_at - row.started_at if has_ended and row.ended_at and row.started_at else None,
         device=row.device,
         pid=row.pid,

@@ -48,6 +48,15 @@ def test_gain_compares_throughput_and_time_an_epoch_of_the_steady_part(storage: 
     assert gain.epoch_time_ratio == pytest.approx(1.5 / 2.5, abs=1e-12)
 
 
+def test_share_of_evaluation_is_told_over_the_steady_part(storage: str) -> None:
+    book = StudyBook(storage)
+    book.add(0, epochs=[{"val_accuracy": 0.7}, {"val_accuracy": 0.8}], seconds=[9.0, 2.0])  # 0.5 s of evaluation each
+    book.add(1, outcome=None)
+    trained, queued = read_study(storage, name="digits").trials
+    assert trained.evaluation_share == pytest.approx(0.2, abs=1e-12)
+    assert queued.evaluation_share is None
+
+
 def test_there_is_no_gain_over_a_baseline_that_did_not_complete(storage: str) -> None:
     book = StudyBook(storage)
     book.add(0, outcome=Outcome.FAILED, reason="ValueError: no")
