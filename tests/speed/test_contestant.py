@@ -226,6 +226,26 @@ def test_slow_first_step_is_a_cost_of_the_start(tmp_path: Path) -> None:
     assert script.blocks[0].seconds < 0.3
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("parameters", [{}, {"pin_memory": True, "device_prefetch": True}, {"precision": "fp16"}])
+def test_block_on_a_gpu_is_split_by_what_passed_there(tmp_path: Path, parameters: dict[str, Scalar]) -> None:
+    script = Script([steps(20), steps(20, feed="cached"), steps(20, feed="half")])
+    on_gpu = order(tmp_path, {"batch_size": 8, **parameters}).model_copy(update={"device": "cuda"})
+    with pytest.raises(RaceOverError):
+        compete(on_gpu, task=loaded(Points()), orders=script, process_started=time.monotonic())
+    real, cached, half = script.blocks
+    assert [cached.data_wait_seconds, cached.copy_seconds] == [0.0, 0.0]
+    assert [block.samples for block in (real, cached, half)] == [160, 160, 80]
+    for block in script.blocks:
+        parts = block.data_wait_seconds, block.copy_seconds, block.compute_seconds, block.optimizer_seconds
+        # Events and the host's clock differ by microseconds a block.
+        assert 0 < sum(parts) <= block.seconds * 1.01 + 1e-4
+        assert len(block.losses) == 20
+        assert block.allocator_retries == 0
+        assert block.peak_memory_bytes > 0
+
+
 def test_used_up_seconds_end_no_contestant(tmp_path: Path) -> None:
     script = Script([steps(3)])
     limited = order(tmp_path, {"batch_size": 8}).model_copy(update={"resource": "samples", "per_trial": 1})
