@@ -21,7 +21,12 @@ def make_speeds(
     if name == "joint":
         return JointSpeeds()
     ground = RaceGround(
-        books.spec, name=books.study.name, stage=stage, launcher=launcher, folder=books.files.race_folder, knobs=stage.knobs
+        books.spec,
+        name=books.study.name,
+        stage=stage,
+        launcher=launcher,
+        folder=books.files.race_folder,
+        knobs=stage.knobs,
     )
     if name == "fixed" or not ground.entries:
         return FixedSpeeds(stage.space)
