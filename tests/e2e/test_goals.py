@@ -127,3 +127,21 @@ def test_no_trial_is_launched_that_is_as_large_as_one_that_ran_out(home: Home) -
     assert all(row.started_at is not None for row in launched)
     assert [trial["outcome"] for trial in home.read("study", "trials", "tiny")].count("complete") >= 2
     assert runs_of(home.folder, "tiny")[refused[0].number].data.tags["outcome"] == "infeasible"
+
+
+def test_batch_that_finds_no_memory_is_trained_in_parts(home: Home) -> None:
+    (home.folder / "hungry.py").write_text(
+        HUNGRY.replace("len(batch[0]) > 24", "model.training and len(batch[0]) > 24")
+    )
+    text = SPEC.replace("tiny.py:Tiny", "hungry.py:Hungry").replace("trials: 4, epochs: 3", "trials: 2, epochs: 1")
+    (home.folder / "tiny.yaml").write_text(text.replace("torch_threads: 1", "accumulate: auto"))
+    said = home.run("study", "start", "tiny.yaml").stderr
+    rows = rows_of(home.folder, "tiny")
+
+    assert [row.outcome for row in rows] == ["complete", "complete"]
+    assert [row.in_force["accumulate"] for row in rows] == [
+        2 if row.parameters["batch_size"] == 32 else 4 for row in rows
+    ]
+    assert "trial 0: OutOfMemoryError: CUDA out of memory with 64 samples; it goes on with 2 micro-batches" in said
+    tags = runs_of(home.folder, "tiny")[0].data.tags
+    assert tags["in_force.accumulate"] == "4"
