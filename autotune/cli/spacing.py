@@ -16,11 +16,12 @@ def print_space(summary: SpaceSummary) -> None:
     """Everything that is searched, everything that is not, and the baseline."""
     budget = [f"{summary.budget.trials} trials"] if summary.budget.trials is not None else []
     budget += [f"{summary.budget.seconds:g} s"] if summary.budget.seconds is not None else []
-    objectives = ", ".join(f"{objective.direction} {objective.metric}" for objective in summary.objectives)
+    objectives = ", ".join(objective.text for objective in summary.objectives)
+    length = f"{summary.budget.max_resource} {summary.budget.resource}"
     click.echo(f"{summary.name}: {summary.task} on {', '.join(summary.devices)}")
     click.echo(f"data: {_data(summary)}")
     click.echo(f"objective: {objectives}")
-    click.echo(f"budget: {' or '.join(budget) or 'no limit'}, {summary.budget.epochs} epochs a trial")
+    click.echo(f"budget: {' or '.join(budget) or 'no limit'}, {length} a trial")
     click.echo(f"sampler: {_choice(summary.sampler)}; pruner: {_choice(summary.pruner)}")
     click.echo()
     rows = [(p.group, p.name, _range(p), _conditions(p)) for p in summary.parameters]

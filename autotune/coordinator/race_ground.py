@@ -87,6 +87,7 @@ class RaceGround:
             former: The race of a workload like this one.
             is_informed: Measure the winner against what an informed user would set, too.
         """
+        budget = self._spec.budget
         entries = possible_entries(self.entries, space=self._space, learning=learning)
         names = {entry.name for entry in entries}
         baseline = _only(self._space.with_speed(learning, self._space.baseline), names)
@@ -100,7 +101,9 @@ class RaceGround:
             baseline=baseline,
             start=start,
             informed=informed,
-            epochs=self._spec.budget.epochs,
+            epochs=budget.epochs,
+            run_seconds=budget.per_trial if budget.resource == "seconds" else None,
+            run_samples=budget.per_trial if budget.resource == "samples" else None,
             seconds=seconds,
             pace=_SHORT_PACE if seconds <= _SHORT_SECONDS else Pace(),
         )

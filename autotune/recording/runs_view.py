@@ -8,6 +8,7 @@ which order the runs stand. Sorted by a metric they are not nested.
 
 import json
 
+from autotune.goals import SAMPLES_PER_SECOND
 from autotune.recording.rows import StudyRow
 
 VIEW_KEY = "trials"
@@ -21,13 +22,16 @@ _MAX_PARAMETERS = 12
 _ATTRIBUTE_WIDTHS = {"attributes.`Run Name`": 290}
 _THROUGHPUT = "steady_samples_per_second"
 """The trial's own, as every command prints it; the last epoch's may be of 30 ms."""
+_OBJECTIVES = {SAMPLES_PER_SECOND: _THROUGHPUT}
+"""Objectives that MLflow has under another name."""
 
 
 def view_tag(study: StudyRow) -> str:
     """The tag's value: a view with the study's objectives, its throughput, outcomes and searched parameters."""
     objectives = json.loads(study.spec_json).get("objectives", [])
     searched = json.loads(study.resolved_json).get("parameters", [])
-    metrics = [*(objective["metric"] for objective in objectives), _THROUGHPUT]
+    names = [_OBJECTIVES.get(objective["metric"], objective["metric"]) for objective in objectives]
+    metrics = list(dict.fromkeys([*names, _THROUGHPUT]))
     parameters = [parameter["name"] for parameter in searched][:_MAX_PARAMETERS]
     widths = {f"metrics.`{name}`": _width(name) for name in metrics}
     widths |= {"tags.`outcome`": _width("outcome")}
@@ -38,7 +42,7 @@ def view_tag(study: StudyRow) -> str:
         "columnWidths": _ATTRIBUTE_WIDTHS | widths,
     }
     if objectives:
-        state["orderByKey"] = f"metrics.`{objectives[0]['metric']}`"
+        state["orderByKey"] = f"metrics.`{names[0]}`"
         state["orderByAsc"] = objectives[0]["direction"] == "minimize"
     created_at = round(study.created_at * 1000)
     return json.dumps({"name": "Trials, the best first", "createdAt": created_at, "state": json.dumps(state)})

@@ -40,6 +40,10 @@ class Compiling:
         """Steps of a training run, and about how long the incumbent trains for them."""
         steps = self._plan.epochs * (incumbent.warmed.steps_per_epoch or 0)
         block = incumbent.run_block(seconds=self._plan.pace.block_seconds, min_steps=self._plan.pace.min_steps)
+        if self._plan.run_seconds is not None:
+            steps = min(steps, int(self._plan.run_seconds * block.steps / block.seconds))
+        if self._plan.run_samples is not None:
+            steps = min(steps, self._plan.run_samples * block.steps // max(1, block.samples))
         return steps, steps * block.seconds / block.steps
 
     def _object_to_cost(self, incumbent: Contestant, challenger: Contestant, comparison: Comparison) -> str | None:

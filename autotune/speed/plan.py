@@ -22,6 +22,10 @@ class RacePlan:
     """What an informed user would set without measuring."""
     epochs: int = 1
     """Of a training run: what it pays once is charged against so many epochs."""
+    run_seconds: float | None = None
+    """Of a training run that is measured out in them, and ends before its epochs do."""
+    run_samples: int | None = None
+    """Likewise."""
     seconds: float = 120.0
     """When they are up, what is left is skipped and the confirmation follows."""
     pace: Pace = field(default_factory=Pace)

@@ -41,3 +41,10 @@ def test_objectives_throughput_and_outcome_come_before_the_parameters(study: Stu
 def test_a_large_search_space_fits_in_a_tag(study: StudyRow) -> None:
     parameters = [f"a_parameter_with_a_long_name_{number}" for number in range(100)]
     assert view_of(study, objectives=[{"metric": "loss", "direction": "minimize"}], parameters=parameters)
+
+
+def test_throughput_as_an_objective_is_the_trials_own_and_stands_once(study: StudyRow) -> None:
+    objectives = [{"metric": "samples_per_second", "direction": "maximize"}]
+    state = view_of(study, objectives=objectives, parameters=["lr"])
+    assert state["selectedColumns"] == ["metrics.`steady_samples_per_second`", "tags.`outcome`", "params.`lr`"]
+    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`steady_samples_per_second`", False)

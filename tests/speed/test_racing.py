@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from autotune.events import Scalar
@@ -179,6 +181,13 @@ def test_race_does_not_compile_for_a_run_that_ends_before_it_is_repaid() -> None
     result = run(SimulatedArena(compiled), COMPILE, epochs=30)
     assert result.setting == {}
     assert result.break_evens[0].steps_that_remain == 3_000
+
+
+@pytest.mark.parametrize("length", [{"run_seconds": 30.0}, {"run_samples": 3_000 * 32}])
+def test_race_counts_the_steps_that_a_run_in_seconds_or_samples_has(length: dict[str, Any]) -> None:
+    result = run(SimulatedArena(compiled), COMPILE, epochs=1000, **length)
+    assert result.setting == {}
+    assert result.break_evens[0].steps_that_remain == pytest.approx(3_000, rel=0.01)
 
 
 def test_race_does_not_even_try_to_compile_for_a_short_run() -> None:
