@@ -5,12 +5,22 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
 from pydantic import BaseModel, ConfigDict
 
 from autotune.errors import RunError
+
+_ALLOCATORS = {"jemalloc": ("libjemalloc",), "tcmalloc": ("libtcmalloc_minimal", "libtcmalloc")}
+_LIBRARY_FOLDERS = (
+    "/usr/lib/x86_64-linux-gnu",
+    "/usr/lib/aarch64-linux-gnu",
+    "/usr/lib64",
+    "/usr/local/lib",
+    "/usr/lib",
+)
 
 
 class _Facts(BaseModel):
@@ -61,6 +71,10 @@ class Machine(_Facts):
     memory_bytes: int
     python_version: str
     torch: TorchFacts
+    num_physical_cores: int | None = None
+    """Of ``num_cores``, those that share their execution units with no other; None where the system does not tell."""
+    allocators: tuple[str, ...] = ()
+    """For the host's memory: ``glibc``, ``jemalloc``, ``tcmalloc``, as far as they are there."""
 
     @property
     def hardware_fingerprint(self) -> str:
@@ -92,6 +106,8 @@ def describe_machine(torch: TorchFacts) -> Machine:
         memory_bytes=psutil.virtual_memory().total,
         python_version=platform.python_version(),
         torch=torch,
+        num_physical_cores=len(cores) if (cores := physical_cores(usable_cores())) else None,
+        allocators=_list_allocators(),
     )
 
 
@@ -158,6 +174,34 @@ def read_cpu_clock_mhz() -> float | None:
     except (AttributeError, OSError, NotImplementedError):  # on some systems psutil lacks the function itself
         return None
     return float(current) if current else None
+
+
+def physical_cores(cores: Sequence[int]) -> tuple[int, ...]:
+    """The first logical core of each physical one; empty where the system does not tell."""
+    seen: dict[str, int] = {}
+    for core in cores:
+        siblings = Path(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list")
+        if not siblings.exists():
+            return ()
+        seen.setdefault(siblings.read_text().strip(), core)
+    return tuple(seen.values())
+
+
+def find_allocator(name: str) -> str | None:
+    """The shared library of ``jemalloc`` or ``tcmalloc``; None where there is none, or for another name."""
+    if name not in _ALLOCATORS:
+        return None
+    given = (Path(folder) for folder in os.environ.get("LD_LIBRARY_PATH", "").split(":") if folder)
+    for folder in (*given, Path(sys.prefix, "lib"), *map(Path, _LIBRARY_FOLDERS)):
+        for word in _ALLOCATORS[name]:
+            if found := sorted(folder.glob(f"{word}.so*")):
+                return str(found[0])
+    return None
+
+
+def _list_allocators() -> tuple[str, ...]:
+    found = (name for name in _ALLOCATORS if find_allocator(name))
+    return (*(("glibc",) if platform.libc_ver()[0] == "glibc" else ()), *found)
 
 
 def _cpu_name() -> str:

@@ -1,5 +1,6 @@
 """The speed parameters that hold for a whole process: set, and read back from torch."""
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -7,6 +8,8 @@ import torch
 
 from autotune.errors import TaskError
 from autotune.events import Scalar
+from autotune.hardware import physical_cores, usable_cores
+from autotune.training.allocator import allocator_in_force, retain_freed_memory
 from autotune.training.parameters import Parameters
 
 _LEGACY_NAMES = {"ieee": "highest", "tf32": "high", "bf16": "medium"}
@@ -18,7 +21,13 @@ def apply_process_knobs(params: Parameters, *, cores: tuple[int, ...], device: t
 
     Without ``torch_threads``, a trial with a lease on cores takes as many threads.
     """
-    threads = params.get("torch_threads", len(cores) or None)
+    # These two were heeded before torch was there (trial/child.py, trial/relaunch.py).
+    is_physical = params.get("cpu_affinity") == "physical"
+    params.get("cuda_allocator")
+    if params.get("allocator") == "retain":
+        retain_freed_memory()
+    num_cores = len(usable_cores()) if is_physical else len(cores)
+    threads = params.get("torch_threads", num_cores or None)
     if threads is not None:
         torch.set_num_threads(int(threads))
     if "cudnn_benchmark" in params:
@@ -38,6 +47,8 @@ def process_knobs_in_force(device: torch.device) -> dict[str, Scalar]:
         "torch_threads": torch.get_num_threads(),
         "float32_matmul_precision": _legacy_matmul_precision(),
         "sdpa_backend": _attention_in_force(),
+        "allocator": allocator_in_force(),
+        "cpu_affinity": _affinity_in_force(),
     }
     for place in _PLACES:
         knobs[f"fp32_precision_{place}"] = _read_precision(place, device)
@@ -45,6 +56,7 @@ def process_knobs_in_force(device: torch.device) -> dict[str, Scalar]:
         knobs["cudnn_benchmark"] = torch.backends.cudnn.benchmark
         knobs["cudnn_benchmark_limit"] = torch.backends.cudnn.benchmark_limit
         knobs["cudnn_deterministic"] = torch.backends.cudnn.deterministic
+        knobs["cuda_allocator"] = _cuda_allocator_in_force()
     return knobs
 
 
@@ -58,6 +70,21 @@ def _apply_precisions(params: Parameters, device: torch.device) -> None:
     for place in ("conv", "rnn"):
         if f"fp32_precision_{place}" in params:
             _backend(place, device).fp32_precision = str(params[f"fp32_precision_{place}"])
+
+
+def _affinity_in_force() -> str:
+    """``physical`` where no two of this process's cores are one, though the host's are."""
+    cores, host = usable_cores(), tuple(range(os.cpu_count() or 1))
+    has_siblings = len(physical_cores(host)) < len(host)
+    return "physical" if has_siblings and physical_cores(cores) == cores else "all"
+
+
+def _cuda_allocator_in_force() -> str:
+    backend = torch.cuda.get_allocator_backend()
+    if backend != "native":
+        return backend
+    settings = torch.cuda.memory._snapshot()["allocator_settings"]  # noqa: SLF001 - nothing else tells
+    return "expandable_segments" if settings.get("expandable_segments") else "native"
 
 
 def _read_precision(place: str, device: torch.device) -> Scalar:

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 from autotune.errors import TaskError
 from autotune.events import Finished, Outcome, TrialOrder
+from autotune.hardware import physical_cores, usable_cores
 from autotune.trial.channel import PipeChannel, RaceChannel
 from autotune.trial.messages import REQUEST, Launch, LineBuffer, Prepare, Ready, Refused, Request
+from autotune.trial.relaunch import read_launch, relaunch_if_needed
 from autotune.trial.watch import EndWithCoordinator
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ def become_trial(launch: Launch, *, task: "LoadedTask", num_threads: int, events
         os.dup2(log, 2)
         os.close(log)
         _take_lease(launch.order)
+        relaunch_if_needed(launch, events=events)
         restore_threads(num_threads)
         with _open_channel(launch, events=events) as channel:
             _carry_out(launch, task=task, channel=channel, process_started=process_started)
@@ -83,7 +86,7 @@ def main() -> NoReturn:
     write_lines_at_once()
     faulthandler.enable()
     lines = LineBuffer()
-    request = _receive(events, lines=lines)
+    request = read_launch(int(sys.argv[2])) if len(sys.argv) > 2 else _receive(events, lines=lines)  # noqa: PLR2004
     status = 1
     try:
         if isinstance(request, Prepare):
@@ -94,6 +97,7 @@ def main() -> NoReturn:
             assert isinstance(request, Launch), request
             # Before torch is imported: OpenMP counts the cores of the lease then.
             _take_lease(request.order)
+            relaunch_if_needed(request, events=events)
             with _open_channel(request, events=events, lines=lines) as channel:
                 _launch(request, channel=channel, process_started=process_started)
         status = 0
@@ -167,8 +171,11 @@ def _take_lease(order: TrialOrder) -> None:
     """Devices and cores of this trial; before CUDA starts, which reads the variable once."""
     if order.visible_devices is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = order.visible_devices
-    if order.cores and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, order.cores)
+    if hasattr(os, "sched_setaffinity"):
+        cores = order.cores or usable_cores()
+        if order.parameters.get("cpu_affinity") == "physical":
+            cores = physical_cores(cores) or cores
+        os.sched_setaffinity(0, cores)
 
 
 if __name__ == "__main__":

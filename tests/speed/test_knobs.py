@@ -38,6 +38,7 @@ def test_the_simplest_setting_applies_everywhere(name: str, machine: Machine) ->
     assert KNOBS[name].choice_applies(KNOBS[name].simplest, machine) is None
 
 
+DDP = {"ddp_bucket_cap_mb", "ddp_gradient_as_bucket_view", "ddp_static_graph"}
 CUDNN_FLAGS = {"cudnn_benchmark", "cudnn_benchmark_limit", "cudnn_deterministic"}
 SHORT_FLOATS = {
     "float32_matmul_precision",
@@ -53,11 +54,20 @@ def choices_left_out(name: str, machine: Machine) -> set[Scalar]:
 
 
 def test_a_modern_gpu_has_every_knob() -> None:
-    assert left_out(AMPERE) == set()
+    siblings = AMPERE.model_copy(update={"num_physical_cores": 2})
+    assert left_out(siblings) == DDP
 
 
 def test_a_cpu_leaves_out_what_acts_on_a_gpu() -> None:
-    assert left_out(CPU) == {"pin_memory", "device_prefetch", *CUDNN_FLAGS, *SHORT_FLOATS}
+    assert left_out(CPU) == {
+        "pin_memory",
+        "device_prefetch",
+        "cpu_affinity",
+        "cuda_allocator",
+        *CUDNN_FLAGS,
+        *SHORT_FLOATS,
+        *DDP,
+    }
 
 
 def test_a_cpu_with_amx_runs_float32_in_bf16_and_in_no_tf32() -> None:
@@ -67,12 +77,12 @@ def test_a_cpu_with_amx_runs_float32_in_bf16_and_in_no_tf32() -> None:
 
 
 def test_an_older_gpu_has_no_tf32() -> None:
-    assert left_out(TURING) == SHORT_FLOATS
+    assert left_out(TURING) - left_out(AMPERE) == SHORT_FLOATS
 
 
 def test_a_gpu_without_cudnn_leaves_out_its_flags() -> None:
     without = AMPERE.model_copy(update={"torch": AMPERE.torch.model_copy(update={"cudnn_version": None})})
-    assert left_out(without) == CUDNN_FLAGS
+    assert left_out(without) - left_out(AMPERE) == CUDNN_FLAGS
 
 
 @pytest.mark.parametrize(
@@ -86,6 +96,8 @@ def test_a_gpu_without_cudnn_leaves_out_its_flags() -> None:
         ("fp32_precision_matmul", AMPERE, {"bf16"}),
         ("fp32_precision_conv", AMPERE, {"bf16"}),
         ("worker_start_method", CPU, set()),
+        ("allocator", CPU, {"retain", "jemalloc", "tcmalloc"}),
+        ("allocator", CPU.model_copy(update={"allocators": ("glibc", "jemalloc")}), {"tcmalloc"}),
     ],
 )
 def test_choices_that_the_machine_lacks_are_left_out(name: str, machine: Machine, expected: set[str]) -> None:

@@ -16,7 +16,8 @@ from autotune.training.run import run_trial
 from tests.training.tasks import Points
 from tests.training.trials import Recorder, Trained, is_same_weights, loaded, order, train
 
-NEEDS_CUDA = {"cudnn_benchmark", "cudnn_benchmark_limit", "cudnn_deterministic"}
+NEEDS_CUDA = {"cudnn_benchmark", "cudnn_benchmark_limit", "cudnn_deterministic", "cuda_allocator"}
+NEEDS_DEVICES = {"ddp_bucket_cap_mb", "ddp_gradient_as_bucket_view", "ddp_static_graph"}
 
 
 @pytest.fixture(autouse=True)
@@ -161,7 +162,7 @@ def test_unknown_attention_fails_in_one_line(tmp_path: Path) -> None:
 
 def test_every_knob_that_holds_on_a_cpu_is_told_without_being_asked_for(tmp_path: Path) -> None:
     told = in_force(tmp_path, num_workers=1).keys()
-    assert KNOBS.keys() - told == NEEDS_CUDA - told
+    assert KNOBS.keys() - told == (NEEDS_CUDA | NEEDS_DEVICES) - told
 
 
 def test_pinned_memory_is_not_in_force_on_a_cpu(tmp_path: Path) -> None:

@@ -1,0 +1,57 @@
+"""What a process can take over only at its very start: the allocators of the host's memory and of CUDA's.
+
+A forked trial that is to have another one replaces its program by a fresh interpreter, under the
+same process id, which imports torch again: that takes seconds.
+"""
+
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping
+
+from autotune.events import Scalar
+from autotune.hardware import find_allocator
+from autotune.trial.messages import MAX_MESSAGE_BYTES, Launch
+
+_CUDA_SETTINGS = {"expandable_segments": "expandable_segments:True", "cudaMallocAsync": "backend:cudaMallocAsync"}
+
+
+def wanted_environment(parameters: Mapping[str, Scalar]) -> dict[str, str]:
+    """The variables that ``allocator`` and ``cuda_allocator`` ask for, and that are not set so already."""
+    wanted: dict[str, str] = {}
+    library = find_allocator(str(parameters.get("allocator", "default")))
+    if library is not None and library not in os.environ.get("LD_PRELOAD", ""):
+        wanted["LD_PRELOAD"] = " ".join(filter(None, (library, os.environ.get("LD_PRELOAD"))))
+    # https://docs.pytorch.org/docs/stable/notes/cuda.html#optimizing-memory-usage-with-pytorch-alloc-conf
+    setting = _CUDA_SETTINGS.get(str(parameters.get("cuda_allocator", "native")))
+    if setting is not None and setting not in os.environ.get("PYTORCH_ALLOC_CONF", ""):
+        wanted["PYTORCH_ALLOC_CONF"] = ",".join(filter(None, (os.environ.get("PYTORCH_ALLOC_CONF"), setting)))
+    return wanted
+
+
+def relaunch_if_needed(launch: Launch, *, events: socket.socket) -> None:
+    """Start this process's program anew where its order needs it; it does not return then."""
+    if sys.platform != "linux" or launch.purpose == "rehearse":
+        return
+    wanted = wanted_environment(launch.order.parameters)
+    if not wanted:
+        return
+    paths = launch.import_path or tuple(entry for entry in sys.path if entry)
+    with tempfile.TemporaryFile() as file:
+        file.write(launch.model_copy(update={"import_path": paths}).model_dump_json().encode())
+        file.seek(0)
+        for descriptor in (file.fileno(), events.fileno()):
+            os.set_inheritable(descriptor, True)  # noqa: FBT003 - it takes no keyword
+        sys.stdout.flush()
+        sys.stderr.flush()
+        arguments = ("-P", "-m", "autotune.trial.child", str(events.fileno()), str(file.fileno()))
+        os.execve(sys.executable, (sys.executable, *arguments), {**os.environ, **wanted})  # noqa: S606 - our own module
+
+
+def read_launch(descriptor: int) -> Launch:
+    """What the program before this one left to do."""
+    try:
+        return Launch.model_validate_json(os.read(descriptor, MAX_MESSAGE_BYTES))
+    finally:
+        os.close(descriptor)
