@@ -269,9 +269,12 @@ def test_all_gpu_knobs_are_left_out_on_a_cpu_with_a_reason() -> None:
     space = resolve_space(load_spec("cudnn"), machine=machine(has_compiler=False), num_cores=2)
     without = {
         "pin_memory",
+        "device_prefetch",
         "cudnn_benchmark",
+        "cudnn_benchmark_limit",
         "cudnn_deterministic",
-        "float32_matmul_precision",
+        "fp32_precision_matmul",
+        "fp32_precision_conv",
         "compile",
         "precision",
     }
