@@ -17,7 +17,8 @@ ALWAYS = "  always: {low: 0, high: 1}\n"
 def resolve(
     text: str, *, on: Machine | None = None, num_cores: int = 4, overrides: tuple[str, ...] = ()
 ) -> SearchSpace:
-    file = parse_spec(HEAD + text, origin="s.yaml", overrides=overrides)
+    # A spec without a speed section would get every knob that a race tries.
+    file = parse_spec(HEAD + text, origin="s.yaml", overrides=("speed_search=joint", *overrides))
     return resolve_space(file, machine=on or machine(), num_cores=num_cores)
 
 
