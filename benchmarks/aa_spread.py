@@ -10,8 +10,6 @@ this script's own keep the cores busy.
 
 import argparse
 import math
-import os
-import platform
 import random
 import statistics
 import subprocess
@@ -25,6 +23,7 @@ from torch import nn
 from autotune.speed import LocalContestant, compare
 from autotune.tasks.mnist import Mnist
 from autotune.training.parameters import Parameters
+from benchmarks.figures import header, load
 
 _BATCH_SIZE = 64
 _BLOCK_SECONDS = 0.2
@@ -103,9 +102,8 @@ def main() -> None:
             f"--repeats: needs at least {_FEWEST_REPEATS} for a range that holds 95 %, got {arguments.repeats}"
         )
     torch.set_num_threads(1)
-    print(f"{platform.platform()}, {torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores")
-    print(f"Python {platform.python_version()}, torch {torch.__version__}, one thread")
-    print(f"{arguments.repeats} repeats of each in turn, {arguments.busy} busy processes, load {_load()}")
+    print(header())
+    print(f"one thread, {arguments.repeats} repeats of each in turn, {arguments.busy} busy processes")
     ours: list[float] = []
     theirs: list[float] = []
     ties = 0
@@ -123,7 +121,7 @@ def main() -> None:
                 else one_after_the_other(a, b, seconds=seconds)
             )
             print(f"{repeat + 1:3d}: alternating {ours[-1]:.3f}, one after the other {theirs[-1]:.3f}", flush=True)
-    print(f"load at the end {_load()}")
+    print(f"load at the end {load()}")
     print("ratio of A to A, the range that holds 95 % of the repeats")
     print(f"alternating blocks:   {_figure(ours)}; {ties} of {arguments.repeats} called a tie")
     print(f"one after the other:  {_figure(theirs)}")
@@ -134,10 +132,6 @@ def main() -> None:
 def _figure(ratios: list[float]) -> str:
     low, high = spread(ratios)
     return f"{low:.3f} to {high:.3f}, median {statistics.median(ratios):.3f}"
-
-
-def _load() -> str:
-    return f"{os.getloadavg()[0]:.1f}"
 
 
 if __name__ == "__main__":

@@ -10,14 +10,12 @@ not in it. CPU seconds are those of this process, as medians over the trials bef
 
 import argparse
 import math
-import platform
 import statistics
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 
 from autotune.events import EpochReport, Finished, Outcome, Scalar, Started
 from autotune.hardware import Machine, ask_machine
@@ -29,6 +27,7 @@ from autotune.search.resolve import resolve_space
 from autotune.search.storage import open_storage
 from autotune.search.study import Proposal, Search
 from autotune.spec.load import SpecFile, load_spec
+from benchmarks.figures import header
 
 _NAME = "cost"
 _HEADER = " trials  trial ms   = ask   tell  records  report ms  = search  records"
@@ -129,6 +128,7 @@ def main() -> None:
     arguments = _arguments()
     file = load_spec("mnist", overrides=[f"sampler={arguments.sampler}"])
     machine = ask_machine()
+    print(header("optuna", "sqlalchemy"))
     with tempfile.TemporaryDirectory() as folder:
         coordinator = Coordinator(folder, file=file, machine=machine)
         print(_HEADER)
@@ -138,9 +138,7 @@ def main() -> None:
                 coordinator.run_trial()
                 done += 1
             print(_row(coordinator.meter, mark=mark, window=arguments.window))
-    print(f"(medians of the {arguments.window} trials before each mark, 1 run; sampler {arguments.sampler},")
-    print(f" {machine.cpu}, {machine.num_cores} cores, Python {platform.python_version()},")
-    print(f" optuna {version('optuna')}, sqlalchemy {version('sqlalchemy')})")
+    print(f"medians of the {arguments.window} trials before each mark, 1 run; sampler {arguments.sampler}")
 
 
 def _row(meter: Meter, *, mark: int, window: int) -> str:

@@ -3,14 +3,14 @@
 Run it with ``python benchmarks/help_time.py [RUNS]`` of the environment that has the command.
 """
 
-import platform
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
+
+from benchmarks.figures import header
 
 DEFAULT_RUNS = 40
 
@@ -32,12 +32,12 @@ def measure_alternating(commands: Sequence[Sequence[str]], *, runs: int) -> list
 def main() -> None:
     """Prints both medians and their ratio, with the versions that they were measured with."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT_RUNS
+    print(header("click"))
     click_seconds, help_seconds = measure_alternating([_IMPORT_CLICK, _HELP], runs=runs)
     print(f"autotune --help                {help_seconds * 1000:6.1f} ms")
     print(f'python -c "import click"       {click_seconds * 1000:6.1f} ms')
     print(f"ratio                          {help_seconds / click_seconds:6.2f}")
-    print(f"(median of {runs} alternating runs; Python {platform.python_version()}, click {version('click')},")
-    print(f" {platform.system()} {platform.release()} {platform.machine()})")
+    print(f"median of {runs} alternating runs")
 
 
 def _run(command: Sequence[str]) -> float:

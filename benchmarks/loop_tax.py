@@ -13,7 +13,6 @@ alternate (``autotune.speed.compare``), a whole run a block; below 1 the loop is
 import argparse
 import logging
 import math
-import platform
 import statistics
 import tempfile
 import time
@@ -36,6 +35,7 @@ from autotune.tasks.mnist import Mnist
 from autotune.training.loading import load_task
 from autotune.training.parameters import Parameters
 from autotune.training.run import run_trial
+from benchmarks.figures import figure, header
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule
@@ -302,8 +302,8 @@ def main() -> None:
     warnings.simplefilter("ignore")  # Lightning advises on workers, batch sizes and folders
     assert isinstance(_LOADED.target, Mnist)
     _LOADED.setup()
-    print(f"{platform.platform()}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads")
-    print(f"Python {platform.python_version()}, torch {torch.__version__}, {4 * arguments.quads} runs a line")
+    print(header("lightning", "accelerate"))
+    print(f"{torch.get_num_threads()} threads, {4 * arguments.quads} runs a line")
     print("throughput of a loop / of a hand-written one: ratio [95 % interval]")
     for batch_size in (64, 256):
         for num_workers in (0, 2):
@@ -312,10 +312,10 @@ def main() -> None:
                 hand, other = (Runner(loop, _LOADED.target, setting) for loop in (run_by_hand, LOOPS[name]))
                 whole = compare(hand, other, quads=arguments.quads)
                 line = f"batch {batch_size:3d}, {num_workers} workers, {name:20s} whole run "
-                line += f"{whole.ratio:.3f} [{whole.interval[0]:.3f}, {whole.interval[1]:.3f}]"
+                line += figure(whole.ratio, whole.interval)
                 if ratios := training_ratios(hand, other):
                     low, high = map(math.exp, median_interval(ratios, confidence=0.95))
-                    line += f", training {math.exp(statistics.median(ratios)):.3f} [{low:.3f}, {high:.3f}]"
+                    line += f", training {figure(math.exp(statistics.median(ratios)), (low, high))}"
                 print(line, flush=True)
 
 

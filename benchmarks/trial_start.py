@@ -8,18 +8,16 @@ out. In-process is what ``study.optimize`` does: the same training in the proces
 """
 
 import argparse
-import os
-import platform
 import statistics
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import optuna
 
 from autotune.events import Event, Outcome, Scalar, Started, Stop, TrialOrder
 from autotune.trial.launcher import Exited, Launcher, Method
+from benchmarks.figures import header
 
 _TASK = "autotune.tasks.mnist:Mnist"
 _TARGET_SECONDS = 0.25
@@ -92,6 +90,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=30)
     trials = parser.parse_args().trials
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    print(header("optuna"))
     with tempfile.TemporaryDirectory() as folder:
         forked = measure_processes("fork_server", trials=trials, folder=Path(folder))
         spawned = measure_processes("spawn", trials=trials, folder=Path(folder))
@@ -105,9 +104,7 @@ def main() -> None:
     print(
         f"target: at most {_TARGET_SECONDS} s from the fork server: {'met' if median <= _TARGET_SECONDS else 'missed'}"
     )
-    print(f"({trials} trials each, after the first; mnist task, batch 64, no workers, CPU;")
-    print(f" {os.cpu_count()} cores, {platform.machine()}, {platform.system()} {platform.release()},")
-    print(f" Python {platform.python_version()}, torch {version('torch')}, optuna {version('optuna')})")
+    print(f"{trials} trials each, after the first; mnist task, batch 64, no workers, CPU")
 
 
 def _order(trial: optuna.Trial, *, folder: Path) -> TrialOrder:
