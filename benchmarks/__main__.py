@@ -7,6 +7,8 @@ from pathlib import Path
 BENCHMARKS = (
     ("loop_tax.py", "--threads", "1"),
     ("aa_spread.py",),
+    ("race_exhaustive.py", "--workloads", "mnist1d-32", "augmented-128"),
+    ("race_joint.py", "--tasks", "mnist", "--seeds", "3"),
     ("trial_start.py",),
     ("coordinator_cost.py",),
     ("help_time.py",),

@@ -162,8 +162,6 @@ def _lost(finished: Finished | None, *, link: Link) -> ContestantLostError:
 
 
 def _kind(finished: Finished, *, reason: str) -> Loss:
-    if finished.outcome is Outcome.INTERRUPTED:  # other processes hold the device's memory
-        return "out of memory"
     if finished.outcome is not Outcome.INFEASIBLE:
         return "crashed"
     return "out of memory" if finished.is_out_of_memory or _MEMORY_WORDS.search(reason) else "unsupported"
