@@ -7,12 +7,11 @@ from autotune.events import Scalar
 _IMPLEMENTATION = {"for_loop": "foreach=False, fused=False", "foreach": "foreach=True", "fused": "fused=True"}
 _LOADER_ARGUMENTS = ("num_workers", "prefetch_factor", "persistent_workers", "pin_memory", "in_order")
 _DTYPES = {"bf16": "torch.bfloat16", "fp16": "torch.float16"}
+_MATMUL_WORDS = {"ieee": "highest", "tf32": "high", "bf16": "medium"}
 _CUDA_ALLOCATORS = {"expandable_segments": "expandable_segments:True", "cudaMallocAsync": "backend:cudaMallocAsync"}
 _BACKENDS = {
-    ("fp32_precision_matmul", "cuda"): "torch.backends.cuda.matmul",
     ("fp32_precision_conv", "cuda"): "torch.backends.cudnn.conv",
     ("fp32_precision_rnn", "cuda"): "torch.backends.cudnn.rnn",
-    ("fp32_precision_matmul", "cpu"): "torch.backends.mkldnn.matmul",
     ("fp32_precision_conv", "cpu"): "torch.backends.mkldnn.conv",
     ("fp32_precision_rnn", "cpu"): "torch.backends.mkldnn.rnn",
 }
@@ -37,7 +36,7 @@ def code_lines(setting: Mapping[str, Scalar], *, device: str) -> tuple[str, ...]
         arguments = _IMPLEMENTATION[str(setting["optimizer_impl"])]
         lines.append(f"optimizer = torch.optim.AdamW(model.parameters(), lr=lr, {arguments})  # or your optimizer")
     lines += _steps(setting, kind)
-    known = {*_LINES, *_LOADER_ARGUMENTS, *_ELSEWHERE}
+    known = {*_LINES, *_LOADER_ARGUMENTS, *_DDP, *_ELSEWHERE}
     lines += [f"# {name} = {value!r}: your task reads it" for name, value in setting.items() if name not in known]
     return tuple(lines)
 
@@ -79,6 +78,9 @@ def _model(setting: Mapping[str, Scalar]) -> list[str]:
         lines.append("model = model.to(memory_format=torch.channels_last)  # and each batch of images")
     if setting.get("channels_last_3d"):
         lines.append("model = model.to(memory_format=torch.channels_last_3d)  # and each batch of volumes")
+    ddp = [f"{argument}={setting[name]!r}" for name, argument in _DDP.items() if name in setting]
+    if ddp:
+        lines.append(f"model = DistributedDataParallel(model, {', '.join(ddp)})")
     mode = setting.get("compile", "off")
     if mode != "off":
         lines.append(f'model.compile(mode="{mode}")')
@@ -104,12 +106,18 @@ def _steps(setting: Mapping[str, Scalar], kind: str) -> list[str]:
     return lines
 
 
+_DDP = {
+    "ddp_bucket_cap_mb": "bucket_cap_mb",
+    "ddp_gradient_as_bucket_view": "gradient_as_bucket_view",
+    "ddp_static_graph": "static_graph",
+}
 _LINES: Mapping[str, Callable[[Scalar], str]] = {
     "torch_threads": lambda value: f"torch.set_num_threads({value})",
     "cudnn_benchmark": lambda value: f"torch.backends.cudnn.benchmark = {value}",
     "cudnn_benchmark_limit": lambda value: f"torch.backends.cudnn.benchmark_limit = {value}",
     "cudnn_deterministic": lambda value: f"torch.backends.cudnn.deterministic = {value}",
     "float32_matmul_precision": lambda value: f'torch.set_float32_matmul_precision("{value}")',
+    "fp32_precision_matmul": lambda value: f'torch.set_float32_matmul_precision("{_MATMUL_WORDS[str(value)]}")',
 }
 _ELSEWHERE = (
     "accumulate",
@@ -122,7 +130,6 @@ _ELSEWHERE = (
     "cuda_allocator",
     "device_prefetch",
     "fp32_precision_conv",
-    "fp32_precision_matmul",
     "fp32_precision_rnn",
     "optimizer_impl",
     "precision",

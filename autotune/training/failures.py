@@ -17,6 +17,8 @@ _MEMORY_MESSAGES = (
     *_HOST_MESSAGES,
     *_WORKER_MESSAGES,
 )
+_KERNEL_MESSAGES = ("No available kernel", "No viable backend")
+"""Of scaled_dot_product_attention where the one backend that ``sdpa_backend`` leaves can't serve the model."""
 
 
 class DivergedError(Exception):
@@ -48,6 +50,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _MEMORY_MESSAGES)
+
+
+def is_unsupported(error: BaseException) -> bool:
+    """Whether torch has no kernel for what the parameters ask for."""
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _KERNEL_MESSAGES)
 
 
 def is_device_out_of_memory(error: BaseException, *, is_cpu: bool) -> bool:

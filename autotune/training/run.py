@@ -14,6 +14,7 @@ from autotune.training.failures import (
     InfeasibleError,
     is_device_out_of_memory,
     is_out_of_memory,
+    is_unsupported,
     one_line,
 )
 from autotune.training.loading import LoadedTask
@@ -101,7 +102,7 @@ def _finished_by(error: BaseException, *, trial: Trial | None = None) -> Finishe
         return _tell(trial, outcome=Outcome.DIVERGED, reason=str(error))
     if memory is not None and (crowd := crowding(memory)) is not None:
         return _tell(trial, outcome=Outcome.INTERRUPTED, reason=crowd)  # to be tried again
-    if isinstance(error, InfeasibleError) or is_out_of_memory(error):
+    if isinstance(error, InfeasibleError) or is_unsupported(error) or is_out_of_memory(error):
         told = _tell(trial, outcome=Outcome.INFEASIBLE, reason=reason)
         is_lost = is_device_out_of_memory(error, is_cpu=trial is None or trial.device.type == "cpu")
         return told.model_copy(update={"is_out_of_memory": is_lost})

@@ -164,4 +164,8 @@ def _lost(finished: Finished | None, *, link: Link) -> ContestantLostError:
 def _kind(finished: Finished, *, reason: str) -> Loss:
     if finished.outcome is not Outcome.INFEASIBLE:
         return "crashed"
-    return "out of memory" if finished.is_out_of_memory or _MEMORY_WORDS.search(reason) else "unsupported"
+    if finished.is_out_of_memory:
+        return "out of memory"
+    # A worker's memory, or the host's beside a GPU; what a task or a knob refuses by itself is no such loss.
+    is_refusal = reason.startswith("InfeasibleError")
+    return "out of memory" if _MEMORY_WORDS.search(reason) and not is_refusal else "unsupported"
