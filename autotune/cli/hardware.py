@@ -1,8 +1,13 @@
 """``autotune hardware``."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from autotune.cli.options import json_option
+
+if TYPE_CHECKING:
+    from autotune.report.knobs import KnobSummary
 
 
 @click.command()
@@ -10,13 +15,16 @@ from autotune.cli.options import json_option
 def hardware(*, as_json: bool) -> None:
     """Show the machine at hand as studies see it.
 
+    Every speed parameter comes with its values here, or with the reason why it is out.
     Asks torch in a process of its own, which takes a few seconds.
 
     JSON keys: hostname, system, cpu, num_cores, memory_bytes, python_version, torch,
-    hardware_fingerprint, software_fingerprint.
+    num_physical_cores, allocators, hardware_fingerprint, software_fingerprint, knobs (each: name,
+    summary, values, reason, left_out, numerics, needs, is_raced, docs).
     """
-    from autotune.cli.output import echo_json, to_json
+    from autotune.cli.output import echo_json, print_table, to_json
     from autotune.hardware import ask_machine
+    from autotune.report.knobs import list_knobs
     from autotune.report.machines import machine_lines
 
     machine = ask_machine()
@@ -27,6 +35,15 @@ def hardware(*, as_json: bool) -> None:
             "hardware_fingerprint": machine.hardware_fingerprint,
             "software_fingerprint": machine.software_fingerprint,
         }
-        echo_json({**facts, **fingerprints})
+        echo_json({**facts, **fingerprints, "knobs": to_json(list_knobs(machine))})
         return
     click.echo("\n".join(machine_lines(machine)))
+    click.echo("\nspeed parameters, with the values that a race tries here:")
+    print_table(("knob", "values", "numerics", "a change needs"), [_row(knob) for knob in list_knobs(machine)])
+
+
+def _row(knob: "KnobSummary") -> tuple[str, str, str, str]:
+    from autotune.report.wording import format_scalar
+
+    values = f"out: {knob.reason}" if knob.reason else ", ".join(map(format_scalar, knob.values))
+    return (knob.name, values, knob.numerics, knob.needs)

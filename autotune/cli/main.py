@@ -21,7 +21,9 @@ root = LazyGroup(
     lazy={
         "study": LazyCommand("autotune.cli.study:study", "Start, resume and look at studies."),
         "trial": LazyCommand("autotune.cli.trial:trial", "Work with one trial of a study."),
-        "speed": LazyCommand("autotune.cli.speeding:speed", "Find what makes a training faster, in seconds."),
+        "speed": LazyCommand(
+            "autotune.cli.speeding:speed", "Find what makes a training faster on this machine, in seconds."
+        ),
         "space": LazyCommand("autotune.cli.space:space", "Look at study specs and their search spaces."),
         "hardware": LazyCommand("autotune.cli.hardware:hardware", "Show the machine at hand as studies see it."),
         "dashboard": LazyCommand("autotune.cli.servers:dashboard", "Serve the Optuna dashboard of a storage."),

@@ -1,14 +1,29 @@
 """``autotune speed``."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
+from typing_extensions import override
 
 from autotune.cli.names import complete_space
 from autotune.cli.options import Number, WholeNumber, json_option, storage_option
 
 if TYPE_CHECKING:
     from autotune.spec.load import SpecFile
+
+
+class BatchSize(click.ParamType[int | Literal["max"]]):
+    """A number of samples, or ``max``."""
+
+    name = "batch size"
+
+    @override
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> int | Literal["max"]:
+        if value == "max":
+            return "max"
+        if not value.isdecimal() or int(value) < 1:
+            self.fail(f"must be a whole number above 0, or max, got {value!r}", param, ctx)
+        return int(value)
 
 
 @click.command()
@@ -22,10 +37,10 @@ if TYPE_CHECKING:
 @click.option(
     "--batch-size",
     "batch_sizes",
-    type=WholeNumber(min=1),
+    type=BatchSize(),
     multiple=True,
     metavar="N",
-    help="Race with this batch size; may be repeated, a race each.",
+    help="Race with this batch size, or with max, the largest that fits; may be repeated, a race each.",
 )
 @click.option(
     "--seconds",
@@ -49,7 +64,7 @@ def speed(
     *,
     task: str,
     space: str | None,
-    batch_sizes: tuple[int, ...],
+    batch_sizes: tuple[int | Literal["max"], ...],
     seconds: float,
     epochs: int | None,
     name: str | None,

@@ -26,7 +26,7 @@ from autotune.trial.leases import Lease
 
 _SHORT_SECONDS = 20.0
 """A race of no more than this takes shorter blocks, and fewer to confirm."""
-_SHORT_PACE = Pace(block_seconds=0.1, floor_quads=5, screen_quads=4, confirm_quads=6)
+_SHORT_PACE = Pace(block_seconds=0.1, floor_quads=4, screen_quads=4, confirm_quads=6)
 _NEAR_MISS = 0.97
 """A knob that lost by more than this on the nearest workload is not tried again on this one."""
 

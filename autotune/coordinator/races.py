@@ -25,8 +25,10 @@ DEFAULT_SHARE = 0.1
 """Of a study's time that its races may take, unless ``speed_search: {race: {share: ...}}`` says otherwise."""
 _FIRST_SECONDS = 30.0
 """What the first race may take in a study whose budget names no seconds."""
-_LEAST_SECONDS = 4.0
-"""Less is not enough to measure anything."""
+_LEAST_FIRST_SECONDS = 12.0
+"""Less is not enough for a bottleneck, the noise, a knob or two and their confirmation."""
+_LEAST_SECONDS = 6.0
+"""Less is not enough for a knob or two, brief as the race is."""
 _MOST_SECONDS = 120.0
 
 
@@ -93,7 +95,7 @@ class RacedSpeeds:
             return min(_MOST_SECONDS, self._share * self._standing.elapsed_seconds - self._spent_seconds)
         if self._budget.seconds is None:
             return _FIRST_SECONDS
-        return min(_MOST_SECONDS, max(_LEAST_SECONDS, self._share * self._budget.seconds))
+        return min(_MOST_SECONDS, max(_LEAST_FIRST_SECONDS, self._share * self._budget.seconds))
 
     def _race(
         self,

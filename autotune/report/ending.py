@@ -31,8 +31,8 @@ def found_lines(study: StudySummary) -> tuple[str, ...]:
     trials = f"{sum(study.outcomes.values())} trials" + (f" ({outcomes})" if outcomes else "")
     head = f"{study.name}: {trials} in {format_clock(study.elapsed_seconds)}"
     if study.best is None:
-        return head, "No trial is complete yet, so there is no best one."
-    lines = [head, *_best_lines(study, study.best)]
+        return head, *_race_lines(study), "No trial is complete yet, so there is no best one."
+    lines = [head, *_race_lines(study), *_best_lines(study, study.best)]
     if study.best.is_contended or (study.baseline is not None and study.baseline.is_contended):
         lines.append(f"  {CONTENDED_NOTE}")
     if len(study.objectives) > 1:
@@ -53,6 +53,19 @@ def next_step_lines(study: StudySummary, *, places: Places) -> tuple[str, ...]:
     ]
     width = min(_MAX_PADDING, max(len(command) for command, _ in steps))
     return ("Next:", *(f"  {command:<{width}}  # {explanation}" for command, explanation in steps))
+
+
+def _race_lines(study: StudySummary) -> Sequence[str]:
+    """What races of speed parameters cost and found: the largest gain of all workloads."""
+    if not study.races:
+        return []
+    spent = f"races: {len(study.races)} in {format_clock(study.speed_seconds)}"
+    gained = [race for race in study.races if race.gain is not None]
+    if not gained:
+        return [f"{spent}; nothing was surely faster than the baseline's speed parameters"]
+    best = max(gained, key=lambda race: race.gain.ratio if race.gain else 0.0)
+    assert best.gain is not None
+    return [f"{spent}; {format_parameters(best.kept)}: {best.gain.words} times the baseline's throughput"]
 
 
 def _best_lines(study: StudySummary, best: TrialSummary) -> Sequence[str]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from autotune.recording.database import open_database
+from autotune.recording.races import RaceRecords
 from autotune.recording.records import Records
 from autotune.recording.rows import ReportRow, StudyRow
 from autotune.report.studies import StudySummary, summarise_study, summarise_trials
@@ -47,4 +48,5 @@ def open_records(storage: str) -> Records:
 
 def _report(records: Records, row: StudyRow) -> StudyReport:
     trials = summarise_trials(row, trials=records.trials(row), reports=records.all_reports(row))
-    return StudyReport(summarise_study(row, trials=trials), trials)
+    races = RaceRecords(records.engine).of_study(row)
+    return StudyReport(summarise_study(row, trials=trials, races=races), trials)

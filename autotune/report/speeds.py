@@ -72,6 +72,11 @@ def ending_lines(summary: SpeedSummary) -> Iterator[str]:
     yield (
         f"throughput: {result.samples_per_second:,.0f} samples/s, peak memory {format_bytes(result.peak_memory_bytes)}"
     )
+    split = result.split
+    yield (
+        f"a step: data wait {split.data_wait:.0%}, copy to the device {split.copy_to_device:.0%}, "
+        f"forward and backward {split.compute:.0%}, optimizer {split.optimizer:.0%}"
+    )
     yield f"cost: {result.seconds:.0f} s{', cut short: not everything was tried' if result.is_cut_short else ''}"
     if summary.code:
         yield ""

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from autotune.errors import RunError
 from autotune.events import EpochReport, Outcome, Scalar
+from autotune.recording.races import RaceRow
 from autotune.recording.rows import ReportRow, StudyRow, TrialRow
+from autotune.report.races import RaceSummary, summarise_recorded_race
 from autotune.report.trials import TrialSummary, summarise_trial
 from autotune.spec.model import Budget, Objective, StudySpec
 
@@ -37,6 +39,10 @@ class StudySummary:
     objectives: tuple[Objective, ...]
     budget: Budget
     elapsed_seconds: float
+    speed_seconds: float
+    """Of them, spent on races of speed parameters."""
+    races: tuple[RaceSummary, ...]
+    """Races that were run in this study, the newest last."""
     created_at: float
     """Seconds since 1970."""
     outcomes: Mapping[str, int]
@@ -83,7 +89,7 @@ def best_of_study(study: StudySummary) -> BestTrial:
     )
 
 
-def summarise_study(row: StudyRow, *, trials: Sequence[TrialSummary]) -> StudySummary:
+def summarise_study(row: StudyRow, *, trials: Sequence[TrialSummary], races: Sequence[RaceRow] = ()) -> StudySummary:
     """The study, from summaries of all its trials; those taken over from another study do not count as its own."""
     spec = StudySpec.model_validate_json(row.spec_json)
     own = [trial for trial in trials if trial.origin is None]
@@ -98,6 +104,8 @@ def summarise_study(row: StudyRow, *, trials: Sequence[TrialSummary]) -> StudySu
         objectives=spec.objectives,
         budget=spec.budget,
         elapsed_seconds=row.elapsed_seconds,
+        speed_seconds=row.speed_seconds,
+        races=tuple(summarise_recorded_race(race) for race in reversed(races)),
         created_at=row.created_at,
         outcomes=dict(Counter(trial.outcome for trial in own)),
         baseline=baseline,

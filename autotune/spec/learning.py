@@ -13,6 +13,9 @@ from autotune.spec.written import written
 SCHEDULES = ("constant", "cosine", "one_cycle", "step")
 """Courses of the learning rate over the steps of a trial."""
 
+DEFAULT_BATCH_SIZE = 64
+"""Of a spec that names none."""
+
 _FLAG = Limits("choices", choices=(False, True))
 _NOT_NEGATIVE = Limits("number", low=0)
 _POSITIVE = Limits("number", low=0, low_is_open=True)

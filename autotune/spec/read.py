@@ -108,7 +108,7 @@ def _read_sampler(fields: dict[str, Node], *, num_objectives: int) -> Choice:
 def _read_speed_search(fields: dict[str, Node], learning: dict[str, Parameter | Scalar]) -> Choice:
     has_learning = any(isinstance(parameter, Parameter) for parameter in learning.values())
     if "speed_search" not in fields:
-        return Choice(name="joint")
+        return Choice(name="race" if has_learning else "joint")
     return read_speed_search(fields["speed_search"], has_learning=has_learning)
 
 

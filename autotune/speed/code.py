@@ -49,7 +49,7 @@ def _environment(setting: Mapping[str, Scalar]) -> list[str]:
     if allocator == "retain":
         lines += [
             "import ctypes  # glibc: keep freed memory, no mmap for large tensors",
-            "ctypes.CDLL(None).mallopt(-3, 2**30), ctypes.CDLL(None).mallopt(-1, 2**30)",
+            "ctypes.CDLL(None).mallopt(-4, 0), ctypes.CDLL(None).mallopt(-1, 2**31 - 1)",
         ]
     elif allocator != "default":
         lines.append(f"# LD_PRELOAD=lib{allocator}.so python train.py")

@@ -2,7 +2,6 @@
 
 import math
 import statistics
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from autotune.errors import InputError
@@ -10,10 +9,7 @@ from autotune.events import Block, Feed
 from autotune.speed.arena import Contestant
 from autotune.speed.comparison import compare, seconds_per_sample
 from autotune.speed.local import Step, as_contestant
-from autotune.speed.statistics import median_interval
-
-Range = tuple[float, float]
-"""Least and greatest."""
+from autotune.speed.statistics import Range, median_interval, range_of
 
 
 @dataclass(frozen=True)
@@ -88,9 +84,9 @@ def measure(
         recompilations=sum(block.recompilations for block in done),
         start_seconds=subject.warmed.start_seconds,
         epoch_start_seconds=subject.warmed.epoch_start_seconds,
-        load=_range(block.load for block in done),
-        clock_mhz=_range(block.clock_mhz for block in done),
-        temperature_celsius=_range(block.temperature_celsius for block in done),
+        load=range_of(block.load for block in done),
+        clock_mhz=range_of(block.clock_mhz for block in done),
+        temperature_celsius=range_of(block.temperature_celsius for block in done),
         blocks=done,
     )
 
@@ -110,8 +106,3 @@ def noise_floor(
     quads, and what two processes of the same program differ by (where their memory happens to lie).
     """
     return compare(a, twin, quads=quads, seconds=seconds, min_steps=min_steps, confidence=confidence).half_width
-
-
-def _range(values: Iterable[float | None]) -> Range | None:
-    known = [value for value in values if value is not None]
-    return (min(known), max(known)) if known else None

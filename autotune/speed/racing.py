@@ -27,7 +27,7 @@ from autotune.speed.entries import Entry, apply, changed, difference, in_setting
 from autotune.speed.measurement import measure
 from autotune.speed.plan import RacePlan, RaceWatch
 from autotune.speed.precision import LossJudge
-from autotune.speed.result import Gain, RaceResult
+from autotune.speed.result import Gain, RaceResult, Split
 from autotune.speed.track import Clock, Finish, Track, gain_of
 
 _ROUNDS = 6
@@ -242,6 +242,12 @@ class _Race:
             reduced_precision=tuple(name for name in difference(plan.baseline, self._setting) if name in reduced),
             samples_per_second=measured.samples_per_second,
             baseline_samples_per_second=measured.samples_per_second / (gain.ratio if gain else 1.0),
+            split=Split(
+                data_wait=measured.data_wait_share,
+                copy_to_device=measured.copy_share,
+                compute=measured.compute_share,
+                optimizer=measured.optimizer_share,
+            ),
             peak_memory_bytes=track.incumbent.warmed.peak_memory_bytes,
             steps_per_epoch=track.incumbent.warmed.steps_per_epoch,
             seconds=self._seconds_spent(),

@@ -1,13 +1,14 @@
 """What a race found, as it is shown, stored and read again."""
 
-from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
-from autotune.events import Scalar
+from autotune.events import Block, Scalar
 from autotune.spec.written import written
 from autotune.speed.bottleneck import Diagnosis
+from autotune.speed.statistics import Range, range_of
 
 Stage: TypeAlias = Literal["start", "screen", "stack", "precision", "compile", "confirm", "informed"]
 """Which part of a race a heat belongs to."""
@@ -34,6 +35,38 @@ class Gain(_Part):
         return f"{self.ratio:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
+class Surroundings(_Part):
+    """What was around while a setting's blocks were measured."""
+
+    allocator_retries: int
+    recompilations: int
+    load: Range | None
+    """The host's load average, least and greatest."""
+    clock_mhz: Range | None
+    temperature_celsius: Range | None
+
+    @classmethod
+    def of(cls, blocks: Sequence[Block]) -> Self:
+        """Sums and ranges over the blocks."""
+        return cls(
+            allocator_retries=sum(block.allocator_retries for block in blocks),
+            recompilations=sum(block.recompilations for block in blocks),
+            load=range_of(block.load for block in blocks),
+            clock_mhz=range_of(block.clock_mhz for block in blocks),
+            temperature_celsius=range_of(block.temperature_celsius for block in blocks),
+        )
+
+
+class Split(_Part):
+    """Where the winner's steps spend their time, in shares of it."""
+
+    data_wait: float
+    copy_to_device: float
+    compute: float
+    """Forward and backward."""
+    optimizer: float
+
+
 class Heat(_Part):
     """One setting that was tried against another, or passed over."""
 
@@ -49,6 +82,7 @@ class Heat(_Part):
     peak_memory_bytes: int | None = None
     start_seconds: float | None = None
     """What a run pays once with it."""
+    surroundings: Surroundings | None = None
     seconds: float = 0.0
     """What the heat cost."""
 
@@ -93,6 +127,7 @@ class RaceResult(_Part):
     """The winner's throughput, epoch starts included."""
     baseline_samples_per_second: float
     peak_memory_bytes: int
+    split: Split
     steps_per_epoch: int | None = None
     seconds: float
     """Wall clock of the whole race."""

@@ -21,13 +21,16 @@ B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap" (1993), sectio
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+Range: TypeAlias = tuple[float, float]
+"""Least and greatest."""
 
 _RESAMPLES = 2000
 _NORMAL_SAMPLES = 40_000
@@ -103,3 +106,9 @@ def _studentised_median(count: int, confidence: float) -> float:
     samples = np.random.default_rng(count).standard_normal((_NORMAL_SAMPLES, count))
     off = np.abs(np.median(samples, axis=1)) / samples.std(axis=1, ddof=1)
     return float(np.quantile(off, confidence))
+
+
+def range_of(values: Iterable[float | None]) -> Range | None:
+    """The least and the greatest of what is known; None where nothing is."""
+    known = [value for value in values if value is not None]
+    return (min(known), max(known)) if known else None

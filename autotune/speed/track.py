@@ -11,7 +11,7 @@ from autotune.speed.comparison import Comparison, compare, is_clear, seconds_per
 from autotune.speed.entries import difference
 from autotune.speed.measurement import noise_floor
 from autotune.speed.pace import Pace
-from autotune.speed.result import Gain, Heat, Stage
+from autotune.speed.result import Gain, Heat, Stage, Surroundings
 
 HeatListener: TypeAlias = Callable[[Heat], None]
 Clock: TypeAlias = Callable[[], float]
@@ -242,6 +242,7 @@ class Track:
                 samples_per_second=_throughput(comparison, challenger),
                 peak_memory_bytes=challenger.warmed.peak_memory_bytes,
                 start_seconds=challenger.warmed.start_seconds,
+                surroundings=Surroundings.of((*comparison.blocks_a, *comparison.blocks_b)),
                 seconds=self._clock() - began,
             )
         )

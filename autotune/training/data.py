@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from autotune.errors import TaskError
 from autotune.events import Scalar
+from autotune.spec.learning import DEFAULT_BATCH_SIZE
 from autotune.training.batches import Batch
 from autotune.training.cache import CachedLoader
 from autotune.training.meter import Meter
@@ -22,9 +23,6 @@ from autotune.training.parameters import Parameters
 from autotune.training.prefetch import copied_ahead
 from autotune.training.rng import seed_loading
 from autotune.training.sample_order import EpochOrder
-
-DEFAULT_BATCH_SIZE = 64
-"""Where a study spec names none."""
 
 _CPU = torch.device("cpu")
 

@@ -162,6 +162,8 @@ def _lost(finished: Finished | None, *, link: Link) -> ContestantLostError:
 
 
 def _kind(finished: Finished, *, reason: str) -> Loss:
+    if finished.outcome is Outcome.INTERRUPTED:  # other processes hold the device's memory
+        return "out of memory"
     if finished.outcome is not Outcome.INFEASIBLE:
         return "crashed"
     if finished.is_out_of_memory:

@@ -107,7 +107,7 @@ def test_every_walk_is_a_combination_that_can_be_trained_with(
 @settings(max_examples=200, deadline=None)
 @given(text=specs(), num_gpus=st.integers(0, 1))
 def test_every_parameter_of_a_spec_is_searched_fixed_or_left_out_with_a_reason(text: str, num_gpus: int) -> None:
-    file = parse_spec(text, origin="s.yaml")
+    file = parse_spec(text, origin="s.yaml", overrides=("speed_search=joint",))
     space = resolve_space(file, machine=machine(num_gpus=num_gpus), num_cores=4)
     searched = {parameter.name for parameter in space.parameters}
     reasons = {item.name for item in space.left_out if item.reason}

@@ -62,6 +62,7 @@ def test_what_is_not_written_has_defaults() -> None:
         speed={},
         baseline={},
         seed=0,
+        speed_search=Choice(name="race"),
         device="auto",
     )
     assert (spec.budget.trials, spec.budget.seconds, spec.budget.epochs) == (30, None, 10)
@@ -136,3 +137,13 @@ def test_a_file_without_a_suffix_is_read_where_no_space_has_its_name(
     monkeypatch.chdir(tmp_path)
     assert load_spec("mine").name == "mine"
     assert load_spec("mnist").spec.task == "autotune.tasks.mnist:Mnist"
+
+
+def test_speed_search_is_joint_where_no_learning_parameter_is_searched() -> None:
+    text = f"{HEAD}speed: {{num_workers: {{low: 0, high: 2}}}}"
+    assert parse_spec(text, origin="s.yaml").spec.speed_search == Choice(name="joint")
+
+
+def test_speed_search_takes_its_share_of_the_time() -> None:
+    text = f"{HEAD}learning: {{x: {{low: 0, high: 9}}}}\nspeed_search: {{race: {{share: 0.25}}}}"
+    assert parse_spec(text, origin="s.yaml").spec.speed_search == Choice(name="race", options={"share": 0.25})

@@ -1,0 +1,130 @@
+import json
+from pathlib import Path
+
+import optuna
+import pytest
+
+from tests.e2e.home import Home
+
+TASK = '''
+import time
+
+import torch
+from torch.utils.data import Dataset
+
+from autotune.training import Task
+
+
+class Points(Dataset):
+    """Each sample takes half a millisecond to load, so that workers pay."""
+
+    def __init__(self, seed, count):
+        generator = torch.Generator().manual_seed(seed)
+        self.labels = torch.randint(0, 2, (count,), generator=generator)
+        self.points = torch.randn(count, 4, generator=generator) + self.labels[:, None] * 1.5
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, index):
+        time.sleep(0.0005)
+        return self.points[index], self.labels[index]
+
+
+class Slow(Task):
+    def train_data(self, params):
+        return Points(1, 640)
+
+    def validation_data(self, params):
+        return Points(2, 64)
+
+    def model(self, params):
+        return torch.nn.Linear(4, 2)
+'''
+
+SPEC = """
+task: slow.py:Slow
+objective: {metric: val_accuracy, direction: maximize}
+budget: {trials: 3, seconds: 100, epochs: 1}
+speed_search: {race: {share: 0.2}}
+sampler: random
+pruner: none
+learning:
+  lr: {low: 1e-3, high: 1e-1, log: true}
+  batch_size: 32
+speed:
+  torch_threads: 1
+  num_workers: {choices: [0, 4]}
+  optimizer_impl: {choices: [for_loop, foreach]}
+baseline: {lr: 1e-2, num_workers: 0}
+log_model: false
+"""
+
+
+@pytest.fixture(scope="module")
+def raced(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A folder in which a study has raced its workload; no test changes that study."""
+    home = make_home(tmp_path_factory.mktemp("raced"))
+    (home.folder / "said.txt").write_text(home.run("study", "start", "slow.yaml").stderr)
+    return home
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return make_home(tmp_path)
+
+
+def make_home(folder: Path) -> Home:
+    (folder / "slow.py").write_text(TASK)
+    (folder / "slow.yaml").write_text(SPEC)
+    return Home(folder)
+
+
+def workers_of(home: Home, study: str) -> list[int]:
+    trials = json.loads(home.run("study", "trials", study, "--json").stdout)
+    return [trial["parameters"]["num_workers"] for trial in trials]
+
+
+def test_trials_of_a_study_take_the_winner_and_the_baseline_keeps_its_own(raced: Home) -> None:
+    assert "race: input-bound" in (raced.folder / "said.txt").read_text()
+    assert workers_of(raced, "slow") == [0, 4, 4]
+
+
+def test_study_shows_what_its_races_cost_and_gained(raced: Home) -> None:
+    shown = json.loads(raced.run("study", "show", "slow", "--json").stdout)
+    (race,) = shown["races"]
+    assert race["kept"] == {"num_workers": 4}
+    assert race["gain"]["low"] > 1
+    assert 0 < shown["speed_seconds"] < shown["elapsed_seconds"]
+    assert "races: 1 in" in raced.run("study", "show", "slow").stdout
+
+
+def test_race_is_an_optuna_study_of_its_own(raced: Home) -> None:
+    heats = optuna.load_study(study_name="slow.speed", storage=f"sqlite:///{raced.folder / 'autotune.db'}").trials
+    assert {heat.user_attrs["stage"] for heat in heats} >= {"screen", "confirm"}
+    assert any(heat.params.get("num_workers") == 4 and heat.user_attrs["verdict"] == "kept" for heat in heats)
+
+
+def test_later_study_takes_the_winner_without_a_race_and_deletion_takes_its_heats(raced: Home) -> None:
+    again = raced.run("study", "start", "slow.yaml", "--name", "again")
+    assert "1 workloads of this task are known on this machine" in again.stderr
+    assert "race: input-bound" not in again.stderr
+    assert workers_of(raced, "again") == [0, 4, 4]
+    raced.run("study", "delete", "again", "--yes")
+    names = optuna.get_all_study_names(f"sqlite:///{raced.folder / 'autotune.db'}")
+    assert sorted(names) == ["slow", "slow.speed"]
+
+
+def test_fixed_speed_search_trains_every_trial_with_the_baselines_speed(home: Home) -> None:
+    done = home.run("study", "start", "slow.yaml", "--set", "speed_search=fixed")
+    assert "race" not in done.stderr
+    assert workers_of(home, "slow") == [0, 0, 0]
+
+
+def test_speed_command_races_a_task_that_has_no_spec(home: Home) -> None:
+    done = home.run("speed", "slow.py:Slow", "--batch-size", "32", "--seconds", "20", "--json")
+    (summary,) = json.loads(done.stdout)
+    assert summary["result"]["diagnoses"][0]["input_share"] > 0.5
+    assert "screen" in {heat["stage"] for heat in summary["result"]["heats"]}
+    assert bool(summary["code"]) is bool(summary["result"]["gain"])
+    assert "input-bound" in done.stderr

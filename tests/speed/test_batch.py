@@ -1,0 +1,63 @@
+import pytest
+
+from autotune.speed.arena import ContestantLostError, Loss
+from autotune.speed.batch import BatchLimit, find_largest_batch
+from tests.speed.simulated import Cost, SimulatedContestant, SimulatedMachine
+
+GIB = 2**30
+
+
+class Device:
+    """A device with so much memory, on which each sample takes so much."""
+
+    def __init__(self, *, largest: int, kind: Loss = "out of memory") -> None:
+        self.largest = largest
+        self.kind: Loss = kind
+        self.tried: list[int] = []
+        self.contestants: list[SimulatedContestant] = []
+
+    def enter(self, batch_size: int) -> SimulatedContestant:
+        self.tried.append(batch_size)
+        if batch_size > self.largest:
+            raise ContestantLostError(self.kind, "CUDA out of memory")
+        cost = Cost(compute_seconds=0.01, peak_memory_bytes=GIB + batch_size * GIB // 100)
+        contestant = SimulatedContestant({}, cost, SimulatedMachine())
+        self.contestants.append(contestant)
+        return contestant
+
+    def search(self, *, start: int = 64, limit: int = 100_000, memory_bytes: int | None = None) -> BatchLimit:
+        return find_largest_batch(self.enter, start=start, limit=limit, memory_bytes=memory_bytes)
+
+
+@pytest.mark.parametrize("largest", [64, 100, 700, 5000])
+def test_largest_batch_is_found_within_an_eighth(largest: int) -> None:
+    device = Device(largest=largest)
+    found = device.search().largest
+    assert found is not None
+    assert largest * 7 / 8 <= found <= largest
+    assert all(contestant.is_retired for contestant in device.contestants)
+
+
+def test_no_batch_fits_where_the_first_one_does_not() -> None:
+    found = Device(largest=10).search(start=64)
+    assert found.largest is None
+    assert [attempt.reason for attempt in found.tries] == ["CUDA out of memory"]
+
+
+def test_largest_batch_is_no_larger_than_the_data() -> None:
+    found = Device(largest=10**9).search(limit=1000)
+    assert (found.largest, found.is_bounded_by_data) == (1000, True)
+
+
+def test_batch_that_the_peaks_predict_not_to_fit_is_not_tried() -> None:
+    device = Device(largest=10**9)
+    found = device.search(memory_bytes=5 * GIB)  # 400 samples
+    assert found.largest is not None
+    assert 350 <= found.largest <= 400
+    assert max(device.tried) <= 400
+    assert any("predicted not to fit: about" in attempt.reason for attempt in found.tries)
+
+
+def test_other_losses_are_not_taken_for_want_of_memory() -> None:
+    with pytest.raises(ContestantLostError, match="CUDA out of memory"):
+        Device(largest=100, kind="crashed").search()
