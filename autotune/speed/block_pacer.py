@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -23,7 +24,8 @@ from autotune.training.trial import Trial
 _MIN_STEPS = 3
 _MAX_STEPS = 30
 _MAX_SECONDS = 20.0
-"""A warm-up is over after so many steps or seconds, settled or not; but not before ``_MIN_STEPS``."""
+"""A warm-up is over after so many steps, or seconds since its slowest step, settled or not; but not before
+``_MIN_STEPS``. A step that compiles takes minutes, and a CUDA graph is recorded at the second one after it."""
 _SETTLED_RATIO = 1.25
 """Of the longest of the last ``_MIN_STEPS`` steps to the shortest, when they have settled."""
 _MIN_HALVED = 4
@@ -147,8 +149,7 @@ class BlockPacer:
     def _settle(self, feed: Feed) -> Generator[Batch | None, None, list[StepSeconds]]:
         """Train until the steps take equally long: compilation and cuDNN's search are over."""
         steps: list[StepSeconds] = []
-        began = time.perf_counter()
-        while not _has_settled(steps, seconds=time.perf_counter() - began):
+        while not _has_settled(steps):
             starts = sum(self._passes.start_seconds)
             asked = time.perf_counter()
             batch = yield from self._next(feed)
@@ -178,7 +179,8 @@ class BlockPacer:
             batch = yield from self._next("real")
             yield from self._step(batch)
         elif feed == "half" and feed not in self._fed:
-            yield from self._settle(feed)
+            with _static_shapes():
+                yield from self._settle(feed)
         self._last_feed = feed
 
     def _train(self, order: RunBlock) -> Batches:
@@ -246,9 +248,23 @@ class BlockPacer:
         self.num_steps += 1
 
 
-def _has_settled(steps: list[StepSeconds], *, seconds: float) -> bool:
+@contextmanager
+def _static_shapes() -> Iterator[None]:
+    """Compile a second shape for itself, where torch.compile would make a graph of any shape of it.
+
+    That graph would be taken for whole batches too from then on, and it is the slower one.
+    """
+    import torch._dynamo.config as dynamo_config
+
+    with dynamo_config.patch(automatic_dynamic_shapes=False):
+        yield
+
+
+def _has_settled(steps: list[StepSeconds]) -> bool:
     if len(steps) < _MIN_STEPS:
         return False
+    slowest = max(range(len(steps)), key=lambda index: steps[index].work)
+    seconds = sum(step.wait + step.work for step in steps[slowest + 1 :])
     last = [step.work for step in steps[-_MIN_STEPS:]]
     return len(steps) >= _MAX_STEPS or seconds > _MAX_SECONDS or max(last) <= _SETTLED_RATIO * min(last)
 

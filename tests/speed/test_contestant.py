@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -224,6 +224,47 @@ def test_slow_first_step_is_a_cost_of_the_start(tmp_path: Path) -> None:
     assert script.warmed is not None
     assert script.warmed.start_seconds > 0.25
     assert script.blocks[0].seconds < 0.3
+
+
+def test_steps_after_a_long_compilation_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Recording(Points):
+        """Compiles at its first step, and records a CUDA graph at its third."""
+
+        def model(self, params: Parameters) -> nn.Module:
+            self.num_steps = 0
+            return super().model(params)
+
+        def forward(self, model: nn.Module, batch: Any) -> tuple[Any, Any]:
+            self.num_steps += 1
+            time.sleep({1: 0.4, 3: 0.3}.get(self.num_steps, 0.0))
+            return super().forward(model, batch)
+
+    monkeypatch.setattr("autotune.speed.block_pacer._MAX_SECONDS", 0.35)  # less than compiling takes
+    script, _ = race(Recording(), tmp_path, steps(3))
+    assert script.warmed is not None
+    assert script.warmed.start_seconds > 0.5
+
+
+def test_half_a_batch_leaves_the_graph_of_whole_ones_as_it_was(tmp_path: Path) -> None:
+    graphs: list[str] = []
+
+    def remember(graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
+        shapes = [size for value in inputs if isinstance(value, Tensor) for size in value.shape]
+        kind = "any shape" if any(isinstance(size, torch.SymInt) for size in [*shapes, *inputs]) else "one shape"
+
+        def run(*values: Any) -> Any:
+            graphs.append(kind)
+            return graph(*values)
+
+        return run
+
+    class Compiled(Points):
+        def model(self, params: Parameters) -> nn.Module:
+            return cast("nn.Module", torch.compile(super().model(params), backend=remember))
+
+    race(Compiled(), tmp_path, steps(2, feed="cached"), steps(2, feed="half"), steps(2, feed="cached"))
+    assert len(graphs) > 6
+    assert set(graphs) == {"one shape"}
 
 
 @pytest.mark.gpu
