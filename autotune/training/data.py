@@ -130,7 +130,7 @@ class BatchLoader:
     def in_force(self) -> dict[str, Scalar]:
         """The loader's knobs, as torch's DataLoader has them."""
         loader = self._loader
-        knobs: dict[str, Scalar] = {"device_prefetch": self._options.device_prefetch}
+        knobs: dict[str, Scalar] = {"device_prefetch": self._copies_ahead}
         if isinstance(loader, CachedLoader):
             return knobs | {"cache": loader.place, "num_workers": 0, "pin_memory": loader.is_pinned}
         knobs |= {"cache": "off", "num_workers": loader.num_workers, "pin_memory": loader.pin_memory}
@@ -149,7 +149,9 @@ class BatchLoader:
 
     @property
     def _copies_ahead(self) -> bool:
-        return self._options.device_prefetch and self._change is not None
+        # What is on the device already has nothing to be copied.
+        is_there = isinstance(self._loader, CachedLoader) and self._loader.place == "device"
+        return self._options.device_prefetch and self._change is not None and not is_there
 
     def _begin(self) -> Iterator[Batch]:
         """A pass, from where the order aims."""

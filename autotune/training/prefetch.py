@@ -15,25 +15,31 @@ def copied_ahead(batches: Iterator[Batch], move: Callable[[Batch], Batch], *, de
     https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-streams
     """
     stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-
-    def launch(batch: Batch) -> Batch:
-        with torch.cuda.stream(stream):
-            return move(batch)
-
-    def take_over(batch: Batch) -> Batch:
-        current = torch.cuda.current_stream(device)
-        current.wait_stream(stream)
-        for tensor in list_tensors(batch):
-            # Its memory belongs to the copying stream, which would give it away while the step still reads it.
-            tensor.record_stream(current)
-        return batch
-
     ahead: Batch | None = None
     for batch in batches:
-        copying = launch(batch)
+        copying = _launch(batch, move, stream=stream)
         if ahead is not None:
             yield ahead
         ahead = None
-        ahead = take_over(copying)
+        ahead = _take_over(copying, stream=stream)
     if ahead is not None:
         yield ahead
+
+
+def _launch(batch: Batch, move: Callable[[Batch], Batch], *, stream: torch.cuda.Stream) -> Batch:
+    made_there = [tensor for tensor in list_tensors(batch) if tensor.is_cuda]
+    if made_there:  # by a collate function of one's own: the copying stream must not read it before
+        stream.wait_stream(torch.cuda.current_stream(stream.device))
+        for tensor in made_there:
+            tensor.record_stream(stream)
+    with torch.cuda.stream(stream):
+        return move(batch)
+
+
+def _take_over(batch: Batch, *, stream: torch.cuda.Stream) -> Batch:
+    current = torch.cuda.current_stream(stream.device)
+    current.wait_stream(stream)
+    for tensor in list_tensors(batch):
+        # Its memory belongs to the copying stream, which would give it away while the step still reads it.
+        tensor.record_stream(current)
+    return batch
