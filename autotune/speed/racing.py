@@ -42,6 +42,7 @@ _INTERACTIONS: tuple[frozenset[str], ...] = (
     frozenset({"cache", "torch_threads"}),
     frozenset({"channels_last", "precision"}),  # tensor cores want NHWC
     frozenset({"channels_last", "fp32_precision_conv"}),
+    frozenset({"sdpa_backend", "precision"}),  # flash attention takes bf16 and fp16 alone
 )
 """Knobs whose gains are known to depend on each other."""
 
