@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: study test check format lint types imports bench clean
+.PHONY: study test check format lint types imports bench gpu clean
 
 study: $(READY)
 	$(BIN)/autotune study start
@@ -29,6 +29,13 @@ imports: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+# On a machine with a CUDA device alone: elsewhere the tests would all be skipped, and nobody would notice.
+gpu: $(READY)
+	$(BIN)/python -m benchmarks.gpu --check
+	$(BIN)/pip install --quiet --constraint constraints.txt --group gpu
+	$(BIN)/python -m pytest -m gpu
+	$(BIN)/python -m benchmarks.gpu
 
 # torch comes first and alone: with it installed, no other package's wider range fetches another build.
 $(READY): pyproject.toml constraints.txt
