@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from autotune.events import Scalar
+from autotune.spec.written import written
 from autotune.speed.arena import Arena, Contestant, ContestantLostError
 from autotune.speed.comparison import Comparison, compare, is_clear, seconds_per_sample
 from autotune.speed.entries import difference
@@ -104,8 +105,8 @@ class Track:
             return None
         finish: Finish | None = None
         try:
-            if (slowness := self._glance(challenger)) is not None:
-                self._give_up(stage, challenger, slowness, began=began)
+            if (hopeless := self._why_hopeless(challenger)) is not None:
+                self._give_up(stage, challenger, hopeless, began=began)
                 return None
             comparison = self._compare(challenger)
             is_faster = comparison.verdict == "faster" or (is_proven and comparison.ratio > 1)
@@ -151,6 +152,15 @@ class Track:
             noise_floor=self.noise_floor,
             is_decided=is_clear,
         )
+
+    def _why_hopeless(self, challenger: Contestant) -> str | None:
+        """Why the challenger needs no comparison: what it changes does not take hold, or it is slower by far."""
+        in_force = challenger.warmed.in_force
+        for name, value in self._changes(challenger.setting).items():
+            if value is not None and in_force.get(name, value) != value:
+                return f"it does not take hold: {name} is {written(in_force[name])} here"
+        slowness = self._glance(challenger)
+        return None if slowness is None else f"{slowness:.1f} times slower at first sight"
 
     def _glance(self, challenger: Contestant) -> float | None:
         """How many times slower the challenger is, where two looks agree that it is by far; None where it is not."""
@@ -247,14 +257,14 @@ class Track:
             )
         )
 
-    def _give_up(self, stage: Stage, challenger: Contestant, slowness: float, *, began: float) -> None:
+    def _give_up(self, stage: Stage, challenger: Contestant, reason: str, *, began: float) -> None:
         self._add(
             Heat(
                 stage=stage,
                 setting=dict(challenger.setting),
                 changes=self._changes(challenger.setting),
                 verdict="rejected",
-                reason=f"{slowness:.1f} times slower at first sight",
+                reason=reason,
                 peak_memory_bytes=challenger.warmed.peak_memory_bytes,
                 start_seconds=challenger.warmed.start_seconds,
                 seconds=self._clock() - began,

@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+from torch.nn.utils import convert_conv2d_weight_memory_format, convert_conv3d_weight_memory_format
 
 from autotune.events import Scalar
 
@@ -17,9 +18,10 @@ def prepare_model(
     """The same model on the device; compiled in place, so that names in its state stay as they were."""
     model = model.to(device)
     if channels_last:
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # Not Module.to, which refuses a model with parameters of another rank, of four or five dimensions.
+        model = convert_conv2d_weight_memory_format(model, torch.channels_last)
     if channels_last_3d:
-        model = model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        model = convert_conv3d_weight_memory_format(model, torch.channels_last_3d)
     if compile_mode != "off":
         _compile(model, mode=compile_mode)
     return model

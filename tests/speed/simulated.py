@@ -96,6 +96,8 @@ class Cost:
     epoch_start_seconds: float = 0.0
     losses: Callable[[int, int], float] | None = None
     """The loss of (seed, step); None: the loop tells none."""
+    in_force: Setting | None = None
+    """What takes hold, where it is not the setting."""
     failure: ContestantLostError | None = None
     """Raised when a contestant enters."""
     block_failure: ContestantLostError | None = None
@@ -147,7 +149,7 @@ class SimulatedContestant:
         self._steps = 0
         machine.now += cost.start_seconds
         self.warmed = Warmed(
-            in_force=dict(setting),
+            in_force=dict(setting if cost.in_force is None else cost.in_force),
             device="cpu",
             start_seconds=cost.start_seconds,
             epoch_start_seconds=cost.epoch_start_seconds,

@@ -253,3 +253,15 @@ def test_race_that_its_watch_ends_retires_every_contestant() -> None:
 def test_race_result_survives_json() -> None:
     result = run(SimulatedArena(compute_bound), CHANNELS_LAST, FUSED)
     assert RaceResult.model_validate_json(result.model_dump_json()) == result
+
+
+def test_race_does_not_time_a_knob_that_does_not_take_hold() -> None:
+    def cost(setting: Setting) -> Cost:
+        del setting
+        return Cost(compute_seconds=0.01, in_force={"channels_last": False})
+
+    arena = SimulatedArena(cost)
+    result = run(arena, CHANNELS_LAST)
+    (heat,) = result.heats
+    assert (heat.verdict, heat.reason) == ("rejected", "it does not take hold: channels_last is false here")
+    assert arena.entered[-1].blocks == []

@@ -240,3 +240,11 @@ def test_validation_batch_is_larger_on_a_gpu_where_nobody_sets_it(tmp_path: Path
     channel = Recorder()
     run_trial(trial_order, task=loaded(Pictures()), channel=channel)
     assert channel.of(Started)[0].in_force["validation_batch_size"] == 32
+
+
+def test_memory_formats_leave_parameters_of_another_rank_alone() -> None:
+    model = nn.ModuleList([nn.Conv2d(3, 4, 3), nn.Conv3d(3, 4, 3)])
+    prepared = prepare_model(model, device=torch.device("cpu"), channels_last=True, channels_last_3d=True)
+    flat, volume = (next(module.parameters()) for module in prepared.children())
+    assert flat.is_contiguous(memory_format=torch.channels_last)
+    assert volume.is_contiguous(memory_format=torch.channels_last_3d)
