@@ -5,7 +5,7 @@ its own with a fresh database and MLflow store, so that every race is run anew. 
 runs, and which goes first alternates. What a study could answer at a moment is its best complete trial by
 then. The figure is the time until the answer that ``joint`` ends with: joint's own over race's, so that
 above 1 ``race`` is faster; the median over seeds with the interval of 95 %. A seed in which ``race`` never
-gets there counts as 0 in the median; in the interval, as if it got there when its study ended.
+gets there counts as 0; the interval then begins at 0, and its other end takes the end of that study instead.
 
     python benchmarks/race_joint.py [--tasks mnist mnist1d] [--seconds 60] [--seeds 5]
 
@@ -230,7 +230,8 @@ def _print_figure(what: str, found: Sequence[Times | None]) -> None:
         print(f"{about}: joint has none")
         return
     low, high = median_interval([math.log(times.greatest_ratio) for times in every], confidence=0.95)
-    shown = figure(statistics.median(times.ratio for times in every), (math.exp(low), math.exp(high)))
+    interval = 0.0 if missed else math.exp(low), math.exp(high)
+    shown = figure(statistics.median(times.ratio for times in every), interval)
     print(f"{about}: {shown}, {len(every)} seeds, of which race missed it in {missed}")
 
 
