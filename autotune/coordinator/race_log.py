@@ -20,12 +20,16 @@ class RaceLog:
         self._study = study
 
     def known(self, ground: RaceGround) -> dict[str, tuple[Workload, RaceResult]]:
-        """Races of the ground's task on this very hardware and software that tried the same, by digest."""
+        """Races of the ground's task on this very hardware and software that tried the same, by digest.
+
+        One whose time was up before it found anything has nothing to say.
+        """
         found: dict[str, tuple[Workload, RaceResult]] = {}
         for row in reversed(self._races.known(task=ground.task, machine=ground.machine)):
             workload = Workload(row.task, row.device, row.num_cores, row.workload)
-            if row.workload_digest == ground.digest(workload):
-                found[row.workload_digest] = workload, RaceResult.model_validate_json(row.result_json)
+            result = RaceResult.model_validate_json(row.result_json)
+            if row.workload_digest == ground.digest(workload) and (result.gain or not result.is_cut_short):
+                found[row.workload_digest] = workload, result
         return found
 
     def keep(self, result: RaceResult, *, workload: Workload, ground: RaceGround) -> None:

@@ -54,7 +54,8 @@ def ending_lines(summary: SpeedSummary) -> Iterator[str]:
     yield f"bottleneck: {result.diagnoses[0].words}" if result.diagnoses else "bottleneck: not looked for"
     if result.kept and result.diagnoses[1:]:
         yield f"            then {result.diagnoses[-1].words}"
-    yield f"noise: two contestants of one setting differ by up to {result.noise_floor:.1%} here; less is a tie"
+    if result.noise_floor is not None:
+        yield f"noise: two contestants of one setting differ by up to {result.noise_floor:.1%} here; less is a tie"
     if result.gain is None:
         yield "Keep what you have: nothing is surely faster than the baseline."
     else:

@@ -3,8 +3,9 @@
 One incumbent, the setting to beat, stays alive; challengers enter one after the other, train
 alternating blocks against it and retire. The order of a race:
 
-1. find the incumbent's bottleneck, and by a twin of it the noise below which settings tie;
-2. screen each knob that can move the bottleneck, one value at a time, cheap ones first;
+1. find the incumbent's bottleneck;
+2. screen each knob that can move the bottleneck, one value at a time: first what can move everything
+   (threads, allocator), then, with the noise known below which settings tie, what is cheap to change;
 3. stack the winners, find the bottleneck again, and screen what interacts with them or means
    something only now;
 4. try ``torch.compile`` where the steps that remain can repay it;
@@ -84,7 +85,6 @@ class _Race:
 
     def run(self) -> RaceResult:
         self._diagnose()
-        self._track.find_noise_floor()
         if self._plan.start is not None and dict(self._plan.start) != self._setting:
             self._track.heat("start", self._plan.start, may_adopt=True)
         for _ in range(_ROUNDS):
@@ -140,6 +140,8 @@ class _Race:
             if not movable & set(entry.knob.moves):
                 self._pass_over(entry)
                 continue
+            if not self._track.is_floor_known and set(entry.knob.moves) != set(_EVERYTHING):
+                self._track.find_noise_floor()
             best = self._screen_values(entry)
             if best is not None:
                 winners.append(best)
@@ -234,7 +236,7 @@ class _Race:
             baseline=dict(plan.baseline),
             setting=self._setting,
             diagnoses=tuple(self._diagnoses),
-            noise_floor=track.noise_floor,
+            noise_floor=track.noise_floor if track.is_floor_known else None,
             heats=tuple(track.heats),
             gain=gain,
             informed=dict(plan.informed) if plan.informed is not None else None,

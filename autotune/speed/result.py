@@ -111,7 +111,7 @@ class RaceResult(_Part):
     """The winner; the baseline where nothing is surely faster."""
     diagnoses: tuple[Diagnosis, ...]
     """Of the baseline, and of each incumbent after it."""
-    noise_floor: float
+    noise_floor: float | None
     """Relative difference that two contestants of the same setting showed: within it, two settings tie."""
     heats: tuple[Heat, ...]
     gain: Gain | None = None

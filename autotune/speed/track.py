@@ -19,6 +19,8 @@ Clock: TypeAlias = Callable[[], float]
 """Seconds; a simulation has its own."""
 
 
+_ASSUMED_FLOOR = 0.03
+"""Until the noise is measured: what changes everything is tried before that, for the noise may be its own."""
 _BY_FAR = 1.3
 """Slower than the incumbent by this, twice in a row, needs no closer look."""
 
@@ -50,7 +52,8 @@ class Track:
         self.arena = arena
         self.pace = pace
         self.heats: list[Heat] = []
-        self.noise_floor = 0.0
+        self.noise_floor = _ASSUMED_FLOOR
+        self.is_floor_known = False
         self._heard = heard
         self._clock = clock
         began = clock()
@@ -67,6 +70,7 @@ class Track:
         twin = self.arena.enter(dict(self.incumbent.setting))
         began = self._clock()
         try:
+            self.is_floor_known = True
             self.noise_floor = noise_floor(
                 self.incumbent,
                 twin,
