@@ -25,8 +25,10 @@ def wanted_environment(parameters: Mapping[str, Scalar]) -> dict[str, str]:
         wanted["LD_PRELOAD"] = " ".join(filter(None, (library, os.environ.get("LD_PRELOAD"))))
     # https://docs.pytorch.org/docs/stable/notes/cuda.html#optimizing-memory-usage-with-pytorch-alloc-conf
     setting = _CUDA_SETTINGS.get(str(parameters.get("cuda_allocator", "native")))
-    if setting is not None and setting not in os.environ.get("PYTORCH_ALLOC_CONF", ""):
-        wanted["PYTORCH_ALLOC_CONF"] = ",".join(filter(None, (os.environ.get("PYTORCH_ALLOC_CONF"), setting)))
+    # torch reads the old name only where the new one is not set: the user's own settings move over.
+    given = os.environ.get("PYTORCH_ALLOC_CONF", os.environ.get("PYTORCH_CUDA_ALLOC_CONF", ""))
+    if setting is not None and setting not in given:
+        wanted["PYTORCH_ALLOC_CONF"] = ",".join(filter(None, (given, setting)))
     return wanted
 
 

@@ -94,3 +94,11 @@ def test_a_trial_on_physical_cores_has_no_two_that_are_one(launcher: Launcher, t
     has_siblings = len(physical_cores(range(os.cpu_count() or 1))) < (os.cpu_count() or 1)
     assert in_force["cpu_affinity"] == ("physical" if has_siblings else "all")
     assert in_force["torch_threads"] == len(physical_cores(usable_cores()))
+
+
+@pytest.mark.parametrize("name", ["PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"])
+def test_cudas_allocator_keeps_what_the_user_set_of_it(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.delenv("PYTORCH_ALLOC_CONF", raising=False)
+    monkeypatch.setenv(name, "max_split_size_mb:256")
+    wanted = wanted_environment({"cuda_allocator": "expandable_segments"})
+    assert wanted == {"PYTORCH_ALLOC_CONF": "max_split_size_mb:256,expandable_segments:True"}
