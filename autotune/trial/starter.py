@@ -1,5 +1,6 @@
 """What starts trial processes: from a fork server, or each anew."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -72,6 +73,8 @@ def start_module(module: str, *, descriptor: int, output: int) -> subprocess.Pop
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
+        # CUDA counts the fastest device first, NVML, which tells their names, by their place on the bus.
+        env={"CUDA_DEVICE_ORDER": "PCI_BUS_ID", **os.environ},
         pass_fds=[descriptor],
         # Ctrl-C in the terminal is for the coordinator alone; a session is a process group as well.
         start_new_session=True,

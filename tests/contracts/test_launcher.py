@@ -183,6 +183,12 @@ def test_trials_run_on_the_cores_of_their_leases(launcher: Launcher, tmp_path: P
     assert told == [(1, core) for core in cores]
 
 
+def test_trials_count_devices_in_the_order_of_those_who_tell_their_names(launcher: Launcher, tmp_path: Path) -> None:
+    events = hear_out(launcher, launcher.launch(order(tmp_path, behaviour="report_device_order")))
+    (report,) = (event for event in events if isinstance(event, EpochReport))
+    assert report.metrics["is_by_bus"] == 1.0
+
+
 def test_trial_shares_no_socket_with_another(launcher: Launcher, tmp_path: Path) -> None:
     processes = [launcher.launch(order(tmp_path, number=number, behaviour="train_until_stopped")) for number in (0, 1)]
     sockets = [_sockets(process.pid) for process in processes]
