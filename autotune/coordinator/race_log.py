@@ -33,7 +33,7 @@ class RaceLog:
         return found
 
     def keep(self, result: RaceResult, *, workload: Workload, ground: RaceGround) -> None:
-        """Write a race down for this study and later ones; its time is charged to the study."""
+        """Write a race down for this study and later ones."""
         row = RaceRow(
             task=workload.task,
             device=workload.device,
@@ -48,6 +48,11 @@ class RaceLog:
             seconds=result.seconds,
         )
         self._races.add(row, machine=ground.machine, study=self._study, guard=self._records.guard)
+
+    def charge(self, seconds: float) -> None:
+        """Charge what a race took to the study, whatever came of it."""
+        if self._study is not None:
+            self._races.charge(self._study, seconds=seconds, guard=self._records.guard)
 
     def add_heat(self, heat: Heat, *, workload: Workload) -> None:
         """Show a heat in Optuna's dashboard."""

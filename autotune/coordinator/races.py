@@ -123,7 +123,9 @@ class RacedSpeeds:
         except RaceEndedError:
             return None
         finally:
-            self._spent_seconds += self._standing.elapsed_seconds - began
+            spent = self._standing.elapsed_seconds - began
+            self._spent_seconds += spent
+            self._log.charge(spent)
         self._known[self._ground.digest(workload)] = workload, result
         self._log.keep(result, workload=workload, ground=self._ground)
         self._note(f"race: {result.words}")

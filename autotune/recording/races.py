@@ -44,7 +44,7 @@ class RaceRecords:
         self._engine = engine
 
     def add(self, row: RaceRow, *, machine: Machine, study: StudyRow | None, guard: Guard | None = None) -> None:
-        """Keep a race; its cost is charged to the study that it ran in, if there is one."""
+        """Keep a race with the study that it ran in, if there is one."""
         values: dict[str, object] = {
             "study_id": study.id if study is not None else None,
             "hardware_fingerprint": machine.hardware_fingerprint,
@@ -64,10 +64,13 @@ class RaceRecords:
         }
         with transactions.write(self._engine, guard=guard) as connection:
             connection.execute(insert(tables.race).values(values))
-            if study is not None:
-                spent = tables.study.c.speed_seconds + row.seconds
-                mine = update(tables.study).where(tables.study.c.id == study.id)
-                connection.execute(mine.values(speed_seconds=spent, version=tables.study.c.version + 1))
+
+    def charge(self, study: StudyRow, *, seconds: float, guard: Guard | None = None) -> None:
+        """Add to what the study has spent on races, whether they came to their end or not."""
+        spent = tables.study.c.speed_seconds + seconds
+        mine = update(tables.study).where(tables.study.c.id == study.id)
+        with transactions.write(self._engine, guard=guard) as connection:
+            connection.execute(mine.values(speed_seconds=spent, version=tables.study.c.version + 1))
 
     def known(self, *, task: str, machine: Machine) -> tuple[RaceRow, ...]:
         """Races of the task on this very hardware and software, the newest first."""
