@@ -132,12 +132,12 @@ class _Race:
 
         One that is faster by far ends the screening, and is the last.
         """
-        movable = set(self._diagnoses[-1].worth_moving) if self._diagnoses else set(_EVERYTHING)
+        movable = self._diagnoses[-1].worth_moving if self._diagnoses else _EVERYTHING
         winners: list[Finish] = []
-        for entry in sorted(self._plan.entries, key=_turn):
+        for entry in sorted(self._plan.entries, key=lambda entry: _turn(entry, movable)):
             if entry.name == COMPILE or not is_open(entry, self._setting, entries=self._plan.entries):
                 continue
-            if not movable & set(entry.knob.moves):
+            if not set(movable) & set(entry.knob.moves):
                 self._pass_over(entry)
                 continue
             if not self._track.is_floor_known and set(entry.knob.moves) != set(_EVERYTHING):
@@ -274,9 +274,14 @@ def _is_by_far(finish: Finish) -> bool:
     return finish.comparison.interval[0] >= _BY_FAR
 
 
-def _turn(entry: Entry) -> tuple[int, int]:
-    """What can move most goes first, and of equals what is cheap to change."""
-    return -len(entry.knob.moves), _COST_ORDER[entry.knob.needs]
+def _turn(entry: Entry, movable: Sequence[Bottleneck]) -> tuple[bool, int, int]:
+    """What can move everything goes first, then what moves the largest share, and of equals what is cheap to change.
+
+    The first of a knob's bottlenecks is the one that it is made for.
+    """
+    main = entry.knob.moves[0]
+    place = movable.index(main) if main in movable else len(movable)
+    return set(entry.knob.moves) != set(_EVERYTHING), place, _COST_ORDER[entry.knob.needs]
 
 
 def _from(current: Scalar, values: Sequence[Scalar]) -> list[Scalar]:
