@@ -36,14 +36,18 @@ def _compile(model: nn.Module, *, mode: str) -> None:
         model.compile(mode=mode)
 
 
-def channels_last_in_force(model: nn.Module) -> bool:
-    """Whether convolution weights lie in NHWC order; one input channel or a 1x1 kernel has no order to tell."""
-    return _is_in_format(model, num_dimensions=4, memory_format=torch.channels_last)
+def model_knobs_in_force(model: nn.Module, *, compile_mode: str) -> dict[str, Scalar]:
+    """The model's knobs, as its weights lie and its calls go.
 
-
-def channels_last_3d_in_force(model: nn.Module) -> bool:
-    """Whether the weights of 3-D convolutions lie in NDHWC order, as far as they have one to tell."""
-    return _is_in_format(model, num_dimensions=5, memory_format=torch.channels_last_3d)
+    One input channel or a 1x1 kernel has no memory format to tell. ``compile`` is the mode where calls of
+    the model go through torch.compile, else ``off``.
+    """
+    is_compiled = getattr(model, "_compiled_call_impl", None) is not None
+    return {
+        "channels_last": _is_in_format(model, num_dimensions=4, memory_format=torch.channels_last),
+        "channels_last_3d": _is_in_format(model, num_dimensions=5, memory_format=torch.channels_last_3d),
+        "compile": compile_mode if is_compiled else "off",
+    }
 
 
 def _is_in_format(model: nn.Module, *, num_dimensions: int, memory_format: torch.memory_format) -> bool:
@@ -51,11 +55,6 @@ def _is_in_format(model: nn.Module, *, num_dimensions: int, memory_format: torch
     return any(not weight.is_contiguous() for weight in weights) and all(
         weight.is_contiguous(memory_format=memory_format) for weight in weights
     )
-
-
-def compile_in_force(model: nn.Module, *, mode: str) -> Scalar:
-    """The mode where calls of the model go through torch.compile, else ``off``."""
-    return mode if getattr(model, "_compiled_call_impl", None) is not None else "off"
 
 
 def count_parameters(model: nn.Module) -> int:

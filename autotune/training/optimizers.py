@@ -102,6 +102,12 @@ def implementation_in_force(optimizer: Optimizer, *, device: torch.device) -> Sc
     return "foreach" if foreach else "for_loop"
 
 
+def learning_rate(items: Iterable[object]) -> float | None:
+    """Of the first group of the first optimizer among them; None where there is none."""
+    optimizers = (item for item in items if isinstance(item, Optimizer))
+    return next((float(optimizer.param_groups[0]["lr"]) for optimizer in optimizers), None)
+
+
 class MuonWithAdamW(Optimizer):
     """Muon for matrices, AdamW for biases, norms and convolutions, as one optimizer.
 

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import AbstractContextManager
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +12,24 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import Dataset
 
-from autotune.errors import TaskError
-from autotune.events import Adjusted, EpochReport, Outcome, Progress, Scalar, Started, TrialOrder
+from autotune.events import Adjusted, Outcome, Scalar, Started, TrialOrder
 from autotune.training.accumulation import Accumulator, Loss, MicroBatches
 from autotune.training.batches import Batch, mover
 from autotune.training.channel import Channel
 from autotune.training.checkpoint import Checkpoint, Stateful
 from autotune.training.data import BatchLoader, Collate, LoaderOptions
-from autotune.training.device import peak_memory_bytes
-from autotune.training.divergence import LossWatch, check_finite
-from autotune.training.ending import Ending
+from autotune.training.divergence import LossWatch
 from autotune.training.failures import DivergedError
 from autotune.training.meter import Meter
-from autotune.training.models import (
-    channels_last_3d_in_force,
-    channels_last_in_force,
-    compile_in_force,
-    count_parameters,
-    prepare_model,
-)
-from autotune.training.optimizers import implementation_in_force, make_optimizer
+from autotune.training.models import count_parameters, model_knobs_in_force, prepare_model
+from autotune.training.optimizers import implementation_in_force, learning_rate, make_optimizer
 from autotune.training.pacing import Pacer
 from autotune.training.parameters import Parameters
 from autotune.training.precision import Precision
 from autotune.training.process_knobs import process_knobs_in_force
 from autotune.training.reports import Reports
 from autotune.training.schedules import make_scheduler
+from autotune.training.stepping import Stepper
 
 
 class Trial:
@@ -77,15 +68,14 @@ class Trial:
         self.epochs = order.epochs
         self.device = device
         self.folder = Path(order.folder)
-        self._objective_metrics = order.objective_metrics
         self._channel = channel
         self._process_started = process_started
-        self._meter = Meter(device=device, on_first_batch=self.begin, on_progress=self._send_progress)
-        self._reports = Reports()
-        self._ending = Ending(order, clock=self._meter)
+        self._meter = Meter(device=device, on_first_batch=self.begin, on_progress=channel.send)
+        self._reports = Reports(order, meter=self._meter, device=device)
         self._is_over = False
         # Looked up behind params' back: it counts as read when a loop asks for autocast.
         self._precision = Precision(str(order.parameters.get("precision", "fp32")), device=device)
+        self._stepper = Stepper(self.params, scaler=self._precision.scaler)
         own: dict[str, Stateful] = {"meter": self._meter, "reports": self._reports}
         if self._precision.scaler is not None:
             own["scaler"] = self._precision.scaler
@@ -105,7 +95,7 @@ class Trial:
 
     def pace(self, pacer: Pacer) -> None:
         """Train for a race: the pacer decides what comes next, no checkpoint is written, divergence is no matter."""
-        self._pacer = self._meter.pacer = pacer
+        self._pacer = self._meter.pacer = self._stepper.pacer = pacer
 
     def loader(
         self,
@@ -162,9 +152,7 @@ class Trial:
             channels_last=bool(self.params.get("channels_last", False)),
             channels_last_3d=bool(self.params.get("channels_last_3d", False)),
         )
-        self._in_force["channels_last"] = channels_last_in_force(model)
-        self._in_force["channels_last_3d"] = channels_last_3d_in_force(model)
-        self._in_force["compile"] = compile_in_force(model, mode=mode)
+        self._in_force |= model_knobs_in_force(model, compile_mode=mode)
         self._num_parameters = count_parameters(model)
         return model
 
@@ -177,7 +165,8 @@ class Trial:
     def scheduler(self, optimizer: Optimizer, *, steps_per_epoch: int) -> LRScheduler:
         """The schedule that the parameters name, to be stepped after each optimizer step; make it before restoring."""
         total_steps = self.epochs * steps_per_epoch
-        share = (lambda: self._ending.share) if self._ending.has_limit else None
+        ending = self._reports.ending
+        share = (lambda: ending.share) if ending.has_limit else None
         return make_scheduler(optimizer, params=self.params, total_steps=total_steps, share=share)
 
     def autocast(self) -> AbstractContextManager[object]:
@@ -204,33 +193,11 @@ class Trial:
 
     def backward(self, loss: Tensor) -> None:
         """``loss.backward()``, scaled where fp16 needs it."""
-        if self._pacer is not None:
-            self._pacer.see_loss(loss)
-        scaler = self._precision.scaler
-        (loss if scaler is None else scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
+        self._stepper.backward(loss)
 
     def step(self, optimizer: Optimizer) -> None:
         """Clip the gradients to ``gradient_clip`` where that is set, step, and clear them."""
-        if self._pacer is None:
-            self._step(optimizer)
-            return
-        self._pacer.begin_optimizer()
-        self._step(optimizer)
-        self._pacer.end_optimizer()
-
-    def _step(self, optimizer: Optimizer) -> None:
-        scaler = self._precision.scaler
-        if self._gradient_clip is not None:
-            if scaler is not None:
-                scaler.unscale_(optimizer)
-            clipped = [p for group in optimizer.param_groups for p in group["params"]]
-            nn.utils.clip_grad_norm_(clipped, self._gradient_clip)
-        if scaler is None:
-            optimizer.step()
-        else:
-            scaler.step(optimizer)
-            scaler.update()
-        optimizer.zero_grad()
+        self._stepper.step(optimizer)
 
     def check(self, loss: Tensor) -> None:
         """Look about once a second whether the loss is finite; each look waits for the device.
@@ -256,14 +223,8 @@ class Trial:
             OSError: The checkpoint of the epoch before could not be written.
         """
         self.begin()
-        if epoch <= self._meter.epochs_done:
-            raise TaskError(
-                f"trial.report: epochs count from 1 and rise, got {epoch} after {self._meter.epochs_done}; "
-                "report epoch + 1 in a loop that counts from 0"
-            )
-        report = self._make_report(epoch, self._checked(epoch, metrics))
-        self._reports.add(report)
-        self._is_over = self._ending.is_over(self._reports.all)
+        report = self._reports.add(epoch, metrics, lr=learning_rate(self.checkpoint.objects.values()))
+        self._is_over = self._reports.is_last
         self.checkpoint.save_behind(then=lambda: self._channel.send(report))
 
     def should_stop(self) -> bool:
@@ -285,17 +246,17 @@ class Trial:
 
     def is_used_up(self) -> bool:
         """The trial has had its seconds or samples: evaluate, report the epoch as it is, and return."""
-        return self._ending.share >= 1
+        return self._reports.ending.share >= 1
 
     @property
     def is_over(self) -> bool:
         """It was trained to its end: its epochs, its seconds or samples, or until it saw its targets."""
-        return self.epochs_done >= self.epochs or self._ending.is_over(self._reports.all)
+        return self.epochs_done >= self.epochs or self._reports.is_last
 
     @property
     def reason_to_prune(self) -> str | None:
         """Why it is not complete although it is over: the target that it never saw."""
-        return self._ending.reason_to_prune(self._reports.all)
+        return self._reports.reason_to_prune
 
     @property
     def epochs_done(self) -> int:
@@ -312,7 +273,7 @@ class Trial:
         if self._has_begun:
             return
         self._has_begun = True
-        self._is_over = self._ending.is_over(self._reports.all)
+        self._is_over = self._reports.is_last
         self._channel.send(
             Started(
                 in_force=self._all_in_force(),
@@ -332,51 +293,6 @@ class Trial:
     def _tell_cut(self, reason: str) -> None:
         self._channel.send(Adjusted(in_force=self._all_in_force(), reason=reason))
 
-    @cached_property
-    def _gradient_clip(self) -> float | None:
-        clip = self.params.get("gradient_clip")
-        return None if clip is None else float(clip)
-
     def _goes_on_later(self) -> bool:
         stop = self._channel.stop
         return self._pacer is None and (stop is None or stop.outcome is not Outcome.PRUNED)
-
-    def _send_progress(self, progress: Progress) -> None:
-        self._channel.send(progress)
-
-    def _checked(self, epoch: int, metrics: dict[str, float | Tensor]) -> dict[str, float]:
-        values = {name: float(value) for name, value in metrics.items()}
-        check_finite(values, epoch=epoch)
-        for name in self._objective_metrics:
-            if name not in values:
-                known = ", ".join(sorted(values)) or "nothing"
-                raise TaskError(f"objective: {name} is no metric of this task, which reports {known}")
-        return values
-
-    def _make_report(self, epoch: int, metrics: dict[str, float]) -> EpochReport:
-        measures = self._meter.close_epoch(epoch)
-        times = self._ending.times(metrics, earlier=self._reports.all, seconds=measures.trained_seconds)
-        utilisation, watts = self._meter.device_watch.take()
-        return EpochReport(
-            epoch=epoch,
-            step=measures.step,
-            metrics=metrics | times,
-            lr=self._learning_rate(),
-            samples=measures.samples,
-            seconds=measures.seconds,
-            evaluation_seconds=measures.evaluation_seconds,
-            samples_per_second=measures.samples_per_second,
-            step_seconds_p50=measures.step_seconds_p50,
-            step_seconds_p95=measures.step_seconds_p95,
-            data_wait_share=measures.data_wait_share,
-            peak_memory_bytes=peak_memory_bytes(self.device),
-            device_utilisation=utilisation,
-            power_watts=watts,
-            trained_seconds=measures.trained_seconds,
-            trained_samples=measures.trained_samples,
-            at=time.time(),
-        )
-
-    def _learning_rate(self) -> float | None:
-        optimizers = [item for item in self.checkpoint.objects.values() if isinstance(item, Optimizer)]
-        return float(optimizers[0].param_groups[0]["lr"]) if optimizers else None
