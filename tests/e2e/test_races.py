@@ -128,3 +128,68 @@ def test_speed_command_races_a_task_that_has_no_spec(home: Home) -> None:
     assert "screen" in {heat["stage"] for heat in summary["result"]["heats"]}
     assert bool(summary["code"]) is bool(summary["result"]["gain"])
     assert "input-bound" in done.stderr
+
+
+OWN_KNOB = """
+import time
+
+import torch
+from torch.utils.data import TensorDataset
+
+from autotune.training import Task, TaskKnob
+
+
+class Napping(Task):
+    knobs = (TaskKnob(name="nap", choices=(4, 0), numerics="exact", summary="milliseconds of sleep a step"),)
+
+    def train_data(self, params):
+        self.nap = params.get("nap", 4)
+        return TensorDataset(torch.zeros(640, 4), torch.zeros(640, dtype=torch.int64))
+
+    def validation_data(self, params):
+        return TensorDataset(torch.zeros(8, 4), torch.zeros(8, dtype=torch.int64))
+
+    def model(self, params):
+        return torch.nn.Linear(4, 2)
+
+    def forward(self, model, batch):
+        time.sleep(self.nap / 1000)
+        return super().forward(model, batch)
+"""
+
+
+def test_knob_that_a_task_declares_is_raced_like_a_built_in_one(tmp_path: Path) -> None:
+    (tmp_path / "napping.py").write_text(OWN_KNOB)
+    (tmp_path / "napping.yaml").write_text(
+        SPEC.replace("slow.py:Slow", "napping.py:Napping")
+        .replace("num_workers: {choices: [0, 4]}", "nap: {choices: [4, 0]}")
+        .replace("optimizer_impl: {choices: [for_loop, foreach]}", "")
+        .replace("num_workers: 0", "nap: 4")
+    )
+    (summary,) = json.loads(Home(tmp_path).run("speed", "napping.yaml", "--seconds", "15", "--json").stdout)
+    assert summary["result"]["setting"] == {"nap": 0}
+    assert summary["result"]["gain"]["low"] > 2
+    assert summary["code"] == ["# nap = 0: your task reads it"]
+
+
+def test_study_goes_on_where_its_race_cannot_measure_the_baseline(tmp_path: Path) -> None:
+    home = make_home(tmp_path)
+    (tmp_path / "slow.py").write_text(
+        TASK.replace("        return torch.nn.Linear(4, 2)", "        return Dying()")
+        + """
+
+class Dying(torch.nn.Linear):
+    def __init__(self):
+        super().__init__(4, 2)
+        self.steps = 0
+
+    def forward(self, points):
+        self.steps += self.training
+        if self.steps > 25:  # a trial has 20 steps, a contestant more
+            raise RuntimeError("worn out")
+        return super().forward(points)
+"""
+    )
+    done = home.run("study", "start", "slow.yaml")
+    assert "race: the baseline can't be measured (RuntimeError: worn out)" in done.stderr
+    assert workers_of(home, "slow") == [0, 0, 0]
