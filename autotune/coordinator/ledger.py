@@ -6,7 +6,7 @@ the truth that the others are caught up with.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from autotune.coordinator.aims import known_values, spent_resource, step_of, value_on_the_way
@@ -17,7 +17,7 @@ from autotune.coordinator.orders import make_order
 from autotune.coordinator.seeds import trial_seed
 from autotune.coordinator.speeds import Floor, Speeds
 from autotune.coordinator.standing import BASELINE_NUMBER, Standing
-from autotune.events import Adjusted, EpochReport, Finished, Outcome, Started, TrialOrder
+from autotune.events import Adjusted, EpochReport, Finished, Outcome, Scalar, Started, TrialOrder
 from autotune.recording.files import StudyFiles
 from autotune.recording.lease import StudyLease
 from autotune.recording.publisher import Publisher
@@ -103,11 +103,16 @@ class Ledger:
         self.standing.add_trial()
         refusal = None
         if floor is not None:
-            refusal = self._fitting.reason_not_to_launch(
-                proposal.number, parameters=proposal.parameters, lease=floor.lease
-            )
+            refusal = self._refusal(proposal.number, parameters=proposal.parameters, lease=floor.lease)
         # What can't run is not raced either.
         return Ticket(self._add(proposal, floor=floor if refusal is None else None), refusal=refusal)
+
+    def taken_up(self, ticket: Ticket, *, lease: Lease) -> Ticket:
+        """A trial of an earlier start, held against memory again if it was never launched."""
+        if ticket.is_adopted:
+            return ticket
+        row = ticket.row
+        return replace(ticket, refusal=self._refusal(row.number, parameters=row.parameters, lease=lease))
 
     def order(self, ticket: Ticket, *, lease: Lease) -> TrialOrder:
         """What the trial's process needs to train on that lease."""
@@ -220,6 +225,9 @@ class Ledger:
         """The trial as a display shows it."""
         row = ticket.row
         return TrialView(row.number, row.parameters, row.is_baseline, ticket.is_adopted, device)
+
+    def _refusal(self, number: int, *, parameters: Mapping[str, Scalar], lease: Lease) -> str | None:
+        return self._fitting.reason_not_to_launch(number, parameters=parameters, lease=lease)
 
     def _add(self, proposal: Proposal, *, floor: Floor | None) -> TrialRow:
         books = self._books

@@ -1,7 +1,7 @@
 """How much memory a batch takes, from what was measured and what ran out: peak = a + b * batch size."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -35,14 +35,16 @@ class Room:
 
 @dataclass
 class _Evidence:
-    """Trials of one shape: their peaks and those that ran out, by number, with their batch sizes."""
+    """Trials of one shape: their peaks and those that ran out, by number, with their batch sizes; and its races."""
 
     measured: dict[int, tuple[int, int]] = field(default_factory=dict)
     lost: dict[int, int] = field(default_factory=dict)
+    raced: dict[int, int] = field(default_factory=dict)
+    """Peaks by batch size."""
 
 
 class MemoryModel:
-    """Tells whether a trial will fit, from trials of the same shape."""
+    """Tells whether a trial will fit, from trials and races of the same shape."""
 
     def __init__(self) -> None:
         self._evidence: defaultdict[Shape, _Evidence] = defaultdict(_Evidence)
@@ -55,31 +57,37 @@ class MemoryModel:
         """A trial ran out of its device's memory."""
         self._evidence[shape].lost[number] = batch_size
 
+    def add_raced_peak(self, *, shape: Shape, batch_size: int, peak_bytes: int) -> None:
+        """The winner of a race held so much at most."""
+        raced = self._evidence[shape].raced
+        raced[batch_size] = max(peak_bytes, raced.get(batch_size, 0))
+
     def reason_not_to_launch(self, *, shape: Shape, batch_size: int, room: Room) -> str | None:
         """Why a trial of this shape and batch size will run out; None where nothing says so.
 
         At least as large as one that ran out, or predicted to hold more than there is.
         """
         evidence = self._evidence.get(shape, _Evidence())
-        largest = max((batch for batch, _ in evidence.measured.values()), default=0)
+        trained = {batch for batch, _ in evidence.measured.values()} | evidence.raced.keys()
+        largest = max(trained, default=0)
         # One that ran out although a larger one did not was out of luck, not of memory.
         lost = {number: batch for number, batch in evidence.lost.items() if batch > largest}
         smaller = [number for number, batch in lost.items() if batch <= batch_size]
         if smaller:
             trial = min(smaller, key=lambda number: (lost[number], number))
             return f"predicted not to fit: trial {trial} ran out of memory with batch_size {lost[trial]}"
-        points = dict(evidence.measured)
-        line = _fit([*points.values()])
+        points, raced = dict(evidence.measured), [*evidence.raced.items()]
+        line = _fit([*points.values(), *raced])
         for number, batch in lost.items():
             if line is None or line(batch) < room.total_bytes:
                 # It needed at least the whole device (on a crowded one it would not have been called
                 # lost); how much more, nobody knows.
                 points[number] = (batch, room.total_bytes)
-        line = _fit([*points.values()])
+        line = _fit([*points.values(), *raced])
         if line is None or line(batch_size) <= room.free_bytes:
             return None
-        trials = _listed(sorted(points))
-        return f"predicted not to fit: about {_gibibytes(line(batch_size))} of {room.words}, from trials {trials}"
+        sources = " and ".join([*_listed("trial", points), *_listed("race", evidence.raced, of="with batch_size ")])
+        return f"predicted not to fit: about {_gibibytes(line(batch_size))} of {room.words}, from {sources}"
 
 
 @dataclass(frozen=True)
@@ -102,9 +110,12 @@ def _fit(points: Sequence[tuple[int, int]]) -> _Line | None:
     return _Line(mean_peak - slope * mean_batch, slope)
 
 
-def _listed(numbers: Sequence[int]) -> str:
-    *most, last = map(str, numbers[-5:])
-    return f"{', '.join(most)} and {last}"
+def _listed(noun: str, numbers: Iterable[int], *, of: str = "") -> list[str]:
+    """``trial 1`` or ``trials 1, 2 and 4``, or nothing; of many the last five."""
+    *most, last = [*map(str, sorted(numbers)[-5:])] or [""]
+    if not last:
+        return []
+    return [f"{noun}s {of}{', '.join(most)} and {last}"] if most else [f"{noun} {of}{last}"]
 
 
 def _gibibytes(count: float) -> str:

@@ -7,6 +7,7 @@ not had their share of the study's time; otherwise it takes that winner over.
 
 from collections.abc import Callable, Mapping
 
+from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.ledger import Books
 from autotune.coordinator.race_ground import RaceGround
 from autotune.coordinator.race_log import RaceLog
@@ -43,6 +44,7 @@ class RacedSpeeds:
         log: RaceLog,
         space: SearchSpace,
         standing: Standing,
+        fitting: Fitting,
         note: Callable[[str], None],
     ) -> None:
         """Take over what earlier studies found on this machine.
@@ -53,6 +55,7 @@ class RacedSpeeds:
             log: Where races are kept.
             space: The study's, with its speed parameters.
             standing: The study's clock.
+            fitting: Learns what races hold of the device's memory.
             note: Called with a line that a person should see.
         """
         self._ground = ground
@@ -61,10 +64,13 @@ class RacedSpeeds:
         self._budget = books.spec.budget
         self._share = float(str(books.spec.speed_search.options.get("share", DEFAULT_SHARE)))
         self._standing = standing
+        self._fitting = fitting
         self._note = note
         self._spent_seconds = books.study.speed_seconds
         self._has_failed = False
         self._known: dict[str, tuple[Workload, RaceResult]] = log.known(ground)
+        for workload, result in self._known.values():
+            fitting.learn_race(workload, result)
         if self._known:
             note(f"races: the winners of {len(self._known)} workloads of this task are known on this machine")
 
@@ -117,7 +123,8 @@ class RacedSpeeds:
             with self._ground.arena(learning, lease=floor.lease, on_wait=floor.on_wait) as arena:
                 result = race(arena, plan, watch=watch)
         except ContestantLostError as error:
-            self._has_failed = True
+            # A workload that is too large for the device says nothing of the others.
+            self._has_failed = error.kind != "out of memory"
             self._note(f"race: the baseline can't be measured ({error}); trials take its speed parameters unraced")
             return None
         except RaceEndedError:
@@ -127,6 +134,7 @@ class RacedSpeeds:
             self._spent_seconds += spent
             self._log.charge(spent)
         self._known[self._ground.digest(workload)] = workload, result
+        self._fitting.learn_race(workload, result)
         self._log.keep(result, workload=workload, ground=self._ground)
         self._note(f"race: {result.words}")
         return result

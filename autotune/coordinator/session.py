@@ -91,7 +91,7 @@ class Session:
             lease = self._pool.acquire()
             if lease is None:
                 return
-            ticket = waiting.pop(0) if waiting else self._ask(lease)
+            ticket = self._ledger.taken_up(waiting.pop(0), lease=lease) if waiting else self._ask(lease)
             if ticket is None:
                 self._pool.release(lease)
                 return

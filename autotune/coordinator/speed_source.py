@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.ledger import Books
 from autotune.coordinator.race_ground import RaceGround
 from autotune.coordinator.race_log import RaceLog
@@ -14,7 +15,13 @@ from autotune.trial.launcher import Launcher
 
 
 def make_speeds(
-    books: Books, *, stage: Stage, launcher: Launcher, standing: Standing, note: Callable[[str], None]
+    books: Books,
+    *,
+    stage: Stage,
+    launcher: Launcher,
+    standing: Standing,
+    fitting: Fitting,
+    note: Callable[[str], None],
 ) -> Speeds:
     """The sampler, the baseline, or races; the baseline too where a race would have nothing to try."""
     name = books.spec.speed_search.name
@@ -32,4 +39,4 @@ def make_speeds(
         return FixedSpeeds(stage.space)
     heats = RaceStudy(books.study.name, storage=books.search.storage, values=ground.values)
     log = RaceLog(books.records, heats=heats, study=books.study)
-    return RacedSpeeds(books, ground=ground, log=log, space=stage.space, standing=standing, note=note)
+    return RacedSpeeds(books, ground=ground, log=log, space=stage.space, standing=standing, fitting=fitting, note=note)

@@ -90,8 +90,10 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
         interrupts.wake_with(launcher.wake)
         books = _open_books(order, stage=stage, stack=stack, observer=observer)
         standing = _standing(order, books)
-        speeds = make_speeds(books, stage=stage, launcher=launcher, standing=standing, note=observer.note)
         fitting = make_fitting(books.spec, stage=stage, jobs=order.jobs)
+        speeds = make_speeds(
+            books, stage=stage, launcher=launcher, standing=standing, fitting=fitting, note=observer.note
+        )
         ledger = Ledger(books, standing=standing, speeds=speeds, fitting=fitting)
         if order.warm_start is not None:
             warm_start(books, source=order.warm_start, ledger=ledger, observer=observer)

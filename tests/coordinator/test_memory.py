@@ -84,3 +84,29 @@ def test_what_other_processes_hold_is_not_there_and_is_named() -> None:
     assert reason(model, 256, room=crowded) == (
         "predicted not to fit: about 41.0 GiB of 80.0 GiB less 50.0 GiB that other processes hold, from trials 1 and 2"
     )
+
+
+def test_races_give_points_of_the_line_and_are_named() -> None:
+    model = MemoryModel()
+    model.add_raced_peak(shape=SHAPE, batch_size=64, peak_bytes=11 * GIB)
+    assert reason(model, 576) is None
+    model.add_raced_peak(shape=SHAPE, batch_size=128, peak_bytes=21 * GIB)
+    assert reason(model, 496) is None
+    assert reason(model, 576) == (
+        "predicted not to fit: about 91.0 GiB of 80.0 GiB, from races with batch_size 64 and 128"
+    )
+
+
+def test_a_trial_and_a_race_make_a_line_together() -> None:
+    model = measured((64, 11.0))
+    model.add_raced_peak(shape=SHAPE, batch_size=128, peak_bytes=21 * GIB)
+    assert reason(model, 576) == (
+        "predicted not to fit: about 91.0 GiB of 80.0 GiB, from trial 1 and race with batch_size 128"
+    )
+
+
+def test_a_loss_that_a_larger_race_belies_says_nothing() -> None:
+    model = MemoryModel()
+    model.add_raced_peak(shape=SHAPE, batch_size=512, peak_bytes=40 * GIB)
+    model.add_loss(2, shape=SHAPE, batch_size=256)
+    assert reason(model, 300) is None

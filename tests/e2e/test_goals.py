@@ -1,10 +1,28 @@
 """Studies that aim at time, throughput or memory, as a person runs them."""
 
+import optuna
 import pytest
 
 from tests.e2e.home import SPEC, Home, rows_of, runs_of
 
 TARGET = "objective: {time_to: {val_accuracy: 0.8}}"
+
+ONE_CHOICE = """
+task: tiny.py:Tiny
+objective: {metric: val_accuracy, direction: maximize}
+budget: {trials: 2, epochs: 1}
+sampler: grid
+pruner: none
+learning:
+  batch_size: {choices: [32, 64]}
+  width: 4
+  lr: 1e-2
+speed:
+  torch_threads: 1
+  accumulate: 1
+baseline: {batch_size: 32}
+log_model: false
+"""
 
 
 def write_spec(home: Home, *, objective: str = TARGET, budget: str = "{trials: 4, epochs: 3}") -> None:
@@ -145,3 +163,21 @@ def test_batch_that_finds_no_memory_is_trained_in_parts(home: Home) -> None:
     assert "trial 0: OutOfMemoryError: CUDA out of memory with 64 samples; it goes on with 2 micro-batches" in said
     tags = runs_of(home.folder, "tiny")[0].data.tags
     assert tags["in_force.accumulate"] == "4"
+
+
+def test_trial_that_is_known_to_run_out_stays_refused_when_the_coordinator_was_killed_in_between(home: Home) -> None:
+    task = (home.folder / "tiny.py").read_text()
+    runs_out = """if len(batch[1]) > 32:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+        """
+    (home.folder / "tiny.py").write_text(task.replace("time.sleep(0.01)", runs_out))
+    (home.folder / "tiny.yaml").write_text(ONE_CHOICE)
+    home.run("study", "start", "tiny.yaml")
+    study = optuna.load_study(study_name="tiny", storage=f"sqlite:///{home.folder / 'autotune.db'}")
+    study.enqueue_trial({"batch_size": 64})
+    study.ask()  # what a coordinator leaves behind that was killed while it asked
+    home.run("study", "start", "tiny.yaml", "--trials", "3")
+    rows = rows_of(home.folder, "tiny")
+    assert [row.outcome for row in rows] == ["complete", "infeasible", "infeasible"]
+    assert "can't allocate memory" in str(rows[1].reason)
+    assert rows[2].reason == "predicted not to fit: trial 1 ran out of memory with batch_size 64"
