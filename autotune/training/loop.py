@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from autotune.training.accumulation import Loss
 from autotune.training.batches import Batch, count_samples
 from autotune.training.data import BatchLoader
 from autotune.training.rng import undisturbed_rng
@@ -57,7 +58,7 @@ class _Loop:
         self.optimizer: Optimizer = trial.optimizer(self.model) if own_optimizer is None else own_optimizer
         self.scheduler: LRScheduler = trial.scheduler(self.optimizer, steps_per_epoch=len(self._train_batches))
         self._autocast: AbstractContextManager[object] = trial.autocast()
-        self._gradient = trial.accumulator(self.model, self._loss)
+        self._gradient = trial.accumulator(self.model, _loss_of(task, self.model, self._autocast))
         self.train_loss = _RunningMean(trial.device)
 
     def train(self) -> None:
@@ -76,11 +77,6 @@ class _Loop:
             if trial.is_used_up():
                 break
 
-    def _loss(self, batch: Batch) -> Tensor:
-        with self._autocast:
-            outputs, targets = self._task.forward(self.model, batch)
-            return self._task.loss(outputs, targets)
-
     def evaluate(self) -> dict[str, float]:
         """The task's validation metrics, with the names that they are recorded under."""
         self.model.eval()
@@ -94,6 +90,20 @@ class _Loop:
             if self._trial.should_stop():
                 raise _StopRequestedError
             yield batch
+
+
+def _loss_of(task: Task, model: nn.Module, autocast: AbstractContextManager[object]) -> Loss:
+    """No method of the loop's, which would then refer to itself and leave its loaders to the garbage collector.
+
+    That ends a loader's queues before its workers, and waits five seconds for each worker (torch 2.13).
+    """
+
+    def loss(batch: Batch) -> Tensor:
+        with autocast:
+            outputs, targets = task.forward(model, batch)
+            return task.loss(outputs, targets)
+
+    return loss
 
 
 class _RunningMeanState(TypedDict):
