@@ -90,27 +90,15 @@ def test_intervals_of_comparisons_that_may_end_early_hold_the_true_ratio_as_ofte
 
 
 @NOISES
+@pytest.mark.parametrize("is_decided", [None, is_clear], ids=["whole", "may end early"])
 def test_a_against_a_finds_no_difference_in_at_least_95_of_100_runs(
-    noises: Callable[[], tuple[Noise, ...]],
+    noises: Callable[[], tuple[Noise, ...]], is_decided: Callable[[Comparison], bool] | None
 ) -> None:
     ties = 0
     for seed in range(100):
         a, twin = two(seed, noises=noises())
         floor = noise_floor(a, twin)
-        ties += compare(a, twin, noise_floor=floor).verdict == "tie"
-
-    assert ties >= 95
-
-
-@NOISES
-def test_a_against_a_finds_no_difference_in_at_least_95_of_100_runs_that_may_end_early(
-    noises: Callable[[], tuple[Noise, ...]],
-) -> None:
-    ties = 0
-    for seed in range(100):
-        a, twin = two(seed, noises=noises())
-        floor = noise_floor(a, twin)
-        ties += compare(a, twin, noise_floor=floor, is_decided=is_clear).verdict == "tie"
+        ties += compare(a, twin, noise_floor=floor, is_decided=is_decided).verdict == "tie"
 
     assert ties >= 95
 
