@@ -20,7 +20,8 @@ from contextlib import contextmanager
 from autotune.events import EpochReport, Finished, Outcome, Scalar, Started
 from autotune.hardware import Machine, ask_machine
 from autotune.recording.database import configure_engine, creation_lock, open_database
-from autotune.recording.records import NewStudy, NewTrial, Records
+from autotune.recording.drafts import NewStudy, NewTrial
+from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
 from autotune.search.plan import SearchPlan
 from autotune.search.resolve import resolve_space

@@ -18,10 +18,11 @@ from autotune.coordinator.seeds import trial_seed
 from autotune.coordinator.speeds import Floor, Speeds
 from autotune.coordinator.standing import BASELINE_NUMBER, Standing
 from autotune.events import Adjusted, EpochReport, Finished, Outcome, Scalar, Started, TrialOrder
+from autotune.recording.drafts import NewTrial
 from autotune.recording.files import StudyFiles
 from autotune.recording.lease import StudyLease
 from autotune.recording.publisher import Publisher
-from autotune.recording.records import NewTrial, Records
+from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow, TrialRow, TrialStatus
 from autotune.search.study import Proposal, Search
 from autotune.spec.model import Budget, StudySpec

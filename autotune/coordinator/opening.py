@@ -3,7 +3,8 @@
 from pydantic import TypeAdapter
 
 from autotune.errors import SpecChangedError, StudyNotFoundError
-from autotune.recording.records import NewStudy, Records
+from autotune.recording.drafts import NewStudy
+from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
 from autotune.search.space import SearchSpace
 from autotune.spec.diff import Change, SpecDiff, compare_specs

@@ -4,7 +4,7 @@ from autotune.coordinator.histories import read_histories
 from autotune.coordinator.ledger import Books, Ledger
 from autotune.coordinator.observer import Observer
 from autotune.events import Finished
-from autotune.recording.records import NewTrial
+from autotune.recording.drafts import NewTrial
 
 
 def warm_start(books: Books, *, source: str, ledger: Ledger, observer: Observer) -> None:

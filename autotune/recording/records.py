@@ -3,19 +3,18 @@
 import difflib
 import hashlib
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from autotune.errors import InputError, StudyNotFoundError
-from autotune.events import Adjusted, EpochReport, Finished, Outcome, Scalar, Started
+from autotune.events import Adjusted, EpochReport, Finished, Outcome, Started
 from autotune.hardware import Machine
 from autotune.recording import tables, transactions
+from autotune.recording.drafts import NewStudy, NewTrial
 from autotune.recording.files import check_study_name, is_study_name
 from autotune.recording.rows import (
     Environment,
@@ -35,31 +34,6 @@ from autotune.recording.rows import (
 from autotune.recording.transactions import Guard
 
 
-@dataclass(frozen=True, kw_only=True)
-class NewStudy:
-    """What a study is made of."""
-
-    name: str
-    task: str
-    spec_text: str
-    spec_json: str
-    resolved_json: str = "{}"
-    seed: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class NewTrial:
-    """What a trial is made of, before it starts."""
-
-    number: int
-    parameters: Mapping[str, Scalar]
-    seed: int
-    optuna_id: int | None = None
-    is_baseline: bool = False
-    origin: str | None = None
-    is_contended: bool = False
-
-
 class Records:
     """Studies, trials, reports and environments in one database.
 
@@ -74,23 +48,9 @@ class Records:
     def create_study(self, new: NewStudy) -> StudyRow:
         """A new study; raises InputError where the name is taken or can't be one."""
         check_study_name(new.name)
-        row: dict[str, object] = {
-            "uid": uuid.uuid4().hex,
-            "name": new.name,
-            "task": new.task,
-            "spec_text": new.spec_text,
-            "spec_json": new.spec_json,
-            "resolved_json": new.resolved_json,
-            "seed": new.seed,
-            "state": StudyState.OPEN,
-            "created_at": time.time(),
-            "elapsed_seconds": 0.0,
-            "version": 1,
-            "published_version": 0,
-        }
         try:
             with transactions.write(self.engine) as connection:
-                key = connection.execute(insert(tables.study).values(row)).inserted_primary_key
+                key = connection.execute(insert(tables.study).values(new.first_row())).inserted_primary_key
                 assert key is not None
                 made = connection.execute(select(tables.study).where(tables.study.c.id == key[0]))
                 return read_study(made.mappings().one())
@@ -147,25 +107,8 @@ class Records:
 
     def add_trial(self, study: StudyRow, *, new: NewTrial) -> TrialRow:
         """A queued trial, written before anything starts; an existing number is that trial's row."""
-        row: dict[str, object] = {
-            "study_id": study.id,
-            "number": new.number,
-            "optuna_id": new.optuna_id,
-            "parameters": write_json(new.parameters),
-            "origin": new.origin,
-            "is_baseline": new.is_baseline,
-            "is_contended": new.is_contended,
-            "seed": new.seed,
-            "status": TrialStatus.QUEUED,
-            "in_force": "{}",
-            "restarts": 0,
-            "created_at": time.time(),
-            "unread_parameters": "[]",
-            "version": 1,
-            "published_version": 0,
-        }
         with self._write() as connection:
-            insert_or_ignore(connection, tables.trial, row)
+            insert_or_ignore(connection, tables.trial, {"study_id": study.id, **new.first_row()})
             return _trial(connection, study.id, new.number)
 
     def trial(self, study: StudyRow, *, number: int) -> TrialRow:

@@ -13,9 +13,10 @@ from autotune.errors import InputError, LeaseLostError, StudyHeldError, StudyNot
 from autotune.events import Adjusted, Finished, Outcome, Scalar, Started
 from autotune.recording import tables, transactions
 from autotune.recording.database import creation_lock, open_database
+from autotune.recording.drafts import NewStudy, NewTrial
 from autotune.recording.lease import StudyLease
 from autotune.recording.publication import Publication
-from autotune.recording.records import NewStudy, NewTrial, Records
+from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow, StudyState, TrialRow, TrialStatus
 from tests.machines import machine
 from tests.reports import make_report

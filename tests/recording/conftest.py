@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from autotune.recording.database import open_database
-from autotune.recording.records import NewStudy, Records
+from autotune.recording.drafts import NewStudy
+from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
 from tests.stores import copy_store
 

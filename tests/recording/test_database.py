@@ -6,7 +6,8 @@ from sqlalchemy import inspect, text
 
 from autotune.errors import InputError, StorageError
 from autotune.recording.database import check_database, find_database, hide_password, normalise_url, open_database
-from autotune.recording.records import NewStudy, Records
+from autotune.recording.drafts import NewStudy
+from autotune.recording.records import Records
 from autotune.recording.tables import HEAD_REVISION, VERSION_TABLE
 
 

@@ -4,8 +4,9 @@ import pytest
 
 from autotune.errors import RunError, StorageError
 from autotune.recording.database import open_database
+from autotune.recording.drafts import NewStudy
 from autotune.recording.files import FILES_VARIABLE, StudyFiles, files_root, make_files_root
-from autotune.recording.records import NewStudy, Records
+from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
 
 

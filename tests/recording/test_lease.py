@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from autotune.errors import LeaseLostError, StudyHeldError
+from autotune.recording.drafts import NewTrial
 from autotune.recording.lease import StudyLease
-from autotune.recording.records import NewTrial, Records
+from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
 
 HOLD = """

@@ -9,10 +9,11 @@ from mlflow import MlflowClient
 
 from autotune.events import Finished, Outcome, Scalar, TrialOrder
 from autotune.recording.database import open_database
+from autotune.recording.drafts import NewStudy, NewTrial
 from autotune.recording.files import StudyFiles, files_root
 from autotune.recording.log_model import log_model
 from autotune.recording.publisher import Publisher
-from autotune.recording.records import NewStudy, NewTrial, Records
+from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
 from autotune.training.loading import load_task
 from autotune.training.rebuild import rebuild_model

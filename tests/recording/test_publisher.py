@@ -14,12 +14,13 @@ from mlflow.exceptions import MlflowException
 
 from autotune.events import Finished, Outcome, Scalar, Started
 from autotune.recording.database import open_database
+from autotune.recording.drafts import NewStudy, NewTrial
 from autotune.recording.files import StudyFiles, files_root
 from autotune.recording.lease import StudyLease
 from autotune.recording.mlflow_store import delete_experiment
 from autotune.recording.publication import Publication
 from autotune.recording.publisher import Publisher, PublishState
-from autotune.recording.records import NewStudy, NewTrial, Records
+from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow, StudyState, TrialRow
 from tests.reports import make_report
 

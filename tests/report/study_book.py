@@ -2,7 +2,8 @@ from collections.abc import Mapping, Sequence
 
 from autotune.events import Finished, Outcome, Scalar
 from autotune.recording.database import open_database
-from autotune.recording.records import NewStudy, NewTrial, Records
+from autotune.recording.drafts import NewStudy, NewTrial
+from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
 from autotune.spec.model import Budget, Choice, Objective, StudySpec
 from tests.reports import make_report
