@@ -24,9 +24,10 @@ from autotune.recording.drafts import NewStudy, NewTrial
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
 from autotune.search.plan import SearchPlan
+from autotune.search.proposals import Proposal
 from autotune.search.resolve import resolve_space
 from autotune.search.storage import open_storage
-from autotune.search.study import Proposal, Search
+from autotune.search.study import Search
 from autotune.spec.load import SpecFile, load_spec
 from benchmarks.figures import header
 

@@ -7,7 +7,7 @@ from autotune.recording.mlflow_store import delete_experiment
 from autotune.recording.records import Records
 from autotune.search.races import delete_races
 from autotune.search.storage import open_storage
-from autotune.search.study import delete_search
+from autotune.search.stored import delete_search
 
 
 def delete_study(storage: str, *, name: str, tracking_uri: str) -> str | None:

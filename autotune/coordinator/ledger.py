@@ -24,7 +24,8 @@ from autotune.recording.lease import StudyLease
 from autotune.recording.publisher import Publisher
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow, TrialRow, TrialStatus
-from autotune.search.study import Proposal, Search
+from autotune.search.proposals import Proposal
+from autotune.search.study import Search
 from autotune.spec.model import Budget, StudySpec
 from autotune.trial.leases import Lease
 

@@ -15,8 +15,8 @@ from autotune.coordinator.speeds import Floor, RaceEndedError
 from autotune.coordinator.standing import BASELINE_NUMBER, Standing
 from autotune.coordinator.workloads import Workload
 from autotune.events import Scalar
+from autotune.search.proposals import Proposal
 from autotune.search.space import SearchSpace
-from autotune.search.study import Proposal
 from autotune.speed.arena import ContestantLostError
 from autotune.speed.plan import RaceWatch
 from autotune.speed.racing import race

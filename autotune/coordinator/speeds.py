@@ -6,8 +6,8 @@ from typing import Protocol
 
 from autotune.errors import RunError
 from autotune.events import Scalar
+from autotune.search.proposals import Proposal
 from autotune.search.space import SearchSpace
-from autotune.search.study import Proposal
 from autotune.trial.leases import Lease
 
 

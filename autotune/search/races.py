@@ -11,7 +11,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
 from autotune.events import Scalar
-from autotune.search.study import delete_search
+from autotune.search.stored import delete_search
 
 
 @dataclass(frozen=True)

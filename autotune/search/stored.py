@@ -8,8 +8,10 @@ from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from autotune.events import Scalar
+from autotune.events import Outcome, Scalar
 from autotune.search.outcomes import CONSTRAINT, DASHBOARD_CONSTRAINTS
+from autotune.search.space import SearchSpace
+from autotune.search.trials import attributes_of, queued_misfit
 
 
 class StoredTrials:
@@ -78,6 +80,24 @@ class StoredTrials:
             warnings.filterwarnings("ignore", message="Constraints have been set", category=UserWarning)
             self._study.tell(number, values, state, skip_if_finished=True)
 
-    def fail_queued(self, number: int) -> None:
-        """A trial that waits in the queue will never run."""
-        self._storage.set_trial_state_values(self.id_of(number), TrialState.FAIL)
+    def refuse_misfits(self, trials: Sequence[FrozenTrial], *, space: SearchSpace) -> bool:
+        """Fail queued trials that the space doesn't have, with the reason; whether others wait."""
+        has_queued = False
+        for trial in trials:
+            if trial.state is not TrialState.WAITING:
+                continue
+            misfit = queued_misfit(trial, space)
+            has_queued = has_queued or misfit is None
+            if misfit is not None:
+                self.set_attributes(trial.number, attributes=attributes_of(Outcome.FAILED, misfit))
+                self._storage.set_trial_state_values(self.id_of(trial.number), TrialState.FAIL)
+        return has_queued
+
+
+def delete_search(name: str, *, storage: RDBStorage) -> None:
+    """Removes the Optuna study; there being none is no error."""
+    try:
+        study_id = storage.get_study_id_from_name(name)
+    except KeyError:
+        return
+    storage.delete_study(study_id)

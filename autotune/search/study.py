@@ -9,14 +9,14 @@ opened.
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Self
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import NopPruner
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+from optuna.trial import Trial, TrialState, create_trial
 
 from autotune.errors import StorageError, StudyNotFoundError
 from autotune.events import Outcome, Scalar
@@ -24,6 +24,7 @@ from autotune.search.grid import Grid
 from autotune.search.mirror import Mirror, MirrorTrial
 from autotune.search.outcomes import optuna_state
 from autotune.search.plan import SearchPlan, TrialHistory
+from autotune.search.proposals import BASELINE, Proposal, RunningTrial
 from autotune.search.pruners import make_pruner
 from autotune.search.samplers import derive_seed, make_sampler
 from autotune.search.stored import StoredTrials
@@ -35,30 +36,7 @@ from autotune.search.trials import (
     imported_trial,
     mirror_trial,
     parameters_of,
-    queued_misfit,
 )
-
-BASELINE = 0
-"""The baseline's trial number."""
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """A trial that should run: it is in Optuna's tables already, in the state RUNNING."""
-
-    number: int
-    """The same number everywhere: Optuna, our tables, MLflow, the trial's folder."""
-    optuna_id: int
-    parameters: Mapping[str, Scalar]
-    """Active parameters and the space's fixed ones; what is absent keeps torch's default."""
-
-
-@dataclass(frozen=True)
-class RunningTrial:
-    """A trial that is RUNNING in Optuna's tables: it runs, or it waits to be adopted."""
-
-    number: int
-    optuna_id: int
 
 
 class Search:
@@ -129,7 +107,7 @@ class Search:
         trials = self._trials.all()
         if not trials:
             return self._propose(self._space.baseline, attributes={"is_baseline": True})
-        has_queued = self._refuse_misfits(trials)
+        has_queued = self._trials.refuse_misfits(trials, space=self._space)
         if self._grid is None or has_queued:
             return self._walk(self._study.ask())
         for trial in trials:
@@ -275,18 +253,6 @@ class Search:
             self._mirror.start(proposal.number)
         return proposal
 
-    def _refuse_misfits(self, trials: Sequence[FrozenTrial]) -> bool:
-        has_queued = False
-        for trial in trials:
-            if trial.state is not TrialState.WAITING:
-                continue
-            misfit = queued_misfit(trial, self._space)
-            has_queued = has_queued or misfit is None
-            if misfit is not None:
-                self.set_attributes(trial.number, attributes=attributes_of(Outcome.FAILED, misfit))
-                self._trials.fail_queued(trial.number)
-        return has_queued
-
     def _import(self, history: TrialHistory, *, origin: str) -> int | None:
         decided_here = {n: v for n, v in history.parameters.items() if n not in self._plan.elsewhere}
         template = imported_trial(
@@ -323,12 +289,3 @@ class Search:
             if trial.state is TrialState.RUNNING:
                 self._running.add(trial.number)
         return mirror
-
-
-def delete_search(name: str, *, storage: RDBStorage) -> None:
-    """Removes the Optuna study; there being none is no error."""
-    try:
-        study_id = storage.get_study_id_from_name(name)
-    except KeyError:
-        return
-    storage.delete_study(study_id)

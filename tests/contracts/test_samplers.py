@@ -7,8 +7,9 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
 from autotune.search.plan import SearchPlan
+from autotune.search.proposals import BASELINE
 from autotune.search.space import SearchSpace
-from autotune.search.study import BASELINE, Search
+from autotune.search.study import Search
 from autotune.search.suggest import Registry
 from autotune.spec.policies import SAMPLERS
 from tests.search.conftest import OpenStorage

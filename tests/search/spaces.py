@@ -3,8 +3,9 @@ from collections.abc import Mapping
 
 from autotune.events import Outcome, Scalar
 from autotune.search.plan import SearchPlan
+from autotune.search.proposals import Proposal
 from autotune.search.space import Condition, Requirement, SearchSpace, SpaceParameter
-from autotune.search.study import Proposal, Search
+from autotune.search.study import Search
 from autotune.spec.model import Choice, Objective
 
 ACCURACY = Objective(metric="val_accuracy", direction="maximize")

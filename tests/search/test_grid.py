@@ -2,7 +2,8 @@ from optuna.storages import RDBStorage
 
 from autotune.events import Outcome
 from autotune.search.grid import Grid
-from autotune.search.study import Proposal, Search
+from autotune.search.proposals import Proposal
+from autotune.search.study import Search
 from tests.search.conftest import OpenStorage
 from tests.search.spaces import plan_for, small_grid
 

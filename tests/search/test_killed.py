@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from autotune.search.study import BASELINE, Search
+from autotune.search.proposals import BASELINE
+from autotune.search.study import Search
 from tests.search.conftest import OpenStorage
 from tests.search.spaces import conditional_space, finish, is_legal, plan_for, run_trials
 

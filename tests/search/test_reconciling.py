@@ -4,7 +4,8 @@ from optuna.trial import TrialState
 
 from autotune.events import Outcome
 from autotune.search.plan import TrialHistory
-from autotune.search.study import Proposal, Search
+from autotune.search.proposals import Proposal
+from autotune.search.study import Search
 from tests.search.conftest import OpenStorage
 from tests.search.spaces import ACCURACY, SPEED, conditional_space, plan_for, run_trials
 

@@ -7,7 +7,9 @@ from optuna.trial import TrialState
 
 from autotune.errors import StorageError, StudyNotFoundError
 from autotune.events import Outcome
-from autotune.search.study import BASELINE, Search, delete_search
+from autotune.search.proposals import BASELINE
+from autotune.search.stored import delete_search
+from autotune.search.study import Search
 from tests.search.conftest import OpenStorage
 from tests.search.spaces import ACCURACY, SPEED, conditional_space, is_legal, plan_for, run_trials
 
