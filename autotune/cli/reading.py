@@ -44,8 +44,10 @@ def show(*, name: str, storage: str, tracking_uri: str, as_json: bool) -> None:
 
     The addresses work while `autotune dashboard` and `autotune mlflow` run.
 
-    JSON keys: name, task, state, objectives, budget, elapsed_seconds, created_at, outcomes,
-    baseline, best, front, gain, mlflow_experiment_id, mlflow_run_id, addresses.
+    JSON keys: name, task, state, objectives, budget, elapsed_seconds, speed_seconds (of them,
+    spent on races), races (workload, setting, kept, gain, samples_per_second, seconds),
+    created_at, outcomes, baseline, best, front, gain, mlflow_experiment_id, mlflow_run_id,
+    addresses.
     """
     from autotune.cli.output import echo_json, to_json
     from autotune.cli.showing import show_lines
