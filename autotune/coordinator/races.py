@@ -31,6 +31,8 @@ _LEAST_FIRST_SECONDS = 12.0
 _LEAST_SECONDS = 6.0
 """Less is not enough for a knob or two, brief as the race is."""
 _MOST_SECONDS = 120.0
+_OVERRUN = 2.0
+"""A race looks at the clock between heats, and one heat can be long: beyond so many times its seconds it is ended."""
 
 
 class RacedSpeeds:
@@ -120,14 +122,16 @@ class RacedSpeeds:
         )
         began = self._standing.elapsed_seconds
         try:
-            with self._ground.arena(learning, lease=floor.lease, on_wait=floor.on_wait) as arena:
+            on_wait = self._bounded(floor, seconds=seconds)
+            with self._ground.arena(learning, lease=floor.lease, on_wait=on_wait) as arena:
                 result = race(arena, plan, watch=watch)
         except ContestantLostError as error:
             # A workload that is too large for the device says nothing of the others.
             self._has_failed = error.kind != "out of memory"
             self._note(f"race: the baseline can't be measured ({error}); trials take its speed parameters unraced")
             return None
-        except RaceEndedError:
+        except RaceEndedError as error:
+            self._note(f"race: ended without a winner, {error}")
             return None
         finally:
             spent = self._standing.elapsed_seconds - began
@@ -138,6 +142,17 @@ class RacedSpeeds:
         self._log.keep(result, workload=workload, ground=self._ground)
         self._note(f"race: {result.words}")
         return result
+
+    def _bounded(self, floor: Floor, *, seconds: float) -> Callable[[], None]:
+        """What is called while contestants are waited for; ends a race that takes far longer than it may."""
+        limit = self._standing.elapsed_seconds + _OVERRUN * seconds
+
+        def on_wait() -> None:
+            floor.on_wait()
+            if self._standing.elapsed_seconds > limit:
+                raise RaceEndedError(f"it took {_OVERRUN:g} times its {seconds:.0f} s: the machine is busy")
+
+        return on_wait
 
     def _heard(self, heat: Heat, workload: Workload) -> None:
         self._log.add_heat(heat, workload=workload)

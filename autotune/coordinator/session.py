@@ -131,7 +131,7 @@ class Session:
             self._beat()
         self._observer.ticked(self._view())
         if self._should_end():
-            raise RaceEndedError("race: it ends with the study")
+            raise RaceEndedError("the study stops")
 
     def _launch(self, ticket: Ticket, *, lease: Lease) -> None:
         order = self._ledger.order(ticket, lease=lease)

@@ -3,9 +3,9 @@
 One incumbent, the setting to beat, stays alive; challengers enter one after the other, train
 alternating blocks against it and retire. The order of a race:
 
-1. find the incumbent's bottleneck;
-2. screen each knob that can move the bottleneck, one value at a time: first what can move everything
-   (threads, allocator), then, with the noise known below which settings tie, what is cheap to change;
+1. look at what can move everything (threads, allocators), and adopt at once what is faster by far;
+2. find the incumbent's bottleneck, and by a twin of it the noise below which settings tie; screen each
+   knob that can move the bottleneck, one value at a time, cheap ones first;
 3. stack the winners, find the bottleneck again, and screen what interacts with them or means
    something only now;
 4. try ``torch.compile`` where the steps that remain can repay it;
@@ -25,15 +25,14 @@ from autotune.speed.bottleneck import Diagnosis, diagnose
 from autotune.speed.comparison import Comparison
 from autotune.speed.compiling import COMPILE, Compiling
 from autotune.speed.entries import Entry, apply, changed, difference, in_setting, is_open, is_possible, meaningful
+from autotune.speed.heats import Clock, gain_of
 from autotune.speed.measurement import measure
 from autotune.speed.plan import RacePlan, RaceWatch
 from autotune.speed.precision import LossJudge
 from autotune.speed.result import Gain, RaceResult, Split
-from autotune.speed.track import Clock, Finish, Track, gain_of
+from autotune.speed.track import FASTER_BY_FAR, Finish, Track
 
 _ROUNDS = 6
-_BY_FAR = 1.5
-"""A knob that is surely faster by this much is adopted at once: what the old incumbent waited for hid the others."""
 _EVERYTHING: tuple[Bottleneck, ...] = ("input", "launch", "compute")
 _COST_ORDER = {"live": 0, "new loader": 1, "relaunch": 2, "new graph": 3}
 _MOST_LOSSES_IN_A_ROW = 2
@@ -84,6 +83,7 @@ class _Race:
         self._is_cut_short = False
 
     def run(self) -> RaceResult:
+        self._adopt_at_first_sight()
         self._diagnose()
         if self._plan.start is not None and dict(self._plan.start) != self._setting:
             self._track.heat("start", self._plan.start, may_adopt=True)
@@ -111,6 +111,18 @@ class _Race:
         is_up = self._seconds_spent() + self._track.confirmation_seconds(self._num_confirmations) >= self._plan.seconds
         self._is_cut_short = self._is_cut_short or is_up
         return is_up
+
+    def _adopt_at_first_sight(self) -> None:
+        """Look at what can move everything (threads, allocators), before anything is measured closely."""
+        for entry in self._plan.entries:
+            if not _moves_everything(entry):
+                continue
+            current = in_setting(self._in_force, entry.name, self._plan.entries)
+            for value in _from(current, entry.values):
+                setting = changed(self._setting, entry.name, value, entries=self._plan.entries)
+                if setting is not None and not self._is_time_up and self._track.adopt_at_first_sight(setting):
+                    self._tried.add((entry.name, current))
+                    break
 
     def _diagnose(self) -> None:
         pace = self._plan.pace
@@ -140,7 +152,9 @@ class _Race:
             if not set(movable) & set(entry.knob.moves):
                 self._pass_over(entry)
                 continue
-            if not self._track.is_floor_known and set(entry.knob.moves) != set(_EVERYTHING):
+            if self._is_time_up:
+                break
+            if not self._track.is_floor_known:
                 self._track.find_noise_floor()
             best = self._screen_values(entry)
             if best is not None:
@@ -237,7 +251,7 @@ class _Race:
             setting=self._setting,
             diagnoses=tuple(self._diagnoses),
             noise_floor=track.noise_floor if track.is_floor_known else None,
-            heats=tuple(track.heats),
+            heats=track.heats.all,
             gain=gain,
             informed=dict(plan.informed) if plan.informed is not None else None,
             informed_gain=informed_gain,
@@ -270,8 +284,12 @@ def _ratio(finish: Finish) -> float:
     return finish.comparison.ratio
 
 
+def _moves_everything(entry: Entry) -> bool:
+    return set(entry.knob.moves) == set(_EVERYTHING)
+
+
 def _is_by_far(finish: Finish) -> bool:
-    return finish.comparison.interval[0] >= _BY_FAR
+    return finish.comparison.interval[0] >= FASTER_BY_FAR
 
 
 def _turn(entry: Entry, movable: Sequence[Bottleneck]) -> tuple[bool, int, int]:
@@ -281,7 +299,7 @@ def _turn(entry: Entry, movable: Sequence[Bottleneck]) -> tuple[bool, int, int]:
     """
     main = entry.knob.moves[0]
     place = movable.index(main) if main in movable else len(movable)
-    return set(entry.knob.moves) != set(_EVERYTHING), place, _COST_ORDER[entry.knob.needs]
+    return not _moves_everything(entry), place, _COST_ORDER[entry.knob.needs]
 
 
 def _from(current: Scalar, values: Sequence[Scalar]) -> list[Scalar]:

@@ -1,6 +1,5 @@
 """One incumbent and the challengers that it meets: each heat is measured, recorded, and never lost."""
 
-import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -10,18 +9,14 @@ from autotune.spec.written import written
 from autotune.speed.arena import Arena, Contestant, ContestantLostError
 from autotune.speed.comparison import Comparison, compare, is_clear, seconds_per_sample
 from autotune.speed.entries import difference
+from autotune.speed.heats import Clock, Heats
 from autotune.speed.measurement import noise_floor
 from autotune.speed.pace import Pace
-from autotune.speed.result import Gain, Heat, Stage, Surroundings
+from autotune.speed.result import Heat, Stage
 
-HeatListener: TypeAlias = Callable[[Heat], None]
-Clock: TypeAlias = Callable[[], float]
-"""Seconds; a simulation has its own."""
-
-
-_ASSUMED_FLOOR = 0.03
-"""Until the noise is measured: what changes everything is tried before that, for the noise may be its own."""
-_BY_FAR = 1.3
+FASTER_BY_FAR = 1.5
+"""A knob that is surely faster by this much is adopted at once: what the old incumbent waited for hid the others."""
+_SLOWER_BY_FAR = 1.3
 """Slower than the incumbent by this, twice in a row, needs no closer look."""
 
 
@@ -42,7 +37,7 @@ class Track:
     """Where heats are run; holds the incumbent, which stays alive from one heat to the next."""
 
     def __init__(
-        self, arena: Arena, *, baseline: Mapping[str, Scalar], pace: Pace, heard: HeatListener, clock: Clock
+        self, arena: Arena, *, baseline: Mapping[str, Scalar], pace: Pace, heard: Callable[[Heat], None], clock: Clock
     ) -> None:
         """Enter the baseline as the first incumbent.
 
@@ -51,10 +46,9 @@ class Track:
         """
         self.arena = arena
         self.pace = pace
-        self.heats: list[Heat] = []
-        self.noise_floor = _ASSUMED_FLOOR
+        self.heats = Heats(heard, clock=clock)
+        self.noise_floor = 0.0
         self.is_floor_known = False
-        self._heard = heard
         self._clock = clock
         began = clock()
         self.incumbent: Contestant = arena.enter(dict(baseline))
@@ -110,19 +104,21 @@ class Track:
         finish: Finish | None = None
         try:
             if (hopeless := self._why_hopeless(challenger)) is not None:
-                self._give_up(stage, challenger, hopeless, began=began)
+                changes = self._changes(setting)
+                self.heats.over(stage, challenger, changes=changes, verdict="rejected", reason=hopeless, began=began)
                 return None
             comparison = self._compare(challenger)
             is_faster = comparison.verdict == "faster" or (is_proven and comparison.ratio > 1)
             against = objection(self.incumbent, challenger, comparison) if is_faster and objection else None
             finish = Finish(dict(setting), comparison, is_kept=is_faster and against is None)
-            self._tell(
+            self.heats.over(
                 stage,
                 challenger,
-                comparison,
+                changes=self._changes(setting),
+                verdict="kept" if finish.is_kept else "rejected",
                 reason=against or _words(comparison, is_kept=is_faster),
-                finish=finish,
                 began=began,
+                comparison=comparison,
             )
         except ContestantLostError as error:
             self._lose(stage, setting, error, began=began)
@@ -134,6 +130,29 @@ class Track:
             self.incumbent.retire()
             self.incumbent = challenger
         return finish
+
+    def adopt_at_first_sight(self, setting: Mapping[str, Scalar]) -> bool:
+        """Make a setting the incumbent if two looks agree that it is faster by far; whether they do.
+
+        The confirmation at the end is all the proof that it gets: an incumbent that is slow for a
+        reason like this would make everything else slow to measure, and hide it in its noise.
+        """
+        began = self._clock()
+        try:
+            challenger = self.arena.enter(dict(setting))
+            ratios = self._looks(challenger)
+        except ContestantLostError as error:
+            self._lose("screen", setting, error, began=began)
+            return False
+        if min(ratios) < FASTER_BY_FAR:
+            challenger.retire()
+            return False
+        reason = f"{min(ratios):.1f} times faster at first sight"
+        changes = self._changes(setting)
+        self.heats.over("screen", challenger, changes=changes, verdict="kept", reason=reason, began=began)
+        self.incumbent.retire()
+        self.incumbent = challenger
+        return True
 
     def adopt(self, setting: Mapping[str, Scalar]) -> None:
         """Make a setting the incumbent that was measured before.
@@ -163,18 +182,16 @@ class Track:
         for name, value in self._changes(challenger.setting).items():
             if value is not None and in_force.get(name, value) != value:
                 return f"it does not take hold: {name} is {written(in_force[name])} here"
-        slowness = self._glance(challenger)
-        return None if slowness is None else f"{slowness:.1f} times slower at first sight"
+        slower = [1 / ratio for ratio in self._looks(challenger)]
+        return f"{min(slower):.1f} times slower at first sight" if min(slower) >= _SLOWER_BY_FAR else None
 
-    def _glance(self, challenger: Contestant) -> float | None:
-        """How many times slower the challenger is, where two looks agree that it is by far; None where it is not."""
-        ratios = []
-        for _ in range(2):
+    def _looks(self, challenger: Contestant) -> list[float]:
+        """The challenger's throughput over the incumbent's in two pairs of short blocks, or one that decides."""
+        ratios: list[float] = []
+        while len(ratios) < 2 and (not ratios or not 1 / _SLOWER_BY_FAR < ratios[0] < FASTER_BY_FAR):  # noqa: PLR2004
             costs = [self._block_cost(contestant) for contestant in (self.incumbent, challenger)]
-            ratios.append(costs[1] / costs[0])
-            if ratios[-1] < _BY_FAR:
-                return None
-        return min(ratios)
+            ratios.append(costs[0] / costs[1])
+        return ratios
 
     def _block_cost(self, contestant: Contestant) -> float:
         block = contestant.run_block(seconds=self.pace.block_seconds / 2, min_steps=self.pace.min_steps)
@@ -208,9 +225,16 @@ class Track:
             )
         finally:
             other.retire()
-        finish = Finish(setting, comparison, is_kept=comparison.verdict == "faster")
-        reason = _words(comparison, is_kept=finish.is_kept)
-        self._tell(stage, self.incumbent, comparison, reason=reason, finish=finish, began=began, changes=changes)
+        is_kept = comparison.verdict == "faster"
+        self.heats.over(
+            stage,
+            self.incumbent,
+            changes=changes,
+            verdict="kept" if is_kept else "rejected",
+            reason=_words(comparison, is_kept=is_kept),
+            began=began,
+            comparison=comparison,
+        )
         return comparison
 
     def confirmation_seconds(self, count: int) -> float:
@@ -219,79 +243,13 @@ class Track:
 
     def skip(self, stage: Stage, setting: Mapping[str, Scalar], *, reason: str) -> None:
         """Record that a setting was passed over, and why."""
-        changes = self._changes(setting)
-        self._add(Heat(stage=stage, setting=dict(setting), changes=changes, verdict="skipped", reason=reason))
+        self.heats.skipped(stage, setting, changes=self._changes(setting), reason=reason)
 
     def _lose(self, stage: Stage, setting: Mapping[str, Scalar], error: ContestantLostError, *, began: float) -> None:
-        self._add(
-            Heat(
-                stage=stage,
-                setting=dict(setting),
-                changes=self._changes(setting),
-                verdict="infeasible",
-                reason=f"{error.kind}: {error}",
-                seconds=self._clock() - began,
-            )
-        )
-
-    def _tell(
-        self,
-        stage: Stage,
-        challenger: Contestant,
-        comparison: Comparison,
-        *,
-        reason: str,
-        finish: Finish,
-        began: float,
-        changes: Mapping[str, Scalar] | None = None,
-    ) -> None:
-        self._add(
-            Heat(
-                stage=stage,
-                setting=finish.setting,
-                changes=self._changes(finish.setting) if changes is None else dict(changes),
-                verdict="kept" if finish.is_kept else "rejected",
-                reason=reason,
-                gain=gain_of(comparison),
-                samples_per_second=_throughput(comparison, challenger),
-                peak_memory_bytes=challenger.warmed.peak_memory_bytes,
-                start_seconds=challenger.warmed.start_seconds,
-                surroundings=Surroundings.of((*comparison.blocks_a, *comparison.blocks_b)),
-                seconds=self._clock() - began,
-            )
-        )
-
-    def _give_up(self, stage: Stage, challenger: Contestant, reason: str, *, began: float) -> None:
-        self._add(
-            Heat(
-                stage=stage,
-                setting=dict(challenger.setting),
-                changes=self._changes(challenger.setting),
-                verdict="rejected",
-                reason=reason,
-                peak_memory_bytes=challenger.warmed.peak_memory_bytes,
-                start_seconds=challenger.warmed.start_seconds,
-                seconds=self._clock() - began,
-            )
-        )
+        self.heats.lost(stage, setting, error, changes=self._changes(setting), began=began)
 
     def _changes(self, setting: Mapping[str, Scalar]) -> dict[str, Scalar]:
         return difference(self.incumbent.setting, setting)
-
-    def _add(self, heat: Heat) -> None:
-        self.heats.append(heat)
-        self._heard(heat)
-
-
-def _throughput(comparison: Comparison, challenger: Contestant) -> float:
-    """Samples per second of the challenger's blocks, the median, epoch starts included."""
-    return 1 / statistics.median(seconds_per_sample(block, challenger.warmed) for block in comparison.blocks_b)
-
-
-def gain_of(comparison: Comparison) -> Gain:
-    """The comparison's figures, to keep."""
-    low, high = comparison.interval
-    return Gain(ratio=comparison.ratio, low=low, high=high, num_quads=comparison.num_quads)
 
 
 def _words(comparison: Comparison, *, is_kept: bool) -> str:

@@ -265,3 +265,34 @@ def test_race_does_not_time_a_knob_that_does_not_take_hold() -> None:
     (heat,) = result.heats
     assert (heat.verdict, heat.reason) == ("rejected", "it does not take hold: channels_last is false here")
     assert arena.entered[-1].blocks == []
+
+
+THREADS = Entry(KNOBS["torch_threads"], (1, 2))
+
+
+def threads(setting: Setting) -> Cost:
+    is_crowded = setting.get("torch_threads", 2) == 2
+    seconds = 0.06 if is_crowded else 0.008
+    return Cost(compute_seconds=seconds * (0.8 if setting.get("channels_last") else 1.0))
+
+
+def test_race_takes_what_is_faster_at_first_sight_before_it_measures_anything() -> None:
+    arena = SimulatedArena(threads)
+    result = run(arena, CHANNELS_LAST, THREADS, baseline={"torch_threads": 2})
+    assert result.setting == {"torch_threads": 1, "channels_last": True}
+    assert result.heats[0].reason == "7.5 times faster at first sight"
+    assert result.diagnoses[0].real_seconds == pytest.approx(0.008)
+    assert result.gain is not None
+    assert result.gain.ratio == pytest.approx(7.5 / 0.8)
+
+
+def test_race_of_little_time_tries_what_moves_everything_first() -> None:
+    result = run(SimulatedArena(threads), CHANNELS_LAST, THREADS, baseline={"torch_threads": 2}, seconds=30.0)
+    assert result.setting["torch_threads"] == 1
+
+
+def test_race_whose_time_is_up_does_not_measure_the_noise() -> None:
+    result = run(SimulatedArena(compute_bound), CHANNELS_LAST, FUSED, seconds=0.1)
+    assert result.is_cut_short
+    assert result.noise_floor is None
+    assert result.heats == ()
