@@ -24,7 +24,17 @@ from autotune.speed.arena import Arena, Contestant, ContestantLostError
 from autotune.speed.bottleneck import Diagnosis, diagnose
 from autotune.speed.comparison import Comparison
 from autotune.speed.compiling import COMPILE, Compiling
-from autotune.speed.entries import Entry, apply, changed, difference, in_setting, is_open, is_possible, meaningful
+from autotune.speed.entries import (
+    Entry,
+    apply,
+    changed,
+    difference,
+    in_setting,
+    is_on,
+    is_open,
+    is_possible,
+    meaningful,
+)
 from autotune.speed.heats import Clock, gain_of
 from autotune.speed.measurement import measure
 from autotune.speed.plan import RacePlan, RaceWatch
@@ -37,6 +47,8 @@ _EVERYTHING: tuple[Bottleneck, ...] = ("input", "launch", "compute")
 _COST_ORDER = {"live": 0, "new loader": 1, "relaunch": 2, "new graph": 3}
 _MOST_LOSSES_IN_A_ROW = 2
 """Values of a whole-number knob that are no faster, after which the larger ones are not tried."""
+_RIVALS = {"num_workers": "torch_threads"}
+"""Of the same cores, one of the two can have more only where the other has less: neither may win alone."""
 _INTERACTIONS: tuple[frozenset[str], ...] = (
     frozenset({"num_workers", "torch_threads"}),  # they compete for the same cores
     frozenset({"cache", "torch_threads"}),
@@ -183,7 +195,7 @@ class _Race:
             if self._is_time_up:
                 return best
             self._tried.add((entry.name, value))
-            finish = self._track.heat("screen", setting, objection=self._objection(entry))
+            finish = self._try(entry, setting)
             if finish is not None and finish.is_kept and (best is None or _ratio(finish) > _ratio(best)):
                 best, num_lost = finish, 0
             elif entry.knob.low is not None:
@@ -191,6 +203,23 @@ class _Race:
                 if num_lost == _MOST_LOSSES_IN_A_ROW:
                     break
         return best
+
+    def _try(self, entry: Entry, setting: Mapping[str, Scalar]) -> Finish | None:
+        """The setting by itself, and where that is not kept, with what it takes from its rival."""
+        finish = self._track.heat("screen", setting, objection=self._objection(entry))
+        if (finish is not None and finish.is_kept) or self._is_time_up:
+            return finish
+        yielding = self._with_rival_at_its_least(entry.name, setting)
+        return finish if yielding is None else self._track.heat("screen", yielding)
+
+    def _with_rival_at_its_least(self, name: str, setting: Mapping[str, Scalar]) -> dict[str, Scalar] | None:
+        rival = next((entry for entry in self._plan.entries if entry.name == _RIVALS.get(name)), None)
+        if rival is None or not is_on(setting.get(name)):
+            return None
+        least = min(value for value in rival.values if isinstance(value, int))
+        if in_setting(self._in_force, rival.name, self._plan.entries) == least:
+            return None
+        return changed(setting, rival.name, least, entries=self._plan.entries)
 
     @property
     def _in_force(self) -> dict[str, Scalar]:

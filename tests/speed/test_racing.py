@@ -296,3 +296,14 @@ def test_race_whose_time_is_up_does_not_measure_the_noise() -> None:
     assert result.is_cut_short
     assert result.noise_floor is None
     assert result.heats == ()
+
+
+def test_race_tries_workers_with_the_cores_that_threads_give_up() -> None:
+    def cost(setting: Setting) -> Cost:
+        workers, threads_ = setting.get("num_workers", 0), setting.get("torch_threads", 2)
+        wait = 0.004 if workers and threads_ == 1 else 0.03  # beside two threads a worker has no core
+        return Cost(compute_seconds=0.011 if threads_ == 1 else 0.01, wait_seconds=wait)
+
+    workers = Entry(KNOBS["num_workers"], (0, 1, 2))
+    result = run(SimulatedArena(cost), workers, THREADS, baseline={"torch_threads": 2})
+    assert result.setting == {"num_workers": 1, "torch_threads": 1}
