@@ -24,7 +24,7 @@ from autotune.trial.arena import ProcessArena
 from autotune.trial.launcher import Launcher
 from autotune.trial.leases import Lease
 
-_SHORT_SECONDS = 20.0
+_SHORT_SECONDS = 30.0
 """A race of no more than this takes shorter blocks, and fewer to confirm."""
 _SHORT_PACE = Pace(block_seconds=0.1, floor_quads=4, screen_quads=4, confirm_quads=6)
 _NEAR_MISS = 0.97
