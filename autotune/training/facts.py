@@ -19,7 +19,7 @@ def torch_facts() -> TorchFacts:
     return TorchFacts(
         version=torch.__version__,
         cuda_version=torch.version.cuda,
-        cudnn_version=torch.backends.cudnn.version() if accelerators else None,  # type: ignore[no-untyped-call]
+        cudnn_version=_cudnn_version() if accelerators else None,
         num_threads=torch.get_num_threads(),
         accelerators=accelerators,
         cpu_capability=torch.backends.cpu.get_cpu_capability(),
@@ -30,6 +30,12 @@ def torch_facts() -> TorchFacts:
         has_muon=hasattr(torch.optim, "Muon"),
         has_amx_bf16=bool(cpu.get("amx_bf16")),
     )
+
+
+def _cudnn_version() -> int | None:
+    # torch.backends.cudnn.version() looks at every device's capability, which initialises CUDA (torch 2.11).
+    cudnn = getattr(torch._C, "_cudnn", None)  # noqa: SLF001 - what that function returns in the end
+    return None if cudnn is None else int(cudnn.getVersionInt())
 
 
 def _has_compiler(*, has_cuda: bool) -> bool:

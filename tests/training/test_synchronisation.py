@@ -80,6 +80,7 @@ def test_number_of_waits_does_not_grow_with_the_steps_of_an_epoch(
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype:UserWarning")  # says torch, once
 @pytest.mark.parametrize("knobs", [{}, {"gradient_clip": 0.5}, {"accumulate": 4}, {"precision": "bf16"}], ids=str)
 def test_no_step_synchronises_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, knobs: dict[str, Scalar]) -> None:
     monkeypatch.setattr(LOOK_SECONDS, 1e9)
@@ -96,7 +97,7 @@ def test_no_step_synchronises_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     trial_order = order(tmp_path, parameters, epochs=1).model_copy(update={"device": "cuda"})
     finished = run_trial(trial_order, task=loaded(Points()), channel=Recorder())
     torch.cuda.set_sync_debug_mode("default")
-    assert len(seen) == 6
+    assert len(seen) == 6, finished
     assert finished.outcome is Outcome.COMPLETE, finished
 
 
