@@ -67,6 +67,7 @@ class Plan:
     parts: tuple[str, ...]
     seconds: float
     budget: int
+    quads: int
     is_tiny: bool
     folder: Path
     results: Path | None
@@ -74,7 +75,7 @@ class Plan:
     @property
     def scale(self) -> Scale:
         """How long two contestants are compared."""
-        return Scale(block_seconds=0.02, quads=4) if self.is_tiny else Scale(block_seconds=0.2, quads=8)
+        return Scale(block_seconds=0.02, quads=4) if self.is_tiny else Scale(block_seconds=0.2, quads=self.quads)
 
     @property
     def pace(self) -> Pace:
@@ -286,6 +287,7 @@ def main() -> int:
     parser.add_argument("--parts", nargs="+", choices=_PARTS, default=list(_PARTS), help="rival races first")
     parser.add_argument("--seconds", type=float, default=180.0, help="what one race may take")
     parser.add_argument("--budget", type=int, default=360, help="seconds of pytorch-autotune's search")
+    parser.add_argument("--quads", type=int, default=8, help="of alternating blocks in each comparison, the race aside")
     parser.add_argument("--results", type=Path, help="a file to append lines of JSON to")
     parser.add_argument("--check", action="store_true", help="only look whether the device is there")
     arguments = parser.parse_args()
@@ -301,6 +303,7 @@ def main() -> int:
             parts=tuple(arguments.parts),
             seconds=arguments.seconds,
             budget=arguments.budget,
+            quads=arguments.quads,
             is_tiny=arguments.tiny,
             folder=folder,
             results=arguments.results,

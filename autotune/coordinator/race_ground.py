@@ -146,7 +146,7 @@ def entries_of(space: SearchSpace, *, knobs: Mapping[str, Knob], num_cores: int,
         candidates = parameter.choices or knob.candidates(machine, num_cores=num_cores)
         legal = tuple(value for value in candidates if parameter.has_value(value, choices=parameter.choices))
         if len(legal) > 1:
-            entries.append(Entry(knob, legal))
+            entries.append(Entry(knob.on(machine), legal))
     return tuple(entries)
 
 

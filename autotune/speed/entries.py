@@ -27,7 +27,7 @@ class Entry:
 def all_entries(knobs: Iterable[Knob], *, machine: Machine, num_cores: int) -> tuple[Entry, ...]:
     """Every knob that applies on this machine, is raced unasked, and has two values or more."""
     entries = [
-        Entry(knob, knob.candidates(machine, num_cores=num_cores))
+        Entry(knob.on(machine), knob.candidates(machine, num_cores=num_cores))
         for knob in knobs
         if knob.is_raced and knob.applies(machine) is None
     ]

@@ -4,7 +4,7 @@ No torch here: what torch can do on a machine stands in ``Machine``.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from autotune.events import Bottleneck, Needs, Numerics, Scalar
@@ -49,6 +49,8 @@ class Knob:
     """Where torch documents it; empty for a task's own."""
     moves: tuple[Bottleneck, ...] = ("input", "launch", "compute")
     """The bottlenecks that it can move; a race leaves it out where the step waits for something else."""
+    is_of_host: bool = False
+    """It speeds up what the host computes: beside a GPU the input alone, after what is made for that."""
     choices: tuple[Scalar, ...] = ()
     low: int | None = None
     high: int | None = None
@@ -76,6 +78,10 @@ class Knob:
         """The values that a race tries on this machine when a spec names none; the simplest is among them."""
         values = self.choices or tuple(sorted({self.simplest, *self._numbers(num_cores)}, key=_as_number))
         return tuple(value for value in values if self.choice_applies(value, machine) is None)
+
+    def on(self, machine: Machine) -> "Knob":
+        """The knob with the bottlenecks that it can move on this machine."""
+        return replace(self, moves=("input",)) if self.is_of_host and machine.torch.accelerators else self
 
     def _numbers(self, num_cores: int) -> tuple[Scalar, ...]:
         if not self.has_auto:

@@ -93,10 +93,12 @@ class _Race:
         self._tried = {(entry.name, in_setting(self._in_force, entry.name, plan.entries)) for entry in plan.entries}
         self._passed_over: set[str] = set()
         self._is_cut_short = False
+        self._compiling_reserve = 0.0
 
     def run(self) -> RaceResult:
         self._adopt_at_first_sight()
         self._diagnose()
+        self._compiling_reserve = self._compiling.reserve(self._track.incumbent)
         if self._plan.start is not None and dict(self._plan.start) != self._setting:
             self._track.heat("start", self._plan.start, may_adopt=True)
         for _ in range(_ROUNDS):
@@ -110,8 +112,9 @@ class _Race:
                 self._track.find_noise_floor()
             self._forget_what_interacts(adopted)
             self._diagnose()
-        if not self._is_time_up:
-            self._compiling.try_modes(self._track)
+        bottleneck = self._diagnoses[-1].kind if self._diagnoses else None
+        if not self._compiling.try_modes(self._track, bottleneck=bottleneck, seconds_left=self._seconds_left):
+            self._is_cut_short = True
         return self._finish()
 
     @property
@@ -120,9 +123,13 @@ class _Race:
 
     @property
     def _is_time_up(self) -> bool:
-        is_up = self._seconds_spent() + self._track.confirmation_seconds(self._num_confirmations) >= self._plan.seconds
+        is_up = self._seconds_left() <= self._compiling_reserve
         self._is_cut_short = self._is_cut_short or is_up
         return is_up
+
+    def _seconds_left(self) -> float:
+        """Before the confirmations must begin."""
+        return self._plan.seconds - self._seconds_spent() - self._track.confirmation_seconds(self._num_confirmations)
 
     def _adopt_at_first_sight(self) -> None:
         """Look at what can move everything (threads, allocators), before anything is measured closely."""
@@ -321,14 +328,18 @@ def _is_by_far(finish: Finish) -> bool:
     return finish.comparison.interval[0] >= FASTER_BY_FAR
 
 
-def _turn(entry: Entry, movable: Sequence[Bottleneck]) -> tuple[bool, int, int]:
+def _turn(entry: Entry, movable: Sequence[Bottleneck]) -> tuple[bool, int, bool, int]:
     """What can move everything goes first, then what moves the largest share, and of equals what is cheap to change.
+
+    Where the training is on a GPU, what its host computes is the last of them.
 
     The first of a knob's bottlenecks is the one that it is made for.
     """
     main = entry.knob.moves[0]
     place = movable.index(main) if main in movable else len(movable)
-    return not _moves_everything(entry), place, _COST_ORDER[entry.knob.needs]
+    moves_everything = _moves_everything(entry)
+    is_aside = entry.knob.is_of_host and not moves_everything
+    return not moves_everything, place, is_aside, _COST_ORDER[entry.knob.needs]
 
 
 def _from(current: Scalar, values: Sequence[Scalar]) -> list[Scalar]:

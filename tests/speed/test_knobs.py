@@ -154,3 +154,10 @@ def test_precisions_that_the_device_lacks_are_left_out(machine: Machine, expecte
 def test_compile_modes_that_torch_lacks_are_left_out(machine: Machine, expected: set[str]) -> None:
     knob = KNOBS["compile"]
     assert {choice for choice in knob.choices if knob.choice_applies(choice, machine)} == expected
+
+
+def test_knob_of_the_host_moves_the_input_alone_beside_a_gpu() -> None:
+    threads = KNOBS["torch_threads"]
+    assert threads.on(AMPERE).moves == ("input",)
+    assert threads.on(CPU).moves == ("input", "launch", "compute")
+    assert KNOBS["num_workers"].on(AMPERE) == KNOBS["num_workers"]

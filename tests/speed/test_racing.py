@@ -307,3 +307,32 @@ def test_race_tries_workers_with_the_cores_that_threads_give_up() -> None:
     workers = Entry(KNOBS["num_workers"], (0, 1, 2))
     result = run(SimulatedArena(cost), workers, THREADS, baseline={"torch_threads": 2})
     assert result.setting == {"num_workers": 1, "torch_threads": 1}
+
+
+def test_race_keeps_time_for_compiling_where_a_run_repays_it() -> None:
+    """Without that, screening takes what there is, and the largest gain is never tried."""
+    knobs = [Entry(knob(f"knob_{number}", "off", "on"), ("off", "on")) for number in range(20)]
+    result = run(SimulatedArena(compiled), *knobs, COMPILE, epochs=100, seconds=100.0)
+    assert result.setting == {"compile": "default"}
+    assert result.is_cut_short
+
+
+def test_race_begins_no_mode_of_compiling_for_which_no_time_is_left() -> None:
+    arena = SimulatedArena(compiled)
+    modes = Entry(KNOBS["compile"], ("off", "default", "max-autotune"))
+    result = run(arena, modes, epochs=100, seconds=100.0)
+    assert result.setting == {"compile": "default"}
+    assert all(contestant.setting.get("compile") != "max-autotune" for contestant in arena.entered)
+    assert result.is_cut_short
+
+
+def test_race_tries_graphs_first_where_steps_wait_for_launches() -> None:
+    def cost(setting: Setting) -> Cost:
+        return Cost(compute_seconds=0.001, launch_seconds=0.01, start_seconds=1.0 if "compile" in setting else 0.1)
+
+    modes = Entry(KNOBS["compile"], ("off", "default", "reduce-overhead"))
+    result = run(SimulatedArena(cost), modes, epochs=100)
+    assert [heat.changes["compile"] for heat in result.heats if heat.stage == "compile"] == [
+        "reduce-overhead",
+        "default",
+    ]
