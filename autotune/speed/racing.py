@@ -8,7 +8,8 @@ alternating blocks against it and retire. The order of a race:
    knob that can move the bottleneck, one value at a time, cheap ones first;
 3. stack the winners, find the bottleneck again, and screen what interacts with them or means
    something only now;
-4. try ``torch.compile`` where the steps that remain can repay it;
+4. try ``torch.compile`` where the steps that remain can repay it; a compiled step may wait for something
+   else, so that what moves that is screened once more;
 5. confirm the winner against the baseline, and against what an informed user would set, on fresh
    contestants.
 
@@ -101,20 +102,11 @@ class _Race:
         self._compiling_reserve = self._compiling.reserve(self._track.incumbent)
         if self._plan.start is not None and dict(self._plan.start) != self._setting:
             self._track.heat("start", self._plan.start, may_adopt=True)
-        for _ in range(_ROUNDS):
-            winners = self._screen()
-            if not winners:
-                break
-            is_other_world = _is_by_far(winners[-1])
-            adopted = self._stack(winners)
-            if is_other_world:
-                self._tried = {(name, value) for name, value in self._tried if name in adopted}
-                self._track.find_noise_floor()
-            self._forget_what_interacts(adopted)
+        self._screen_and_stack()
+        if self._compile() and not self._is_time_up:
+            self._enter_other_world({COMPILE})
             self._diagnose()
-        bottleneck = self._diagnoses[-1].kind if self._diagnoses else None
-        if not self._compiling.try_modes(self._track, bottleneck=bottleneck, seconds_left=self._seconds_left):
-            self._is_cut_short = True
+            self._screen_and_stack()
         return self._finish()
 
     @property
@@ -126,6 +118,32 @@ class _Race:
         is_up = self._seconds_left() <= self._compiling_reserve
         self._is_cut_short = self._is_cut_short or is_up
         return is_up
+
+    def _screen_and_stack(self) -> None:
+        for _ in range(_ROUNDS):
+            winners = self._screen()
+            if not winners:
+                break
+            is_other_world = _is_by_far(winners[-1])
+            adopted = self._stack(winners)
+            if is_other_world:
+                self._enter_other_world(adopted)
+            self._forget_what_interacts(adopted)
+            self._diagnose()
+
+    def _compile(self) -> bool:
+        """Try to compile with the time that was kept for it; whether that was adopted."""
+        self._compiling_reserve = 0.0
+        before = self._setting
+        bottleneck = self._diagnoses[-1].kind if self._diagnoses else None
+        if not self._compiling.try_modes(self._track, bottleneck=bottleneck, seconds_left=self._seconds_left):
+            self._is_cut_short = True
+        return self._setting != before
+
+    def _enter_other_world(self, adopted: set[str]) -> None:
+        """Forget what lost against an incumbent that waited for something else, and measure the noise anew."""
+        self._tried = {(name, value) for name, value in self._tried if name in adopted}
+        self._track.find_noise_floor()
 
     def _seconds_left(self) -> float:
         """Before the confirmations must begin."""

@@ -336,3 +336,20 @@ def test_race_tries_graphs_first_where_steps_wait_for_launches() -> None:
         "reduce-overhead",
         "default",
     ]
+
+
+def test_race_screens_again_what_a_compiled_step_waits_for() -> None:
+    """Compiling makes the step so short that the loader's share, too small to be looked at before, is most of it."""
+
+    def cost(setting: Setting) -> Cost:
+        is_compiled, has_workers = "compile" in setting, setting.get("num_workers", 0) != 0
+        return Cost(
+            compute_seconds=0.002 if is_compiled else 0.1,
+            wait_seconds=0.0 if has_workers else 0.004,
+            start_seconds=5.0 if is_compiled else 0.1,
+        )
+
+    arena = SimulatedArena(cost)
+    result = run(arena, Entry(KNOBS["num_workers"], (0, 2)), COMPILE, epochs=100)
+    assert result.setting == {"compile": "default", "num_workers": 2}
+    assert [diagnosis.kind for diagnosis in result.diagnoses][:2] == ["compute", "input"]
