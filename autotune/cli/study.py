@@ -15,6 +15,10 @@ study = LazyGroup(
         "show": LazyCommand("autotune.cli.reading:show", "Show what a study found, with addresses to look closer."),
         "best": LazyCommand("autotune.cli.reading:best", "Show the parameters of the best trial."),
         "trials": LazyCommand("autotune.cli.reading:trials", "List the trials of a study."),
+        "compare": LazyCommand("autotune.cli.comparing:compare", "Show studies, or trials of them, side by side."),
+        "export": LazyCommand(
+            "autotune.cli.exporting:export", "Write all trials and every epoch that they reported to files."
+        ),
         "delete": LazyCommand("autotune.cli.changing:delete", "Delete a study with its checkpoints and MLflow runs."),
         "sync": LazyCommand("autotune.cli.changing:sync", "Deliver to MLflow what it has not got yet."),
     },

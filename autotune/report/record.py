@@ -1,0 +1,70 @@
+"""All that is recorded of one study, row by row, for what shows more than summaries."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from autotune.events import EpochReport
+from autotune.recording.races import RaceRecords, RaceRow
+from autotune.recording.rows import Environment, ReportRow, StudyRow, TrialRow
+from autotune.report.reading import open_records
+from autotune.report.studies import StudySummary, summarise_study, summarise_trials
+from autotune.report.trials import TrialSummary
+from autotune.spec.model import StudySpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRecord:
+    """One study's rows, as they were at one moment."""
+
+    study: StudyRow
+    spec: StudySpec
+    trials: tuple[TrialRow, ...]
+    """By number."""
+    reports: Mapping[int, tuple[EpochReport, ...]]
+    """By trial number, in the order of epochs; empty where a trial reported nothing."""
+    summaries: tuple[TrialSummary, ...]
+    """Of the same trials, in the same order."""
+    races: tuple[RaceRow, ...]
+    """The newest first."""
+    environments: Mapping[int, Environment]
+    """By id, as the trials refer to them."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The objectives' metrics."""
+        return tuple(objective.metric for objective in self.spec.objectives)
+
+    @property
+    def summary(self) -> StudySummary:
+        """The study as ``study show`` tells it."""
+        return summarise_study(self.study, trials=self.summaries, races=self.races)
+
+
+def read_record(storage: str, *, name: str) -> StudyRecord:
+    """The study as it is recorded now.
+
+    Raises:
+        StorageError: The storage can't be read.
+        StudyNotFoundError: It has no study of this name.
+    """
+    records = open_records(storage)
+    study = records.study(name)
+    trials = records.trials(study)
+    rows = records.all_reports(study)
+    return StudyRecord(
+        study=study,
+        spec=StudySpec.model_validate_json(study.spec_json),
+        trials=trials,
+        reports=_by_trial(trials, rows),
+        summaries=summarise_trials(study, trials=trials, reports=rows),
+        races=RaceRecords(records.engine).of_study(study),
+        environments=records.environments(),
+    )
+
+
+def _by_trial(trials: Sequence[TrialRow], rows: Sequence[ReportRow]) -> Mapping[int, tuple[EpochReport, ...]]:
+    reports: defaultdict[int, list[EpochReport]] = defaultdict(list)
+    for row in rows:
+        reports[row.number].append(row.report)
+    return {trial.number: tuple(reports[trial.number]) for trial in trials}

@@ -1,0 +1,47 @@
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from autotune.cli.main import root
+from tests.report.study_book import StudyBook
+
+
+@pytest.fixture
+def book(storage: str) -> StudyBook:
+    book = StudyBook(storage)
+    book.add(0, epochs=[{"val_accuracy": 0.75}, {"val_accuracy": 0.8}], parameters={"lr": 0.1, "width": 8})
+    book.add(1, epochs=[{"val_accuracy": 0.75}, {"val_accuracy": 0.9}], parameters={"lr": 0.1, "width": 16})
+    return book
+
+
+def _answer(*words: str, book: StudyBook) -> Result:
+    return CliRunner().invoke(root, ["study", *words, "--storage", book.storage], prog_name="autotune")
+
+
+def test_compare_prints_a_column_a_trial(book: StudyBook) -> None:
+    lines = _answer("compare", "digits:0", "digits", book=book).stdout.splitlines()
+    assert lines[0].split() == ["digits:0", "digits"]
+    assert [line.split() for line in lines if line.startswith("width")] == [["width", "8", "16"]]
+    assert lines[-1] == "the same in all: lr 0.1"
+
+
+def test_compare_has_the_documented_keys(book: StudyBook) -> None:
+    shown = json.loads(_answer("compare", "digits:0", "digits:1", "--json", book=book).stdout)
+    assert list(shown) == ["contenders", "differing", "shared", "metrics"]
+    assert shown["differing"] == {"width": [8, 16]}
+
+
+def test_export_names_the_files_that_it_wrote(book: StudyBook, tmp_path: Path) -> None:
+    target = tmp_path / "digits.csv"
+    assert _answer("export", "digits", "--output", str(target), book=book).stdout.splitlines() == [
+        str(target),
+        str(tmp_path / "digits.epochs.csv"),
+    ]
+
+
+def test_export_wants_to_know_the_format(book: StudyBook, tmp_path: Path) -> None:
+    answer = _answer("export", "digits", "--output", str(tmp_path / "digits.txt"), book=book)
+    assert answer.exit_code == 2
+    assert "the suffix must be .csv, .parquet or .json" in answer.stderr
