@@ -1,21 +1,17 @@
-"""A copy of the study in memory on which the pruner works.
+"""What the pruner knows of a study: its trials' reports in memory.
 
-It has one objective, the first, since Optuna prunes no study with several; the study's name and
-trial numbers, since hyperband draws a trial's bracket from them; and no database, so that an
-answer to a report costs no query.
+It has one objective, the first, since Optuna prunes no study with several; and no database, so
+that an answer to a report costs no query.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
-import optuna
-from optuna.pruners import BasePruner
-from optuna.samplers import RandomSampler
-from optuna.storages import InMemoryStorage
-from optuna.trial import TrialState, create_trial
+from optuna.trial import TrialState
 
-Direction: TypeAlias = Literal["maximize", "minimize"]
+from autotune.search.pruners import Pruner
 
 
 @dataclass(frozen=True)
@@ -24,88 +20,55 @@ class MirrorTrial:
 
     number: int
     state: TrialState
-    value: float | None = None
     reports: Mapping[int, float] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
     """Optuna's system attributes, among them what the pruner noted down: JSON values."""
 
 
 class Mirror:
-    """The trials of one study with the first objective's reports, and the pruner's answers."""
+    """The trials of one study with the first objective's reports, and the pruner's answers.
 
-    def __init__(self, name: str, *, direction: Direction, pruner: BasePruner, steps: range = range(0)) -> None:
+    Reports are kept while a trial runs; what is left of one that ended is what the pruner keeps.
+    """
+
+    def __init__(self, *, pruner: Pruner, steps: range = range(0)) -> None:
         """No trials yet.
 
         Args:
-            name: The study's, from which hyperband draws its brackets.
-            direction: Of the first objective.
             pruner: It answers.
             steps: Of a whole trial. A complete trial then has a value at each of them from its first
                 report on: the last one before. Median and percentile compare values at one step
                 alone, and trials don't report at the same seconds, nor do all of them train to the end.
         """
+        self._pruner = pruner
         self._steps = steps
-        self._storage = InMemoryStorage()
-        self._study = optuna.create_study(
-            study_name=name,
-            storage=self._storage,
-            sampler=RandomSampler(seed=0),
-            pruner=pruner,
-            direction=direction,
-        )
-        self._study_id = self._storage.get_study_id_from_name(name)
-        self._ids: list[int] = []
+        self._reports: defaultdict[int, dict[int, float]] = defaultdict(dict)
 
     def add(self, trial: MirrorTrial) -> None:
-        """The next trial by number."""
-        self._wait_until(trial.number)
-        assert len(self._ids) == trial.number, "trials are added in the order of their numbers"
-        is_complete = trial.state is TrialState.COMPLETE
-        template = create_trial(
-            state=trial.state,
-            value=trial.value if is_complete else None,
-            intermediate_values=self._between(trial.reports)
-            if trial.state is TrialState.COMPLETE
-            else dict(trial.reports),
-            system_attrs=dict(trial.attributes),
-        )
-        self._ids.append(self._storage.create_new_trial(self._study_id, template))
-
-    def start(self, number: int) -> None:
-        """The trial runs now; it is added if it is not there."""
-        self._wait_until(number + 1)
-        self._storage.set_trial_state_values(self._ids[number], TrialState.RUNNING)
-
-    def _wait_until(self, length: int) -> None:
-        # Numbers that we have not seen: trials that somebody queued, or that another process runs.
-        while len(self._ids) < length:
-            self._ids.append(self._storage.create_new_trial(self._study_id, create_trial(state=TrialState.WAITING)))
+        """A trial of which the mirror has nothing yet."""
+        self._pruner.recall(trial.number, trial.attributes)
+        if not trial.state.is_finished():
+            self._reports[trial.number].update(trial.reports)
+        elif trial.state is TrialState.COMPLETE:
+            self._pruner.complete(self._between(trial.reports))
 
     def report(self, number: int, *, step: int, value: float) -> None:
         """What the first objective is judged by, at a step; NaN is welcome, pruners know it."""
-        self._storage.set_trial_intermediate_value(self._ids[number], step, value)
+        self._reports[number][step] = value
 
     def reports(self, number: int) -> Mapping[int, float]:
-        """What was reported, by step."""
-        return self._storage.get_trial(self._ids[number]).intermediate_values
+        """What a trial that has not ended reported, by step."""
+        return self._reports.get(number, {})
 
     def should_prune(self, number: int) -> tuple[bool, Mapping[str, Any]]:
         """The pruner's answer, and what it noted down about the trial while it found it."""
-        trial = self._storage.get_trial(self._ids[number])
-        before = dict(trial.system_attrs)
-        answer = self._study.pruner.prune(self._study, trial)
-        after = self._storage.get_trial(self._ids[number]).system_attrs
-        return answer, {key: value for key, value in after.items() if before.get(key) != value}
+        return self._pruner.answer(number, self.reports(number))
 
-    def finish(self, number: int, *, state: TrialState, value: float | None) -> None:
-        """The trial has ended; ``value`` where it is complete."""
+    def finish(self, number: int, *, state: TrialState) -> None:
+        """The trial has ended."""
+        reports = self._reports.pop(number, {})
         if state is TrialState.COMPLETE:
-            reports = self.reports(number)
-            for step, reported in self._between(reports).items():
-                if step not in reports:
-                    self._storage.set_trial_intermediate_value(self._ids[number], step, reported)
-        values = [value] if state is TrialState.COMPLETE and value is not None else None
-        self._storage.set_trial_state_values(self._ids[number], state, values)
+            self._pruner.complete(self._between(reports))
 
     def _between(self, reports: Mapping[int, float]) -> dict[int, float]:
         """The reports, and at each step between and after them the last one before."""

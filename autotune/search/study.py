@@ -21,7 +21,7 @@ from optuna.trial import Trial, TrialState, create_trial
 from autotune.errors import StorageError, StudyNotFoundError
 from autotune.events import Outcome, Scalar
 from autotune.search.grid import Grid
-from autotune.search.mirror import Mirror, MirrorTrial
+from autotune.search.mirror import Mirror
 from autotune.search.outcomes import optuna_state
 from autotune.search.plan import SearchPlan, TrialHistory
 from autotune.search.proposals import BASELINE, Proposal, RunningTrial
@@ -49,7 +49,6 @@ class Search:
         self._plan = plan
         self._storage = storage
         self._space = plan.space
-        self._pruner = make_pruner(plan.pruner, max_resource=plan.max_resource, resource=plan.resource)
         self._registry = Registry(plan.space)
         sampler = make_sampler(plan, number=BASELINE, registry=self._registry)
         # The mirror prunes, so this study needs no pruner. With hyperband Optuna means to show a
@@ -179,7 +178,7 @@ class Search:
         if outcome is Outcome.INFEASIBLE:
             self._trials.set_infeasible(number)
         self._trials.finish(number, state=state, values=final)
-        self._mirror.finish(number, state=state, value=final[0] if final else None)
+        self._mirror.finish(number, state=state)
         self._running.discard(number)
 
     def mark_contended(self, number: int) -> None:
@@ -248,9 +247,7 @@ class Search:
         return self._start(Proposal(added.number, self._trials.id_of(added.number), parameters))
 
     def _start(self, proposal: Proposal) -> Proposal:
-        if proposal.number not in self._running:
-            self._running.add(proposal.number)
-            self._mirror.start(proposal.number)
+        self._running.add(proposal.number)
         return proposal
 
     def _import(self, history: TrialHistory, *, origin: str) -> int | None:
@@ -264,9 +261,7 @@ class Search:
         )
         if template is None:
             return None
-        number = self._trials.add(template).number
-        self._mirror.add(MirrorTrial(number, TrialState.FAIL))
-        return number
+        return self._trials.add(template).number
 
     def _store_report(self, number: int, *, step: int, value: float) -> None:
         # With several objectives Optuna's tpe stops with an error at a pruned trial that has
@@ -276,12 +271,14 @@ class Search:
 
     def _reflect(self, reports: Mapping[int, Mapping[int, float]]) -> Mirror:
         plan = self._plan
-        mirror = Mirror(
-            self._study.study_name,
+        pruner = make_pruner(
+            plan.pruner,
+            study=self._study.study_name,
             direction=plan.objectives[0].direction,
-            pruner=self._pruner,
-            steps=plan.steps,
+            max_resource=plan.max_resource,
+            resource=plan.resource,
         )
+        mirror = Mirror(pruner=pruner, steps=plan.steps)
         self._running.clear()
         for trial in self._trials.all():
             self._registry.learn(trial)

@@ -59,8 +59,7 @@ def mirror_trial(trial: FrozenTrial, reports: dict[int, float]) -> MirrorTrial:
         return MirrorTrial(trial.number, TrialState.FAIL)
     if trial.state is TrialState.WAITING:
         return MirrorTrial(trial.number, TrialState.WAITING)
-    value = trial.values[0] if trial.values else None
-    return MirrorTrial(trial.number, trial.state, value=value, reports=reports, attributes=trial.system_attrs)
+    return MirrorTrial(trial.number, trial.state, reports=reports, attributes=trial.system_attrs)
 
 
 def imported_trial(

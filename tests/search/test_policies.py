@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from typing import get_args
 
 import pytest
-from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
 from autotune.events import Scalar
 from autotune.goals import Resource
-from autotune.search.pruners import make_pruner
+from autotune.search.halving import Brackets
+from autotune.search.pruners import Pruner, make_pruner
 from autotune.search.samplers import make_sampler
 from autotune.search.suggest import Registry
 from autotune.spec.limits import Limits
@@ -39,18 +39,18 @@ HELD_IN = {
     ("hyperband", "reduction_factor"): "reduction_factor",
     ("successive_halving", "min"): "min_resource",
     ("successive_halving", "reduction_factor"): "reduction_factor",
-    ("median", "startup_trials"): "n_startup_trials",
-    ("median", "warmup"): "n_warmup_steps",
+    ("median", "startup_trials"): "startup_trials",
+    ("median", "warmup"): "warmup_steps",
     ("percentile", "percentile"): "percentile",
-    ("percentile", "startup_trials"): "n_startup_trials",
-    ("percentile", "warmup"): "n_warmup_steps",
+    ("percentile", "startup_trials"): "startup_trials",
+    ("percentile", "warmup"): "warmup_steps",
     ("patient", "patience"): "patience",
     ("patient", "min_delta"): "min_delta",
     ("threshold", "lower"): "lower",
     ("threshold", "upper"): "upper",
     ("threshold", "warmup"): "n_warmup_steps",
 }
-"""The name under which Optuna's object has each option."""
+"""The name under which Optuna's object, or ours in its place, has each option."""
 
 
 def options_of(policies: Mapping[str, Mapping[str, Limits]]) -> list[tuple[str, str]]:
@@ -91,6 +91,10 @@ def sampler_of(choice: Choice) -> BaseSampler:
     return make_sampler(plan, number=3, registry=Registry(space))
 
 
+def pruner_of(choice: Choice, *, max_resource: int = EPOCHS, resource: Resource = "epochs") -> Pruner:
+    return make_pruner(choice, study="study", direction="minimize", max_resource=max_resource, resource=resource)
+
+
 def settings_in(thing: object, *, path: str = "") -> Iterator[tuple[str, object]]:
     """The plain values in an object of Optuna's and in those that it is made of, by their paths."""
     for name, value in vars(thing).items():
@@ -125,7 +129,7 @@ def test_every_option_of_a_pruner_is_accepted_and_reaches_optuna(name: str, opti
     needed = NEEDS.get(name, {})
     resource = resource_of(option) or "epochs"
     choices = [read("pruner", name, {**needed, option: value}, resource=resource).pruner for value in values]
-    pruners = [make_pruner(choice, max_resource=EPOCHS, resource=resource) for choice in choices]
+    pruners = [pruner_of(choice, resource=resource) for choice in choices]
 
     low, high = changed(*pruners)[HELD_IN[name, option.removesuffix(f"_{resource}")]]
 
@@ -143,17 +147,20 @@ def test_every_sampler_needs_no_option(name: str) -> None:
 def test_every_pruner_needs_no_other_option(name: str) -> None:
     choice = read("pruner", name, NEEDS.get(name, {})).pruner
 
-    assert isinstance(make_pruner(choice, max_resource=1), BasePruner)
+    assert isinstance(pruner_of(choice, max_resource=1), Pruner)
+
+
+def shares_of(pruner: Pruner) -> list[tuple[int, ...]]:
+    return [thing.shares for thing in vars(pruner).values() if isinstance(thing, Brackets)]
 
 
 def test_hyperband_spends_a_whole_trial_at_most() -> None:
-    pruner = make_pruner(Choice(name="hyperband"), max_resource=EPOCHS)
-
-    assert dict(settings_in(pruner))[".max_resource"] == EPOCHS
+    assert shares_of(pruner_of(Choice(name="hyperband"))) == [(9, 5, 3)]
 
 
 @pytest.mark.parametrize("resource", ["seconds", "samples"])
 def test_hyperband_has_four_brackets_of_what_is_no_epoch(resource: Resource) -> None:
-    pruner = make_pruner(Choice(name="hyperband"), max_resource=2700, resource=resource)
+    pruner = pruner_of(Choice(name="hyperband"), max_resource=2700, resource=resource)
 
     assert dict(settings_in(pruner))[".min_resource"] == 100
+    assert [len(shares) for shares in shares_of(pruner)] == [4]

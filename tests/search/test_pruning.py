@@ -7,7 +7,7 @@ from optuna.trial import TrialState
 from autotune.events import Outcome, Scalar
 from autotune.search.mirror import Mirror, MirrorTrial
 from autotune.search.plan import SearchPlan, TrialHistory
-from autotune.search.pruners import make_pruner
+from autotune.search.pruners import Pruner, make_pruner
 from autotune.search.study import Search
 from autotune.spec.model import Choice
 from autotune.spec.policies import PRUNERS
@@ -33,6 +33,10 @@ def make_plan(pruner: str, *, num_objectives: int = 1) -> SearchPlan:
         max_resource=EPOCHS,
         seed=plan.seed,
     )
+
+
+def pruner_of(name: str, *, options: dict[str, Scalar]) -> Pruner:
+    return make_pruner(Choice(name=name, options=options), study="study", direction="maximize", max_resource=EPOCHS)
 
 
 def curve(number: int, epoch: int) -> float:
@@ -148,13 +152,10 @@ def test_a_metric_that_is_not_a_number_is_pruned(pruner: str, storage: RDBStorag
 @pytest.mark.parametrize("warmup_epochs", [0, 3])
 def test_warmup_epochs_are_exempt_and_the_next_is_not(pruner: str, warmup_epochs: int) -> None:
     options = {**OPTIONS[pruner], "warmup_epochs": warmup_epochs}
-    mirror = Mirror(
-        "study", direction="maximize", pruner=make_pruner(Choice(name=pruner, options=options), max_resource=9)
-    )
+    mirror = Mirror(pruner=pruner_of(pruner, options=options))
     for number in range(3):
         reports = dict.fromkeys(range(1, 10), 0.9)
-        mirror.add(MirrorTrial(number, TrialState.COMPLETE, value=0.9, reports=reports))
-    mirror.start(3)
+        mirror.add(MirrorTrial(number, TrialState.COMPLETE, reports=reports))
 
     answers: list[bool] = []
     for epoch in range(1, 6):
@@ -165,40 +166,25 @@ def test_warmup_epochs_are_exempt_and_the_next_is_not(pruner: str, warmup_epochs
 
 
 def test_hyperband_may_prune_after_the_first_epoch() -> None:
-    pruner = make_pruner(Choice(name="hyperband", options={"min_epochs": 1}), max_resource=9)
-    mirror = Mirror("study", direction="maximize", pruner=pruner)
+    mirror = Mirror(pruner=pruner_of("hyperband", options={"min_epochs": 1}))
     epochs = []
     for number in range(30):
-        mirror.start(number)
         mirror.report(number, step=1, value=1.0 - number / 30)
         epochs.append(mirror.should_prune(number)[0])
 
     assert any(epochs)
 
 
-def test_numbers_that_were_not_seen_wait_in_the_mirror() -> None:
-    mirror = Mirror("study", direction="minimize", pruner=make_pruner(Choice(name="median"), max_resource=9))
-
-    mirror.start(3)
-    mirror.start(1)
-    mirror.report(1, step=1, value=0.5)
-
-    assert mirror.reports(1) == {1: 0.5}
-
-
 @pytest.mark.parametrize("is_reopened", [False, True])
 def test_median_compares_trials_that_report_at_other_seconds(*, is_reopened: bool) -> None:
-    made = make_pruner(Choice(name="median", options={"startup_trials": 2}), max_resource=20, resource="seconds")
-    mirror = Mirror("study", direction="maximize", pruner=made, steps=range(1, 21))
+    mirror = Mirror(pruner=pruner_of("median", options={"startup_trials": 2}), steps=range(1, 21))
     for number, reports in enumerate([{3: 0.5, 7: 0.8, 20: 0.9}, {4: 0.5, 9: 0.8, 18: 0.9}]):
         if is_reopened:
-            mirror.add(MirrorTrial(number, TrialState.COMPLETE, value=0.9, reports=reports))
+            mirror.add(MirrorTrial(number, TrialState.COMPLETE, reports=reports))
             continue
-        mirror.start(number)
         for step, value in reports.items():
             mirror.report(number, step=step, value=value)
-        mirror.finish(number, state=TrialState.COMPLETE, value=0.9)
-    mirror.start(2)
+        mirror.finish(number, state=TrialState.COMPLETE)
 
     mirror.report(2, step=5, value=0.45)
     is_behind_at_5 = mirror.should_prune(2)[0]
