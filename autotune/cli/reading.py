@@ -2,7 +2,7 @@
 
 import click
 
-from autotune.cli.options import json_option, storage_option, study_argument, tracking_option
+from autotune.cli.options import WholeNumber, json_option, storage_option, study_argument, tracking_option
 
 
 @click.command("list")
@@ -68,13 +68,24 @@ def show(*, name: str, storage: str, tracking_uri: str, as_json: bool) -> None:
 
 @click.command()
 @study_argument
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["yaml", "json", "python", "command"]),
+    help="Print the parameters alone, to take home.",
+)
+@click.option("--trial", "number", type=WholeNumber(min=0), metavar="N", help="With --format: another trial.")
 @storage_option
 @json_option
-def best(*, name: str, storage: str, as_json: bool) -> None:
+def best(*, name: str, kind: str | None, number: int | None, storage: str, as_json: bool) -> None:
     """Show the parameters of the best trial.
 
     With several objectives, those of every trial on the Pareto front. Exit status 1 while no
     trial is complete.
+
+    --format yaml and json print the parameters, command a call of a script of your own with a
+    flag for each, and python a whole file that trains the trial again in plain PyTorch, without
+    autotune: on a CPU to the same metrics.
 
     JSON keys: study, number, metric, value, parameters (of the best trial, by the first
     objective), best, front, baseline (trials with the keys of `autotune study trials --json`).
@@ -84,6 +95,13 @@ def best(*, name: str, storage: str, as_json: bool) -> None:
     from autotune.report.studies import best_of_study
     from autotune.report.wording import format_metric, format_rate
 
+    if kind is not None:
+        from autotune.cli.taking import taken_home
+
+        click.echo(taken_home(storage, name=name, kind=kind, number=number))
+        return
+    if number is not None:
+        raise click.UsageError("--trial goes with --format; `autotune study trials` shows every trial")
     found = best_of_study(read_study(storage, name=name).study)
     if as_json:
         echo_json(found)

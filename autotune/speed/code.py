@@ -25,7 +25,7 @@ def code_lines(setting: Mapping[str, Scalar], *, device: str) -> tuple[str, ...]
         device: ``cpu`` or ``cuda``; precisions go by backend.
     """
     kind = device.partition(":")[0]
-    lines = _environment(setting) + _process(setting, kind)
+    lines = environment_lines(setting) + process_lines(setting, device=device)
     lines += _model(setting)
     loader = [f"{name}={setting[name]!r}" for name in _LOADER_ARGUMENTS if name in setting]
     if "worker_start_method" in setting:
@@ -41,7 +41,8 @@ def code_lines(setting: Mapping[str, Scalar], *, device: str) -> tuple[str, ...]
     return tuple(lines)
 
 
-def _environment(setting: Mapping[str, Scalar]) -> list[str]:
+def environment_lines(setting: Mapping[str, Scalar]) -> list[str]:
+    """What the process is started with or sets first: allocators and cores."""
     lines: list[str] = []
     if (backend := setting.get("cuda_allocator")) in _CUDA_ALLOCATORS:
         lines.append(f"# PYTORCH_ALLOC_CONF={_CUDA_ALLOCATORS[str(backend)]} python train.py")
@@ -58,7 +59,9 @@ def _environment(setting: Mapping[str, Scalar]) -> list[str]:
     return lines
 
 
-def _process(setting: Mapping[str, Scalar], kind: str) -> list[str]:
+def process_lines(setting: Mapping[str, Scalar], *, device: str) -> list[str]:
+    """What holds for the whole process: threads, cuDNN's flags, precisions, attention."""
+    kind = device.partition(":")[0]
     lines = [line(setting[name]) for name, line in _LINES.items() if name in setting]
     lines += [
         f'{backend}.fp32_precision = "{setting[name]}"'

@@ -1,0 +1,37 @@
+"""What ``autotune study best --format`` prints."""
+
+from autotune.errors import InputError
+from autotune.report.formats import as_command, as_json, as_yaml
+from autotune.report.record import StudyRecord, read_record
+from autotune.report.script.writing import write_script
+from autotune.report.studies import best_of_study
+
+
+def taken_home(storage: str, *, name: str, kind: str, number: int | None) -> str:
+    """The best trial, or the one of that number, as text in a format.
+
+    Raises:
+        InputError: The study has no such trial.
+        RunError: No trial is complete, or the task can't stand in a script.
+    """
+    record = read_record(storage, name=name)
+    chosen = best_of_study(record.summary).number if number is None else _checked(record, number)
+    parameters = record.trials[chosen].parameters
+    match kind:
+        case "yaml":
+            return as_yaml(parameters)
+        case "json":
+            return as_json(parameters)
+        case "command":
+            return as_command(parameters)
+        case _:
+            return write_script(record, number=chosen).rstrip("\n")
+
+
+def _checked(record: StudyRecord, number: int) -> int:
+    if number not in record.reports:
+        most = len(record.trials) - 1
+        raise InputError(
+            f"trial {number}: study {record.study.name} must have it, got numbers up to {most}; choose one"
+        )
+    return number

@@ -1,0 +1,155 @@
+"""A task's own file, as it can stand in a script that has no autotune."""
+
+import ast
+import sys
+from dataclasses import dataclass
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Literal
+
+from autotune.errors import RunError
+
+STOOD_IN = frozenset({"Task", "TaskKnob", "InfeasibleError", "Trial", "Parameters", "Batch", "Scalar", "count_samples"})
+"""Names of autotune's that a script has under the same name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSource:
+    """A task's module, ready to be written into a script."""
+
+    text: str
+    """Without imports of autotune, without ``if __name__ == "__main__"``."""
+    name: str
+    """Of the class or the function."""
+    kind: Literal["class", "function"]
+    path: Path
+    names: frozenset[str]
+    """What the module defines at its top."""
+    modules: tuple[str, ...]
+    """Top-level packages that it imports."""
+
+
+def read_task_source(reference: str) -> TaskSource:
+    """The source of a task named ``package.module:Name`` or ``path/to/file.py:Name``; nothing is imported.
+
+    Raises:
+        RunError: There is no such file or name, or it needs parts of autotune that a script lacks.
+    """
+    location, _, name = reference.rpartition(":")
+    path = _find(location, reference=reference)
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    kinds = {node.name: type(node) for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    if name not in kinds:
+        raise RunError(f"task {reference}: a script needs the task to be defined in {path}, got none there; move it")
+    package = location.rpartition(".")[0] if not location.endswith(".py") else ""
+    return TaskSource(
+        text=_without_autotune(text, tree=tree, reference=reference, package=package),
+        name=name,
+        kind="class" if kinds[name] is ast.ClassDef else "function",
+        path=path,
+        names=frozenset(_top_names(tree)),
+        modules=tuple(sorted(_modules(tree) - {"autotune", "__future__"} - sys.stdlib_module_names)),
+    )
+
+
+def _find(location: str, *, reference: str) -> Path:
+    if location.endswith(".py"):
+        path = Path(location).expanduser().absolute()
+    else:
+        path = _find_module(location) or Path(location)
+    if not path.is_file():
+        raise RunError(
+            f"task {reference}: a script repeats its source, got no file {path}; go where it can be imported"
+        )
+    return path
+
+
+def _find_module(name: str) -> Path | None:
+    """Part by part, since asking importlib for the whole name would import the packages above it."""
+    places: list[str] | None = [str(Path.cwd()), *sys.path]
+    parts = name.split(".")
+    for depth in range(len(parts)):
+        spec = PathFinder.find_spec(".".join(parts[: depth + 1]), places)
+        if spec is None:
+            return None
+        if depth == len(parts) - 1:
+            return Path(spec.origin) if spec.origin else None
+        places = list(spec.submodule_search_locations or [])
+    return None
+
+
+def _without_autotune(text: str, *, tree: ast.Module, reference: str, package: str) -> str:
+    lines = text.splitlines()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import() if any(alias.name.partition(".")[0] == "autotune" for alias in node.names):
+                raise _refusal(reference, "import autotune", line=node.lineno)
+            case ast.ImportFrom(module="__future__"):
+                _replace(lines, node, "")
+            case ast.ImportFrom(module=str(module)) if module.partition(".")[0] == "autotune" and not node.level:
+                _replace(lines, node, _stand_ins(node, reference=reference))
+            case ast.ImportFrom() if node.level:
+                _replace(lines, node, _absolute(node, package=package, reference=reference))
+            case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
+                _replace(lines, node, "pass")
+            case _:
+                pass
+    return "\n".join(lines).strip()
+
+
+def _stand_ins(node: ast.ImportFrom, *, reference: str) -> str:
+    for alias in node.names:
+        if alias.name not in STOOD_IN:
+            raise _refusal(reference, f"{node.module}.{alias.name}", line=node.lineno)
+    renamed = [f"{alias.asname} = {alias.name}" for alias in node.names if alias.asname not in {None, alias.name}]
+    return "; ".join(renamed) or ("pass" if node.col_offset else "")
+
+
+def _absolute(node: ast.ImportFrom, *, package: str, reference: str) -> str:
+    parts = package.split(".")[: len(package.split(".")) - (node.level - 1)]
+    if not package or not parts:
+        raise _refusal(reference, "an import relative to its package", line=node.lineno)
+    names = ", ".join(alias.name + (f" as {alias.asname}" if alias.asname else "") for alias in node.names)
+    return f"from {'.'.join([*parts, *([node.module] if node.module else [])])} import {names}"
+
+
+def _replace(lines: list[str], node: ast.stmt, text: str) -> None:
+    """Put the text where the statement was; the number of lines stays, for the nodes that follow."""
+    assert node.end_lineno is not None
+    for line in range(node.lineno - 1, node.end_lineno):
+        lines[line] = ""
+    lines[node.lineno - 1] = " " * node.col_offset + text if text else ""
+
+
+def _refusal(reference: str, what: str, *, line: int) -> RunError:
+    names = ", ".join(sorted(STOOD_IN))
+    return RunError(
+        f"task {reference}: a script without autotune can stand in for {names}, got {what} in line {line}; "
+        "use --format json, or train it with `autotune trial replay`"
+    )
+
+
+def _top_names(tree: ast.Module) -> set[str]:
+    names: set[str] = set()
+    for node in tree.body:
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name):
+                names.add(name)
+            case ast.Assign(targets=targets):
+                names |= {target.id for target in targets if isinstance(target, ast.Name)}
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                names.add(name)
+            case _:
+                pass
+    return names
+
+
+def _modules(tree: ast.Module) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found
