@@ -44,7 +44,11 @@ from autotune.speed.result import Gain, RaceResult, Split
 from autotune.speed.track import FASTER_BY_FAR, Finish, Track
 
 _ROUNDS = 6
+_FOR_FIRST_SIGHT = 0.5
+"""Of a race's time, which looks at what can move everything may take at most."""
 _EVERYTHING: tuple[Bottleneck, ...] = ("input", "launch", "compute")
+_LATE = 1.25
+"""A race may end so late that its last confirmation is not lost to an estimate that was a little off."""
 _COST_ORDER = {"live": 0, "new loader": 1, "relaunch": 2, "new graph": 3}
 _MOST_LOSSES_IN_A_ROW = 2
 """Values of a whole-number knob that are no faster, after which the larger ones are not tried."""
@@ -157,7 +161,9 @@ class _Race:
             current = in_setting(self._in_force, entry.name, self._plan.entries)
             for value in _from(current, entry.values):
                 setting = changed(self._setting, entry.name, value, entries=self._plan.entries)
-                if setting is not None and not self._is_time_up and self._track.adopt_at_first_sight(setting):
+                # Even where slow steps leave no time for more: these may be what makes them slow.
+                is_over = self._seconds_spent() >= _FOR_FIRST_SIGHT * self._plan.seconds
+                if setting is not None and not is_over and self._track.adopt_at_first_sight(setting):
                     self._tried.add((entry.name, current))
                     break
 
@@ -174,7 +180,9 @@ class _Race:
 
     @property
     def _num_confirmations(self) -> int:
-        return 1 if self._plan.informed is None else 2
+        """Against the baseline, and against an informed guess where that leaves the race half of its time."""
+        has_time = self._track.confirmation_seconds(2) <= self._plan.seconds / 2
+        return 2 if self._plan.informed is not None and has_time else 1
 
     def _screen(self) -> list[Finish]:
         """The best challenger of each knob that can move the bottleneck and is surely faster.
@@ -295,7 +303,8 @@ class _Race:
         if self._setting != dict(plan.baseline):
             gain = self._confirm(plan.baseline)
         measured = measure(track.incumbent, seconds=plan.pace.block_seconds, min_steps=plan.pace.min_steps)
-        if plan.informed is not None and dict(plan.informed) != self._setting:
+        is_time_left = self._seconds_spent() + track.confirmation_seconds(1) <= plan.seconds * _LATE
+        if plan.informed is not None and dict(plan.informed) != self._setting and is_time_left:
             changes = difference(plan.baseline, plan.informed)
             comparison = track.confirm("informed", plan.informed, changes=changes)
             informed_gain = gain_of(comparison) if comparison else None

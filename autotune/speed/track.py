@@ -140,6 +140,7 @@ class Track:
         began = self._clock()
         try:
             challenger = self.arena.enter(dict(setting))
+            entered = self._clock() - began
             ratios = self._looks(challenger)
         except ContestantLostError as error:
             self._lose("screen", setting, error, began=began)
@@ -151,7 +152,7 @@ class Track:
         changes = self._changes(setting)
         self.heats.over("screen", challenger, changes=changes, verdict="kept", reason=reason, began=began)
         self.incumbent.retire()
-        self.incumbent = challenger
+        self.incumbent, self._enter_seconds = challenger, entered
         return True
 
     def adopt(self, setting: Mapping[str, Scalar]) -> None:

@@ -353,3 +353,17 @@ def test_race_screens_again_what_a_compiled_step_waits_for() -> None:
     result = run(arena, Entry(KNOBS["num_workers"], (0, 2)), COMPILE, epochs=100)
     assert result.setting == {"compile": "default", "num_workers": 2}
     assert [diagnosis.kind for diagnosis in result.diagnoses][:2] == ["compute", "input"]
+
+
+def test_race_looks_at_threads_also_where_slow_steps_leave_no_time_for_more() -> None:
+    """Two threads on busy cores made every step and every start ten times as slow, and the race tried nothing."""
+
+    def cost(setting: Setting) -> Cost:
+        is_slow = setting.get("torch_threads") != 1
+        return Cost(compute_seconds=0.1 if is_slow else 0.004, start_seconds=6.0 if is_slow else 0.5)
+
+    arena = SimulatedArena(cost)
+    result = run(arena, THREADS, baseline={"torch_threads": 2}, seconds=30.0, informed={"torch_threads": 2, "x": 1})
+    assert result.setting == {"torch_threads": 1}
+    assert result.gain is not None
+    assert arena.machine.now < 60
