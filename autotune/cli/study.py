@@ -16,6 +16,9 @@ study = LazyGroup(
         "best": LazyCommand("autotune.cli.reading:best", "Show the parameters of the best trial."),
         "trials": LazyCommand("autotune.cli.reading:trials", "List the trials of a study."),
         "compare": LazyCommand("autotune.cli.comparing:compare", "Show studies, or trials of them, side by side."),
+        "report": LazyCommand(
+            "autotune.cli.reporting:report", "Write what a study found as a page that loads nothing."
+        ),
         "export": LazyCommand(
             "autotune.cli.exporting:export", "Write all trials and every epoch that they reported to files."
         ),

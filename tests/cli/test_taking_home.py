@@ -45,3 +45,28 @@ def test_export_wants_to_know_the_format(book: StudyBook, tmp_path: Path) -> Non
     answer = _answer("export", "digits", "--output", str(tmp_path / "digits.txt"), book=book)
     assert answer.exit_code == 2
     assert "the suffix must be .csv, .parquet or .json" in answer.stderr
+
+
+def test_report_writes_a_page_named_after_the_study(
+    book: StudyBook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert _answer("report", "digits", book=book).stdout.splitlines() == ["digits-report.html"]
+    assert (tmp_path / "digits-report.html").read_text().startswith("<!doctype html>")
+
+
+def test_report_as_json_has_the_documented_keys(book: StudyBook) -> None:
+    shown = json.loads(_answer("report", "digits", "--format", "json", book=book).stdout)
+    assert list(shown) == ["name", "task", "objectives", "state", "made", "sections"]
+    assert [list(section) for section in shown["sections"]] == [["key", "title", "data"]] * len(shown["sections"])
+    assert shown["sections"][0]["data"]["best"]["number"] == 1
+
+
+def test_report_as_markdown_goes_to_stdout(book: StudyBook) -> None:
+    assert _answer("report", "digits", "--format", "markdown", book=book).stdout.startswith("# Study digits\n")
+
+
+def test_only_a_page_can_be_opened(book: StudyBook) -> None:
+    answer = _answer("report", "digits", "--format", "json", "--open", book=book)
+    assert answer.exit_code == 2
+    assert "--open shows a page" in answer.stderr

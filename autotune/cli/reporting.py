@@ -1,0 +1,75 @@
+"""``autotune study report``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from autotune.cli.options import storage_option, study_argument
+from autotune.errors import RunError
+
+if TYPE_CHECKING:
+    from autotune.report.page.composing import Report
+
+
+@click.command()
+@study_argument
+@click.option("--format", "kind", type=click.Choice(["html", "markdown", "json"]), default="html", show_default=True)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Where to write; for a page NAME-report.html if left out, else stdout.",
+)
+@click.option("--open", "is_opened", is_flag=True, help="Show the page in the browser.")
+@storage_option
+def report(*, name: str, kind: str, output: Path | None, is_opened: bool, storage: str) -> None:
+    """Write what a study found as a page that loads nothing.
+
+    The verdict first, then what the winner changed and what each change is worth, how the study
+    went, what matters, what it costs, where the time went, races, failures, the machine, and how
+    to reproduce it. Markdown is for a pull request. JSON has the same by section.
+
+    JSON keys: name, task, objectives, state, made, sections (key, title, data).
+    """
+    from autotune.report.page.composing import compose
+    from autotune.report.places import DEFAULT_TRACKING_URI, Places
+    from autotune.report.record import read_record
+
+    if is_opened and kind != "html":
+        raise click.UsageError("--open shows a page: leave --format out, or say html")
+    record = read_record(storage, name=name)
+    made = compose(record, places=Places(storage=storage, tracking_uri=DEFAULT_TRACKING_URI))
+    text = _text(made, kind=kind)
+    target = output or (Path(f"{name}-report.html") if kind == "html" else None)
+    if target is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{target}: a report must be written there, got {error.strerror!r}; choose another") from error
+    click.echo(target)
+    if is_opened:
+        click.launch(target.absolute().as_uri())
+
+
+def _text(made: "Report", *, kind: str) -> str:
+    match kind:
+        case "html":
+            from autotune.report.page.html import as_html
+
+            return as_html(made)
+        case "markdown":
+            from autotune.report.page.markdown import as_markdown
+
+            return as_markdown(made)
+        case _:
+            import dataclasses
+            import json
+
+            from autotune.cli.output import to_json
+
+            fields = {field.name: getattr(made, field.name) for field in dataclasses.fields(made)}
+            fields["sections"] = [{"key": s.key, "title": s.title, "data": s.data} for s in made.sections]
+            return json.dumps(to_json(fields), indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,65 @@
+"""A report as Markdown, short enough for a pull request: no drawings, the tables folded where they are long."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import assert_never
+
+from autotune.report.page.blocks import Bars, Block, Code, Facts, Figures, Intervals, Table, Words
+from autotune.report.page.composing import Report
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]#|~$@])")
+_ALWAYS_OPEN = {"verdict", "winner"}
+
+
+def as_markdown(report: Report) -> str:
+    """The report; what a task or a user wrote is escaped, so that it stays text."""
+    lines = [f"# Study {_text(report.name)}", "", f"{_text(report.objectives)} · task {_text(report.task)}"]
+    for section in report.sections:
+        blocks = [line for block in section.blocks for line in _block(block)]
+        if not any(blocks):
+            continue
+        if section.key in _ALWAYS_OPEN:
+            lines += ["", f"## {section.title}", "", *blocks]
+        else:
+            lines += ["", f"<details><summary>{section.title}</summary>", "", *blocks, "", "</details>"]
+    return "\n".join([*lines, "", f"<sub>{_text(report.made)}</sub>"]).replace("\n\n\n", "\n\n") + "\n"
+
+
+def _block(block: Block) -> Iterator[str]:
+    match block:
+        case Words(text=text, kind=kind):
+            yield f"**{_text(text)}**" if kind == "lead" else _text(text)
+        case Facts(pairs=pairs):
+            yield from _table(("what", "value", ""), pairs)
+        case Table(header=header, rows=rows):
+            yield from _table(header, rows)
+        case Bars(bars=bars, heading=heading):
+            yield from _table(heading, [(bar.label, bar.text) for bar in bars])
+        case Intervals(rows=rows, unit=unit):
+            yield from _table(
+                ("tried", unit, "verdict", "why"),
+                [(row.label, _ratio(row.ratio, row.low, row.high), row.verdict, row.reason) for row in rows],
+            )
+        case Code(lines=lines):
+            yield from (f"    {line}" for line in lines)
+        case Figures():
+            return
+        case _:
+            assert_never(block)
+    yield ""
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(map(_text, header))} |"
+    yield f"|{'---|' * len(header)}"
+    for row in rows:
+        yield f"| {' | '.join(map(_text, row))} |"
+
+
+def _ratio(ratio: float | None, low: float | None, high: float | None) -> str:
+    return "" if ratio is None or low is None or high is None else f"{ratio:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _text(text: str) -> str:
+    plain = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", " ")
+    return _SPECIAL.sub(r"\\\1", plain)

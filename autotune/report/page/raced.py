@@ -1,0 +1,65 @@
+"""Speed parameters that were raced: what was kept, what was not, with intervals."""
+
+from autotune.recording.races import RaceRow
+from autotune.report.page.blocks import Block, Interval, Intervals, Section, Table, Words
+from autotune.report.page.subject import Subject
+from autotune.report.wording import NOTHING, format_duration, format_parameters, one_line
+from autotune.speed.result import Heat, RaceResult
+
+
+def raced_section(subject: Subject) -> Section | None:
+    """None where no race was run."""
+    races = tuple(reversed(subject.record.races))
+    if not races:
+        return None
+    first, result = races[0], RaceResult.model_validate_json(races[0].result_json)
+    blocks: list[Block] = [Words(text=_summary(first, result))]
+    rows = tuple(_interval(heat) for heat in result.heats if heat.verdict != "skipped" or heat.gain is not None)
+    if rows:
+        blocks.append(Intervals(rows=rows, unit="throughput against the setting to beat"))
+    skipped = [f"{heat.change_words} ({one_line(heat.reason)})" for heat in result.heats if heat.verdict == "skipped"]
+    if skipped:
+        blocks.append(Words(text=f"Passed over: {'; '.join(skipped)}.", kind="note"))
+    blocks.append(Words(text=_noise(result), kind="note"))
+    if len(races) > 1:
+        blocks.append(_others(races[1:]))
+    data = {"races": [{"workload": dict(race.workload), "setting": dict(race.setting)} for race in races]}
+    return Section(key="speed", title="Speed parameters that were raced", blocks=tuple(blocks), data=data)
+
+
+def _summary(race: RaceRow, result: RaceResult) -> str:
+    workload = one_line(format_parameters(race.workload))
+    waits = f" A step is {result.diagnoses[0].words}." if result.diagnoses else ""
+    return f"The first race, of {workload} on {race.device}: {one_line(result.words)}.{waits}"
+
+
+def _noise(result: RaceResult) -> str:
+    floor = result.noise_floor
+    noise = f"Two processes of one setting differed by up to {floor:.1%}; less is a tie. " if floor is not None else ""
+    return f"{noise}Intervals are of the median over alternating blocks; a tie keeps the simpler setting."
+
+
+def _interval(heat: Heat) -> Interval:
+    gain = heat.gain
+    stage = {"screen": "", "stack": " (stacked)", "confirm": " (on fresh processes)"}.get(
+        heat.stage, f" ({heat.stage})"
+    )
+    return Interval(
+        label=f"{heat.change_words}{stage}",
+        ratio=gain.ratio if gain else None,
+        low=gain.low if gain else None,
+        high=gain.high if gain else None,
+        verdict=heat.verdict,
+        reason=one_line(heat.reason),
+        is_kept=heat.verdict == "kept",
+    )
+
+
+def _others(races: tuple[RaceRow, ...]) -> Table:
+    rows = []
+    for race in races:
+        result = RaceResult.model_validate_json(race.result_json)
+        gain = result.gain.words if result.gain else NOTHING
+        kept = format_parameters(result.kept) or "the baseline's"
+        rows.append((one_line(format_parameters(race.workload)), kept, gain, format_duration(race.seconds)))
+    return Table(header=("later workload", "kept", "gain", "cost"), rows=tuple(rows), is_long=True)

@@ -1,0 +1,99 @@
+"""The study that a report is about, with what several sections ask for."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from autotune.events import EpochReport, Outcome
+from autotune.goals import MEASUREMENTS
+from autotune.report.page.drawing import Role
+from autotune.report.page.scales import Scale, focused
+from autotune.report.page.surrogate import Surrogate, fit_surrogate
+from autotune.report.places import Places
+from autotune.report.record import StudyRecord
+from autotune.report.studies import StudySummary
+from autotune.report.trials import TrialSummary
+from autotune.spec.model import Objective
+
+_FAILED = {Outcome.FAILED.value, Outcome.INFEASIBLE.value, Outcome.DIVERGED.value, Outcome.TIMED_OUT.value}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A study's record, and where it is."""
+
+    record: StudyRecord
+    places: Places
+
+    @cached_property
+    def summary(self) -> StudySummary:
+        """As ``study show`` tells it."""
+        return self.record.summary
+
+    @cached_property
+    def surrogate(self) -> Surrogate | None:
+        """The forest that stands in for the study's trials, where there are enough."""
+        return fit_surrogate(self.record)
+
+    @property
+    def objective(self) -> Objective:
+        """The first one."""
+        return self.record.spec.objectives[0]
+
+    @property
+    def is_maximized(self) -> bool:
+        """Of the first objective, more is better."""
+        return self.objective.direction == "maximize"
+
+    @property
+    def own_trials(self) -> tuple[TrialSummary, ...]:
+        """All but those that were taken over from other studies."""
+        return tuple(trial for trial in self.record.summaries if trial.origin is None)
+
+    @property
+    def curve_metric(self) -> str:
+        """What learning curves show: the first objective, or the metric whose target it waits for."""
+        target = self.objective.target
+        return target.metric if target is not None else self.objective.metric
+
+    @property
+    def is_curve_maximized(self) -> bool:
+        """More of ``curve_metric`` is better."""
+        target = self.objective.target
+        return target.is_at_least if target is not None else self.is_maximized
+
+    def value(self, trial: TrialSummary) -> float:
+        """The first objective of its last report; NaN where it reported none."""
+        return trial.objectives.get(self.objective.metric, math.nan)
+
+    def value_scale(self) -> Scale:
+        """For the first objective of all trials, focused on what is worth telling apart."""
+        trials = self.own_trials
+        complete = [self.value(trial) for trial in trials if trial.outcome == Outcome.COMPLETE.value]
+        return focused([self.value(trial) for trial in trials], is_maximized=self.is_maximized, complete=complete)
+
+    def curve(self, trial: TrialSummary) -> Sequence[tuple[int, float]]:
+        """Epochs with the metric of the learning curves."""
+        metric = self.curve_metric
+        reports = self.record.reports[trial.number]
+        pairs = [(report.epoch, _value(report, metric)) for report in reports]
+        return [(epoch, value) for epoch, value in pairs if math.isfinite(value)]
+
+    def role(self, trial: TrialSummary) -> Role:
+        """How it is drawn."""
+        best = self.summary.best
+        if best is not None and trial.number == best.number:
+            return "best"
+        if trial.is_baseline:
+            return "baseline"
+        if trial.outcome == Outcome.COMPLETE.value:
+            return "complete"
+        return "failed" if trial.outcome in _FAILED else "pruned"
+
+
+def _value(report: EpochReport, metric: str) -> float:
+    if metric in MEASUREMENTS:
+        return float(getattr(report, metric))
+    metrics: Mapping[str, float] = report.metrics
+    return metrics.get(metric, math.nan)

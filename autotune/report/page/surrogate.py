@@ -1,0 +1,173 @@
+"""A forest fitted to a study's trials: what each parameter does to the objective, as far as the trials tell."""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from autotune.events import Scalar
+from autotune.report.record import StudyRecord
+from autotune.report.trials import TrialSummary
+
+if TYPE_CHECKING:
+    import numpy as np
+    from sklearn.ensemble import RandomForestRegressor
+
+LEAST_TRIALS = 10
+LEAST_SKILL = 0.1
+"""Share of the variance of trials that it has not seen; a forest below knows nothing to speak of."""
+_MOST_EXACT = 6
+_NUM_ORDERS = 256
+
+METHOD = (
+    "A forest of 200 trees (scikit-learn) is fitted to the last value of every trial that reported, with the epochs "
+    "that it had come to as one more input; the worst quarter of values counts as its best one, so that hopeless "
+    "trials do not decide."
+)
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """The fitted forest."""
+
+    forest: "RandomForestRegressor"
+    names: tuple[str, ...]
+    """Parameters that were not the same in all trials."""
+    rows: tuple[Mapping[str, Scalar], ...]
+    """Parameters of the trials that it was fitted to."""
+    features: "np.ndarray[Any, Any]"
+    values: "np.ndarray[Any, Any]"
+    columns: tuple[tuple[str, Scalar], ...]
+    """Parameter, and for a category its value."""
+    epochs: float
+    """Of a whole trial."""
+    skill: float
+    """R² on trials that a tree has not seen."""
+
+    def importances(self) -> dict[str, float]:
+        """Each parameter's share of what the forest loses when the parameter is shuffled, the largest first."""
+        import numpy as np
+
+        generator = np.random.default_rng(0)
+        before = self._error(self.features)
+        losses: dict[str, float] = {}
+        for name in self.names:
+            own = [place for place, (column, _) in enumerate(self.columns) if column == name]
+            errors = []
+            for _ in range(10):
+                shuffled = self.features.copy()
+                shuffled[:, own] = shuffled[generator.permutation(len(shuffled))][:, own]
+                errors.append(self._error(shuffled))
+            losses[name] = max(0.0, float(np.mean(errors)) - before)
+        total = sum(losses.values()) or 1.0
+        shares = {name: loss / total for name, loss in losses.items()}
+        return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+    def shares(self, baseline: Mapping[str, Scalar], winner: Mapping[str, Scalar]) -> dict[str, float]:
+        """What each differing parameter adds on the way from the baseline to the winner (Shapley values).
+
+        The mean over the orders in which the parameters can be changed, all of them, or 256 of many;
+        the values add up to what the forest predicts for the whole change.
+        """
+        differing = [name for name in self.names if baseline.get(name, ...) != winner.get(name, ...)]
+        worth = self._worths(differing, baseline, winner)
+        orders = _orders(len(differing))
+        shares = dict.fromkeys(differing, 0.0)
+        for order in orders:
+            done: frozenset[int] = frozenset()
+            for place in order:
+                more = done | {place}
+                shares[differing[place]] += (worth[more] - worth[done]) / len(orders)
+                done = more
+        return shares
+
+    def _worths(
+        self, differing: Sequence[str], baseline: Mapping[str, Scalar], winner: Mapping[str, Scalar]
+    ) -> dict[frozenset[int], float]:
+        """What the forest predicts with each set of the parameters changed that some order comes by."""
+        sets: dict[frozenset[int], None] = {frozenset(): None}
+        for order in _orders(len(differing)):
+            for length in range(1, len(order) + 1):
+                sets[frozenset(order[:length])] = None
+        mixtures = []
+        for changed in sets:
+            mixture = dict(baseline)
+            for place in changed:
+                mixture.pop(differing[place], None)
+                if differing[place] in winner:
+                    mixture[differing[place]] = winner[differing[place]]
+            mixtures.append(_encode(mixture, columns=self.columns, epochs=self.epochs))
+        predicted = self.forest.predict(mixtures)
+        return dict(zip(sets, map(float, predicted), strict=True))
+
+    def _error(self, features: "np.ndarray[Any, Any]") -> float:
+        return float(((self.forest.predict(features) - self.values) ** 2).mean())
+
+
+def fit_surrogate(record: StudyRecord) -> Surrogate | None:
+    """The forest over the first objective; None where there are too few trials, or nothing to be learned of them."""
+    objective = record.spec.objectives[0]
+    seen = [
+        (trial, trial.objectives[objective.metric]) for trial in record.summaries if _is_known(trial, objective.metric)
+    ]
+    names = tuple(dict.fromkeys(name for trial, _ in seen for name in trial.parameters))
+    names = tuple(name for name in names if len({trial.parameters.get(name, ...) for trial, _ in seen}) > 1)
+    if len(seen) < LEAST_TRIALS or not names:
+        return None
+    import numpy as np
+    from sklearn.ensemble import RandomForestRegressor
+
+    columns = _columns(names, trials=[trial for trial, _ in seen])
+    features = np.array([_encode(trial.parameters, columns=columns, epochs=trial.epochs) for trial, _ in seen])
+    values = np.array([value for _, value in seen])
+    cut = np.quantile(values, 0.25 if objective.direction == "maximize" else 0.75)
+    values = np.maximum(values, cut) if objective.direction == "maximize" else np.minimum(values, cut)
+    if float(values.std()) == 0.0:
+        return None
+    forest = RandomForestRegressor(200, min_samples_leaf=2, oob_score=True, random_state=0, n_jobs=1)
+    forest.fit(features, values)
+    epochs = float(max(trial.epochs for trial, _ in seen))
+    rows = tuple(trial.parameters for trial, _ in seen)
+    return Surrogate(forest, names, rows, features, values, columns, epochs, float(forest.oob_score_))
+
+
+def _is_known(trial: TrialSummary, metric: str) -> bool:
+    return math.isfinite(trial.objectives.get(metric, math.nan))
+
+
+def _columns(names: Sequence[str], *, trials: Sequence[TrialSummary]) -> tuple[tuple[str, Scalar], ...]:
+    columns: list[tuple[str, Scalar]] = []
+    for name in names:
+        values = [trial.parameters[name] for trial in trials if name in trial.parameters]
+        if all(_is_number(value) for value in values):
+            columns.append((name, None))
+        else:
+            columns += [(name, value) for value in dict.fromkeys(values)]
+    return tuple(columns)
+
+
+def _encode(parameters: Mapping[str, Scalar], *, columns: Sequence[tuple[str, Scalar]], epochs: float) -> list[float]:
+    """Numbers as they are (a tree needs no logarithm), categories as 0 and 1, what is not active as -1."""
+    row = [float(epochs)]
+    for name, category in columns:
+        if name not in parameters:
+            row.append(-1.0)
+        elif category is None and _is_number(parameters[name]):
+            row.append(float(parameters[name] or 0.0))
+        else:
+            row.append(float(parameters[name] == category))
+    return row[1:] + row[:1]
+
+
+def _is_number(value: Scalar) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _orders(count: int) -> list[tuple[int, ...]]:
+    if count <= _MOST_EXACT:
+        return list(itertools.permutations(range(count)))
+    import random
+
+    generator = random.Random(0)  # noqa: S311 - no secret
+    return [tuple(generator.sample(range(count), count)) for _ in range(_NUM_ORDERS)]

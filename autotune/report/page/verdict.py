@@ -1,0 +1,96 @@
+"""The first section: what came out, in a sentence, and whether it is proved."""
+
+from autotune.report.noise import Noise, noise_of
+from autotune.report.page.blocks import Block, Code, Facts, Section, Words
+from autotune.report.page.subject import Subject
+from autotune.report.wording import (
+    CONTENDED_NOTE,
+    format_bytes,
+    format_clock,
+    format_duration,
+    format_gain,
+    format_metric,
+    format_rate,
+)
+
+_SOME = 1e-9
+"""A curve may be a straight line by chance: it then says nothing of its noise."""
+
+
+def verdict_section(subject: Subject) -> Section:
+    """The winner against the baseline in large figures, with what speaks against taking them at their word."""
+    study = subject.summary
+    blocks: list[Block] = [Words(text=_sentence(subject), kind="lead")]
+    if study.best is not None:
+        blocks.append(Words(text=_unproved(subject)))
+        blocks.append(Code(lines=(f"autotune study confirm {study.name}{subject.places.storage_option}",)))
+    blocks.append(Facts(pairs=tuple(_figures(subject)), is_large=True))
+    if any(trial is not None and trial.is_contended for trial in (study.best, study.baseline)):
+        blocks.append(Words(text=CONTENDED_NOTE, kind="note"))
+    data = {
+        "sentence": _sentence(subject),
+        "is_confirmed": False,
+        "best": study.best,
+        "baseline": study.baseline,
+        "gain": study.gain,
+        "noise": _noise(subject),
+    }
+    return Section(key="verdict", title="Verdict", blocks=tuple(blocks), data=data)
+
+
+def _sentence(subject: Subject) -> str:
+    study, metric = subject.summary, subject.objective.metric
+    if study.best is None:
+        return "No trial is complete yet, so there is nothing to recommend."
+    value = format_metric(study.best.objectives[metric])
+    if study.baseline is None or study.gain is None:
+        return f"Trial {study.best.number} is the best so far, with {metric} {value}; the baseline is not complete."
+    if study.best.number == study.baseline.number:
+        return f"Keep the baseline: of {len(subject.own_trials)} trials none was better than its {metric} {value}."
+    against = format_metric(study.baseline.objectives[metric])
+    sentence = f"Trial {study.best.number} has {metric} {value}, the baseline {against}"
+    if not study.gain.is_better:
+        return f"{sentence}: no better than the baseline."
+    speed = study.gain.throughput_ratio
+    pace = f", at {speed:.2f} times its throughput" if speed is not None else ""
+    return f"{sentence}: {format_gain(study.gain.objective)}{pace}."
+
+
+def _unproved(subject: Subject) -> str:
+    noise = _noise(subject)
+    text = "Not confirmed yet: the best of many noisy trainings is flattered by luck."
+    if noise is not None and noise.deviation > _SOME:
+        source = (
+            "between trainings that differ in their seed alone" if noise.source == "seeds" else "among its last epochs"
+        )
+        text += f" Its value moves by about ±{noise.deviation:.2g} {source}."
+    return f"{text} This trains winner and baseline again on fresh seeds, and says what is left of the gain:"
+
+
+def _noise(subject: Subject) -> Noise | None:
+    best = subject.summary.best
+    if best is None:
+        return None
+    row = next(row for row in subject.record.trials if row.number == best.number)
+    return noise_of(row, metric=subject.curve_metric, record=subject.record)
+
+
+def _figures(subject: Subject) -> list[tuple[str, str, str]]:
+    study, metric = subject.summary, subject.objective.metric
+    figures: list[tuple[str, str, str]] = []
+    best, baseline = study.best, study.baseline
+    for trial, title in ((best, "winner"), (baseline, "baseline")):
+        if trial is None or (title == "baseline" and best is not None and trial.number == best.number):
+            continue
+        if metric not in trial.objectives:
+            continue
+        rate = format_rate(trial.samples_per_second, is_contended=trial.is_contended)
+        about = f"trial {trial.number} · {rate} samples/s · {format_duration(trial.epoch_seconds)} an epoch"
+        if trial.peak_memory_bytes:
+            about += f" · {format_bytes(trial.peak_memory_bytes)}"
+        figures.append((f"{metric}, {title}", format_metric(trial.objectives.get(metric)), about))
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in study.outcomes.items())
+    figures.append(("trials", str(len(subject.own_trials)), outcomes))
+    races = f"{format_clock(study.speed_seconds)} of it for races" if study.speed_seconds else ""
+    figures.append(("time", format_clock(study.elapsed_seconds), races))
+    return figures

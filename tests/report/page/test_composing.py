@@ -1,0 +1,69 @@
+from autotune.events import Outcome
+from autotune.report.page.blocks import Bars, Facts, Section, Table, Words
+from autotune.report.page.composing import Report
+from tests.report.page_study import make_report
+from tests.report.study_book import StudyBook
+
+
+def _section(report: Report, key: str) -> Section:
+    return next(section for section in report.sections if section.key == key)
+
+
+def test_sections_stand_in_the_order_in_which_a_decision_is_made(report: Report) -> None:
+    keys = [section.key for section in report.sections]
+    assert keys == ["verdict", "winner", "progress", "parameters", "failures", "reproduce"]
+
+
+def test_the_verdict_says_what_was_gained_and_that_it_is_not_proved(report: Report) -> None:
+    verdict = _section(report, "verdict")
+    lead, doubt = verdict.blocks[0], verdict.blocks[1]
+    assert isinstance(lead, Words)
+    assert lead.text == "Trial 5 has val_accuracy 0.7, the baseline 0.5: +0.2, at 1.00 times its throughput."
+    assert isinstance(doubt, Words)
+    assert doubt.text.startswith("Not confirmed yet")
+    assert verdict.data["is_confirmed"] is False
+
+
+def test_the_parameter_that_made_the_difference_has_the_largest_share(report: Report) -> None:
+    shares = _section(report, "winner").data["shares"]
+    assert isinstance(shares, dict)
+    assert next(iter(shares)) == "width"
+    assert shares["width"] > 0.05
+
+
+def test_importance_finds_the_parameter_that_matters(report: Report) -> None:
+    bars = next(block for block in _section(report, "parameters").blocks if isinstance(block, Bars))
+    assert bars.bars[0].label == "width"
+    assert bars.bars[0].size == 1.0
+
+
+def test_failures_that_differ_in_numbers_alone_are_one_group(report: Report) -> None:
+    table = _section(report, "failures").blocks[0]
+    assert isinstance(table, Table)
+    assert [(row[0], row[1], row[3]) for row in table.rows] == [("3", "failed", "14, 15, 16"), ("1", "diverged", "17")]
+    assert "autotune trial replay digits 14" in table.rows[0][4]
+    assert "from lr 9 on" in table.rows[1][4]
+
+
+def test_a_study_without_trials_has_a_report_without_empty_sections(storage: str) -> None:
+    report = make_report(StudyBook(storage))
+    assert [section.key for section in report.sections] == ["verdict", "reproduce"]
+
+
+def test_a_baseline_that_nothing_beats_is_to_be_kept(storage: str) -> None:
+    book = StudyBook(storage)
+    book.add(0, epochs=[{"val_accuracy": 0.9}])
+    book.add(1, epochs=[{"val_accuracy": 0.8}], parameters={"lr": 0.2})
+    verdict = make_report(book).sections[0]
+    assert verdict.blocks[0] == Words(
+        text="Keep the baseline: of 2 trials none was better than its val_accuracy 0.9.", kind="lead"
+    )
+
+
+def test_a_study_in_which_nothing_was_complete_recommends_nothing(storage: str) -> None:
+    book = StudyBook(storage)
+    book.add(0, epochs=[{"val_accuracy": 0.9}], outcome=Outcome.PRUNED)
+    verdict = make_report(book).sections[0]
+    assert verdict.blocks[0] == Words(text="No trial is complete yet, so there is nothing to recommend.", kind="lead")
+    facts = next(block for block in verdict.blocks if isinstance(block, Facts))
+    assert ("trials", "1", "1 pruned") in facts.pairs
