@@ -5,7 +5,9 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
+from rich.control import Control
 from rich.live import Live
+from rich.segment import ControlType
 from rich.text import Text
 from typing_extensions import override
 
@@ -25,24 +27,28 @@ class LiveDisplay(Observer):
     lock, and a process that forks meanwhile copies none.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, *, waiting: str = "") -> None:
         self._console = console or terminal_console()
+        self._waiting = waiting
         self._live = Live(console=self._console, auto_refresh=False, transient=True, redirect_stdout=False)
         self._study: StudyView | None = None
         self._running: dict[int, RunningTrial] = {}
         self._drawn_at = float("-inf")
+        self._line_widths: list[int] = []
+        """Of the frame that the terminal shows."""
 
     def __enter__(self) -> Self:
         """Takes the bottom of the terminal."""
         self._live.start()
         # torch and the task take seconds to import, and a blank terminal looks like a hang.
-        self._live.update(Text("loading torch and the task …", style="dim"), refresh=True)
+        self._live.update(Text(self._waiting, style="dim"), refresh=True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
     ) -> None:
         """Gives it back, the cursor included."""
+        self._erase_folded()
         self._live.stop()
 
     @override
@@ -91,6 +97,7 @@ class LiveDisplay(Observer):
             self._draw(study)
 
     def _write(self, line: str) -> None:
+        self._erase_folded()
         self._console.print(line, markup=False, highlight=False, emoji=False)
 
     def _draw(self, study: StudyView) -> None:
@@ -98,7 +105,25 @@ class LiveDisplay(Observer):
         self._drawn_at = time.monotonic()
         size = self._console.size
         panel = render_panel(study, list(self._running.values()), width=size.width, height=size.height)
+        self._erase_folded()
+        self._line_widths = [
+            sum(segment.cell_length for segment in line) for line in self._console.render_lines(panel, pad=False)
+        ]
         self._live.update(panel, refresh=True)
+
+    def _erase_folded(self) -> None:
+        """Erase a frame that the terminal folded when it became narrower: rich would go up too few lines."""
+        num_lines, width = len(self._line_widths), self._console.size.width
+        num_rows = sum(max(1, -(-line // width)) for line in self._line_widths)
+        if num_rows == num_lines:
+            return
+        erase = (ControlType.ERASE_IN_LINE, 2)
+        down = [(ControlType.CURSOR_DOWN, 1), erase] * (num_rows - 1)
+        back = (ControlType.CURSOR_UP, num_rows - num_lines)
+        self._console.control(
+            Control(ControlType.CARRIAGE_RETURN, (ControlType.CURSOR_UP, num_rows - 1), erase, *down, back)
+        )
+        self._line_widths = [0] * num_lines
 
 
 def terminal_console() -> Console:

@@ -1,6 +1,7 @@
-"""What the live display shows of a study: four lines, then a line for each running trial."""
+"""What the live display shows of a study: how it stands, then a line for each running trial."""
 
-from collections.abc import Sequence
+import datetime as dt
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
@@ -8,15 +9,19 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from autotune.coordinator.observer import StudyView, TrialView
+from autotune.cli.sparkline import Sparkline
+from autotune.coordinator.observer import Ending, StudyView, TrialView
 from autotune.events import EpochReport, Outcome, Progress, Started
 from autotune.report.wording import (
+    NOTHING,
+    format_bytes,
     format_clock,
     format_gain,
     format_metric,
     format_parameters,
     format_rate,
     format_share,
+    one_line,
 )
 
 _STYLES = {
@@ -28,9 +33,15 @@ _STYLES = {
     Outcome.FAILED.value: "red",
     Outcome.INTERRUPTED.value: "cyan",
 }
-_COLUMN_WIDTHS = {"trial": 5, "of": 7, "metric": 12, "samples/s": 9, "data wait": 9}
-"""Fixed, so that nothing jumps while numbers change; with a bar of 10 they fill 58 columns."""
-_BAR_WIDTH = 10
+_COLUMN_WIDTHS = {"trial": 5, "of": 6, "metric": 12, "samples/s": 9}
+_MORE_WIDTHS = {"wait": 5, "memory": 8}
+"""Fixed, so that nothing jumps while numbers change; with a bar of 7 all fill 58 columns. A narrower terminal
+does without these two."""
+_BAR_WIDTH = 7
+_LEAST_HEIGHT = 16
+"""A lower terminal shows neither the curve nor reasons: running trials come first."""
+_LEAST_POINTS = 2
+"""One value makes no curve."""
 _MIN_PARAMETERS_WIDTH = 20
 """With less room than this, the display does not say what a trial trains with."""
 
@@ -46,6 +57,8 @@ class RunningTrial:
     objective: float | None = None
     samples_per_second: float | None = None
     data_wait_share: float | None = None
+    peak_memory_bytes: int | None = None
+    """Of its ended epochs."""
 
     def start(self, event: Started) -> None:
         """Training begins, perhaps after epochs that a checkpoint brought."""
@@ -61,6 +74,7 @@ class RunningTrial:
         self.epoch, self.fraction = report.epoch, 1.0
         self.objective = report.metrics.get(metric, self.objective)
         self.samples_per_second, self.data_wait_share = report.samples_per_second, report.data_wait_share
+        self.peak_memory_bytes = max(report.peak_memory_bytes, self.peak_memory_bytes or 0)
 
     @property
     def epochs_done(self) -> float:
@@ -70,8 +84,12 @@ class RunningTrial:
 
 def render_panel(study: StudyView, running: Sequence[RunningTrial], *, width: int, height: int) -> RenderableType:
     """The study and its running trials, within a terminal of this size."""
-    parts: list[RenderableType] = [_time_line(study), _outcome_line(study), _best_line(study)]
-    room = max(1, height - 9)
+    parts: list[RenderableType] = [_head_line(study), _time_line(study), _outcome_line(study), _best_line(study)]
+    if height >= _LEAST_HEIGHT:
+        parts += _course_lines(study)
+        parts += [_ending_line(ending) for ending in (study.last_pruned, study.last_failed) if ending is not None]
+    # Around the parts: an empty line, the table's header, what does not fit, the line of the cursor, one that wraps.
+    room = max(1, height - len(parts) - 5)
     if running:
         parts.append(_running_table(study, running[:room], width=width))
     if len(running) > room:
@@ -79,16 +97,50 @@ def render_panel(study: StudyView, running: Sequence[RunningTrial], *, width: in
     return Group(Text(""), *parts)
 
 
-def _time_line(study: StudyView) -> Text:
-    line = Text(study.name, style="bold")
-    line.append(f"  {format_clock(study.elapsed_seconds)}", style="not bold")
+def seconds_left(study: StudyView) -> float | None:
+    """Until the budget ends, by its clock or by the trials' pace so far; None where neither tells."""
+    done = sum(study.outcomes.values())
+    known = []
     if study.total_seconds is not None:
-        left = max(0.0, study.total_seconds - study.elapsed_seconds)
-        line.append(f" of {format_clock(study.total_seconds)}, {format_clock(left)} left", style="not bold")
+        known.append(study.total_seconds - study.elapsed_seconds)
+    if study.total_trials is not None and done:
+        known.append((study.total_trials - done) * study.elapsed_seconds / done)
+    return max(0.0, min(known)) if known else None
+
+
+def _head_line(study: StudyView) -> Text:
     done = sum(study.outcomes.values())
     of_total = f" of {study.total_trials}" if study.total_trials is not None else ""
-    line.append(f"  {done}{of_total} trials, {study.num_running} running", style="not bold")
-    return line
+    return _cropped((study.name, "bold"), f"  {done}{of_total} trials, {study.num_running} running")
+
+
+def _time_line(study: StudyView) -> Text:
+    text = format_clock(study.elapsed_seconds)
+    if study.total_seconds is not None:
+        text += f" of {format_clock(study.total_seconds)}"
+    left = seconds_left(study)
+    if left is not None:
+        end = dt.datetime.now().astimezone() + dt.timedelta(seconds=left)
+        text += f", ends in about {format_clock(left)}, at {end:%H:%M}"
+    return _cropped(text)
+
+
+def _course_lines(study: StudyView) -> list[RenderableType]:
+    if len(study.course) < _LEAST_POINTS:
+        return []
+    first, last = format_metric(study.course[0]), format_metric(study.course[-1])
+    return [Sparkline(study.course, before=f"best so far  {first}", after=last)]
+
+
+def _ending_line(ending: Ending) -> Text:
+    style = _STYLES.get(ending.outcome.value, "")
+    reason = one_line(ending.reason or "no reason")
+    return _cropped("last ", (ending.outcome.value, style), f": trial {ending.number}, {reason}")
+
+
+def _cropped(*parts: str | tuple[str, str]) -> Text:
+    """One line that ends with an ellipsis where the terminal does."""
+    return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
 
 
 def _outcome_line(study: StudyView) -> Text:
@@ -125,18 +177,27 @@ def _place(trial: RunningTrial, *, epochs: int | None) -> str:
     return str(trial.epoch) if epochs is None else f"{trial.epoch}/{epochs}"
 
 
+def _spare(width: int, *, widths: Mapping[str, int]) -> int:
+    return width - sum(widths.values()) - len(widths) - _BAR_WIDTH
+
+
 def _running_table(study: StudyView, running: Sequence[RunningTrial], *, width: int) -> Table:
-    widths = _COLUMN_WIDTHS
-    spare = width - sum(widths.values()) - len(widths) - _BAR_WIDTH
+    widths = _COLUMN_WIDTHS | _MORE_WIDTHS
+    has_more = _spare(width, widths=widths) >= 0
+    if not has_more:
+        widths = _COLUMN_WIDTHS
+    spare = _spare(width, widths=widths)
     has_parameters = spare > _MIN_PARAMETERS_WIDTH
-    bar_width = _BAR_WIDTH + (spare // 4 if has_parameters else max(-6, min(spare, _BAR_WIDTH)))
+    bar_width = _BAR_WIDTH + (spare // 4 if has_parameters else max(1 - _BAR_WIDTH, min(spare, _BAR_WIDTH)))
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("trial", justify="right", width=widths["trial"], no_wrap=True)
     table.add_column("epoch", width=bar_width, no_wrap=True)
     table.add_column("", width=widths["of"], no_wrap=True)
     table.add_column(study.reported_metric, justify="right", width=widths["metric"], no_wrap=True)
     table.add_column("samples/s", justify="right", width=widths["samples/s"], no_wrap=True)
-    table.add_column("data wait", justify="right", width=widths["data wait"], no_wrap=True)
+    if has_more:
+        table.add_column("wait", justify="right", width=widths["wait"], no_wrap=True)
+        table.add_column("memory", justify="right", width=widths["memory"], no_wrap=True)
     if has_parameters:
         table.add_column("parameters", width=spare - spare // 4 - 1, no_wrap=True)
     for trial in running:
@@ -146,8 +207,10 @@ def _running_table(study: StudyView, running: Sequence[RunningTrial], *, width: 
             _place(trial, epochs=study.epochs),
             format_metric(trial.objective),
             format_rate(trial.samples_per_second),
-            format_share(trial.data_wait_share),
         ]
+        if has_more:
+            memory = NOTHING if trial.peak_memory_bytes is None else format_bytes(trial.peak_memory_bytes)
+            cells += [format_share(trial.data_wait_share), memory]
         if has_parameters:
             cells.append(Text(format_parameters(trial.view.parameters), style="dim"))
         table.add_row(*cells)

@@ -15,6 +15,10 @@ study = LazyGroup(
         "show": LazyCommand("autotune.cli.reading:show", "Show what a study found, with addresses to look closer."),
         "best": LazyCommand("autotune.cli.reading:best", "Show the parameters of the best trial."),
         "trials": LazyCommand("autotune.cli.reading:trials", "List the trials of a study."),
+        "watch": LazyCommand(
+            "autotune.cli.following:watch", "Show a running study as its own terminal does, from any other one."
+        ),
+        "logs": LazyCommand("autotune.cli.following:logs", "Print what a trial wrote to its stdout and stderr."),
         "compare": LazyCommand("autotune.cli.comparing:compare", "Show studies, or trials of them, side by side."),
         "report": LazyCommand(
             "autotune.cli.reporting:report", "Write what a study found as a page that loads nothing."

@@ -9,10 +9,13 @@ from autotune.cli.plain import PlainDisplay
 Display: TypeAlias = LiveDisplay | PlainDisplay
 
 
-def choose_display(*, no_progress: bool) -> Display:
-    """The live display on a terminal that can redraw, plain lines anywhere else."""
+def choose_display(*, no_progress: bool, waiting: str = "loading torch and the task …") -> Display:
+    """The live display on a terminal that can redraw, plain lines anywhere else.
+
+    ``waiting`` is what the live display says until there is something to tell.
+    """
     console = terminal_console()
     # isatty is asked as well: rich takes FORCE_COLOR for a terminal, and CI sets it for logs.
     if no_progress or console.is_dumb_terminal or not (console.is_terminal and sys.stderr.isatty()):
         return PlainDisplay()
-    return LiveDisplay(console)
+    return LiveDisplay(console, waiting=waiting)

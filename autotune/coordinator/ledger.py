@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from autotune.coordinator.aims import known_values, spent_resource, step_of, value_on_the_way
 from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.histories import read_histories
-from autotune.coordinator.observer import TrialView
+from autotune.coordinator.observer import Ending, TrialView
 from autotune.coordinator.orders import make_order
 from autotune.coordinator.seeds import trial_seed
 from autotune.coordinator.speeds import Floor, Speeds
@@ -277,7 +277,9 @@ class Ledger:
         former_best = self.standing.best_number
         self._reports.pop(number, None)
         self._failures.append(finished.reason if finished.outcome is Outcome.FAILED else None)
-        is_best = self.standing.count(number, outcome=finished.outcome, value=values[0] if values else None)
+        is_best = self.standing.count(
+            Ending(number, finished.outcome, value=values[0] if values else None, reason=finished.reason)
+        )
         superseded = former_best if is_best else number
         if superseded is not None:
             self._books.files.remove_checkpoint(superseded)

@@ -4,7 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from autotune.events import EpochReport, Finished, Progress, Scalar, Started
+from autotune.events import EpochReport, Finished, Outcome, Progress, Scalar, Started
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How one trial ended."""
+
+    number: int
+    outcome: Outcome
+    value: float | None = None
+    """Of the first objective; None for a trial that gave none."""
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -31,6 +42,11 @@ class StudyView:
     baseline_value: float | None
     best_value: float | None
     best_number: int | None
+    course: tuple[float, ...] = ()
+    """The best value so far after each ended trial, from the first complete one on."""
+    last_pruned: Ending | None = None
+    last_failed: Ending | None = None
+    """The last that failed, diverged, did not fit or took too long."""
 
 
 @dataclass(frozen=True)

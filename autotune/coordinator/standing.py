@@ -5,9 +5,10 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from autotune.coordinator.observer import StudyView
+from autotune.coordinator.observer import Ending, StudyView
 from autotune.events import Outcome
-from autotune.spec.model import Budget, Objective
+from autotune.recording.rows import StudyRow, TrialRow
+from autotune.spec.model import Budget, Objective, StudySpec
 
 BASELINE_NUMBER = 0
 """The baseline is asked for first."""
@@ -28,11 +29,14 @@ class Standing:
         self.baseline_value: float | None = None
         self.best_value: float | None = None
         self.best_number: int | None = None
+        self._course: tuple[float, ...] = ()
+        self._last_pruned: Ending | None = None
+        self._last_failed: Ending | None = None
 
-    def load(self, ended: Iterable[tuple[int, Outcome, float | None]], *, num_trials: int, seconds: float) -> None:
-        """Take over what earlier starts left: ended trials, how many there are in all, seconds spent."""
-        for number, outcome, value in ended:
-            self.count(number, outcome=outcome, value=value)
+    def load(self, ended: Iterable[Ending], *, num_trials: int, seconds: float) -> None:
+        """Take over what earlier starts left: trials in the order of their ends, how many there are, seconds spent."""
+        for ending in ended:
+            self.count(ending)
         self._num_trials = num_trials
         self._earlier_seconds = seconds
         self._started = time.monotonic()
@@ -62,17 +66,19 @@ class Standing:
         """One more trial was asked for."""
         self._num_trials += 1
 
-    def count(self, number: int, *, outcome: Outcome, value: float | None) -> bool:
+    def count(self, ending: Ending) -> bool:
         """Count an ended trial; true when it is the new best (a tie keeps the earlier one)."""
-        self._outcomes[outcome.value] += 1
-        if outcome is not Outcome.COMPLETE or value is None or not math.isfinite(value):
-            return False
-        if number == BASELINE_NUMBER:
-            self.baseline_value = value
-        if self.best_value is not None and not self._is_better(value, self.best_value):
-            return False
-        self.best_value, self.best_number = value, number
-        return True
+        self._outcomes[ending.outcome.value] += 1
+        if ending.outcome is Outcome.PRUNED:
+            self._last_pruned = ending
+        elif ending.outcome not in {Outcome.COMPLETE, Outcome.INTERRUPTED}:
+            self._last_failed = ending
+        is_best = self._is_best(ending)
+        if is_best:
+            self.best_value, self.best_number = ending.value, ending.number
+        if self.best_value is not None:
+            self._course = (*self._course, self.best_value)
+        return is_best
 
     def view(self, *, num_running: int) -> StudyView:
         """The study at this moment, for a display."""
@@ -91,7 +97,35 @@ class Standing:
             baseline_value=self.baseline_value,
             best_value=self.best_value,
             best_number=self.best_number,
+            course=self._course,
+            last_pruned=self._last_pruned,
+            last_failed=self._last_failed,
         )
+
+    def _is_best(self, ending: Ending) -> bool:
+        value = ending.value
+        if ending.outcome is not Outcome.COMPLETE or value is None or not math.isfinite(value):
+            return False
+        if ending.number == BASELINE_NUMBER:
+            self.baseline_value = value
+        return self.best_value is None or self._is_better(value, self.best_value)
 
     def _is_better(self, value: float, other: float) -> bool:
         return value > other if self._objective.direction == "maximize" else value < other
+
+
+def standing_of(study: StudyRow, *, spec: StudySpec, rows: Iterable[TrialRow], storage: str) -> Standing:
+    """How a study stands by its rows; ``storage`` is shown, and has no password."""
+    standing = Standing(name=study.name, storage=storage, objectives=spec.objectives, budget=spec.budget)
+    own = [row for row in rows if row.origin is None]
+    ended = sorted((row for row in own if row.is_over), key=lambda row: (row.ended_at or 0.0, row.number))
+    endings = [ending for row in ended if (ending := ending_of(row)) is not None]
+    standing.load(endings, num_trials=len(own), seconds=study.elapsed_seconds)
+    return standing
+
+
+def ending_of(row: TrialRow) -> Ending | None:
+    """How a trial ended; None while it has not."""
+    if row.outcome is None:
+        return None
+    return Ending(row.number, row.outcome, value=row.values[0] if row.values else None, reason=row.reason)

@@ -15,7 +15,7 @@ from autotune.coordinator.provenance import git_commit
 from autotune.coordinator.session import Session
 from autotune.coordinator.speed_source import make_speeds
 from autotune.coordinator.stage import Stage, set_stage
-from autotune.coordinator.standing import Standing
+from autotune.coordinator.standing import Standing, standing_of
 from autotune.coordinator.warm_start import warm_start
 from autotune.errors import StudyNotFoundError, StudyStoppedError
 from autotune.recording.database import (
@@ -181,21 +181,9 @@ def _plan(order: StartOrder, *, space: SearchSpace) -> SearchPlan:
 
 
 def _standing(order: StartOrder, books: Books) -> Standing:
-    """Totals of earlier starts; Optuna's rows are caught up with ours on the way."""
-    standing = Standing(
-        name=order.name,
-        storage=hide_password(order.storage),
-        objectives=books.spec.objectives,
-        budget=books.spec.budget,
-    )
-    own = [row for row in books.records.trials(books.study) if row.origin is None]
-    ended = [
-        (row.number, row.outcome, row.values[0] if row.values else None)
-        for row in own
-        if row.is_over and row.outcome is not None
-    ]
-    standing.load(ended, num_trials=len(own), seconds=books.study.elapsed_seconds)
-    return standing
+    """Totals of earlier starts."""
+    rows = books.records.trials(books.study)
+    return standing_of(books.study, spec=books.spec, rows=rows, storage=hide_password(order.storage))
 
 
 def _close(

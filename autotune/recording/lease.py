@@ -5,6 +5,7 @@ import os
 import socket
 import time
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
@@ -89,6 +90,36 @@ class StudyLease:
         with transactions.write(self._guarded.engine) as connection:
             connection.execute(delete(tables.lease).where(mine))
         self._guarded.guard = None
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who has a lease."""
+
+    role: Role
+    hostname: str
+    pid: int
+    acquired_at: float
+    """Seconds since 1970, by the holder's clock."""
+    is_gone: bool
+    """It ran on this host, and its process is gone; of a holder elsewhere nobody here can tell."""
+
+
+def read_holders(engine: Engine, *, study: StudyRow, role: Role = "coordinator") -> tuple[Holder, ...]:
+    """Who holds leases of that role, the oldest first."""
+    query = select(tables.lease).where(_key(study, role)).order_by(tables.lease.c.acquired_at)
+    with transactions.read(engine) as connection:
+        rows = connection.execute(query).mappings().all()
+    return tuple(
+        Holder(
+            role=role,
+            hostname=row["hostname"],
+            pid=row["pid"],
+            acquired_at=row["acquired_at"],
+            is_gone=row["host"] == _host() and _birth(row["pid"]) != row["birth"],
+        )
+        for row in rows
+    )
 
 
 class _Watch:

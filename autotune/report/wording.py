@@ -1,5 +1,6 @@
 """How numbers, times and parameters read in a line of text."""
 
+import datetime as dt
 import math
 from collections.abc import Mapping
 
@@ -45,6 +46,13 @@ def format_clock(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def format_moment(at: float) -> str:
+    """``23:54`` of seconds since 1970, here; with the date where that is not today."""
+    moment = dt.datetime.fromtimestamp(at).astimezone()
+    is_today = moment.date() == dt.datetime.now().astimezone().date()
+    return moment.strftime("%H:%M" if is_today else "%Y-%m-%d %H:%M")
+
+
 def format_duration(seconds: float | None) -> str:
     """Three digits with a unit, for spans down to milliseconds: ``85 ms``, ``3.21 s``, ``140 s``."""
     if seconds is None or not math.isfinite(seconds):
@@ -57,7 +65,7 @@ def format_bytes(count: int) -> str:
     value = float(count)
     for unit in ("B", "KiB", "MiB"):
         if value < 1024:  # noqa: PLR2004
-            return f"{value:.3g} {unit}"
+            return f"{value:.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"  # noqa: PLR2004
         value /= 1024
     return f"{value:.1f} GiB"
 

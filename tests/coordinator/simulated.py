@@ -22,7 +22,7 @@ from autotune.coordinator.ledger import Books, Ledger
 from autotune.coordinator.observer import StudyView, TrialView
 from autotune.coordinator.session import Session
 from autotune.coordinator.speeds import JointSpeeds
-from autotune.coordinator.standing import Standing
+from autotune.coordinator.standing import standing_of
 from autotune.events import EpochReport, Event, Finished, Outcome, Progress, Scalar, Started, Stop, TrialOrder
 from autotune.recording import tables
 from autotune.recording.database import configure_engine, open_database
@@ -359,14 +359,7 @@ def make_study(folder: Path) -> None:
 
 
 def _make_ledger(books: Books) -> Ledger:
-    standing = Standing(name=NAME, storage="", objectives=books.spec.objectives, budget=books.spec.budget)
-    rows = books.records.trials(books.study)
-    ended = [
-        (row.number, row.outcome, row.values[0] if row.values else None)
-        for row in rows
-        if row.is_over and row.outcome is not None
-    ]
-    standing.load(ended, num_trials=len(rows), seconds=0.0)
+    standing = standing_of(books.study, spec=books.spec, rows=books.records.trials(books.study), storage="")
     fitting = Fitting(books.spec, machine=machine(), speed_parameters=(), has_shared_devices=True)
     return Ledger(books, standing=standing, speeds=JointSpeeds(), fitting=fitting)
 

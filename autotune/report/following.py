@@ -1,0 +1,120 @@
+"""A running study as its rows tell it, put to an observer as the coordinator itself would tell it."""
+
+import time
+from collections.abc import Sequence
+
+from autotune.coordinator.observer import Observer, StudyView, TrialView
+from autotune.coordinator.standing import ending_of, standing_of
+from autotune.events import Finished, Started
+from autotune.recording.database import hide_password
+from autotune.recording.lease import Holder, read_holders
+from autotune.recording.records import Records
+from autotune.recording.rows import StudyRow, StudyState, TrialRow, TrialStatus
+from autotune.report.reading import open_records
+from autotune.report.wording import format_moment
+from autotune.spec.model import StudySpec
+
+
+class Follower:
+    """Reads the rows again and again, and tells what is new in them since the last time.
+
+    It writes nothing and asks nothing of the coordinators, which may be on other machines.
+    """
+
+    def __init__(self, storage: str, *, name: str, observer: Observer) -> None:
+        self._storage = storage
+        self._name = name
+        self._observer = observer
+        self._records: Records = open_records(storage)
+        self._running: dict[int, int] = {}
+        """The last epoch that was told of each running trial."""
+        self._started: set[int] = set()
+        self._ended: set[int] = set()
+        self._holders: frozenset[str] | None = None
+
+    def begin(self) -> None:
+        """Tell where the study stands; raises StudyNotFoundError."""
+        study, rows = self._read()
+        self._ended = {row.number for row in rows if row.is_over}
+        self._observer.study_opened(self._view(study, rows))
+
+    def look(self) -> bool:
+        """Tell what is new; false when the study is over and nobody runs it."""
+        study, rows = self._read()
+        view = self._view(study, rows)
+        holders = read_holders(self._records.engine, study=study)
+        self._tell_holders(holders)
+        for row in rows:
+            self._tell_trial(row, view)
+        self._observer.ticked(view)
+        return study.state is StudyState.OPEN or any(not holder.is_gone for holder in holders)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._records.engine.dispose()
+
+    def _read(self) -> tuple[StudyRow, Sequence[TrialRow]]:
+        study = self._records.study(self._name)
+        return study, [row for row in self._records.trials(study) if row.origin is None]
+
+    def _view(self, study: StudyRow, rows: Sequence[TrialRow]) -> StudyView:
+        spec = StudySpec.model_validate_json(study.spec_json)
+        standing = standing_of(study, spec=spec, rows=rows, storage=hide_password(self._storage))
+        return standing.view(num_running=sum(_is_running(row) for row in rows))
+
+    def _tell_holders(self, holders: Sequence[Holder]) -> None:
+        words = frozenset(_holder_words(holder) for holder in holders) or frozenset({"no coordinator runs it now"})
+        for line in sorted(words - (self._holders or frozenset())):
+            self._observer.note(line)
+        self._holders = words
+
+    def _tell_trial(self, row: TrialRow, view: StudyView) -> None:
+        number = row.number
+        if number in self._ended:
+            return
+        # It may have started and ended between two looks.
+        if row.started_at is not None and number not in self._running and (row.is_over or _is_running(row)):
+            is_adopted = row.restarts > 0
+            self._running[number] = 0
+            self._observer.trial_launched(
+                TrialView(number, row.parameters, row.is_baseline, is_adopted, row.device or "-"), view
+            )
+        if number in self._running:
+            self._tell_epochs(row, view)
+        ending = ending_of(row)
+        if ending is not None and (row.is_over or number in self._running):
+            self._running.pop(number, None)
+            self._started.discard(number)
+            finished = Finished(outcome=ending.outcome, reason=ending.reason, traceback=row.traceback)
+            self._observer.trial_ended(number, finished, view)
+        if row.is_over:
+            self._ended.add(number)
+
+    def _tell_epochs(self, row: TrialRow, view: StudyView) -> None:
+        number = row.number
+        if row.setup_seconds is not None and number not in self._started:
+            self._started.add(number)
+            started = Started(in_force={}, device=row.device or "-", setup_seconds=row.setup_seconds)
+            self._observer.trial_started(number, started)
+        for recorded in self._records.reports(row):
+            if recorded.report.epoch > self._running[number]:
+                self._running[number] = recorded.report.epoch
+                self._observer.trial_reported(number, recorded.report, view)
+
+
+def follow(follower: Follower, *, seconds: float) -> None:
+    """Tell until the study is over, looking every so many seconds."""
+    follower.begin()
+    while follower.look():
+        time.sleep(seconds)
+
+
+def _is_running(row: TrialRow) -> bool:
+    return row.status is TrialStatus.RUNNING and row.outcome is None
+
+
+def _holder_words(holder: Holder) -> str:
+    who = f"coordinator {holder.pid} on {holder.hostname}"
+    if holder.is_gone:
+        return f"{who} is gone; `autotune study resume` goes on"
+    return f"{who} runs it since {format_moment(holder.acquired_at)}"

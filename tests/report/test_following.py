@@ -1,0 +1,94 @@
+from pathlib import Path
+
+import pytest
+
+from autotune.cli.plain import PlainDisplay
+from autotune.errors import StudyNotFoundError
+from autotune.events import Finished, Outcome, Started
+from autotune.recording.lease import StudyLease
+from autotune.recording.rows import StudyState
+from autotune.report.following import Follower
+from tests.report.study_book import StudyBook
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> StudyBook:
+    return StudyBook(f"sqlite:///{tmp_path / 'autotune.db'}")
+
+
+def _follower(book: StudyBook) -> Follower:
+    return Follower(book.storage, name="digits", observer=PlainDisplay())
+
+
+def _told(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What the display said since the last time, without the study's time."""
+    return [line[9:] for line in capsys.readouterr().err.splitlines()]
+
+
+def test_watcher_hears_of_trials_as_their_coordinator_tells_it(
+    book: StudyBook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    book.add(0, epochs=[{"val_accuracy": 0.7}])
+    follower = _follower(book)
+    follower.begin()
+    assert _told(capsys) == ["study digits: maximize val_accuracy, at most 4 trials or 1:00; 1 trials so far"]
+    book.add(1, outcome=None, epochs=[{"val_accuracy": 0.5}])
+    trial = book.records.trial(book.row, number=1)
+    book.records.start_trial(trial, started=Started(in_force={}, device="cpu", setup_seconds=0.125))
+    follower.look()
+    assert _told(capsys) == [
+        "no coordinator runs it now",
+        "trial 1 starts on cpu: lr 0.1",
+        "trial 1 trains after 0.125 s",
+        "trial 1 epoch 1/2: val_accuracy 0.5, 250 samples/s, data wait 25%",
+    ]
+    follower.look()
+    assert _told(capsys) == []
+    book.records.finish_trial(trial, finished=Finished(outcome=Outcome.PRUNED, reason="median: too low"), values=None)
+    follower.look()
+    assert _told(capsys) == ["trial 1 pruned, val_accuracy 0.5: median: too low (best 0.7, trial 0)"]
+    follower.close()
+
+
+def test_trial_that_came_and_went_between_two_looks_is_told(
+    book: StudyBook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    follower = _follower(book)
+    follower.begin()
+    book.add(0, epochs=[{"val_accuracy": 0.7}, {"val_accuracy": 0.8}])
+    follower.look()
+    told = _told(capsys)
+    assert told[2] == "trial 0, the baseline, starts on cpu: lr 0.1"
+    assert told[-1] == "trial 0 complete, val_accuracy 0.8 (best 0.8, trial 0)"
+    follower.close()
+
+
+def test_watching_ends_when_the_study_does_and_nobody_runs_it(book: StudyBook) -> None:
+    follower = _follower(book)
+    follower.begin()
+    lease = StudyLease.acquire(book.records, study=book.row)
+    assert follower.look()
+    book.records.set_state(book.row, state=StudyState.COMPLETE)
+    assert follower.look(), "the coordinator still logs the model"
+    lease.release()
+    assert not follower.look()
+    follower.close()
+
+
+def test_watcher_says_who_runs_the_study(book: StudyBook, capsys: pytest.CaptureFixture[str]) -> None:
+    follower = _follower(book)
+    follower.begin()
+    lease = StudyLease.acquire(book.records, study=book.row)
+    follower.look()
+    assert "runs it since" in _told(capsys)[-1]
+    lease.release()
+    follower.look()
+    assert _told(capsys) == ["no coordinator runs it now"]
+    follower.close()
+
+
+def test_study_that_is_not_there_is_named(book: StudyBook) -> None:
+    follower = Follower(book.storage, name="digit", observer=PlainDisplay())
+    with pytest.raises(StudyNotFoundError, match="did you mean digits"):
+        follower.begin()
+    follower.close()
