@@ -71,4 +71,13 @@ jobs_option = click.option(
     show_default=True,
     help="Trials that run at the same time, each on its own devices and cores.",
 )
+grace_option = click.option(
+    "--grace",
+    "grace_seconds",
+    type=Number(min=0),
+    metavar="SECONDS",
+    default=30,
+    show_default=True,
+    help="For trials to write their checkpoints after Ctrl-C or SIGTERM; keep it below what Slurm or Kubernetes gives.",
+)
 study_argument = click.argument("name", metavar="NAME", shell_complete=complete_study)

@@ -9,6 +9,7 @@ import click
 from autotune.cli.main import INTERRUPTED_STATUS
 from autotune.cli.names import complete_space, complete_study
 from autotune.cli.options import (
+    grace_option,
     jobs_option,
     progress_option,
     seconds_option,
@@ -32,6 +33,7 @@ _KEYS = {"trials": ("budget", "trials"), "seconds": ("budget", "seconds")}
 @trials_option
 @seconds_option
 @jobs_option
+@grace_option
 @click.option("--seed", type=int, metavar="N", help="Seed of the study, from which every trial derives its own.")
 @click.option("--sampler", metavar="NAME", help="tpe, gp, cmaes, qmc, random, grid or nsgaii.")
 @click.option(
@@ -62,6 +64,7 @@ def start(
     trials: int | None,
     seconds: float | None,
     jobs: int,
+    grace_seconds: float,
     seed: int | None,
     sampler: str | None,
     pruner: str | None,
@@ -93,6 +96,7 @@ def start(
         tracking_uri=tracking_uri,
         jobs=jobs,
         warm_start=warm_start,
+        grace_seconds=grace_seconds,
     )
     _run(order, no_progress=no_progress)
 
@@ -102,6 +106,7 @@ def start(
 @trials_option
 @seconds_option
 @jobs_option
+@grace_option
 @storage_option
 @tracking_option
 @progress_option
@@ -111,6 +116,7 @@ def resume(
     trials: int | None,
     seconds: float | None,
     jobs: int,
+    grace_seconds: float,
     storage: str,
     tracking_uri: str,
     no_progress: bool,
@@ -126,7 +132,9 @@ def resume(
     row = open_records(storage).study(name)
     overrides = _as_overrides(trials=trials, seconds=seconds)
     file = parse_spec(row.spec_text, origin=f"study {name}", overrides=overrides)
-    order = StartOrder(file=file, name=name, storage=storage, tracking_uri=tracking_uri, jobs=jobs)
+    order = StartOrder(
+        file=file, name=name, storage=storage, tracking_uri=tracking_uri, jobs=jobs, grace_seconds=grace_seconds
+    )
     _run(order, no_progress=no_progress)
 
 

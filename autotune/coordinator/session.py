@@ -2,32 +2,31 @@
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from autotune.coordinator.deadlines import Pulse, overdue
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Ledger, Ticket
 from autotune.coordinator.observer import Observer, StudyView
 from autotune.coordinator.speeds import Floor, RaceEndedError
 from autotune.errors import StudyStoppedError
 from autotune.events import Adjusted, EpochReport, Finished, Outcome, Progress, Started, Stop
+from autotune.spec.model import Deadlines
 from autotune.trial.launcher import Arrival, Exited, Launcher, TrialProcess
 from autotune.trial.leases import DevicePool, Lease
+from autotune.trial.oom_killer import OomWatch
 
 TICK_SECONDS = 0.2
 BEAT_SECONDS = 2.0
 """Between two signs of life in the lease; one small write each."""
-SILENCE_SECONDS = 3600.0
-"""A trial that has told its progress and then says nothing for so long hangs.
-
-It tells it four times a second while it trains; an evaluation is silent. A loop of the user's
-own that never tells its progress is left alone.
-"""
 GRACE_SECONDS = 30.0
 """For trials to write their checkpoints after the first Ctrl-C."""
 MAX_RESTARTS = 3
 """Of a trial whose process was killed; after that it failed."""
 MAX_REFUSED = 50
 """Proposals in a row that are not launched since they would run out of memory."""
+MAX_OOM_RESTARTS = 1
+"""Of a trial whose process the kernel killed for memory: it may have been its neighbours' doing, but not again."""
 SIGKILL = 9
 
 
@@ -38,10 +37,10 @@ class _Running:
     ticket: Ticket
     process: TrialProcess
     lease: Lease
-    heard_at: float = field(default_factory=time.monotonic)
+    pulse: Pulse
     stop: Stop | None = None
-    has_progressed: bool = False
-    is_silent: bool = False
+    overdue: str | None = None
+    """Why it is being ended."""
     finished: Finished | None = None
 
 
@@ -49,13 +48,24 @@ class Session:
     """One start of a study, from its first launch to its last trial's end."""
 
     def __init__(
-        self, *, ledger: Ledger, launcher: Launcher, pool: DevicePool, observer: Observer, interrupts: Interrupts
+        self,
+        *,
+        ledger: Ledger,
+        launcher: Launcher,
+        pool: DevicePool,
+        observer: Observer,
+        interrupts: Interrupts,
+        deadlines: Deadlines,
+        grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         self._ledger = ledger
         self._launcher = launcher
         self._pool = pool
         self._observer = observer
         self._interrupts = interrupts
+        self._deadlines = deadlines
+        self._grace_seconds = grace_seconds
+        self._oom_watch = OomWatch()
         self._running: dict[int, _Running] = {}
         self._is_exhausted = False
         self._num_refused = 0
@@ -136,7 +146,8 @@ class Session:
     def _launch(self, ticket: Ticket, *, lease: Lease) -> None:
         order = self._ledger.order(ticket, lease=lease)
         process = self._launcher.launch(order)
-        self._running[process.number] = _Running(ticket, process, lease)
+        now = time.monotonic()
+        self._running[process.number] = _Running(ticket, process, lease, Pulse(launched_at=now, heard_at=now))
         self._ledger.launched(ticket, pid=process.pid, device=lease.device)
         self._observer.trial_launched(self._ledger.trial_view(ticket, device=lease.device), self._view())
 
@@ -144,12 +155,12 @@ class Session:
         running = self._running.get(arrival.process.number)
         if running is None or running.process != arrival.process:
             return
-        running.heard_at = time.monotonic()
+        running.pulse.heard(time.monotonic())
         match arrival.event:
             case Started() | Adjusted() as told:
                 self._take_in_force(running, told)
             case Progress() as progress:
-                running.has_progressed = True
+                running.pulse.has_progressed = True
                 self._observer.trial_progressed(running.process.number, progress)
             case EpochReport() as report:
                 self._report(running, report)
@@ -170,6 +181,7 @@ class Session:
             self._observer.note(f"trial {number}: {told.reason}")
 
     def _report(self, running: _Running, report: EpochReport) -> None:
+        running.pulse.has_reported = True
         if not self._ledger.reported(running.ticket, report):
             return
         number = running.process.number
@@ -213,12 +225,21 @@ class Session:
         """What to record for a process that ended without a last word."""
         if running.stop is not None:
             return Finished(outcome=running.stop.outcome, reason=running.stop.reason)
-        if running.is_silent:
-            return Finished(outcome=Outcome.TIMED_OUT, reason=f"no sign of life for {SILENCE_SECONDS:.0f} s")
+        if running.overdue is not None:
+            return Finished(outcome=Outcome.TIMED_OUT, reason=running.overdue)
+        if exited.signal == SIGKILL and self._oom_watch.has_killed():
+            return self._out_of_memory(running)
         if exited.signal == SIGKILL:
             return Finished(outcome=Outcome.INTERRUPTED, reason="its process was killed (signal 9)")
         what = f"signal {exited.signal}" if exited.signal is not None else f"exit status {exited.status}"
         return Finished(outcome=Outcome.FAILED, reason=f"its process ended without a word ({what}); see its log")
+
+    def _out_of_memory(self, running: _Running) -> Finished:
+        what = "the kernel killed its process, since the host's memory ran out"
+        if running.ticket.restarts < MAX_OOM_RESTARTS:
+            return Finished(outcome=Outcome.INTERRUPTED, reason=what)
+        reason = f"{what}, {running.ticket.restarts + 1} times; use fewer workers, a smaller batch, or cache less"
+        return Finished(outcome=Outcome.INFEASIBLE, reason=reason)
 
     def _keep_time(self) -> None:
         now = time.monotonic()
@@ -229,17 +250,16 @@ class Session:
         elif self._ledger.standing.is_time_up:
             self._stop_all(Stop(outcome=Outcome.PRUNED, reason=self._ledger.time_up_reason()))
         for running in self._running.values():
-            is_silent = running.has_progressed and now - running.heard_at >= SILENCE_SECONDS
-            if is_silent and not running.is_silent:
-                running.is_silent = True
-                self._launcher.kill(running.process)
+            if running.overdue is None and (reason := overdue(running.pulse, self._deadlines, now=now)) is not None:
+                running.overdue = reason
+                self._launcher.kill(running.process, is_to_tell_where=True)
 
     def _interrupt(self, now: float) -> None:
         if self._stopping_since is None:
             self._stopping_since = now
             self._observer.note("stopping: running trials write their checkpoints; once more to stop at once")
             self._stop_all(Stop(outcome=Outcome.INTERRUPTED, reason="the study was stopped"))
-        if self._interrupts.should_stop_at_once or now - self._stopping_since >= GRACE_SECONDS:
+        if self._interrupts.should_stop_at_once or now - self._stopping_since >= self._grace_seconds:
             for running in self._running.values():
                 self._launcher.kill(running.process, grace_seconds=0)
 

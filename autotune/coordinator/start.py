@@ -12,7 +12,7 @@ from autotune.coordinator.ledger import Books, Ledger
 from autotune.coordinator.observer import Observer
 from autotune.coordinator.opening import check_spec, create_study, describe_change, find_study, take_over_spec
 from autotune.coordinator.provenance import git_commit
-from autotune.coordinator.session import Session
+from autotune.coordinator.session import GRACE_SECONDS, Session
 from autotune.coordinator.speed_source import make_speeds
 from autotune.coordinator.stage import Stage, set_stage
 from autotune.coordinator.standing import Standing, standing_of
@@ -55,6 +55,8 @@ class StartOrder:
     jobs: int = 1
     warm_start: str | None = None
     """Name of a study whose finished trials are taken over where they fit."""
+    grace_seconds: float = GRACE_SECONDS
+    """For trials to write their checkpoints after the first signal to stop."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,15 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
             warm_start(books, source=order.warm_start, ledger=ledger, observer=observer)
         books.publisher.start()
         observer.study_opened(standing.view(num_running=0))
-        session = Session(ledger=ledger, launcher=launcher, pool=stage.pool, observer=observer, interrupts=interrupts)
+        session = Session(
+            ledger=ledger,
+            launcher=launcher,
+            pool=stage.pool,
+            observer=observer,
+            interrupts=interrupts,
+            deadlines=books.spec.deadlines,
+            grace_seconds=order.grace_seconds,
+        )
         try:
             is_complete = session.run()
         except StudyStoppedError:

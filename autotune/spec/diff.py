@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from autotune.events import Scalar
+from autotune.spec.deadlines import DEADLINE_KEYS
 from autotune.spec.limits import is_same
 from autotune.spec.model import Choice, Objective, Parameter, StudySpec
 from autotune.spec.written import written
@@ -73,6 +74,11 @@ def compare_specs(old: StudySpec, new: StudySpec) -> SpecDiff:
             *_parameters("speed", old.speed, new.speed),
             *_policy("speed_search", old.speed_search, new.speed_search),
             *_baseline(old.baseline, new.baseline),
+            *(
+                change
+                for key in DEADLINE_KEYS
+                for change in _plain(f"deadlines.{key}", getattr(old.deadlines, key), getattr(new.deadlines, key))
+            ),
             *_plain("seed", old.seed, new.seed),
             *_plain("device", old.device, new.device),
             *_plain("log_model", old.log_model, new.log_model),

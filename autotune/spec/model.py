@@ -73,6 +73,15 @@ class Parameter(_Part):
     """
 
 
+class Deadlines(_Part):
+    """When a trial is ended as timed out; None leaves it to what the trials show (``coordinator/deadlines.py``)."""
+
+    silence_seconds: float | None = None
+    """A trial that has said nothing for so long hangs."""
+    trial_seconds: float | None = None
+    """The longest that a trial's process may run."""
+
+
 class StudySpec(_Part):
     """A whole study spec, validated."""
 
@@ -88,6 +97,7 @@ class StudySpec(_Part):
     baseline: dict[str, Scalar]
     speed_search: Choice = Choice(name="joint")
     """``race``, ``joint`` or ``fixed``; studies of before there were races searched jointly."""
+    deadlines: Deadlines = Deadlines()
     seed: int = 0
     device: str = "auto"
     log_model: bool = True

@@ -6,6 +6,7 @@ from typing import get_args
 from pydantic import JsonValue
 
 from autotune.goals import Resource
+from autotune.spec.deadlines import DEADLINE_KEYS
 from autotune.spec.learning import LEARNING_LIMITS
 from autotune.spec.limits import Limits
 from autotune.spec.optimizers import OPTIMIZER_ARGUMENTS, OPTIMIZERS
@@ -43,6 +44,7 @@ def spec_schema(*, knobs: Sequence[str] = ()) -> dict[str, JsonValue]:
             "speed": _group(knobs, is_open=True),  # a task may declare knobs of its own
             "speed_search": _policy(SPEED_SEARCHES),
             "baseline": {"type": "object", "additionalProperties": _SCALAR},
+            "deadlines": _mapping({key: {"type": "number", "exclusiveMinimum": 0} for key in DEADLINE_KEYS}),
             "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
             "device": {"type": "string", "pattern": "^(auto|cpu|cuda(:[0-9]{1,4})?)$"},
             "log_model": {"type": "boolean"},

@@ -18,7 +18,7 @@ from autotune.errors import TaskError
 from autotune.events import Finished, Outcome, TrialOrder
 from autotune.hardware import physical_cores, usable_cores
 from autotune.trial.channel import PipeChannel, RaceChannel
-from autotune.trial.messages import REQUEST, Launch, LineBuffer, Prepare, Ready, Refused, Request
+from autotune.trial.messages import REQUEST, STACKS_SIGNAL, Launch, LineBuffer, Prepare, Ready, Refused, Request
 from autotune.trial.relaunch import read_launch, relaunch_if_needed
 from autotune.trial.watch import EndWithCoordinator
 
@@ -42,6 +42,7 @@ def become_trial(launch: Launch, *, task: "LoadedTask", num_threads: int, events
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.close(log)
+        _tell_stacks()
         _take_lease(launch.order)
         relaunch_if_needed(launch, events=events)
         restore_threads(num_threads)
@@ -70,6 +71,11 @@ def write_lines_at_once() -> None:
             stream.reconfigure(line_buffering=True)
 
 
+def _tell_stacks() -> None:
+    # In C, so that it works while a thread holds the interpreter's lock; forked workers inherit it.
+    faulthandler.register(STACKS_SIGNAL, file=sys.stderr, all_threads=True, chain=False)
+
+
 def extend_import_path(import_path: Iterable[str]) -> None:
     """Find the modules that the coordinator finds; those in the working directory first, as with a script."""
     known = set(sys.path)
@@ -85,6 +91,7 @@ def main() -> NoReturn:
     events.set_inheritable(False)
     write_lines_at_once()
     faulthandler.enable()
+    _tell_stacks()
     lines = LineBuffer()
     request = read_launch(int(sys.argv[2])) if len(sys.argv) > 2 else _receive(events, lines=lines)  # noqa: PLR2004
     status = 1

@@ -19,7 +19,7 @@ from autotune.trial.descendants import signal_group
 from autotune.trial.fork_client import ForkServer
 from autotune.trial.link import Arrival, Exited, Link, TrialProcess
 from autotune.trial.log import LogDrain, TrialLog, open_pipe
-from autotune.trial.messages import Ended, Launch
+from autotune.trial.messages import STACKS_SIGNAL, Ended, Launch
 from autotune.trial.spawner import Spawner
 from autotune.trial.starter import Starter
 
@@ -136,9 +136,17 @@ class Launcher:
         if (link := self._links.get(process.pid)) is not None:
             link.send(encode(stop))
 
-    def kill(self, process: TrialProcess, *, grace_seconds: float = 5.0) -> None:
-        """End a trial's process group: SIGTERM now, SIGKILL after the grace. Returns at once; ``wait`` sees to it."""
+    def kill(self, process: TrialProcess, *, grace_seconds: float = 5.0, is_to_tell_where: bool = False) -> None:
+        """End a trial's process group: SIGTERM now, SIGKILL after the grace. Returns at once; ``wait`` sees to it.
+
+        A process that is to tell where it hangs writes the stack of each of its threads, and of
+        its workers', to its log first, and gets the grace for that in place of SIGTERM's.
+        """
         if (link := self._links.get(process.pid)) is None:
+            return
+        if is_to_tell_where:
+            self._starter.signal(process.pid, number=STACKS_SIGNAL)
+            link.kill_at = time.monotonic() + grace_seconds
             return
         self._starter.signal(process.pid, number=signal.SIGTERM if grace_seconds > 0 else signal.SIGKILL)
         link.kill_at = time.monotonic() + grace_seconds

@@ -4,6 +4,7 @@ Events of a trial (``autotune/events.py``) travel beside these, over a socket th
 trial and the coordinator directly.
 """
 
+import signal
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -13,6 +14,9 @@ from autotune.hardware import TorchFacts
 
 Purpose: TypeAlias = Literal["train", "rehearse", "race"]
 """What a process is started for: a trial, one batch that is tried, a contestant of a race."""
+
+STACKS_SIGNAL = signal.SIGUSR2
+"""A trial that gets it writes the stacks of all its threads to its log, and goes on."""
 
 
 class _Message(BaseModel):

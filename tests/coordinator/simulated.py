@@ -176,8 +176,8 @@ class SimulatedLauncher(Launcher):
             if trial.process == process:
                 trial.stop = stop
 
-    def kill(self, process: TrialProcess, *, grace_seconds: float = 5.0) -> None:
-        del grace_seconds
+    def kill(self, process: TrialProcess, *, grace_seconds: float = 5.0, is_to_tell_where: bool = False) -> None:
+        del grace_seconds, is_to_tell_where
         self._killed += [trial for trial in self.trials if trial.process == process and not trial.is_gone]
 
 
@@ -325,6 +325,7 @@ class SimulatedCoordinator:
             pool=DevicePool(["cpu"], cores=(), jobs=NUM_JOBS),
             observer=self._acknowledged,
             interrupts=self._wish,
+            deadlines=spec.deadlines,
         )
         is_complete = session.run()
         if is_complete:

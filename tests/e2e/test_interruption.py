@@ -1,5 +1,6 @@
 import os
 import signal
+import subprocess
 import time
 
 import psutil
@@ -40,20 +41,39 @@ def test_interrupted_study_goes_on_as_if_nothing_had_happened(
 
 
 def test_second_ctrl_c_ends_everything_at_once(home: Home) -> None:
-    task = (home.folder / "tiny.py").read_text()
-    slow = home.folder / "slow"
-    sleep = f"time.sleep(60 if __import__('os').path.exists({str(slow)!r}) else 0.01)"
-    (home.folder / "tiny.py").write_text(task.replace("time.sleep(0.01)", sleep))
-    process = home.start("study", "start", "tiny.yaml")
-    home.wait_for("trial 0 trains")
-    slow.touch()  # from here on a step takes a minute, and the trial can't be asked to stop
-    family = family_of(process.pid)
-    time.sleep(0.1)
+    process, family = start_with_a_step_that_takes_a_minute(home)
     process.send_signal(signal.SIGINT)
     home.wait_for("once more to stop at once")
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=20) == 130
     wait_until(lambda: not any(map(_is_alive, family)), timeout=15, what="the end of every process of the study")
+
+
+def test_trial_that_does_not_stop_within_the_grace_is_ended_and_not_called_finished(home: Home) -> None:
+    """Slurm and Kubernetes kill everything a moment after their SIGTERM; what they kill releases nothing."""
+    process, family = start_with_a_step_that_takes_a_minute(home, "--grace", "2")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 130
+    wait_until(lambda: not any(map(_is_alive, family)), timeout=15, what="the end of every process of the study")
+    assert runs_of(home.folder, "tiny")[0].info.status == "RUNNING"
+    (row,) = rows_of(home.folder, "tiny")
+    assert not row.is_over
+
+
+def start_with_a_step_that_takes_a_minute(
+    home: Home, *options: str
+) -> tuple["subprocess.Popen[str]", list[psutil.Process]]:
+    """A study whose first trial can't be asked to stop, with all its processes."""
+    task = (home.folder / "tiny.py").read_text()
+    slow = home.folder / "slow"
+    sleep = f"time.sleep(60 if __import__('os').path.exists({str(slow)!r}) else 0.01)"
+    (home.folder / "tiny.py").write_text(task.replace("time.sleep(0.01)", sleep))
+    process = home.start("study", "start", "tiny.yaml", *options)
+    home.wait_for("trial 0 trains")
+    slow.touch()
+    family = family_of(process.pid)
+    time.sleep(0.1)
+    return process, family
 
 
 def test_ctrl_c_during_set_up_ends_everything_with_nothing_stored(home: Home) -> None:

@@ -28,7 +28,7 @@ speed:
 baseline: {optimizer: adam, lr: 1e-3}
 """
 
-TOP_KEYS = "task, objective, objectives, budget, sampler, pruner, learning, speed, speed_search, baseline, seed, device"
+TOP_KEYS = "task, objective, objectives, budget, sampler, pruner, learning, speed, speed_search, baseline, deadlines"
 OPTIMIZER_RULE = "must be an optimizer, or package.module:Class of your own"
 
 LINES = [
@@ -175,6 +175,8 @@ LINES = [
     ("  width: 3", 16, "my.yaml:16: speed.width: a parameter stands in learning or in speed, got both; remove"),
     ("baseline: [adam]", 17, "my.yaml:17: baseline: must be a mapping, got [adam]; write {optimizer: adam, lr: 1e-3}"),
     ("baseline: {lr: [1]}", 17, "my.yaml:17: baseline.lr: must be a plain value, got [1]; write a number, text,"),
+    ("deadlines: {silence: 5}", 17, "my.yaml:17: deadlines.silence: must be a known key, got silence; did you mean"),
+    ("deadlines: {trial_seconds: 0}", 17, "my.yaml:17: deadlines.trial_seconds: must be above 0, got 0; raise it, or"),
     ("seed: -1", 17, "my.yaml:17: seed: must be at least 0, got -1; raise it"),
     ("seed: 4294967296", 17, "my.yaml:17: seed: must be at most 4294967295, got 4294967296; lower it"),
     ("device: gpu", 17, "my.yaml:17: device: must be auto, cpu, cuda or cuda:N, got gpu; write one of them"),

@@ -1,0 +1,58 @@
+"""Whether the kernel killed a process since memory ran out, or somebody else did: signal 9 does not tell."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+_CGROUP = Path("/proc/self/cgroup")
+_CGROUPS = Path("/sys/fs/cgroup")
+_WHOLE_SYSTEM = Path("/proc/vmstat")
+
+
+class OomWatch:
+    """Counts what the kernel's out-of-memory killer has done since the last look.
+
+    In a control group of its own (a container, a systemd unit, a Slurm job) the group's counter
+    is read, which its neighbours do not move; else the system's.
+
+    Args:
+        counters: Files of lines ``NAME COUNT`` that may have an ``oom_kill``; the system's own if None.
+    """
+
+    def __init__(self, counters: Sequence[Path] | None = None) -> None:
+        self._counters = _find_counters() if counters is None else counters
+        self._seen = self._count()
+
+    def has_killed(self) -> bool:
+        """It has killed a process since the last call. False where the system does not tell."""
+        seen, self._seen = self._seen, self._count()
+        return seen is not None and self._seen is not None and self._seen > seen
+
+    def _count(self) -> int | None:
+        """The first counter that can be read."""
+        for path in self._counters:
+            try:
+                lines = path.read_text().splitlines()
+            except OSError:
+                continue
+            for name, _, count in (line.partition(" ") for line in lines):
+                if name == "oom_kill" and count.isdigit():
+                    return int(count)
+        return None
+
+
+def _find_counters() -> tuple[Path, ...]:
+    """The files of this process's own control group, of either version, then the whole system's.
+
+    https://docs.kernel.org/admin-guide/cgroup-v2.html and .../cgroup-v1/memory.html.
+    """
+    try:
+        entries = [entry.split(":", 2) for entry in _CGROUP.read_text().splitlines()]
+    except OSError:
+        entries = []
+    second = [_CGROUPS / group.lstrip("/") / "memory.events" for _, kinds, group in entries if not kinds]
+    first = [
+        _CGROUPS / "memory" / group.lstrip("/") / "memory.oom_control"
+        for _, kinds, group in entries
+        if "memory" in kinds.split(",")
+    ]
+    return (*second, *first, _WHOLE_SYSTEM)
