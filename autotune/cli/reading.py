@@ -74,10 +74,23 @@ def show(*, name: str, storage: str, tracking_uri: str, as_json: bool) -> None:
     type=click.Choice(["yaml", "json", "python", "command"]),
     help="Print the parameters alone, to take home.",
 )
-@click.option("--trial", "number", type=WholeNumber(min=0), metavar="N", help="With --format: another trial.")
+@click.option("--register", "model", metavar="MODEL", help="Add its model to MLflow's registry, under this name.")
+@click.option(
+    "--trial", "number", type=WholeNumber(min=0), metavar="N", help="With --format or --register: another trial."
+)
 @storage_option
+@tracking_option
 @json_option
-def best(*, name: str, kind: str | None, number: int | None, storage: str, as_json: bool) -> None:
+def best(
+    *,
+    name: str,
+    kind: str | None,
+    model: str | None,
+    number: int | None,
+    storage: str,
+    tracking_uri: str,
+    as_json: bool,
+) -> None:
     """Show the parameters of the best trial.
 
     With several objectives, those of every trial on the Pareto front. Exit status 1 while no
@@ -86,6 +99,10 @@ def best(*, name: str, kind: str | None, number: int | None, storage: str, as_js
     --format yaml and json print the parameters, command a call of a script of your own with a
     flag for each, and python a whole file that trains the trial again in plain PyTorch, without
     autotune: on a CPU to the same metrics.
+
+    --register logs the model to the trial's run, unless it is there, and makes it the next
+    version of MODEL, to be loaded by `mlflow.pytorch.load_model("models:/MODEL/VERSION")`.
+    JSON keys: model, version, uri, study, number.
 
     JSON keys: study, number, metric, value, parameters (of the best trial, by the first
     objective), best, front, baseline (trials with the keys of `autotune study trials --json`).
@@ -100,8 +117,17 @@ def best(*, name: str, kind: str | None, number: int | None, storage: str, as_js
 
         click.echo(taken_home(storage, name=name, kind=kind, number=number))
         return
+    if model is not None:
+        from autotune.cli.taking import registered
+
+        done = registered(storage, name=name, number=number, tracking_uri=tracking_uri, model=model)
+        if as_json:
+            echo_json(done)
+        else:
+            click.echo(f"trial {done.number} is version {done.version} of {done.model}: {done.uri}")
+        return
     if number is not None:
-        raise click.UsageError("--trial goes with --format; `autotune study trials` shows every trial")
+        raise click.UsageError("--trial goes with --format and --register; `autotune study trials` shows every trial")
     found = best_of_study(read_study(storage, name=name).study)
     if as_json:
         echo_json(found)

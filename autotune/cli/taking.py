@@ -1,6 +1,7 @@
-"""What ``autotune study best --format`` prints."""
+"""What ``autotune study best`` does with ``--format`` and ``--register``."""
 
 from autotune.errors import InputError
+from autotune.recording.registry import RegisteredModel, register_model
 from autotune.report.formats import as_command, as_json, as_yaml
 from autotune.report.record import StudyRecord, read_record
 from autotune.report.script.writing import write_script
@@ -15,7 +16,7 @@ def taken_home(storage: str, *, name: str, kind: str, number: int | None) -> str
         RunError: No trial is complete, or the task can't stand in a script.
     """
     record = read_record(storage, name=name)
-    chosen = best_of_study(record.summary).number if number is None else _checked(record, number)
+    chosen = _chosen(record, number)
     parameters = record.trials[chosen].parameters
     match kind:
         case "yaml":
@@ -28,7 +29,20 @@ def taken_home(storage: str, *, name: str, kind: str, number: int | None) -> str
             return write_script(record, number=chosen).rstrip("\n")
 
 
-def _checked(record: StudyRecord, number: int) -> int:
+def registered(storage: str, *, name: str, number: int | None, tracking_uri: str, model: str) -> RegisteredModel:
+    """The model of the best trial, or of the one of that number, as a version in MLflow's registry.
+
+    Raises:
+        InputError: The study has no such trial.
+        RunError: No trial is complete, or MLflow has no model of it and can't get one.
+    """
+    chosen = _chosen(read_record(storage, name=name), number)
+    return register_model(storage, study=name, number=chosen, tracking_uri=tracking_uri, model=model)
+
+
+def _chosen(record: StudyRecord, number: int | None) -> int:
+    if number is None:
+        return best_of_study(record.summary).number
     if number not in record.reports:
         most = len(record.trials) - 1
         raise InputError(

@@ -96,7 +96,7 @@ def _log(order: _Order) -> None:
     mlflow.set_tracking_uri(
         absolute_uri(order.tracking_uri)
     )  # ``Model.log`` takes ids, and reads the URI from here alone
-    if _has_model(client, trial.run_id):
+    if ready_model(client, trial.run_id) is not None:
         return
     from autotune.training.rebuild import rebuild_model
 
@@ -108,11 +108,11 @@ def _log(order: _Order) -> None:
     _save(rebuilt, task=study.task, run_id=trial.run_id, model_id=made.model_id, step=last_epoch)
 
 
-def _has_model(client: "MlflowClient", run_id: str) -> bool:
-    """Whether an earlier attempt logged the run's model to the end."""
+def ready_model(client: "MlflowClient", run_id: str) -> str | None:
+    """The id of the run's model; None where no attempt has logged one to the end."""
     outputs = client.get_run(run_id).outputs
     ids = [output.model_id for output in outputs.model_outputs] if outputs is not None else []
-    return any(str(client.get_logged_model(model_id).status) == "READY" for model_id in ids)
+    return next((id_ for id_ in ids if str(client.get_logged_model(id_).status) == "READY"), None)
 
 
 def _save(rebuilt: "RebuiltModel", *, task: str, run_id: str, model_id: str, step: int) -> None:

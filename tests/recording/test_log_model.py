@@ -7,6 +7,7 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
+from autotune.errors import RunError
 from autotune.events import Finished, Outcome, Scalar, TrialOrder
 from autotune.recording.database import open_database
 from autotune.recording.drafts import NewStudy, NewTrial
@@ -14,6 +15,7 @@ from autotune.recording.files import StudyFiles, files_root
 from autotune.recording.log_model import log_model
 from autotune.recording.publisher import Publisher
 from autotune.recording.records import Records
+from autotune.recording.registry import RegisteredModel, register_model
 from autotune.recording.rows import StudyRow
 from autotune.training.loading import load_task
 from autotune.training.rebuild import rebuild_model
@@ -149,6 +151,27 @@ def test_the_logged_model_answers_like_the_trained_one(logged: Logged) -> None:
     assert signature is not None
     assert [spec.shape for spec in signature.inputs.inputs] == [(-1, 64)]
     assert [spec.shape for spec in signature.outputs.inputs] == [(-1, 10)]
+
+
+@pytest.mark.slow
+def test_a_registered_model_is_loaded_by_its_name_and_registered_once(logged: Logged) -> None:
+    import mlflow
+
+    wanted = RegisteredModel(model="digits-net", version=1, uri="models:/digits-net/1", study="digits", number=0)
+    for _ in range(2):
+        assert _register(logged, "digits-net") == wanted
+    mlflow.set_tracking_uri(logged.tracking_uri)
+    assert mlflow.pytorch.load_model("models:/digits-net/1")(torch.rand(3, 64)).shape == (3, 10)
+
+
+@pytest.mark.slow
+def test_a_name_that_the_registry_refuses_is_told(logged: Logged) -> None:
+    with pytest.raises(RunError, match=r"Names cannot contain '/' or ':'\.; choose another name"):
+        _register(logged, "a/b:c")
+
+
+def _register(logged: Logged, model: str) -> RegisteredModel:
+    return register_model(logged.storage, study="digits", number=0, tracking_uri=logged.tracking_uri, model=model)
 
 
 @pytest.mark.slow
