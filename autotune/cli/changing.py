@@ -1,4 +1,4 @@
-"""``autotune study delete`` and ``autotune study sync``."""
+"""``autotune study delete``, ``sync`` and ``rebuild-mlflow``."""
 
 import click
 
@@ -50,3 +50,38 @@ def sync(*, name: str | None, timeout: float, storage: str, tracking_uri: str) -
     if state.num_waiting:
         raise RunError(f"MLflow has not got {state.num_waiting} records yet ({state.error}); try again when it can")
     click.echo("MLflow has all records.", err=True)
+
+
+@click.command("rebuild-mlflow")
+@study_argument
+@click.option(
+    "--timeout",
+    type=Number(min=0),
+    default=3600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Give up after this long; the same command goes on.",
+)
+@storage_option
+@tracking_option
+def rebuild_mlflow(*, name: str, timeout: float, storage: str, tracking_uri: str) -> None:
+    """Make all MLflow runs of a study again.
+
+    For an MLflow that has lost them, or that is new (--tracking-uri): runs with parameters, metrics
+    at their original times, tags, configurations and logs, and the best trial's model where its
+    checkpoint is there. What MLflow still has stays one run each. Cut off, the same command goes
+    on. Later starts of the study need the same --tracking-uri.
+    """
+    from autotune.coordinator.delivery import rebuild
+
+    state = rebuild(
+        storage,
+        name=name,
+        tracking_uri=tracking_uri,
+        timeout=timeout,
+        note=lambda line: click.echo(line, err=True),
+    )
+    if state.num_waiting or state.error:
+        left = f"MLflow has not got {state.num_waiting} records yet ({state.error})"
+        raise RunError(f"study {name}: {left}; the same command goes on")
+    click.echo(f"MLflow has all records of study {name}.", err=True)

@@ -28,5 +28,6 @@ study = LazyGroup(
         ),
         "delete": LazyCommand("autotune.cli.changing:delete", "Delete a study with its checkpoints and MLflow runs."),
         "sync": LazyCommand("autotune.cli.changing:sync", "Deliver to MLflow what it has not got yet."),
+        "rebuild-mlflow": LazyCommand("autotune.cli.changing:rebuild_mlflow", "Make all MLflow runs of a study again."),
     },
 )

@@ -33,8 +33,21 @@ class Delivery:
     then found out by the tags that each run is made with.
     """
 
-    def __init__(self, publication: Publication, *, files: StudyFiles, tracking_uri: str) -> None:
+    def __init__(
+        self, publication: Publication, *, files: StudyFiles, tracking_uri: str, is_rebuild: bool = False
+    ) -> None:
+        """Open a client.
+
+        Args:
+            publication: What waits.
+            files: Of the study.
+            tracking_uri: MLflow's.
+            is_rebuild: Believe no mark of what that MLflow has: look, and deliver what it lacks. One that has
+                the study already gets all of it once more, which changes nothing there; where something
+                waits, an earlier rebuild was cut off, and its marks hold.
+        """
         self._publication = publication
+        self._is_rebuild = is_rebuild
         self._files = files
         self._tracking_uri = absolute_uri(tracking_uri)
         self._client = open_client(tracking_uri)
@@ -71,11 +84,16 @@ class Delivery:
             return study
         if study.tracking_uri is not None and study.tracking_uri != shown_uri(self._tracking_uri):
             self._publication.forget()
-        experiment_id = find_experiment(self._client, uid=study.uid)
+        experiment_id = find_experiment(self._client, uid=study.uid, known=study.experiment_id)
         if experiment_id is None:
             self._publication.forget()
             experiment_id = create_experiment(self._client, study=study, tracking_uri=self._tracking_uri)
         self._runs = self._find_runs(study, experiment_id)
+        if self._is_rebuild:
+            if self._publication.num_waiting() == 0:
+                self._publication.forget()
+            else:
+                self._publication.forget_missing(set(self._runs.values()))
         run_id = self._runs.get(_PARENT) or self._create_parent(study, experiment_id)
         uri = shown_uri(self._tracking_uri)
         self._publication.set_experiment(tracking_uri=uri, experiment_id=experiment_id, run_id=run_id)
@@ -84,12 +102,30 @@ class Delivery:
         return settled
 
     def _find_runs(self, study: StudyRow, experiment_id: str) -> dict[str, str]:
+        """The study's runs by their tag, the first made of each.
+
+        A run that was asked for and made too late to be waited for was asked for again: what no row
+        of ours knows then is deleted.
+        """
         found: dict[str, str] = {}
+        known = self._publication.run_ids()
         token: str | None = None
         while True:
             query = f"tags.`{STUDY_TAG}` = '{study.uid}'"
-            page = self._client.search_runs([experiment_id], query, max_results=_RUNS_AT_ONCE, page_token=token)
-            found |= {run.data.tags[RUN_TAG]: run.info.run_id for run in page if RUN_TAG in run.data.tags}
+            page = self._client.search_runs(
+                [experiment_id],
+                query,
+                max_results=_RUNS_AT_ONCE,
+                order_by=["attributes.start_time ASC"],
+                page_token=token,
+            )
+            for run in page:
+                key, run_id = run.data.tags.get(RUN_TAG), str(run.info.run_id)
+                if key is None or found.setdefault(key, run_id) == run_id:
+                    continue
+                double = found[key] if run_id in known else run_id
+                found[key] = run_id if run_id in known else found[key]
+                self._client.delete_run(double)
             token = page.token
             if not token:
                 return found

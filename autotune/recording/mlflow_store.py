@@ -31,7 +31,8 @@ ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     # The publisher tries again by itself: one long call would keep it from noticing that it should end.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    # A server that takes ten seconds for each answer is slow, not dead.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
 """Settings of MLflow for all that we start; what the user set wins over them."""
 
@@ -89,10 +90,22 @@ def open_client(tracking_uri: str) -> "MlflowClient":
         return MlflowClient(absolute_uri(tracking_uri))
 
 
-def find_experiment(client: "MlflowClient", *, uid: str) -> str | None:
-    """The id of the study's active experiment."""
-    found = client.search_experiments(filter_string=f"tags.`{STUDY_TAG}` = '{uid}'", max_results=1)
-    return found[0].experiment_id if found else None
+def find_experiment(client: "MlflowClient", *, uid: str, known: str | None = None) -> str | None:
+    """The id of the study's active experiment: ``known`` if it is one, else the first that was made.
+
+    There may be others: an MLflow that answers too late makes one more than was waited for. They
+    have no run, and are deleted.
+    """
+    query = f"tags.`{STUDY_TAG}` = '{uid}'"
+    found = client.search_experiments(filter_string=query, order_by=["creation_time ASC"])
+    ids = [str(experiment.experiment_id) for experiment in found]
+    if not ids:
+        return None
+    chosen = known if known in ids else ids[0]
+    for other in ids:
+        if other != chosen and not client.search_runs([other], max_results=1):
+            client.delete_experiment(other)
+    return chosen
 
 
 def delete_experiment(study: "StudyRow", *, tracking_uri: str) -> str | None:
@@ -145,6 +158,9 @@ def create_experiment(client: "MlflowClient", *, study: "StudyRow", tracking_uri
         except MlflowException as error:
             if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
                 raise
+        there = client.get_experiment_by_name(name)
+        if there is not None and there.tags.get(STUDY_TAG) == study.uid and there.lifecycle_stage == "active":
+            return str(there.experiment_id)  # asked for earlier, and made too late to be waited for
         number += 1
 
 

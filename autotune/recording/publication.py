@@ -19,6 +19,7 @@ from autotune.recording.rows import (
 from autotune.recording.transactions import Guard
 
 _REPORTS_AT_ONCE = 500
+_TRIALS_AT_ONCE = 500
 
 
 class Publication:
@@ -93,6 +94,16 @@ class Publication:
         with transactions.read(self.engine) as connection:
             return sum(connection.execute(query).scalar_one() for query in queries)
 
+    def run_ids(self) -> AbstractSet[str]:
+        """MLflow's runs that rows of the study know: its own, and its trials'."""
+        trial, study = tables.trial, tables.study
+        queries = (
+            select(trial.c.run_id).where(trial.c.study_id == self.study_id, trial.c.run_id.is_not(None)),
+            select(study.c.run_id).where(study.c.id == self.study_id, study.c.run_id.is_not(None)),
+        )
+        with transactions.read(self.engine) as connection:
+            return {run_id for query in queries for run_id in connection.execute(query).scalars()}
+
     def set_experiment(self, *, tracking_uri: str, experiment_id: str, run_id: str) -> None:
         """Keep where MLflow has the study."""
         mine = update(tables.study).where(tables.study.c.id == self.study_id)
@@ -135,6 +146,21 @@ class Publication:
             connection.execute(mine.values(is_published=True))
             this = update(tables.trial).where(tables.trial.c.id == trial.id)
             connection.execute(this.values(published_version=trial.version))
+
+    def forget_missing(self, runs: AbstractSet[str]) -> None:
+        """Trials wait again whose MLflow run is none of ``runs``."""
+        query = select(tables.trial.c.id, tables.trial.c.run_id).where(
+            tables.trial.c.study_id == self.study_id, tables.trial.c.run_id.is_not(None)
+        )
+        with transactions.read(self.engine) as connection:
+            missing = [key for key, run_id in connection.execute(query) if run_id not in runs]
+        for start in range(0, len(missing), _TRIALS_AT_ONCE):
+            some = missing[start : start + _TRIALS_AT_ONCE]
+            with transactions.write(self.engine, guard=self.guard) as connection:
+                again = update(tables.report).where(tables.report.c.trial_id.in_(some))
+                connection.execute(again.values(is_published=False))
+                nowhere = update(tables.trial).where(tables.trial.c.id.in_(some))
+                connection.execute(nowhere.values(run_id=None, published_version=0))
 
     def forget(self) -> None:
         """Everything waits again: MLflow lost it, or it goes to another MLflow now."""

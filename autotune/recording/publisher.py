@@ -40,8 +40,17 @@ class Publisher:
     two publishers of one study from making the same run.
     """
 
-    def __init__(self, storage: str, *, study: str, tracking_uri: str) -> None:
+    def __init__(self, storage: str, *, study: str, tracking_uri: str, is_rebuild: bool = False) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            storage: The database.
+            study: The study's name.
+            tracking_uri: MLflow's.
+            is_rebuild: MLflow may have lost what is marked as delivered: look first, and deliver it again.
+        """
         self._storage = storage
+        self._is_rebuild = is_rebuild
         self._name = study
         self._tracking_uri = tracking_uri
         self._state = PublishState(num_waiting=0, error=None)
@@ -86,7 +95,13 @@ class Publisher:
         return self._state
 
     def _run(self, publication: Publication, study: StudyRow) -> None:
-        rounds = _Rounds(publication, study=study, storage=self._storage, tracking_uri=self._tracking_uri)
+        rounds = _Rounds(
+            publication,
+            study=study,
+            storage=self._storage,
+            tracking_uri=self._tracking_uri,
+            is_rebuild=self._is_rebuild,
+        )
         pause = _PAUSE_SECONDS
         is_last = False
         while not is_last:
@@ -107,8 +122,11 @@ class Publisher:
 class _Rounds:
     """Attempts to deliver, each of which leaves what it could not for the next."""
 
-    def __init__(self, publication: Publication, *, study: StudyRow, storage: str, tracking_uri: str) -> None:
+    def __init__(
+        self, publication: Publication, *, study: StudyRow, storage: str, tracking_uri: str, is_rebuild: bool
+    ) -> None:
         self._publication = publication
+        self._is_rebuild = is_rebuild
         self._study = study
         self._files = StudyFiles.of(study, root=files_root(storage))
         self._tracking_uri = tracking_uri
@@ -147,13 +165,18 @@ class _Rounds:
                 self._lease.release()
 
     def _try(self) -> str | None:
-        if self._delivery is None and self._publication.is_delivered_to(shown_uri(absolute_uri(self._tracking_uri))):
+        is_delivered = self._publication.is_delivered_to(shown_uri(absolute_uri(self._tracking_uri)))
+        if self._delivery is None and is_delivered and not self._is_rebuild:
             return None
         if self._lease is None:
             self._lease = StudyLease.acquire(self._publication, study=self._study, role="publisher")
         if self._delivery is None:
-            self._delivery = Delivery(self._publication, files=self._files, tracking_uri=self._tracking_uri)
-        return self._delivery.deliver(beat=self._beat)
+            self._delivery = Delivery(
+                self._publication, files=self._files, tracking_uri=self._tracking_uri, is_rebuild=self._is_rebuild
+            )
+        refused = self._delivery.deliver(beat=self._beat)
+        self._is_rebuild = False
+        return refused
 
     def _beat(self) -> None:
         assert self._lease is not None

@@ -30,7 +30,7 @@ def _complete(line: str, *, folder: Path, storage: str | None = None) -> tuple[l
     return answer.stdout.splitlines()[1::3], answer.stderr
 
 
-@pytest.mark.parametrize("command", ["show", "best", "trials", "resume", "delete", "sync"])
+@pytest.mark.parametrize("command", ["show", "best", "trials", "resume", "delete", "sync", "rebuild-mlflow"])
 def test_names_of_studies_complete(command: str, storage: str, tmp_path: Path) -> None:
     StudyBook(storage, name="digits-2")
     StudyBook(storage, name="digits-1")
