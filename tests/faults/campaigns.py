@@ -61,22 +61,19 @@ def kill_over(storage: str, *, num_kills: int, seed: int) -> Ledger:
         began = time.monotonic()
         while killer.ledger.num_kills < num_kills:
             killer.run(min(num_kills, killer.ledger.num_kills + KILLS_A_LOOK))
-            seconds = time.monotonic() - began
-            print(f"{killer.ledger.num_kills} kills in {seconds:.0f} s: {killer.ledger.violations}", file=sys.stderr)
+            print(f"{time.monotonic() - began:.0f} s: {describe(killer.ledger)}", file=sys.stderr, flush=True)
         return killer.ledger
 
 
-def print_ledger(name: str, ledger: Ledger) -> None:
-    """One row, and every violation."""
+def describe(ledger: Ledger) -> str:
+    """What was killed, said, lost and doubled, in one line."""
     kills = ", ".join(f"{count} {victim}s" for victim, count in sorted(ledger.kills.items()))
     said = (
         f"{ledger.num_reports} reports and {ledger.num_outcomes} outcomes acknowledged in {ledger.num_studies} studies"
     )
     found = f"{len(ledger.lost)} lost, {len(ledger.doubled)} doubled, {len(ledger.other)} other"
     limit = "" if ledger.violations else f"; below {bound(ledger.num_kills):.2%} a kill"
-    print(f"{name}: {ledger.num_kills} kills ({kills}); {said}; {found}{limit}", flush=True)
-    for violation in ledger.violations:
-        print(f"  {violation}")
+    return f"{ledger.num_kills} kills ({kills}); {said}; {found}{limit}"
 
 
 def main() -> int:
@@ -91,7 +88,9 @@ def main() -> int:
     for name in arguments.campaigns:
         with STORAGES[name]() as storage:
             ledger = kill_over(storage, num_kills=arguments.kills, seed=arguments.seed)
-        print_ledger(name, ledger)
+        print(f"{name}: {describe(ledger)}", flush=True)
+        for violation in ledger.violations:
+            print(f"  {violation}")
         num_violations += len(ledger.violations)
     return 1 if num_violations else 0
 
