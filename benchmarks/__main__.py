@@ -11,6 +11,7 @@ BENCHMARKS = (
     ("race_joint.py", "--tasks", "mnist", "--seeds", "3"),
     ("trial_start.py",),
     ("coordinator_cost.py",),
+    ("load.py", "--marks", "100", "1000", "10000", "--seconds", "30"),
     ("help_time.py",),
 )
 

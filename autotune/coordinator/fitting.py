@@ -1,12 +1,12 @@
 """Which proposals fit the device's memory, as a study's own trials and races on this machine tell."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 from autotune.coordinator.memory import MemoryModel, Room, Shape
 from autotune.coordinator.stage import Stage
 from autotune.coordinator.standing import BASELINE_NUMBER
 from autotune.coordinator.workloads import Workload
-from autotune.events import EpochReport, Scalar
+from autotune.events import Scalar
 from autotune.hardware import Machine, held_device_bytes
 from autotune.spec.model import StudySpec
 from autotune.speed.result import RaceResult
@@ -47,18 +47,17 @@ class Fitting:
         number: int,
         *,
         parameters: Mapping[str, Scalar],
-        reports: Sequence[EpochReport],
+        peak_bytes: int | None,
         is_out_of_memory: bool,
     ) -> None:
-        """What a trial that has ended held at most, or that it ran out."""
+        """What a trial that has ended held at most (None where it reported nothing), or that it ran out."""
         if _shrinks(parameters):
             return
         shape, batch_size = self._shape(parameters), _batch_size(parameters)
         if is_out_of_memory:
             self._model.add_loss(number, shape=shape, batch_size=batch_size)
-        elif reports:
-            peak = max(report.peak_memory_bytes for report in reports)
-            self._model.add_peak(number, shape=shape, batch_size=batch_size, peak_bytes=peak)
+        elif peak_bytes is not None:
+            self._model.add_peak(number, shape=shape, batch_size=batch_size, peak_bytes=peak_bytes)
 
     def learn_race(self, workload: Workload, result: RaceResult) -> None:
         """What the winner of a race held at most; its workload's trials train with that setting.

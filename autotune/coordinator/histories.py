@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from autotune.coordinator.aims import known_values, step_of, value_on_the_way
 from autotune.events import EpochReport, Outcome
@@ -11,13 +11,17 @@ from autotune.recording.rows import StudyRow, TrialRow
 from autotune.search.plan import TrialHistory
 from autotune.spec.model import StudySpec
 
+_FEW = 100
+"""Trials whose reports are read one by one, and not with those of all others."""
+
 
 def read_histories(
-    records: Records, study: StudyRow, *, rows: Iterable[TrialRow], spec: StudySpec
+    records: Records, study: StudyRow, *, rows: Collection[TrialRow], spec: StudySpec
 ) -> list[TrialHistory]:
     """What is recorded of these trials, as ``spec`` judges it: perhaps the spec of another study."""
     reports: defaultdict[int, list[EpochReport]] = defaultdict(list)
-    for recorded in records.all_reports(study):
+    each = (recorded for row in rows for recorded in records.reports(row))
+    for recorded in each if len(rows) <= _FEW else records.all_reports(study):
         reports[recorded.trial_id].append(recorded.report)
     is_own = StudySpec.model_validate_json(study.spec_json).objectives == spec.objectives
     return [_history(row, reports=reports[row.id], spec=spec, is_own=is_own) for row in rows]

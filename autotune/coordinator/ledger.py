@@ -6,7 +6,7 @@ the truth that the others are caught up with.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from autotune.coordinator.aims import known_values, spent_resource, step_of, value_on_the_way
@@ -45,6 +45,16 @@ class Ticket:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What comes of a report that was new."""
+
+    ticket: Ticket
+    report: EpochReport
+    reason_to_stop: str | None
+    """Why the trial should stop after this epoch, where the pruner says so."""
+
+
+@dataclass(frozen=True)
 class Books:
     """Where a study is written down."""
 
@@ -80,7 +90,10 @@ class Ledger:
         """
         books = self._books
         rows = {row.number: row for row in books.records.trials(books.study)}
-        books.search.reconcile(read_histories(books.records, books.study, rows=rows.values(), spec=books.spec))
+        is_all_told = len(books.spec.objectives) == 1  # Optuna's rows hold the reports of those that have ended
+        open_ = {running.number for running in books.search.running()}
+        behind = [row for row in rows.values() if row.number in open_ or not is_all_told]
+        books.search.reconcile(read_histories(books.records, books.study, rows=behind, spec=books.spec))
         self._learn_memory(rows.values())
         self._failures = [_failure(row) for row in rows.values() if row.is_over and row.origin is None]
         for running in books.search.running():
@@ -108,6 +121,11 @@ class Ledger:
             refusal = self._refusal(proposal.number, parameters=proposal.parameters, lease=floor.lease)
         # What can't run is not raced either.
         return Ticket(self._add(proposal, floor=floor if refusal is None else None), refusal=refusal)
+
+    def ask_ahead(self) -> None:
+        """Find the next proposal while there is nothing else to do; nothing is written down."""
+        if self.standing.has_trials_left:
+            self._books.search.ask_ahead()
 
     def taken_up(self, ticket: Ticket, *, lease: Lease) -> Ticket:
         """A trial of an earlier start, held against memory again if it was never launched."""
@@ -154,28 +172,30 @@ class Ledger:
         self._books.records.adjust_trial(ticket.row, adjusted=event)
         self._books.publisher.notify()
 
-    def reported(self, ticket: Ticket, report: EpochReport) -> bool:
-        """Record an epoch; false where it was recorded before the trial was resumed."""
-        books, number = self._books, ticket.row.number
-        self._reports[number].append(report)
-        is_new = books.records.add_report(ticket.row, report=report)
-        value = value_on_the_way(books.spec.objectives[0], report)
-        if math.isfinite(value):
-            books.search.report(number, step=step_of(report, budget=books.spec.budget), value=value)
-        if is_new:
-            books.publisher.notify()
-        return is_new
+    def reported(self, reports: Sequence[tuple[Ticket, EpochReport]]) -> list[Answer]:
+        """Record epochs of one or several trials together, and answer each in order.
 
-    def reason_to_prune(self, ticket: Ticket, report: EpochReport) -> str | None:
-        """Why the trial should stop after this epoch, where the pruner says so."""
-        spec = self._books.spec
-        is_last = spent_resource(report, budget=spec.budget) >= spec.budget.max_resource
-        if is_last or report.epoch >= spec.budget.epochs or not self._books.search.should_prune(ticket.row.number):
-            return None
-        objective = spec.objectives[0]
-        metric = objective.target.metric if objective.target else objective.metric
-        value = report.metrics.get(metric, value_on_the_way(objective, report))
-        return f"{spec.pruner.name}: {metric} {value:.4g} after {_length(report, budget=spec.budget)}"
+        Those that were recorded before a trial was resumed get no answer.
+        """
+        books = self._books
+        told: dict[int, tuple[int, int, float]] = {}
+        for index, (ticket, report) in enumerate(reports):
+            number = ticket.row.number
+            self._reports[number].append(report)
+            value = value_on_the_way(books.spec.objectives[0], report)
+            if math.isfinite(value):
+                told[index] = number, step_of(report, budget=books.spec.budget), value
+        are_new = books.records.add_reports([(ticket.row, report) for ticket, report in reports])
+        books.search.store_reports(list(told.values()))
+        answers: list[Answer] = []
+        for index, ((ticket, report), is_new) in enumerate(zip(reports, are_new, strict=True)):
+            if index in told:
+                number, step, value = told[index]
+                books.search.note_report(number, step=step, value=value)
+            if is_new:
+                answers.append(Answer(ticket, report, self._reason_to_prune(ticket, report)))
+        books.publisher.notify()
+        return answers
 
     def ended(self, ticket: Ticket, finished: Finished) -> Finished:
         """Record how the trial ended, and keep or delete its checkpoint; returns what was recorded."""
@@ -184,7 +204,7 @@ class Ledger:
         self._fitting.learn(
             row.number,
             parameters=row.parameters,
-            reports=self._reports[row.number],
+            peak_bytes=max((report.peak_memory_bytes for report in self._reports[row.number]), default=None),
             is_out_of_memory=finished.is_out_of_memory,
         )
         books.records.finish_trial(row, finished=finished, values=values)
@@ -228,6 +248,17 @@ class Ledger:
         row = ticket.row
         return TrialView(row.number, row.parameters, row.is_baseline, ticket.is_adopted, device)
 
+    def _reason_to_prune(self, ticket: Ticket, report: EpochReport) -> str | None:
+        """Why the trial should stop after this epoch, where the pruner says so."""
+        spec = self._books.spec
+        is_last = spent_resource(report, budget=spec.budget) >= spec.budget.max_resource
+        if is_last or report.epoch >= spec.budget.epochs or not self._books.search.should_prune(ticket.row.number):
+            return None
+        objective = spec.objectives[0]
+        metric = objective.target.metric if objective.target else objective.metric
+        value = report.metrics.get(metric, value_on_the_way(objective, report))
+        return f"{spec.pruner.name}: {metric} {value:.4g} after {_length(report, budget=spec.budget)}"
+
     def _refusal(self, number: int, *, parameters: Mapping[str, Scalar], lease: Lease) -> str | None:
         return self._fitting.reason_not_to_launch(number, parameters=parameters, lease=lease)
 
@@ -245,17 +276,15 @@ class Ledger:
     def _learn_memory(self, rows: Iterable[TrialRow]) -> None:
         """From trials of earlier starts on this machine, with these versions."""
         books = self._books
-        here = {row.id: row for row in rows if row.is_over and row.environment_id == books.environment_id}
-        reports: defaultdict[int, list[EpochReport]] = defaultdict(list)
-        for recorded in books.records.all_reports(books.study):
-            reports[recorded.trial_id].append(recorded.report)
-        for key, row in here.items():
-            self._fitting.learn(
-                row.number,
-                parameters=row.parameters,
-                reports=reports[key],
-                is_out_of_memory=row.is_out_of_memory,
-            )
+        peaks = books.records.peak_memory(books.study)
+        for row in rows:
+            if row.is_over and row.environment_id == books.environment_id:
+                self._fitting.learn(
+                    row.number,
+                    parameters=row.parameters,
+                    peak_bytes=peaks.get(row.number),
+                    is_out_of_memory=row.is_out_of_memory,
+                )
 
     def _judge(self, number: int, finished: Finished) -> tuple[Finished, tuple[float, ...] | None]:
         """The outcome with the objectives' values; a complete trial has them all, and finite."""

@@ -3,6 +3,8 @@
 import math
 import time
 from dataclasses import dataclass
+from itertools import groupby
+from typing import Protocol
 
 from autotune.coordinator.deadlines import Pulse, overdue
 from autotune.coordinator.interrupts import Interrupts
@@ -10,9 +12,9 @@ from autotune.coordinator.ledger import Ledger, Ticket
 from autotune.coordinator.observer import Observer, StudyView
 from autotune.coordinator.speeds import Floor, RaceEndedError
 from autotune.errors import StudyStoppedError
-from autotune.events import Adjusted, EpochReport, Finished, Outcome, Progress, Started, Stop
+from autotune.events import Adjusted, EpochReport, Finished, Outcome, Progress, Started, Stop, TrialOrder
 from autotune.spec.model import Deadlines
-from autotune.trial.launcher import Arrival, Exited, Launcher, TrialProcess
+from autotune.trial.launcher import Arrival, Exited, TrialProcess
 from autotune.trial.leases import DevicePool, Lease
 from autotune.trial.oom_killer import OomWatch
 
@@ -28,6 +30,22 @@ MAX_REFUSED = 50
 MAX_OOM_RESTARTS = 1
 """Of a trial whose process the kernel killed for memory: it may have been its neighbours' doing, but not again."""
 SIGKILL = 9
+
+
+class Trials(Protocol):
+    """What a session needs of a launcher; a simulation has it, too."""
+
+    def launch(self, order: TrialOrder) -> TrialProcess:
+        """Start a trial."""
+
+    def wait(self, timeout: float) -> list[Arrival]:
+        """What has come from trials, after so many seconds at most."""
+
+    def send(self, process: TrialProcess, *, stop: Stop) -> None:
+        """Tell a trial to stop."""
+
+    def kill(self, process: TrialProcess, *, grace_seconds: float = ..., is_to_tell_where: bool = ...) -> None:
+        """End a trial's process group."""
 
 
 @dataclass
@@ -51,7 +69,7 @@ class Session:
         self,
         *,
         ledger: Ledger,
-        launcher: Launcher,
+        launcher: Trials,
         pool: DevicePool,
         observer: Observer,
         interrupts: Interrupts,
@@ -85,8 +103,7 @@ class Session:
             self._fill(waiting)
             if not self._running:
                 break
-            for arrival in self._launcher.wait(TICK_SECONDS):
-                self._hear(arrival)
+            self._hear_all(self._launcher.wait(TICK_SECONDS))
             self._keep_time()
             self._observer.ticked(self._view())
         self._beat()
@@ -151,6 +168,17 @@ class Session:
         self._ledger.launched(ticket, pid=process.pid, device=lease.device)
         self._observer.trial_launched(self._ledger.trial_view(ticket, device=lease.device), self._view())
 
+    def _hear_all(self, arrivals: list[Arrival]) -> None:
+        """Reports that have come together are recorded together: each transaction waits for the disk."""
+        for is_report, group in groupby(arrivals, key=lambda arrival: isinstance(arrival.event, EpochReport)):
+            if is_report:
+                self._report(list(group))
+            else:
+                for arrival in group:
+                    self._hear(arrival)
+        if not arrivals and not self._is_exhausted and not self._should_end():
+            self._ledger.ask_ahead()
+
     def _hear(self, arrival: Arrival) -> None:
         running = self._running.get(arrival.process.number)
         if running is None or running.process != arrival.process:
@@ -162,8 +190,8 @@ class Session:
             case Progress() as progress:
                 running.pulse.has_progressed = True
                 self._observer.trial_progressed(running.process.number, progress)
-            case EpochReport() as report:
-                self._report(running, report)
+            case EpochReport():
+                raise AssertionError("reports are heard together")
             case Finished() as finished:
                 running.finished = finished
             case Exited() as exited:
@@ -180,15 +208,20 @@ class Session:
             self._ledger.adjusted(running.ticket, told)
             self._observer.note(f"trial {number}: {told.reason}")
 
-    def _report(self, running: _Running, report: EpochReport) -> None:
-        running.pulse.has_reported = True
-        if not self._ledger.reported(running.ticket, report):
-            return
-        number = running.process.number
-        self._observer.trial_reported(number, report, self._view())
-        reason = self._ledger.reason_to_prune(running.ticket, report)
-        if reason is not None:
-            self._stop(running, Stop(outcome=Outcome.PRUNED, reason=reason))
+    def _report(self, arrivals: list[Arrival]) -> None:
+        """Reports of one or several trials; of one trial, in the order in which it sent them."""
+        heard: list[tuple[Ticket, EpochReport]] = []
+        for arrival in arrivals:
+            running = self._running.get(arrival.process.number)
+            if running is not None and running.process == arrival.process and isinstance(arrival.event, EpochReport):
+                running.pulse.heard(time.monotonic())
+                running.pulse.has_reported = True
+                heard.append((running.ticket, arrival.event))
+        for answer in self._ledger.reported(heard) if heard else ():
+            number = answer.ticket.row.number
+            self._observer.trial_reported(number, answer.report, self._view())
+            if answer.reason_to_stop is not None:
+                self._stop(self._running[number], Stop(outcome=Outcome.PRUNED, reason=answer.reason_to_stop))
 
     def _stop(self, running: _Running, stop: Stop) -> None:
         if running.stop is None:

@@ -90,8 +90,8 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
         with tempfile.TemporaryDirectory() as folder:
             stage = set_stage(order.file, launcher=launcher, jobs=order.jobs, folder=Path(folder))
         interrupts.wake_with(launcher.wake)
-        books = _open_books(order, stage=stage, stack=stack, observer=observer)
-        standing = _standing(order, books)
+        books = open_books(order, stage=stage, stack=stack, observer=observer)
+        standing = load_standing(order, books)
         fitting = make_fitting(books.spec, stage=stage, jobs=order.jobs)
         speeds = make_speeds(
             books, stage=stage, launcher=launcher, standing=standing, fitting=fitting, note=observer.note
@@ -139,7 +139,8 @@ def _check_existing(order: StartOrder) -> None:
     records.engine.dispose()
 
 
-def _open_books(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: Observer) -> Books:
+def open_books(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: Observer) -> Books:
+    """The study's books, found or made, with its lease; ``stack`` closes them."""
     storage = normalise_url(order.storage)
     root = make_files_root(storage)
     records = Records(open_database(storage, create=True))
@@ -190,7 +191,7 @@ def _plan(order: StartOrder, *, space: SearchSpace) -> SearchPlan:
     )
 
 
-def _standing(order: StartOrder, books: Books) -> Standing:
+def load_standing(order: StartOrder, books: Books) -> Standing:
     """Totals of earlier starts."""
     rows = books.records.trials(books.study)
     return standing_of(books.study, spec=books.spec, rows=rows, storage=hide_password(order.storage))

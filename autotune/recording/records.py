@@ -167,8 +167,15 @@ class Records:
 
     def add_report(self, trial: TrialRow, *, report: EpochReport) -> bool:
         """Record an epoch, once: False where the trial has that epoch already."""
+        return self.add_reports([(trial, report)])[0]
+
+    def add_reports(self, reports: Sequence[tuple[TrialRow, EpochReport]]) -> list[bool]:
+        """Record epochs of several trials in one transaction; whether each was new."""
         with self._write() as connection:
-            return insert_or_ignore(connection, tables.report, {"trial_id": trial.id, **write_report(report)})
+            return [
+                insert_or_ignore(connection, tables.report, {"trial_id": trial.id, **write_report(report)})
+                for trial, report in reports
+            ]
 
     def reports(self, trial: TrialRow) -> tuple[ReportRow, ...]:
         """The trial's epochs in order."""
@@ -177,6 +184,13 @@ class Records:
     def all_reports(self, study: StudyRow) -> tuple[ReportRow, ...]:
         """The epochs of all trials, by trial number and epoch."""
         return self._reports(tables.trial.c.study_id == study.id)
+
+    def peak_memory(self, study: StudyRow) -> Mapping[int, int]:
+        """The most bytes that each trial held, by number, of those that have reported."""
+        peak = func.max(tables.report.c.peak_memory_bytes)
+        query = select(tables.trial.c.number, peak).join(tables.report).where(tables.trial.c.study_id == study.id)
+        with transactions.read(self.engine) as connection:
+            return {row[0]: row[1] for row in connection.execute(query.group_by(tables.trial.c.number))}
 
     def finish_trial(
         self, trial: TrialRow, *, finished: Finished, values: Sequence[float] | None, ended_at: float | None = None

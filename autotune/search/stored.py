@@ -1,5 +1,6 @@
 """The trials of one study in Optuna's tables, by their numbers."""
 
+import json
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,15 +8,32 @@ from typing import Any
 from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy import TextClause, text
 
 from autotune.events import Outcome, Scalar
 from autotune.search.outcomes import CONSTRAINT, DASHBOARD_CONSTRAINTS
 from autotune.search.space import SearchSpace
 from autotune.search.trials import attributes_of, queued_misfit
 
+_ADD_REPORT = text(
+    "INSERT INTO trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type) "
+    "VALUES (:trial_id, :step, :value, 'FINITE') ON CONFLICT DO NOTHING"
+)
+_SET_ATTRIBUTE, _SET_NOTE = (
+    text(
+        f"INSERT INTO {table} (trial_id, key, value_json) VALUES (:trial_id, :key, :value) "  # noqa: S608 - our own words
+        "ON CONFLICT (trial_id, key) DO UPDATE SET value_json = excluded.value_json"
+    )
+    for table in ("trial_user_attributes", "trial_system_attributes")
+)
+
 
 class StoredTrials:
     """Reads and writes one study's trials; what a row means is for ``study.py`` to say.
+
+    What a running trial collects (reports, attributes) is written straight to Optuna's tables, whose
+    schema ``open_storage`` has checked: Optuna takes a transaction of its own for each value, with up to
+    six queries.
 
     Optuna's tables know a trial by an id of theirs; here it goes by its number in the study.
     """
@@ -48,23 +66,28 @@ class StoredTrials:
         self._ids[added.number] = optuna_id
         return added
 
-    def reports(self, number: int) -> Mapping[int, float]:
-        """The intermediate values by epoch."""
-        return self.by_id(self.id_of(number)).intermediate_values
-
-    def add_report(self, number: int, *, step: int, value: float) -> None:
-        """An intermediate value."""
-        self._storage.set_trial_intermediate_value(self.id_of(number), step, value)
+    def add_reports(self, reports: Sequence[tuple[int, int, float]]) -> None:
+        """Intermediate values by trial and step, all finite, in one transaction; those that are there stay."""
+        rows = [{"trial_id": self.id_of(number), "step": step, "value": value} for number, step, value in reports]
+        if rows:
+            with self._storage.engine.begin() as connection:
+                connection.execute(_ADD_REPORT, rows)
 
     def set_attributes(self, number: int, *, attributes: Mapping[str, Scalar]) -> None:
         """User attributes, which the dashboard shows; of a trial that has not ended."""
-        for key, value in attributes.items():
-            self._storage.set_trial_user_attr(self.id_of(number), key, value)
+        self._set(_SET_ATTRIBUTE, number, attributes)
 
     def set_notes(self, number: int, *, notes: Mapping[str, Any]) -> None:
         """System attributes, which Optuna's own parts remember things in: JSON values."""
-        for key, note in notes.items():
-            self._storage.set_trial_system_attr(self.id_of(number), key, note)
+        self._set(_SET_NOTE, number, notes)
+
+    def _set(self, statement: TextClause, number: int, values: Mapping[str, Any]) -> None:
+        rows = [
+            {"trial_id": self.id_of(number), "key": key, "value": json.dumps(value)} for key, value in values.items()
+        ]
+        if rows:
+            with self._storage.engine.begin() as connection:
+                connection.execute(statement, rows)
 
     def set_infeasible(self, number: int) -> None:
         """The trial breaks its constraint, for samplers and for the dashboard."""

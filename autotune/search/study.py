@@ -16,11 +16,13 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import NopPruner
 from optuna.storages import RDBStorage
-from optuna.trial import Trial, TrialState, create_trial
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from autotune.errors import StorageError, StudyNotFoundError
 from autotune.events import Outcome, Scalar
+from autotune.search.draft import Draft, start_draft
 from autotune.search.grid import Grid
+from autotune.search.known import Horizon
 from autotune.search.mirror import Mirror
 from autotune.search.outcomes import optuna_state
 from autotune.search.plan import SearchPlan, TrialHistory
@@ -58,6 +60,9 @@ class Search:
         self._trials = StoredTrials(self._study, storage=storage)
         self._grid = Grid(plan.space) if plan.sampler.name == "grid" else None
         self._running: set[int] = set()
+        self._highest = BASELINE
+        self._ahead: Draft | None = None
+        self._horizon = Horizon(plan.sampler.name, plan.jobs, self._study.directions)
         self._mirror = self._reflect({})
 
     @classmethod
@@ -107,12 +112,24 @@ class Search:
         if not trials:
             return self._propose(self._space.baseline, attributes={"is_baseline": True})
         has_queued = self._trials.refuse_misfits(trials, space=self._space)
-        if self._grid is None or has_queued:
+        if has_queued:
             return self._walk(self._study.ask())
+        if self._grid is None:
+            return self._write(self._draft(trials))
         for trial in trials:
             self._grid.mark(trial.number, parameters_of(trial, self._space))
         cell = self._grid.next(derive_seed(self._plan.seed, number=len(trials)))
         return None if cell is None else self._propose(cell)
+
+    def ask_ahead(self) -> None:
+        """Find out what the next trial will be, where that hangs on nothing that is still to come.
+
+        It is kept in memory alone, until ``ask`` writes it down.
+        """
+        if self._grid is not None or (self._ahead is None and not self._horizon.is_ahead(self._highest + 1)):
+            return
+        if self._ahead is None:
+            self._draft(self._trials.all())
 
     def running(self) -> tuple[RunningTrial, ...]:
         """Trials in the state RUNNING, by number."""
@@ -131,10 +148,26 @@ class Search:
 
         A repeated report changes nothing: of several at one step, the first one counts.
         """
-        if number not in self._running or step in self._mirror.reports(number):
-            return
-        self._store_report(number, step=step, value=value)
-        self._mirror.report(number, step=step, value=value)
+        self.store_reports([(number, step, value)])
+        self.note_report(number, step=step, value=value)
+
+    def store_reports(self, reports: Sequence[tuple[int, int, float]]) -> None:
+        """Trial, step and value of reports, for the dashboard and for later starts, in one transaction."""
+        # With several objectives Optuna's tpe stops with an error at a pruned trial that has
+        # reports; a value that is not finite would be learned from.
+        if len(self._plan.objectives) == 1:
+            self._trials.add_reports(
+                [
+                    (number, step, value)
+                    for number, step, value in reports
+                    if number in self._running and math.isfinite(value)
+                ]
+            )
+
+    def note_report(self, number: int, *, step: int, value: float) -> None:
+        """A report that is stored, for the pruner; the first one at a step counts."""
+        if number in self._running and step not in self._mirror.reports(number):
+            self._mirror.report(number, step=step, value=value)
 
     def should_prune(self, number: int) -> bool:
         """The pruner's answer to what was reported so far.
@@ -219,10 +252,7 @@ class Search:
         for history in histories:
             if history.number not in self._running:
                 continue
-            stored = self._trials.reports(history.number)
-            for step, value in history.reports.items():
-                if step not in stored:
-                    self._store_report(history.number, step=step, value=value)
+            self.store_reports([(history.number, step, value) for step, value in history.reports.items()])
             if history.outcome is not None and history.outcome is not Outcome.INTERRUPTED:
                 self.tell(
                     history.number,
@@ -237,17 +267,41 @@ class Search:
         parameters = walk(self._space, lambda p, choices: self._registry.suggest(trial, p, choices))
         return self._start(Proposal(trial.number, self._trials.id_of(trial.number), parameters))
 
+    def _draft(self, trials: Sequence[FrozenTrial]) -> Draft:
+        """The next trial with its parameters, which is in no table yet."""
+        number = trials[-1].number + 1
+        if self._ahead is not None and self._ahead.template.number == number:
+            return self._ahead
+        draft = start_draft(
+            self._study,
+            storage=self._storage,
+            trials=self._horizon.known(trials, number=number),
+            number=number,
+            sampler=make_sampler(self._plan, number=number, registry=self._registry),
+        )
+        walk(self._space, lambda p, choices: self._registry.suggest(draft.trial, p, choices))
+        self._ahead = draft if self._horizon.is_ahead(number) else None
+        return draft
+
+    def _write(self, draft: Draft) -> Proposal:
+        self._ahead = None
+        return self._add(draft.template)
+
     def _propose(self, values: Mapping[str, Scalar], *, attributes: dict[str, Scalar] | None = None) -> Proposal:
         searched, distributions = self._registry.register(self._space, values)
         template = create_trial(
             state=TrialState.RUNNING, params=searched, distributions=distributions, user_attrs=attributes
         )
+        return self._add(template)
+
+    def _add(self, template: FrozenTrial) -> Proposal:
         added = self._trials.add(template)
         parameters = parameters_of(added, self._space)
         return self._start(Proposal(added.number, self._trials.id_of(added.number), parameters))
 
     def _start(self, proposal: Proposal) -> Proposal:
         self._running.add(proposal.number)
+        self._highest = max(self._highest, proposal.number)
         return proposal
 
     def _import(self, history: TrialHistory, *, origin: str) -> int | None:
@@ -262,12 +316,6 @@ class Search:
         if template is None:
             return None
         return self._trials.add(template).number
-
-    def _store_report(self, number: int, *, step: int, value: float) -> None:
-        # With several objectives Optuna's tpe stops with an error at a pruned trial that has
-        # reports; a value that is not finite would be learned from.
-        if len(self._plan.objectives) == 1 and math.isfinite(value):
-            self._trials.add_report(number, step=step, value=value)
 
     def _reflect(self, reports: Mapping[int, Mapping[int, float]]) -> Mirror:
         plan = self._plan

@@ -2,14 +2,13 @@ import pytest
 
 from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.workloads import Workload
-from autotune.events import EpochReport, Scalar
+from autotune.events import Scalar
 from autotune.spec.model import Choice, StudySpec
 from autotune.speed.knobs import KNOBS
 from autotune.speed.result import Heat, RaceResult, Split
 from autotune.trial.leases import Lease
 from tests.machines import machine
 from tests.report.study_book import make_spec
-from tests.reports import make_report
 
 CPU = Lease("cpu", None, ())
 BASE: dict[str, Scalar] = {"optimizer": "adam", "lr": 0.1, "width": 8, "precision": "fp32", "num_workers": 1}
@@ -30,7 +29,7 @@ def empty_fitting(speed_search: str = "joint", *, num_gpus: int = 0, has_shared_
 
 def make_fitting(speed_search: str = "joint") -> Fitting:
     fitting = empty_fitting(speed_search)
-    fitting.learn(1, parameters=BASE | {"batch_size": 64}, reports=(), is_out_of_memory=True)
+    fitting.learn(1, parameters=BASE | {"batch_size": 64}, peak_bytes=None, is_out_of_memory=True)
     return fitting
 
 
@@ -63,15 +62,11 @@ def test_baseline_is_always_tried() -> None:
     assert make_fitting().reason_not_to_launch(0, parameters=BASE | {"batch_size": 64}, lease=CPU) is None
 
 
-def epochs(*gibibytes: int) -> list[EpochReport]:
-    return [make_report(epoch, peak_memory_bytes=peak * 2**30) for epoch, peak in enumerate(gibibytes, start=1)]
-
-
 def test_on_a_cpu_only_more_than_the_whole_memory_is_refused() -> None:
     fitting = empty_fitting()
-    for number, (batch_size, reports) in enumerate([(100, epochs(1, 2)), (200, epochs(3, 3))], start=1):
+    for number, (batch_size, gibibytes) in enumerate([(100, 2), (200, 3)], start=1):
         parameters = BASE | {"batch_size": batch_size}
-        fitting.learn(number, parameters=parameters, reports=reports, is_out_of_memory=False)
+        fitting.learn(number, parameters=parameters, peak_bytes=gibibytes * 2**30, is_out_of_memory=False)
     assert machine().memory_bytes == 8 * 2**30
     fits = fitting.reason_not_to_launch(3, parameters=BASE | {"batch_size": 700}, lease=CPU)
     refused = fitting.reason_not_to_launch(3, parameters=BASE | {"batch_size": 720}, lease=CPU)
@@ -82,15 +77,15 @@ def test_on_a_cpu_only_more_than_the_whole_memory_is_refused() -> None:
 def test_trial_without_a_report_and_without_a_loss_teaches_nothing() -> None:
     fitting = empty_fitting()
     for number, batch_size in enumerate((10, 10_000_000)):
-        fitting.learn(number, parameters=BASE | {"batch_size": batch_size}, reports=(), is_out_of_memory=False)
+        fitting.learn(number, parameters=BASE | {"batch_size": batch_size}, peak_bytes=None, is_out_of_memory=False)
     assert fitting.reason_not_to_launch(2, parameters=BASE | {"batch_size": 10**9}, lease=CPU) is None
 
 
 def test_gpus_have_the_memory_that_torch_told_of_them() -> None:
     fitting = empty_fitting(num_gpus=2, has_shared_devices=True)
-    for number, (batch_size, reports) in enumerate([(100, epochs(2)), (200, epochs(3))], start=1):
+    for number, (batch_size, gibibytes) in enumerate([(100, 2), (200, 3)], start=1):
         parameters = BASE | {"batch_size": batch_size}
-        fitting.learn(number, parameters=parameters, reports=reports, is_out_of_memory=False)
+        fitting.learn(number, parameters=parameters, peak_bytes=gibibytes * 2**30, is_out_of_memory=False)
     lease = Lease("cuda:0", "1", ())
     assert fitting.reason_not_to_launch(3, parameters=BASE | {"batch_size": 690}, lease=lease) is None
     assert fitting.reason_not_to_launch(3, parameters=BASE | {"batch_size": 710}, lease=lease) is not None
@@ -145,7 +140,7 @@ def test_trial_that_shrinks_its_micro_batch_neither_teaches_nor_is_refused() -> 
     shrinking: dict[str, Scalar] = BASE | {"batch_size": 64, "accumulate": "auto"}
     assert make_fitting("race").reason_not_to_launch(2, parameters=shrinking, lease=CPU) is None
     fitting = empty_fitting("race")
-    fitting.learn(1, parameters=shrinking, reports=(), is_out_of_memory=True)
+    fitting.learn(1, parameters=shrinking, peak_bytes=None, is_out_of_memory=True)
     fitting.learn_race(workload(100), raced(2, accumulate="auto"))
     fitting.learn_race(workload(200), raced(3, accumulate="auto"))
     for batch_size in (64, 10**6):
