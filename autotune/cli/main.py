@@ -19,6 +19,10 @@ root = LazyGroup(
     Exit status: 0 done, 1 failed, 2 wrong usage or input, 130 stopped by a signal.
     """,
     lazy={
+        "init": LazyCommand(
+            "autotune.cli.initialising:init",
+            "Write a task file and a study spec that run as they are, with every line explained.",
+        ),
         "study": LazyCommand("autotune.cli.study:study", "Start, resume and look at studies."),
         "trial": LazyCommand("autotune.cli.trial:trial", "Work with one trial of a study."),
         "speed": LazyCommand(

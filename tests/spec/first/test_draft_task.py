@@ -1,0 +1,81 @@
+import ast
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from autotune.spec.first.draft_task import TaskDraft, draft_task
+from autotune.spec.first.script import parse_script
+
+SCRIPT = """
+import argparse
+import os
+from torch.utils.data import DataLoader, TensorDataset
+WIDTH = 32
+
+def unused(): pass
+
+class Net(nn.Module):
+    pass
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--classes", default=10)
+    args = parser.parse_args()
+    torch.manual_seed(0)
+    device = torch.device("cuda")
+    x, y = load()
+    x = x.to(device)
+    train = DataLoader(TensorDataset(x, y), batch_size=8, shuffle=True)
+    model = Net(WIDTH, args.classes).to(device)
+    model = torch.compile(model)
+    print(model)
+    criterion = nn.MSELoss()
+    opt = torch.optim.Adam(model.parameters())
+"""
+
+
+def _draft(text: str, *, folder: Path = Path()) -> TaskDraft:
+    return draft_task(parse_script(ast.parse(dedent(text)), text=dedent(text)), path=folder / "train.py")
+
+
+def test_task_has_what_its_data_and_model_need_and_no_more() -> None:
+    text = _draft(SCRIPT).text
+    ast.parse(text)
+    for wanted in ("WIDTH = 32", "class Net", "x, y = load()", "model = Net(WIDTH, 10)", "return model"):
+        assert wanted in text
+    for unwanted in ("unused", "argparse", "parse_args", "import os", "device", "compile", "print", "manual_seed(0)\n"):
+        assert unwanted not in text
+
+
+def test_loss_that_is_no_cross_entropy_makes_a_task_without_accuracy() -> None:
+    draft = _draft(SCRIPT)
+    assert "return nn.MSELoss()(outputs, targets)" in draft.text
+    assert not draft.is_classification
+    assert "return {}" in draft.text
+
+
+def test_settings_of_a_cross_entropy_are_kept() -> None:
+    draft = _draft("c = nn.CrossEntropyLoss(label_smoothing=0.1)")
+    assert draft.is_classification
+    assert "label_smoothing=0.1" in draft.text
+
+
+def test_script_with_one_loader_holds_a_fifth_of_its_data_out() -> None:
+    assert "random_split(self.train_set, [0.8, 0.2]" in _draft(SCRIPT).text
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [("x = 1", ("train_data", "validation_data", "model")), ("DataLoader(data)", ("model",))],
+)
+def test_what_the_text_does_not_tell_is_left_to_be_written(text: str, missing: tuple[str, ...]) -> None:
+    draft = _draft(text)
+    ast.parse(draft.text)
+    assert draft.missing == missing
+
+
+def test_module_beside_the_script_can_be_imported(tmp_path: Path) -> None:
+    (tmp_path / "nets.py").touch()
+    text = "from nets import Net\nmodel = Net()\nopt = Adam(model.parameters())"
+    assert f"sys.path.insert(0, {str(tmp_path)!r})" in _draft(text, folder=tmp_path).text
