@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from autotune.proof.verdict import Verdict
+from autotune.recording import confirmed
 from autotune.recording.database import open_database
 from autotune.recording.races import RaceRecords
 from autotune.recording.records import Records
@@ -16,6 +18,8 @@ class StudyReport:
 
     study: StudySummary
     trials: tuple[TrialSummary, ...]
+    verdict: Verdict | None = None
+    """What trainings on fresh seeds say of the winner, where it was confirmed."""
 
 
 def read_study(storage: str, *, name: str) -> StudyReport:
@@ -41,6 +45,17 @@ def read_reports(storage: str, *, name: str, number: int) -> tuple[ReportRow, ..
     return tuple(records.reports(records.trial(records.study(name), number=number)))
 
 
+def read_verdict(storage: str, *, name: str) -> Verdict | None:
+    """The verdict on the study's winner as the rows of ``NAME.confirm`` give it now; None while they give none.
+
+    Raises:
+        StorageError: The storage can't be read.
+        StudyNotFoundError: It has no study of this name.
+    """
+    records = open_records(storage)
+    return confirmed.read_verdict(records, study=records.study(name))
+
+
 def open_records(storage: str) -> Records:
     """The records of a storage that exists."""
     return Records(open_database(storage, create=False))
@@ -49,4 +64,6 @@ def open_records(storage: str) -> Records:
 def _report(records: Records, row: StudyRow) -> StudyReport:
     trials = summarise_trials(row, trials=records.trials(row), reports=records.all_reports(row))
     races = RaceRecords(records.engine).of_study(row)
-    return StudyReport(summarise_study(row, trials=trials, races=races), trials)
+    return StudyReport(
+        summarise_study(row, trials=trials, races=races), trials, confirmed.read_verdict(records, study=row)
+    )

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from autotune.events import Scalar
+from autotune.spec.confirming import CONFIRM_KEYS
 from autotune.spec.deadlines import DEADLINE_KEYS
 from autotune.spec.limits import is_same
 from autotune.spec.model import Choice, Objective, Parameter, StudySpec
@@ -82,6 +83,11 @@ def compare_specs(old: StudySpec, new: StudySpec) -> SpecDiff:
             *_plain("seed", old.seed, new.seed),
             *_plain("device", old.device, new.device),
             *_plain("log_model", old.log_model, new.log_model),
+            *(
+                change
+                for key in CONFIRM_KEYS
+                for change in _plain(f"confirm.{key}", getattr(old.confirm, key), getattr(new.confirm, key))
+            ),
         )
     )
 

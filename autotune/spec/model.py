@@ -56,6 +56,19 @@ class Choice(_Part):
     options: dict[str, Scalar] = {}
 
 
+class Confirm(_Part):
+    """How the winner is compared with the baseline on fresh seeds, when the search is over."""
+
+    repeats: int = 3
+    """Trainings a side; 0 switches it off."""
+    top: int = 1
+    """So many of the best trials are compared."""
+    target: float | None = None
+    """Where the objective is a plain metric: trainings are timed until it is seen; None for the baseline's mean."""
+    against: int = 0
+    """Number of the trial that they are compared with; 0 is the baseline."""
+
+
 class Parameter(_Part):
     """A searched parameter as the user wrote it: a range, or choices."""
 
@@ -102,3 +115,4 @@ class StudySpec(_Part):
     device: str = "auto"
     log_model: bool = True
     """The best trial's model goes to MLflow when the study is complete."""
+    confirm: Confirm = Confirm()

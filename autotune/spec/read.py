@@ -6,10 +6,11 @@ from pathlib import Path
 from autotune.events import Scalar
 from autotune.spec.budgets import EXAMPLE_BUDGET, read_budget
 from autotune.spec.conditions import check_conditions
+from autotune.spec.confirming import read_confirm
 from autotune.spec.deadlines import read_deadlines
 from autotune.spec.learning import check_learning, is_number
 from autotune.spec.limits import declared_values
-from autotune.spec.model import Choice, Deadlines, Parameter, StudySpec
+from autotune.spec.model import Choice, Confirm, Deadlines, Parameter, StudySpec
 from autotune.spec.names import is_name
 from autotune.spec.node import Node
 from autotune.spec.objectives import read_objectives
@@ -31,6 +32,7 @@ TOP_KEYS = (
     "seed",
     "device",
     "log_model",
+    "confirm",
 )
 """Keys of a study spec, in the order in which a person reads them."""
 
@@ -69,6 +71,7 @@ def read_spec(root: Node, *, folder: Path) -> StudySpec:
         seed=_read_seed(fields["seed"]) if "seed" in fields else 0,
         device=_read_device(fields["device"]) if "device" in fields else "auto",
         log_model=fields["log_model"].flag() if "log_model" in fields else True,
+        confirm=read_confirm(fields["confirm"], objectives=objectives) if "confirm" in fields else Confirm(),
     )
 
 

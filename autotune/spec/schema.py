@@ -6,6 +6,7 @@ from typing import get_args
 from pydantic import JsonValue
 
 from autotune.goals import Resource
+from autotune.spec.confirming import MOST_REPEATS
 from autotune.spec.deadlines import DEADLINE_KEYS
 from autotune.spec.learning import LEARNING_LIMITS
 from autotune.spec.limits import Limits
@@ -48,6 +49,7 @@ def spec_schema(*, knobs: Sequence[str] = ()) -> dict[str, JsonValue]:
             "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
             "device": {"type": "string", "pattern": "^(auto|cpu|cuda(:[0-9]{1,4})?)$"},
             "log_model": {"type": "boolean"},
+            "confirm": _confirm(),
         },
         "$defs": {"objective": _objective(), "parameter": _parameter(), "optimizer": _optimizer()},
     }
@@ -94,6 +96,19 @@ def _budget() -> JsonValue:
             "epochs": {"type": "integer", "minimum": 1, "description": "of a trial that is trained to its end"},
             "resource": {"enum": list(get_args(Resource)), "description": "what a trial's length is counted in"},
             "per_trial": {"type": "integer", "minimum": 1, "description": "seconds or samples of a whole trial"},
+        },
+    }
+
+
+def _confirm() -> JsonValue:
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "repeats": {"type": "integer", "minimum": 0, "maximum": MOST_REPEATS, "description": "a side; 0 for none"},
+            "top": {"type": "integer", "minimum": 1, "description": "so many of the best trials"},
+            "target": {"type": "number", "description": "of the metric; the baseline's mean unless given"},
+            "against": {"type": "integer", "minimum": 0, "description": "another trial than the baseline, 0"},
         },
     }
 

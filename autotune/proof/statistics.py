@@ -1,0 +1,159 @@
+"""How sure a difference between two small samples is.
+
+Samples are 3 to 5 trainings a side, each on a seed of its own. The percentile bootstrap alone
+covers too little of so few (80 % where it says 95 % of three against three), and a permutation
+test of three against three can't come below p = 0.1. So where all values are finite the interval is
+Welch's, which needs no equal variances and is true to its level from three values on, widened to the
+percentile bootstrap's where that one is wider (skewed values). Where a value is infinite, as the
+time of a training that never saw its target, ranks decide, by an exact permutation test.
+
+Simulated, 2,000 studies each (``tests/proof/test_statistics.py`` repeats it with fewer): equal
+sides are called different in 3.3 of 100 at three values a side and in 4.2 at five; a gain of 10 %
+with noise of 3 % is found in 72 of 100 at three, 94 at four and 99 at five.
+
+Sources: B. L. Welch, "The generalization of 'Student's' problem when several different population
+variances are involved", Biometrika 34 (1947); B. Efron and R. J. Tibshirani, "An Introduction to the
+Bootstrap" (1993), sections 13.3 (percentile) and 15.2 (permutation tests).
+"""
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LEAST_VALUES = 3
+"""A side: two values say next to nothing about their spread."""
+_RESAMPLES = 2000
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Where the true difference or ratio lies, as surely as the confidence says."""
+
+    value: float
+    low: float
+    high: float
+    is_sure: bool
+    """The interval, or the ranks where values are infinite, leaves out that there is no difference."""
+
+
+def difference_of_means(one: Sequence[float], other: Sequence[float], *, confidence: float) -> Interval:
+    """``one`` minus ``other``; all values finite, ``LEAST_VALUES`` a side or the interval is infinite."""
+    value = statistics.fmean(one) - statistics.fmean(other)
+    if min(len(one), len(other)) < LEAST_VALUES:
+        return Interval(value, -math.inf, math.inf, is_sure=False)
+    half = _welch_half_width(one, other, confidence=confidence)
+    low, high = _bootstrap(one, other, of=_mean_difference, confidence=confidence)
+    low, high = min(low, value - half), max(high, value + half)
+    return Interval(value, low, high, is_sure=low > 0 or high < 0)
+
+
+def ratio_of_means(one: Sequence[float], other: Sequence[float], *, confidence: float) -> Interval:
+    """``one`` over ``other``, of geometric means; all values above 0."""
+    logs = difference_of_means([math.log(v) for v in one], [math.log(v) for v in other], confidence=confidence)
+    return Interval(math.exp(logs.value), math.exp(logs.low), _exp(logs.high), is_sure=logs.is_sure)
+
+
+def ratio_of_medians(one: Sequence[float], other: Sequence[float], *, confidence: float) -> Interval:
+    """``one`` over ``other``; values above 0, and infinite for what never happened.
+
+    Of two infinite medians the ratio is NaN: neither is shorter.
+    """
+    value = _quotient(statistics.median(one), statistics.median(other))
+    if min(len(one), len(other)) < LEAST_VALUES:
+        return Interval(value, 0.0, math.inf, is_sure=False)
+    low, high = _bootstrap(one, other, of=_median_quotient, confidence=confidence)
+    if all(math.isfinite(each) for each in (*one, *other)):
+        means = ratio_of_means(one, other, confidence=confidence)
+        low, high = min(low, means.low), max(high, means.high)
+        return Interval(value, low, high, is_sure=low > 1 or high < 1)
+    return Interval(value, low, high, is_sure=_rank_probability(one, other) <= 1 - confidence)
+
+
+def can_ranks_tell(num_one: int, num_other: int, *, confidence: float) -> bool:
+    """Whether ranks of so many values could be this sure at all: three against three can't at 95 %."""
+    return 2 / math.comb(num_one + num_other, num_one) <= 1 - confidence
+
+
+def _welch_half_width(one: Sequence[float], other: Sequence[float], *, confidence: float) -> float:
+    from scipy.stats import t
+
+    parts = [statistics.variance(side) / len(side) for side in (one, other)]
+    if sum(parts) == 0:
+        return 0.0
+    freedom = sum(parts) ** 2 / sum(part**2 / (len(side) - 1) for part, side in zip(parts, (one, other), strict=True))
+    return float(t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(sum(parts))
+
+
+def _bootstrap(
+    one: Sequence[float],
+    other: Sequence[float],
+    *,
+    of: "Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]",
+    confidence: float,
+) -> tuple[float, float]:
+    """Percentiles of the statistic over resamples of each side; resamples without a value are left out."""
+    import numpy as np
+
+    drawn = of(
+        *(np.asarray(side, dtype=np.float64)[_draws(len(side), place)] for place, side in enumerate((one, other)))
+    )
+    known = drawn[~np.isnan(drawn)]
+    if not known.size:
+        return 0.0, math.inf
+    # No interpolation: between a number and infinity there is nothing.
+    low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2], method="nearest")
+    return float(low), float(high)
+
+
+@lru_cache(maxsize=64)
+def _draws(count: int, place: int) -> "NDArray[np.int64]":
+    import numpy as np
+
+    return np.random.default_rng((_SEED, place)).integers(0, count, (_RESAMPLES, count))
+
+
+def _mean_difference(one: "NDArray[np.float64]", other: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    difference: NDArray[np.float64] = one.mean(axis=1) - other.mean(axis=1)
+    return difference
+
+
+def _median_quotient(one: "NDArray[np.float64]", other: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    import numpy as np
+
+    with np.errstate(invalid="ignore"):
+        quotient: NDArray[np.float64] = np.median(one, axis=1) / np.median(other, axis=1)
+    return quotient
+
+
+def _rank_probability(one: Sequence[float], other: Sequence[float]) -> float:
+    """Two-sided, of ranks as far apart as these when nothing but chance decides which side a value is on."""
+    from scipy.stats import permutation_test, rankdata
+
+    ranks = rankdata([*one, *other])
+    if len(set(ranks)) == 1:
+        return 1.0
+    sides = ranks[: len(one)], ranks[len(one) :]
+    result = permutation_test(
+        sides,
+        lambda a, b, axis: a.mean(axis=axis) - b.mean(axis=axis),
+        vectorized=True,
+        n_resamples=_RESAMPLES,
+        rng=_SEED,
+    )
+    return float(result.pvalue)
+
+
+def _quotient(one: float, other: float) -> float:
+    return math.nan if math.isinf(one) and math.isinf(other) else one / other
+
+
+def _exp(value: float) -> float:
+    return math.inf if math.isinf(value) else math.exp(value)

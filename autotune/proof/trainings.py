@@ -1,0 +1,41 @@
+"""One training on a fresh seed, and what is compared of it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from autotune.events import EpochReport, Outcome
+from autotune.goals import Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A training of a trial's parameters that has ended."""
+
+    trial: int
+    """Number of the trial, in the search, whose parameters it has."""
+    outcome: Outcome
+    value: float | None
+    """Of the first objective; None unless it was trained to its end. Infinite for a target never seen."""
+    final: float | None
+    """The compared metric at the last report; None where it failed."""
+    seconds_to_target: float
+    """From the first batch asked for until the target was seen; infinite where it never was."""
+    samples_per_second: float | None
+    peak_memory_bytes: int | None
+    seconds: float | None
+    """From the first batch asked for to the last report."""
+
+
+def seconds_to(target: Target, reports: Sequence[EpochReport]) -> float:
+    """When the target was first seen, on MLPerf's clock; infinite where it never was.
+
+    A target that the training aimed at has its own time among the metrics; any other one is seen at
+    the end of an epoch.
+    """
+    for report in reports:
+        if target.objective in report.metrics:
+            return report.metrics[target.objective]
+        if report.trained_seconds is not None and target.is_seen(report.metrics.get(target.metric, math.nan)):
+            return report.trained_seconds
+    return math.inf

@@ -1,0 +1,120 @@
+"""A verdict in lines of text."""
+
+import math
+from collections.abc import Sequence
+
+from autotune.goals import PEAK_MEMORY_BYTES, SAMPLES_PER_SECOND
+from autotune.proof.quantities import SECONDS_TO_TARGET, Quantity
+from autotune.proof.verdict import Verdict
+from autotune.report.wording import format_bytes, format_clock, format_duration, format_gain, format_metric, format_rate
+
+_ENOUGH = 5
+"""Trainings a side that find a gain of 10 % among noise of 3 % nearly always; three find it in 72 of 100."""
+
+
+def verdict_lines(verdict: Verdict) -> tuple[str, ...]:
+    """The sentence, a line for each quantity, what luck was in the search, and when it has paid for itself."""
+    lines = [f"verdict: {sentence(verdict)}", f"  {_basis(verdict)}"]
+    lines += [f"  {quantity_line(quantity, verdict)}" for quantity in verdict.quantities]
+    lines += [f"  {line}" for line in (_success(verdict), _optimism(verdict), _break_even(verdict)) if line]
+    if not verdict.is_best:
+        lines.append(f"  trial {verdict.winner} is no longer the best of the search: confirm the study again")
+    for other in verdict.others:
+        lines += [f"  {line}" for line in verdict_lines(other)]
+    return tuple(lines)
+
+
+def sentence(verdict: Verdict) -> str:
+    """What to do and why, in one line."""
+    winner, reference = f"trial {verdict.winner}", name_reference(verdict)
+    match verdict.conclusion:
+        case "better":
+            return f"take {winner}: it is better than {reference}, by more than luck explains"
+        case "faster":
+            return f"take {winner}: it is as good as {reference}, and surely faster"
+        case "worse":
+            return f"keep {reference}: {winner} is worse"
+        case "no significant gain":
+            return f"keep {reference}: no significant gain of {winner}{_hint(verdict)}"
+        case "too few trainings":
+            return f"too few trainings to tell {winner} from {reference}{_hint(verdict)}"
+
+
+def quantity_line(quantity: Quantity, verdict: Verdict) -> str:
+    """Such as ``val_accuracy 0.97 against 0.95, +0.02 [+0.011, +0.029]: better``."""
+    sides = f"{_value(quantity.name, quantity.winner)} against {_value(quantity.name, quantity.reference)}"
+    name = _NAMES.get(quantity.name, quantity.name)
+    if quantity.name == SECONDS_TO_TARGET:
+        name = f"time to {verdict.target}"
+    return f"{name}: {sides}, {effect(quantity)}: {quantity.finding}"
+
+
+def effect(quantity: Quantity) -> str:
+    """The ratio or the difference with its interval."""
+    if quantity.kind == "ratio":
+        return f"{_times(quantity.value)} [{_times(quantity.low)}, {_times(quantity.high)}]"
+    return f"{format_gain(quantity.value)} [{format_gain(quantity.low)}, {format_gain(quantity.high)}]"
+
+
+def name_reference(verdict: Verdict) -> str:
+    """``the baseline``, or the other trial."""
+    return "the baseline" if verdict.is_against_baseline else f"trial {verdict.reference}"
+
+
+_NAMES = {SAMPLES_PER_SECOND: "throughput, samples/s", PEAK_MEMORY_BYTES: "memory at most"}
+
+
+def _basis(verdict: Verdict) -> str:
+    counts = f"{verdict.num_winner} trainings of trial {verdict.winner}, {verdict.num_reference} of "
+    return f"{counts}{name_reference(verdict)}, on fresh seeds; intervals of {verdict.confidence:.3g}"
+
+
+def _hint(verdict: Verdict) -> str:
+    if min(verdict.num_winner, verdict.num_reference) >= _ENOUGH:
+        return ""
+    return f"; `autotune study confirm {verdict.study} --repeats {_ENOUGH}` would see a smaller one"
+
+
+def _value(name: str, value: float | None) -> str:
+    if value is None:
+        return format_metric(value)
+    if name == SECONDS_TO_TARGET:
+        return format_duration(value) if math.isfinite(value) else "never"
+    if name == SAMPLES_PER_SECOND:
+        return format_rate(value)
+    return format_bytes(int(value)) if name == PEAK_MEMORY_BYTES else format_metric(value)
+
+
+def _times(ratio: float | None) -> str:
+    if ratio is None or math.isnan(ratio):
+        return "?x"
+    return "infx" if math.isinf(ratio) else f"{ratio:.3g}x"
+
+
+def _success(verdict: Verdict) -> str:
+    what = f"came to {verdict.target}" if verdict.target else "ended well"
+    sides: Sequence[str] = [
+        f"{rate:.0%}" if rate is not None else "-"
+        for rate in (verdict.winner_success_rate, verdict.reference_success_rate)
+    ]
+    return f"{what}: {sides[0]} of the winner's trainings, {sides[1]} of the other's"
+
+
+def _optimism(verdict: Verdict) -> str:
+    if verdict.optimism is None or verdict.search_value is None:
+        return ""
+    share = "better" if verdict.optimism >= 0 else "worse"
+    return (
+        f"optimism of the search: its {verdict.metric} {format_metric(verdict.search_value)} was "
+        f"{format_metric(abs(verdict.optimism))} {share} than the mean on fresh seeds"
+    )
+
+
+def _break_even(verdict: Verdict) -> str:
+    spent = f"search and confirmation took {format_clock(verdict.spent_seconds)}"
+    if verdict.break_even_trainings is None:
+        return f"{spent}; no time is surely saved that could repay it"
+    return (
+        f"{spent}; a training takes {format_duration(verdict.saved_seconds)} less, "
+        f"so that {verdict.break_even_trainings:,} trainings repay it"
+    )
