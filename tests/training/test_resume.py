@@ -3,23 +3,32 @@ from pathlib import Path
 import pytest
 
 from autotune.events import EpochReport, Event, Outcome, Progress, Scalar, Started
+from autotune.spec.learning import SCHEDULES
+from autotune.spec.load import load_spec
+from autotune.spec.model import Parameter
+from autotune.spec.optimizers import OPTIMIZERS
 from autotune.training.trial import Trial
 from tests.training.tasks import Noisy, NoisyPoints, Points, points
-from tests.training.trials import PRUNED, KilledError, Recorder, Trained, is_same_weights, train
+from tests.training.trials import PRUNED, Ends, KilledError, Recorder, Trained, is_same_weights, train
 
 # 42 samples in batches of 8: six steps an epoch, the last of two samples.
 BASE: dict[str, Scalar] = {"batch_size": 8, "lr": 0.05, "schedule": "one_cycle", "warmup": 0.1}
-OPTIMIZERS: list[dict[str, Scalar]] = [
-    {"optimizer": "sgd", "momentum": 0.9, "nesterov": True},
-    {"optimizer": "adam"},
-    {"optimizer": "adamw", "weight_decay": 0.1, "gradient_clip": 0.5},
-    {"optimizer": "rmsprop", "momentum": 0.5, "centered": True},
-    {"optimizer": "adagrad", "lr_decay": 0.01},
-]
-
-
-def name_of(parameters: dict[str, Scalar]) -> str:
-    return str(parameters["optimizer"])
+ARGUMENTS: dict[str, dict[str, Scalar]] = {
+    "sgd": {"momentum": 0.9, "nesterov": True},
+    "adam": {"amsgrad": True},
+    "adamw": {"weight_decay": 0.1, "gradient_clip": 0.5},
+    "rmsprop": {"momentum": 0.5, "centered": True},
+    "adagrad": {"lr_decay": 0.01},
+    "adadelta": {"lr": 1.0},
+    "asgd": {"t0": 5},
+    "nadam": {"decoupled_weight_decay": True, "weight_decay": 0.1},
+}
+"""What gives an optimizer more state than it has by default."""
+NAMES = sorted(OPTIMIZERS.keys() - {"sparse_adam"})
+"""All that train dense gradients, so also all that a space of this repository chooses from."""
+STOP_AFTER, DIE_AFTER = 12, 9
+"""Looks at the channel: six steps an epoch, two batches of validation, two about a report. So the third step of the
+second epoch, and from there the third of the third."""
 
 
 def resume(folder: Path, parameters: dict[str, Scalar], *, stop_after: int) -> Trained:
@@ -28,21 +37,61 @@ def resume(folder: Path, parameters: dict[str, Scalar], *, stop_after: int) -> T
     return train(NoisyPoints(), folder, parameters)
 
 
-@pytest.mark.parametrize("parameters", OPTIMIZERS, ids=name_of)
-@pytest.mark.parametrize("num_workers", [0, 2])
-def test_run_stopped_inside_an_epoch_goes_on_as_if_it_had_not(
-    tmp_path: Path, parameters: dict[str, Scalar], num_workers: int
-) -> None:
-    parameters = BASE | parameters | {"num_workers": num_workers}
-    whole = train(NoisyPoints(), tmp_path / "whole", parameters, epochs=2)
-    channel = Recorder(stop_after=9)  # the third step of the second epoch: one look a step, two a report
-    stopped = train(NoisyPoints(), tmp_path / "parts", parameters, epochs=2, channel=channel)
-    resumed = train(NoisyPoints(), tmp_path / "parts", parameters, epochs=2)
-
+def disturb(folder: Path, parameters: dict[str, Scalar], *, ends: Ends | None = None) -> Trained:
+    """Stopped inside of the second epoch, killed inside of the third, and ended by a third process."""
+    stopped = train(NoisyPoints(), folder, parameters, channel=Recorder(stop_after=STOP_AFTER), ends=ends)
     assert [len(stopped.reports), stopped.finished.outcome] == [1, Outcome.INTERRUPTED]
+    with pytest.raises(KilledError, match="killed"):
+        train(NoisyPoints(), folder, parameters, channel=Recorder(dies_after=DIE_AFTER), ends=ends)
+    resumed = train(NoisyPoints(), folder, parameters, ends=ends)
+    assert resumed.started.epochs_done == 2
+    return resumed
+
+
+def assert_same(resumed: Trained, whole: Trained) -> None:
+    """To the last bit: every loss and metric of every epoch, and the weights at the end."""
     assert resumed.metrics == whole.metrics
     assert [report.step for report in resumed.reports] == [report.step for report in whole.reports]
     assert is_same_weights(resumed, whole)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_run_stopped_and_killed_goes_on_as_if_it_had_not_with_every_optimizer(tmp_path: Path, name: str) -> None:
+    parameters = BASE | {"optimizer": name} | ARGUMENTS.get(name, {})
+    whole = train(NoisyPoints(), tmp_path / "whole", parameters)
+    assert_same(disturb(tmp_path / "parts", parameters), whole)
+
+
+@pytest.mark.parametrize("path", sorted(Path("search_spaces").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_optimizer_of_a_space_here_is_among_those_that_are_resumed(path: Path) -> None:
+    chosen = load_spec(str(path)).spec.learning["optimizer"]
+    assert isinstance(chosen, Parameter)
+    assert set(chosen.choices) <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop", "adagrad"])
+def test_run_with_workers_stopped_and_killed_goes_on_as_if_it_had_not(tmp_path: Path, name: str) -> None:
+    parameters = BASE | {"optimizer": name, "num_workers": 2} | ARGUMENTS.get(name, {})
+    whole = train(NoisyPoints(), tmp_path / "whole", parameters)
+    assert_same(disturb(tmp_path / "parts", parameters), whole)
+
+
+@pytest.mark.parametrize("warmup", [0.0, 0.5])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_run_stopped_and_killed_goes_on_as_if_it_had_not_with_every_schedule(
+    tmp_path: Path, schedule: str, warmup: float
+) -> None:
+    parameters = BASE | {"schedule": schedule, "warmup": warmup, "schedule_gamma": 0.5, "schedule_step": 0.2}
+    whole = train(NoisyPoints(), tmp_path / "whole", parameters)
+    assert_same(disturb(tmp_path / "parts", parameters), whole)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_run_measured_in_samples_goes_on_as_if_it_had_not_stopped(tmp_path: Path, schedule: str) -> None:
+    parameters = BASE | {"schedule": schedule}
+    ends = Ends(resource="samples", per_trial=120)
+    whole = train(NoisyPoints(), tmp_path / "whole", parameters, ends=ends)
+    assert_same(disturb(tmp_path / "parts", parameters, ends=ends), whole)
 
 
 @pytest.mark.parametrize("stop_after", range(24))

@@ -27,15 +27,21 @@ class KilledError(BaseException):
 
 
 class Recorder:
-    """Remembers events; asks to stop when it was looked at so often; dies at an event of a kind."""
+    """Remembers events; asks to stop, or dies, when it was looked at so often; dies at an event of a kind."""
 
     def __init__(
-        self, *, stop: Stop = INTERRUPTED, stop_after: int | None = None, dies: Callable[[Event], bool] | None = None
+        self,
+        *,
+        stop: Stop = INTERRUPTED,
+        stop_after: int | None = None,
+        dies: Callable[[Event], bool] | None = None,
+        dies_after: int | None = None,
     ) -> None:
         self.events: list[Event] = []
         self._stop = stop
         self._stop_after = stop_after
         self._dies = dies
+        self._dies_after = dies_after
         self._looks = 0
 
     def send(self, event: Event) -> None:
@@ -46,6 +52,8 @@ class Recorder:
     @property
     def stop(self) -> Stop | None:
         self._looks += 1
+        if self._dies_after is not None and self._looks > self._dies_after:
+            raise KilledError("killed")
         return self._stop if self._stop_after is not None and self._looks > self._stop_after else None
 
     def of(self, kind: type[Kind]) -> list[Kind]:
