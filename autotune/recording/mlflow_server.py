@@ -1,5 +1,6 @@
 """MLflow's own server on a study's stores, on loopback, and the addresses of its pages."""
 
+import contextlib
 import json
 import os
 import signal
@@ -16,10 +17,11 @@ from types import TracebackType
 from typing import Self
 
 from autotune.errors import InputError, PortError, RunError
+from autotune.gate import LOOPBACK_HOST, base_address, make_token, near_address, open_address
+from autotune.recording.gated_mlflow import ServerOrder
 from autotune.recording.mlflow_store import ENVIRONMENT, absolute_uri, artifacts_folder, open_client, sqlite_path
 from autotune.recording.runs_view import VIEW_KEY
 
-HOST = "127.0.0.1"
 DEFAULT_PORT = 5000
 
 _WORKFLOW = "workflowType=machine_learning"
@@ -47,11 +49,17 @@ def compare_address(base: str, *, run_ids: Sequence[str], experiment_id: str) ->
 
 def server_base(tracking_uri: str, *, port: int = DEFAULT_PORT) -> str:
     """Where MLflow's pages are: the tracking server itself, or the one that ``autotune mlflow`` starts."""
-    return tracking_uri.rstrip("/") if tracking_uri.startswith(("http://", "https://")) else f"http://{HOST}:{port}"
+    return (
+        tracking_uri.rstrip("/")
+        if tracking_uri.startswith(("http://", "https://"))
+        else base_address(LOOPBACK_HOST, port=port)
+    )
 
 
 class MlflowServer:
-    """``mlflow server`` as a child process with its own process group; a context manager that ends it.
+    """MLflow's server as a child process with its own process group; a context manager that ends it.
+
+    On another host than loopback it asks for a token, which is in ``open_address``.
 
     Raises:
         InputError: The tracking URI is a server already.
@@ -59,22 +67,35 @@ class MlflowServer:
         RunError: The server ended, or did not answer in time.
     """
 
-    def __init__(self, tracking_uri: str, *, port: int = DEFAULT_PORT) -> None:
+    def __init__(self, tracking_uri: str, *, host: str = LOOPBACK_HOST, port: int = DEFAULT_PORT) -> None:
         if tracking_uri.startswith(("http://", "https://", "databricks")):
             raise InputError(f"{tracking_uri}: MLflow's own server is started on a store, got a server; open it")
-        _check_port(port)
+        _check_port(host, port)
         path = sqlite_path(tracking_uri)
         if path is not None and not path.exists():
             open_client(tracking_uri)  # under its file lock: the server makes its store under none
-        self.address = f"http://{HOST}:{port}"
+        self.address = base_address(host, port=port)
+        token = make_token(host)
+        self._near = near_address(host, port=port)
+        self._token = token
+        self.open_address = open_address(self.address, token=token)
+        """To be opened first."""
+        folder = artifacts_folder(tracking_uri)
+        artifacts = None if folder is None else folder.as_uri()
+        order = ServerOrder(host=host, port=port, store=absolute_uri(tracking_uri), artifacts=artifacts, token=token)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by ``stop``
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
-            server_command(tracking_uri, port=port),
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "autotune.recording.gated_mlflow"],
+            stdin=subprocess.PIPE,
             env={**ENVIRONMENT, **_QUIET, **os.environ},
             stdout=self._log,
             stderr=self._log,
             start_new_session=True,
         )
+        assert self._process.stdin is not None
+        # Through stdin: others could read a token or a password in the list of processes.
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as stdin:
+            stdin.write(order.model_dump_json().encode())
 
     @property
     def pid(self) -> int:
@@ -87,7 +108,7 @@ class MlflowServer:
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise RunError(f"{self.address}: mlflow server ended: {self._last_words()}")
-            if _answers(self.address):
+            if _answers(self._near, token=self._token):
                 return
             time.sleep(0.1)
         raise RunError(f"{self.address}: mlflow server did not answer in {_START_SECONDS:.0f} s")
@@ -122,26 +143,20 @@ class MlflowServer:
         self.stop()
 
 
-def server_command(tracking_uri: str, *, port: int = DEFAULT_PORT) -> list[str]:
-    """The command that ``MlflowServer`` runs."""
-    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", absolute_uri(tracking_uri)]
-    folder = artifacts_folder(tracking_uri)
-    return command if folder is None else [*command, "--artifacts-destination", folder.as_uri()]
-
-
-def _check_port(port: int) -> None:
-    with socket.socket() as probe:
+def _check_port(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
+            probe.bind((host, port))
         except OSError as error:
             raise PortError(f"port {port}: a server needs a free one, got {error.strerror!r}; choose --port") from error
 
 
-def _answers(address: str) -> bool:
+def _answers(address: str, *, token: str | None) -> bool:
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    request = urllib.request.Request(f"{address}/health", headers=headers)  # noqa: S310 - our own http address
     try:
-        with urllib.request.urlopen(f"{address}/health", timeout=2) as answer:  # noqa: S310 - our own http address
+        with urllib.request.urlopen(request, timeout=2) as answer:  # noqa: S310 - as above
             return bool(answer.status == 200)  # noqa: PLR2004 - HTTP OK
     except (urllib.error.URLError, OSError):
         return False

@@ -1,35 +1,27 @@
-"""optuna-dashboard on loopback, behind the checks that it doesn't make itself.
+"""optuna-dashboard, behind the checks that it doesn't make itself.
 
-optuna-dashboard 0.21 answers whatever Host a request names. A page elsewhere could point a name
-of its own at 127.0.0.1 (DNS rebinding) and read or delete studies from a visitor's browser; with
-the Host checked, such a request is refused. A write is refused as well when the browser says
-that it comes from another page.
+optuna-dashboard 0.21 answers whatever Host a request names, takes writes from any page, and asks
+nobody for a token.
 """
 
 import errno
 import logging
 import socket
 from collections.abc import Callable, Iterable
+from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import waitress
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
 
 from autotune.errors import PortError, StorageError
+from autotune.gate import Gate, Request, base_address, make_token, open_address
 from autotune.search.storage import open_for_reading
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
-
-LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-"""Names under which a browser on this machine reaches a server on it."""
-
-READING = frozenset({"GET", "HEAD", "OPTIONS"})
-"""Methods that change nothing in optuna-dashboard."""
-
-HTTP_PORT = 80
 
 
 def serve_dashboard(
@@ -39,9 +31,9 @@ def serve_dashboard(
 
     Args:
         url: An existing storage. It is read without taking a write lock.
-        host: Address to listen on.
+        host: Address to listen on; on another than loopback a token is asked for.
         port: 0 for any that is free.
-        announce: Told the address, such as ``http://127.0.0.1:8080``, once the server listens.
+        announce: Told the address to open, such as ``http://127.0.0.1:8080``, once the server listens.
 
     Raises:
         PortError: the address is in use, or can't be listened on.
@@ -52,26 +44,20 @@ def serve_dashboard(
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     with _listen(host, port=port) as listener:
         bound = int(listener.getsockname()[1])
-        app = dashboard_app(storage, hosts=allowed_hosts(host, port=bound))
+        token = make_token(host)
+        app = dashboard_app(storage, gate=Gate(host, port=bound, token=token))
         server = waitress.create_server(app, sockets=[listener], threads=8)
         if announce is not None:
-            announce(f"http://{_in_address(host)}:{bound}")
+            announce(open_address(base_address(host, port=bound), token=token))
         try:
             server.run()
         finally:
             server.close()
 
 
-def dashboard_app(storage: BaseStorage, *, hosts: Iterable[str]) -> "WSGIApplication":
-    """The dashboard as a WSGI application that answers only under these values of the Host header."""
-    return _Gate(storage, hosts=hosts)
-
-
-def allowed_hosts(host: str, *, port: int) -> frozenset[str]:
-    """The Host headers of a browser that means a server on this address."""
-    names = {*LOOPBACK, _in_address(host)}
-    with_port = {f"{name}:{port}" for name in names}
-    return frozenset(with_port | names if port == HTTP_PORT else with_port)
+def dashboard_app(storage: BaseStorage, *, gate: Gate) -> "WSGIApplication":
+    """The dashboard as a WSGI application that answers what the gate lets through."""
+    return _GatedApp(storage, gate=gate)
 
 
 def study_address(base: str, *, study_id: int) -> str:
@@ -91,35 +77,37 @@ def find_study_id(url: str, *, name: str) -> int | None:
         return None
 
 
-class _Gate:
-    """Passes on what a page of the dashboard itself may ask for."""
+class _GatedApp:
+    """Passes on what the gate lets through."""
 
-    def __init__(self, storage: BaseStorage, *, hosts: Iterable[str]) -> None:
+    def __init__(self, storage: BaseStorage, *, gate: Gate) -> None:
         import optuna_dashboard  # brings scikit-learn in: a second that whoever wants an address only must not pay
 
         self._app: WSGIApplication = optuna_dashboard.wsgi(storage)
-        self._hosts = frozenset(host.lower() for host in hosts)
-        self._origins = frozenset(f"http://{host}" for host in self._hosts)
+        self._gate = gate
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        refusal = self._refusal(environ)
-        if refusal is None:
+        answer = self._gate.answer(_read_request(environ))
+        if answer is None:
             return self._app(environ, start_response)
-        body = f"{refusal}\n".encode()
-        start_response(
-            "403 Forbidden", [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
-        )
+        body = answer.body.encode()
+        headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+        start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", [*headers, *answer.headers])
         return [body]
 
-    def _refusal(self, environ: dict[str, Any]) -> str | None:
-        if environ.get("HTTP_HOST", "").lower() not in self._hosts:
-            return f"This server answers under {', '.join(sorted(self._hosts))} only."
-        if environ.get("REQUEST_METHOD", "GET") in READING:
-            return None
-        origin = environ.get("HTTP_ORIGIN")
-        site = environ.get("HTTP_SEC_FETCH_SITE", "same-origin")
-        is_own = site in {"same-origin", "none"} if origin is None else origin.lower() in self._origins
-        return None if is_own else "Only a page of this server may change anything."
+
+def _read_request(environ: "WSGIEnvironment") -> Request:
+    headers = {
+        name.removeprefix("HTTP_").replace("_", "-").lower(): value
+        for name, value in environ.items()
+        if name.startswith("HTTP_")
+    }
+    return Request(
+        environ.get("REQUEST_METHOD", "GET"),
+        path=environ.get("PATH_INFO", "/"),
+        query=environ.get("QUERY_STRING", ""),
+        headers=headers,
+    )
 
 
 def _existing_storage(url: str) -> BaseStorage:
@@ -144,8 +132,4 @@ def _listen(host: str, *, port: int) -> socket.socket:
             rule = "the port must be free, got one in use"
         else:
             rule = f"the server must be able to listen there, got {error.strerror or error}"
-        raise PortError(f"{_in_address(host)}:{port}: {rule}; choose another with --port") from error
-
-
-def _in_address(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+        raise PortError(f"{host}:{port}: {rule}; choose another with --port") from error

@@ -67,6 +67,31 @@ def test_a_real_server_shows_artifacts_of_runs_that_went_past_it(
         stranger = urllib.request.Request(server.address, headers={"Host": "evil.example"})
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(stranger, timeout=10)
+        # MLflow itself lets every page of this machine write.
+        page = {"Origin": "http://localhost:3000", "Content-Type": "application/json"}
+        write = urllib.request.Request(f"{server.address}/api/2.0/mlflow/experiments/create", b"{}", headers=page)
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(write, timeout=10)
+
+
+@pytest.mark.slow
+def test_a_server_elsewhere_than_on_loopback_answers_nobody_without_its_token(
+    tracking_uri: str, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MlflowServer(tracking_uri, host="127.0.0.2", port=port) as server:
+        server.wait_until_ready()
+        assert server.address == f"http://127.0.0.2:{port}"
+        for path in ("", "/health", "/api/2.0/mlflow/experiments/get?experiment_id=0"):
+            with pytest.raises(urllib.error.HTTPError, match="403"):
+                urllib.request.urlopen(f"{server.address}{path}", timeout=10)
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        with browser.open(server.open_address, timeout=10) as page:
+            assert (page.status, page.url) == (200, f"{server.address}/")
+        with browser.open(f"{server.address}/health", timeout=10) as page:
+            assert page.status == 200
+        token = urllib.parse.parse_qs(urllib.parse.urlsplit(server.open_address).query)["token"][0]
+        monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", token)
+        assert MlflowClient(server.address).get_experiment("0").name == "Default"
 
 
 def test_a_port_in_use_is_told(tracking_uri: str, taken_port: int) -> None:

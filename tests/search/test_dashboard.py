@@ -15,8 +15,9 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 
 from autotune.errors import PortError, StorageError
+from autotune.gate import Gate
 from autotune.recording.database import configure_engine
-from autotune.search.dashboard import allowed_hosts, dashboard_app, find_study_id, serve_dashboard, study_address
+from autotune.search.dashboard import dashboard_app, find_study_id, serve_dashboard, study_address
 from autotune.search.storage import open_for_reading, open_storage
 from autotune.search.study import Search
 from tests.search.spaces import conditional_space, plan_for, run_trials
@@ -51,7 +52,7 @@ def study_id(database: Path) -> int:
 @pytest.fixture(scope="module")
 def app(database: Path, study_id: int) -> WSGIApplication:
     assert study_id
-    return dashboard_app(open_for_reading(f"sqlite:///{database}"), hosts=allowed_hosts("127.0.0.1", port=8080))
+    return dashboard_app(open_for_reading(f"sqlite:///{database}"), gate=Gate("127.0.0.1", port=8080, token=None))
 
 
 def ask(
@@ -138,12 +139,14 @@ def test_a_study_is_read_while_another_process_writes(app: WSGIApplication, data
     assert status == 200
 
 
-def test_the_port_80_may_go_without_saying() -> None:
-    assert allowed_hosts("127.0.0.1", port=80) >= {"localhost", "localhost:80", "[::1]"}
-
-
-def test_an_address_that_is_listened_on_is_answered_too() -> None:
-    assert "gpu-box:8080" in allowed_hosts("gpu-box", port=8080)
+def test_elsewhere_than_on_loopback_nobody_is_answered_without_the_token(database: Path, study_id: int) -> None:
+    storage = open_for_reading(f"sqlite:///{database}")
+    app = dashboard_app(storage, gate=Gate("127.0.0.2", port=8080, token="secret"))
+    host = {"HTTP_HOST": "127.0.0.2:8080"}
+    assert ask(app, f"/api/studies/{study_id}", headers=host)[0] == 403
+    assert ask(app, f"/api/studies/{study_id}", method="DELETE", headers=host)[0] == 403
+    assert ask(app, "/dashboard", headers={**host, "QUERY_STRING": "token=secret"})[0] == 303
+    assert ask(app, f"/api/studies/{study_id}", headers={**host, "HTTP_COOKIE": "autotune-8080=secret"})[0] == 200
 
 
 def test_the_study_has_an_address() -> None:
