@@ -75,7 +75,7 @@ def race_task(order: SpeedOrder, *, watch: SpeedWatch) -> tuple[RacedWorkload, .
     """
     check_study_name(order.name)
     with ExitStack() as stack:
-        launcher = stack.enter_context(Launcher.start(order.file.spec.task))
+        launcher = stack.enter_context(Launcher.start(order.file.spec.task, secrets=order.file.secrets))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stage = set_stage(order.file, launcher=launcher, jobs=1, folder=folder)
         ground = RaceGround(

@@ -86,7 +86,7 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
     check_jobs(order.file, jobs=order.jobs)
     with Interrupts() as interrupts, ExitStack() as stack:
         _check_existing(order)
-        launcher = stack.enter_context(Launcher.start(order.file.spec.task))
+        launcher = stack.enter_context(Launcher.start(order.file.spec.task, secrets=order.file.secrets))
         with tempfile.TemporaryDirectory() as folder:
             stage = set_stage(order.file, launcher=launcher, jobs=order.jobs, folder=Path(folder))
         interrupts.wake_with(launcher.wake)

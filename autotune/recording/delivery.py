@@ -17,6 +17,7 @@ from autotune.recording.mlflow_store import (
 )
 from autotune.recording.publication import Publication
 from autotune.recording.rows import Environment, StudyRow, StudyState, TrialRow, TrialStatus
+from autotune.secrecy import redact_text
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -242,4 +243,4 @@ def _tail(files: StudyFiles, number: int) -> str:
         return ""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _LOG_BYTES))
-        return file.read().decode("utf-8", "replace")
+        return redact_text(file.read().decode("utf-8", "replace"))

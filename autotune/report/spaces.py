@@ -58,7 +58,7 @@ def check_space(file: SpecFile, *, jobs: int) -> SpaceSummary:
         DeviceError: The spec's device is not there.
         TaskError: The task can't be imported, raises, or has no data.
     """
-    with Launcher.start(file.spec.task) as launcher, TemporaryDirectory() as folder:
+    with Launcher.start(file.spec.task, secrets=file.secrets) as launcher, TemporaryDirectory() as folder:
         stage = set_stage(file, launcher=launcher, jobs=jobs, folder=Path(folder))
         devices = list_devices(resolve_device(file.spec.device, facts=launcher.facts), facts=launcher.facts)
     return summarise_space(file, space=stage.space, devices=devices, rehearsal=stage.rehearsal)

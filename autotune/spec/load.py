@@ -1,13 +1,15 @@
 """From a YAML file, or the name of a search space that comes along, to a validated study spec."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from autotune.errors import SpecError
+from autotune.events import Scalar
+from autotune.secrecy import REDACTED, is_secret_name
 from autotune.spec.builtin import find_space, list_spaces
 from autotune.spec.document import read_document
-from autotune.spec.model import Budget, Choice, Objective, StudySpec
+from autotune.spec.model import Budget, Choice, Objective, Parameter, StudySpec
 from autotune.spec.names import nearest
 from autotune.spec.node import Node
 from autotune.spec.overrides import Override, apply_overrides
@@ -30,6 +32,9 @@ class SpecFile:
     name: str
     """The file's stem: how a study is called unless the user says otherwise."""
     places: Places
+    secrets: Mapping[str, Scalar] = field(default_factory=dict, repr=False)
+    """Parameters whose names say that they are secrets. Spec and text have ``REDACTED`` in their place, and so has
+    everything that is made of them; trials alone are told."""
 
     def where(self, key: str) -> str:
         """Where a dotted key stands: ``search_spaces/mnist.yaml:14: learning.lr``."""
@@ -90,7 +95,36 @@ def parse_spec(
     text = document.text
     if spec.task != document.content["task"]:
         text = apply_overrides(text, [Override(key=("task",), value=spec.task, typed="")])
-    return SpecFile(spec=spec, text=text, origin=origin, name=Path(origin).stem, places=document.places)
+    text, spec, secrets = _redact(text, spec)
+    return SpecFile(
+        spec=spec, text=text, origin=origin, name=Path(origin).stem, places=document.places, secrets=secrets
+    )
+
+
+def _redact(text: str, spec: StudySpec) -> tuple[str, StudySpec, dict[str, Scalar]]:
+    """Text and spec without the values of secrets, and these."""
+    secrets: dict[str, Scalar] = {}
+    overrides: list[Override] = []
+    groups: dict[str, Mapping[str, Parameter | Scalar]] = {
+        "learning": spec.learning,
+        "speed": spec.speed,
+        "baseline": spec.baseline,
+    }
+    clean: dict[str, dict[str, object]] = {}
+    for group, parameters in groups.items():
+        found = {name: value for name, value in parameters.items() if _is_secret(name, value)}
+        clean[group] = {**parameters, **dict.fromkeys(found, REDACTED)}
+        overrides += [Override(key=(group, name), value=REDACTED, typed="") for name in found]
+        secrets = {**{name: value for name, value in found.items() if not isinstance(value, Parameter)}, **secrets}
+    if not overrides:
+        return text, spec, {}
+    known = {name: value for name, value in secrets.items() if value != REDACTED}
+    return apply_overrides(text, overrides), spec.model_copy(update=clean), known
+
+
+def _is_secret(name: str, value: Parameter | Scalar) -> bool:
+    """A name alone makes no secret of a switch or a share, nor of what is searched."""
+    return is_secret_name(name) and isinstance(value, str | int) and not isinstance(value, bool)
 
 
 def task_spec(task: str, *, epochs: int) -> SpecFile:

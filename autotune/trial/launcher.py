@@ -8,18 +8,20 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeAlias
 
 from autotune.errors import ForkServerError, TaskError
-from autotune.events import Rehearsal, RunBlock, Stop, TaskKnob, TrialOrder, encode
+from autotune.events import Rehearsal, RunBlock, Scalar, Stop, TaskKnob, TrialOrder, encode
 from autotune.hardware import TorchFacts
 from autotune.trial.descendants import signal_group
 from autotune.trial.fork_client import ForkServer
 from autotune.trial.link import Arrival, Exited, Link, TrialProcess
 from autotune.trial.log import LogDrain, TrialLog, open_pipe
 from autotune.trial.messages import STACKS_SIGNAL, Ended, Launch
+from autotune.trial.secrets import conceal, reveal
 from autotune.trial.spawner import Spawner
 from autotune.trial.starter import Starter
 
@@ -36,8 +38,15 @@ class Launcher:
     Everything but ``wake`` belongs to one thread.
     """
 
-    def __init__(self, starter: Starter) -> None:
+    def __init__(self, starter: Starter, *, secrets: Mapping[str, Scalar] | None = None) -> None:
+        """Hear what this starter starts.
+
+        Args:
+            starter: Starts processes.
+            secrets: Parameters that trials alone are told, and that nothing they say comes back with.
+        """
         self._starter = starter
+        self._secrets = dict(secrets or {})
         self._links: dict[int, Link] = {}
         self._backlog: list[Arrival] = []
         self._lost: ForkServerError | None = None
@@ -50,14 +59,15 @@ class Launcher:
         self._selector.register(self._woken, selectors.EVENT_READ)
 
     @classmethod
-    def start(cls, task: str, *, method: Method | None = None) -> Self:
+    def start(cls, task: str, *, method: Method | None = None, secrets: Mapping[str, Scalar] | None = None) -> Self:
         """Import the task and set it up where trials will start from; the system's best method if None.
 
         Raises TaskError when the task can't be found, imported or set up.
         """
         # macOS has fork, but its own frameworks do not survive it; Python gave it up there, too.
         method = method or ("fork_server" if sys.platform == "linux" else "spawn")
-        return cls(ForkServer.start(task) if method == "fork_server" else Spawner.start(task))
+        starter = ForkServer.start(task) if method == "fork_server" else Spawner.start(task)
+        return cls(starter, secrets=secrets)
 
     @property
     def facts(self) -> TorchFacts:
@@ -192,6 +202,7 @@ class Launcher:
     def _launch(self, launch: Launch, *, log_name: str) -> Link:
         if self._lost is not None:
             raise self._lost
+        launch = launch.model_copy(update={"order": reveal(launch.order, secrets=self._secrets)})
         folder = Path(launch.order.folder)
         folder.mkdir(parents=True, exist_ok=True)
         log = TrialLog.open(folder / log_name, max_bytes=launch.order.max_log_bytes)
@@ -242,7 +253,7 @@ class Launcher:
             self._selector.unregister(link)
         if link.is_garbled and link.kill_at is None:
             self.kill(link.process)
-        return [Arrival(link.process, event) for event in events]
+        return [Arrival(link.process, conceal(event, secrets=self._secrets)) for event in events]
 
     def _kill_overdue(self) -> None:
         now = time.monotonic()
@@ -268,7 +279,8 @@ class Launcher:
         if link.purpose != "train":
             link.end(exited)
             return []
-        return [Arrival(link.process, event) for event in (*link.end(exited), exited)]
+        last = [conceal(event, secrets=self._secrets) for event in link.end(exited)]
+        return [Arrival(link.process, event) for event in (*last, exited)]
 
     def _lose(self, error: ForkServerError) -> list[Arrival]:
         """The fork server is gone: no trial may go on without anyone to reap it."""

@@ -1,0 +1,43 @@
+"""Parameters that are secrets: trials are told them, and nothing that trials say carries them back."""
+
+from collections.abc import Mapping
+
+from autotune.errors import TaskError
+from autotune.events import Event, Finished, Scalar, TrialOrder
+from autotune.secrecy import REDACTED, redact_text
+
+_SHORTEST = 6
+"""Shorter ones are parts of any text."""
+
+
+def reveal(order: TrialOrder, *, secrets: Mapping[str, Scalar]) -> TrialOrder:
+    """The order with its secrets.
+
+    Raises:
+        TaskError: One is not known: it is stored nowhere.
+    """
+    parameters = {
+        name: secrets.get(name, value) if value == REDACTED else value for name, value in order.parameters.items()
+    }
+    unknown = [name for name, value in parameters.items() if value == REDACTED]
+    if unknown:
+        raise TaskError(
+            f"task {order.task}: its parameter {unknown[0]} is a secret, which no study stores, got none; "
+            "start the study with its spec file"
+        )
+    return order.model_copy(update={"parameters": parameters})
+
+
+def conceal(event: Event, *, secrets: Mapping[str, Scalar]) -> Event:
+    """The event without secrets in the texts that a person reads."""
+    if not isinstance(event, Finished):
+        return event
+    texts = {"reason": event.reason, "traceback": event.traceback}
+    return event.model_copy(update={name: _hide(text, secrets=secrets) for name, text in texts.items() if text})
+
+
+def _hide(text: str, *, secrets: Mapping[str, Scalar]) -> str:
+    for value in secrets.values():
+        if len(str(value)) >= _SHORTEST:
+            text = text.replace(str(value), REDACTED)
+    return redact_text(text)
