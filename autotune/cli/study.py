@@ -26,6 +26,9 @@ study = LazyGroup(
         "export": LazyCommand(
             "autotune.cli.exporting:export", "Write all trials and every epoch that they reported to files."
         ),
+        "import": LazyCommand(
+            "autotune.cli.importing:import_trials", "Take trials of another program's Optuna study into a study."
+        ),
         "delete": LazyCommand("autotune.cli.changing:delete", "Delete a study with its checkpoints and MLflow runs."),
         "sync": LazyCommand("autotune.cli.changing:sync", "Deliver to MLflow what it has not got yet."),
         "rebuild-mlflow": LazyCommand("autotune.cli.changing:rebuild_mlflow", "Make all MLflow runs of a study again."),

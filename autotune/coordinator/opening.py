@@ -14,6 +14,11 @@ from autotune.spec.model import StudySpec
 _space = TypeAdapter(SearchSpace)
 
 
+def resolved_space(study: StudyRow) -> SearchSpace:
+    """The space as it was resolved on the machine of the study's last start."""
+    return _space.validate_json(study.resolved_json)
+
+
 def find_study(records: Records, *, name: str) -> StudyRow | None:
     """The study of that name, or None."""
     try:

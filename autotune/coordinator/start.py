@@ -11,6 +11,7 @@ from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Books, Ledger
 from autotune.coordinator.observer import Observer
 from autotune.coordinator.opening import check_spec, create_study, describe_change, find_study, take_over_spec
+from autotune.coordinator.planning import plan_of
 from autotune.coordinator.provenance import git_commit
 from autotune.coordinator.session import GRACE_SECONDS, Session
 from autotune.coordinator.speed_source import make_speeds
@@ -32,8 +33,6 @@ from autotune.recording.log_model import log_model
 from autotune.recording.publisher import Publisher
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyState
-from autotune.search.plan import SearchPlan
-from autotune.search.space import SearchSpace
 from autotune.search.storage import open_storage
 from autotune.search.study import Search
 from autotune.spec.load import SpecFile
@@ -145,7 +144,7 @@ def open_books(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: O
     root = make_files_root(storage)
     records = Records(open_database(storage, create=True))
     stack.callback(records.engine.dispose)
-    plan = _plan(order, space=stage.space)
+    plan = plan_of(order.file.spec, space=stage.space, jobs=order.jobs)
     with creation_lock(storage):
         optuna_storage = open_storage(storage, configure_engine=configure_engine)
     study = find_study(records, name=order.name)
@@ -171,23 +170,6 @@ def open_books(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: O
         environment_id=records.add_environment(stage.machine),
         git_commit=git_commit(order.file.spec.task),
         is_contended=order.jobs > 1,
-    )
-
-
-def _plan(order: StartOrder, *, space: SearchSpace) -> SearchPlan:
-    spec = order.file.spec
-    is_joint = spec.speed_search.name == "joint"
-    return SearchPlan(
-        space=space if is_joint else space.learning,
-        elsewhere=frozenset() if is_joint else frozenset(parameter.name for parameter in space.speed),
-        objectives=spec.objectives,
-        sampler=spec.sampler,
-        pruner=spec.pruner,
-        max_resource=spec.budget.max_resource,
-        resource=spec.budget.resource,
-        num_trials=spec.budget.trials,
-        seed=spec.seed,
-        jobs=order.jobs,
     )
 
 
