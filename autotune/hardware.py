@@ -162,6 +162,26 @@ def held_device_bytes(visible: str | None) -> int:
         return 0
 
 
+def count_gpus() -> int:
+    """GPUs that NVIDIA's driver has, whatever torch sees of them; 0 where there is no driver."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        return int(pynvml.nvmlDeviceGetCount())
+    except pynvml.NVMLError:
+        return 0
+
+
+def cpu_quota(path: Path = Path("/sys/fs/cgroup/cpu.max")) -> float | None:
+    """Cores that a container may use at once, whatever its affinity; None where nothing limits them."""
+    try:
+        quota, period = path.read_text().split()
+    except (OSError, ValueError):
+        return None
+    return None if quota == "max" else int(quota) / int(period)
+
+
 def read_load() -> float | None:
     """The host's load average over the last minute; None where the system keeps none."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None

@@ -30,6 +30,7 @@ root = LazyGroup(
         ),
         "space": LazyCommand("autotune.cli.space:space", "Look at study specs and their search spaces."),
         "hardware": LazyCommand("autotune.cli.hardware:hardware", "Show the machine at hand as studies see it."),
+        "doctor": LazyCommand("autotune.cli.doctoring:doctor", "Check this machine's set-up, and say what to mend."),
         "dashboard": LazyCommand("autotune.cli.servers:dashboard", "Serve the Optuna dashboard of a storage."),
         "mlflow": LazyCommand("autotune.cli.servers:mlflow", "Serve the MLflow UI with the recorded runs."),
         "completion": LazyCommand("autotune.cli.completion:completion", "Print the script that completes in a shell."),

@@ -119,6 +119,20 @@ def check_database(url: str) -> None:
         engine.dispose()
 
 
+def sqlite_folder(url: str) -> Path | None:
+    """The folder that a SQLite database lies in, or would; None for a server."""
+    parsed = make_url(normalise_url(url))
+    return _file_of(parsed).absolute().parent if parsed.get_backend_name() == "sqlite" else None
+
+
+def server_seconds(engine: Engine) -> float | None:
+    """Seconds since 1970 by the database server's clock; None for SQLite, which has none of its own."""
+    if engine.dialect.name == "sqlite":
+        return None
+    with transactions.read(engine) as connection:
+        return float(connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())").scalar_one())
+
+
 def configure_engine(engine: Engine) -> None:
     """Set SQLite up so that many processes can write: WAL, FULL, a busy timeout, BEGIN IMMEDIATE.
 

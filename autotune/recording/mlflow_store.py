@@ -142,6 +142,20 @@ def explain_failure(tracking_uri: str, error: Exception) -> str:
     return f"MLflow at {shown_uri(tracking_uri)}: {lines[0][:200]}"
 
 
+def find_problem(tracking_uri: str) -> str | None:
+    """Why the store does not answer, in one line; None where it does, or is a file that is not made yet."""
+    path = sqlite_path(tracking_uri)
+    if path is not None and not path.exists():
+        return None
+    from mlflow.exceptions import MlflowException
+
+    try:
+        open_client(tracking_uri).search_experiments(max_results=1)
+    except MlflowException as error:
+        return explain_failure(tracking_uri, error)
+    return None
+
+
 def create_experiment(client: "MlflowClient", *, study: "StudyRow", tracking_uri: str) -> str:
     """A new experiment named after the study, or ``NAME-2`` and so on where others have that name."""
     from mlflow.exceptions import MlflowException

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,10 @@ def test_init_writes_over_nothing(home: Home) -> None:
     assert "init writes no file over another" in home.run("init", "first", status=2).stderr
     assert own.read_text() == "mine"
     assert not Path(home.folder / "first" / "first.yaml").exists()
+
+
+def test_doctor_fails_where_something_must_be_mended(home: Home) -> None:
+    answer = home.run("doctor", "--json", "--storage", "mysql://somewhere/studies", status=1)
+    database = next(finding for finding in json.loads(answer.stdout) if finding["name"] == "database")
+    assert database["state"] == "mend"
+    assert "studies live in SQLite or PostgreSQL" in database["found"]

@@ -1,0 +1,38 @@
+"""``autotune doctor``."""
+
+import sys
+
+import click
+
+from autotune.cli.options import json_option, storage_option, tracking_option
+
+_STYLES = {"ok": "green", "note": "yellow", "mend": "red"}
+
+
+@click.command()
+@storage_option
+@tracking_option
+@json_option
+def doctor(*, storage: str, tracking_uri: str, as_json: bool) -> None:
+    """Check this machine's set-up, and say what to mend.
+
+    Looks at torch, CUDA and a compiler, cores and their load, memory, shared memory, disk, the
+    database, MLflow and the clock. Exit status 1 when something must be mended.
+
+    JSON: a list with the keys name, state (ok, note, mend), found, remedy.
+    """
+    from autotune.cli.output import echo_json
+    from autotune.report.checkup import check_setup, needs_mending
+
+    findings = check_setup(storage, tracking_uri=tracking_uri)
+    if as_json:
+        echo_json(findings)
+    else:
+        width = max(len(finding.name) for finding in findings)
+        for finding in findings:
+            state = click.style(f"{finding.state:<4}", fg=_STYLES[finding.state])
+            click.echo(f"{state}  {finding.name:<{width}}  {finding.found}")
+            if finding.remedy is not None:
+                click.echo(f"{'':<{width + 8}}{finding.remedy}")
+    if needs_mending(findings):
+        sys.exit(1)
