@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from autotune.events import EpochReport
+from autotune.proof.verdict import Verdict
+from autotune.recording import confirmed
 from autotune.recording.races import RaceRecords, RaceRow
 from autotune.recording.rows import Environment, ReportRow, StudyRow, TrialRow
 from autotune.report.reading import open_records
@@ -27,6 +29,8 @@ class StudyRecord:
     """Of the same trials, in the same order."""
     races: tuple[RaceRow, ...]
     """The newest first."""
+    verdict: Verdict | None
+    """What trainings on fresh seeds say of the winner; None while it was not confirmed."""
     environments: Mapping[int, Environment]
     """By id, as the trials refer to them."""
 
@@ -59,6 +63,7 @@ def read_record(storage: str, *, name: str) -> StudyRecord:
         reports=_by_trial(trials, rows),
         summaries=summarise_trials(study, trials=trials, reports=rows),
         races=RaceRecords(records.engine).of_study(study),
+        verdict=confirmed.read_verdict(records, study=study),
         environments=records.environments(),
     )
 

@@ -1,8 +1,12 @@
 """The first section: what came out, in a sentence, and whether it is proved."""
 
+from collections.abc import Iterator
+
+from autotune.proof.verdict import Verdict
 from autotune.report.noise import Noise, noise_of
-from autotune.report.page.blocks import Block, Code, Facts, Section, Words
+from autotune.report.page.blocks import Block, Code, Facts, Section, Table, Words
 from autotune.report.page.subject import Subject
+from autotune.report.verdicts import quantity_line, sentence, verdict_lines
 from autotune.report.wording import (
     CONTENDED_NOTE,
     format_bytes,
@@ -20,16 +24,20 @@ _SOME = 1e-9
 def verdict_section(subject: Subject) -> Section:
     """The winner against the baseline in large figures, with what speaks against taking them at their word."""
     study = subject.summary
+    verdict = subject.record.verdict
     blocks: list[Block] = [Words(text=_sentence(subject), kind="lead")]
-    if study.best is not None:
+    if verdict is not None:
+        blocks = list(_proved(verdict))
+    elif study.best is not None:
         blocks.append(Words(text=_unproved(subject)))
         blocks.append(Code(lines=(f"autotune study confirm {study.name}{subject.places.storage_option}",)))
     blocks.append(Facts(pairs=tuple(_figures(subject)), is_large=True))
     if any(trial is not None and trial.is_contended for trial in (study.best, study.baseline)):
         blocks.append(Words(text=CONTENDED_NOTE, kind="note"))
     data = {
-        "sentence": _sentence(subject),
-        "is_confirmed": False,
+        "sentence": sentence(verdict) if verdict is not None else _sentence(subject),
+        "is_confirmed": verdict is not None,
+        "verdict": verdict,
         "best": study.best,
         "baseline": study.baseline,
         "gain": study.gain,
@@ -54,6 +62,24 @@ def _sentence(subject: Subject) -> str:
     speed = study.gain.throughput_ratio
     pace = f", at {speed:.2f} times its throughput" if speed is not None else ""
     return f"{sentence}: {format_gain(study.gain.objective)}{pace}."
+
+
+def _proved(verdict: Verdict) -> Iterator[Block]:
+    """What to do, and what trainings on fresh seeds say of each quantity."""
+    words = sentence(verdict)
+    yield Words(text=f"{words[:1].upper()}{words[1:]}.", kind="lead")
+    told = [quantity_line(quantity, verdict) for quantity in verdict.quantities]
+    rows = [_split(line) for line in told]
+    if rows:
+        yield Table(header=("on fresh seeds", "winner against reference", "finding"), rows=tuple(rows))
+    rest = [line.strip() for line in verdict_lines(verdict)[1:] if line.strip() not in told]
+    yield Words(text=". ".join(rest) + ".")
+
+
+def _split(line: str) -> tuple[str, str, str]:
+    name, _, rest = line.partition(": ")
+    effect, _, finding = rest.rpartition(": ")
+    return name, effect, finding
 
 
 def _unproved(subject: Subject) -> str:
@@ -90,6 +116,9 @@ def _figures(subject: Subject) -> list[tuple[str, str, str]]:
             about += f" · {format_bytes(trial.peak_memory_bytes)}"
         figures.append((f"{metric}, {title}", format_metric(trial.objectives.get(metric)), about))
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in study.outcomes.items())
+    num_taken = len(subject.record.trials) - len(subject.own_trials)
+    if num_taken:
+        outcomes += f"; {num_taken} more were taken over from other studies"
     figures.append(("trials", str(len(subject.own_trials)), outcomes))
     races = f"{format_clock(study.speed_seconds)} of it for races" if study.speed_seconds else ""
     figures.append(("time", format_clock(study.elapsed_seconds), races))

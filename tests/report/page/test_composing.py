@@ -1,8 +1,8 @@
 from autotune.events import Outcome
-from autotune.report.page.blocks import Bars, Facts, Section, Table, Words
+from autotune.report.page.blocks import Bars, Code, Facts, Section, Table, Words
 from autotune.report.page.composing import Report
 from tests.report.page_study import make_report
-from tests.report.study_book import StudyBook
+from tests.report.study_book import StudyBook, make_spec
 
 
 def _section(report: Report, key: str) -> Section:
@@ -67,3 +67,26 @@ def test_a_study_in_which_nothing_was_complete_recommends_nothing(storage: str) 
     assert verdict.blocks[0] == Words(text="No trial is complete yet, so there is nothing to recommend.", kind="lead")
     facts = next(block for block in verdict.blocks if isinstance(block, Facts))
     assert ("trials", "1", "1 pruned") in facts.pairs
+
+
+def test_a_confirmed_winner_is_told_by_its_trainings_on_fresh_seeds(storage: str) -> None:
+    book = StudyBook(storage)
+    baseline, winner = {"lr": 0.1}, {"lr": 0.2}
+    book.add(0, epochs=[{"val_accuracy": 0.5}], parameters=baseline)
+    book.add(1, epochs=[{"val_accuracy": 0.9}], parameters=winner)
+    spec = make_spec()
+    asked = spec.model_copy(update={"confirm": spec.confirm.model_copy(update={"against": 0, "repeats": 5})})
+    confirmation = StudyBook(storage, name="digits.confirm", spec=asked)
+    for number in range(10):
+        parameters, value = (winner, 0.8) if number % 2 else (baseline, 0.5)
+        confirmation.add(number, epochs=[{"val_accuracy": value + number / 1000}], parameters=parameters)
+    verdict = make_report(book).sections[0]
+    assert verdict.data["is_confirmed"] is True
+    lead = verdict.blocks[0]
+    assert isinstance(lead, Words)
+    assert lead.text == "Take trial 1: it is better than the baseline, by more than luck explains."
+    table = next(block for block in verdict.blocks if isinstance(block, Table))
+    assert table.rows[0][0] == "val_accuracy"
+    assert table.rows[0][2] == "better"
+    assert not any(isinstance(block, Code) for block in verdict.blocks)
+    assert any("optimism of the search" in block.text for block in verdict.blocks if isinstance(block, Words))
