@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
@@ -74,6 +74,7 @@ def main() -> None:
         home = Home(Path(folder))
         _take_terminal(home, space=space)
         with open_chromium(require_chromium()) as browser:
+            take_report(home, browser, space=space)
             study = home.read("study", "show", space)
             with serve(home, "dashboard") as lines, open_page(browser, scale=SCALE) as page:
                 _take_dashboard(page, first_address(lines), path=study["addresses"]["dashboard"])
@@ -120,6 +121,20 @@ def _write_svg(screen: str, *, title: str) -> None:
     # A picture in a README may load nothing, a font neither.
     svg = _FONT.sub("", svg).replace("Fira Code, monospace", "'DejaVu Sans Mono', Menlo, Consolas, monospace")
     (PICTURES / "terminal.svg").write_text(svg)
+
+
+def take_report(home: Home, browser: Browser, *, space: str) -> None:
+    """The top of a study's page, on a desk, and on a phone in the dark."""
+    (written,) = home.run("study", "report", space).stdout.splitlines()
+    address = (home.folder / written).absolute().as_uri()
+    with open_page(browser, scale=SCALE) as page:
+        page.set_viewport_size({"width": 1100, "height": 1190})
+        page.goto(address)
+        page.screenshot(path=PICTURES / "report.png")
+        page.set_viewport_size({"width": 390, "height": 1190})
+        page.emulate_media(color_scheme="dark")
+        page.evaluate("document.querySelector('#progress').scrollIntoView()")
+        page.screenshot(path=PICTURES / "report-phone.png")
 
 
 def _take_dashboard(page: Page, base: str, *, path: str) -> None:

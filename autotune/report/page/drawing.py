@@ -9,7 +9,7 @@ from autotune.report.page.scales import Scale
 
 WIDTH, HEIGHT = 400, 250
 """Small, so that its letters keep their size on a phone; a wide screen shows two beside each other."""
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 10, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 12, 10, 40
 _MOST_LABEL = 12
 
 Role: TypeAlias = Literal["best", "baseline", "complete", "pruned", "failed"]

@@ -22,8 +22,8 @@ _NUM_ORDERS = 256
 
 METHOD = (
     "A forest of 200 trees (scikit-learn) is fitted to the last value of every trial that reported, with the epochs "
-    "that it had come to as one more input; the worst quarter of values counts as its best one, so that hopeless "
-    "trials do not decide."
+    "that it had come to as one more input; the worst quarter of values counts as the best of that quarter, so "
+    "that hopeless trials do not decide."
 )
 
 
