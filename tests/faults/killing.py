@@ -50,6 +50,7 @@ log_model: false
 _REPORT = re.compile(r"trial (\d+) epoch (\d+)/\d+: val_accuracy (\S+?),")
 _OUTCOME = re.compile(r"trial (\d+) (complete|failed|infeasible|pruned|diverged)\b")
 _END_SECONDS = 60.0
+TRAINING_SHARE = 0.75
 
 History: TypeAlias = list[dict[str, float]]
 
@@ -127,7 +128,7 @@ class Killer:
                     stderr=output,
                     start_new_session=True,
                 )
-            family = self._disturb(process) if is_to_kill else []
+            family = self._disturb(process, log=log) if is_to_kill else []
             status = process.wait(timeout=_END_SECONDS)
             self._check_gone(family)
             is_over = status == 0
@@ -136,20 +137,27 @@ class Killer:
                 return
         self._check(name, said=log.read_text())
 
-    def _disturb(self, process: psutil.Popen) -> list[psutil.Process]:
-        """Kill one after the other until the coordinator is gone or the study over; all that it had started."""
+    def _disturb(self, process: psutil.Popen, *, log: Path) -> list[psutil.Process]:
+        """Kill one after the other until the coordinator is gone or the study over; all that it had started.
+
+        Three times of four the first moment is drawn from the first report on, else from the start on: setting up
+        takes most of a short study's time, and would get most of the kills.
+        """
         family: dict[int, psutil.Process] = {}
+        num_said = log.read_text().count("epoch")
+        if self._random.random() < TRAINING_SHARE:
+            while process.poll() is None and log.read_text().count("epoch") == num_said:
+                time.sleep(0.05)
         while process.poll() is None:
             time.sleep(self._random.uniform(0.0, 1.5))
             with contextlib.suppress(psutil.Error):
                 family |= {each.pid: each for each in process.children(recursive=True)}
-                victim = self._random.choice(self.victims)
-                found = _find(victim, process)
-                if found is not None:
-                    found.kill()
-                    self.ledger.kills[victim] += 1
-                    if victim in ("coordinator", "fork server"):
-                        break
+                there = {victim: found for victim in self.victims if (found := _find(victim, process)) is not None}
+                victim = self._random.choice(list(there))
+                there[victim].kill()
+                self.ledger.kills[victim] += 1
+                if victim in ("coordinator", "fork server"):
+                    break
         return list(family.values())
 
     def _check_gone(self, family: Sequence[psutil.Process]) -> None:
