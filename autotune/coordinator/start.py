@@ -9,6 +9,7 @@ from autotune.coordinator.aims import check_jobs
 from autotune.coordinator.fitting import make_fitting
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Books, Ledger
+from autotune.coordinator.moved import describe_move
 from autotune.coordinator.observer import Observer
 from autotune.coordinator.opening import check_spec, create_study, describe_change, find_study, take_over_spec
 from autotune.coordinator.planning import plan_of
@@ -157,6 +158,9 @@ def open_books(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: O
     study, changes = take_over_spec(records, study=study, file=order.file, space=stage.space)
     for change in changes:
         observer.note(describe_change(change).strip())
+    move = describe_move(records, study, spec=order.file.spec, machine=stage.machine)
+    if move is not None:
+        observer.note(move)
     publisher = Publisher(storage, study=order.name, tracking_uri=order.tracking_uri)
     stack.callback(publisher.close, timeout=0.0)
     return Books(

@@ -1,9 +1,13 @@
+import contextlib
 import json
+import shutil
+import sqlite3
 from pathlib import Path
 
 import optuna
 import pytest
 
+from autotune.hardware import Machine
 from tests.e2e.home import Home
 
 TASK = '''
@@ -196,3 +200,34 @@ class Dying(torch.nn.Linear):
     done = home.run("study", "start", "slow.yaml")
     assert "race: the baseline can't be measured (RuntimeError: worn out)" in done.stderr
     assert workers_of(home, "slow") == [0, 0, 0]
+
+
+@pytest.mark.timeout(240)  # a study and two races, on cores that may be busy
+def test_study_that_goes_on_with_other_versions_keeps_what_it_learned_and_races_again(
+    raced: Home, tmp_path: Path
+) -> None:
+    shutil.copytree(raced.folder, tmp_path, dirs_exist_ok=True)
+    home = Home(tmp_path)
+    before = json.loads(home.run("study", "trials", "slow", "--json").stdout)
+    pretend_other_versions(tmp_path / "autotune.db")
+    resumed = home.run("study", "resume", "slow", "--trials", "4", "--seconds", "150", timeout=150)
+    (line,) = [line for line in resumed.stderr.splitlines() if "another machine or other versions" in line]
+    assert "(torch 2.0.0 → " in line
+    assert line.endswith(": trials are kept, speed is measured again")
+    after = json.loads(home.run("study", "trials", "slow", "--json").stdout)
+    assert after[:3] == before
+    assert after[3]["outcome"] == "complete"
+    assert len(json.loads(home.run("study", "show", "slow", "--json").stdout)["races"]) == 2
+
+
+def pretend_other_versions(database: Path) -> None:
+    """What the study was trained and raced with so far was another torch."""
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        for key, text in connection.execute("SELECT id, machine FROM autotune_environment").fetchall():
+            machine = Machine.model_validate_json(text)
+            other = machine.model_copy(update={"torch": machine.torch.model_copy(update={"version": "2.0.0"})})
+            row = (other.model_dump_json(), other.software_fingerprint, f"digest {key}", key)
+            connection.execute(
+                "UPDATE autotune_environment SET machine = ?, software_fingerprint = ?, digest = ? WHERE id = ?", row
+            )
+            connection.execute("UPDATE autotune_race SET software_fingerprint = ?", (other.software_fingerprint,))
