@@ -125,6 +125,8 @@ class Finished(_Event):
     """Parameters that neither the task nor the loop looked at; usually a misspelt name."""
     is_out_of_memory: bool = False
     """It is infeasible because memory ran out, which tells something about larger batches."""
+    is_killed_worker: bool = False
+    """It is interrupted because a DataLoader worker was killed, most often for the host's memory."""
 
 
 class Stop(_Event):

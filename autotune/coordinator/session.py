@@ -232,12 +232,13 @@ class Session:
         del self._running[running.process.number]
         self._pool.release(running.lease)
         finished = running.finished or self._explain(running, exited)
+        if finished.is_killed_worker and self._oom_watch.has_killed():
+            finished = self._out_of_memory(running, "a DataLoader worker")
         if finished.outcome is Outcome.INTERRUPTED and not self._stopping_since:
             if running.ticket.restarts < MAX_RESTARTS:
                 self._restart(running, finished)
                 return
-            reason = f"{finished.reason}, {MAX_RESTARTS + 1} times"
-            finished = Finished(outcome=Outcome.FAILED, reason=reason)
+            finished = _give_up(finished)
         self._conclude(running.ticket, finished)
         alike = self._ledger.reason_to_give_up()
         if alike is not None:
@@ -261,14 +262,14 @@ class Session:
         if running.overdue is not None:
             return Finished(outcome=Outcome.TIMED_OUT, reason=running.overdue)
         if exited.signal == SIGKILL and self._oom_watch.has_killed():
-            return self._out_of_memory(running)
+            return self._out_of_memory(running, "its process")
         if exited.signal == SIGKILL:
             return Finished(outcome=Outcome.INTERRUPTED, reason="its process was killed (signal 9)")
         what = f"signal {exited.signal}" if exited.signal is not None else f"exit status {exited.status}"
         return Finished(outcome=Outcome.FAILED, reason=f"its process ended without a word ({what}); see its log")
 
-    def _out_of_memory(self, running: _Running) -> Finished:
-        what = "the kernel killed its process, since the host's memory ran out"
+    def _out_of_memory(self, running: _Running, victim: str) -> Finished:
+        what = f"the kernel killed {victim}, since the host's memory ran out"
         if running.ticket.restarts < MAX_OOM_RESTARTS:
             return Finished(outcome=Outcome.INTERRUPTED, reason=what)
         reason = f"{what}, {running.ticket.restarts + 1} times; use fewer workers, a smaller batch, or cache less"
@@ -306,3 +307,12 @@ class Session:
 
     def _view(self) -> StudyView:
         return self._ledger.standing.view(num_running=len(self._running))
+
+
+def _give_up(interrupted: Finished) -> Finished:
+    """What a trial that was interrupted so often ends as; what kills workers is mostly memory, also unseen."""
+    reason = f"{interrupted.reason}, {MAX_RESTARTS + 1} times"
+    if interrupted.is_killed_worker:
+        remedy = "the host's memory is the usual reason: use fewer workers, or cache less"
+        return Finished(outcome=Outcome.INFEASIBLE, reason=f"{reason}; {remedy}")
+    return Finished(outcome=Outcome.FAILED, reason=reason)

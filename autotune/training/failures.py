@@ -1,15 +1,18 @@
 """What ends a trial early, said by an exception, and how any exception is said in one line."""
 
+import traceback
+from collections.abc import Iterator
+
 import torch
 
 _HOST_MESSAGES = (
     "can't allocate memory",  # torch's allocator for the CPU
     "not enough memory",
 )
-_WORKER_MESSAGES = (
-    "insufficient shared memory",  # a DataLoader worker's bus error
-    "is killed by signal: Killed",  # a DataLoader worker that the kernel chose when memory ran out
-)
+_WORKER_MESSAGES = ("insufficient shared memory",)  # a DataLoader worker's bus error
+_LOST_WORKER_MESSAGES = ("is killed by signal: Killed", "exited unexpectedly")
+_LEFT_BY_ITSELF = "exited unexpectedly with exit code"
+_LOADER = "torch/utils/data/dataloader.py"
 _MEMORY_MESSAGES = (
     "out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
@@ -50,6 +53,31 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _MEMORY_MESSAGES)
+
+
+def is_killed_worker(error: BaseException) -> bool:
+    """Whether a DataLoader worker was killed by signal 9: by the kernel for memory, or by anybody.
+
+    torch says so where it notices first, and that a worker is gone where it notices late; a batch
+    that was on its way from the worker breaks off instead.
+    """
+    said = [str(each) for each in _chain(error) if isinstance(each, RuntimeError) and "DataLoader worker" in str(each)]
+    if any(_LEFT_BY_ITSELF in text for text in said):
+        return False
+    if any(words in text for text in said for words in _LOST_WORKER_MESSAGES):
+        return True
+    frames = traceback.walk_tb(error.__traceback__)
+    return isinstance(error, ConnectionError | EOFError) and any(
+        frame.f_code.co_filename.endswith(_LOADER) for frame, _ in frames
+    )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what it was raised from."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__
 
 
 def is_unsupported(error: BaseException) -> bool:

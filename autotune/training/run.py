@@ -13,6 +13,7 @@ from autotune.training.failures import (
     DivergedError,
     InfeasibleError,
     is_device_out_of_memory,
+    is_killed_worker,
     is_out_of_memory,
     is_unsupported,
     one_line,
@@ -93,6 +94,7 @@ def _finished(trial: Trial, *, channel: Channel) -> Finished:
 
 def _finished_by(error: BaseException, *, trial: Trial | None = None) -> Finished:
     reason = one_line(error)
+    is_killed = is_killed_worker(error)
     memory = memory_at(error, device=trial.device) if trial and is_out_of_memory(error) else None
     lines = "".join(traceback.format_exception(error)).splitlines()[-_TRACEBACK_LINES:]
     # torch's re-raised worker errors refer to their own frames; left to the garbage collector, the
@@ -102,6 +104,9 @@ def _finished_by(error: BaseException, *, trial: Trial | None = None) -> Finishe
         return _tell(trial, outcome=Outcome.DIVERGED, reason=str(error))
     if memory is not None and (crowd := crowding(memory)) is not None:
         return _tell(trial, outcome=Outcome.INTERRUPTED, reason=crowd)  # to be tried again
+    if is_killed:
+        told = _tell(trial, outcome=Outcome.INTERRUPTED, reason="a DataLoader worker was killed (signal 9)")
+        return told.model_copy(update={"is_killed_worker": True})
     if isinstance(error, InfeasibleError) or is_unsupported(error) or is_out_of_memory(error):
         told = _tell(trial, outcome=Outcome.INFEASIBLE, reason=reason)
         is_lost = is_device_out_of_memory(error, is_cpu=trial is None or trial.device.type == "cpu")

@@ -182,7 +182,7 @@ class Killer:
             if outcomes[int(number)] != outcome:
                 self.ledger.lost.append(f"{name}: trial {number} was {outcome}, and is {outcomes[int(number)]}")
         for number, history in enumerate(histories):
-            was_given_up = MOST_RESTARTS_REASON in (reasons[number] or "") or "worker" in (reasons[number] or "")
+            was_given_up = MOST_RESTARTS_REASON in (reasons[number] or "")
             expected = self._undisturbed[number]
             if (history != expected[: len(history)]) or (len(history) < len(expected) and not was_given_up):
                 self.ledger.other.append(f"{name}: trial {number}: {reasons[number]}: {history} in place of {expected}")

@@ -145,7 +145,7 @@ OUTCOMES = {
     "hang_in_a_worker": ("timed out", "no sign of life for 8 s"),
     "hang_in_validation": ("timed out", "no sign of life for 8 s"),
     "raise_in_a_worker": ("failed", "OSError: the picture is torn"),
-    "kill_a_worker": ("infeasible", "is killed by signal: Killed"),
+    "kill_a_worker": ("infeasible", "a DataLoader worker was killed (signal 9), 4 times"),
     "raise_in_init": ("failed", "ValueError: no such layer"),
     "raise_in_a_metric": ("failed", "ZeroDivisionError: no sample of this class"),
     "nan_in_the_loss": ("diverged", "the training loss is"),

@@ -1,4 +1,6 @@
 import math
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,6 @@ class Raising(Points):
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), Outcome.INFEASIBLE),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 4 bytes"), Outcome.INFEASIBLE),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), Outcome.INFEASIBLE),
-        (RuntimeError("DataLoader worker (pid 3) is killed by signal: Killed."), Outcome.INFEASIBLE),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), Outcome.FAILED),
     ],
 )
@@ -41,6 +42,46 @@ def test_what_a_task_raises_becomes_the_outcome(tmp_path: Path, error: BaseExcep
     finished = train(Raising(error), tmp_path).finished
     assert finished.outcome is outcome
     assert str(finished.reason).startswith(type(error).__name__)
+
+
+class Killing(Noisy):
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(index)
+
+
+class KillingData(Points):
+    def train_data(self, params: Parameters) -> Dataset[Any]:
+        return Killing(*points(8, seed=0))
+
+
+@pytest.mark.parametrize("start_method", ["fork", "spawn"])
+def test_worker_that_is_killed_interrupts_the_trial(tmp_path: Path, start_method: str) -> None:
+    """It may be anybody's doing, and the trial can go on from its checkpoint: no failure, and no lesson in memory."""
+    finished = train(KillingData(), tmp_path, {"num_workers": 1, "worker_start_method": start_method}).finished
+    assert finished.outcome is Outcome.INTERRUPTED
+    assert finished.reason == "a DataLoader worker was killed (signal 9)"
+    assert finished.is_killed_worker
+    assert not finished.is_out_of_memory
+
+
+def test_worker_that_leaves_by_itself_is_the_tasks_failure(tmp_path: Path) -> None:
+    class Leaving(Noisy):
+        def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+            os._exit(7)
+
+    class LeavingData(Points):
+        def train_data(self, params: Parameters) -> Dataset[Any]:
+            return Leaving(*points(8, seed=0))
+
+    finished = train(LeavingData(), tmp_path, {"num_workers": 1}).finished
+    assert finished.outcome is Outcome.FAILED
+    assert "exited unexpectedly" in str(finished.reason)
+
+
+def test_connection_of_the_tasks_own_that_breaks_off_is_its_failure(tmp_path: Path) -> None:
+    finished = train(Raising(ConnectionResetError("by peer")), tmp_path).finished
+    assert finished.outcome is Outcome.FAILED
 
 
 def test_memory_that_can_not_be_had_is_infeasible(tmp_path: Path) -> None:
