@@ -34,6 +34,7 @@ def noise_of(trial: TrialRow, *, metric: str, record: StudyRecord) -> Noise | No
     knows nothing of what a seed fixes for a whole training, and is usually too small.
     """
     repeats = [_last(record.reports[other.number], metric) for other in record.trials if _is_repeat(other, trial)]
+    repeats += [_last(other.reports, metric) for other in record.repeats if _is_repeat(other.trial, trial)]
     values = [value for value in repeats if value is not None]
     if len(values) > 1:
         return Noise(deviation=statistics.stdev(values), source="seeds", count=len(values))

@@ -4,15 +4,24 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from autotune.events import EpochReport
+from autotune.events import EpochReport, Outcome
 from autotune.proof.verdict import Verdict
 from autotune.recording import confirmed
 from autotune.recording.races import RaceRecords, RaceRow
+from autotune.recording.records import Records
 from autotune.recording.rows import Environment, ReportRow, StudyRow, TrialRow
 from autotune.report.reading import open_records
 from autotune.report.studies import StudySummary, summarise_study, summarise_trials
 from autotune.report.trials import TrialSummary
 from autotune.spec.model import StudySpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repeat:
+    """One training on a fresh seed."""
+
+    trial: TrialRow
+    reports: tuple[EpochReport, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +38,8 @@ class StudyRecord:
     """Of the same trials, in the same order."""
     races: tuple[RaceRow, ...]
     """The newest first."""
+    repeats: tuple[Repeat, ...]
+    """Trainings of its confirmation that came to their end."""
     verdict: Verdict | None
     """What trainings on fresh seeds say of the winner; None while it was not confirmed."""
     environments: Mapping[int, Environment]
@@ -63,8 +74,20 @@ def read_record(storage: str, *, name: str) -> StudyRecord:
         reports=_by_trial(trials, rows),
         summaries=summarise_trials(study, trials=trials, reports=rows),
         races=RaceRecords(records.engine).of_study(study),
+        repeats=_repeats(records, study),
         verdict=confirmed.read_verdict(records, study=study),
         environments=records.environments(),
+    )
+
+
+def _repeats(records: Records, study: StudyRow) -> tuple[Repeat, ...]:
+    confirmation = confirmed.find_confirmation(records, study=study)
+    if confirmation is None:
+        return ()
+    trials = records.trials(confirmation)
+    reports = _by_trial(trials, records.all_reports(confirmation))
+    return tuple(
+        Repeat(trial=trial, reports=reports[trial.number]) for trial in trials if trial.outcome is Outcome.COMPLETE
     )
 
 

@@ -26,6 +26,17 @@ def test_trials_of_the_same_parameters_tell_the_noise(storage: str) -> None:
     assert noise.deviation == pytest.approx(0.05)
 
 
+def test_trainings_of_a_confirmation_tell_the_noise(storage: str) -> None:
+    book, confirmation = StudyBook(storage), StudyBook(storage, name="digits.confirm")
+    book.add(0, epochs=_curve(0.8))
+    for number, value in enumerate((0.9, 0.85)):
+        confirmation.add(number, epochs=_curve(value))
+    record = _record(book)
+    noise = noise_of(record.trials[0], metric="val_accuracy", record=record)
+    assert noise is not None
+    assert (noise.source, noise.count) == ("seeds", 3)
+
+
 def test_a_straight_curve_has_no_scatter_whatever_its_slope(storage: str) -> None:
     book = StudyBook(storage)
     book.add(0, epochs=_curve(0.0, 0.4, 0.5, 0.6, 0.7, 0.8), seconds=[1.0] * 6)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from autotune.events import EpochReport
 from autotune.report.page.blocks import Block, Figure, Figures, Section, Table, Words
 from autotune.report.page.drawing import Line, Point, plot
-from autotune.report.page.progress import describe
+from autotune.report.page.progress import name_point
 from autotune.report.page.scales import focused, scale_of
 from autotune.report.page.subject import Subject
 from autotune.report.trials import TrialSummary
@@ -75,7 +75,7 @@ def _figure(subject: Subject, cost: _Cost, *, complete: Sequence[TrialSummary]) 
             x=known[trial.number],
             y=subject.value(trial),
             role=subject.role(trial),
-            words=describe(trial, value=subject.value(trial), metric=metric),
+            words=name_point(trial, value=subject.value(trial), metric=metric),
         )
         for trial in sorted(trials, key=lambda trial: subject.role(trial) in {"best", "baseline"})
     ]

@@ -40,9 +40,14 @@ def history_points(subject: Subject) -> list[dict[str, object]]:
 
 def describe(trial: TrialSummary, *, value: float, metric: str) -> str:
     """A trial in a few lines, for who points at it."""
-    shown = f"{metric} {format_metric(value)}" if math.isfinite(value) else "no value"
     reason = f"\n{one_line(trial.reason)[:160]}" if trial.reason else ""
-    return f"trial {trial.number}, {trial.outcome}: {shown}\n{one_line(format_parameters(trial.parameters))}{reason}"
+    return f"{name_point(trial, value=value, metric=metric)}\n{one_line(format_parameters(trial.parameters))}{reason}"
+
+
+def name_point(trial: TrialSummary, *, value: float, metric: str) -> str:
+    """A trial in one line: a page draws each of them in a dozen places."""
+    shown = f"{metric} {format_metric(value)}" if math.isfinite(value) else "no value"
+    return f"trial {trial.number}, {trial.outcome}: {shown}"
 
 
 def _history(subject: Subject) -> Figure | None:

@@ -5,7 +5,7 @@ import math
 from autotune.events import Scalar
 from autotune.report.page.blocks import Bar, Bars, Block, Figure, Figures, Section, Words
 from autotune.report.page.drawing import Point, plot
-from autotune.report.page.progress import describe
+from autotune.report.page.progress import name_point
 from autotune.report.page.scales import Scale, categories_of, scale_of
 from autotune.report.page.subject import Subject
 from autotune.report.page.surrogate import LEAST_SKILL, LEAST_TRIALS, METHOD
@@ -65,7 +65,7 @@ def _slice(subject: Subject, name: str, *, seen: list[TrialSummary]) -> Figure:
             x=places[trial.parameters[name]],
             y=subject.value(trial),
             role=subject.role(trial),
-            words=describe(trial, value=subject.value(trial), metric=metric),
+            words=name_point(trial, value=subject.value(trial), metric=metric),
         )
         for trial in sorted(trials, key=lambda trial: _DRAW_ORDER.index(subject.role(trial)))
     ]

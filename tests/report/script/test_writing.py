@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,44 @@ def test_no_name_can_end_the_docstring_of_a_script(tmp_path: Path) -> None:
     record = _train(tmp_path, task=f"{task}:Points", parameters=PLAIN)
     module = ast.parse(write_script(record, number=0))
     assert 'my"""task.py' in (ast.get_docstring(module) or "")
+
+
+def test_a_script_for_a_gpu_sets_what_the_trial_had_and_names_nothing_that_is_not_there(tmp_path: Path) -> None:
+    parameters: dict[str, Scalar] = {
+        "optimizer": "muon",
+        "lr": 0.01,
+        "batch_size": 16,
+        "gradient_clip": 1.0,
+        "schedule": "cosine",
+        "precision": "fp16",
+        "channels_last": True,
+        "compile": "default",
+        "accumulate": 2,
+        "pin_memory": True,
+        "num_workers": 2,
+        "prefetch_factor": 4,
+        "cudnn_benchmark": True,
+        "fp32_precision_matmul": "tf32",
+    }
+    record = _train(tmp_path, task=POINTS, parameters=PLAIN)
+    in_force = {**record.trials[0].in_force, "num_workers": 2, "accumulate": 2}
+    trial = replace(record.trials[0], parameters=parameters, device="cuda:0", in_force=in_force)
+    path = tmp_path / "winner.py"
+    path.write_text(write_script(replace(record, trials=(trial,)), number=0))
+    text = path.read_text()
+    assert "DEVICE = torch.device('cuda')" in text
+    for line in (
+        "torch.backends.cudnn.benchmark = True",
+        'torch.set_float32_matmul_precision("high")',
+        "SCALER = torch.amp.GradScaler('cuda')",
+        "pin_memory=True",
+        "model.compile(mode='default')",
+        "It was trained on a GPU",
+    ):
+        assert line in text
+    command = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "E9,F63,F7,F82", str(path)]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+    assert checked.returncode == 0, checked.stdout
 
 
 def test_a_task_that_takes_a_name_of_the_script_is_refused(tmp_path: Path) -> None:
