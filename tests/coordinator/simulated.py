@@ -7,6 +7,7 @@ to be killed there.
 import itertools
 import math
 import queue
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
-from sqlalchemy import Engine, event, update
+from sqlalchemy import Connection, Engine, event, update
 
 from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.interrupts import Interrupts
@@ -202,6 +203,9 @@ class SimulatedCoordinator:
         self._orders: queue.Queue[list[Arrival] | None] = queue.Queue()
         self._answers: queue.Queue[str] = queue.Queue()
         self._freeze_after: int | None = None
+        self._fail_write_after: int | None = None
+        self.has_failed = False
+        """The write that was to fail came, and failed."""
         self._is_killed = False
         self._engines: list[Engine] = []
         self.token: str | None = None
@@ -233,6 +237,10 @@ class SimulatedCoordinator:
     def freeze_after(self, count: int) -> None:
         """Be frozen where the transaction after the next ``count`` begins."""
         self._freeze_after = count
+
+    def fail_write_after(self, count: int) -> None:
+        """Let the database refuse the statement that writes after the next ``count``."""
+        self._fail_write_after = count
 
     def thaw(self) -> None:
         """Go on."""
@@ -284,8 +292,20 @@ class SimulatedCoordinator:
                 self._freeze_after = None
                 self._pause("frozen")
 
+    def _on_statement(self, connection: Connection, cursor: sqlite3.Cursor, statement: str, *rest: object) -> None:
+        del connection, rest
+        if self._fail_write_after is None or not statement.lstrip().startswith(("INSERT", "UPDATE", "DELETE")):
+            return
+        self._fail_write_after -= 1
+        if self._fail_write_after < 0:
+            self._fail_write_after = None
+            self.has_failed = True
+            # The statement ends with an error of SQLite's own, which undoes the transaction.
+            cursor.connection.set_progress_handler(lambda: 1, 1)
+
     def _watch(self, engine: Engine) -> None:
         event.listen(engine, "checkout", self._on_checkout)
+        event.listen(engine, "before_cursor_execute", self._on_statement)
         self._engines.append(engine)
 
     def _run(self) -> None:

@@ -1,10 +1,12 @@
 """Long campaigns of injected faults, each with a seed and a ledger of what was acknowledged: ``make faults``.
 
-    python -m tests.faults.campaigns [--campaigns sqlite postgresql] [--kills 500] [--seed 0]
+    python -m tests.faults.campaigns [--campaigns sqlite postgresql writes interleavings] [--kills 500] [--seed 0]
 
-Prints what was killed, what had been acknowledged, and what was lost or doubled; where nothing was, the bound that so
-many kills give on the chance of a loss at one (one-sided, 95 %, exact: 1 - 0.05 ** (1 / n)). Ends with 1 where
-anything was not as promised. Short, seeded slices of all of them are part of ``make test``.
+``sqlite`` and ``postgresql`` kill processes at random moments; ``writes`` lets the n-th write of a short study fail,
+and kills its coordinator before the n-th transaction, for every n; ``interleavings`` makes up so many studies with
+events in any order. Prints what was killed, what had been acknowledged, and what was lost or doubled; where nothing
+was, the bound that so many kills give on the chance of a loss at one (one-sided, 95 %, exact: 1 - 0.05 ** (1 / n)).
+Ends with 1 where anything was not as promised. Short, seeded slices of all of them are part of ``make test``.
 """
 
 import argparse
@@ -18,7 +20,9 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from benchmarks.figures import header
+from tests.faults.every_write import FAULTS, inject_everywhere
 from tests.faults.killing import Killer, Ledger
+from tests.properties.test_study_survives import run_interleavings
 
 KILLS_A_LOOK = 5
 """Kills between two lines of progress."""
@@ -76,16 +80,44 @@ def describe(ledger: Ledger) -> str:
     return f"{ledger.num_kills} kills ({kills}); {said}; {found}{limit}"
 
 
+def fail_everywhere(**_: int) -> int:
+    """Every write in turn; the number of violations."""
+    num_violations = 0
+    for fault in FAULTS:
+        outcome = inject_everywhere(fault)
+        print(f"writes: {fault}: {outcome.num_faults} places in turn; {len(outcome.violations)} violations", flush=True)
+        for violation in outcome.violations:
+            print(f"  {violation}")
+        num_violations += len(outcome.violations)
+    return num_violations
+
+
+def interleave(*, num_kills: int, seed: int) -> int:
+    """So many studies with events in any order; the first violation is raised, with the events that led to it."""
+    with tempfile.TemporaryDirectory(prefix="autotune-interleavings-") as folder:
+        run_interleavings(Path(folder), count=num_kills, seed=seed)
+    print(f"interleavings: {num_kills} studies, 0 violations; below {bound(num_kills):.2%} a study", flush=True)
+    return 0
+
+
+SIMULATED: dict[str, Callable[..., int]] = {"writes": fail_everywhere, "interleavings": interleave}
+"""Campaigns on studies whose trials train in no time, in this process."""
+
+
 def main() -> int:
     """Run the campaigns that were asked for; 1 where one found a violation."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--campaigns", nargs="+", choices=tuple(STORAGES), default=list(STORAGES))
-    parser.add_argument("--kills", type=int, default=500, help="of each campaign")
+    known = (*STORAGES, *SIMULATED)
+    parser.add_argument("--campaigns", nargs="+", choices=known, default=list(known))
+    parser.add_argument("--kills", type=int, default=500, help="of each campaign; studies of interleavings")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     print(header("optuna", "sqlalchemy", "mlflow"))
     num_violations = 0
     for name in arguments.campaigns:
+        if name in SIMULATED:
+            num_violations += SIMULATED[name](num_kills=arguments.kills, seed=arguments.seed)
+            continue
         with STORAGES[name]() as storage:
             ledger = kill_over(storage, num_kills=arguments.kills, seed=arguments.seed)
         print(f"{name}: {describe(ledger)}", flush=True)
