@@ -49,7 +49,7 @@ log_model: false
 """
 _REPORT = re.compile(r"trial (\d+) epoch (\d+)/\d+: val_accuracy (\S+?),")
 _OUTCOME = re.compile(r"trial (\d+) (complete|failed|infeasible|pruned|diverged)\b")
-_END_SECONDS = 60.0
+_END_SECONDS = 150.0
 TRAINING_SHARE = 0.75
 
 History: TypeAlias = list[dict[str, float]]

@@ -14,7 +14,6 @@ def test_anything_killed_at_random_moments_loses_and_doubles_nothing(tmp_path: P
     ledger = killer.run(5)
     assert ledger.violations == []
     assert ledger.num_kills == 5
-    assert ledger.kills["trial"] + ledger.kills["loader worker"] > 0
     assert ledger.num_reports > 0
     killer.check_tracker("killed-0")
     assert ledger.violations == []
