@@ -47,6 +47,7 @@ def next_step_lines(study: StudySummary, *, places: Places) -> tuple[str, ...]:
     steps = [
         (f"autotune study show {study.name}{storage}{tracking}", "all of it, and links to compare"),
         (f"autotune study best {study.name}{storage}", "the best parameters (--json for scripts)"),
+        (f"autotune study report {study.name}{storage}", "a page to show to others"),
         (f"autotune study resume {study.name}{_more(study)}{storage}{tracking}", "go on"),
         (f"autotune dashboard{storage}", "Optuna's dashboard"),
         (f"autotune mlflow{tracking}", "MLflow's UI"),

@@ -44,6 +44,7 @@ def test_next_steps_are_commands_that_need_no_option_for_the_usual_places(storag
     assert commands == [
         "autotune study show digits",
         "autotune study best digits",
+        "autotune study report digits",
         "autotune study resume digits",
         "autotune dashboard",
         "autotune mlflow",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from autotune.report.page.blocks import Block, Figure, Figures, Section, Words
 from autotune.report.page.drawing import Line, Point, plot
-from autotune.report.page.scales import Scale, focused, scale_of
+from autotune.report.page.scales import Scale, focused
 from autotune.report.page.subject import Subject
 from autotune.report.page.timeline import Timeline
 from autotune.report.trials import TrialSummary
@@ -107,7 +107,7 @@ def _curves(subject: Subject) -> Figure | None:
     metric = subject.curve_metric
     y = focused([value for _, curve in curves for _, value in curve], is_maximized=subject.is_curve_maximized)
     last = max(epoch for _, curve in curves for epoch, _ in curve)
-    x = Scale(0.8, last + 0.2) if last > 1 else scale_of([0.0, 1.0, 2.0])
+    x = Scale(0.8, last + 0.2, is_whole=True)
     drawn = sorted(curves, key=lambda pair: _ORDER.index(subject.role(pair[0])))
     lines = [
         Line(places=tuple(curve), role=subject.role(trial), words=describe(trial, value=curve[-1][1], metric=metric))

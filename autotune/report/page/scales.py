@@ -16,6 +16,8 @@ class Scale:
     high: float
     is_log: bool = False
     categories: tuple[str, ...] = ()
+    is_whole: bool = False
+    """It has ticks at whole numbers alone."""
 
     def share(self, value: float) -> float:
         """The place of a value, 0 to 1; what is beyond an end is at the end."""
@@ -81,6 +83,7 @@ def _rounds(scale: Scale) -> list[tuple[float, float]]:
     rough = span / _MOST_TICKS
     power = 10 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
+    step = max(1, step) if scale.is_whole else step
     first = math.ceil(scale.low / step - 1e-9)
     last = math.floor(scale.high / step + 1e-9)
     return [(number * step, step) for number in range(first, last + 1)]

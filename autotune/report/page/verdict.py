@@ -73,7 +73,7 @@ def _proved(verdict: Verdict) -> Iterator[Block]:
     if rows:
         yield Table(header=("on fresh seeds", "winner against reference", "finding"), rows=tuple(rows))
     rest = [line.strip() for line in verdict_lines(verdict)[1:] if line.strip() not in told]
-    yield Words(text=". ".join(rest) + ".")
+    yield Words(text=" ".join(f"{line[:1].upper()}{line[1:]}." for line in rest))
 
 
 def _split(line: str) -> tuple[str, str, str]:

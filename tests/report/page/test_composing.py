@@ -91,4 +91,4 @@ def test_a_confirmed_winner_is_told_by_its_trainings_on_fresh_seeds(storage: str
     assert table.rows[0][0] == "val_accuracy"
     assert table.rows[0][2] == "better"
     assert not any(isinstance(block, Code) for block in verdict.blocks)
-    assert any("optimism of the search" in block.text for block in verdict.blocks if isinstance(block, Words))
+    assert any("Optimism of the search" in block.text for block in verdict.blocks if isinstance(block, Words))

@@ -48,6 +48,10 @@ def test_any_values_have_a_scale(values: list[float]) -> None:
     assert isinstance(scale.ticks, tuple)
 
 
+def test_epochs_have_ticks_at_whole_numbers_alone() -> None:
+    assert [label for _, label in Scale(0.8, 2.2, is_whole=True).ticks] == ["1", "2"]
+
+
 def test_hopeless_values_do_not_press_the_others_flat() -> None:
     scale = focused([0.1, 0.1, 0.9, 0.95, 0.97], is_maximized=True, complete=[0.9, 0.95, 0.97])
     assert scale.low > 0.8
