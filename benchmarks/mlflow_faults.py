@@ -1,6 +1,6 @@
 """What a step of a training waits for while MLflow refuses, hangs, answers 500 or takes ten seconds for each answer.
 
-    python benchmarks/mlflow_faults.py [--trials 3]
+    python benchmarks/mlflow_faults.py [--trials 2]
 
 A study for each way to fail, on a task whose step takes 10 ms. Prints the time from one step to the next, epochs' ends
 left out: median, 99th percentile, the longest, and how many took 50 ms more than the median. A process that trains has
@@ -23,6 +23,7 @@ from tests.e2e.home import TASK, make_home
 from tests.faults.mlflow_proxy import FaultProxy, Mode, fault_proxy
 
 LATE_SECONDS = 0.05
+NUM_EPOCHS = 30
 TIMED = """        time.sleep(0.01)
         with open("steps.txt", "a") as steps:
             steps.write(f"{time.perf_counter()} {model.training}\\n")
@@ -37,7 +38,8 @@ def time_steps(proxy: FaultProxy, *, mode: Mode | None, num_trials: int) -> list
         if mode is not None:
             proxy.listen()
             proxy.mode = mode
-        words = ("study", "start", "tiny.yaml", "--trials", str(num_trials), "--tracking-uri", proxy.uri)
+        length = ("--trials", str(num_trials), "--set", f"budget.epochs={NUM_EPOCHS}")
+        words = ("study", "start", "tiny.yaml", *length, "--tracking-uri", proxy.uri)
         subprocess.run(home.command(*words), cwd=home.folder, capture_output=True, check=True, env=dict(os.environ))
         lines = [line.split() for line in (home.folder / "steps.txt").read_text().splitlines()]
     steps = [(float(at), is_training == "True") for at, is_training in lines]
@@ -47,7 +49,7 @@ def time_steps(proxy: FaultProxy, *, mode: Mode | None, num_trials: int) -> list
 def main() -> None:
     """Print a row for each way to fail."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=3)
+    parser.add_argument("--trials", type=int, default=2)
     num_trials = parser.parse_args().trials
     print(header("mlflow"))
     print("| MLflow | steps | median | p99 | longest | 50 ms late |\n|---|---|---|---|---|---|")
