@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 LEAST_TRIALS = 10
 LEAST_SKILL = 0.1
 """Share of the variance of trials that it has not seen; a forest below knows nothing to speak of."""
+_LARGEST = 1e100
+"""Of a metric: its squares have to be numbers, too."""
 _MOST_EXACT = 6
 _NUM_ORDERS = 256
 
@@ -38,8 +40,7 @@ class Surrogate:
     """Parameters of the trials that it was fitted to."""
     features: "np.ndarray[Any, Any]"
     values: "np.ndarray[Any, Any]"
-    columns: tuple[tuple[str, Scalar], ...]
-    """Parameter, and for a category its value."""
+    columns: "tuple[Column, ...]"
     epochs: float
     """Of a whole trial."""
     skill: float
@@ -53,7 +54,7 @@ class Surrogate:
         before = self._error(self.features)
         losses: dict[str, float] = {}
         for name in self.names:
-            own = [place for place, (column, _) in enumerate(self.columns) if column == name]
+            own = [place for place, column in enumerate(self.columns) if column.name == name]
             errors = []
             for _ in range(10):
                 shuffled = self.features.copy()
@@ -123,7 +124,7 @@ def fit_surrogate(record: StudyRecord) -> Surrogate | None:
     values = np.array([value for _, value in seen])
     cut = np.quantile(values, 0.25 if objective.direction == "maximize" else 0.75)
     values = np.maximum(values, cut) if objective.direction == "maximize" else np.minimum(values, cut)
-    if float(values.std()) == 0.0:
+    if float(values.std()) == 0.0 or float(np.abs(values).max()) > _LARGEST:
         return None
     forest = RandomForestRegressor(200, min_samples_leaf=2, oob_score=True, random_state=0, n_jobs=1)
     forest.fit(features, values)
@@ -136,28 +137,37 @@ def _is_known(trial: TrialSummary, metric: str) -> bool:
     return math.isfinite(trial.objectives.get(metric, math.nan))
 
 
-def _columns(names: Sequence[str], *, trials: Sequence[TrialSummary]) -> tuple[tuple[str, Scalar], ...]:
-    columns: list[tuple[str, Scalar]] = []
+@dataclass(frozen=True)
+class Column:
+    """One input of the forest: a category of a parameter, or the rank of its number."""
+
+    name: str
+    category: Scalar = None
+    ranks: Mapping[Scalar, float] | None = None
+    """A number's place among those that trials had: a tree splits between them, and any number has one."""
+
+    def encode(self, parameters: Mapping[str, Scalar]) -> float:
+        """What is not active is -1."""
+        if self.name not in parameters:
+            return -1.0
+        value = parameters[self.name]
+        return float(value == self.category) if self.ranks is None else self.ranks.get(value, -1.0)
+
+
+def _columns(names: Sequence[str], *, trials: Sequence[TrialSummary]) -> tuple[Column, ...]:
+    columns: list[Column] = []
     for name in names:
-        values = [trial.parameters[name] for trial in trials if name in trial.parameters]
-        if all(_is_number(value) for value in values):
-            columns.append((name, None))
+        values = dict.fromkeys(trial.parameters[name] for trial in trials if name in trial.parameters)
+        numbers = sorted(value for value in values if _is_number(value) and value is not None)
+        if len(numbers) == len(values):
+            columns.append(Column(name, ranks={value: float(place) for place, value in enumerate(numbers)}))
         else:
-            columns += [(name, value) for value in dict.fromkeys(values)]
+            columns += [Column(name, category=value) for value in values]
     return tuple(columns)
 
 
-def _encode(parameters: Mapping[str, Scalar], *, columns: Sequence[tuple[str, Scalar]], epochs: float) -> list[float]:
-    """Numbers as they are (a tree needs no logarithm), categories as 0 and 1, what is not active as -1."""
-    row = [float(epochs)]
-    for name, category in columns:
-        if name not in parameters:
-            row.append(-1.0)
-        elif category is None and _is_number(parameters[name]):
-            row.append(float(parameters[name] or 0.0))
-        else:
-            row.append(float(parameters[name] == category))
-    return row[1:] + row[:1]
+def _encode(parameters: Mapping[str, Scalar], *, columns: Sequence[Column], epochs: float) -> list[float]:
+    return [*(column.encode(parameters) for column in columns), float(epochs)]
 
 
 def _is_number(value: Scalar) -> bool:

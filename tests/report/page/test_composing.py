@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from autotune.events import Outcome
@@ -92,3 +94,15 @@ def test_a_confirmed_winner_is_told_by_its_trainings_on_fresh_seeds(storage: str
     assert table.rows[0][2] == "better"
     assert not any(isinstance(block, Code) for block in verdict.blocks)
     assert any("Optimism of the search" in block.text for block in verdict.blocks if isinstance(block, Words))
+
+
+def test_parameters_of_any_size_and_kind_are_weighed(storage: str) -> None:
+    book = StudyBook(storage)
+    sizes = [1e300, math.inf, 1e-300, -1.0, 0.0, 10**12, 0.5]
+    kinds = [None, True, "a", 0.5, 3]
+    for number in range(20):
+        value = 0.9 if number % 7 < 3 else 0.5
+        parameters = {"size": sizes[number % 7], "kind": kinds[number % 5]}
+        book.add(number, epochs=[{"val_accuracy": value}], parameters=parameters)
+    bars = next(block for block in _section(make_report(book), "parameters").blocks if isinstance(block, Bars))
+    assert bars.bars[0].label == "size"
