@@ -1,5 +1,6 @@
 """MLflow refuses, hangs, fails, is slow or loses answers: the study never notices, and nothing is missing later."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,7 +42,10 @@ class Tracked:
     def deliver(self) -> PublishState:
         return publish(self.storage, self.proxy.uri)
 
-    def assert_delivered_once(self) -> None:
+    def assert_the_rest_is_delivered_once(self) -> None:
+        """The server answers again, and may take its time on busy cores."""
+        os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "30"
+        assert self.deliver() == PublishState(0, error=None)
         runs = find_runs(self.store, self.study)
         assert set(runs) == {"study", "0", "1"}
         for number in ("0", "1"):
@@ -92,8 +96,7 @@ def test_mlflow_refuses(tracked: Tracked) -> None:
     state = tracked.deliver()
     assert state == PublishState(NUM_ROWS, error=f"MLflow at {tracked.proxy.uri}: connection refused")
     tracked.proxy.listen()
-    assert tracked.deliver() == PublishState(0, error=None)
-    tracked.assert_delivered_once()
+    tracked.assert_the_rest_is_delivered_once()
 
 
 @pytest.mark.parametrize(
@@ -106,8 +109,7 @@ def test_mlflow_hangs_or_answers_500(tracked: Tracked, mode: Mode, told: str) ->
     assert tracked.deliver() == PublishState(NUM_ROWS, error=f"MLflow at {tracked.proxy.uri}: {told}")
     tracked.proxy.let_go.set()
     tracked.proxy.mode = "pass"
-    assert tracked.deliver() == PublishState(0, error=None)
-    tracked.assert_delivered_once()
+    tracked.assert_the_rest_is_delivered_once()
 
 
 def test_mlflow_does_what_it_was_asked_and_its_answer_is_lost(tracked: Tracked) -> None:
@@ -117,7 +119,7 @@ def test_mlflow_does_what_it_was_asked_and_its_answer_is_lost(tracked: Tracked) 
     while (state := tracked.deliver()).num_waiting:
         assert state.error is not None
     assert tracked.proxy.asked["lose"] > 3
-    tracked.assert_delivered_once()
+    tracked.assert_the_rest_is_delivered_once()
 
 
 def test_mlflow_does_what_it_was_asked_when_nobody_waits_any_more(tracked: Tracked) -> None:
@@ -128,8 +130,7 @@ def test_mlflow_does_what_it_was_asked_when_nobody_waits_any_more(tracked: Track
         assert tracked.deliver().error == f"MLflow at {tracked.proxy.uri}: no answer in time"
     tracked.proxy.settle()
     tracked.proxy.mode = "pass"
-    assert tracked.deliver() == PublishState(0, error=None)
-    tracked.assert_delivered_once()
+    tracked.assert_the_rest_is_delivered_once()
 
 
 def test_mlflow_fails_in_every_way_while_a_study_runs(
@@ -146,7 +147,7 @@ def test_mlflow_fails_in_every_way_while_a_study_runs(
     proxy.mode = "hang"
     proxy.listen()
     wait_until(lambda: proxy.asked["hang"] > 0, timeout=40, what="a request that hangs")
-    assert [each.pid for each in family_of(process.pid) if each.net_connections("tcp")] == [process.pid]
+    wait_until(lambda: connected(process.pid) == [process.pid], timeout=40, what="a connection to MLflow")
     modes: list[Mode] = ["fail", "slow", "fail"]
     for number, mode in enumerate(modes):
         home.wait_for(f"trial {number} complete")
@@ -166,6 +167,16 @@ def test_mlflow_fails_in_every_way_while_a_study_runs(
     }
     logs = MlflowClient(f"sqlite:///{home.folder}/mlruns/mlflow.db").list_artifacts(rebuilt[0].info.run_id)
     assert [item.path for item in logs] == ["configuration.json", "trial.log"]
+
+
+def connected(pid: int) -> list[int]:
+    """Of this process and all below it, those with a connection; none below it may ever have one."""
+    found: list[int] = []
+    for each in family_of(pid):
+        with contextlib.suppress(psutil.Error):
+            found += [each.pid] if each.net_connections("tcp") else []
+    assert set(found) <= {pid}
+    return found
 
 
 def start(home: Home, *words: str, environment: dict[str, str]) -> psutil.Popen:
