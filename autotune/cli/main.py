@@ -28,6 +28,9 @@ root = LazyGroup(
         "speed": LazyCommand(
             "autotune.cli.speeding:speed", "Find what makes a training faster on this machine, in seconds."
         ),
+        "storage": LazyCommand(
+            "autotune.cli.storage:storage", "Back up, check and upgrade the database that studies live in."
+        ),
         "space": LazyCommand("autotune.cli.space:space", "Look at study specs and their search spaces."),
         "hardware": LazyCommand("autotune.cli.hardware:hardware", "Show the machine at hand as studies see it."),
         "doctor": LazyCommand("autotune.cli.doctoring:doctor", "Check this machine's set-up, and say what to mend."),

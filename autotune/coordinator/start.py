@@ -1,7 +1,7 @@
 """From a study spec to a finished study: the one way in for ``study start`` and ``study resume``."""
 
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from autotune.coordinator.speed_source import make_speeds
 from autotune.coordinator.stage import Stage, set_stage
 from autotune.coordinator.standing import Standing, standing_of
 from autotune.coordinator.warm_start import warm_start
-from autotune.errors import StudyNotFoundError, StudyStoppedError
+from autotune.errors import StorageError, StudyNotFoundError, StudyStoppedError
 from autotune.recording.database import (
     configure_engine,
     creation_lock,
@@ -34,6 +34,7 @@ from autotune.recording.log_model import log_model
 from autotune.recording.publisher import Publisher
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyState
+from autotune.recording.sqlite_file import mark_at_rest, mark_in_use
 from autotune.search.storage import open_storage
 from autotune.search.study import Search
 from autotune.spec.load import SpecFile
@@ -154,7 +155,8 @@ def open_books(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: O
         Search.create(order.name, storage=optuna_storage, plan=plan)
         study = create_study(records, name=order.name, file=order.file, space=stage.space)
     lease = StudyLease.acquire(records, study=study)
-    stack.callback(lease.release)
+    stack.callback(_give_back, lease, records)
+    mark_in_use(records.engine)
     study, changes = take_over_spec(records, study=study, file=order.file, space=stage.space)
     for change in changes:
         observer.note(describe_change(change).strip())
@@ -175,6 +177,13 @@ def open_books(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: O
         git_commit=git_commit(order.file.spec.task),
         is_contended=order.jobs > 1,
     )
+
+
+def _give_back(lease: StudyLease, records: Records) -> None:
+    """Leave the database as it was found; one that takes nothing now is left as by a crash, which is no harm."""
+    with suppress(StorageError):
+        lease.release()
+        mark_at_rest(records.engine)
 
 
 def load_standing(order: StartOrder, books: Books) -> Standing:

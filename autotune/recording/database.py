@@ -1,7 +1,6 @@
 """Opening, creating and migrating the database that studies live in."""
 
 import contextlib
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,13 +26,13 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from autotune.errors import StorageError
 from autotune.recording import transactions
+from autotune.recording.sqlite_file import check_file, check_pages, check_whole, file_of, has_log, remove_mark
 from autotune.recording.tables import HEAD_REVISION, VERSION_TABLE
 
-_QUICK_CHECK_BYTES = 64 * 1024 * 1024
 _ADVISORY_LOCK = 0x6175746F74756E65  # "autotune" in ASCII: PostgreSQL names its advisory locks by number
 
 
-class _MissingError(StorageError):
+class MissingError(StorageError):
     """A start would make the database, or our tables in it."""
 
 
@@ -75,7 +74,7 @@ def open_database(url: str, *, create: bool) -> Engine:
     """
     parsed = make_url(normalise_url(url))
     if parsed.get_backend_name() == "sqlite":
-        _check_sqlite_file(parsed, create=create)
+        check_sqlite_file(parsed, create=create)
     engine = _make_engine(parsed)
     try:
         _bring_up_to_date(engine, create=create)
@@ -96,7 +95,7 @@ def find_database(url: str) -> Engine | None:
     """
     try:
         return open_database(url, create=False)
-    except _MissingError:
+    except MissingError:
         return None
 
 
@@ -108,11 +107,11 @@ def check_database(url: str) -> None:
     parsed = make_url(normalise_url(url))
     if parsed.get_backend_name() != "sqlite":
         return
-    _check_sqlite_file(parsed, create=False)
+    check_sqlite_file(parsed, create=False)
     engine = create_engine(parsed)  # not configured: a file that may be another program's stays as it is
     try:
         with engine.connect() as connection:
-            _check_pages(connection)
+            check_pages(connection)
     except DBAPIError as error:
         raise transactions.explain_error(transactions.shown_url(engine), error) from error
     finally:
@@ -122,7 +121,7 @@ def check_database(url: str) -> None:
 def sqlite_folder(url: str) -> Path | None:
     """The folder that a SQLite database lies in, or would; None for a server."""
     parsed = make_url(normalise_url(url))
-    return _file_of(parsed).absolute().parent if parsed.get_backend_name() == "sqlite" else None
+    return file_of(parsed).absolute().parent if parsed.get_backend_name() == "sqlite" else None
 
 
 def server_seconds(engine: Engine) -> float | None:
@@ -145,12 +144,31 @@ def configure_engine(engine: Engine) -> None:
     event.listen(engine, "begin", _begin)
 
 
+def accept_copy(url: str) -> None:
+    """Take a database as it is that was copied without its write-ahead log; nothing happens to another one."""
+    parsed = make_url(normalise_url(url))
+    if parsed.get_backend_name() == "sqlite":
+        check_sqlite_file(parsed, create=False)
+        with opened(parsed) as engine, transactions.write(engine) as connection:
+            remove_mark(connection)
+
+
+@contextlib.contextmanager
+def opened(url: URL) -> Iterator[Engine]:
+    """An engine on a database as it is; nothing is looked at, made or migrated."""
+    engine = _make_engine(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
 @contextlib.contextmanager
 def creation_lock(url: str) -> Iterator[None]:
     """One process at a time makes or migrates tables in this database, ours or Optuna's."""
     parsed = make_url(normalise_url(url))
     if parsed.get_backend_name() == "sqlite":
-        with FileLock(f"{_file_of(parsed)}.lock"):
+        with FileLock(f"{file_of(parsed)}.lock"):
             yield
         return
     engine = _make_engine(parsed)
@@ -186,13 +204,9 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
 
 
-def _file_of(url: URL) -> Path:
-    assert url.database is not None
-    return Path(url.database.removeprefix("file:"))
-
-
-def _check_sqlite_file(url: URL, *, create: bool) -> None:
-    path = _file_of(url)
+def check_sqlite_file(url: URL, *, create: bool) -> None:
+    """Raise StorageError for a file that can be no database; make one where it is missing and ``create`` says so."""
+    path = file_of(url)
     if not path.parent.is_dir():
         raise StorageError(
             f"{url}: a database needs its directory, got none at {path.parent}; make it, or name another"
@@ -201,23 +215,10 @@ def _check_sqlite_file(url: URL, *, create: bool) -> None:
         raise StorageError(f"{url}: a database is a file, got a directory; name a file in it")
     if not path.exists():
         if not create:
-            raise _MissingError(f"{url}: no such database; `autotune study start` makes one, or name it with --storage")
+            raise MissingError(f"{url}: no such database; `autotune study start` makes one, or name it with --storage")
         _create_sqlite_file(path)
         return
-    _check_file(url, path)
-
-
-def _check_file(url: URL, path: Path) -> None:
-    """Look without opening: closing a file drops every lock that this process's SQLite has on it.
-
-    POSIX locks belong to the process (sqlite.org/howtocorrupt.html, 2.2); another process would
-    then take the write-ahead log for nobody's and delete it, with what was committed to it.
-    What the file holds, SQLite itself is asked.
-    """
-    if path.stat().st_size == 0:
-        raise StorageError(f"{url}: a database has contents, got a file of zero bytes; delete it, or restore a copy")
-    if not os.access(path, os.R_OK):
-        raise StorageError(f"{url}: the database file can't be read, got no permission; mend that")
+    check_file(url)
 
 
 def _create_sqlite_file(path: Path) -> None:
@@ -230,7 +231,7 @@ def _create_sqlite_file(path: Path) -> None:
             for leftover in path.parent.glob(f"{unfinished.name}*"):
                 leftover.unlink()
             engine = _make_engine(URL.create("sqlite", database=str(unfinished)))
-            _bring_up_to_date_locked(engine)
+            _make_tables(engine)
             engine.dispose()
             unfinished.rename(path)
     except (OSError, DBAPIError) as error:
@@ -239,18 +240,36 @@ def _create_sqlite_file(path: Path) -> None:
 
 
 def _bring_up_to_date(engine: Engine, *, create: bool) -> None:
+    had_log = engine.dialect.name == "sqlite" and has_log(file_of(engine.url))
     with engine.connect().execution_options(**{transactions.READS_ONLY: True}) as connection:
-        _check_pages(connection)
-        revision = _read_revision(connection)
+        check_pages(connection)
+        revision = read_revision(connection)
+        is_mark_over = revision is not None and check_whole(connection, had_log=had_log)
     if revision is None and not create:
         shown = transactions.shown_url(engine)
-        raise _MissingError(f"{shown}: no study of autotune in this database; `autotune study start` makes one")
-    if revision != HEAD_REVISION:
+        raise MissingError(f"{shown}: no study of autotune in this database; `autotune study start` makes one")
+    if revision is None:
         with creation_lock(engine.url.render_as_string(hide_password=False)):
-            _bring_up_to_date_locked(engine)
-        return
-    if engine.dialect.name == "sqlite":
+            _make_tables(engine)
+    elif revision != HEAD_REVISION:
+        raise explain_revision(engine, revision)
+    elif engine.dialect.name == "sqlite":
         _try_to_write(engine)
+    if is_mark_over:
+        with transactions.write(engine) as connection:
+            remove_mark(connection)
+
+
+def explain_revision(engine: Engine, revision: str) -> StorageError:
+    """What to say of a schema that is not this version's."""
+    from autotune.recording.migrations.upgrade import is_known_revision
+
+    shown = transactions.shown_url(engine)
+    if not is_known_revision(revision):
+        rule = f"this version knows schemas up to {HEAD_REVISION}, got {revision}, of a newer one"
+        return StorageError(f"{shown}: {rule}; upgrade autotune: `pip install --upgrade autotune-torch`")
+    remedy = f"`autotune storage upgrade --storage {shown}` makes a backup, then the new one"
+    return StorageError(f"{shown}: this version needs schema {HEAD_REVISION}, got {revision}, an older one; {remedy}")
 
 
 def _try_to_write(engine: Engine) -> None:
@@ -261,28 +280,17 @@ def _try_to_write(engine: Engine) -> None:
         transaction.rollback()
 
 
-def _bring_up_to_date_locked(engine: Engine) -> None:
-    from autotune.recording.migrations.upgrade import is_known_revision, upgrade_schema
+def _make_tables(engine: Engine) -> None:
+    """Our tables, in a database without them; call it under the lock. Somebody may have been quicker."""
+    from autotune.recording.migrations.upgrade import upgrade_schema
 
     with engine.connect() as connection, connection.begin():
-        revision = _read_revision(connection)
-        if revision is not None and not is_known_revision(revision):
-            rule = f"this version knows schemas up to {HEAD_REVISION}, got {revision}, of a newer one"
-            raise StorageError(f"{transactions.shown_url(engine)}: {rule}; upgrade autotune")
-        upgrade_schema(connection)
+        if read_revision(connection) is None:
+            upgrade_schema(connection)
 
 
-def _check_pages(connection: Connection) -> None:
-    if connection.dialect.name != "sqlite":
-        return
-    url = connection.engine.url
-    if _file_of(url).stat().st_size <= _QUICK_CHECK_BYTES:
-        answer = connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
-        if answer != "ok":
-            raise StorageError(f"{url}: the database is corrupt, got {answer!r}; restore it from a copy")
-
-
-def _read_revision(connection: Connection) -> str | None:
+def read_revision(connection: Connection) -> str | None:
+    """Of our tables; None where there are none."""
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
     version = table(VERSION_TABLE, column("version_num"))

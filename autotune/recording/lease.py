@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
 import psutil
-from sqlalchemy import ColumnElement, Engine, RowMapping, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from autotune.errors import LeaseLostError, StudyHeldError
@@ -120,6 +120,13 @@ def read_holders(engine: Engine, *, study: StudyRow, role: Role = "coordinator")
         )
         for row in rows
     )
+
+
+def is_any_study_running(connection: Connection) -> bool:
+    """Whether a coordinator holds a study of this database and may live; one on another host may."""
+    lease = tables.lease
+    holders = connection.execute(select(lease.c.host, lease.c.pid, lease.c.birth).where(lease.c.role == "coordinator"))
+    return any(host != _host() or _birth(pid) == birth for host, pid, birth in holders)
 
 
 class _Watch:

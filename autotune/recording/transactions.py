@@ -28,7 +28,8 @@ def explain_error(shown_url: str, error: DBAPIError) -> StorageError:
     name = getattr(error.orig, "sqlite_errorname", "")
     for prefix, text in _SQLITE_ERRORS.items():
         if name.startswith(prefix):
-            return StorageError(f"{shown_url}: {text}")
+            path = shown_url.removeprefix("sqlite:///").removeprefix("file:").partition("?")[0]
+            return StorageError(f"{shown_url}: {text.format(path=path, restore=RESTORE.format(path=path))}")
     lines = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
     return StorageError(f"{shown_url}: the database answers and takes what is written, got {lines[0]!r}; see its log")
 
@@ -74,13 +75,19 @@ def _check(connection: Connection, guard: Guard) -> None:
         raise LeaseLostError("study: one coordinator at a time, another one has taken this study over; start it again")
 
 
+RESTORE = (
+    "`rm -f {path}-wal {path}-shm; cp BACKUP {path}` puts back what `autotune storage backup` wrote, "
+    "`sqlite3 {path} .recover | sqlite3 NEW` saves what can be read"
+)
+"""The commands for a database that is lost."""
+
 _SQLITE_ERRORS = {
-    "SQLITE_READONLY": "a study writes to its database, got one that is read-only; mend its permissions",
+    "SQLITE_READONLY": "a study writes to its database, got one that is read-only; `chmod u+w {path}`, its folder too",
     "SQLITE_CANTOPEN": "the database file can't be opened; check that its directory exists and can be written",
-    "SQLITE_NOTADB": "not an SQLite database; name another file, or restore this one",
-    "SQLITE_CORRUPT": "the database is corrupt; restore it from a copy, or see `sqlite3 FILE .recover`",
-    "SQLITE_BUSY": "the database stayed locked for a minute by another process; end that one",
-    "SQLITE_FULL": "the disk is full; make room, and start the study again: it goes on where it was",
-    "SQLITE_IOERR": "the disk under the database fails; see the system's log",
-    "SQLITE_PERM": "no permission to open the database file",
+    "SQLITE_NOTADB": "the file must be an SQLite database, got none; name another with --storage, or {restore}",
+    "SQLITE_CORRUPT": "the database is corrupt; {restore}",
+    "SQLITE_BUSY": "the database stayed locked by another process; end that one (`fuser {path}` names it)",
+    "SQLITE_FULL": "the disk is full (or a quota on it); make room, and start again: a study goes on where it was",
+    "SQLITE_IOERR": "the disk under the database fails; see the system's log (`dmesg`)",
+    "SQLITE_PERM": "no permission to open the database file; `chmod u+rw {path}`",
 }

@@ -40,6 +40,35 @@ def open_for_reading(url: str) -> RDBStorage:
     return _connect(url, skip_table_creation=True)
 
 
+def has_older_tables(url: str) -> bool:
+    """Whether Optuna's tables are there, and older than the Optuna that is installed."""
+    storage = _connect_to_any(url)
+    try:
+        version = storage.get_current_version()
+        return version != storage.get_head_version() and version in storage.get_all_versions()
+    finally:
+        storage.engine.dispose()
+
+
+def upgrade_storage(url: str) -> None:
+    """Bring Optuna's tables to the schema of the Optuna that is installed."""
+    storage = _connect_to_any(url)
+    try:
+        storage.upgrade()
+    finally:
+        storage.engine.dispose()
+
+
+def _connect_to_any(url: str) -> RDBStorage:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return RDBStorage(
+        url.replace("{", "{{").replace("}", "}}"),
+        engine_kwargs=_engine_arguments(url),
+        skip_compatibility_check=True,
+        skip_table_creation=True,
+    )
+
+
 def _connect(url: str, *, skip_table_creation: bool = False) -> RDBStorage:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # Optuna fills in {SCHEMA_VERSION} with str.format, so braces of a path have to be doubled.
@@ -47,9 +76,13 @@ def _connect(url: str, *, skip_table_creation: bool = False) -> RDBStorage:
     try:
         return RDBStorage(template, engine_kwargs=_engine_arguments(url), skip_table_creation=skip_table_creation)
     except RuntimeError as error:
-        # Optuna names its own remedy: `optuna storage upgrade` where its tables are the older ones.
+        # Optuna names `optuna storage upgrade` where its tables are the older ones.
         is_older = "storage upgrade" in str(error)
-        age, remedy = ("older", "run `optuna storage upgrade`") if is_older else ("newer", "update optuna")
+        age, remedy = (
+            ("older", "run `autotune storage upgrade`, which makes a backup first")
+            if is_older
+            else ("newer", "`pip install --upgrade optuna`")
+        )
         raise StorageError(
             f"--storage: Optuna's tables must be those of optuna {optuna.__version__}, got {age} ones; "
             f"{remedy}, or name another database"

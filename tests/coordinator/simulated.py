@@ -372,7 +372,9 @@ def make_study(folder: Path) -> None:
     """The study in a new database in ``folder``, with no trial."""
     url = _url(folder)
     records = Records(open_database(url, create=True))
-    Search.create(NAME, storage=open_storage(url, configure_engine=configure_engine), plan=PLAN)
+    storage = open_storage(url, configure_engine=configure_engine)
+    Search.create(NAME, storage=storage, plan=PLAN)
+    storage.engine.dispose()
     spec = make_spec(budget=Budget(trials=NUM_TRIALS, epochs=NUM_EPOCHS))
     new = NewStudy(name=NAME, task=spec.task, spec_text="", spec_json=spec.model_dump_json(), seed=7)
     records.create_study(new)

@@ -100,7 +100,7 @@ def test_task_that_does_not_work_is_refused(home: Home, written: str, instead: s
 def test_storage_that_is_no_database_is_refused_and_left_as_it_is(home: Home) -> None:
     storage = home.folder / "autotune.db"
     storage.write_bytes(b"this is no database, it is a shopping list" * 100)
-    assert "not an SQLite database" in _refused(home, "study", "start", "tiny.yaml")
+    assert "must be an SQLite database" in _refused(home, "study", "start", "tiny.yaml")
     assert storage.read_bytes().startswith(b"this is no database")
     storage.write_bytes(b"")
     assert "zero bytes" in _refused(home, "study", "start", "tiny.yaml")

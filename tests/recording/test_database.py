@@ -70,7 +70,7 @@ def test_looking_for_a_database_finds_it_and_what_is_wrong_with_it(url: str, tmp
 
 @pytest.mark.parametrize(
     ("content", "rule"),
-    [(None, "no such database"), (b"", "zero bytes"), (b"epochs: 3\n" * 99, "not an SQLite database")],
+    [(None, "no such database"), (b"", "zero bytes"), (b"epochs: 3\n" * 99, "must be an SQLite database")],
 )
 def test_a_database_that_nobody_can_read_is_told_without_our_tables(
     url: str, path: Path, content: bytes | None, rule: str
@@ -84,14 +84,16 @@ def test_a_database_that_nobody_can_read_is_told_without_our_tables(
 @pytest.mark.parametrize("create", [True, False])
 def test_a_database_of_zero_bytes_is_refused(url: str, path: Path, *, create: bool) -> None:
     path.touch()
-    with pytest.raises(StorageError, match="got a file of zero bytes; delete it, or restore a copy"):
+    with pytest.raises(
+        StorageError, match=r"got a file of zero bytes; `rm .*autotune\.db` to begin anew, or `cp BACKUP"
+    ):
         open_database(url, create=create)
 
 
 @pytest.mark.parametrize("create", [True, False])
 def test_a_file_that_is_no_database_is_refused(url: str, path: Path, *, create: bool) -> None:
     path.write_text("epochs: 3\n" * 1000)
-    with pytest.raises(StorageError, match="not an SQLite database"):
+    with pytest.raises(StorageError, match="must be an SQLite database"):
         open_database(url, create=create)
 
 

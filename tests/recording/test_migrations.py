@@ -6,9 +6,11 @@ from alembic.config import Config
 from sqlalchemy import Engine, create_engine, insert, text
 
 from autotune.recording import tables
+from autotune.recording.backup import Backup
 from autotune.recording.database import open_database
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
+from autotune.recording.schema_upgrade import upgrade_database
 
 
 @pytest.fixture
@@ -53,6 +55,7 @@ def _upgrade(engine: Engine, *, revision: str) -> None:
 
 
 def _open(url: str) -> tuple[Records, StudyRow]:
+    upgrade_database(url, backup=Backup(file=None, is_wanted=False))
     records = Records(open_database(url, create=False))
     return records, records.study("digits")
 

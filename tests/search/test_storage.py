@@ -62,8 +62,11 @@ def test_a_path_with_braces_is_taken_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("version", "message"),
     [
-        ("v99.0.0", "got newer ones; update optuna, or name another database"),
-        ("v3.0.0.a", "got older ones; run `optuna storage upgrade`, or name another database"),
+        ("v99.0.0", "got newer ones; `pip install --upgrade optuna`, or name another database"),
+        (
+            "v3.0.0.a",
+            "got older ones; run `autotune storage upgrade`, which makes a backup first, or name another database",
+        ),
     ],
 )
 def test_tables_of_another_version_are_refused_in_one_line(version: str, message: str, database: Path) -> None:

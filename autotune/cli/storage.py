@@ -1,0 +1,15 @@
+"""``autotune storage``: the database that studies live in."""
+
+from autotune.cli.lazy import LazyCommand, LazyGroup
+
+storage = LazyGroup(
+    name="storage",
+    help="Back up, check and upgrade the database that studies live in.",
+    lazy={
+        "backup": LazyCommand("autotune.cli.storing:backup", "Copy the database to FILE while studies run."),
+        "check": LazyCommand("autotune.cli.storing:check", "Read all of the database, and say what is wrong with it."),
+        "upgrade": LazyCommand(
+            "autotune.cli.storing:upgrade", "Bring the database to this version's schema, after a backup."
+        ),
+    },
+)

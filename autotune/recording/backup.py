@@ -1,0 +1,91 @@
+"""A copy of a SQLite database that is whole, made while studies write to it."""
+
+import itertools
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from autotune.errors import InputError, StorageError
+from autotune.recording import transactions
+from autotune.recording.database import open_database
+from autotune.recording.sqlite_file import file_of, remove_mark_of_copy
+
+
+class Backup:
+    """The backup before a change: made once, when something is about to be changed."""
+
+    def __init__(self, *, file: Path | None, is_wanted: bool) -> None:
+        """``file`` is None for one beside the database."""
+        self._file = file
+        self._is_wanted = is_wanted
+        self.made: Path | None = None
+        """Where it is; None as long as there is none."""
+
+    def make(self, engine: Engine) -> None:
+        """Make it unless it is there, or nobody wants it."""
+        if self._is_wanted and self.made is None:
+            file = self._file or _free_name(engine)
+            back_up(engine, file=file)
+            self.made = file
+
+    def make_of(self, url: str) -> None:
+        """The same for a database that is up to date."""
+        engine = open_database(url, create=False)
+        try:
+            self.make(engine)
+        finally:
+            engine.dispose()
+
+
+def back_up_database(url: str, *, file: Path) -> int:
+    """``back_up`` for a database that is up to date."""
+    engine = open_database(url, create=False)
+    try:
+        return back_up(engine, file=file)
+    finally:
+        engine.dispose()
+
+
+def back_up(engine: Engine, *, file: Path) -> int:
+    """Write all that is committed to a new file, and return its size in bytes.
+
+    SQLite's own backup, through a connection: it sees one state, log included, and no writer waits
+    for it. Whoever is killed on the way leaves ``FILE.unfinished``.
+
+    Raises:
+        InputError: There is such a file, it can't be made, or the database is no SQLite file.
+        StorageError: The database can't be read, or the copy is not whole.
+    """
+    shown = transactions.shown_url(engine)
+    if engine.dialect.name != "sqlite":
+        remedy = f"`pg_dump --format=custom --file={file} {shown}`"
+        raise InputError(f"{shown}: only a SQLite database is a file to copy, got PostgreSQL; {remedy}")
+    if file.exists():
+        raise InputError(f"{file}: a backup is a new file, got one that is there; name another")
+    unfinished = file.with_name(f"{file.name}.unfinished")
+    try:
+        unfinished.unlink(missing_ok=True)
+        with engine.connect() as connection, closing(sqlite3.connect(unfinished, isolation_level=None)) as copy:
+            source = connection.connection.driver_connection
+            assert isinstance(source, sqlite3.Connection)
+            source.backup(copy)
+            remove_mark_of_copy(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")  # the copy is one file, without a log of its own
+            answer = copy.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if answer != "ok":
+            raise StorageError(f"{shown}: a backup must be whole, got {answer!r}; `autotune storage check` says more")
+        unfinished.rename(file)
+    except (OSError, sqlite3.Error) as error:
+        unfinished.unlink(missing_ok=True)
+        raise InputError(f"{file}: a backup needs a folder with room for it, got {error}; name another") from error
+    return file.stat().st_size
+
+
+def _free_name(engine: Engine) -> Path:
+    if engine.dialect.name != "sqlite":
+        return Path("autotune.backup")  # ``back_up`` says what makes one of a server's database
+    path = file_of(engine.url)
+    names = (path.with_name(f"{path.name}.before-upgrade{'' if n == 1 else f'-{n}'}") for n in itertools.count(1))
+    return next(name for name in names if not name.exists())
