@@ -1,11 +1,14 @@
 import re
-from pathlib import Path
+import shlex
 
 import pytest
+from click.testing import CliRunner
 
+from autotune.cli.main import root
+from tests.e2e.documents import ROOT, read_steps
 from tests.e2e.home import Home
 
-README = Path(__file__).parents[2] / "README.md"
+README = ROOT / "README.md"
 
 
 def _block(language: str, marker: str) -> str:
@@ -21,11 +24,39 @@ def test_own_task_of_the_readme_runs_as_it_stands_there(home: Home) -> None:
     assert home.read("study", "trials", "cells")[0]["outcome"] == "complete"
 
 
-def test_every_command_of_the_readme_exists(home: Home) -> None:
-    commands = re.findall(r"^\$ autotune ([a-z]+(?: [a-z]+)?)", README.read_text(), flags=re.MULTILINE)
-    assert commands
-    for words in commands:
-        assert "Usage:" in home.run(*words.split(), "--help").stdout
+ELSEWHERE = {
+    "autotune dashboard": "tests/e2e/test_tutorial.py",
+    "autotune mlflow": "tests/e2e/test_tutorial.py",
+    "autotune study start cells.yaml": "the test above",
+    "autotune speed cells.yaml": "tests/e2e/test_races.py",
+    "autotune study import mnist --from sqlite:///old.db": "tests/coordinator/test_importing.py",
+}
+"""Commands that other tests run, to their end or until Ctrl-C."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_every_command_of_the_readme_runs_as_it_stands_there(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = [step for step in read_steps(README) if step.command.startswith("autotune ")]
+    assert {step.command for step in steps} >= set(ELSEWHERE)
+    # The study of the README takes minutes: one of another task has its name here.
+    (home.folder / "tiny.yaml").rename(home.folder / "mnist.yaml")
+    home.run("study", "start", "mnist.yaml")
+    monkeypatch.chdir(home.folder)
+    for step in steps:
+        if step.command not in ELSEWHERE:
+            command, _, target = step.command.removeprefix("autotune ").partition(" > ")
+            words = shlex.split(command.replace("study start --seconds", "study start mnist.yaml --seconds"))
+            done = CliRunner().invoke(root, words, prog_name="autotune")
+            assert done.exit_code == 0, f"{step.command}: {done.output}"
+            assert step.is_as_printed(done.stdout)
+            if target:
+                compile(done.stdout, target, "exec")
+
+
+def test_tests_that_run_the_other_commands_are_there() -> None:
+    files = [place for place in ELSEWHERE.values() if place.endswith(".py")]
+    assert [place for place in files if not (ROOT / place).exists()] == []
 
 
 def test_every_picture_of_the_readme_is_there() -> None:
