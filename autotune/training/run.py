@@ -50,6 +50,24 @@ def run_trial(
     """
     started = time.monotonic() if process_started is None else process_started
     try:
+        return _run(order, task=task, channel=channel, started=started, on_ready=on_ready)
+    except RuntimeError as late:
+        # torch tells of a killed worker from a signal handler, wherever the code is then: also where the outcome
+        # of the batch that broke off with it is being made up.
+        if not is_killed_worker(late):
+            raise
+        return _finished_by(late)
+
+
+def _run(
+    order: TrialOrder,
+    *,
+    task: LoadedTask,
+    channel: Channel,
+    started: float,
+    on_ready: Callable[[Trial], None] | None,
+) -> Finished:
+    try:
         trial = _prepare(order, task=task, channel=channel, process_started=started)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it becomes the outcome
         return _finished_by(error)

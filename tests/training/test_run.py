@@ -65,6 +65,20 @@ def test_worker_that_is_killed_interrupts_the_trial(tmp_path: Path, start_method
     assert not finished.is_out_of_memory
 
 
+class ToldTooLateError(Exception):
+    """While it is being told, torch's signal handler says that a worker was killed."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+
+
+def test_worker_whose_end_is_told_while_its_batch_is_explained_interrupts_the_trial(tmp_path: Path) -> None:
+    """Else the process ends without a word."""
+    finished = train(Raising(ToldTooLateError()), tmp_path).finished
+    assert finished.outcome is Outcome.INTERRUPTED
+    assert finished.is_killed_worker
+
+
 def test_worker_that_leaves_by_itself_is_the_tasks_failure(tmp_path: Path) -> None:
     class Leaving(Noisy):
         def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
