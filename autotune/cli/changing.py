@@ -42,7 +42,9 @@ def delete(*, name: str, yes: bool, storage: str, tracking_uri: str) -> None:
 def sync(*, name: str | None, timeout: float, storage: str, tracking_uri: str) -> None:
     """Deliver to MLflow what it has not got yet.
 
-    For study NAME, or for all studies of the storage. Starting a study does the same for it.
+    For study NAME, or for all studies of the storage. Starting a study does the same for it. With
+    NAME, the report and its verdict are written into MLflow and Optuna's dashboard as well, as at
+    the end of a study that took a minute or more.
     """
     from autotune.coordinator.delivery import deliver
 
@@ -50,6 +52,13 @@ def sync(*, name: str | None, timeout: float, storage: str, tracking_uri: str) -
     if state.num_waiting:
         raise RunError(f"MLflow has not got {state.num_waiting} records yet ({state.error}); try again when it can")
     click.echo("MLflow has all records.", err=True)
+    if name is not None:
+        from autotune.report.annotating import annotate_study
+        from autotune.report.places import Places
+
+        problem = annotate_study(name, places=Places(storage=storage, tracking_uri=tracking_uri))
+        if problem is not None:
+            raise RunError(problem)
 
 
 @click.command("rebuild-mlflow")

@@ -33,14 +33,17 @@ def dashboard(*, port: int, host: str, should_open: bool, storage: str) -> None:
     Prints its address, answers this machine alone unless --host says otherwise, and runs until Ctrl-C.
     """
     from autotune.recording.database import check_database, normalise_url
+    from autotune.recording.files import artifacts_folder
     from autotune.search.dashboard import serve_dashboard
 
     check_database(storage)
+    artifacts = artifacts_folder(storage)
     with _until_stopped():
         serve_dashboard(
             normalise_url(storage),
             host=host,
             port=port,
+            artifacts=artifacts if artifacts.is_dir() else None,
             announce=lambda address: _announce(address, page=address, should_open=should_open),
         )
 

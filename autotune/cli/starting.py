@@ -152,13 +152,19 @@ def _as_overrides(**options: float | str | None) -> "Sequence[Override]":
 def _run(order: "StartOrder", *, no_progress: bool) -> None:
     from autotune.cli.watching import choose_display
     from autotune.coordinator.start import start_study
+    from autotune.report.annotating import LEAST_SECONDS, annotate_study
     from autotune.report.ending import ending_lines
     from autotune.report.places import Places
     from autotune.report.reading import read_study
 
     with choose_display(no_progress=no_progress) as display:
         result = start_study(order, observer=display)
-    places = Places(storage=order.storage, tracking_uri=order.tracking_uri)
-    click.echo("\n".join(ending_lines(read_study(order.storage, name=result.name).study, places=places)))
+        places = Places(storage=order.storage, tracking_uri=order.tracking_uri)
+        study = read_study(order.storage, name=result.name).study
+        if result.is_complete and study.elapsed_seconds >= LEAST_SECONDS:
+            problem = annotate_study(result.name, places=places)
+            if problem is not None:
+                display.note(problem)
+    click.echo("\n".join(ending_lines(study, places=places)))
     if result.is_interrupted:
         sys.exit(INTERRUPTED_STATUS)

@@ -41,6 +41,11 @@ def files_root(storage: str, *, environ: Mapping[str, str] = os.environ) -> Path
     return Path("autotune.files").absolute()
 
 
+def artifacts_folder(storage: str) -> Path:
+    """Where the files are that Optuna's dashboard shows beside its studies."""
+    return files_root(storage) / "dashboard"
+
+
 def make_files_root(storage: str) -> Path:
     """``files_root``, made where it was missing.
 

@@ -47,6 +47,11 @@ def compare_address(base: str, *, run_ids: Sequence[str], experiment_id: str) ->
     return f"{base.rstrip('/')}/#/compare-runs?runs={runs}&experiments={experiments}&{_WORKFLOW}"
 
 
+def run_address(base: str, *, experiment_id: str, run_id: str) -> str:
+    """The page of one run."""
+    return f"{base.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+
+
 def server_base(tracking_uri: str, *, port: int = DEFAULT_PORT) -> str:
     """Where MLflow's pages are: the tracking server itself, or the one that ``autotune mlflow`` starts."""
     return (

@@ -113,6 +113,7 @@ def trial_tags(trial: TrialRow, *, environment: Environment | None) -> dict[str,
         "traceback": trial.traceback,
         "autotune.contended": "true" if trial.is_contended else None,
         "mlflow.source.git.commit": trial.git_commit,
+        "mlflow.note.content": _description(trial),
     }
     if environment is not None:
         machine = environment.machine
@@ -126,6 +127,13 @@ def trial_tags(trial: TrialRow, *, environment: Environment | None) -> dict[str,
         }
     facts |= {f"in_force.{name}": value for name, value in trial.in_force.items()}
     return {_key(name): str(value)[-_MAX_TAG:] for name, value in facts.items() if value is not None}
+
+
+def _description(trial: TrialRow) -> str | None:
+    """What a run's page says first: how the trial ended, and why."""
+    if trial.outcome is None:
+        return None
+    return f"**{trial.outcome.value}**" + (f": `{trial.reason.replace('`', chr(39))}`" if trial.reason else "")
 
 
 def trial_params(trial: TrialRow) -> dict[str, str]:
@@ -156,7 +164,18 @@ def epoch_metrics(report: EpochReport, *, study: StudyRow) -> "Iterator[Metric]"
     numbers |= report.metrics
     numbers |= {name: getattr(report, name) for name in _EPOCH_METRICS}
     numbers["optimizer_steps"] = report.step
+    numbers |= _system_metrics(report)
     yield from _metrics(numbers, at=report.at, step=report.epoch)
+
+
+def _system_metrics(report: EpochReport) -> dict[str, float | None]:
+    """Under the names that MLflow's page of system metrics looks for, and in its units."""
+    utilisation = report.device_utilisation
+    return {
+        "system/peak_memory_megabytes": report.peak_memory_bytes / 1e6,
+        "system/gpu_utilization_percentage": None if utilisation is None else 100 * utilisation,
+        "system/gpu_power_usage_watts": report.power_watts,
+    }
 
 
 def final_metrics(trial: TrialRow, *, study: StudyRow, last_epoch: int) -> "Iterator[Metric]":

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import waitress
+from optuna.artifacts import FileSystemArtifactStore
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
 
@@ -25,7 +26,12 @@ if TYPE_CHECKING:
 
 
 def serve_dashboard(
-    url: str, *, host: str = "127.0.0.1", port: int = 8080, announce: Callable[[str], None] | None = None
+    url: str,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    artifacts: Path | None = None,
+    announce: Callable[[str], None] | None = None,
 ) -> None:
     """Serves the dashboard of a storage until Ctrl-C.
 
@@ -33,6 +39,7 @@ def serve_dashboard(
         url: An existing storage. It is read without taking a write lock.
         host: Address to listen on; on another than loopback a token is asked for.
         port: 0 for any that is free.
+        artifacts: The folder of what is attached to studies, if there is one.
         announce: Told the address to open, such as ``http://127.0.0.1:8080``, once the server listens.
 
     Raises:
@@ -45,7 +52,7 @@ def serve_dashboard(
     with _listen(host, port=port) as listener:
         bound = int(listener.getsockname()[1])
         token = make_token(host)
-        app = dashboard_app(storage, gate=Gate(host, port=bound, token=token))
+        app = dashboard_app(storage, gate=Gate(host, port=bound, token=token), artifacts=artifacts)
         server = waitress.create_server(app, sockets=[listener], threads=8)
         if announce is not None:
             announce(open_address(base_address(host, port=bound), token=token))
@@ -55,9 +62,12 @@ def serve_dashboard(
             server.close()
 
 
-def dashboard_app(storage: BaseStorage, *, gate: Gate) -> "WSGIApplication":
-    """The dashboard as a WSGI application that answers what the gate lets through."""
-    return _GatedApp(storage, gate=gate)
+def dashboard_app(storage: BaseStorage, *, gate: Gate, artifacts: Path | None = None) -> "WSGIApplication":
+    """The dashboard as a WSGI application that answers what the gate lets through.
+
+    ``artifacts`` is the folder of files that ``notes.attach_files`` attached; without one none is shown.
+    """
+    return _GatedApp(storage, gate=gate, artifacts=artifacts)
 
 
 def study_address(base: str, *, study_id: int) -> str:
@@ -80,10 +90,11 @@ def find_study_id(url: str, *, name: str) -> int | None:
 class _GatedApp:
     """Passes on what the gate lets through."""
 
-    def __init__(self, storage: BaseStorage, *, gate: Gate) -> None:
+    def __init__(self, storage: BaseStorage, *, gate: Gate, artifacts: Path | None) -> None:
         import optuna_dashboard  # brings scikit-learn in: a second that whoever wants an address only must not pay
 
-        self._app: WSGIApplication = optuna_dashboard.wsgi(storage)
+        store = None if artifacts is None else FileSystemArtifactStore(artifacts)
+        self._app: WSGIApplication = optuna_dashboard.wsgi(storage, artifact_store=store)
         self._gate = gate
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:

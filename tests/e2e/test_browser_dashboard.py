@@ -89,3 +89,27 @@ def test_study_is_not_deleted_from_another_name_for_this_machine(page: Page, das
     assert status == 403
     page.goto(dashboard)
     expect(page.get_by_text("1. digits")).to_be_visible()
+
+
+def test_person_finds_the_best_trial_and_its_run_in_mlflow(page: Page, study_page: str, studied: Home) -> None:
+    best = studied.read("study", "best", "digits")
+    page.goto(f"{study_page}/trials")
+    page.get_by_role("button", name=f"Trial {best['number']} Complete").click()
+    link = page.get_by_role("link", name="Its run in MLflow")
+    expect(link).to_be_visible()
+    assert best["best"]["mlflow_run_id"] in (link.get_attribute("href") or "")
+
+
+def test_person_sees_why_a_trial_was_pruned(page: Page, study_page: str, studied: Home) -> None:
+    pruned = trials_of(studied, outcome="pruned")[0]
+    page.goto(f"{study_page}/trials")
+    page.get_by_role("button", name=f"Trial {pruned['number']} Pruned").click()
+    expect(page.get_by_text("Reason: " + pruned["reason"]).first).to_be_visible()
+
+
+def test_person_reads_the_verdict_and_finds_the_report(page: Page, study_page: str) -> None:
+    page.goto(f"{study_page}/note")
+    expect(page.get_by_text("Written by autotune").first).to_be_visible()
+    page.goto(study_page)
+    for name in ("report.html", "learning-curves.html"):
+        expect(page.get_by_text(name).first).to_be_visible()

@@ -82,3 +82,41 @@ def test_run_page_plots_every_metric(page: Page, printed: Sequence[str], shown: 
     for name in ("val_accuracy", "val_loss", "train_loss"):
         page.get_by_placeholder("Search metric charts").fill(name)
         expect(page.get_by_title(name, exact=True).or_(page.get_by_text(name, exact=True)).first).to_be_visible()
+
+
+def test_person_sees_why_a_trial_was_pruned(
+    page: Page, printed: Sequence[str], studied: Home, shown: dict[str, Any]
+) -> None:
+    pruned = trials_of(studied, outcome="pruned")[0]
+    base = first_address(printed, after="http://")
+    page.goto(f"{base}/#/experiments/{shown['mlflow_experiment_id']}/runs/{pruned['mlflow_run_id']}")
+    expect(page.get_by_text(f"pruned: {pruned['reason']}").first).to_be_visible()
+
+
+def test_person_filters_runs_by_their_outcome(page: Page, printed: Sequence[str], studied: Home) -> None:
+    page.goto(first_address(printed, after="study digits: "))
+    search = page.get_by_placeholder(re.compile("^metrics"))
+    search.fill('tags.outcome = "pruned"')
+    search.press("Enter")
+    names = page.get_by_role("link", name=re.compile(r"^trial \d+ ·"))
+    expect(names).to_have_count(len(trials_of(studied, outcome="pruned")))
+
+
+def test_person_reads_the_verdict_and_opens_the_report(
+    page: Page, printed: Sequence[str], shown: dict[str, Any]
+) -> None:
+    base = first_address(printed, after="http://")
+    run = f"{base}/#/experiments/{shown['mlflow_experiment_id']}/runs/{shown['mlflow_run_id']}"
+    page.goto(run)
+    expect(page.get_by_role("heading", name="Description")).to_be_visible()
+    page.goto(f"{run}/artifacts/report.html")
+    expect(page.locator("iframe").content_frame.get_by_role("heading", name="How it went")).to_be_visible()
+
+
+def test_person_finds_memory_among_the_system_metrics(
+    page: Page, printed: Sequence[str], shown: dict[str, Any]
+) -> None:
+    base = first_address(printed, after="http://")
+    run = shown["best"]["mlflow_run_id"]
+    page.goto(f"{base}/#/experiments/{shown['mlflow_experiment_id']}/runs/{run}/system-metrics")
+    expect(page.get_by_text("peak_memory_megabytes").first).to_be_visible()
