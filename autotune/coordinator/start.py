@@ -21,7 +21,7 @@ from autotune.coordinator.standing import Standing, standing_of
 from autotune.coordinator.warm_start import warm_start
 from autotune.errors import StorageError, StudyNotFoundError, StudyStoppedError
 from autotune.recording.database import (
-    configure_engine,
+    configure_optuna_engine,
     creation_lock,
     find_database,
     hide_password,
@@ -35,6 +35,7 @@ from autotune.recording.publisher import Publisher
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyState
 from autotune.recording.sqlite_file import mark_at_rest, mark_in_use
+from autotune.recording.waiting import Waiting, wait_aloud
 from autotune.search.storage import open_storage
 from autotune.search.study import Search
 from autotune.spec.load import SpecFile
@@ -148,7 +149,9 @@ def open_books(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: O
     stack.callback(records.engine.dispose)
     plan = plan_of(order.file.spec, space=stage.space, jobs=order.jobs)
     with creation_lock(storage):
-        optuna_storage = open_storage(storage, configure_engine=configure_engine)
+        optuna_storage = open_storage(storage, configure_engine=configure_optuna_engine)
+    for engine in (records.engine, optuna_storage.engine):
+        wait_aloud(engine, Waiting(observer.note))
     study = find_study(records, name=order.name)
     if study is None:
         # Optuna's first: it refuses a name that is somebody else's study, before ours is made.
@@ -181,6 +184,7 @@ def open_books(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: O
 
 def _give_back(lease: StudyLease, records: Records) -> None:
     """Leave the database as it was found; one that takes nothing now is left as by a crash, which is no harm."""
+    wait_aloud(records.engine, Waiting(lambda _: None, limit_seconds=5.0))
     with suppress(StorageError):
         lease.release()
         mark_at_rest(records.engine)

@@ -20,14 +20,15 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, IntegrityError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from autotune.errors import StorageError
 from autotune.recording import transactions
 from autotune.recording.sqlite_file import check_file, check_pages, check_whole, file_of, has_log, remove_mark
 from autotune.recording.tables import HEAD_REVISION, VERSION_TABLE
+from autotune.recording.waiting import begin_writing
 
 _ADVISORY_LOCK = 0x6175746F74756E65  # "autotune" in ASCII: PostgreSQL names its advisory locks by number
 
@@ -153,6 +154,22 @@ def accept_copy(url: str) -> None:
             remove_mark(connection)
 
 
+def configure_optuna_engine(engine: Engine) -> None:
+    """The same for Optuna's engine, whose errors name their cause.
+
+    Optuna says of a full disk, as of all else, that it "typically happens due to invalid data in the commit".
+    """
+    configure_engine(engine)
+    event.listen(engine, "handle_error", _name_cause)
+
+
+def _name_cause(context: ExceptionContext) -> None:
+    error = context.sqlalchemy_exception
+    if isinstance(error, DatabaseError) and not isinstance(error, IntegrityError):
+        assert context.engine is not None
+        raise transactions.explain_error(transactions.shown_url(context.engine), error) from error
+
+
 @contextlib.contextmanager
 def opened(url: URL) -> Iterator[Engine]:
     """An engine on a database as it is; nothing is looked at, made or migrated."""
@@ -201,7 +218,10 @@ def _set_up_connection(connection: DBAPIConnection, _: ConnectionPoolEntry) -> N
 
 def _begin(connection: Connection) -> None:
     reads_only = connection.get_execution_options().get(transactions.READS_ONLY, False)
-    connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+    if reads_only:
+        connection.exec_driver_sql("BEGIN")
+    else:
+        begin_writing(connection)
 
 
 def check_sqlite_file(url: URL, *, create: bool) -> None:
