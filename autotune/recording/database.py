@@ -54,13 +54,13 @@ def normalise_url(url: str) -> str:
         return url
     if backend in {"postgresql", "postgres"}:
         return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
-    shown = parsed.render_as_string(hide_password=True)
+    shown = transactions.without_password(parsed)
     raise StorageError(f"{shown}: studies live in SQLite or PostgreSQL, got {backend}; use sqlite:/// or postgresql://")
 
 
 def hide_password(url: str) -> str:
     """The URL as it may be shown."""
-    return make_url(normalise_url(url)).set(drivername=make_url(url).drivername).render_as_string(hide_password=True)
+    return transactions.without_password(make_url(normalise_url(url)).set(drivername=make_url(url).drivername))
 
 
 def open_database(url: str, *, create: bool) -> Engine:

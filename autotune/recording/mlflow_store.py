@@ -11,6 +11,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from autotune.recording.runs_view import VIEW_TAG, view_tag
+from autotune.recording.transactions import without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -55,7 +56,7 @@ def absolute_uri(tracking_uri: str) -> str:
 def shown_uri(tracking_uri: str) -> str:
     """The URI without its password."""
     try:
-        return make_url(tracking_uri).render_as_string(hide_password=True)
+        return without_password(make_url(tracking_uri))
     except ArgumentError:
         return tracking_uri
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import URL, Connection, Engine, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from autotune.errors import LeaseLostError, StorageError
@@ -63,7 +63,13 @@ def write(engine: Engine, *, guard: Guard | None = None) -> Iterator[Connection]
 
 def shown_url(engine: Engine) -> str:
     """The engine's URL without its password."""
-    return engine.url.set(drivername=engine.url.get_backend_name()).render_as_string(hide_password=True)
+    return without_password(engine.url.set(drivername=engine.url.get_backend_name()))
+
+
+def without_password(url: URL) -> str:
+    """The URL as it may be shown, whether its password stands before the host or among the options."""
+    secrets = {name: "***" for name in url.query if "password" in name.lower()}
+    return url.update_query_dict(secrets).render_as_string(hide_password=True)
 
 
 def _check(connection: Connection, guard: Guard) -> None:

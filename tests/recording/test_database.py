@@ -210,6 +210,15 @@ def test_postgresql_is_reached_through_psycopg(scheme: str) -> None:
     assert normalise_url(f"{scheme}://ada:secret@db/studies") == "postgresql+psycopg://ada:secret@db/studies"
 
 
+@pytest.mark.parametrize("option", ["password", "sslpassword"])
+def test_a_shown_url_has_no_password_among_its_options(option: str) -> None:
+    url = f"postgresql://ada@127.0.0.1:1/studies?{option}=secret"
+    assert "secret" not in hide_password(url)
+    with pytest.raises(StorageError, match="refused") as caught:
+        open_database(f"postgresql://ada@127.0.0.1:1/studies?{option}=secret", create=True)
+    assert "secret" not in str(caught.value)
+
+
 def test_a_shown_url_has_no_password() -> None:
     assert hide_password("postgresql://ada:secret@db/studies") == "postgresql://ada:***@db/studies"
 
