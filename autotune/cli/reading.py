@@ -47,7 +47,7 @@ def show(*, name: str, storage: str, tracking_uri: str, as_json: bool) -> None:
     JSON keys: name, task, state, objectives, budget, elapsed_seconds, speed_seconds (of them,
     spent on races), races (workload, setting, kept, gain, samples_per_second, seconds),
     created_at, outcomes, baseline, best, front, gain, mlflow_experiment_id, mlflow_run_id,
-    addresses.
+    verdict (the keys of `autotune study confirm --json`; null until it was confirmed), addresses.
     """
     from autotune.cli.output import echo_json, to_json
     from autotune.cli.showing import show_lines
@@ -61,7 +61,7 @@ def show(*, name: str, storage: str, tracking_uri: str, as_json: bool) -> None:
     if as_json:
         study = to_json(report.study)
         assert isinstance(study, dict)
-        echo_json({**study, "addresses": addresses})
+        echo_json({**study, "verdict": report.verdict, "addresses": addresses})
         return
     click.echo("\n".join(show_lines(report, addresses=addresses, places=places)))
 

@@ -8,6 +8,7 @@ from autotune.report.addresses import Addresses
 from autotune.report.ending import found_lines, next_step_lines
 from autotune.report.places import Places
 from autotune.report.reading import StudyReport
+from autotune.report.verdicts import verdict_lines
 from autotune.report.wording import format_clock, one_line
 
 
@@ -23,6 +24,7 @@ def show_lines(report: StudyReport, *, addresses: Addresses, places: Places) -> 
         f"task: {study.task}",
         f"objective: {objectives}; budget: {limits}, {length}; {study.state}",
         *found_lines(study),
+        *(verdict_lines(report.verdict) if report.verdict is not None else ()),
         *_failure_lines(report),
         "",
         "Addresses, while `autotune dashboard` and `autotune mlflow` run:",

@@ -160,11 +160,11 @@ def _run(order: "StartOrder", *, no_progress: bool) -> None:
     with choose_display(no_progress=no_progress) as display:
         result = start_study(order, observer=display)
         places = Places(storage=order.storage, tracking_uri=order.tracking_uri)
-        study = read_study(order.storage, name=result.name).study
-        if result.is_complete and study.elapsed_seconds >= LEAST_SECONDS:
+        report = read_study(order.storage, name=result.name)
+        if result.is_complete and report.study.elapsed_seconds >= LEAST_SECONDS:
             problem = annotate_study(result.name, places=places)
             if problem is not None:
                 display.note(problem)
-    click.echo("\n".join(ending_lines(study, places=places)))
+    click.echo("\n".join(ending_lines(report.study, places=places, verdict=report.verdict)))
     if result.is_interrupted:
         sys.exit(INTERRUPTED_STATUS)

@@ -11,6 +11,10 @@ study = LazyGroup(
     lazy={
         "start": LazyCommand("autotune.cli.starting:start", "Run a study, or go on with it."),
         "resume": LazyCommand("autotune.cli.starting:resume", "Go on with a study by its name alone."),
+        "confirm": LazyCommand(
+            "autotune.cli.confirming:confirm",
+            "Train the winner and the baseline again on fresh seeds, and say what is left of the gain.",
+        ),
         "list": LazyCommand("autotune.cli.reading:list_studies", "List the studies of a storage."),
         "show": LazyCommand("autotune.cli.reading:show", "Show what a study found, with addresses to look closer."),
         "best": LazyCommand("autotune.cli.reading:best", "Show the parameters of the best trial."),

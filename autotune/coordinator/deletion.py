@@ -1,5 +1,6 @@
 """A study deleted from everywhere that it was written to."""
 
+from autotune.recording.confirmed import find_confirmation
 from autotune.recording.database import configure_engine, creation_lock, normalise_url, open_database
 from autotune.recording.files import StudyFiles, files_root
 from autotune.recording.lease import StudyLease
@@ -11,7 +12,7 @@ from autotune.search.stored import delete_search
 
 
 def delete_study(storage: str, *, name: str, tracking_uri: str) -> str | None:
-    """Delete the study: MLflow's experiment, Optuna's study, files, and our rows last.
+    """Delete the study with its confirmation: MLflow's experiment, Optuna's study, files, and our rows last.
 
     In this order, what a crash leaves can be deleted by the same command.
 
@@ -25,8 +26,12 @@ def delete_study(storage: str, *, name: str, tracking_uri: str) -> str | None:
     url = normalise_url(storage)
     records = Records(open_database(url, create=False))
     study = records.study(name)
+    confirmation = find_confirmation(records, study=study)
+    problem = None
+    if confirmation is not None:
+        problem = delete_study(storage, name=confirmation.name, tracking_uri=tracking_uri)
     StudyLease.acquire(records, study=study)
-    problem = delete_experiment(study, tracking_uri=tracking_uri)
+    problem = delete_experiment(study, tracking_uri=tracking_uri) or problem
     with creation_lock(url):
         optuna_storage = open_storage(url, configure_engine=configure_engine)
     delete_search(name, storage=optuna_storage)

@@ -14,6 +14,7 @@ from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.histories import read_histories
 from autotune.coordinator.observer import Ending, TrialView
 from autotune.coordinator.orders import make_order
+from autotune.coordinator.reserve import Reserve
 from autotune.coordinator.seeds import trial_seed
 from autotune.coordinator.speeds import Floor, Speeds
 from autotune.coordinator.standing import BASELINE_NUMBER, Standing
@@ -81,6 +82,7 @@ class Ledger:
         self.standing = standing
         self._reports: defaultdict[int, list[EpochReport]] = defaultdict(list)
         self._failures: list[str | None] = []
+        self._reserve = Reserve(books.spec, standing=standing)
         self._beaten_seconds = 0.0
 
     def unfinished(self) -> list[Ticket]:
@@ -95,6 +97,7 @@ class Ledger:
         behind = [row for row in rows.values() if row.number in open_ or not is_all_told]
         books.search.reconcile(read_histories(books.records, books.study, rows=behind, spec=books.spec))
         self._learn_memory(rows.values())
+        self._reserve.load(books.records, rows=rows)
         self._failures = [_failure(row) for row in rows.values() if row.is_over and row.origin is None]
         for running in books.search.running():
             if running.number not in rows:
@@ -234,7 +237,9 @@ class Ledger:
 
     def time_up_reason(self) -> str:
         """What is recorded for trials that the end of the budget stops."""
-        return f"the study's budget of {self._books.spec.budget.seconds:g} s is used up"
+        used_up = f"the study's budget of {self._books.spec.budget.seconds:g} s is used up"
+        reserved = self.standing.reserved_seconds
+        return used_up if not reserved else f"{used_up}, but for {reserved:.3g} s to confirm the winner"
 
     def beat(self) -> None:
         """A sign of life in the lease, and the seconds spent since the last one."""
@@ -304,11 +309,12 @@ class Ledger:
 
     def _count(self, number: int, *, finished: Finished, values: tuple[float, ...] | None) -> None:
         former_best = self.standing.best_number
-        self._reports.pop(number, None)
+        reports = self._reports.pop(number, [])
         self._failures.append(finished.reason if finished.outcome is Outcome.FAILED else None)
         is_best = self.standing.count(
             Ending(number, finished.outcome, value=values[0] if values else None, reason=finished.reason)
         )
+        self._reserve.learn(number, reports)
         superseded = former_best if is_best else number
         if superseded is not None:
             self._books.files.remove_checkpoint(superseded)

@@ -1,6 +1,7 @@
 """Seeds of trials, from the study's seed and the trial's number alone."""
 
 import hashlib
+from collections.abc import Set as AbstractSet
 
 
 def trial_seed(study_seed: int, number: int) -> int:
@@ -11,3 +12,14 @@ def trial_seed(study_seed: int, number: int) -> int:
     """
     digest = hashlib.blake2b(f"{study_seed}/{number}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big")
+
+
+def fresh_seed(study_seed: int, number: int, *, used: AbstractSet[int]) -> int:
+    """The seed of a confirmation's training: the same on every machine, and none of the search's."""
+    attempt = 0
+    while True:
+        text = f"{study_seed}/confirm/{number}/{attempt}"
+        seed = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big")
+        if seed not in used:
+            return seed
+        attempt += 1

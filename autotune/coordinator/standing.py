@@ -24,6 +24,8 @@ class Standing:
         self._budget = budget
         self._outcomes: Counter[str] = Counter()
         self._num_trials = 0
+        self.reserved_seconds = 0.0
+        """Of the budget, that are not the search's to spend."""
         self._earlier_seconds = 0.0
         self._started = time.monotonic()
         self.baseline_value: float | None = None
@@ -53,9 +55,9 @@ class Standing:
 
     @property
     def is_time_up(self) -> bool:
-        """The budget's seconds are used up."""
+        """The budget's seconds are used up, but for those that are reserved."""
         limit = self._budget.seconds
-        return limit is not None and self.elapsed_seconds >= limit
+        return limit is not None and self.elapsed_seconds >= limit - self.reserved_seconds
 
     @property
     def has_trials_left(self) -> bool:

@@ -2,10 +2,12 @@
 
 import tempfile
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autotune.coordinator.aims import check_jobs
+from autotune.coordinator.confirming import Arena, confirm
+from autotune.coordinator.contenders import NotConfirmedError
 from autotune.coordinator.fitting import make_fitting
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Books, Ledger
@@ -19,7 +21,8 @@ from autotune.coordinator.speed_source import make_speeds
 from autotune.coordinator.stage import Stage, set_stage
 from autotune.coordinator.standing import Standing, standing_of
 from autotune.coordinator.warm_start import warm_start
-from autotune.errors import StorageError, StudyNotFoundError, StudyStoppedError
+from autotune.errors import InputError, StorageError, StudyNotFoundError, StudyStoppedError
+from autotune.recording.confirmed import CONFIRM_SUFFIX
 from autotune.recording.database import (
     configure_optuna_engine,
     creation_lock,
@@ -85,6 +88,7 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
         LeaseLostError: Another coordinator has taken the study over.
     """
     check_study_name(order.name)
+    _check_no_confirmation(order.name)
     check_jobs(order.file, jobs=order.jobs)
     with Interrupts() as interrupts, ExitStack() as stack:
         _check_existing(order)
@@ -119,9 +123,55 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
             interrupts.let_raise()
             books.publisher.close(timeout=PUBLISH_SECONDS)
             raise
+        is_cut_off = is_complete and _confirm(
+            order, books, stage=stage, launcher=launcher, interrupts=interrupts, standing=standing, observer=observer
+        )
         launcher.close()
         interrupts.let_raise()
-        return _close(order, books=books, standing=standing, is_complete=is_complete, observer=observer)
+        result = _close(order, books=books, standing=standing, is_complete=is_complete, observer=observer)
+        return replace(result, is_interrupted=result.is_interrupted or is_cut_off)
+
+
+def _confirm(
+    order: StartOrder,
+    books: Books,
+    *,
+    stage: Stage,
+    launcher: Launcher,
+    interrupts: Interrupts,
+    standing: Standing,
+    observer: Observer,
+) -> bool:
+    """Confirm the winner inside the budget, where there is one; whether it was interrupted."""
+    books.records.set_state(books.study, state=StudyState.COMPLETE)
+    wanted, limit = books.spec.confirm, books.spec.budget.seconds
+    if wanted.repeats == 0:
+        return False
+    arena = Arena(
+        storage=normalise_url(order.storage),
+        tracking_uri=order.tracking_uri,
+        launcher=launcher,
+        machine=stage.machine,
+        observer=observer,
+        interrupts=interrupts,
+        on_beat=books.lease.beat,
+        grace_seconds=order.grace_seconds,
+    )
+    left = None if limit is None else limit - standing.elapsed_seconds
+    try:
+        ended = confirm(arena, books.study, wanted=wanted, seconds_left=left)
+    except NotConfirmedError as error:
+        observer.note(str(error))
+        return False
+    books.records.touch_study(books.study)
+    return ended.is_interrupted
+
+
+def _check_no_confirmation(name: str) -> None:
+    parent = name.removesuffix(CONFIRM_SUFFIX)
+    if parent != name:
+        rule = f"names that end in {CONFIRM_SUFFIX} are those of confirmations"
+        raise InputError(f"study {name}: {rule}; run `autotune study confirm {parent}`, or choose another --name")
 
 
 def _check_existing(order: StartOrder) -> None:
@@ -199,8 +249,6 @@ def load_standing(order: StartOrder, books: Books) -> Standing:
 def _close(
     order: StartOrder, *, books: Books, standing: Standing, is_complete: bool, observer: Observer
 ) -> StudyResult:
-    if is_complete:
-        books.records.set_state(books.study, state=StudyState.COMPLETE)
     state = books.publisher.close(timeout=PUBLISH_SECONDS)
     if state.num_waiting:
         observer.note(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from autotune.recording import run_contents as contents
+from autotune.recording.confirmed import read_verdict
 from autotune.recording.files import StudyFiles
 from autotune.recording.mlflow_store import (
     RUN_TAG,
@@ -16,6 +17,7 @@ from autotune.recording.mlflow_store import (
     shown_uri,
 )
 from autotune.recording.publication import Publication
+from autotune.recording.records import Records
 from autotune.recording.rows import Environment, StudyRow, StudyState, TrialRow, TrialStatus
 from autotune.secrecy import redact_text
 
@@ -145,7 +147,10 @@ class Delivery:
 
         assert study.run_id is not None
         tags = {"state": study.state, "seed": str(study.seed), "task": study.task}
-        self._client.log_batch(study.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+        verdict = read_verdict(Records(self._publication.engine), study=study)
+        tags |= contents.verdict_tags(verdict)
+        metrics = list(contents.verdict_metrics(verdict, at=study.ended_at or study.created_at))
+        self._client.log_batch(study.run_id, metrics, tags=[RunTag(name, value) for name, value in tags.items()])
         self._client.log_text(study.run_id, study.spec_text, "spec.yaml")
         self._client.log_text(study.run_id, study.spec_json, "spec.json")
         self._client.log_text(study.run_id, study.resolved_json, "search_space.json")

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from autotune.events import EpochReport, Outcome, Scalar
+from autotune.proof.verdict import Verdict
 from autotune.recording.mlflow_store import RUN_TAG, STUDY_TAG
 from autotune.recording.rows import Environment, StudyRow, StudyState, TrialRow, TrialStatus
 
@@ -189,6 +190,31 @@ def final_metrics(trial: TrialRow, *, study: StudyRow, last_epoch: int) -> "Iter
     numbers["steady_samples_per_second"] = trial.samples_per_second
     assert trial.ended_at is not None
     yield from _metrics(numbers, at=trial.ended_at, step=last_epoch)
+
+
+def verdict_tags(verdict: Verdict | None) -> dict[str, str]:
+    """What the confirmation concluded, as tags of the parent run; none where there is no verdict."""
+    if verdict is None:
+        return {}
+    return {
+        "verdict": verdict.conclusion,
+        "verdict.advice": verdict.advice,
+        "verdict.winner": str(verdict.winner),
+        "verdict.reference": str(verdict.reference),
+        "verdict.trainings": f"{verdict.num_winner} against {verdict.num_reference}",
+    }
+
+
+def verdict_metrics(verdict: Verdict | None, *, at: float) -> "Iterator[Metric]":
+    """Each ratio or difference with its interval, as metrics of the parent run; what is infinite is left out."""
+    if verdict is None:
+        return
+    numbers: dict[str, float | None] = {"verdict.optimism": verdict.optimism}
+    for quantity in verdict.quantities:
+        for end in ("value", "low", "high"):
+            numbers[f"verdict.{quantity.name}.{quantity.kind}.{end}"] = getattr(quantity, end)
+    finite = {name: value for name, value in numbers.items() if value is not None and math.isfinite(value)}
+    yield from _metrics(finite, at=at, step=0)
 
 
 def objective_names(study: StudyRow) -> tuple[str, ...]:

@@ -3,9 +3,11 @@
 import math
 from collections.abc import Sequence
 
+from autotune.proof.verdict import Verdict
 from autotune.report.places import Places
 from autotune.report.studies import StudySummary
 from autotune.report.trials import TrialSummary
+from autotune.report.verdicts import verdict_lines
 from autotune.report.wording import (
     CONTENDED_NOTE,
     format_clock,
@@ -20,9 +22,10 @@ _MAX_PADDING = 44
 """Commands that name a storage are too long to line their comments up."""
 
 
-def ending_lines(study: StudySummary, *, places: Places) -> tuple[str, ...]:
+def ending_lines(study: StudySummary, *, places: Places, verdict: Verdict | None = None) -> tuple[str, ...]:
     """All lines that ``study start`` ends with."""
-    return (*found_lines(study), "", *next_step_lines(study, places=places))
+    proved = verdict_lines(verdict) if verdict is not None else ()
+    return (*found_lines(study), *proved, "", *next_step_lines(study, places=places))
 
 
 def found_lines(study: StudySummary) -> tuple[str, ...]:

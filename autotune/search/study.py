@@ -121,6 +121,10 @@ class Search:
         cell = self._grid.next(derive_seed(self._plan.seed, number=len(trials)))
         return None if cell is None else self._propose(cell)
 
+    def ask_for(self, values: Mapping[str, Scalar]) -> Proposal:
+        """A trial of these values, which no sampler has chosen."""
+        return self._propose(values)
+
     def ask_ahead(self) -> None:
         """Find out what the next trial will be, where that hangs on nothing that is still to come.
 

@@ -1,0 +1,106 @@
+"""``autotune study confirm``."""
+
+import sys
+
+import click
+
+from autotune.cli.main import INTERRUPTED_STATUS
+from autotune.cli.options import (
+    Number,
+    WholeNumber,
+    grace_option,
+    json_option,
+    progress_option,
+    storage_option,
+    study_argument,
+    tracking_option,
+)
+from autotune.spec.confirming import MOST_REPEATS
+
+
+def _read_against(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
+    if value == "baseline":
+        return 0
+    if not value.isdecimal():
+        raise click.BadParameter(f"must be baseline or a trial's number, got {value}", ctx=ctx, param=parameter)
+    return int(value)
+
+
+@click.command()
+@study_argument
+@click.option("--top", type=WholeNumber(min=1), default=1, show_default=True, metavar="N", help="The N best trials.")
+@click.option(
+    "--repeats",
+    type=WholeNumber(min=1, max=MOST_REPEATS),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="Trainings of each in all; those of earlier calls count.",
+)
+@click.option(
+    "--against",
+    default="baseline",
+    show_default=True,
+    metavar="TRIAL",
+    callback=_read_against,
+    help="What they are compared with: baseline, or a trial's number.",
+)
+@click.option(
+    "--target",
+    type=Number(),
+    metavar="VALUE",
+    help="Trainings are timed until the metric is seen here; the baseline's mean unless given.",
+)
+@grace_option
+@storage_option
+@tracking_option
+@json_option
+@progress_option
+def confirm(
+    *,
+    name: str,
+    top: int,
+    repeats: int,
+    against: int,
+    target: float | None,
+    grace_seconds: float,
+    storage: str,
+    tracking_uri: str,
+    as_json: bool,
+    no_progress: bool,
+) -> None:
+    """Train the winner and the baseline again on fresh seeds, and say what is left of the gain.
+
+    They take turns, one at a time, on seeds that the search never used. The trainings are a study
+    of their own, NAME.confirm. Ctrl-C stops with checkpoints, and the same command goes on.
+
+    JSON keys: study, metric, winner, is_best, reference, is_against_baseline, target, num_winner,
+    num_reference, num_wanted, winner_success_rate, reference_success_rate, quantities (name, kind,
+    winner, reference, value, low, high, is_more_better, finding), conclusion, advice, search_value,
+    optimism, spent_seconds, saved_seconds, break_even_trainings, confidence, others.
+    """
+    from autotune.cli.output import echo_json
+    from autotune.cli.watching import choose_display
+    from autotune.coordinator.confirm_study import ConfirmOrder, confirm_study
+    from autotune.report.reading import read_verdict
+    from autotune.report.verdicts import verdict_lines
+
+    order = ConfirmOrder(
+        name=name,
+        storage=storage,
+        tracking_uri=tracking_uri,
+        repeats=repeats,
+        top=top,
+        against=against,
+        target=target,
+        grace_seconds=grace_seconds,
+    )
+    with choose_display(no_progress=no_progress) as display:
+        result = confirm_study(order, observer=display)
+    verdict = read_verdict(storage, name=name)
+    if as_json:
+        echo_json(verdict)
+    elif verdict is not None:
+        click.echo("\n".join(verdict_lines(verdict)))
+    if result.is_interrupted:
+        sys.exit(INTERRUPTED_STATUS)

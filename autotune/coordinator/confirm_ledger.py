@@ -1,0 +1,121 @@
+"""The books of a confirmation: its trials are trainings of the search's parameters, on fresh seeds."""
+
+import time
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from typing_extensions import override
+
+from autotune.coordinator.contenders import Contenders, whose_turn
+from autotune.coordinator.fitting import Fitting
+from autotune.coordinator.ledger import Books, Ledger, Ticket
+from autotune.coordinator.seeds import fresh_seed
+from autotune.coordinator.speeds import Floor, JointSpeeds
+from autotune.coordinator.standing import Standing
+from autotune.events import Scalar
+from autotune.recording.drafts import NewTrial
+from autotune.recording.rows import TrialRow
+from autotune.search.proposals import Proposal
+from autotune.trial.leases import Lease
+
+TRIAL = "trial"
+"""The one parameter of a confirmation's search: the number of the trial that is trained again."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """The trainings that a confirmation is to have."""
+
+    contenders: Contenders
+    repeats: int
+    num_trials: int
+    """With those of earlier starts, and of earlier winners."""
+    searched: Mapping[int, TrialRow]
+    """All trials of the search, by number."""
+    seconds: Mapping[int, float]
+    """About how long a training takes, by the contender's number."""
+    used_seeds: AbstractSet[int]
+    """Of the search."""
+    seconds_left: float | None
+    """For all of them together; None without a limit."""
+
+
+class ConfirmLedger(Ledger):
+    """Asks for whose turn it is, prunes nothing, and gives up on nothing: a failure is a result."""
+
+    def __init__(
+        self, books: Books, *, standing: Standing, fitting: Fitting, series: Series, on_beat: Callable[[], None]
+    ) -> None:
+        """Of a confirmation that is open.
+
+        Args:
+            books: The confirmation's own.
+            standing: Its totals.
+            fitting: Learns, and is not asked: what is trained again has fitted before.
+            series: What is to be trained.
+            on_beat: Called with each sign of life: the search's own lease is to be kept meanwhile.
+        """
+        super().__init__(books, standing=standing, speeds=JointSpeeds(), fitting=fitting)
+        self._series = series
+        self._on_beat = on_beat
+        self._began = time.monotonic()
+        self.is_out_of_time = False
+        """A training was not started any more, for want of time."""
+
+    @override
+    def ask(self, floor: Floor | None = None) -> Ticket | None:
+        """The next training; None when all are there, or no time is left for one more."""
+        del floor
+        row = whose_turn(self._series.contenders, counts=self.counts(), repeats=self._series.repeats)
+        if row is None:
+            return None
+        left = self._series.seconds_left
+        if left is not None and time.monotonic() - self._began + self._series.seconds[row.number] > left:
+            self.is_out_of_time = True
+            return None
+        proposal = self._books.search.ask_for({TRIAL: row.number})
+        self.standing.add_trial()
+        return Ticket(self._add(proposal, floor=None))
+
+    @override
+    def ask_ahead(self) -> None:
+        """Whose turn it is needs no thought."""
+
+    @override
+    def reason_to_give_up(self) -> str | None:
+        """Never: a side that always fails is a result."""
+        return None
+
+    @override
+    def beat(self) -> None:
+        """A sign of life in this lease, and in the search's."""
+        super().beat()
+        self._on_beat()
+
+    def counts(self) -> dict[int, int]:
+        """Trainings by the contender's trial number, those that run or failed too."""
+        rows = self._books.records.trials(self._books.study)
+        return {
+            contender.number: sum(row.parameters == contender.parameters for row in rows)
+            for contender in self._series.contenders.all
+        }
+
+    @override
+    def _refusal(self, number: int, *, parameters: Mapping[str, Scalar], lease: Lease) -> str | None:
+        return None
+
+    @override
+    def _add(self, proposal: Proposal, *, floor: Floor | None) -> TrialRow:
+        del floor
+        books, number = self._books, proposal.parameters[TRIAL]
+        assert isinstance(number, int)
+        searched = self._series.searched[number]
+        new = NewTrial(
+            number=proposal.number,
+            parameters=searched.parameters,
+            seed=fresh_seed(books.spec.seed, proposal.number, used=self._series.used_seeds),
+            optuna_id=proposal.optuna_id,
+            is_baseline=searched.is_baseline,
+        )
+        return books.records.add_trial(books.study, new=new)

@@ -1,0 +1,83 @@
+"""Who is trained again to confirm a study, and whose turn it is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from autotune.errors import RunError
+from autotune.events import Outcome
+from autotune.recording.confirmed import rank_rows
+from autotune.recording.rows import TrialRow
+from autotune.spec.model import Confirm, Objective
+
+
+class NotConfirmedError(RunError):
+    """There is nothing to confirm, or no time for it."""
+
+
+@dataclass(frozen=True)
+class Contenders:
+    """The reference first, then the winners, the best of the search before the others."""
+
+    reference: TrialRow
+    winners: tuple[TrialRow, ...]
+
+    @property
+    def all(self) -> tuple[TrialRow, ...]:
+        """In the order of a round."""
+        return (self.reference, *self.winners)
+
+    @property
+    def words(self) -> str:
+        """Such as ``trial 17 against the baseline``."""
+        winners = ", ".join(str(row.number) for row in self.winners)
+        reference = "the baseline" if self.reference.is_baseline else f"trial {self.reference.number}"
+        return f"trial{'s' if len(self.winners) > 1 else ''} {winners} against {reference}"
+
+
+def choose_contenders(rows: Sequence[TrialRow], *, confirm: Confirm, objective: Objective, study: str) -> Contenders:
+    """Of a study's trials the best ones, and what they are compared with.
+
+    Raises:
+        NotConfirmedError: There is nothing to compare: one of the two sides has no complete trial, or the
+            baseline itself is the best one.
+    """
+    where = f"study {study}"
+    ranked = rank_rows(rows, objective=objective)
+    reference = next((row for row in rows if row.number == confirm.against and row.origin is None), None)
+    if reference is None or reference.outcome is not Outcome.COMPLETE:
+        what = "the baseline" if confirm.against == 0 else f"trial {confirm.against}"
+        state = "no such trial" if reference is None else f"{reference.outcome or reference.status}"
+        rule = f"{what} must be complete to be compared with"
+        raise NotConfirmedError(f"{where}: {rule}, got {state}; name another trial with --against")
+    others = [row for row in ranked if row.parameters != reference.parameters]
+    if not others:
+        rule = f"a complete trial must be there beside trial {reference.number}"
+        raise NotConfirmedError(f"{where}: {rule}, got none; let it run on")
+    if ranked[0].parameters == reference.parameters and reference.is_baseline:
+        raise NotConfirmedError(
+            f"{where}: the baseline itself is the best trial, so there is nothing to confirm; keep it"
+        )
+    return Contenders(reference, tuple(others[: confirm.top]))
+
+
+def whose_turn(contenders: Contenders, *, counts: Mapping[int, int], repeats: int) -> TrialRow | None:
+    """The next to be trained; None when each was trained as often as was asked for.
+
+    Every other round runs backwards (A B B A), so that a machine that gets slower or faster on the
+    way does it to all alike.
+
+    Args:
+        contenders: Who.
+        counts: Trainings by the contender's trial number, those that run or failed too.
+        repeats: Trainings of each.
+    """
+    for turn in range(repeats):
+        for row in contenders.all if turn % 2 == 0 else reversed(contenders.all):
+            if counts.get(row.number, 0) <= turn:
+                return row
+    return None
+
+
+def missing(contenders: Contenders, *, counts: Mapping[int, int], repeats: int) -> Mapping[int, int]:
+    """Trainings that are still to come, by the contender's trial number."""
+    return {row.number: max(0, repeats - counts.get(row.number, 0)) for row in contenders.all}
