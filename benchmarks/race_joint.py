@@ -90,7 +90,15 @@ def run_study(space: str, search: Search, *, seconds: float, seed: int) -> Run:
         command = [sys.executable, "-m", "autotune", "study", "start", space, "--name", _NAME]
         command += ["--storage", storage, "--tracking-uri", f"sqlite:///{folder}/mlflow.db"]
         command += ["--seconds", f"{seconds:g}", "--trials", str(_MANY_TRIALS), "--seed", str(seed)]
-        command += ["--set", f"speed_search={search}", "--set", "log_model=false", "--no-progress"]
+        command += [
+            "--set",
+            f"speed_search={search}",
+            "--set",
+            "log_model=false",
+            "--set",
+            "confirm={repeats: 0}",
+            "--no-progress",
+        ]
         log = Path(folder) / "study.log"
         with log.open("w") as output:
             done = subprocess.run(command, cwd=folder, stdout=output, stderr=output, check=False)

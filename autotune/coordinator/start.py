@@ -87,8 +87,7 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
         StudyStoppedError: The first trials all failed alike.
         LeaseLostError: Another coordinator has taken the study over.
     """
-    check_study_name(order.name)
-    _check_no_confirmation(order.name)
+    _check_name(order.name)
     check_jobs(order.file, jobs=order.jobs)
     with Interrupts() as interrupts, ExitStack() as stack:
         _check_existing(order)
@@ -167,7 +166,8 @@ def _confirm(
     return ended.is_interrupted
 
 
-def _check_no_confirmation(name: str) -> None:
+def _check_name(name: str) -> None:
+    check_study_name(name)
     parent = name.removesuffix(CONFIRM_SUFFIX)
     if parent != name:
         rule = f"names that end in {CONFIRM_SUFFIX} are those of confirmations"

@@ -64,6 +64,7 @@ speed:
   torch_threads: 1
 baseline: {optimizer: adam, lr: 1e-2, batch_size: 64, width: 4}
 log_model: false
+confirm: {repeats: 0}
 """
 
 

@@ -22,6 +22,7 @@ speed:
   accumulate: 1
 baseline: {batch_size: 32}
 log_model: false
+confirm: {repeats: 0}
 """
 
 

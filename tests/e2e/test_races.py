@@ -62,6 +62,7 @@ speed:
   optimizer_impl: {choices: [for_loop, foreach]}
 baseline: {lr: 1e-2, num_workers: 0}
 log_model: false
+confirm: {repeats: 0}
 """
 
 

@@ -46,6 +46,7 @@ speed:
   num_workers: 1
 baseline: {{optimizer: adam, lr: 1e-2, width: 4}}
 log_model: false
+confirm: {{repeats: 0}}
 """
 _REPORT = re.compile(r"trial (\d+) epoch (\d+)/\d+: val_accuracy (\S+?),")
 _OUTCOME = re.compile(r"trial (\d+) (complete|failed|infeasible|pruned|diverged)\b")

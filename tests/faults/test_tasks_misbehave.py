@@ -137,6 +137,7 @@ speed:
   num_workers: 1
 baseline: {{fault: none}}
 log_model: false
+confirm: {{repeats: 0}}
 """
 
 OUTCOMES = {

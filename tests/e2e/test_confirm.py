@@ -1,0 +1,105 @@
+"""A winner that is confirmed by real trainings: by itself, at the end of a study, and after a kill."""
+
+import signal
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from autotune.recording.mlflow_store import RUN_TAG
+from tests.e2e.home import SPEC, Home, make_home
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]  # several processes a test, on cores that may be busy
+
+SEARCH = SPEC.replace("baseline: {optimizer: adam, lr: 1e-2", "baseline: {optimizer: adam, lr: 1e-3").replace(
+    "budget: {trials: 4, epochs: 3}", "budget: {trials: 3, epochs: 1}"
+)
+"""The baseline learns next to nothing in its epoch, so that some other trial is the best."""
+
+
+@pytest.fixture(scope="module")
+def confirmed(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A study that confirmed its winner at its end, as it does unless it is told not to."""
+    home = make_home(tmp_path_factory.mktemp("confirmed"))
+    (home.folder / "tiny.yaml").write_text(SEARCH.replace("confirm: {repeats: 0}", "confirm: {repeats: 3}"))
+    (home.folder / "said.txt").write_text(home.run("study", "start", "tiny.yaml", timeout=150).stdout)
+    return home
+
+
+def test_study_ends_with_a_verdict_on_its_winner(confirmed: Home) -> None:
+    assert "verdict: " in (confirmed.folder / "said.txt").read_text()
+    assert "verdict: " in confirmed.run("study", "show", "tiny").stdout
+    verdict = confirmed.read("study", "show", "tiny")["verdict"]
+    best = confirmed.read("study", "best", "tiny")["number"]
+    assert (verdict["winner"], verdict["reference"]) == (best, 0)
+    assert (verdict["num_winner"], verdict["num_reference"]) == (3, 3)
+    assert next(quantity["name"] for quantity in verdict["quantities"]) == "val_accuracy"
+
+
+def test_search_keeps_its_own_trials_and_totals(confirmed: Home) -> None:
+    assert len(confirmed.read("study", "trials", "tiny")) == 3
+    assert sum(confirmed.read("study", "show", "tiny")["outcomes"].values()) == 3
+
+
+def test_sides_take_turns_on_seeds_that_the_search_never_used(confirmed: Home) -> None:
+    trained = confirmed.read("study", "trials", "tiny.confirm")
+    sides = "".join("A" if trial["is_baseline"] else "B" for trial in trained)
+    assert sides == "ABBAAB"
+    seeds = [trial["seed"] for trial in trained]
+    searched = {trial["seed"] for trial in confirmed.read("study", "trials", "tiny")}
+    assert len(set(seeds)) == len(seeds)
+    assert searched.isdisjoint(seeds)
+
+
+def test_mlflow_has_the_verdict_in_the_parent_run_and_the_trainings_in_runs_of_their_own(confirmed: Home) -> None:
+    parent = _parent_of(confirmed.folder, "tiny")
+    assert parent.data.tags["verdict.trainings"] == "3 against 3"
+    assert "verdict.val_accuracy.difference.value" in parent.data.metrics
+    assert _parent_of(confirmed.folder, "tiny.confirm").info.status == "FINISHED"
+
+
+def test_confirming_again_with_more_trainings_adds_only_what_is_missing(confirmed: Home) -> None:
+    verdict = confirmed.read("study", "confirm", "tiny", "--repeats", "4", "--target", "0.5")
+    assert (verdict["num_winner"], verdict["num_reference"]) == (4, 4)
+    assert verdict["target"] == "val_accuracy at least 0.5"
+    assert len(confirmed.read("study", "trials", "tiny.confirm")) == 8
+
+
+def test_confirmation_is_no_study_to_search_in(confirmed: Home) -> None:
+    refused = confirmed.run("study", "resume", "tiny.confirm", status=2).stderr
+    assert "autotune study confirm tiny" in refused
+
+
+def test_winner_that_is_the_baseline_needs_no_confirmation(home: Home) -> None:
+    done = home.run("study", "start", "tiny.yaml", "--trials", "1", "--set", "confirm={repeats: 3}")
+    assert "got none" in done.stderr
+    assert "verdict" not in done.stdout
+
+
+@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
+def test_confirmation_goes_on_after_its_coordinator_is_stopped(tmp_path: Path, kill: signal.Signals) -> None:
+    home = make_home(tmp_path)
+    (home.folder / "tiny.yaml").write_text(SEARCH)
+    home.run("study", "start", "tiny.yaml")
+    process = home.start("study", "confirm", "tiny", "--repeats", "3")
+    home.wait_for("trial 1 complete", timeout=90)
+    process.send_signal(kill)
+    process.wait(timeout=60)
+
+    verdict = home.read("study", "confirm", "tiny", "--repeats", "3")
+
+    assert (verdict["num_winner"], verdict["num_reference"]) == (3, 3)
+    trained = home.read("study", "trials", "tiny.confirm")
+    assert [trial["number"] for trial in trained] == list(range(6))
+    assert {trial["outcome"] for trial in trained} == {"complete"}
+    home.run("study", "delete", "tiny", "--yes")
+    assert home.read("study", "list") == []
+
+
+def _parent_of(folder: Path, name: str) -> Run:
+    client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
+    experiment = client.get_experiment_by_name(name)
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], max_results=100)
+    return next(run for run in runs if run.data.tags[RUN_TAG] == "study")
