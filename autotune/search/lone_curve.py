@@ -1,5 +1,6 @@
 """Optuna's pruners that look at a trial's own reports alone: patient, threshold, none."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
@@ -28,4 +29,7 @@ class LoneCurve:
         """Optuna's answer to these reports; of trials, it knows none by number."""
         del number
         trial = create_trial(state=TrialState.RUNNING, intermediate_values=dict(reports))
-        return self._pruner.prune(self._study, trial), {}
+        with warnings.catch_warnings():
+            # patient takes the best of the last reports, be they all NaN.
+            warnings.filterwarnings("ignore", message="All-NaN slice", category=RuntimeWarning)
+            return self._pruner.prune(self._study, trial), {}

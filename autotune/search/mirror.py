@@ -4,6 +4,7 @@ It has one objective, the first, since Optuna prunes no study with several; and 
 that an answer to a report costs no query.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -48,13 +49,13 @@ class Mirror:
         """A trial of which the mirror has nothing yet."""
         self._pruner.recall(trial.number, trial.attributes)
         if not trial.state.is_finished():
-            self._reports[trial.number].update(trial.reports)
+            self._reports[trial.number].update({step: _finite_or_nan(value) for step, value in trial.reports.items()})
         elif trial.state is TrialState.COMPLETE:
             self._pruner.complete(self._between(trial.reports))
 
     def report(self, number: int, *, step: int, value: float) -> None:
         """What the first objective is judged by, at a step; NaN is welcome, pruners know it."""
-        self._reports[number][step] = value
+        self._reports[number][step] = _finite_or_nan(value)
 
     def reports(self, number: int) -> Mapping[int, float]:
         """What a trial that has not ended reported, by step."""
@@ -79,3 +80,8 @@ class Mirror:
             if value is not None:
                 filled.setdefault(step, value)
         return filled
+
+
+def _finite_or_nan(value: float) -> float:
+    """Infinity as NaN: as the best value of all it would end every trial that comes after."""
+    return value if math.isfinite(value) else math.nan
