@@ -11,7 +11,7 @@ QUICK = "--set 'speed={torch_threads: 1}' --set log_model=false"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_tutorial_runs_as_it_stands_there_and_prints_what_it_says(home: Home) -> None:
     (home.folder / "train.py").write_text(read_file(TUTORIAL, "train.py").partition("\n")[2])
     steps = read_steps(TUTORIAL)
