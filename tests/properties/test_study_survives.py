@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 )
 from optuna.trial import TrialState
 
-from autotune.errors import LeaseLostError, StudyHeldError
+from autotune.errors import LeaseLostError, StudyHeldError, StudyStoppedError
 from autotune.events import Event, Outcome
 from autotune.recording.database import configure_engine, open_database
 from autotune.recording.records import Records
@@ -261,9 +261,11 @@ class StudyMachine(RuleBasedStateMachine):
         self.settle()
 
     def settle(self) -> None:
-        """A coordinator that is over must have ended well."""
+        """A coordinator that is over must have ended well, or have given up on trials that all failed alike."""
         if self.current is not None and self.current.is_over:
-            if self.current.error is not None:
+            if isinstance(self.current.error, StudyStoppedError):
+                self.current.kill()  # its process has ended with the error
+            elif self.current.error is not None:
                 raise self.current.error
             self.current = None
 
