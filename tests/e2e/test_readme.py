@@ -28,6 +28,7 @@ ELSEWHERE = {
     "autotune dashboard": "tests/e2e/test_tutorial.py",
     "autotune mlflow": "tests/e2e/test_tutorial.py",
     "autotune study start cells.yaml": "the test above",
+    "autotune study confirm mnist": "tests/e2e/test_confirm.py",
     "autotune speed cells.yaml": "tests/e2e/test_races.py",
     "autotune study import mnist --from sqlite:///old.db": "tests/coordinator/test_importing.py",
 }
