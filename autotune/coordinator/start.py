@@ -32,7 +32,7 @@ from autotune.recording.database import (
     open_database,
 )
 from autotune.recording.files import StudyFiles, check_study_name, make_files_root
-from autotune.recording.lease import StudyLease
+from autotune.recording.lease import StudyLease, check_holder
 from autotune.recording.log_model import log_model
 from autotune.recording.publisher import Publisher
 from autotune.recording.records import Records
@@ -185,6 +185,7 @@ def _check_existing(order: StartOrder) -> None:
     records = Records(engine)
     study = find_study(records, name=order.name)
     if study is not None:
+        check_holder(records.engine, study=study)
         check_spec(study, file=order.file)
     if order.warm_start is not None:
         records.study(order.warm_start)

@@ -129,6 +129,14 @@ def is_any_study_running(connection: Connection) -> bool:
     return any(host != _host() or _birth(pid) == birth for host, pid, birth in holders)
 
 
+def check_holder(engine: Engine, *, study: StudyRow) -> None:
+    """Raise StudyHeldError where a process of this host runs the study; of others nothing can be said at once."""
+    with transactions.read(engine) as connection:
+        holder = connection.execute(select(tables.lease).where(_key(study, "coordinator"))).mappings().one_or_none()
+    if holder is not None and holder["host"] == _host() and _birth(holder["pid"]) == holder["birth"]:
+        raise StudyHeldError(_held(study, holder))
+
+
 class _Watch:
     """What one observer has seen of a holder, on its own clock."""
 

@@ -1,0 +1,127 @@
+"""Two coordinators of one study: the second is told who has it, and takes over what a dead one had."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, update
+
+from autotune.coordinator.start import StartOrder, start_study
+from autotune.errors import StudyHeldError
+from autotune.recording import tables, transactions
+from autotune.recording.database import open_database
+from autotune.recording.lease import StudyLease
+from autotune.recording.records import Records
+from autotune.spec.load import load_spec
+from benchmarks.simulated import Silent, SimulatedTrials, simulated_session
+from tests.machines import machine
+
+CHECKOUT = Path(__file__).parents[2]
+SPEC = """
+task: package.module:Task
+objective: {metric: val_accuracy, direction: maximize}
+budget: {trials: 1000, epochs: 3}
+sampler: random
+pruner: {hyperband: {min_epochs: 1}}
+learning: {lr: {low: 1e-5, high: 1, log: true}, width: {low: 8, high: 64}}
+speed_search: fixed
+baseline: {lr: 1e-3, width: 16}
+"""
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    path = tmp_path / "study.yaml"
+    path.write_text(SPEC)
+    return path
+
+
+def opened(request: pytest.FixtureRequest, url: str) -> Engine:
+    engine = open_database(url, create=False)
+    request.addfinalizer(engine.dispose)
+    return engine
+
+
+HOLD = """
+import sys, time
+shift = float(sys.argv[2])
+own = time.time
+time.time = lambda: own() + shift
+from autotune.recording.database import open_database
+from autotune.recording.lease import StudyLease
+from autotune.recording.lease import StudyLease
+from autotune.recording.records import Records
+records = Records(open_database(sys.argv[1], create=False))
+lease = StudyLease.acquire(records, study=records.study("study"))
+print("held", flush=True)
+for line in sys.stdin:
+    lease.beat()
+    print("beaten", flush=True)
+"""
+
+
+@contextmanager
+def holder(url: str, *, shift_seconds: float = 0.0) -> Iterator["subprocess.Popen[str]"]:
+    """A process that has the study, with a wall clock of its own."""
+    command = [sys.executable, "-c", HOLD, url, str(shift_seconds)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def sqlite_study(tmp_path: Path, spec: Path) -> str:
+    url = f"sqlite:///{tmp_path / 'autotune.db'}"
+    with simulated_session(load_spec(str(spec)), storage=url, machine=machine(), trials=SimulatedTrials()):
+        pass
+    return url
+
+
+def test_second_coordinator_on_sqlite_is_told_who_has_the_study_and_since_when(sqlite_study: str, spec: Path) -> None:
+    """Before torch is imported, and before anything is written."""
+    order = StartOrder(file=load_spec(str(spec)), name="study", storage=sqlite_study, tracking_uri="")
+    with holder(sqlite_study) as process:
+        who = (
+            rf"study study: one coordinator at a time, held by pid {process.pid} on \S+ since \d\d:\d\d; stop that one"
+        )
+        with pytest.raises(StudyHeldError, match=who):
+            start_study(order, observer=Silent())
+
+
+@pytest.mark.parametrize("shift_seconds", [-3600.0, 3600.0])
+def test_dead_holder_is_taken_over_after_its_counter_stood_still_whatever_its_clock_says(
+    shift_seconds: float, sqlite_study: str, request: pytest.FixtureRequest
+) -> None:
+    """A clock that is an hour ahead would keep the study for an hour, one that is behind would lose it at once."""
+    records = Records(opened(request, sqlite_study))
+    study = records.study("study")
+    with holder(sqlite_study, shift_seconds=shift_seconds) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with transactions.write(records.engine) as connection:
+            connection.execute(update(tables.lease).values(host="another host"))
+        beating = threading.Thread(target=beat_until_refused, args=(process,))
+        beating.start()
+        with pytest.raises(StudyHeldError, match=f"held by pid {process.pid}"):
+            StudyLease.acquire(records, study=study, stale_seconds=30.0)
+        process.kill()
+        beating.join()
+
+        StudyLease.acquire(records, study=study, stale_seconds=0.5).beat()
+
+
+def beat_until_refused(process: "subprocess.Popen[str]") -> None:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with suppress(BrokenPipeError):
+        while True:
+            process.stdin.write("beat\n")
+            process.stdin.flush()
+            if not process.stdout.readline():
+                return
