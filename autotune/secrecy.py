@@ -18,8 +18,9 @@ _OWNERS = (
 """Of a token that lets somebody in; a ``pad_token`` or a ``num_tokens`` is a model's affair."""
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+# A name starts where a word does and gives nothing back: a line of a megabyte without a break takes linear time.
 _ASSIGNED = re.compile(
-    r"""(?P<name>[A-Za-z][\w.\-]*)(?P<quote>["']?\s*(?:=|:(?!//))\s*)(?P<value>"[^"\n]*"|'[^'\n]*'|[^\s,;}\])]+)"""
+    r"""(?<![\w.\-])(?P<name>[\w.\-]++)(?P<quote>["']?\s*(?:=|:(?!//))\s*)(?P<value>"[^"\n]*"|'[^'\n]*'|[^\s,;}\])]+)"""
 )
 _URL_PASSWORD = re.compile(r"(?P<before>\w://[^\s:/@]*:)[^\s@/]+(?=@)")
 

@@ -1,6 +1,6 @@
 import pytest
 
-from autotune.secrecy import is_secret_name, redact_text
+from autotune.secrecy import REDACTED, is_secret_name, redact_text
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,9 @@ def test_names_of_models_are_no_secrets(name: str) -> None:
 )
 def test_values_of_secrets_are_taken_out_of_text(text: str, expected: str) -> None:
     assert redact_text(text) == expected
+
+
+def test_long_line_without_a_break_is_read_once() -> None:
+    """Else the tail of a log that is one line of a hundred kilobytes keeps the publisher for minutes."""
+    text = "x" * 1_000_000
+    assert redact_text(f"{text} HF_TOKEN=abc") == f"{text} HF_TOKEN={REDACTED}"

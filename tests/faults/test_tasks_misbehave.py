@@ -128,7 +128,7 @@ budget: {{trials: {count}, epochs: 1}}
 sampler: grid
 pruner: none
 speed_search: fixed
-deadlines: {{silence_seconds: 8}}
+deadlines: {{silence_seconds: {silence}}}
 learning:
   fault: {{choices: [{faults}]}}
   batch_size: 16
@@ -166,7 +166,7 @@ def misbehaved(tmp_path_factory: pytest.TempPathFactory) -> Home:
     home = Home(tmp_path_factory.mktemp("misbehaved"))
     (home.folder / "faulty.py").write_text(TASK)
     faults = ", ".join(OUTCOMES)
-    (home.folder / "faulty.yaml").write_text(SPEC.format(count=len(OUTCOMES), faults=faults))
+    (home.folder / "faulty.yaml").write_text(SPEC.format(count=len(OUTCOMES), faults=faults, silence=8))
     home.run("study", "start", "faulty.yaml", "--jobs", "4", timeout=200)
     return home
 
@@ -242,7 +242,7 @@ def test_shared_memory_that_is_full_fails_the_trial_with_the_remedy(folder_on_di
         "__init__(4,", "__init__(100_000,"
     )
     (folder_on_disk / "faulty.py").write_text(large)
-    (folder_on_disk / "faulty.yaml").write_text(SPEC.format(count=1, faults="none, raise_in_init"))
+    (folder_on_disk / "faulty.yaml").write_text(SPEC.format(count=1, faults="none, raise_in_init", silence=60))
     program = f"mount -t tmpfs -o size=1m none /dev/shm && exec {sys.executable} -m autotune study start faulty.yaml"
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", program],
@@ -290,7 +290,7 @@ def test_trial_that_the_kernel_kills_for_memory_is_tried_once_more_and_then_infe
     """Signal 9 alone looks like somebody's kill, and such a trial would be started again three times."""
     home = Home(tmp_path)
     (tmp_path / "faulty.py").write_text(TASK)
-    (tmp_path / "faulty.yaml").write_text(SPEC.format(count=2, faults="none, take_all_memory"))
+    (tmp_path / "faulty.yaml").write_text(SPEC.format(count=2, faults="none, take_all_memory", silence=60))
     words = " ".join(home.command("study", "start", "faulty.yaml"))
     done = subprocess.run(
         ["sh", "-c", f"echo $$ > {small_memory} && exec {words}"],
