@@ -61,7 +61,7 @@ def test_show_says_what_was_found_and_where_to_look(book: StudyBook) -> None:
 
 def test_show_has_the_documented_keys(book: StudyBook) -> None:
     shown = json.loads(_answer("study", "show", "digits", "--storage", book.storage, "--json"))
-    assert list(shown) == [*(field.name for field in fields(StudySummary)), "addresses"]
+    assert list(shown) == [*(field.name for field in fields(StudySummary)), "verdict", "addresses"]
     assert shown["best"]["number"] == 1
     assert shown["gain"]["is_better"] is True
     assert shown["addresses"] == {"dashboard": "http://127.0.0.1:8080", "mlflow_runs": None, "mlflow_compare": None}
