@@ -129,7 +129,7 @@ class Killer:
                     stderr=output,
                     start_new_session=True,
                 )
-            family = self._disturb(process, log=log) if is_to_kill else []
+            family = self._disturb(process, log=log, num_kills=num_kills) if is_to_kill else []
             status = process.wait(timeout=_END_SECONDS)
             self._check_gone(family)
             is_over = status == 0
@@ -138,8 +138,8 @@ class Killer:
                 return
         self._check(name, said=log.read_text())
 
-    def _disturb(self, process: psutil.Popen, *, log: Path) -> list[psutil.Process]:
-        """Kill one after the other until the coordinator is gone or the study over; all that it had started.
+    def _disturb(self, process: psutil.Popen, *, log: Path, num_kills: int) -> list[psutil.Process]:
+        """Kill one after the other until the coordinator is gone, the study over or enough killed; all it had started.
 
         Three times of four the first moment is drawn from the first report on, else from the start on: setting up
         takes most of a short study's time, and would get most of the kills.
@@ -149,7 +149,7 @@ class Killer:
         if self._random.random() < TRAINING_SHARE:
             while process.poll() is None and log.read_text().count("epoch") == num_said:
                 time.sleep(0.05)
-        while process.poll() is None:
+        while process.poll() is None and self.ledger.num_kills < num_kills:
             time.sleep(self._random.uniform(0.0, 1.5))
             with contextlib.suppress(psutil.Error):
                 family |= {each.pid: each for each in process.children(recursive=True)}

@@ -1,4 +1,4 @@
-"""Whatever trials report, and in whatever order, our pruners answer what Optuna's answer."""
+"""Whatever trials report, and in whatever order, our pruners answer what Optuna's answer; infinity is NaN to them."""
 
 import math
 import warnings
@@ -89,7 +89,8 @@ class Both:
         trial = self._trials[number]
         if step in self._study.trials[number].intermediate_values:
             return
-        trial.report(value, step)
+        # Infinity as the best value of all would end every trial that comes after: ours takes it for NaN.
+        trial.report(value if math.isfinite(value) else math.nan, step)
         self._mirror.report(number, step=step, value=value)
 
     def answers(self, number: int) -> tuple[bool, bool]:
