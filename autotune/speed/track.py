@@ -14,7 +14,7 @@ from autotune.speed.measurement import noise_floor
 from autotune.speed.pace import Pace
 from autotune.speed.result import Heat, Stage
 
-FASTER_BY_FAR = 1.5
+_FASTER_BY_FAR = 1.5
 """A knob that is surely faster by this much is adopted at once: what the old incumbent waited for hid the others."""
 _SLOWER_BY_FAR = 1.3
 """Slower than the incumbent by this, twice in a row, needs no closer look."""
@@ -27,6 +27,16 @@ class Finish:
     setting: dict[str, Scalar]
     comparison: Comparison
     is_kept: bool
+
+    @property
+    def ratio(self) -> float:
+        """Its throughput over the incumbent's."""
+        return self.comparison.ratio
+
+    @property
+    def is_by_far(self) -> bool:
+        """It is surely faster by so much that what hindered the incumbent hid everything else."""
+        return self.comparison.interval[0] >= _FASTER_BY_FAR
 
 
 Objection: TypeAlias = Callable[[Contestant, Contestant, Comparison], str | None]
@@ -145,7 +155,7 @@ class Track:
         except ContestantLostError as error:
             self._lose("screen", setting, error, began=began)
             return False
-        if min(ratios) < FASTER_BY_FAR:
+        if min(ratios) < _FASTER_BY_FAR:
             challenger.retire()
             return False
         reason = f"{min(ratios):.1f} times faster at first sight"
@@ -189,7 +199,7 @@ class Track:
     def _looks(self, challenger: Contestant) -> list[float]:
         """The challenger's throughput over the incumbent's in two pairs of short blocks, or one that decides."""
         ratios: list[float] = []
-        while len(ratios) < 2 and (not ratios or not 1 / _SLOWER_BY_FAR < ratios[0] < FASTER_BY_FAR):  # noqa: PLR2004
+        while len(ratios) < 2 and (not ratios or not 1 / _SLOWER_BY_FAR < ratios[0] < _FASTER_BY_FAR):  # noqa: PLR2004
             costs = [self._block_cost(contestant) for contestant in (self.incumbent, challenger)]
             ratios.append(costs[0] / costs[1])
         return ratios

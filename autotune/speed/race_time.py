@@ -1,0 +1,55 @@
+"""A race's time: what is spent, and what is left before its confirmations must begin."""
+
+from autotune.speed.heats import Clock
+from autotune.speed.plan import RacePlan
+from autotune.speed.track import Track
+
+_LATE = 1.25
+"""A race may end so late that its last confirmation is not lost to an estimate that was a little off."""
+
+
+class RaceTime:
+    """The clock of one race, with what its end will take and what is kept for compiling.
+
+    Args:
+        plan: Says how long the race may take.
+        track: Knows how long a confirmation takes there.
+        began: When the race began, by ``clock``.
+        clock: Seconds.
+    """
+
+    def __init__(self, plan: RacePlan, track: Track, *, began: float, clock: Clock) -> None:
+        self._plan = plan
+        self._track = track
+        self._began = began
+        self._clock = clock
+        self.kept_for_compiling = 0.0
+        self.is_cut_short = False
+        """Something was not tried for want of time."""
+
+    @property
+    def spent(self) -> float:
+        """Seconds since the race began."""
+        return self._clock() - self._began
+
+    def left(self) -> float:
+        """Seconds before the confirmations must begin."""
+        return self._plan.seconds - self.spent - self._track.confirmation_seconds(self._num_confirmations)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether nothing more may be tried; where it is, the race counts as cut short."""
+        is_up = self.left() <= self.kept_for_compiling
+        self.is_cut_short = self.is_cut_short or is_up
+        return is_up
+
+    @property
+    def has_room_to_confirm(self) -> bool:
+        """Whether one more confirmation ends in time, or not too late."""
+        return self.spent + self._track.confirmation_seconds(1) <= self._plan.seconds * _LATE
+
+    @property
+    def _num_confirmations(self) -> int:
+        """Against the baseline, and against an informed guess where that leaves the race half of its time."""
+        has_time = self._track.confirmation_seconds(2) <= self._plan.seconds / 2
+        return 2 if self._plan.informed is not None and has_time else 1

@@ -1,0 +1,64 @@
+"""Stacking: what several winners of a screening come to together."""
+
+from collections.abc import Mapping, Sequence
+
+from autotune.events import Scalar
+from autotune.speed.entries import apply, difference, is_possible, meaningful
+from autotune.speed.plan import RacePlan
+from autotune.speed.race_time import RaceTime
+from autotune.speed.track import Finish, Track
+
+
+class Stacking:
+    """Puts winners on top of each other, each of which beat the same incumbent.
+
+    Args:
+        track: Where the heats are run.
+        plan: The knobs and their values.
+        time: The race's.
+    """
+
+    def __init__(self, track: Track, plan: RacePlan, *, time: RaceTime) -> None:
+        self._track = track
+        self._plan = plan
+        self._time = time
+
+    def stack(self, winners: Sequence[Finish]) -> set[str]:
+        """Adopt the best winner, and of the others what makes it faster still; the names of what changed."""
+        before = self._setting
+        best, *others = sorted(winners, key=lambda finish: finish.ratio, reverse=True)
+        self._track.adopt(best.setting)
+        changes = [difference(before, winner.setting) for winner in others]
+        is_kept = self._try(changes)
+        if not is_kept and len(changes) > 1:  # together they hinder each other
+            for change in changes:
+                self._try([change])
+        return set(difference(before, self._setting))
+
+    def _try(self, changes: Sequence[Mapping[str, Scalar]]) -> bool:
+        """Adopt the incumbent with these changes if it is no slower; whether it was, or they change nothing."""
+        setting = self._merged(changes)
+        if setting == self._setting:
+            return True
+        if self._time.is_up:
+            return False
+        finish = self._track.heat("stack", setting, may_adopt=True, is_proven=True)
+        return finish is not None and finish.is_kept
+
+    @property
+    def _setting(self) -> dict[str, Scalar]:
+        return dict(self._track.incumbent.setting)
+
+    def _merged(self, changes: Sequence[Mapping[str, Scalar]]) -> dict[str, Scalar]:
+        """The incumbent's setting with these changes, less those that can't go together with what is there."""
+        setting = self._setting
+        for change in changes:
+            candidate = meaningful(apply(setting, change), entries=self._plan.entries)
+            kept_all = all(candidate.get(name) == value for name, value in self._kept_values(setting).items())
+            if is_possible(candidate, entries=self._plan.entries) and kept_all:
+                setting = candidate
+        return setting
+
+    def _kept_values(self, setting: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """What was won so far, which no weaker winner may take back."""
+        return {name: value for name, value in setting.items() if self._plan.baseline.get(name, ...) != value}
