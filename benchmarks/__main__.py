@@ -10,7 +10,6 @@ BENCHMARKS = (
     ("race_exhaustive.py", "--workloads", "mnist1d-32", "augmented-128"),
     ("race_joint.py", "--tasks", "mnist", "--seeds", "3"),
     ("trial_start.py",),
-    ("coordinator_cost.py",),
     ("load.py", "--marks", "100", "1000", "10000", "--seconds", "30"),
     ("help_time.py",),
     ("mlflow_faults.py",),
