@@ -1,6 +1,8 @@
 """Races inside a study: each workload's speed parameters, measured once and kept for later studies.
 
-The first race, of the baseline's workload, is a whole one. A workload that comes up later races
+The first race, of the baseline's workload, is a whole one. It waits until the baseline has been trained, which
+keeps its own speed parameters and is the first answer that a study has; where several trials run at once it comes
+before all of them, for a race needs the device to itself. A workload that comes up later races
 briefly, from the winner of the one that is most like it, when no other trial runs and races have
 not had their share of the study's time; otherwise it takes that winner over.
 """
@@ -31,6 +33,8 @@ _LEAST_FIRST_SECONDS = 12.0
 _LEAST_SECONDS = 6.0
 """Less is not enough for a knob or two, brief as the race is."""
 _MOST_SECONDS = 120.0
+_MOST_OF_WHAT_IS_LEFT = 0.5
+"""A first race is not run where it would take more than this of the study's time that is left."""
 _OVERRUN = 2.0
 """A race looks at the clock between heats, and one heat can be long: beyond so many times its seconds it is ended."""
 
@@ -70,6 +74,8 @@ class RacedSpeeds:
         self._note = note
         self._spent_seconds = books.study.speed_seconds
         self._has_failed = False
+        self._without_winner: set[str] = set()
+        self._trains_one_at_a_time = not books.is_contended
         self._known: dict[str, tuple[Workload, RaceResult]] = log.known(ground)
         for workload, result in self._known.values():
             fitting.learn_race(workload, result)
@@ -78,22 +84,29 @@ class RacedSpeeds:
 
     def complete(self, proposal: Proposal, *, floor: Floor | None) -> dict[str, Scalar]:
         """The proposal with the winner of its workload's race; the baseline keeps its own speed parameters."""
-        setting = self._setting_for({**self._space.fixed, **proposal.parameters}, floor=floor)
-        if proposal.number == BASELINE_NUMBER:
-            setting = self._space.baseline
+        is_baseline = proposal.number == BASELINE_NUMBER
+        if not is_baseline or not self._trains_one_at_a_time:
+            self._setting_for(self._space.learning.baseline, floor=floor)
+        setting = self._space.baseline if is_baseline else self._setting_for(proposal.parameters, floor=floor)
         return self._space.with_speed(proposal.parameters, setting)
 
-    def _setting_for(self, learning: Mapping[str, Scalar], *, floor: Floor | None) -> Mapping[str, Scalar]:
+    def _setting_for(self, parameters: Mapping[str, Scalar], *, floor: Floor | None) -> Mapping[str, Scalar]:
+        learning = {**self._space.fixed, **parameters}
         workload = self._ground.workload(learning)
-        known = self._known.get(self._ground.digest(workload))
+        digest = self._ground.digest(workload)
+        known = self._known.get(digest)
         if known is not None:
             return known[1].setting
         nearest = workload.nearest(other for other, _ in self._known.values())
         former = self._known[self._ground.digest(nearest)][1] if nearest is not None else None
-        seconds = self._allowance(is_first=former is None)
+        # After a race without a winner the next one has to wait for its share of the study's time.
+        seconds = self._allowance(is_first=former is None and not self._without_winner)
         result = None
-        if floor is not None and floor.is_alone and seconds >= _LEAST_SECONDS and not self._has_failed:
+        is_open = not self._has_failed and digest not in self._without_winner
+        if floor is not None and floor.is_alone and seconds >= _LEAST_SECONDS and is_open:
             result = self._race(learning, workload, floor=floor, former=former, seconds=seconds)
+            if result is None:
+                self._without_winner.add(digest)
         found = result or former
         return found.setting if found is not None else self._space.baseline
 
@@ -103,7 +116,11 @@ class RacedSpeeds:
             return min(_MOST_SECONDS, self._share * self._standing.elapsed_seconds - self._spent_seconds)
         if self._budget.seconds is None:
             return _FIRST_SECONDS
-        return min(_MOST_SECONDS, max(_LEAST_FIRST_SECONDS, self._share * self._budget.seconds))
+        seconds = min(_MOST_SECONDS, max(_LEAST_FIRST_SECONDS, self._share * self._budget.seconds))
+        # What is left is too short to be repaid where the race would be most of it.
+        return (
+            seconds if seconds <= _MOST_OF_WHAT_IS_LEFT * (self._budget.seconds - self._standing.elapsed_seconds) else 0
+        )
 
     def _race(
         self,

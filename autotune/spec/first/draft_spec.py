@@ -50,7 +50,7 @@ def draft_spec(script: Script, *, is_classification: bool, path: Path, task: str
             "learning: # what changes what is learned: ranges around what the script has; make them yours",
             *_learning_lines(baseline),
             "",
-            "# No `speed` section: every knob that applies on this machine is raced before the first trial",
+            "# No `speed` section: every knob that applies on this machine is raced once the baseline is trained",
             "# (`autotune hardware` lists them).",
             "",
             "# What the script trains with: trial 0, and what the winner is compared with.",

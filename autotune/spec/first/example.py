@@ -52,7 +52,7 @@ learning: # what changes what is learned: a choice, or a range from low to high
   batch_size: {{choices: [32, 64, 128]}}
   width: {{low: 16, high: 128, log: true}} # no known name: it goes to the task, as params.width
 
-speed: # what changes how fast it runs; raced in seconds before the first trial
+speed: # what changes how fast it runs; raced in seconds once the baseline is trained
   torch_threads: {{low: 1, high: auto}} # auto: the cores that a trial has
   optimizer_impl: {{choices: [for_loop, foreach, fused]}} # three ways to compute the same step
   # `autotune hardware` lists all others with their values on your machine
