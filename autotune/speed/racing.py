@@ -130,7 +130,7 @@ class _Race:
         plan, track = self._plan, self._track
         gain = informed_gain = None
         if self._setting != dict(plan.baseline):
-            gain = self._confirm(plan.baseline)
+            gain = self._confirm()
         measured = measure(track.incumbent, seconds=plan.pace.block_seconds, min_steps=plan.pace.min_steps)
         if plan.informed is not None and dict(plan.informed) != self._setting and self._time.has_room_to_confirm:
             changes = difference(plan.baseline, plan.informed)
@@ -162,10 +162,22 @@ class _Race:
             is_cut_short=self._time.is_cut_short,
         )
 
-    def _confirm(self, baseline: Mapping[str, Scalar]) -> Gain | None:
-        """The winner's gain on fresh contestants; where it is none, the baseline wins and None is returned."""
-        comparison = self._track.confirm("confirm", baseline, changes=difference(baseline, self._setting))
-        if comparison is not None and comparison.verdict == "faster":
-            return gain_of(comparison)
-        self._track.adopt(baseline)
-        return None
+    def _confirm(self) -> Gain | None:
+        """The winner's gain on fresh contestants; where it is none, the baseline wins and None is returned.
+
+        What was adopted at first sight is not proven, and may have been a moment of the machine's: where the
+        whole fails, what was screened is tried without it.
+        """
+        gain = self._gain_of(self._setting)
+        proven = self._screening.without_first_sight(self._setting)
+        if gain is None and proven not in (self._setting, self._plan.baseline) and self._time.has_room_to_confirm:
+            gain = self._gain_of(proven)
+        if gain is None:
+            self._track.adopt(self._plan.baseline)
+        return gain
+
+    def _gain_of(self, setting: Mapping[str, Scalar]) -> Gain | None:
+        baseline = self._plan.baseline
+        changes = difference(baseline, setting)
+        comparison = self._track.confirm("confirm", baseline, changes=changes, setting=setting)
+        return gain_of(comparison) if comparison is not None and comparison.verdict == "faster" else None

@@ -7,7 +7,7 @@ from autotune.speed.arena import Contestant
 from autotune.speed.bottleneck import Diagnosis
 from autotune.speed.comparison import Comparison
 from autotune.speed.compiling import COMPILE
-from autotune.speed.entries import Entry, changed, in_setting, is_on, is_open
+from autotune.speed.entries import Entry, apply, changed, in_setting, is_on, is_open, is_possible, meaningful
 from autotune.speed.plan import RacePlan
 from autotune.speed.precision import LossJudge
 from autotune.speed.race_time import RaceTime
@@ -48,6 +48,7 @@ class Screening:
         # What the baseline has was measured with it, and is not tried again once something better is found.
         self._tried = {(entry.name, self._current(entry)) for entry in plan.entries}
         self._passed_over: set[str] = set()
+        self._adopted_at_first_sight: set[str] = set()
 
     def adopt_at_first_sight(self) -> None:
         """Look at what can move everything (threads, allocators), before anything is measured closely."""
@@ -61,7 +62,14 @@ class Screening:
                 is_over = self._time.spent >= _FOR_FIRST_SIGHT * self._plan.seconds
                 if setting is not None and not is_over and self._track.adopt_at_first_sight(setting):
                     self._tried.add((entry.name, current))
+                    self._adopted_at_first_sight.add(entry.name)
                     break
+
+    def without_first_sight(self, setting: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """The setting with the baseline's values of what was adopted at first sight; itself where that can't be."""
+        restored = {name: self._plan.baseline.get(name) for name in self._adopted_at_first_sight}
+        candidate = meaningful(apply(setting, restored), entries=self._plan.entries)
+        return candidate if is_possible(candidate, entries=self._plan.entries) else dict(setting)
 
     def screen(self, diagnosis: Diagnosis | None) -> list[Finish]:
         """The best challenger of each knob that can move the bottleneck and is surely faster.

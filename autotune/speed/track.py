@@ -209,14 +209,28 @@ class Track:
         return seconds_per_sample(block, contestant.warmed)
 
     def confirm(
-        self, stage: Stage, against: Mapping[str, Scalar], *, changes: Mapping[str, Scalar]
+        self,
+        stage: Stage,
+        against: Mapping[str, Scalar],
+        *,
+        changes: Mapping[str, Scalar],
+        setting: Mapping[str, Scalar] | None = None,
     ) -> Comparison | None:
         """The incumbent's setting over another one's, both on fresh contestants and with more blocks.
 
-        None where the other one can't be trained with. ``changes`` is what the heat is shown by.
+        None where the other one can't be trained with.
+
+        Args:
+            stage: Part of the race.
+            against: The other one.
+            changes: What the heat is shown by.
+            setting: Becomes the incumbent's first, where it is given.
+
+        Raises:
+            ContestantLostError: The incumbent's setting can't be trained with after all.
         """
         began = self._clock()
-        setting = dict(self.incumbent.setting)
+        setting = dict(self.incumbent.setting if setting is None else setting)
         self.incumbent.retire()
         try:
             other = self.arena.enter(dict(against))

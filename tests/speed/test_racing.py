@@ -367,3 +367,18 @@ def test_race_looks_at_threads_also_where_slow_steps_leave_no_time_for_more() ->
     assert result.setting == {"torch_threads": 1}
     assert result.gain is not None
     assert arena.machine.now < 60
+
+
+def test_race_whose_first_sight_was_a_moment_of_the_machine_keeps_what_it_proved() -> None:
+    arena = SimulatedArena(lambda setting: threads_in_a_busy_moment(setting, now=arena.machine.now))
+    result = run(arena, CHANNELS_LAST, THREADS, baseline={"torch_threads": 2})
+    assert result.heats[0].reason.endswith("faster at first sight")
+    assert result.setting == {"torch_threads": 2, "channels_last": True}
+    assert result.gain is not None
+    assert result.gain.ratio == pytest.approx(1 / 0.8)
+
+
+def threads_in_a_busy_moment(setting: Setting, *, now: float) -> Cost:
+    """Two threads are the faster ones, but while another program has the second core."""
+    seconds = 0.01 if setting.get("torch_threads") == 1 else 0.1 if now < 1 else 0.005
+    return Cost(compute_seconds=seconds * (0.8 if setting.get("channels_last") else 1.0))
