@@ -77,9 +77,10 @@ def confirm(
     of their own, NAME.confirm. Ctrl-C stops with checkpoints, and the same command goes on.
 
     JSON keys: study, metric, winner, is_best, reference, is_against_baseline, target, num_winner,
-    num_reference, num_wanted, winner_success_rate, reference_success_rate, quantities (name, kind,
-    winner, reference, value, low, high, is_more_better, finding), conclusion, advice, search_value,
-    optimism, spent_seconds, saved_seconds, break_even_trainings, confidence, others.
+    num_reference, num_wanted, winner_success_rate, reference_success_rate, num_winner_failed,
+    num_reference_failed, quantities (name, kind, winner, reference, value, low, high, is_more_better,
+    finding, step), conclusion, decided_by, advice, search_value, optimism, spent_seconds,
+    saved_seconds, break_even_trainings, confidence, others.
     """
     from autotune.cli.output import echo_json
     from autotune.cli.watching import choose_display

@@ -1,13 +1,14 @@
 """The books of a confirmation: its trials are trainings of the search's parameters, on fresh seeds."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from typing_extensions import override
 
-from autotune.coordinator.contenders import Contenders, whose_turn
+from autotune.coordinator.contenders import Contenders
 from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.ledger import Books, Ledger, Ticket
 from autotune.coordinator.seeds import fresh_seed
@@ -29,8 +30,11 @@ class Series:
 
     contenders: Contenders
     repeats: int
-    num_trials: int
-    """With those of earlier starts, and of earlier winners."""
+    """Rounds of each winner with the reference, those of earlier starts too."""
+    rounds: Sequence[Sequence[int]]
+    """Those that are missing, by the contenders' numbers; the first may be half a one."""
+    num_trained: int
+    """By earlier starts, those of earlier winners too."""
     searched: Mapping[int, TrialRow]
     """All trials of the search, by number."""
     seconds: Mapping[int, float]
@@ -40,12 +44,24 @@ class Series:
     seconds_left: float | None
     """For all of them together; None without a limit."""
 
+    @property
+    def num_trials(self) -> int:
+        """Of the confirmation, when all are there."""
+        return self.num_trained + sum(len(each) for each in self.rounds)
+
 
 class ConfirmLedger(Ledger):
     """Asks for whose turn it is, prunes nothing, and gives up on nothing: a failure is a result."""
 
     def __init__(
-        self, books: Books, *, standing: Standing, fitting: Fitting, series: Series, on_beat: Callable[[], None]
+        self,
+        books: Books,
+        *,
+        standing: Standing,
+        fitting: Fitting,
+        series: Series,
+        is_decided: Callable[[], bool],
+        on_beat: Callable[[], None],
     ) -> None:
         """Of a confirmation that is open.
 
@@ -54,29 +70,40 @@ class ConfirmLedger(Ledger):
             standing: Its totals.
             fitting: Learns, and is not asked: what is trained again has fitted before.
             series: What is to be trained.
+            is_decided: Asked after each round; the others are not trained any more once it says so.
             on_beat: Called with each sign of life: the search's own lease is to be kept meanwhile.
         """
         super().__init__(books, standing=standing, speeds=JointSpeeds(), fitting=fitting)
         self._series = series
+        self._rounds = deque(deque(each) for each in series.rounds)
+        self._is_decided = is_decided
         self._on_beat = on_beat
         self._began = time.monotonic()
         self.is_out_of_time = False
         """A training was not started any more, for want of time."""
+        self.is_ended_early = bool(self._rounds) and is_decided()
+        """The verdict was sure before all were trained."""
 
     @override
     def ask(self, floor: Floor | None = None) -> Ticket | None:
-        """The next training; None when all are there, or no time is left for one more."""
+        """The next training; None when all are there, the verdict is sure, or no time is left for one more."""
         del floor
-        row = whose_turn(self._series.contenders, counts=self.counts(), repeats=self._series.repeats)
-        if row is None:
+        number = self._next_number()
+        if number is None:
             return None
         left = self._series.seconds_left
-        if left is not None and time.monotonic() - self._began + self._series.seconds[row.number] > left:
+        if left is not None and time.monotonic() - self._began + self._series.seconds[number] > left:
             self.is_out_of_time = True
             return None
-        proposal = self._books.search.ask_for({TRIAL: row.number})
+        proposal = self._books.search.ask_for({TRIAL: number})
         self.standing.add_trial()
         return Ticket(self._add(proposal, floor=None))
+
+    def _next_number(self) -> int | None:
+        if self._rounds and not self._rounds[0]:
+            self._rounds.popleft()
+            self.is_ended_early = bool(self._rounds) and self._is_decided()
+        return None if self.is_ended_early or not self._rounds else self._rounds[0][0]
 
     @override
     def ask_ahead(self) -> None:
@@ -93,14 +120,6 @@ class ConfirmLedger(Ledger):
         super().beat()
         self._on_beat()
 
-    def counts(self) -> dict[int, int]:
-        """Trainings by the contender's trial number, those that run or failed too."""
-        rows = self._books.records.trials(self._books.study)
-        return {
-            contender.number: sum(row.parameters == contender.parameters for row in rows)
-            for contender in self._series.contenders.all
-        }
-
     @override
     def _refusal(self, number: int, *, parameters: Mapping[str, Scalar], lease: Lease) -> str | None:
         return None
@@ -110,6 +129,8 @@ class ConfirmLedger(Ledger):
         del floor
         books, number = self._books, proposal.parameters[TRIAL]
         assert isinstance(number, int)
+        if self._rounds and self._rounds[0] and self._rounds[0][0] == number:  # one that was cut off was planned, too
+            self._rounds[0].popleft()
         searched = self._series.searched[number]
         new = NewTrial(
             number=proposal.number,

@@ -69,7 +69,7 @@ def confirm_study(order: ConfirmOrder, *, observer: Observer) -> Confirmation:
             on_beat=lease.beat,
             grace_seconds=order.grace_seconds,
         )
-        ended = confirm(arena, study, wanted=wanted, seconds_left=None)
+        ended = confirm(arena, study, wanted=wanted)
         launcher.close()
         interrupts.let_raise()
         records.touch_study(study)

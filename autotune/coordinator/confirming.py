@@ -1,13 +1,14 @@
 """``NAME.confirm``: the winner and the baseline trained again on fresh seeds, one at a time."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
 from autotune.coordinator.confirm_ledger import TRIAL, ConfirmLedger, Series
-from autotune.coordinator.contenders import NotConfirmedError, choose_contenders, missing
+from autotune.coordinator.contenders import Contenders, NotConfirmedError, choose_contenders
 from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Books
@@ -16,16 +17,18 @@ from autotune.coordinator.provenance import git_commit
 from autotune.coordinator.reserve import training_seconds
 from autotune.coordinator.session import GRACE_SECONDS, Session
 from autotune.coordinator.standing import standing_of
+from autotune.events import Scalar
 from autotune.hardware import Machine
+from autotune.proof.rounds import plan_rounds
 from autotune.proof.statistics import LEAST_VALUES
-from autotune.recording.confirmed import confirm_name, find_confirmation
+from autotune.recording.confirmed import confirm_name, find_confirmation, read_verdict
 from autotune.recording.database import configure_engine, creation_lock, hide_password, open_database
 from autotune.recording.drafts import NewStudy
 from autotune.recording.files import StudyFiles, is_study_name, make_files_root
 from autotune.recording.lease import StudyLease
 from autotune.recording.publisher import Publisher
 from autotune.recording.records import Records
-from autotune.recording.rows import StudyRow, StudyState
+from autotune.recording.rows import StudyRow, StudyState, TrialRow
 from autotune.search.plan import SearchPlan
 from autotune.search.space import SearchSpace, SpaceParameter
 from autotune.search.storage import open_storage
@@ -35,6 +38,8 @@ from autotune.trial.launcher import Launcher
 from autotune.trial.leases import make_pool
 
 _MARGIN = 1.1
+_SOON_SECONDS = 600.0
+"""After a stop; or as long as a training takes, if that is longer."""
 _PUBLISH_SECONDS = 30.0
 _space = TypeAdapter(SearchSpace)
 
@@ -64,14 +69,22 @@ class Confirmation:
     """Each side was trained as often as was asked for."""
 
 
-def confirm(arena: Arena, study: StudyRow, *, wanted: Confirm, seconds_left: float | None) -> Confirmation:
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a confirmation at a study's end may cost; one that was asked for by itself has none."""
+
+    seconds_left: float | None
+    """For all trainings together; None without a limit."""
+
+
+def confirm(arena: Arena, study: StudyRow, *, wanted: Confirm, limits: Limits | None = None) -> Confirmation:
     """Train what is missing; what is trained already counts.
 
     Args:
         arena: Where.
         study: The study whose winner is confirmed.
         wanted: How often, and against what.
-        seconds_left: For all trainings together; None without a limit.
+        limits: Inside these fewer trainings do, where the time is short or the verdict is sure before.
 
     Raises:
         NotConfirmedError: There is nothing to confirm, or no time for enough trainings; nothing was trained.
@@ -79,14 +92,24 @@ def confirm(arena: Arena, study: StudyRow, *, wanted: Confirm, seconds_left: flo
     with ExitStack() as stack:
         records = Records(open_database(arena.storage, create=False))
         stack.callback(records.engine.dispose)
-        series = _series(records, study, wanted=wanted, seconds_left=seconds_left)
+        series = _series(records, study, wanted=wanted, seconds_left=limits.seconds_left if limits else None)
+        wanted = wanted.model_copy(update={"repeats": series.repeats})
         books = _open_books(arena, records, study=study, wanted=wanted, series=series, stack=stack)
         rows = records.trials(books.study)
         standing = standing_of(books.study, spec=books.spec, rows=rows, storage=hide_password(arena.storage))
         fitting = Fitting(books.spec, machine=arena.machine, speed_parameters=(), has_shared_devices=False)
-        ledger = ConfirmLedger(books, standing=standing, fitting=fitting, series=series, on_beat=arena.on_beat)
+        ledger = ConfirmLedger(
+            books,
+            standing=standing,
+            fitting=fitting,
+            series=series,
+            is_decided=lambda: limits is not None and _is_decided(records, study, series.contenders),
+            on_beat=arena.on_beat,
+        )
         books.publisher.start()
-        arena.observer.note(f"confirming {series.contenders.words}: {wanted.repeats} trainings each, on fresh seeds")
+        most = "at most " if limits is not None and series.repeats > LEAST_VALUES else ""
+        words = series.contenders.words
+        arena.observer.note(f"confirming {words}: {most}{series.repeats} trainings each, on fresh seeds")
         arena.observer.study_opened(standing.view(num_running=0))
         session = Session(
             ledger=ledger,
@@ -103,8 +126,32 @@ def confirm(arena: Arena, study: StudyRow, *, wanted: Confirm, seconds_left: flo
             records.set_state(books.study, state=StudyState.COMPLETE)
         elif is_over:
             arena.observer.note("no time is left in the budget for the other trainings")
+            _be_content(records, study, books=books)
+        if ledger.is_ended_early:
+            arena.observer.note("the verdict is sure: the other trainings are not needed")
         books.publisher.close(timeout=_PUBLISH_SECONDS)
     return Confirmation(is_interrupted=not is_over, is_whole=is_whole)
+
+
+def _is_decided(records: Records, study: StudyRow, contenders: Contenders) -> bool:
+    verdict = read_verdict(records, study=study)
+    known = {each.winner: each for each in (verdict, *verdict.others)} if verdict is not None else {}
+    return all(row.number in known and known[row.number].is_decided for row in contenders.winners)
+
+
+def _be_content(records: Records, study: StudyRow, *, books: Books) -> None:
+    """With the trainings that there was time for: the verdict's intervals are then those of a last look."""
+    verdict = read_verdict(records, study=study)
+    if verdict is None or verdict.num_winner < LEAST_VALUES:
+        return
+    asked = books.spec.confirm.model_copy(update={"repeats": verdict.num_winner})
+    row = books.study
+    records.update_spec(
+        row,
+        spec_text=row.spec_text,
+        spec_json=books.spec.model_copy(update={"confirm": asked}).model_dump_json(),
+        resolved_json=row.resolved_json,
+    )
 
 
 def _series(records: Records, study: StudyRow, *, wanted: Confirm, seconds_left: float | None) -> Series:
@@ -124,32 +171,63 @@ def _series(records: Records, study: StudyRow, *, wanted: Confirm, seconds_left:
     trained = records.trials(confirmation) if confirmation is not None else ()
     if confirmation is not None and seconds_left is not None:
         seconds_left -= confirmation.elapsed_seconds
-    counts = {row.number: sum(row.parameters == other.parameters for other in trained) for row in contenders.all}
-    to_come = missing(contenders, counts=counts, repeats=wanted.repeats)
-    series = Series(
+    plans = {
+        repeats: _plan(contenders, trained, repeats=repeats, seconds=seconds)
+        for repeats in range(min(wanted.repeats, LEAST_VALUES), wanted.repeats + 1)
+    }
+    repeats = _affordable(study, plans, seconds=seconds, seconds_left=seconds_left)
+    return Series(
         contenders=contenders,
-        repeats=wanted.repeats,
-        num_trials=len(trained) + sum(to_come.values()),
+        repeats=repeats,
+        rounds=plans[repeats],
+        num_trained=len(trained),
         searched={row.number: row for row in rows},
         seconds=seconds,
         used_seeds={row.seed for row in rows},
         seconds_left=seconds_left,
     )
-    _check_time(study, series=series, counts=counts)
-    return series
 
 
-def _check_time(study: StudyRow, *, series: Series, counts: dict[int, int]) -> None:
-    """Fewer trainings than tell anything are not worth their time."""
-    if series.seconds_left is None:
-        return
-    least = missing(series.contenders, counts=counts, repeats=min(series.repeats, LEAST_VALUES))
-    needed = _MARGIN * sum(count * series.seconds[number] for number, count in least.items())
-    if needed > series.seconds_left:
+def _plan(
+    contenders: Contenders, trained: Sequence[TrialRow], *, repeats: int, seconds: Mapping[int, float]
+) -> list[list[int]]:
+    """The rounds that are missing, by the contenders' numbers; those that failed count."""
+    reference, *winners = (row.number for row in contenders.all)
+    last = trained[-1] if trained else None
+    soon = max(_SOON_SECONDS, *seconds.values())
+    is_open = last is not None and (last.ended_at is None or time.time() - last.ended_at < soon)
+    order = _numbers(trained, contenders)
+    return plan_rounds(order, reference=reference, winners=winners, repeats=repeats, is_open=is_open)
+
+
+def _numbers(trained: Sequence[TrialRow], contenders: Contenders) -> list[int]:
+    """The contenders' that were trained; one below 0 for what was trained for an earlier winner."""
+    others: list[Mapping[str, Scalar]] = []
+    numbers = []
+    for row in trained:
+        number = next((each.number for each in contenders.all if each.parameters == row.parameters), None)
+        if number is None:
+            if row.parameters not in others:
+                others.append(row.parameters)
+            number = -1 - others.index(row.parameters)
+        numbers.append(number)
+    return numbers
+
+
+def _affordable(
+    study: StudyRow, plans: Mapping[int, list[list[int]]], *, seconds: Mapping[int, float], seconds_left: float | None
+) -> int:
+    """The most repeats that there is time for: fewer trainings than tell anything are not worth it."""
+    costs = {repeats: _MARGIN * sum(seconds[each] for part in plan for each in part) for repeats, plan in plans.items()}
+    if seconds_left is None:
+        return max(costs)
+    least = min(costs)
+    if costs[least] > seconds_left:
         raise NotConfirmedError(
-            f"study {study.name}: the winner is not confirmed: {_seconds(needed)} are needed, and the budget has "
-            f"{_seconds(max(0.0, series.seconds_left))} left; `autotune study confirm {study.name}` does it"
+            f"study {study.name}: the winner is not confirmed: {_seconds(costs[least])} are needed, and the budget has "
+            f"{_seconds(max(0.0, seconds_left))} left; `autotune study confirm {study.name}` does it"
         )
+    return max(repeats for repeats, cost in costs.items() if cost <= seconds_left)
 
 
 def _seconds(seconds: float) -> str:

@@ -1,6 +1,6 @@
-"""Who is trained again to confirm a study, and whose turn it is."""
+"""Who is trained again to confirm a study."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autotune.errors import RunError
@@ -58,26 +58,3 @@ def choose_contenders(rows: Sequence[TrialRow], *, confirm: Confirm, objective: 
             f"{where}: the baseline itself is the best trial, so there is nothing to confirm; keep it"
         )
     return Contenders(reference, tuple(others[: confirm.top]))
-
-
-def whose_turn(contenders: Contenders, *, counts: Mapping[int, int], repeats: int) -> TrialRow | None:
-    """The next to be trained; None when each was trained as often as was asked for.
-
-    Every other round runs backwards (A B B A), so that a machine that gets slower or faster on the
-    way does it to all alike.
-
-    Args:
-        contenders: Who.
-        counts: Trainings by the contender's trial number, those that run or failed too.
-        repeats: Trainings of each.
-    """
-    for turn in range(repeats):
-        for row in contenders.all if turn % 2 == 0 else reversed(contenders.all):
-            if counts.get(row.number, 0) <= turn:
-                return row
-    return None
-
-
-def missing(contenders: Contenders, *, counts: Mapping[int, int], repeats: int) -> Mapping[int, int]:
-    """Trainings that are still to come, by the contender's trial number."""
-    return {row.number: max(0, repeats - counts.get(row.number, 0)) for row in contenders.all}

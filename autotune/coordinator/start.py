@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autotune.coordinator.aims import check_jobs
-from autotune.coordinator.confirming import Arena, confirm
+from autotune.coordinator.confirming import Arena, Limits, confirm
 from autotune.coordinator.contenders import NotConfirmedError
 from autotune.coordinator.fitting import make_fitting
 from autotune.coordinator.interrupts import Interrupts
@@ -158,7 +158,7 @@ def _confirm(
     )
     left = None if limit is None else limit - standing.elapsed_seconds
     try:
-        ended = confirm(arena, books.study, wanted=wanted, seconds_left=left)
+        ended = confirm(arena, books.study, wanted=wanted, limits=Limits(seconds_left=left))
     except NotConfirmedError as error:
         observer.note(str(error))
         return False

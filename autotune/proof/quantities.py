@@ -1,26 +1,35 @@
-"""What is compared of two sides of trainings: the metric, the time to the target, throughput and memory."""
+"""What is compared of two sides of trainings: the metric, the time to the target, throughput and memory.
+
+In JSON what is infinite or no number is null.
+"""
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
-from autotune.events import Outcome
 from autotune.goals import PEAK_MEMORY_BYTES, SAMPLES_PER_SECOND, Target
+from autotune.proof.resolution import step_of
 from autotune.proof.statistics import (
     LEAST_VALUES,
     Interval,
     can_ranks_tell,
     difference_of_means,
+    is_deviation_below,
     ratio_of_means,
     ratio_of_medians,
 )
 from autotune.proof.trainings import Training
 
 CONFIDENCE = 0.95
+"""Of trainings that are looked at once."""
+EARLY_CONFIDENCE = 0.99
+"""Of a look before all trainings are there, which may end them."""
+LAST_CONFIDENCE = 0.96
+"""Of the look at all of them after early ones: together they call equal configurations different in 5 of 100."""
 SECONDS_TO_TARGET = "seconds_to_target"
 
 Finding: TypeAlias = Literal["better", "worse", "no difference", "too few"]
@@ -30,7 +39,7 @@ Side: TypeAlias = Sequence[Training]
 class Quantity(BaseModel):
     """One thing that was compared."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     """``seconds_to_target``, the metric's name, ``samples_per_second`` or ``peak_memory_bytes``."""
@@ -44,6 +53,8 @@ class Quantity(BaseModel):
     high: float
     is_more_better: bool
     finding: Finding
+    step: float | None = None
+    """Smallest step in which it was seen to move, where trainings of a side came out more alike than it can tell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +74,20 @@ class Case:
     reference: int
     is_against_baseline: bool
     num_wanted: int
+    """Trainings a side that were asked for; beyond ``LEAST_VALUES`` they are looked at before they are all there."""
     search_value: float | None
     spent_seconds: float
+    seen: tuple[float, ...] = ()
+    """Other values of the compared metric: how finely it is read shows in them."""
     num_winners: int = 1
     """Compared with the same reference: each has to be the surer."""
 
-    @property
-    def confidence(self) -> float:
-        """Of each interval: 95 % for all that are compared with the same reference together (Bonferroni)."""
-        return 1 - (1 - CONFIDENCE) / self.num_winners
+    def confidence(self, num_rounds: int) -> float:
+        """Of each interval after so many trainings a side; surer for several with one reference (Bonferroni)."""
+        alone = CONFIDENCE
+        if self.num_wanted > LEAST_VALUES:
+            alone = LAST_CONFIDENCE if num_rounds >= self.num_wanted else EARLY_CONFIDENCE
+        return 1 - (1 - alone) / self.num_winners
 
     @property
     def objective_name(self) -> str:
@@ -81,10 +97,10 @@ class Case:
 
 def compare(case: Case, *, winners: Side, references: Side) -> tuple[Quantity, ...]:
     """All that both sides have, the objective first."""
-    confidence = case.confidence
+    confidence = case.confidence(min(len(winners), len(references)))
     found: list[Quantity | None] = [
-        _final(case, winners, references),
-        _time(case, winners, references) if case.target else None,
+        _final(case, winners, references, confidence=confidence),
+        _time(winners, references, confidence=confidence) if case.target else None,
         compare_throughput(winners, references, confidence=confidence),
         _memory(winners, references, confidence=confidence),
     ]
@@ -94,52 +110,68 @@ def compare(case: Case, *, winners: Side, references: Side) -> tuple[Quantity, .
 
 def compare_throughput(winners: Side, references: Side, *, confidence: float) -> Quantity | None:
     """Samples per second; None where one side has none."""
-    one = [training.samples_per_second for training in winners if training.samples_per_second]
-    other = [training.samples_per_second for training in references if training.samples_per_second]
-    if not one or not other:
-        return None
-    interval = ratio_of_means(one, other, confidence=confidence)
-    sides = statistics.fmean(one), statistics.fmean(other)
-    few = min(len(one), len(other)) < LEAST_VALUES
-    return _quantity(SAMPLES_PER_SECOND, "ratio", interval, sides=sides, is_more_better=True, is_too_few=few)
+    one = _positive(training.samples_per_second for training in winners)
+    other = _positive(training.samples_per_second for training in references)
+    return _ratio(SAMPLES_PER_SECOND, one, other, is_more_better=True, confidence=confidence)
 
 
-def _final(case: Case, winners: Side, references: Side) -> Quantity | None:
+def _final(case: Case, winners: Side, references: Side, *, confidence: float) -> Quantity | None:
     if case.compared in {SAMPLES_PER_SECOND, PEAK_MEMORY_BYTES}:
         return None
-    one = [training.final for training in winners if training.final is not None]
-    other = [training.final for training in references if training.final is not None]
+    one, other = _finite_finals(winners), _finite_finals(references)
     if not one or not other:
         return None
-    interval = difference_of_means(one, other, confidence=case.confidence)
-    sides = statistics.fmean(one), statistics.fmean(other)
-    few = min(len(one), len(other)) < LEAST_VALUES
-    more = case.is_more_of_compared_better
-    return _quantity(case.compared, "difference", interval, sides=sides, is_more_better=more, is_too_few=few)
+    step = step_of([*case.seen, *one, *other])
+    interval = difference_of_means(one, other, confidence=confidence, least_deviation=step / 2)
+    quantity = _quantity(
+        case.compared,
+        "difference",
+        interval,
+        sides=(statistics.fmean(one), statistics.fmean(other)),
+        is_more_better=case.is_more_of_compared_better,
+        is_too_few=min(len(one), len(other)) < LEAST_VALUES,
+    )
+    is_coarse = any(is_deviation_below(side, step / 2) for side in (one, other))
+    return quantity.model_copy(update={"step": step}) if is_coarse else quantity
 
 
-def _time(case: Case, winners: Side, references: Side) -> Quantity | None:
+def _time(winners: Side, references: Side, *, confidence: float) -> Quantity | None:
     one = [training.seconds_to_target for training in winners]
     other = [training.seconds_to_target for training in references]
     if not one or not other:
         return None
-    interval = ratio_of_medians(one, other, confidence=case.confidence)
+    interval = ratio_of_medians(one, other, confidence=confidence)
     has_miss = any(math.isinf(seconds) for seconds in (*one, *other))
     few = min(len(one), len(other)) < LEAST_VALUES
-    few = few or (has_miss and not can_ranks_tell(len(one), len(other), confidence=case.confidence))
+    few = few or (has_miss and not can_ranks_tell(len(one), len(other), confidence=confidence))
     sides = statistics.median(one), statistics.median(other)
     return _quantity(SECONDS_TO_TARGET, "ratio", interval, sides=sides, is_more_better=False, is_too_few=few)
 
 
 def _memory(winners: Side, references: Side, *, confidence: float) -> Quantity | None:
-    one = [float(training.peak_memory_bytes) for training in winners if training.peak_memory_bytes]
-    other = [float(training.peak_memory_bytes) for training in references if training.peak_memory_bytes]
+    one = _positive(training.peak_memory_bytes for training in winners)
+    other = _positive(training.peak_memory_bytes for training in references)
+    return _ratio(PEAK_MEMORY_BYTES, one, other, is_more_better=False, confidence=confidence)
+
+
+def _ratio(
+    name: str, one: Sequence[float], other: Sequence[float], *, is_more_better: bool, confidence: float
+) -> Quantity | None:
     if not one or not other:
         return None
     interval = ratio_of_means(one, other, confidence=confidence)
     sides = statistics.fmean(one), statistics.fmean(other)
     few = min(len(one), len(other)) < LEAST_VALUES
-    return _quantity(PEAK_MEMORY_BYTES, "ratio", interval, sides=sides, is_more_better=False, is_too_few=few)
+    return _quantity(name, "ratio", interval, sides=sides, is_more_better=is_more_better, is_too_few=few)
+
+
+def _positive(values: Iterable[float | None]) -> list[float]:
+    """Those that a ratio can be made of."""
+    return [float(value) for value in values if value is not None and math.isfinite(value) and value > 0]
+
+
+def _finite_finals(side: Side) -> list[float]:
+    return [training.final for training in side if training.final is not None and math.isfinite(training.final)]
 
 
 def _quantity(
@@ -170,10 +202,15 @@ def _quantity(
     )
 
 
+def num_failed(side: Side) -> int:
+    """Trainings that gave nothing to compare: they did not come to their end, or with a metric that is no number."""
+    return sum(training.is_failed for training in side)
+
+
 def success_rate(case: Case, side: Side) -> float | None:
     """Share of trainings that came to the target, or to their end where there is none; None of nothing."""
     if not side:
         return None
-    if case.target is None:
-        return sum(training.outcome is Outcome.COMPLETE for training in side) / len(side)
-    return sum(math.isfinite(training.seconds_to_target) for training in side) / len(side)
+    has_target = case.target is not None
+    won = [not each.is_failed and not (has_target and math.isinf(each.seconds_to_target)) for each in side]
+    return sum(won) / len(side)

@@ -18,13 +18,19 @@ class Training:
     value: float | None
     """Of the first objective; None unless it was trained to its end. Infinite for a target never seen."""
     final: float | None
-    """The compared metric at the last report; None where it failed."""
+    """The compared metric at the last report; None where it failed, and NaN or infinite where training went astray."""
     seconds_to_target: float
     """From the first batch asked for until the target was seen; infinite where it never was."""
     samples_per_second: float | None
     peak_memory_bytes: int | None
     seconds: float | None
     """From the first batch asked for to the last report."""
+
+    @property
+    def is_failed(self) -> bool:
+        """It gave nothing to compare. One that ended without its target has not failed: its time is infinite."""
+        is_over = self.outcome in {Outcome.COMPLETE, Outcome.PRUNED}
+        return not is_over or (self.final is not None and not math.isfinite(self.final))
 
 
 def seconds_to(target: Target, reports: Sequence[EpochReport]) -> float:

@@ -1,4 +1,7 @@
-"""The verdict on one winner: what is surely different from the baseline, and what to do."""
+"""The verdict on one winner: what is surely different from the baseline, and what to do.
+
+In JSON what is infinite or no number is null.
+"""
 
 import math
 import statistics
@@ -6,7 +9,6 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
-from autotune.events import Outcome
 from autotune.goals import SAMPLES_PER_SECOND
 from autotune.proof.quantities import (
     CONFIDENCE,
@@ -16,14 +18,17 @@ from autotune.proof.quantities import (
     Side,
     compare,
     compare_throughput,
+    num_failed,
     success_rate,
 )
+from autotune.proof.statistics import compare_shares
 
-SPEED_CONFIDENCE = 0.995
-"""Of the second look, at throughput, where the objective shows no difference: both looks together call equal
-configurations different in at most 5 of 100 studies."""
+_SPEED_SHARE = 0.1
+"""Of the first look's chance to be wrong, that the second has: at throughput, where the objective shows no difference.
+Both together call equal configurations different in at most 5 of 100 studies."""
 
 Conclusion: TypeAlias = Literal["better", "faster", "worse", "no significant gain", "too few trainings"]
+Ground: TypeAlias = Literal["objective", "throughput", "failures"]
 Advice: TypeAlias = Literal["take the winner", "keep the reference", "train more"]
 
 _ADVICE: dict[Conclusion, Advice] = {
@@ -38,7 +43,7 @@ _ADVICE: dict[Conclusion, Advice] = {
 class Verdict(BaseModel):
     """What trainings on fresh seeds say of a trial against another one, usually the baseline."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     study: str
     metric: str
@@ -59,9 +64,14 @@ class Verdict(BaseModel):
     winner_success_rate: float | None
     """Share of trainings that came to the target, or to their end where there is no target."""
     reference_success_rate: float | None
+    num_winner_failed: int
+    """Trainings that gave nothing to compare: the quantities are those of the others."""
+    num_reference_failed: int
     quantities: tuple[Quantity, ...]
     """The objective first, where it was measured on both sides."""
     conclusion: Conclusion
+    decided_by: Ground
+    """What the conclusion rests on; failures, where one side's count for more than what its other trainings gave."""
     advice: Advice
     search_value: float | None
     """The winner's value in the search."""
@@ -70,12 +80,17 @@ class Verdict(BaseModel):
     spent_seconds: float
     """On search and confirmation."""
     saved_seconds: float | None
-    """A training; None unless the winner is surely faster."""
+    """A training; None unless the winner is to be taken, and is surely faster."""
     break_even_trainings: int | None
     """After so many the search has paid for itself."""
     confidence: float = CONFIDENCE
     others: tuple["Verdict", ...] = ()
     """On the next best trials, where several were confirmed."""
+
+    @property
+    def is_decided(self) -> bool:
+        """No more trainings are needed: the objective itself is surely better or worse."""
+        return self.conclusion in {"better", "worse"}
 
     def quantity(self, name: str) -> Quantity | None:
         """The one of that name, if it was compared."""
@@ -83,10 +98,16 @@ class Verdict(BaseModel):
 
 
 def judge(case: Case, *, winners: Side, references: Side) -> Verdict:
-    """The verdict; trainings that failed count in the success rates, and as never having seen the target."""
+    """The verdict.
+
+    Trainings that failed count as never having seen the target. Where a metric is compared they have
+    none, so that a winner which fails more often than the reference is never the better one; and where
+    they leave too few to compare, how often each side failed decides.
+    """
     quantities = compare(case, winners=winners, references=references)
-    conclusion = _conclude(case, quantities, winners=winners, references=references)
-    saved = _saved(case, quantities, winners=winners, references=references)
+    conclusion, decided_by = _conclude(case, quantities, winners=winners, references=references)
+    advice = _ADVICE[conclusion]
+    saved = _saved(case, quantities, winners=winners, references=references) if advice == "take the winner" else None
     return Verdict(
         study=case.study,
         metric=case.metric,
@@ -100,45 +121,67 @@ def judge(case: Case, *, winners: Side, references: Side) -> Verdict:
         num_wanted=case.num_wanted,
         winner_success_rate=success_rate(case, winners),
         reference_success_rate=success_rate(case, references),
+        num_winner_failed=num_failed(winners),
+        num_reference_failed=num_failed(references),
         quantities=quantities,
         conclusion=conclusion,
-        advice=_ADVICE[conclusion],
+        decided_by=decided_by,
+        advice=advice,
         search_value=case.search_value,
         optimism=_optimism(case, winners),
         spent_seconds=case.spent_seconds,
         saved_seconds=saved,
         break_even_trainings=math.ceil(case.spent_seconds / saved) if saved else None,
-        confidence=case.confidence,
+        confidence=_confidence(case, winners, references),
     )
 
 
-def _conclude(case: Case, quantities: tuple[Quantity, ...], *, winners: Side, references: Side) -> Conclusion:
+def _conclude(
+    case: Case, quantities: tuple[Quantity, ...], *, winners: Side, references: Side
+) -> tuple[Conclusion, Ground]:
     objective = next((quantity for quantity in quantities if quantity.name == case.objective_name), None)
     if objective is None or objective.finding == "too few":
-        return "too few trainings"
+        return _conclude_from_failures(case, winners, references)
     if objective.finding == "worse":
-        return "worse"
-    if _num_lost(winners) > _num_lost(references):  # what failed has no value that a mean could hold against it
-        return "no significant gain"
+        return "worse", "objective"
+    if _share_failed(winners) > _share_failed(references):  # what failed has no value that counts against its mean
+        return "no significant gain", "failures"
     if objective.finding == "better":
-        return "better"
+        return "better", "objective"
     # The second look has a price: it has to be surer than the first.
-    confidence = 1 - (1 - SPEED_CONFIDENCE) / case.num_winners
+    confidence = 1 - _SPEED_SHARE * (1 - _confidence(case, winners, references))
     speed = compare_throughput(winners, references, confidence=confidence)
     if speed is not None and speed.finding == "better" and case.objective_name != SAMPLES_PER_SECOND:
-        return "faster"
-    return "no significant gain"
+        return "faster", "throughput"
+    return "no significant gain", "objective"
 
 
-def _num_lost(side: Side) -> int:
-    return sum(training.outcome not in {Outcome.COMPLETE, Outcome.PRUNED} for training in side)
+def _conclude_from_failures(case: Case, winners: Side, references: Side) -> tuple[Conclusion, Ground]:
+    """Where too few trainings gave a value: that one side fails surely more often decides."""
+    if winners and references:
+        difference, probability = compare_shares(
+            num_failed(winners), len(winners), num_failed(references), len(references)
+        )
+        if probability <= 1 - _confidence(case, winners, references):
+            return ("worse" if difference > 0 else "better"), "failures"
+    return "too few trainings", "objective"
+
+
+def _share_failed(side: Side) -> float:
+    return num_failed(side) / len(side)
+
+
+def _confidence(case: Case, winners: Side, references: Side) -> float:
+    return case.confidence(min(len(winners), len(references)))
 
 
 def _optimism(case: Case, winners: Side) -> float | None:
     values = [training.value for training in winners if training.value is not None]
-    if case.search_value is None or not values or not all(math.isfinite(value) for value in values):
+    if case.search_value is None or not values:
         return None
     flattered = case.search_value - statistics.fmean(values)
+    if not math.isfinite(flattered):
+        return None
     return flattered if case.is_more_better else -flattered
 
 

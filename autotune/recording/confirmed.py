@@ -1,19 +1,23 @@
 """A study's confirmation, ``NAME.confirm``: its rows as trainings, and the verdict that they give.
 
 A training belongs to every trial of the search that has its parameters: which one it confirms needs
-no record of its own, and trials that were proposed twice are one.
+no record of its own, and trials that were proposed twice are one. A winner is compared with those
+trainings of the reference that alternated with its own, never with those for an earlier winner.
 """
 
+import json
 import math
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from autotune.errors import StudyNotFoundError
-from autotune.events import EpochReport, Outcome
+from autotune.events import EpochReport, Outcome, Scalar
 from autotune.goals import MEASUREMENTS, Target
 from autotune.proof.quantities import Case
+from autotune.proof.rounds import split_rounds
 from autotune.proof.trainings import Training, seconds_to
 from autotune.proof.verdict import Verdict, judge
 from autotune.recording.records import Records
@@ -37,7 +41,7 @@ def find_confirmation(records: Records, *, study: StudyRow) -> StudyRow | None:
 
 
 def read_verdict(records: Records, *, study: StudyRow) -> Verdict | None:
-    """The verdict as the rows give it now; None before both sides have a training that has ended.
+    """The verdict as the rows give it now; None before a training of both sides in one round has ended.
 
     Of several confirmed trials it is on the one that is the best in the search, with those on the
     others inside it.
@@ -70,7 +74,7 @@ class _Evidence:
     """The confirmation's own: what was asked for last."""
     searched: tuple[TrialRow, ...]
     trained: tuple[TrialRow, ...]
-    """Of the confirmation: those that have ended."""
+    """Of the confirmation, in their order."""
     reports: Mapping[int, Sequence[EpochReport]]
     """Of the confirmation, by number."""
 
@@ -85,55 +89,76 @@ class _Evidence:
             spec=StudySpec.model_validate_json(study.spec_json),
             asked=StudySpec.model_validate_json(confirmation.spec_json),
             searched=records.trials(study),
-            trained=tuple(row for row in records.trials(confirmation) if row.is_over),
+            trained=records.trials(confirmation),
             reports=reports,
         )
 
     def verdict(self) -> Verdict | None:
         against = self.asked.confirm.against
         reference = next((row for row in self.searched if row.number == against), None)
-        if reference is None or not self._rows_of(reference):
+        if reference is None:
             return None
         ranked = rank_rows(self.searched, objective=self.spec.objectives[0])
-        known = [row for row in ranked if row.parameters != reference.parameters and self._rows_of(row)]
-        target = self._target(reference)
+        sides = [(row, self._pairs(row, reference)) for row in ranked if row.parameters != reference.parameters]
+        known = [(row, pairs) for row, pairs in sides if pairs]
         verdicts = [
-            judge(
-                self._case(row, reference, target=target, is_best=row == ranked[0], num_winners=len(known)),
-                winners=self._side(row, target=target),
-                references=self._side(reference, target=target),
-            )
-            for row in known
+            self._judge(row, reference, pairs=pairs, is_best=row == ranked[0], num_winners=len(known))
+            for row, pairs in known
         ]
         return verdicts[0].model_copy(update={"others": tuple(verdicts[1:])}) if verdicts else None
 
-    def _rows_of(self, trial: TrialRow) -> list[TrialRow]:
-        return [row for row in self.trained if row.parameters == trial.parameters]
+    def _pairs(self, winner: TrialRow, reference: TrialRow) -> list[tuple[TrialRow, TrialRow]]:
+        """A training of each from every round that has both, where both have ended."""
+        pairs = []
+        for each in self._rounds:
+            one, other = (each.get(_key(row.parameters)) for row in (winner, reference))
+            if one is not None and other is not None and one.is_over and other.is_over:
+                pairs.append((one, other))
+        return pairs
 
-    def _target(self, reference: TrialRow) -> Target | None:
-        """The objective's own; of a plain metric the one asked for, else the reference's mean."""
+    @cached_property
+    def _rounds(self) -> list[dict[str, TrialRow]]:
+        """By parameters."""
+        keys, rows = [_key(row.parameters) for row in self.trained], iter(self.trained)
+        return [dict(zip(each, rows, strict=False)) for each in split_rounds(keys)]
+
+    def _judge(
+        self,
+        winner: TrialRow,
+        reference: TrialRow,
+        *,
+        pairs: Sequence[tuple[TrialRow, TrialRow]],
+        is_best: bool,
+        num_winners: int,
+    ) -> Verdict:
+        target = self._target([other for _, other in pairs])
+        case = self._case(winner, reference, target=target, is_best=is_best, num_winners=num_winners)
+        return judge(
+            case,
+            winners=[self._training(one, trial=winner, target=target) for one, _ in pairs],
+            references=[self._training(other, trial=reference, target=target) for _, other in pairs],
+        )
+
+    def _target(self, references: Sequence[TrialRow]) -> Target | None:
+        """The objective's own; of a plain metric the one asked for, else the references' mean."""
         objective = self.spec.objectives[0]
         if objective.target is not None or objective.metric in MEASUREMENTS:
             return objective.target
         bound = self.asked.confirm.target
         if bound is None:
-            finals = [self._final(row, metric=objective.metric) for row in self._rows_of(reference)]
-            known = [final for final in finals if final is not None]
+            finals = [self._final(row, metric=objective.metric) for row in references]
+            known = [final for final in finals if final is not None and math.isfinite(final)]
             bound = statistics.fmean(known) if known else None
         if bound is None:
             return None
         return Target(metric=objective.metric, bound=bound, is_at_least=objective.direction == "maximize")
 
     def _final(self, row: TrialRow, *, metric: str) -> float | None:
-        """At the last report of a training that went as far as it should; None too where that is not finite."""
+        """At the last report of a training that went as far as it should."""
         reports = self.reports[row.number]
         if row.outcome not in {Outcome.COMPLETE, Outcome.PRUNED} or not reports:
             return None
-        final = reports[-1].metrics.get(metric, math.nan)
-        return final if math.isfinite(final) else None
-
-    def _side(self, trial: TrialRow, *, target: Target | None) -> list[Training]:
-        return [self._training(row, trial=trial, target=target) for row in self._rows_of(trial)]
+        return reports[-1].metrics.get(metric)
 
     def _training(self, row: TrialRow, *, trial: TrialRow, target: Target | None) -> Training:
         objective, reports = self.spec.objectives[0], self.reports[row.number]
@@ -156,11 +181,12 @@ class _Evidence:
         self, winner: TrialRow, reference: TrialRow, *, target: Target | None, is_best: bool, num_winners: int
     ) -> Case:
         objective = self.spec.objectives[0]
+        compared = objective.target.metric if objective.target else objective.metric
         return Case(
             study=self.study.name,
             metric=objective.metric,
             is_more_better=objective.direction == "maximize",
-            compared=objective.target.metric if objective.target else objective.metric,
+            compared=compared,
             is_more_of_compared_better=(
                 objective.target.is_at_least if objective.target else objective.direction == "maximize"
             ),
@@ -171,6 +197,16 @@ class _Evidence:
             is_against_baseline=reference.is_baseline,
             num_wanted=self.asked.confirm.repeats,
             search_value=winner.values[0] if winner.values else None,
+            seen=tuple(
+                report.metrics[compared]
+                for row in self.trained
+                for report in self.reports[row.number]
+                if compared in report.metrics
+            ),
             spent_seconds=self.study.elapsed_seconds + self.confirmation.elapsed_seconds,
             num_winners=num_winners,
         )
+
+
+def _key(parameters: Mapping[str, Scalar]) -> str:
+    return json.dumps(dict(parameters), sort_keys=True)

@@ -59,8 +59,8 @@ class Choice(_Part):
 class Confirm(_Part):
     """How the winner is compared with the baseline on fresh seeds, when the search is over."""
 
-    repeats: int = 3
-    """Trainings a side; 0 switches it off."""
+    repeats: int = 5
+    """Trainings a side, at most: from three on a sure verdict ends them. 0 switches it off."""
     top: int = 1
     """So many of the best trials are compared."""
     target: float | None = None

@@ -105,7 +105,12 @@ def _confirm() -> JsonValue:
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            "repeats": {"type": "integer", "minimum": 0, "maximum": MOST_REPEATS, "description": "a side; 0 for none"},
+            "repeats": {
+                "type": "integer",
+                "minimum": 0,
+                "maximum": MOST_REPEATS,
+                "description": "a side, at most; 0 for none",
+            },
             "top": {"type": "integer", "minimum": 1, "description": "so many of the best trials"},
             "target": {"type": "number", "description": "of the metric; the baseline's mean unless given"},
             "against": {"type": "integer", "minimum": 0, "description": "another trial than the baseline, 0"},
