@@ -82,7 +82,7 @@ class Ledger:
         self.standing = standing
         self._reports: defaultdict[int, list[EpochReport]] = defaultdict(list)
         self._failures: list[str | None] = []
-        self._reserve = Reserve(books.spec, standing=standing)
+        self._reserve = Reserve(repeats=books.spec.confirm.repeats, limit=books.spec.budget.seconds, standing=standing)
         self._beaten_seconds = 0.0
 
     def unfinished(self) -> list[Ticket]:

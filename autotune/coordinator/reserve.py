@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from autotune.coordinator.standing import BASELINE_NUMBER, Standing
 from autotune.events import EpochReport
+from autotune.proof.statistics import LEAST_VALUES
 from autotune.recording.records import Records
 from autotune.recording.rows import TrialRow
-from autotune.spec.model import StudySpec
 
 MOST_SHARE = 1 / 3
 """Of the budget's seconds."""
@@ -17,12 +17,21 @@ _MARGIN = 1.2
 class Reserve:
     """Keeps ``standing.reserved_seconds`` up to date: the trainings of the baseline and the best trial so far.
 
-    Nothing is reserved while the baseline is the best: there is nothing to confirm then.
+    Nothing is reserved while the baseline is the best, for there is nothing to confirm then, nor where even the least
+    that tells anything would take more than ``MOST_SHARE``: the search has that time then, and a confirmation is left
+    to `autotune study confirm`.
     """
 
-    def __init__(self, spec: StudySpec, *, standing: Standing) -> None:
-        self._confirm = spec.confirm
-        self._limit = spec.budget.seconds
+    def __init__(self, *, repeats: int, limit: float | None, standing: Standing) -> None:
+        """Nothing is reserved yet.
+
+        Args:
+            repeats: Trainings of each that are wanted; 0 for none.
+            limit: The budget's seconds, if it has any.
+            standing: Its reserve is kept up to date.
+        """
+        self._repeats = repeats
+        self._limit = limit
         self._standing = standing
         self._seconds: dict[int, float] = {}
 
@@ -37,11 +46,14 @@ class Reserve:
         best = self._standing.best_number
         if reports and number in {BASELINE_NUMBER, best}:
             self._seconds[number] = training_seconds(reports)
-        known = [self._seconds.get(each) for each in (BASELINE_NUMBER, best) if each is not None]
-        needed = 0.0
-        if self._standing.baseline_value is not None and best not in {None, BASELINE_NUMBER}:
-            needed = _MARGIN * self._confirm.repeats * sum(seconds or 0.0 for seconds in known)
-        self._standing.reserved_seconds = min(needed, MOST_SHARE * self._limit) if self._limit is not None else 0.0
+        self._standing.reserved_seconds = self._wanted(best) if self._limit is not None else 0.0
+
+    def _wanted(self, best: int | None) -> float:
+        if self._standing.baseline_value is None or best is None or best == BASELINE_NUMBER:
+            return 0.0
+        each = _MARGIN * sum(self._seconds.get(number, 0.0) for number in (BASELINE_NUMBER, best))
+        most = MOST_SHARE * (self._limit or 0.0)
+        return min(self._repeats * each, most) if min(self._repeats, LEAST_VALUES) * each <= most else 0.0
 
 
 def training_seconds(reports: Sequence[EpochReport]) -> float:
