@@ -3,10 +3,11 @@
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from autotune.coordinator.confirming import Arena, Confirmation, confirm
+from autotune.coordinator.confirming import Confirmation, confirm
 from autotune.coordinator.contenders import choose_contenders
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.observer import Observer
+from autotune.coordinator.retraining import Arena
 from autotune.coordinator.session import GRACE_SECONDS
 from autotune.errors import InputError
 from autotune.goals import MEASUREMENTS

@@ -1,10 +1,10 @@
 """Who is trained again to confirm a study."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from autotune.errors import RunError
-from autotune.events import Outcome
+from autotune.events import Outcome, Scalar
 from autotune.recording.confirmed import rank_rows
 from autotune.recording.rows import TrialRow
 from autotune.spec.model import Confirm, Objective
@@ -12,6 +12,18 @@ from autotune.spec.model import Confirm, Objective
 
 class NotConfirmedError(RunError):
     """There is nothing to confirm, or no time for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """A configuration that is trained several times."""
+
+    number: int
+    """Its own among those of its series: in a confirmation the trial's in the search."""
+    parameters: Mapping[str, Scalar]
+    is_baseline: bool
+    seconds: float
+    """About how long a training takes."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from pydantic import TypeAdapter
 
-from autotune.errors import SpecChangedError, StudyNotFoundError
+from autotune.errors import SpecChangedError
 from autotune.recording.drafts import NewStudy
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
@@ -17,14 +17,6 @@ _space = TypeAdapter(SearchSpace)
 def resolved_space(study: StudyRow) -> SearchSpace:
     """The space as it was resolved on the machine of the study's last start."""
     return _space.validate_json(study.resolved_json)
-
-
-def find_study(records: Records, *, name: str) -> StudyRow | None:
-    """The study of that name, or None."""
-    try:
-        return records.study(name)
-    except StudyNotFoundError:
-        return None
 
 
 def check_spec(study: StudyRow, *, file: SpecFile) -> SpecDiff:

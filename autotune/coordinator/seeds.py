@@ -14,11 +14,11 @@ def trial_seed(study_seed: int, number: int) -> int:
     return int.from_bytes(digest, "big")
 
 
-def fresh_seed(study_seed: int, number: int, *, used: AbstractSet[int]) -> int:
-    """The seed of a confirmation's training: the same on every machine, and none of the search's."""
+def fresh_seed(study_seed: int, number: int, *, purpose: str, used: AbstractSet[int]) -> int:
+    """The seed of a repeated training: the same on every machine, none of the search's, another for each purpose."""
     attempt = 0
     while True:
-        text = f"{study_seed}/confirm/{number}/{attempt}"
+        text = f"{study_seed}/{purpose}/{number}/{attempt}"
         seed = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big")
         if seed not in used:
             return seed

@@ -6,16 +6,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autotune.coordinator.aims import check_jobs
-from autotune.coordinator.confirming import Arena, Limits, confirm
+from autotune.coordinator.confirming import Limits, confirm
 from autotune.coordinator.contenders import NotConfirmedError
 from autotune.coordinator.fitting import make_fitting
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Books, Ledger
 from autotune.coordinator.moved import describe_move
 from autotune.coordinator.observer import Observer
-from autotune.coordinator.opening import check_spec, create_study, describe_change, find_study, take_over_spec
+from autotune.coordinator.opening import check_spec, create_study, describe_change, take_over_spec
 from autotune.coordinator.planning import plan_of
 from autotune.coordinator.provenance import git_commit
+from autotune.coordinator.retraining import Arena
 from autotune.coordinator.session import GRACE_SECONDS, Session
 from autotune.coordinator.speed_source import make_speeds
 from autotune.coordinator.stage import Stage, set_stage
@@ -183,7 +184,7 @@ def _check_existing(order: StartOrder) -> None:
             raise StudyNotFoundError(f"--warm-start: must name a study of {shown}, got {order.warm_start}; it has none")
         return
     records = Records(engine)
-    study = find_study(records, name=order.name)
+    study = records.find_study(order.name)
     if study is not None:
         check_holder(records.engine, study=study)
         check_spec(study, file=order.file)
@@ -203,7 +204,7 @@ def open_books(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: O
         optuna_storage = open_storage(storage, configure_engine=configure_optuna_engine)
     for engine in (records.engine, optuna_storage.engine):
         wait_aloud(engine, Waiting(observer.note))
-    study = find_study(records, name=order.name)
+    study = records.find_study(order.name)
     if study is None:
         # Optuna's first: it refuses a name that is somebody else's study, before ours is made.
         Search.create(order.name, storage=optuna_storage, plan=plan)

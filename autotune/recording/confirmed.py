@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from autotune.errors import StudyNotFoundError
 from autotune.events import EpochReport, Outcome, Scalar
 from autotune.goals import MEASUREMENTS, Target
 from autotune.proof.quantities import Case
@@ -34,10 +33,7 @@ def confirm_name(study: str) -> str:
 
 def find_confirmation(records: Records, *, study: StudyRow) -> StudyRow | None:
     """The study's confirmation, if there is one."""
-    try:
-        return records.study(confirm_name(study.name))
-    except StudyNotFoundError:
-        return None
+    return records.find_study(confirm_name(study.name))
 
 
 def read_verdict(records: Records, *, study: StudyRow) -> Verdict | None:

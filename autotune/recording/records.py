@@ -68,6 +68,13 @@ class Records:
             names = list(connection.execute(select(tables.study.c.name).order_by(tables.study.c.name)).scalars())
         raise StudyNotFoundError(f"study {name}: no such study here; {_nearest(name, names)}")
 
+    def find_study(self, name: str) -> StudyRow | None:
+        """The study of that name, if there is one."""
+        try:
+            return self.study(name)
+        except StudyNotFoundError:
+            return None
+
     def studies(self) -> tuple[StudyRow, ...]:
         """All studies, oldest first."""
         with transactions.read(self.engine) as connection:

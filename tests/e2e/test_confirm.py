@@ -71,30 +71,29 @@ def test_confirmation_is_no_study_to_search_in(confirmed: Home) -> None:
     assert "autotune study confirm tiny" in refused
 
 
-def test_winner_that_is_the_baseline_needs_no_confirmation(home: Home) -> None:
-    done = home.run("study", "start", "tiny.yaml", "--trials", "1", "--set", "confirm={repeats: 3}")
-    assert "got none" in done.stderr
-    assert "verdict" not in done.stdout
+def test_reference_that_is_not_there_is_said_before_anything_is_imported(confirmed: Home) -> None:
+    refused = confirmed.run("study", "confirm", "tiny", "--against", "99", status=1).stderr
+    assert "trial 99 must be complete to be compared with, got no such trial" in refused
 
 
-@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
-def test_confirmation_goes_on_after_its_coordinator_is_stopped(tmp_path: Path, kill: signal.Signals) -> None:
-    home = make_home(tmp_path)
-    (home.folder / "tiny.yaml").write_text(SEARCH)
-    home.run("study", "start", "tiny.yaml")
-    process = home.start("study", "confirm", "tiny", "--repeats", "3")
-    home.wait_for("trial 1 complete", timeout=90)
-    process.send_signal(kill)
-    process.wait(timeout=60)
+def test_confirmation_goes_on_after_its_coordinator_is_stopped_and_killed(confirmed: Home) -> None:
+    """Comes last: the study is deleted in the end."""
+    more = ("study", "confirm", "tiny", "--top", "2", "--repeats", "2")
+    before = len(confirmed.read("study", "trials", "tiny.confirm"))
+    for number, kill in ((before, signal.SIGINT), (before + 1, signal.SIGKILL)):
+        process = confirmed.start(*more)
+        confirmed.wait_for(f"trial {number} complete", timeout=90)
+        process.send_signal(kill)
+        process.wait(timeout=60)
 
-    verdict = home.read("study", "confirm", "tiny", "--repeats", "3")
+    verdict = confirmed.read(*more)
 
-    assert (verdict["num_winner"], verdict["num_reference"]) == (3, 3)
-    trained = home.read("study", "trials", "tiny.confirm")
-    assert [trial["number"] for trial in trained] == list(range(6))
+    assert (verdict["others"][0]["num_winner"], verdict["others"][0]["num_reference"]) == (2, 2)
+    trained = confirmed.read("study", "trials", "tiny.confirm")
+    assert [trial["number"] for trial in trained] == list(range(before + 4))
     assert {trial["outcome"] for trial in trained} == {"complete"}
-    home.run("study", "delete", "tiny", "--yes")
-    assert home.read("study", "list") == []
+    confirmed.run("study", "delete", "tiny", "--yes")
+    assert confirmed.read("study", "list") == []
 
 
 def _parent_of(folder: Path, name: str) -> Run:

@@ -1,4 +1,4 @@
-"""The books of a confirmation: its trials are trainings of the search's parameters, on fresh seeds."""
+"""The books of trainings that are repeated: configurations of the search, in rounds, on fresh seeds."""
 
 import time
 from collections import deque
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
-from autotune.coordinator.contenders import Contenders
+from autotune.coordinator.contenders import Contender
 from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.ledger import Books, Ledger, Ticket
 from autotune.coordinator.seeds import fresh_seed
@@ -20,37 +20,39 @@ from autotune.recording.rows import TrialRow
 from autotune.search.proposals import Proposal
 from autotune.trial.leases import Lease
 
-TRIAL = "trial"
-"""The one parameter of a confirmation's search: the number of the trial that is trained again."""
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Series:
-    """The trainings that a confirmation is to have."""
+    """The trainings that a study of repeated trainings is to have."""
 
-    contenders: Contenders
-    repeats: int
-    """Rounds of each winner with the reference, those of earlier starts too."""
+    name: str
+    """Of that study, such as ``NAME.confirm``."""
+    purpose: str
+    """Each purpose has seeds of its own."""
+    parameter: str
+    """The one parameter of its search: a contender's number."""
+    contenders: Sequence[Contender]
+    """The reference first."""
     rounds: Sequence[Sequence[int]]
     """Those that are missing, by the contenders' numbers; the first may be half a one."""
     num_trained: int
     """By earlier starts, those of earlier winners too."""
-    searched: Mapping[int, TrialRow]
-    """All trials of the search, by number."""
-    seconds: Mapping[int, float]
-    """About how long a training takes, by the contender's number."""
     used_seeds: AbstractSet[int]
     """Of the search."""
-    seconds_left: float | None
+    seconds_left: float | None = None
     """For all of them together; None without a limit."""
 
     @property
     def num_trials(self) -> int:
-        """Of the confirmation, when all are there."""
+        """When all are there."""
         return self.num_trained + sum(len(each) for each in self.rounds)
 
+    def contender(self, number: int) -> Contender:
+        """The one of that number."""
+        return next(each for each in self.contenders if each.number == number)
 
-class ConfirmLedger(Ledger):
+
+class RetrainLedger(Ledger):
     """Asks for whose turn it is, prunes nothing, and gives up on nothing: a failure is a result."""
 
     def __init__(
@@ -63,10 +65,10 @@ class ConfirmLedger(Ledger):
         is_decided: Callable[[], bool],
         on_beat: Callable[[], None],
     ) -> None:
-        """Of a confirmation that is open.
+        """Of a study of repeated trainings that is open.
 
         Args:
-            books: The confirmation's own.
+            books: Its own.
             standing: Its totals.
             fitting: Learns, and is not asked: what is trained again has fitted before.
             series: What is to be trained.
@@ -92,10 +94,10 @@ class ConfirmLedger(Ledger):
         if number is None:
             return None
         left = self._series.seconds_left
-        if left is not None and time.monotonic() - self._began + self._series.seconds[number] > left:
+        if left is not None and time.monotonic() - self._began + self._series.contender(number).seconds > left:
             self.is_out_of_time = True
             return None
-        proposal = self._books.search.ask_for({TRIAL: number})
+        proposal = self._books.search.ask_for({self._series.parameter: number})
         self.standing.add_trial()
         return Ticket(self._add(proposal, floor=None))
 
@@ -127,16 +129,17 @@ class ConfirmLedger(Ledger):
     @override
     def _add(self, proposal: Proposal, *, floor: Floor | None) -> TrialRow:
         del floor
-        books, number = self._books, proposal.parameters[TRIAL]
+        books, series = self._books, self._series
+        number = proposal.parameters[series.parameter]
         assert isinstance(number, int)
         if self._rounds and self._rounds[0] and self._rounds[0][0] == number:  # one that was cut off was planned, too
             self._rounds[0].popleft()
-        searched = self._series.searched[number]
+        contender = series.contender(number)
         new = NewTrial(
             number=proposal.number,
-            parameters=searched.parameters,
-            seed=fresh_seed(books.spec.seed, proposal.number, used=self._series.used_seeds),
+            parameters=contender.parameters,
+            seed=fresh_seed(books.spec.seed, proposal.number, purpose=series.purpose, used=series.used_seeds),
             optuna_id=proposal.optuna_id,
-            is_baseline=searched.is_baseline,
+            is_baseline=contender.is_baseline,
         )
         return books.records.add_trial(books.study, new=new)
