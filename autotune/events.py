@@ -63,6 +63,24 @@ class Adjusted(_Event):
     reason: str
 
 
+class Unsaved(_Event):
+    """A file of the trial can't be written, or can be written again; told when that changes."""
+
+    kind: Literal["unsaved"] = "unsaved"
+    file: Literal["checkpoint", "log"] = "checkpoint"
+    problem: str | None
+    """Cause and file; None when it is written again."""
+
+    @property
+    def in_words(self) -> str:
+        """What a person is told, with what to do about it."""
+        if self.problem is None:
+            return f"its {self.file} is written again"
+        if self.file == "log":
+            return f"what it prints is lost: {self.problem}; make room, and its log goes on"
+        return f"it trains on without its checkpoint: {self.problem}; make room, and its next epoch writes one"
+
+
 class Progress(_Event):
     """Where the trial is within its epoch; for display only, never recorded."""
 
@@ -218,7 +236,7 @@ class Block(_Event):
     """Of the GPU, at the block's end, where it can be read."""
 
 
-Event: TypeAlias = Started | Adjusted | Progress | EpochReport | Finished | Stop
+Event: TypeAlias = Started | Adjusted | Unsaved | Progress | EpochReport | Finished | Stop
 RaceEvent: TypeAlias = Warmed | RunBlock | Block | Finished
 """What a contestant and the coordinator say to each other; a Finished tells why it can't go on."""
 

@@ -42,11 +42,16 @@ def _labelled(addresses: Addresses) -> Sequence[tuple[str, str | None]]:
 
 
 def _failure_lines(report: StudyReport) -> Sequence[str]:
-    """Reasons of trials that failed or did not fit, each once, with how many have it."""
+    """Reasons of trials that failed or did not fit, each once, with how many have it; missing checkpoints, too."""
     unhappy = {Outcome.FAILED.value, Outcome.INFEASIBLE.value, Outcome.TIMED_OUT.value}
     reasons = Counter(
         f"{trial.outcome}: {one_line(trial.reason or 'no reason')}"
         for trial in report.trials
         if trial.outcome in unhappy
     )
-    return [f"  {count}x {reason}" for reason, count in reasons.most_common()]
+    lines = [f"  {count}x {reason}" for reason, count in reasons.most_common()]
+    unsaved = [trial for trial in report.trials if trial.checkpoint_problem is not None]
+    if unsaved:
+        last = unsaved[-1]
+        lines.append(f"  {len(unsaved)}x without a checkpoint, the last trial {last.number}: {last.checkpoint_problem}")
+    return lines

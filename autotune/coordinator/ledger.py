@@ -18,7 +18,7 @@ from autotune.coordinator.reserve import Reserve
 from autotune.coordinator.seeds import trial_seed
 from autotune.coordinator.speeds import Floor, Speeds
 from autotune.coordinator.standing import BASELINE_NUMBER, Standing
-from autotune.events import Adjusted, EpochReport, Finished, Outcome, Scalar, Started, TrialOrder
+from autotune.events import Adjusted, EpochReport, Finished, Outcome, Scalar, Started, TrialOrder, Unsaved
 from autotune.recording.drafts import NewTrial
 from autotune.recording.files import StudyFiles
 from autotune.recording.lease import StudyLease
@@ -82,6 +82,7 @@ class Ledger:
         self.standing = standing
         self._reports: defaultdict[int, list[EpochReport]] = defaultdict(list)
         self._failures: list[str | None] = []
+        self._unsaved: set[int] = set()
         self._reserve = Reserve(repeats=books.spec.confirm.repeats, limit=books.spec.budget.seconds, standing=standing)
         self._beaten_seconds = 0.0
 
@@ -173,6 +174,17 @@ class Ledger:
     def adjusted(self, ticket: Ticket, event: Adjusted) -> None:
         """Training changed what is in force."""
         self._books.records.adjust_trial(ticket.row, adjusted=event)
+        self._books.publisher.notify()
+
+    def unsaved(self, ticket: Ticket, event: Unsaved) -> None:
+        """The trial's checkpoint can't be written, or can again; of a log no row tells."""
+        if event.file != "checkpoint":
+            return
+        self._books.records.set_checkpoint_problem(ticket.row, problem=event.problem)
+        if event.problem is None:
+            self._unsaved.discard(ticket.row.number)
+        else:
+            self._unsaved.add(ticket.row.number)
         self._books.publisher.notify()
 
     def reported(self, reports: Sequence[tuple[Ticket, EpochReport]]) -> list[Answer]:
@@ -318,6 +330,9 @@ class Ledger:
         superseded = former_best if is_best else number
         if superseded is not None:
             self._books.files.remove_checkpoint(superseded)
+        if number in self._unsaved:  # what is there is of an earlier epoch: no model of this trial's value
+            self._unsaved.discard(number)
+            self._books.files.remove_checkpoint(number)
 
 
 def _failure(row: TrialRow) -> str | None:

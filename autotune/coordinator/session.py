@@ -12,7 +12,7 @@ from autotune.coordinator.ledger import Ledger, Ticket
 from autotune.coordinator.observer import Observer, StudyView
 from autotune.coordinator.speeds import Floor, RaceEndedError
 from autotune.errors import StudyStoppedError
-from autotune.events import Adjusted, EpochReport, Finished, Outcome, Progress, Started, Stop, TrialOrder
+from autotune.events import Adjusted, EpochReport, Finished, Outcome, Progress, Started, Stop, TrialOrder, Unsaved
 from autotune.spec.model import Deadlines
 from autotune.trial.launcher import Arrival, Exited, TrialProcess
 from autotune.trial.leases import DevicePool, Lease
@@ -185,8 +185,8 @@ class Session:
             return
         running.pulse.heard(time.monotonic())
         match arrival.event:
-            case Started() | Adjusted() as told:
-                self._take_in_force(running, told)
+            case Started() | Adjusted() | Unsaved() as told:
+                self._take(running, told)
             case Progress() as progress:
                 running.pulse.has_progressed = True
                 self._observer.trial_progressed(running.process.number, progress)
@@ -199,14 +199,18 @@ class Session:
             case Stop():
                 raise AssertionError("a trial sends no Stop")
 
-    def _take_in_force(self, running: _Running, told: Started | Adjusted) -> None:
+    def _take(self, running: _Running, told: Started | Adjusted | Unsaved) -> None:
         number = running.process.number
-        if isinstance(told, Started):
-            self._ledger.started(running.ticket, told)
-            self._observer.trial_started(number, told)
-        else:
-            self._ledger.adjusted(running.ticket, told)
-            self._observer.note(f"trial {number}: {told.reason}")
+        match told:
+            case Started():
+                self._ledger.started(running.ticket, told)
+                self._observer.trial_started(number, told)
+            case Adjusted():
+                self._ledger.adjusted(running.ticket, told)
+                self._observer.note(f"trial {number}: {told.reason}")
+            case Unsaved():
+                self._ledger.unsaved(running.ticket, told)
+                self._observer.note(f"trial {number}: {told.in_words}")
 
     def _report(self, arrivals: list[Arrival]) -> None:
         """Reports of one or several trials; of one trial, in the order in which it sent them."""

@@ -103,8 +103,10 @@ class StudyFiles:
         return self._trial(number) / "trial.log"
 
     def remove_checkpoint(self, number: int) -> None:
-        """Delete the trial's checkpoint and keep its log."""
-        self.checkpoint(number).unlink(missing_ok=True)
+        """Delete the trial's checkpoint, also one that is half written, and keep its log."""
+        path = self.checkpoint(number)
+        path.unlink(missing_ok=True)
+        path.with_suffix(".tmp").unlink(missing_ok=True)
 
     def remove(self, number: int) -> None:
         """Delete the trial's folder."""

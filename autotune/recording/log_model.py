@@ -86,6 +86,8 @@ def _log(order: _Order) -> None:
     checkpoint = StudyFiles.of(study, root=files_root(order.storage)).checkpoint(trial.number)
     if trial.run_id is None or study.experiment_id is None:
         raise RunError("MLflow has no run of it yet; `autotune study sync` delivers what waits")
+    if trial.checkpoint_problem is not None:
+        raise RunError(f"it has no checkpoint: {trial.checkpoint_problem}")
     if not checkpoint.exists():
         raise RunError("its checkpoint is gone")
     reports = records.reports(trial)

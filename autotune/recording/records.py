@@ -156,6 +156,7 @@ class Records:
             "device": device,
             "environment_id": environment_id,
             "git_commit": git_commit,
+            "checkpoint_problem": None,
             "started_at": func.coalesce(tables.trial.c.started_at, now),
         }
         if is_contended:
@@ -175,6 +176,10 @@ class Records:
     def adjust_trial(self, trial: TrialRow, *, adjusted: Adjusted) -> None:
         """Training goes on with other things in force."""
         self._change_trial(trial, {"in_force": write_json(adjusted.in_force)})
+
+    def set_checkpoint_problem(self, trial: TrialRow, *, problem: str | None) -> None:
+        """Why the trial has no checkpoint of its last epoch; None when it has."""
+        self._change_trial(trial, {"checkpoint_problem": clean_text(problem)})
 
     def add_report(self, trial: TrialRow, *, report: EpochReport) -> bool:
         """Record an epoch, once: False where the trial has that epoch already."""

@@ -101,6 +101,8 @@ class TrialRow:
     """Other trials ran on the same machine: its throughput compares with nothing."""
     is_out_of_memory: bool
     """It was infeasible because its device's memory ran out."""
+    checkpoint_problem: str | None
+    """Why it has no checkpoint of its last epoch: cause and file; None where it has, or needs none."""
     num_parameters: int | None
     unread_parameters: tuple[str, ...]
     run_id: str | None

@@ -23,7 +23,7 @@ from sqlalchemy import (
 VERSION_TABLE = "autotune_alembic_version"
 """Optuna keeps an ``alembic_version`` in the same database."""
 
-HEAD_REVISION = "0002"
+HEAD_REVISION = "0003"
 """The newest migration, so that opening a current database needs no Alembic."""
 
 metadata = MetaData()
@@ -90,6 +90,7 @@ trial = Table(
     Column("samples_per_second", Double),
     Column("is_contended", Boolean, nullable=False, server_default=false()),
     Column("is_out_of_memory", Boolean, nullable=False, server_default=false()),
+    Column("checkpoint_problem", Text),
     Column("num_parameters", BigInteger),
     Column("unread_parameters", Text, nullable=False),
     Column("run_id", String(64)),

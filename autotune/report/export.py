@@ -32,6 +32,7 @@ _TRIAL_COLUMNS = (
     "is_contended",
     "is_out_of_memory",
     "num_parameters",
+    "checkpoint_problem",
     "restarts",
     "git_commit",
 )

@@ -45,6 +45,8 @@ class TrialSummary:
     restarts: int
     origin: str | None
     """``STUDY/NUMBER`` where it was taken over from another study."""
+    checkpoint_problem: str | None
+    """Why it has no checkpoint of its last epoch, where the disk took none: cause and file."""
     unread_parameters: tuple[str, ...]
     """Parameters that the task never looked at."""
     mlflow_run_id: str | None
@@ -78,6 +80,7 @@ def summarise_trial(row: TrialRow, *, reports: Sequence[EpochReport], metrics: S
         seed=row.seed,
         restarts=row.restarts,
         origin=row.origin,
+        checkpoint_problem=row.checkpoint_problem,
         unread_parameters=row.unread_parameters,
         mlflow_run_id=row.run_id,
     )

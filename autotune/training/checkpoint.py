@@ -1,20 +1,17 @@
 """A trial's checkpoint: everything that a later process needs to go on as if nothing had happened."""
 
-import os
-import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypedDict, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
 from autotune.errors import TaskError
 from autotune.training.background import Background
-from autotune.training.failures import one_line
-from autotune.training.rng import RngState, capture_rng, restore_rng
+from autotune.training.checkpoint_file import FORMAT, CheckpointFile, read_checkpoint
+from autotune.training.rng import capture_rng, restore_rng
+from autotune.training.saving import Saver
 from autotune.training.snapshot import Snapshot
-
-_FORMAT = 1
 
 
 @runtime_checkable
@@ -26,51 +23,6 @@ class Stateful(Protocol):
 
     def load_state_dict(self, state_dict: Any, /) -> Any:  # noqa: ANN401 - as above
         """Take the state over."""
-
-
-class CheckpointFile(TypedDict):
-    """What ``checkpoint.pt`` holds."""
-
-    format: int
-    objects: dict[str, Any]
-    """The states of the objects that the training loop handed over, by its names for them."""
-    own: dict[str, Any]
-    """The states of the trial's own parts: meter, reports, scaler."""
-    rng: RngState
-
-
-def read_checkpoint(path: Path) -> CheckpointFile:
-    """The checkpoint's content, on the CPU.
-
-    Raises:
-        TaskError: It can't be read, or another version wrote it.
-    """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = one_line(error)
-        raise TaskError(
-            f"{path}: the checkpoint can't be read ({reason}); delete it to train from the start"
-        ) from error
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise TaskError(f"{path}: the checkpoint is of another version of autotune; delete it to train from the start")
-    return cast("CheckpointFile", content)
-
-
-def write_checkpoint(path: Path, content: CheckpointFile) -> None:
-    """Write it whole or not at all, power cut included."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    if os.name == "posix":  # Windows can't open a folder, and needs not: NTFS journals the rename
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 class Place(Protocol):
@@ -102,6 +54,9 @@ class Checkpoint:
     another, one write at a time. Writing there was never slower than on the training thread by
     more than 1 ms an epoch, the case of one core and a state of 0.1 MB, and from 9 MB on it
     hides nearly all of the write: there is no second way for small states.
+
+    One that the disk does not take costs nothing but itself: training goes on, the last one that
+    was written stays, and the next report tries again.
     """
 
     def __init__(
@@ -112,6 +67,7 @@ class Checkpoint:
         own: Mapping[str, Stateful],
         place: Place,
         is_wanted: Callable[[], bool],
+        tell_problem: Callable[[str | None], None],
     ) -> None:
         self.path = path
         self._device = device
@@ -121,6 +77,7 @@ class Checkpoint:
         self._objects: dict[str, Stateful] = {}
         self._saved_at: tuple[int, ...] | None = None
         self._background = Background()
+        self._saver = Saver(path, tell=tell_problem)
 
     @property
     def objects(self) -> Mapping[str, Stateful]:
@@ -222,8 +179,8 @@ class Checkpoint:
         self.wait()
         work = self._take(inside_epoch=inside_epoch)
         if work is not None:
-            work()
             self._saved_at = self._position(inside_epoch=inside_epoch)
+            work()
 
     def _take(self, *, inside_epoch: bool) -> Callable[[], None] | None:
         """What writes the training as it stands now; None where it is written already, or not wanted."""
@@ -231,7 +188,7 @@ class Checkpoint:
             return None
         snapshot = Snapshot()
         content: CheckpointFile = {
-            "format": _FORMAT,
+            "format": FORMAT,
             "objects": {name: snapshot.take(item.state_dict(), name) for name, item in self._objects.items()},
             "own": {name: snapshot.take(part.state_dict(), name) for name, part in self._own.items()},
             "rng": capture_rng(self._device),
@@ -240,6 +197,7 @@ class Checkpoint:
 
         def write() -> None:
             arrive()
-            write_checkpoint(self.path, content)
+            if not self._saver.save(content, num_bytes=snapshot.num_bytes):
+                self._saved_at = None
 
         return write

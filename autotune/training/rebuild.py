@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from autotune.errors import TaskError
 from autotune.events import Scalar
-from autotune.training.checkpoint import read_checkpoint
+from autotune.training.checkpoint_file import read_checkpoint
 from autotune.training.loading import load_task
 from autotune.training.parameters import Parameters
 from autotune.training.references import blaming

@@ -25,6 +25,8 @@ class Snapshot:
     def __init__(self) -> None:
         self._copies: dict[_Key, Tensor] = {}
         self._devices: set[torch.device] = set()
+        self.num_bytes = 0
+        """Of all tensors that were copied."""
 
     def take(self, value: object, where: str) -> Any:  # noqa: ANN401 - the type of value
         """The value with all tensors copied; tensors that were one (tied weights) stay one.
@@ -69,6 +71,7 @@ class Snapshot:
             return tensor.to("cpu", copy=True)
         key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
         if key not in self._copies:
+            self.num_bytes += tensor.nbytes
             self._copies[key] = self._copy_strided(tensor)
         return self._copies[key]
 

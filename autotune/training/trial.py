@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import Dataset
 
-from autotune.events import Adjusted, Outcome, Scalar, Started, TrialOrder
+from autotune.events import Adjusted, Outcome, Scalar, Started, TrialOrder, Unsaved
 from autotune.training.accumulation import Accumulator, Loss, MicroBatches
 from autotune.training.batches import Batch, mover
 from autotune.training.channel import Channel
@@ -83,7 +83,12 @@ class Trial:
         if self._cut.is_auto:
             own["micro_batches"] = self._cut
         self.checkpoint = Checkpoint(
-            self.folder / "checkpoint.pt", device=device, own=own, place=self._meter, is_wanted=self._goes_on_later
+            self.folder / "checkpoint.pt",
+            device=device,
+            own=own,
+            place=self._meter,
+            is_wanted=self._goes_on_later,
+            tell_problem=lambda problem: channel.send(Unsaved(problem=problem)),
         )
         self._in_force: dict[str, Scalar] = {}
         self._num_parameters: int | None = None
@@ -215,12 +220,12 @@ class Trial:
         """Tell the metrics of a finished epoch, counted from 1; saves what ``checkpoint`` remembers.
 
         The checkpoint is written first, so that a report that was sent is never trained again;
-        both happen beside the training that goes on.
+        both happen beside the training that goes on. Where the disk takes none, training goes on
+        without, and the study says so.
 
         Raises:
             DivergedError: A metric is NaN or infinite.
             TaskError: The epoch does not follow the last one, or an objective's metric is missing.
-            OSError: The checkpoint of the epoch before could not be written.
         """
         self.begin()
         report = self._reports.add(epoch, metrics, lr=learning_rate(self.checkpoint.objects.values()))

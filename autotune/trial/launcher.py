@@ -170,7 +170,7 @@ class Launcher:
         if self._backlog:
             arrivals, self._backlog = self._backlog, []
             return arrivals
-        return self._listen(timeout)
+        return self._listen(timeout) + self._log_news()
 
     def wake(self) -> None:
         """End a running or the next ``wait``; safe in a signal handler and from another thread."""
@@ -254,6 +254,10 @@ class Launcher:
         if link.is_garbled and link.kill_at is None:
             self.kill(link.process)
         return [Arrival(link.process, conceal(event, secrets=self._secrets)) for event in events]
+
+    def _log_news(self) -> list[Arrival]:
+        trials = [link for link in self._links.values() if link.purpose == "train"]
+        return [Arrival(link.process, event) for link in trials for event in link.log_news()]
 
     def _kill_overdue(self) -> None:
         now = time.monotonic()

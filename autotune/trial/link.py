@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter, ValidationError
 
 from autotune.errors import TaskError
-from autotune.events import Block, Event, Finished, Outcome, Rehearsal, Stop, Warmed, decode, decode_race
+from autotune.events import Block, Event, Finished, Outcome, Rehearsal, Stop, Unsaved, Warmed, decode, decode_race
 from autotune.trial.log import LogDrain
 from autotune.trial.messages import LineBuffer, Purpose
 from autotune.trial.starter import describe_end
@@ -74,6 +74,7 @@ class Link:
         self._lines = LineBuffer()
         self._rehearsed: list[bytes] = []
         self._last_lines = ""
+        self._log_problem: str | None = None
 
     def fileno(self) -> int:
         """Readable when an event is there."""
@@ -89,6 +90,14 @@ class Link:
         """Events that are there; garbage becomes a Finished that says so."""
         return self._take(self._receive())
 
+    def log_news(self) -> list[Event]:
+        """Whether its log can be written, where that has changed."""
+        problem = self._drain.problem
+        if (problem is None) == (self._log_problem is None):
+            return []
+        self._log_problem = problem
+        return [Unsaved(file="log", problem=problem)]
+
     def end(self, exited: Exited) -> list[Event]:
         """Take what the process left in the socket and in the log's pipe, and close both."""
         events: list[Event] = []
@@ -96,7 +105,7 @@ class Link:
             events += self._take(chunk)
         self.exited = exited
         self.close()
-        return events
+        return events + self.log_news()
 
     def close(self) -> None:
         """Close the socket and the log."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import io
 import os
 import threading
 from collections.abc import Sequence
@@ -10,7 +11,10 @@ from typing import IO
 
 from typing_extensions import override
 
+from autotune.disk import describe_disk_error
+
 _MARK = b"\n[... the log outgrew its limit; its middle is left out here ...]\n"
+_LOST = "\n[... {num_bytes} bytes are missing here: {problem} ...]\n"
 _CHUNK_BYTES = 2**20
 _LEAST_BYTES = 1024
 
@@ -24,6 +28,9 @@ class TrialLog:
 
     def __init__(self, file: IO[bytes], *, max_bytes: int) -> None:
         assert max_bytes >= _LEAST_BYTES, max_bytes
+        self.problem: str | None = None
+        """Why nothing is written at the moment: cause and file."""
+        self._num_lost = 0
         self._file = file
         self._max_bytes = max_bytes
         self._kept_bytes = max_bytes // 4
@@ -31,12 +38,35 @@ class TrialLog:
 
     @classmethod
     def open(cls, path: Path, *, max_bytes: int) -> "TrialLog":
-        """The log at ``path``, which continues what is there."""
-        path.touch()
-        return cls(path.open("r+b", buffering=0), max_bytes=max_bytes)
+        """The log at ``path``, which continues what is there; kept in memory where the disk takes no file."""
+        try:
+            path.touch()
+            return cls(path.open("r+b", buffering=0), max_bytes=max_bytes)
+        except OSError as error:
+            log = cls(io.BytesIO(), max_bytes=max_bytes)
+            log.problem = describe_disk_error(error, path)
+            return log
 
     def write(self, chunk: bytes) -> None:
-        """Add to the end; the middle gives way."""
+        """Add to the end; the middle gives way.
+
+        What the disk does not take is lost, and the log says so where it goes on.
+        """
+        size = self._size
+        try:
+            if self._num_lost:
+                self._write(_LOST.format(num_bytes=self._num_lost, problem=self.problem).encode())
+            self._write(chunk)
+        except OSError as error:
+            self._num_lost += len(chunk)
+            self.problem = describe_disk_error(error, Path(str(self._file.name)))
+            self._size = self._file.truncate(min(size, self._file.seek(0, os.SEEK_END)))
+            self._file.seek(self._size)
+            return
+        if self._num_lost:
+            self._num_lost, self.problem = 0, None
+
+    def _write(self, chunk: bytes) -> None:
         rest = memoryview(chunk)
         while rest:
             if self._size >= self._max_bytes:
@@ -97,10 +127,13 @@ class LogDrain(threading.Thread):
             with self._lock:
                 if self._is_finished:
                     continue
-                # A full disk must not hold the trial up; what its log lost is lost.
-                with contextlib.suppress(OSError):
-                    self._log.write(chunk)
+                self._log.write(chunk)
         os.close(self._descriptor)
+
+    @property
+    def problem(self) -> str | None:
+        """Why what comes is lost at the moment; None while it is written."""
+        return self._log.problem
 
     def tail(self, *, num_lines: int) -> str:
         """The last lines so far."""

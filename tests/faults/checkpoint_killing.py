@@ -162,7 +162,7 @@ class _State:
 
 
 def _read(folder: Path) -> _State:
-    from autotune.training.checkpoint import read_checkpoint
+    from autotune.training.checkpoint_file import read_checkpoint
 
     content = read_checkpoint(folder / "checkpoint.pt")
     reports = [EpochReport.model_validate_json(text) for text in content["own"]["reports"]["reports"]]
@@ -269,7 +269,7 @@ def _die_at_byte(at: int) -> None:
 
 def _die_at_step(number: int) -> None:
     """Let this process die before one of the calls by which it writes a checkpoint, counted from 0."""
-    from autotune.training.checkpoint import write_checkpoint
+    from autotune.training.checkpoint_file import write_checkpoint
 
     steps = itertools.count()
     writing = threading.local()

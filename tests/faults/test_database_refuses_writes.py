@@ -1,8 +1,6 @@
 """One fault each: the database takes no writes for a while. Nothing acknowledged is lost, and the cause is named."""
 
-import os
 import sqlite3
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -20,6 +18,7 @@ from autotune.recording.waiting import Waiting, wait_aloud
 from autotune.search.storage import open_storage
 from autotune.search.study import Search
 from tests.coordinator.simulated import NAME, PLAN, make_study
+from tests.faults.disks import fill
 
 
 class _Locker:
@@ -103,20 +102,6 @@ def test_database_locked_until_another_coordinator_has_the_lease(records: Record
         records.add_seconds(study, seconds=3.0)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own that a few megabytes fill."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 def test_disk_full_under_the_database(small_disk: Path) -> None:
     """Else Optuna says that it got invalid data."""
     make_study(small_disk)
@@ -126,7 +111,7 @@ def test_disk_full_under_the_database(small_disk: Path) -> None:
     search = Search.open(NAME, storage=storage, plan=PLAN)
     study = records.study(NAME)
     records.add_seconds(study, seconds=1.0)
-    _fill(small_disk / "filler")
+    fill(small_disk)
     with pytest.raises(StorageError, match=r"the disk is full .*; make room, and start again"):
         _ask_on(search)
     with pytest.raises(StorageError, match=r"the disk is full"):
@@ -153,17 +138,8 @@ def _add_on(records: Records) -> None:
         records.add_seconds(records.study(NAME), seconds=1.0)
 
 
-def _fill(path: Path) -> None:
-    with path.open("wb") as filler:
-        try:
-            while True:
-                os.write(filler.fileno(), b"\0" * 4096)
-        except OSError:
-            return
-
-
 def test_no_backup_is_left_half_made_on_a_full_disk(small_disk: Path, path: Path) -> None:
-    _fill(small_disk / "filler")
+    fill(small_disk)
     with pytest.raises(InputError, match=r"a backup needs a folder with room for it, got database or disk is full"):
         back_up_database(f"sqlite:///{path}", file=small_disk / "saved.db")
     assert [each.name for each in small_disk.iterdir()] == ["filler"]

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from autotune.errors import TaskError
-from autotune.events import EpochReport, Event, Outcome
-from autotune.training.checkpoint import CheckpointFile, read_checkpoint, write_checkpoint
+from autotune.events import EpochReport, Event, Outcome, Unsaved
+from autotune.training.checkpoint_file import CheckpointFile, read_checkpoint, write_checkpoint
 from autotune.training.rng import capture_rng, restore_rng, seed_everything, undisturbed_rng
 from autotune.training.trial import Trial
 from tests.training.tasks import Points
@@ -155,22 +155,28 @@ def test_report_is_sent_when_its_checkpoint_is_on_the_disk(tmp_path: Path) -> No
     assert epochs_on_disk == [(1, 1), (2, 2), (3, 3), (4, 4)]
 
 
-@pytest.mark.parametrize("failing", [1, 2, 3])
-def test_full_disk_ends_the_trial_and_keeps_back_the_report(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+def test_training_goes_on_without_a_checkpoint_that_the_disk_does_not_take_and_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fsync, calls = os.fsync, iter(range(1, 100))
+    fsync, calls = os.fsync, iter(range(100))
 
     def full(descriptor: int) -> None:
-        if next(calls) > 2 * (failing - 1):  # the file and its folder, for each checkpoint
+        if next(calls) in {2, 3}:  # the files of epochs 2 and 3; without a fault one and its folder
             raise OSError(28, "No space left on device")
         fsync(descriptor)
 
     monkeypatch.setattr("os.fsync", full)
-    trained = train(Points(), tmp_path, {"batch_size": 8}, epochs=3)
-    assert trained.finished.outcome is Outcome.FAILED
-    assert trained.finished.reason == "OSError: [Errno 28] No space left on device"
-    assert [report.epoch for report in trained.reports] == list(range(1, failing))
+    trained = train(Points(), tmp_path, {"batch_size": 8}, epochs=4)
+    told = [event.epoch if isinstance(event, EpochReport) else event.problem for event in told_of(trained.channel)]
+    problem = f"no space left on device, {tmp_path / 'checkpoint.pt'}"
+    assert told == [1, problem, 2, 3, None, 4]
+    assert trained.finished.outcome is Outcome.COMPLETE
+    assert [each.name for each in tmp_path.iterdir()] == ["checkpoint.pt"]
+    assert len(read_checkpoint(tmp_path / "checkpoint.pt")["own"]["reports"]["reports"]) == 4
+
+
+def told_of(channel: Recorder) -> list[EpochReport | Unsaved]:
+    return [event for event in channel.events if isinstance(event, EpochReport | Unsaved)]
 
 
 def test_state_that_could_not_be_read_back_ends_the_trial_at_its_report(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from autotune.events import EpochReport, Event, Finished, Outcome, Progress, Scalar, Started, Stop, TrialOrder
 from autotune.goals import Resource, Target
-from autotune.training.checkpoint import read_checkpoint
+from autotune.training.checkpoint_file import read_checkpoint
 from autotune.training.loading import LoadedTask
 from autotune.training.run import run_trial
 from autotune.training.task import Task
