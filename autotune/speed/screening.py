@@ -81,8 +81,8 @@ class Screening:
         for entry in sorted(self._plan.entries, key=lambda entry: _turn(entry, movable)):
             if entry.name == COMPILE or not is_open(entry, self._setting, entries=self._plan.entries):
                 continue
-            if diagnosis is not None and not set(movable) & set(entry.knob.moves):
-                self._pass_over(entry, diagnosis)
+            if (reason := _why_not(entry, diagnosis)) is not None:
+                self._pass_over(entry, reason)
                 continue
             if self._time.is_up:
                 break
@@ -115,14 +115,10 @@ class Screening:
     def _changed(self, entry: Entry, value: Scalar) -> dict[str, Scalar] | None:
         return changed(self._setting, entry.name, value, entries=self._plan.entries)
 
-    def _pass_over(self, entry: Entry, diagnosis: Diagnosis) -> None:
-        if entry.name in self._passed_over:
-            return
-        self._passed_over.add(entry.name)
-        moves = " and ".join(entry.knob.moves)
-        share = sum(diagnosis.shares[kind] for kind in entry.knob.moves)
-        setting = {**self._setting, entry.name: None}
-        self._track.skip("screen", setting, reason=f"it moves the {moves} share of a step, which is {share:.0%} here")
+    def _pass_over(self, entry: Entry, reason: str) -> None:
+        if entry.name not in self._passed_over:
+            self._passed_over.add(entry.name)
+            self._track.skip("screen", {**self._setting, entry.name: None}, reason=reason)
 
     def _screen_values(self, entry: Entry) -> Finish | None:
         best: Finish | None = None
@@ -168,6 +164,16 @@ def _moves_everything(entry: Entry) -> bool:
     return set(entry.knob.moves) == set(_EVERYTHING)
 
 
+def _why_not(entry: Entry, diagnosis: Diagnosis | None) -> str | None:
+    """Why the knob can't make a step faster; None where it can, or where nobody knows."""
+    if not entry.knob.moves:
+        return "no training step waits for what it changes"
+    if diagnosis is None or set(diagnosis.worth_moving) & set(entry.knob.moves):
+        return None
+    share = sum(diagnosis.shares[kind] for kind in entry.knob.moves)
+    return f"it moves the {' and '.join(entry.knob.moves)} share of a step, which is {share:.0%} here"
+
+
 def _turn(entry: Entry, movable: Sequence[Bottleneck]) -> tuple[bool, int, bool, int]:
     """What can move everything goes first, then what moves the largest share, and of equals what is cheap to change.
 
@@ -175,8 +181,8 @@ def _turn(entry: Entry, movable: Sequence[Bottleneck]) -> tuple[bool, int, bool,
 
     The first of a knob's bottlenecks is the one that it is made for.
     """
-    main = entry.knob.moves[0]
-    place = movable.index(main) if main in movable else len(movable)
+    main = entry.knob.moves[:1]
+    place = movable.index(main[0]) if set(main) & set(movable) else len(movable)
     moves_everything = _moves_everything(entry)
     is_aside = entry.knob.is_of_host and not moves_everything
     return not moves_everything, place, is_aside, _COST_ORDER[entry.knob.needs]

@@ -7,6 +7,7 @@ from autotune.speed.arena import ContestantLostError
 from autotune.speed.entries import Entry
 from autotune.speed.knob import Companion, Knob
 from autotune.speed.knobs import KNOBS
+from autotune.speed.local import LocalArena
 from autotune.speed.plan import RacePlan, RaceWatch
 from autotune.speed.racing import race
 from autotune.speed.result import Heat, RaceResult
@@ -80,6 +81,15 @@ def test_race_passes_over_knobs_that_cannot_move_the_bottleneck() -> None:
     assert [heat.verdict for heat in heats_of(result, "num_workers")] == ["skipped"]
     assert "0% here" in heats_of(result, "num_workers")[0].reason
     assert all("num_workers" not in contestant.setting for contestant in arena.entered)
+
+
+@pytest.mark.parametrize("arena", [SimulatedArena(compute_bound), LocalArena(lambda _: lambda: 1)])
+def test_race_passes_over_a_knob_that_no_training_step_waits_for(arena: SimulatedArena | LocalArena) -> None:
+    evaluation = Entry(KNOBS["validation_batch_size"], (64, 128))
+    result = race(arena, RacePlan(entries=(evaluation,), baseline={"validation_batch_size": 64}))
+    [heat] = result.heats
+    assert (heat.verdict, heat.reason) == ("skipped", "no training step waits for what it changes")
+    assert result.setting == {"validation_batch_size": 64}
 
 
 def test_race_raises_workers_while_the_step_waits_for_data() -> None:
