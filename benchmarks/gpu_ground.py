@@ -96,6 +96,11 @@ class LoaderLeftOut:
         """The contestant's."""
         return self._contestant.warmed
 
+    @property
+    def is_retired(self) -> bool:
+        """The contestant is."""
+        return self._contestant.is_retired
+
     def run_block(self, *, seconds: float, min_steps: int, feed: Feed = "real") -> Block:
         """A block on that batch."""
         del feed

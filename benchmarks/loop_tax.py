@@ -251,6 +251,7 @@ class Runner:
 
     def __init__(self, loop: Loop, task: Mnist, setting: Setting) -> None:
         self.setting: Mapping[str, Scalar] = {}
+        self.is_retired = False
         self._train: Callable[[], float | None] = lambda: loop(task, setting)
         self._samples = setting.epochs * len(task.train_data(_PARAMS))
         self._train()

@@ -33,6 +33,10 @@ class Contestant(Protocol):
     def warmed(self) -> Warmed:
         """What its start cost, and what is in force."""
 
+    @property
+    def is_retired(self) -> bool:
+        """It was ended, or lost: there is no block to come."""
+
     def run_block(self, *, seconds: float, min_steps: int, feed: Feed = "real") -> Block:
         """Train for at least so long and so many steps.
 

@@ -54,22 +54,27 @@ class LocalContestant:
         self._step = step
         self._synchronize = synchronize
         self._clock = clock
-        self._is_retired = False
+        self.is_retired = False
         self.warmed = self._warm_up()
 
     def run_block(self, *, seconds: float, min_steps: int, feed: Feed = "real") -> Block:
         """Train for at least so long and so many steps.
 
         Raises:
-            ContestantLostError: Another feed than the real one is asked for; a function has its own batches.
+            ContestantLostError: Another feed than the real one is asked for, as a function has its own batches;
+                or the step of an arena's contestant raised, which retires it.
         """
         if feed != "real":
             raise ContestantLostError(
                 "unsupported", f"feed: a step function brings its own batches, got {feed}; compare real blocks"
             )
-        assert not self._is_retired
+        assert not self.is_retired
         load = read_load()
-        steps, samples, elapsed = self._train(seconds=seconds, min_steps=min_steps)
+        try:
+            steps, samples, elapsed = self._train(seconds=seconds, min_steps=min_steps)
+        except ContestantLostError:
+            self.retire()
+            raise
         return Block(
             feed=feed,
             steps=steps,
@@ -86,7 +91,7 @@ class LocalContestant:
 
     def retire(self) -> None:
         """Let the step function go."""
-        self._is_retired = True
+        self.is_retired = True
         self._step = _retired
 
     def _train(self, *, seconds: float, min_steps: int) -> tuple[int, int, float]:

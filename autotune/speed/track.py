@@ -70,8 +70,12 @@ class Track:
         self.incumbent.retire()
 
     def find_noise_floor(self) -> None:
-        """Measure the incumbent against a twin of it: what they differ by is noise."""
-        twin = self.arena.enter(dict(self.incumbent.setting))
+        """Measure the incumbent against a twin of it: what they differ by is noise.
+
+        Raises:
+            ContestantLostError: Two contestants of the incumbent's setting can't train side by side.
+        """
+        twin = self._enter_twin()
         began = self._clock()
         try:
             self.is_floor_known = True
@@ -131,6 +135,7 @@ class Track:
                 comparison=comparison,
             )
         except ContestantLostError as error:
+            challenger.retire()
             self._lose(stage, setting, error, began=began)
             finish = None
         finally:
@@ -148,11 +153,14 @@ class Track:
         reason like this would make everything else slow to measure, and hide it in its noise.
         """
         began = self._clock()
+        challenger: Contestant | None = None
         try:
             challenger = self.arena.enter(dict(setting))
             entered = self._clock() - began
             ratios = self._looks(challenger)
         except ContestantLostError as error:
+            if challenger is not None:
+                challenger.retire()
             self._lose("screen", setting, error, began=began)
             return False
         if min(ratios) < _FASTER_BY_FAR:
@@ -218,27 +226,20 @@ class Track:
     ) -> Comparison | None:
         """The incumbent's setting over another one's, both on fresh contestants and with more blocks.
 
-        None where the other one can't be trained with.
+        None where one of the two can't be trained with; the incumbent is retired then.
 
         Args:
             stage: Part of the race.
             against: The other one.
             changes: What the heat is shown by.
             setting: Becomes the incumbent's first, where it is given.
-
-        Raises:
-            ContestantLostError: The incumbent's setting can't be trained with after all.
         """
         began = self._clock()
         setting = dict(self.incumbent.setting if setting is None else setting)
         self.incumbent.retire()
+        other: Contestant | None = None
         try:
             other = self.arena.enter(dict(against))
-        except ContestantLostError as error:
-            self._lose(stage, against, error, began=began)
-            self.incumbent = self.arena.enter(setting)
-            return None
-        try:
             self.incumbent = self.arena.enter(setting)
             comparison = compare(
                 other,
@@ -248,8 +249,14 @@ class Track:
                 min_steps=self.pace.min_steps,
                 confidence=self.pace.confirm_confidence,
             )
+        except ContestantLostError as error:
+            is_other = other is None or other.is_retired
+            self.heats.lost(stage, against if is_other else setting, error, changes=changes, began=began)
+            self.incumbent.retire()
+            return None
         finally:
-            other.retire()
+            if other is not None:
+                other.retire()
         is_kept = comparison.verdict == "faster"
         self.heats.over(
             stage,
@@ -270,8 +277,23 @@ class Track:
         """Record that a setting was passed over, and why."""
         self.heats.skipped(stage, setting, changes=self._changes(setting), reason=reason)
 
+    def _enter_twin(self) -> Contestant:
+        try:
+            return self.arena.enter(dict(self.incumbent.setting))
+        except ContestantLostError as error:
+            raise ContestantLostError(error.kind, f"beside another one with the same setting: {error}") from error
+
     def _lose(self, stage: Stage, setting: Mapping[str, Scalar], error: ContestantLostError, *, began: float) -> None:
+        """Record a challenger that is gone; an incumbent that was lost in its stead enters anew.
+
+        Raises:
+            ContestantLostError: It can't.
+        """
+        if self.incumbent.is_retired:
+            error = ContestantLostError(error.kind, f"the setting to beat was lost beside it: {error}")
         self.heats.lost(stage, setting, error, changes=self._changes(setting), began=began)
+        if self.incumbent.is_retired:
+            self.incumbent = self.arena.enter(dict(self.incumbent.setting))
 
     def _changes(self, setting: Mapping[str, Scalar]) -> dict[str, Scalar]:
         return difference(self.incumbent.setting, setting)

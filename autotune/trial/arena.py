@@ -37,6 +37,11 @@ class ProcessContestant:
         """What its start cost, and what is in force."""
         return self._warmed
 
+    @property
+    def is_retired(self) -> bool:
+        """It was ended, or lost: there is no block to come."""
+        return not self._arena.has(self._link)
+
     def run_block(self, *, seconds: float, min_steps: int, feed: Feed = "real") -> Block:
         """Train for at least so long and so many steps; see Contestant."""
         return self._arena.run_block(self._link, RunBlock(seconds=seconds, min_steps=min_steps, feed=feed))
@@ -109,6 +114,10 @@ class ProcessArena:
         assert isinstance(answer, Block), answer
         self._launcher.freeze(link.process)
         return answer
+
+    def has(self, link: Link) -> bool:
+        """The contestant was neither ended nor lost."""
+        return link in self._living
 
     def retire(self, link: Link) -> None:
         """End one of the contestants, and wait until its process is gone; again is harmless."""

@@ -141,6 +141,8 @@ class SimulatedContestant:
     ) -> None:
         self.setting = dict(setting)
         self.is_retired = False
+        self.failure = cost.block_failure
+        """Raised by the next block, which retires it."""
         self.blocks: list[Block] = []
         self._cost = cost
         self._machine = machine
@@ -160,9 +162,9 @@ class SimulatedContestant:
     def run_block(self, *, seconds: float, min_steps: int, feed: Feed = "real") -> Block:
         assert not self.is_retired
         cost = self._cost
-        if cost.block_failure is not None:
+        if self.failure is not None:
             self.retire()
-            raise cost.block_failure
+            raise self.failure
         factor = self._machine.factor()
         step_seconds = cost.step_seconds(feed) * factor
         steps = max(min_steps, math.ceil(seconds / step_seconds))

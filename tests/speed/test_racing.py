@@ -11,7 +11,7 @@ from autotune.speed.local import LocalArena
 from autotune.speed.plan import RacePlan, RaceWatch
 from autotune.speed.racing import race
 from autotune.speed.result import Heat, RaceResult
-from tests.speed.simulated import Cost, Jitter, Setting, SimulatedArena, SimulatedMachine, Spikes
+from tests.speed.simulated import Cost, Jitter, Setting, SimulatedArena, SimulatedContestant, SimulatedMachine, Spikes
 
 
 def knob(name: str, *choices: Scalar, **fields: object) -> Knob:
@@ -137,6 +137,59 @@ def test_race_goes_on_after_a_setting_that_dies_in_its_first_block() -> None:
 
     result = run(SimulatedArena(cost), FUSED)
     assert result.setting == {"optimizer_impl": "fused"}
+
+
+class CrowdedArena(SimulatedArena):
+    """A contestant with ``foreach`` takes the memory of all that are there when it enters."""
+
+    def enter(self, setting: Setting, *, seed: int = 0) -> SimulatedContestant:
+        if setting.get("optimizer_impl") == "foreach":
+            for contestant in self.entered:
+                contestant.failure = ContestantLostError("out of memory", "no")
+        return super().enter(setting, seed=seed)
+
+
+def test_race_goes_on_where_the_setting_to_beat_is_lost_beside_another() -> None:
+    arena = CrowdedArena(compute_bound)
+    result = run(arena, FUSED, CHANNELS_LAST)
+    assert result.setting == {"optimizer_impl": "fused", "channels_last": True}
+    [heat] = heats_of(result, "optimizer_impl")[:1]
+    assert heat.changes == {"optimizer_impl": "foreach"}
+    assert heat.reason == "out of memory: the setting to beat was lost beside it: no"
+    assert all(contestant.is_retired for contestant in arena.entered)
+
+
+@pytest.mark.parametrize("fails_at", ["failure", "block_failure"])
+def test_race_whose_winner_is_lost_in_its_confirmation_keeps_the_baseline(fails_at: str) -> None:
+    """What can't be started twice is no setting to train with; the race is not lost with it."""
+
+    def cost(setting: Setting) -> Cost:
+        is_fused = setting.get("optimizer_impl") == "fused"
+        has_won = sum(contestant.setting == setting for contestant in arena.entered) >= 2
+        failures = {fails_at: ContestantLostError("crashed", "no")} if is_fused and has_won else {}
+        return Cost(compute_seconds=compute_bound(setting).compute_seconds, **failures)  # type: ignore[arg-type]
+
+    arena = SimulatedArena(cost)
+    result = run(arena, FUSED)
+    assert result.setting == {}
+    assert result.gain is None
+    assert [(heat.stage, heat.verdict, heat.setting) for heat in result.heats][-1] == (
+        "confirm",
+        "infeasible",
+        {"optimizer_impl": "fused"},
+    )
+    assert all(contestant.is_retired for contestant in arena.entered)
+
+
+def test_race_says_that_two_contestants_do_not_fit_beside_each_other() -> None:
+    def cost(setting: Setting) -> Cost:
+        del setting
+        failure = ContestantLostError("out of memory", "no") if arena.entered else None
+        return Cost(compute_seconds=0.01, failure=failure)
+
+    arena = SimulatedArena(cost)
+    with pytest.raises(ContestantLostError, match="beside another one with the same setting: no"):
+        run(arena, FUSED)
 
 
 def test_race_raises_where_the_baseline_itself_cannot_be_trained_with() -> None:

@@ -96,6 +96,7 @@ def test_contestant_may_be_lost_in_a_block(arena: ProcessArena) -> None:
     with pytest.raises(ContestantLostError, match="SIGSEGV") as lost:
         contestant.run_block(seconds=0.0, min_steps=60)
     assert lost.value.kind == "crashed"
+    assert contestant.is_retired
     contestant.retire()
 
 
