@@ -267,7 +267,7 @@ class TaskKnob(BaseModel):
     name: str
     choices: tuple[Scalar, ...]
     simplest: Scalar = None
-    """The setting that a tie falls back to, and the task's own where a trial sets none; the first choice if None."""
+    """What the task does where a trial sets none; the first choice if None."""
     numerics: Numerics = "reordered"
     needs: Needs = "relaunch"
     moves: tuple[Bottleneck, ...] = ("input", "launch", "compute")

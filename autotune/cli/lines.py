@@ -1,7 +1,5 @@
 """What happens in a study, one plain line for each event."""
 
-from collections.abc import Mapping
-
 from autotune.coordinator.observer import StudyView, TrialView
 from autotune.events import EpochReport, Finished, Started
 from autotune.report.wording import (
@@ -69,8 +67,3 @@ def traceback_lines(finished: Finished) -> list[str]:
     lines = (finished.traceback or "").splitlines()
     indented = [(line[: len(line) - len(line.lstrip(" "))], one_line(line)) for line in lines]
     return [f"    {indent}{text}" for indent, text in indented if text]
-
-
-def outcomes_text(outcomes: Mapping[str, int]) -> str:
-    """``12 complete, 9 pruned``; nothing of what did not happen."""
-    return ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items() if count)

@@ -7,7 +7,7 @@ from autotune.recording import confirmed
 from autotune.recording.database import open_database
 from autotune.recording.races import RaceRecords
 from autotune.recording.records import Records
-from autotune.recording.rows import ReportRow, StudyRow
+from autotune.recording.rows import StudyRow
 from autotune.report.studies import StudySummary, summarise_study, summarise_trials
 from autotune.report.trials import TrialSummary
 
@@ -37,12 +37,6 @@ def read_studies(storage: str) -> tuple[StudySummary, ...]:
     """All studies of a storage, the newest last; raises StorageError."""
     records = open_records(storage)
     return tuple(_report(records, row).study for row in sorted(records.studies(), key=lambda row: row.created_at))
-
-
-def read_reports(storage: str, *, name: str, number: int) -> tuple[ReportRow, ...]:
-    """The recorded epochs of one trial, in order."""
-    records = open_records(storage)
-    return tuple(records.reports(records.trial(records.study(name), number=number)))
 
 
 def read_verdict(storage: str, *, name: str) -> Verdict | None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict
 
-from autotune.events import Block, Bottleneck, Feed
+from autotune.events import Bottleneck, Feed
 from autotune.speed.arena import Contestant
 
 _ROUNDS = 3
@@ -114,11 +114,6 @@ def split(*, real: float, cached: float, half: float, fraction: float = 0.5) -> 
         cached_seconds=cached,
         half_seconds=half,
     )
-
-
-def samples_per_second(block: Block) -> float:
-    """Throughput of one block, epoch starts left out."""
-    return block.samples / block.seconds
 
 
 def _clamp(share: float) -> float:

@@ -92,16 +92,6 @@ def is_on(value: Scalar) -> bool:
     return isinstance(value, int | float) and value > 0
 
 
-def simpler_of(one: Setting, other: Setting, *, entries: Sequence[Entry]) -> Setting:
-    """The setting in which fewer knobs differ from their simplest value; the first on a tie."""
-    return other if num_turned(other, entries=entries) < num_turned(one, entries=entries) else one
-
-
-def num_turned(setting: Setting, *, entries: Sequence[Entry]) -> int:
-    """How many knobs are not at their simplest value."""
-    return sum(in_setting(setting, entry.name, entries) != entry.knob.simplest for entry in entries)
-
-
 def difference(before: Mapping[str, Scalar], after: Mapping[str, Scalar]) -> dict[str, Scalar]:
     """What is new or other in ``after``; a knob that is gone from it stands with None."""
     gone: dict[str, Scalar] = {name: None for name in before if name not in after}

@@ -44,7 +44,7 @@ class Knob:
     numerics: Numerics
     needs: Needs
     simplest: Scalar
-    """The setting that a tie falls back to; it is also what torch does when nothing is set, threads aside."""
+    """What torch does when nothing is set, threads aside: the value of a setting that is silent about the knob."""
     docs: str
     """Where torch documents it; empty for a task's own."""
     moves: tuple[Bottleneck, ...] = ("input", "launch", "compute")

@@ -13,8 +13,8 @@ alternating blocks against it and retire. The order of a race:
 5. confirm the winner against the baseline, and against what an informed user would set, on fresh
    contestants.
 
-Ties keep the simpler setting. A setting that can't be trained with is recorded and passed over. A
-faster one with fewer digits is kept only while its loss stays within full precision's own noise.
+A tie changes nothing. A setting that can't be trained with is recorded and passed over. A faster one
+with fewer digits is kept only while its loss stays within full precision's own noise.
 """
 
 import time

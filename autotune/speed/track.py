@@ -308,4 +308,4 @@ def _words(comparison: Comparison, *, is_kept: bool) -> str:
         case "slower":
             return "slower"
         case "tie":
-            return "a tie: the simpler setting stays"
+            return "a tie: the setting to beat stays"

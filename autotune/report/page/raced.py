@@ -36,7 +36,7 @@ def _summary(race: RaceRow, result: RaceResult) -> str:
 def _noise(result: RaceResult) -> str:
     floor = result.noise_floor
     noise = f"Two processes of one setting differed by up to {floor:.1%}; less is a tie. " if floor is not None else ""
-    return f"{noise}Intervals are of the median over alternating blocks; a tie keeps the simpler setting."
+    return f"{noise}Intervals are of the median over alternating blocks; a tie changes nothing."
 
 
 def _interval(heat: Heat) -> Interval:
