@@ -21,7 +21,7 @@ from autotune.trial.fork_client import ForkServer
 from autotune.trial.link import Arrival, Exited, Link, TrialProcess
 from autotune.trial.log import LogDrain, TrialLog, open_pipe
 from autotune.trial.messages import STACKS_SIGNAL, Ended, Launch
-from autotune.trial.secrets import conceal, reveal
+from autotune.trial.secrets import reveal
 from autotune.trial.spawner import Spawner
 from autotune.trial.starter import Starter
 
@@ -219,7 +219,8 @@ class Launcher:
             if pid is None:
                 near.close()
                 drain.finish()
-        link = Link(TrialProcess(launch.order.number, pid=pid), purpose=launch.purpose, events=near, drain=drain)
+        process = TrialProcess(launch.order.number, pid=pid)
+        link = Link(process, purpose=launch.purpose, events=near, drain=drain, secrets=self._secrets)
         self._links[pid] = link
         self._selector.register(link, selectors.EVENT_READ, link)
         return link
@@ -253,7 +254,7 @@ class Launcher:
             self._selector.unregister(link)
         if link.is_garbled and link.kill_at is None:
             self.kill(link.process)
-        return [Arrival(link.process, conceal(event, secrets=self._secrets)) for event in events]
+        return [Arrival(link.process, event) for event in events]
 
     def _log_news(self) -> list[Arrival]:
         trials = [link for link in self._links.values() if link.purpose == "train"]
@@ -283,8 +284,7 @@ class Launcher:
         if link.purpose != "train":
             link.end(exited)
             return []
-        last = [conceal(event, secrets=self._secrets) for event in link.end(exited)]
-        return [Arrival(link.process, event) for event in (*last, exited)]
+        return [Arrival(link.process, event) for event in (*link.end(exited), exited)]
 
     def _lose(self, error: ForkServerError) -> list[Arrival]:
         """The fork server is gone: no trial may go on without anyone to reap it."""

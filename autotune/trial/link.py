@@ -3,14 +3,28 @@
 import contextlib
 import socket
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydantic import TypeAdapter, ValidationError
 
 from autotune.errors import TaskError
-from autotune.events import Block, Event, Finished, Outcome, Rehearsal, Stop, Unsaved, Warmed, decode, decode_race
+from autotune.events import (
+    Block,
+    Event,
+    Finished,
+    Outcome,
+    Rehearsal,
+    Scalar,
+    Stop,
+    Unsaved,
+    Warmed,
+    decode,
+    decode_race,
+)
 from autotune.trial.log import LogDrain
 from autotune.trial.messages import LineBuffer, Purpose
+from autotune.trial.secrets import conceal, conceal_text
 from autotune.trial.starter import describe_end
 
 _CHUNK_BYTES = 2**16
@@ -56,7 +70,17 @@ class Link:
         purpose: Purpose,
         events: socket.socket,
         drain: LogDrain,
+        secrets: Mapping[str, Scalar],
     ) -> None:
+        """Hear a process that was just started.
+
+        Args:
+            process: The process.
+            purpose: What it was started for.
+            events: This end of its socket.
+            drain: Of its log.
+            secrets: Parameters whose values are in no text that comes from it.
+        """
         events.settimeout(0)
         self.process = process
         self.kill_at: float | None = None
@@ -71,6 +95,7 @@ class Link:
         """What a contestant of a race has said and nobody has taken yet."""
         self._events = events
         self._drain = drain
+        self._secrets = secrets
         self._lines = LineBuffer()
         self._rehearsed: list[bytes] = []
         self._last_lines = ""
@@ -134,11 +159,12 @@ class Link:
             case Rehearsal():
                 return answer
             case Finished():
-                raise TaskError(answer.reason)
+                raise TaskError(conceal(answer, secrets=self._secrets).reason)
             case None:
                 pass
         message = f"task {task}: a rehearsal with one batch must come to its end, got {self.end_in_words}"
-        raise TaskError(f"{message}, last lines:\n{self._last_lines}" if self._last_lines else message)
+        lines = conceal_text(self._last_lines, secrets=self._secrets)
+        raise TaskError(f"{message}, last lines:\n{lines}" if lines else message)
 
     def _receive(self) -> bytes:
         """What is there; nothing at the end as well."""
@@ -171,16 +197,18 @@ class Link:
             event = decode(line)
         except ValidationError:
             event = None
-        if event is not None and not isinstance(event, Stop):  # a Stop goes the other way
-            return event
-        return self._garbled(line)
+        if event is None or isinstance(event, Stop):  # a Stop goes the other way
+            event = self._garbled(line)
+        return conceal(event, secrets=self._secrets) if isinstance(event, Finished) else event
 
     def _decode_answer(self, line: bytes) -> Warmed | Block | Finished:
         try:
             event = decode_race(line)
         except ValidationError:
             event = None
-        return event if isinstance(event, Warmed | Block | Finished) else self._garbled(line)
+        if not isinstance(event, Warmed | Block | Finished):
+            event = self._garbled(line)
+        return conceal(event, secrets=self._secrets) if isinstance(event, Finished) else event
 
     def _garbled(self, line: bytes) -> Finished:
         self.is_garbled = True

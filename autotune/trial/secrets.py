@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from autotune.errors import TaskError
-from autotune.events import Event, Finished, Scalar, TrialOrder
+from autotune.events import Finished, Scalar, TrialOrder
 from autotune.secrecy import REDACTED, redact_text
 
 _SHORTEST = 6
@@ -28,15 +28,16 @@ def reveal(order: TrialOrder, *, secrets: Mapping[str, Scalar]) -> TrialOrder:
     return order.model_copy(update={"parameters": parameters})
 
 
-def conceal(event: Event, *, secrets: Mapping[str, Scalar]) -> Event:
-    """The event without secrets in the texts that a person reads."""
-    if not isinstance(event, Finished):
-        return event
-    texts = {"reason": event.reason, "traceback": event.traceback}
-    return event.model_copy(update={name: _hide(text, secrets=secrets) for name, text in texts.items() if text})
+def conceal(finished: Finished, *, secrets: Mapping[str, Scalar]) -> Finished:
+    """A process's last word without secrets in the texts that a person reads."""
+    texts = {"reason": finished.reason, "traceback": finished.traceback}
+    return finished.model_copy(
+        update={name: conceal_text(text, secrets=secrets) for name, text in texts.items() if text}
+    )
 
 
-def _hide(text: str, *, secrets: Mapping[str, Scalar]) -> str:
+def conceal_text(text: str, *, secrets: Mapping[str, Scalar]) -> str:
+    """The text without these secrets, nor what else looks like one."""
     for value in secrets.values():
         if len(str(value)) >= _SHORTEST:
             text = text.replace(str(value), REDACTED)

@@ -48,6 +48,8 @@ class Faulty(Task):
 
     def forward(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         if self.num_steps == self.params.get("fault_step", -1):
+            if self.params.fault == "tell":
+                raise ValueError(f"no access with {self.params.api_key}")
             FAULTS[str(self.params.fault)]()
         self.num_steps += 1
         return super().forward(model, batch)

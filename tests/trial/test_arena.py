@@ -6,8 +6,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from autotune.errors import ForkServerError
+from autotune.errors import ForkServerError, TaskError
 from autotune.events import EpochReport, Feed, Outcome
+from autotune.secrecy import REDACTED
 from autotune.speed.arena import ContestantLostError, Loss
 from autotune.trial.arena import ProcessArena
 from autotune.trial.launcher import Launcher
@@ -20,7 +21,7 @@ OWN_LOOP = f"{FOLDER / 'raced.py'}:own_loop"
 
 @pytest.fixture(scope="module")
 def launcher() -> Iterator[Launcher]:
-    with Launcher.start(FAULTY, method="fork_server") as launcher:
+    with Launcher.start(FAULTY, method="fork_server", secrets={"api_key": "open-sesame-4711"}) as launcher:
         yield launcher
 
 
@@ -98,6 +99,19 @@ def test_contestant_may_be_lost_in_a_block(arena: ProcessArena) -> None:
     assert lost.value.kind == "crashed"
     assert contestant.is_retired
     contestant.retire()
+
+
+def test_contestant_does_not_tell_a_secret_with_its_last_word(launcher: Launcher, tmp_path: Path) -> None:
+    keyed = order(tmp_path, task=FAULTY, batch_size=8, api_key=REDACTED)
+    with ProcessArena(launcher, keyed, folder=tmp_path) as arena, pytest.raises(ContestantLostError) as lost:
+        arena.enter({"fault": "tell", "fault_step": 2})
+    assert str(lost.value) == "ValueError: no access with <redacted>"
+
+
+def test_rehearsal_does_not_tell_a_secret_with_its_last_word(launcher: Launcher, tmp_path: Path) -> None:
+    keyed = order(tmp_path, task=FAULTY, fault="tell", fault_step=0, api_key=REDACTED)
+    with pytest.raises(TaskError, match="ValueError: no access with <redacted>"):
+        launcher.rehearse(keyed)
 
 
 def test_contestant_that_hangs_in_its_warm_up_is_ended(launcher: Launcher, tmp_path: Path) -> None:
