@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 
 from autotune.coordinator.fitting import make_fitting
 from autotune.coordinator.interrupts import Interrupts
-from autotune.coordinator.ledger import Ledger
 from autotune.coordinator.observer import StudyView
 from autotune.coordinator.session import Session
 from autotune.coordinator.speeds import FixedSpeeds
 from autotune.coordinator.stage import Stage
-from autotune.coordinator.start import StartOrder, load_standing, open_books
+from autotune.coordinator.start import StartOrder, load_standing, make_ledger, open_books
 from autotune.events import EpochReport, Event, Finished, Outcome, Rehearsal, Scalar, Started, Stop, TrialOrder
 from autotune.hardware import Machine
 from autotune.search.resolve import resolve_space
@@ -196,7 +195,7 @@ def simulated_session(
         books = open_books(order, stage=stage, stack=stack, observer=observer)
         standing = load_standing(order, books)
         fitting = make_fitting(books.spec, stage=stage, jobs=jobs)
-        ledger = Ledger(books, standing=standing, speeds=FixedSpeeds(stage.space), fitting=fitting)
+        ledger = make_ledger(books, standing=standing, speeds=FixedSpeeds(stage.space), fitting=fitting)
         yield Session(
             ledger=ledger,
             launcher=trials,

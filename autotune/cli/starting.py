@@ -161,10 +161,11 @@ def _run(order: "StartOrder", *, no_progress: bool) -> None:
         result = start_study(order, observer=display)
         places = Places(storage=order.storage, tracking_uri=order.tracking_uri)
         report = read_study(order.storage, name=result.name)
-        if result.is_complete and report.study.elapsed_seconds >= LEAST_SECONDS:
+        if result.is_last and report.study.elapsed_seconds >= LEAST_SECONDS:
             problem = annotate_study(result.name, places=places)
             if problem is not None:
                 display.note(problem)
-    click.echo("\n".join(ending_lines(report.study, places=places, verdict=report.verdict)))
+    verdict = None if result.is_complete and not result.is_last else report.verdict  # else it may be half a one
+    click.echo("\n".join(ending_lines(report.study, places=places, verdict=verdict)))
     if result.is_interrupted:
         sys.exit(INTERRUPTED_STATUS)

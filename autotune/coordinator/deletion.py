@@ -1,5 +1,7 @@
 """A study deleted from everywhere that it was written to."""
 
+from contextlib import ExitStack
+
 from autotune.recording.confirmed import find_confirmation
 from autotune.recording.database import configure_engine, creation_lock, normalise_url, open_database
 from autotune.recording.files import StudyFiles, files_root
@@ -24,20 +26,21 @@ def delete_study(storage: str, *, name: str, tracking_uri: str) -> str | None:
         StudyHeldError: A coordinator runs it.
     """
     url = normalise_url(storage)
-    records = Records(open_database(url, create=False))
-    study = records.study(name)
-    confirmation = find_confirmation(records, study=study)
-    problem = None
-    if confirmation is not None:
-        problem = delete_study(storage, name=confirmation.name, tracking_uri=tracking_uri)
-    StudyLease.acquire(records, study=study)
-    problem = delete_experiment(study, tracking_uri=tracking_uri) or problem
-    with creation_lock(url):
-        optuna_storage = open_storage(url, configure_engine=configure_engine)
-    delete_search(name, storage=optuna_storage)
-    delete_races(name, storage=optuna_storage)
-    StudyFiles.of(study, root=files_root(url)).remove_all()
-    records.delete_study(study)
-    optuna_storage.engine.dispose()
-    records.engine.dispose()
-    return problem
+    with ExitStack() as stack:
+        records = Records(open_database(url, create=False))
+        stack.callback(records.engine.dispose)
+        study = records.study(name)
+        confirmation = find_confirmation(records, study=study)
+        problem = None
+        if confirmation is not None:
+            problem = delete_study(storage, name=confirmation.name, tracking_uri=tracking_uri)
+        StudyLease.acquire(records, study=study)
+        problem = delete_experiment(study, tracking_uri=tracking_uri) or problem
+        with creation_lock(url):
+            optuna_storage = open_storage(url, configure_engine=configure_engine)
+        stack.callback(optuna_storage.engine.dispose)
+        delete_search(name, storage=optuna_storage)
+        delete_races(name, storage=optuna_storage)
+        StudyFiles.of(study, root=files_root(url)).remove_all()
+        records.delete_study(study)
+        return problem

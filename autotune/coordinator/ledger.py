@@ -7,6 +7,7 @@ the truth that the others are caught up with.
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from autotune.coordinator.aims import known_values, spent_resource, step_of, value_on_the_way
@@ -19,6 +20,8 @@ from autotune.coordinator.seeds import trial_seed
 from autotune.coordinator.speeds import Floor, Speeds
 from autotune.coordinator.standing import BASELINE_NUMBER, Standing
 from autotune.events import Adjusted, EpochReport, Finished, Outcome, Scalar, Started, TrialOrder, Unsaved
+from autotune.hardware import Machine
+from autotune.recording.crew import Crew
 from autotune.recording.drafts import NewTrial
 from autotune.recording.files import StudyFiles
 from autotune.recording.lease import StudyLease
@@ -70,6 +73,14 @@ class Books:
     git_commit: str | None
     is_contended: bool = False
     """Several trials run at once."""
+    crew: Crew | None = None
+    """The others that run the study, where several may."""
+
+    def race_right(self, machine: Machine) -> AbstractContextManager[bool]:
+        """Whether a race may be run now: one at a time on machines of one kind, and with nobody else on this one."""
+        if self.crew is None:
+            return nullcontext(enter_result=True)
+        return self.crew.race_right(machine.hardware_fingerprint)
 
 
 class Ledger:
@@ -84,7 +95,6 @@ class Ledger:
         self._failures: list[str | None] = []
         self._unsaved: set[int] = set()
         self._reserve = Reserve(repeats=books.spec.confirm.repeats, limit=books.spec.budget.seconds, standing=standing)
-        self._beaten_seconds = 0.0
 
     def unfinished(self) -> list[Ticket]:
         """Trials of earlier starts that have not ended, to be adopted under their numbers.
@@ -93,16 +103,13 @@ class Ledger:
         """
         books = self._books
         rows = {row.number: row for row in books.records.trials(books.study)}
-        is_all_told = len(books.spec.objectives) == 1  # Optuna's rows hold the reports of those that have ended
-        open_ = {running.number for running in books.search.running()}
-        behind = [row for row in rows.values() if row.number in open_ or not is_all_told]
-        books.search.reconcile(read_histories(books.records, books.study, rows=behind, spec=books.spec))
-        self._learn_memory(rows.values())
-        self._reserve.load(books.records, rows=rows)
-        self._failures = [_failure(row) for row in rows.values() if row.is_over and row.origin is None]
+        histories = read_histories(books.records, books.study, rows=self._behind(rows.values()), spec=books.spec)
+        books.search.reconcile(histories)
+        self._learn(rows)
         for running in books.search.running():
             if running.number not in rows:
-                rows[running.number] = self._add(books.search.adopt(running.optuna_id), floor=None)
+                new = self._new_trial(books.search.adopt(running.optuna_id), floor=None)
+                rows[running.number] = books.records.add_trial(books.study, new=new)
                 self.standing.add_trial()
         return [
             Ticket(row, is_adopted=row.status is TrialStatus.RUNNING)
@@ -111,12 +118,13 @@ class Ledger:
         ]
 
     def ask(self, floor: Floor | None = None) -> Ticket | None:
-        """The next trial, written down everywhere before it starts; None when the space is exhausted.
+        """The next trial, written down everywhere before it starts; None when space or budget are exhausted.
 
         Args:
             floor: Where a race for its speed parameters may be run; without one, none is.
         """
-        proposal = self._books.search.ask()
+        books = self._books
+        proposal = books.search.ask() if self.standing.has_trials_left else None
         if proposal is None:
             return None
         self.standing.add_trial()
@@ -124,7 +132,20 @@ class Ledger:
         if floor is not None:
             refusal = self._refusal(proposal.number, parameters=proposal.parameters, lease=floor.lease)
         # What can't run is not raced either.
-        return Ticket(self._add(proposal, floor=floor if refusal is None else None), refusal=refusal)
+        new = self._new_trial(proposal, floor=floor if refusal is None else None)
+        return Ticket(books.records.add_trial(books.study, new=new), refusal=refusal)
+
+    def refresh(self) -> bool:
+        """Look what others have done; whether there may be a trial to ask for again. Nobody else is here."""
+        return False
+
+    def awaits_others(self) -> bool:
+        """Whether others run trials, which would be for this coordinator to go on with if they died."""
+        return False
+
+    def left_over(self, waiting: list[Ticket]) -> list[Ticket]:
+        """What has not ended when the budget's time is up, of trials that don't run here."""
+        return waiting
 
     def ask_ahead(self) -> None:
         """Find the next proposal while there is nothing else to do; nothing is written down."""
@@ -160,9 +181,9 @@ class Ledger:
             device=device,
             environment_id=books.environment_id,
             git_commit=books.git_commit,
-            is_contended=books.is_contended,
+            is_contended=self._is_contended(),
         )
-        if books.is_contended or ticket.row.is_contended:
+        if self._is_contended() or ticket.row.is_contended:
             books.search.mark_contended(ticket.row.number)
         books.publisher.notify()
 
@@ -231,7 +252,14 @@ class Ledger:
                 reason=finished.reason,
                 samples_per_second=finished.samples_per_second,
             )
-            self._count(row.number, finished=finished, values=values)
+            reports = self._reports.pop(row.number, [])
+            self._failures.append(finished.reason if finished.outcome is Outcome.FAILED else None)
+            value = values[0] if values else None
+            self._count(Ending(row.number, finished.outcome, value=value, reason=finished.reason))
+            if row.number in self._unsaved:  # what is there is of an earlier epoch: no model of this trial's value
+                self._unsaved.discard(row.number)
+                books.files.remove_checkpoint(row.number)
+            self._reserve.learn(row.number, reports)
         books.publisher.notify()
         return finished
 
@@ -256,9 +284,7 @@ class Ledger:
     def beat(self) -> None:
         """A sign of life in the lease, and the seconds spent since the last one."""
         self._books.lease.beat()
-        now = self.standing.session_seconds
-        self._books.records.add_seconds(self._books.study, seconds=now - self._beaten_seconds)
-        self._beaten_seconds = now
+        self._books.records.set_seconds(self._books.study, seconds=self.standing.elapsed_seconds)
 
     def trial_view(self, ticket: Ticket, *, device: str) -> TrialView:
         """The trial as a display shows it."""
@@ -276,19 +302,33 @@ class Ledger:
         value = report.metrics.get(metric, value_on_the_way(objective, report))
         return f"{spec.pruner.name}: {metric} {value:.4g} after {_length(report, budget=spec.budget)}"
 
+    def _is_contended(self) -> bool:
+        """Whether others train on this machine as well, which makes throughput incomparable."""
+        return self._books.is_contended
+
     def _refusal(self, number: int, *, parameters: Mapping[str, Scalar], lease: Lease) -> str | None:
         return self._fitting.reason_not_to_launch(number, parameters=parameters, lease=lease)
 
-    def _add(self, proposal: Proposal, *, floor: Floor | None) -> TrialRow:
-        books = self._books
-        new = NewTrial(
+    def _new_trial(self, proposal: Proposal, *, floor: Floor | None) -> NewTrial:
+        return NewTrial(
             number=proposal.number,
             parameters=self._speeds.complete(proposal, floor=floor),
-            seed=trial_seed(books.spec.seed, proposal.number),
+            seed=trial_seed(self._books.spec.seed, proposal.number),
             optuna_id=proposal.optuna_id,
             is_baseline=proposal.number == BASELINE_NUMBER,
         )
-        return books.records.add_trial(books.study, new=new)
+
+    def _behind(self, rows: Iterable[TrialRow]) -> list[TrialRow]:
+        """Trials of which Optuna's rows may lack something: with one objective, those that have not ended there."""
+        is_all_told = len(self._books.spec.objectives) == 1
+        open_ = {running.number for running in self._books.search.running()}
+        return [row for row in rows if row.number in open_ or not is_all_told]
+
+    def _learn(self, rows: Mapping[int, TrialRow]) -> None:
+        """What the trials of earlier starts, by number, tell of memory and time, and how the first of them ended."""
+        self._failures = [_failure(row) for row in rows.values() if row.is_over and row.origin is None]
+        self._learn_memory(rows.values())
+        self._reserve.load(self._books.records, rows=rows)
 
     def _learn_memory(self, rows: Iterable[TrialRow]) -> None:
         """From trials of earlier starts on this machine, with these versions."""
@@ -319,20 +359,12 @@ class Ledger:
             return finished.model_copy(update={"outcome": Outcome.DIVERGED, "reason": f"objective {values}"}), None
         return finished, values
 
-    def _count(self, number: int, *, finished: Finished, values: tuple[float, ...] | None) -> None:
+    def _count(self, ending: Ending) -> None:
+        """Only the best trial's checkpoint is kept."""
         former_best = self.standing.best_number
-        reports = self._reports.pop(number, [])
-        self._failures.append(finished.reason if finished.outcome is Outcome.FAILED else None)
-        is_best = self.standing.count(
-            Ending(number, finished.outcome, value=values[0] if values else None, reason=finished.reason)
-        )
-        self._reserve.learn(number, reports)
-        superseded = former_best if is_best else number
+        superseded = former_best if self.standing.count(ending) else ending.number
         if superseded is not None:
             self._books.files.remove_checkpoint(superseded)
-        if number in self._unsaved:  # what is there is of an earlier epoch: no model of this trial's value
-            self._unsaved.discard(number)
-            self._books.files.remove_checkpoint(number)
 
 
 def _failure(row: TrialRow) -> str | None:

@@ -73,6 +73,7 @@ class RacedSpeeds:
         self._fitting = fitting
         self._note = note
         self._spent_seconds = books.study.speed_seconds
+        self._race_right = books.race_right
         self._has_failed = False
         self._without_winner: set[str] = set()
         self._trains_one_at_a_time = not books.is_contended
@@ -104,11 +105,20 @@ class RacedSpeeds:
         result = None
         is_open = not self._has_failed and digest not in self._without_winner
         if floor is not None and floor.is_alone and seconds >= _LEAST_SECONDS and is_open:
-            result = self._race(learning, workload, floor=floor, former=former, seconds=seconds)
-            if result is None:
-                self._without_winner.add(digest)
+            with self._race_right(self._ground.machine) as has_right:
+                result = self._known_elsewhere(digest)
+                if result is None and has_right:
+                    result = self._race(learning, workload, floor=floor, former=former, seconds=seconds)
+                    if result is None:
+                        self._without_winner.add(digest)
         found = result or former
         return found.setting if found is not None else self._space.baseline
+
+    def _known_elsewhere(self, digest: str) -> RaceResult | None:
+        """What another coordinator of the study has found meanwhile, on a machine like this one."""
+        self._known |= self._log.known(self._ground)
+        known = self._known.get(digest)
+        return None if known is None else known[1]
 
     def _allowance(self, *, is_first: bool) -> float:
         """Seconds that the next race may take."""

@@ -50,16 +50,16 @@ def open_books(
         max_resource=spec.budget.max_resource,
         resource=spec.budget.resource,
     )
-    with creation_lock(place.storage):
-        optuna_storage = open_storage(place.storage, configure_engine=configure_engine)
-    stack.callback(optuna_storage.engine.dispose)
     texts = {"spec_text": study.spec_text, "spec_json": spec.model_dump_json()}
     resolved_json = _space.dump_json(space).decode()
-    row = records.find_study(name)
-    if row is None:
-        Search.create(name, storage=optuna_storage, plan=plan)
-        new = NewStudy(name=name, task=study.task, seed=study.seed, resolved_json=resolved_json, **texts)
-        row = records.create_study(new)
+    with creation_lock(place.storage):
+        optuna_storage = open_storage(place.storage, configure_engine=configure_engine)
+        stack.callback(optuna_storage.engine.dispose)
+        row = records.find_study(name)
+        if row is None:
+            Search.create(name, storage=optuna_storage, plan=plan)
+            new = NewStudy(name=name, task=study.task, seed=study.seed, resolved_json=resolved_json, **texts)
+            row = records.create_study(new)
     lease = StudyLease.acquire(records, study=row)
     stack.callback(lease.release)
     row = records.update_spec(row, resolved_json=resolved_json, **texts)

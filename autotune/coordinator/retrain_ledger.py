@@ -16,7 +16,6 @@ from autotune.coordinator.speeds import Floor, JointSpeeds
 from autotune.coordinator.standing import Standing
 from autotune.events import Scalar
 from autotune.recording.drafts import NewTrial
-from autotune.recording.rows import TrialRow
 from autotune.search.proposals import Proposal
 from autotune.trial.leases import Lease
 
@@ -99,7 +98,7 @@ class RetrainLedger(Ledger):
             return None
         proposal = self._books.search.ask_for({self._series.parameter: number})
         self.standing.add_trial()
-        return Ticket(self._add(proposal, floor=None))
+        return Ticket(self._books.records.add_trial(self._books.study, new=self._new_trial(proposal, floor=None)))
 
     def _next_number(self) -> int | None:
         if self._rounds and not self._rounds[0]:
@@ -127,19 +126,18 @@ class RetrainLedger(Ledger):
         return None
 
     @override
-    def _add(self, proposal: Proposal, *, floor: Floor | None) -> TrialRow:
+    def _new_trial(self, proposal: Proposal, *, floor: Floor | None) -> NewTrial:
         del floor
-        books, series = self._books, self._series
+        series = self._series
         number = proposal.parameters[series.parameter]
         assert isinstance(number, int)
         if self._rounds and self._rounds[0] and self._rounds[0][0] == number:  # one that was cut off was planned, too
             self._rounds[0].popleft()
         contender = series.contender(number)
-        new = NewTrial(
+        return NewTrial(
             number=proposal.number,
             parameters=contender.parameters,
-            seed=fresh_seed(books.spec.seed, proposal.number, purpose=series.purpose, used=series.used_seeds),
+            seed=fresh_seed(self._books.spec.seed, proposal.number, purpose=series.purpose, used=series.used_seeds),
             optuna_id=proposal.optuna_id,
             is_baseline=contender.is_baseline,
         )
-        return books.records.add_trial(books.study, new=new)

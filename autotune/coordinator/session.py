@@ -86,6 +86,7 @@ class Session:
         self._oom_watch = OomWatch()
         self._running: dict[int, _Running] = {}
         self._is_exhausted = False
+        self._is_hopeless = False
         self._num_refused = 0
         self._stopping_since: float | None = None
         self._beaten_at = -math.inf
@@ -101,7 +102,7 @@ class Session:
         waiting = self._ledger.unfinished()
         while True:
             self._fill(waiting)
-            if not self._running:
+            if not self._running and (self._should_end() or not self._ledger.awaits_others()):
                 break
             self._hear_all(self._launcher.wait(TICK_SECONDS))
             self._keep_time()
@@ -109,7 +110,8 @@ class Session:
         self._beat()
         if self._interrupts.should_stop:
             return False
-        for ticket in waiting:  # adopted, but the budget's time is up
+        # Adopted, but the budget's time is up.
+        for ticket in self._ledger.left_over(waiting) if self._ledger.standing.is_time_up else waiting:
             self._conclude(ticket, Finished(outcome=Outcome.PRUNED, reason=self._ledger.time_up_reason()))
         return True
 
@@ -140,13 +142,13 @@ class Session:
         self._num_refused += 1
         if self._num_refused >= MAX_REFUSED:
             self._observer.note(f"{MAX_REFUSED} proposals in a row were predicted not to fit: none is left to try")
-            self._is_exhausted = True
+            self._is_exhausted = self._is_hopeless = True
 
     def _should_end(self) -> bool:
         return self._interrupts.should_stop or self._ledger.standing.is_time_up
 
     def _ask(self, lease: Lease) -> Ticket | None:
-        if self._is_exhausted or not self._ledger.standing.has_trials_left:
+        if self._is_exhausted:
             return None
         ticket = self._ledger.ask(Floor(lease, is_alone=not self._running, on_wait=self._wait_for_race))
         self._is_exhausted = ticket is None
@@ -283,6 +285,8 @@ class Session:
         now = time.monotonic()
         if now - self._beaten_at >= BEAT_SECONDS:
             self._beat()
+            if self._ledger.refresh() and not self._is_hopeless:
+                self._is_exhausted = False
         if self._interrupts.should_stop:
             self._interrupt(now)
         elif self._ledger.standing.is_time_up:

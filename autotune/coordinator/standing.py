@@ -64,6 +64,10 @@ class Standing:
         """The budget allows one more trial."""
         return self._budget.trials is None or self._num_trials < self._budget.trials
 
+    def set_trials(self, num_trials: int) -> None:
+        """So many trials the study has, whoever asked for them."""
+        self._num_trials = num_trials
+
     def add_trial(self) -> None:
         """One more trial was asked for."""
         self._num_trials += 1

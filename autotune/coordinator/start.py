@@ -2,13 +2,12 @@
 
 import tempfile
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from autotune.coordinator.aims import check_jobs
-from autotune.coordinator.confirming import Limits, confirm
-from autotune.coordinator.contenders import NotConfirmedError
-from autotune.coordinator.fitting import make_fitting
+from autotune.coordinator.closing import PUBLISH_SECONDS, close_books, confirm_winner, ends_study
+from autotune.coordinator.fitting import Fitting, make_fitting
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Books, Ledger
 from autotune.coordinator.moved import describe_move
@@ -18,12 +17,15 @@ from autotune.coordinator.planning import plan_of
 from autotune.coordinator.provenance import git_commit
 from autotune.coordinator.retraining import Arena
 from autotune.coordinator.session import GRACE_SECONDS, Session
+from autotune.coordinator.sharing import SharedLedger
 from autotune.coordinator.speed_source import make_speeds
+from autotune.coordinator.speeds import Speeds
 from autotune.coordinator.stage import Stage, set_stage
 from autotune.coordinator.standing import Standing, standing_of
 from autotune.coordinator.warm_start import warm_start
-from autotune.errors import InputError, StorageError, StudyNotFoundError, StudyStoppedError
+from autotune.errors import InputError, StorageError, StudyHeldError, StudyNotFoundError, StudyStoppedError
 from autotune.recording.confirmed import CONFIRM_SUFFIX
+from autotune.recording.crew import Crew
 from autotune.recording.database import (
     configure_optuna_engine,
     creation_lock,
@@ -34,19 +36,15 @@ from autotune.recording.database import (
 )
 from autotune.recording.files import StudyFiles, check_study_name, make_files_root
 from autotune.recording.lease import StudyLease, check_holder
-from autotune.recording.log_model import log_model
 from autotune.recording.publisher import Publisher
 from autotune.recording.records import Records
-from autotune.recording.rows import StudyState
+from autotune.recording.rows import StudyRow, StudyState
 from autotune.recording.sqlite_file import mark_at_rest, mark_in_use
 from autotune.recording.waiting import Waiting, wait_aloud
 from autotune.search.storage import open_storage
 from autotune.search.study import Search
 from autotune.spec.load import SpecFile
 from autotune.trial.launcher import Launcher
-
-PUBLISH_SECONDS = 30.0
-"""How long the end of a study waits for MLflow; what is left then is delivered by the next start."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +72,8 @@ class StudyResult:
     """The budget is used up, or the space is exhausted."""
     is_interrupted: bool
     """Ctrl-C or SIGTERM; the same command goes on."""
+    is_last: bool
+    """No other coordinator ended the study: what is done once at its end is this one's to do."""
     num_unpublished: int
     """Rows that MLflow has not got yet; the next start delivers them."""
 
@@ -98,11 +98,7 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
         interrupts.wake_with(launcher.wake)
         books = open_books(order, stage=stage, stack=stack, observer=observer)
         standing = load_standing(order, books)
-        fitting = make_fitting(books.spec, stage=stage, jobs=order.jobs)
-        speeds = make_speeds(
-            books, stage=stage, launcher=launcher, standing=standing, fitting=fitting, note=observer.note
-        )
-        ledger = Ledger(books, standing=standing, speeds=speeds, fitting=fitting)
+        ledger = _open_ledger(order, books, stage=stage, launcher=launcher, standing=standing, observer=observer)
         if order.warm_start is not None:
             warm_start(books, source=order.warm_start, ledger=ledger, observer=observer)
         books.publisher.start()
@@ -123,48 +119,35 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
             interrupts.let_raise()
             books.publisher.close(timeout=PUBLISH_SECONDS)
             raise
-        is_cut_off = is_complete and _confirm(
-            order, books, stage=stage, launcher=launcher, interrupts=interrupts, standing=standing, observer=observer
+        is_last = is_complete and ends_study(books)
+        arena = Arena(
+            storage=normalise_url(order.storage),
+            tracking_uri=order.tracking_uri,
+            launcher=launcher,
+            machine=stage.machine,
+            observer=observer,
+            interrupts=interrupts,
+            on_beat=books.lease.beat,
+            grace_seconds=order.grace_seconds,
         )
+        is_cut_off = is_last and confirm_winner(arena, books, standing=standing)
         launcher.close()
         interrupts.let_raise()
-        result = _close(order, books=books, standing=standing, is_complete=is_complete, observer=observer)
-        return replace(result, is_interrupted=result.is_interrupted or is_cut_off)
-
-
-def _confirm(
-    order: StartOrder,
-    books: Books,
-    *,
-    stage: Stage,
-    launcher: Launcher,
-    interrupts: Interrupts,
-    standing: Standing,
-    observer: Observer,
-) -> bool:
-    """Confirm the winner inside the budget, where there is one; whether it was interrupted."""
-    books.records.set_state(books.study, state=StudyState.COMPLETE)
-    wanted, limit = books.spec.confirm, books.spec.budget.seconds
-    if wanted.repeats == 0:
-        return False
-    arena = Arena(
-        storage=normalise_url(order.storage),
-        tracking_uri=order.tracking_uri,
-        launcher=launcher,
-        machine=stage.machine,
-        observer=observer,
-        interrupts=interrupts,
-        on_beat=books.lease.beat,
-        grace_seconds=order.grace_seconds,
-    )
-    left = None if limit is None else limit - standing.elapsed_seconds
-    try:
-        ended = confirm(arena, books.study, wanted=wanted, limits=Limits(seconds_left=left))
-    except NotConfirmedError as error:
-        observer.note(str(error))
-        return False
-    books.records.touch_study(books.study)
-    return ended.is_interrupted
+        num_waiting = close_books(
+            books,
+            storage=order.storage,
+            tracking_uri=order.tracking_uri,
+            best_number=load_standing(order, books).best_number,  # of others' trials as well
+            is_last=is_last,
+            observer=observer,
+        )
+        return StudyResult(
+            name=order.name,
+            is_complete=is_complete,
+            is_interrupted=is_cut_off or not is_complete,
+            is_last=is_last,
+            num_unpublished=num_waiting,
+        )
 
 
 def _check_name(name: str) -> None:
@@ -186,7 +169,8 @@ def _check_existing(order: StartOrder) -> None:
     records = Records(engine)
     study = records.find_study(order.name)
     if study is not None:
-        check_holder(records.engine, study=study)
+        if not records.is_shareable:
+            check_holder(records.engine, study=study)
         check_spec(study, file=order.file)
     if order.warm_start is not None:
         records.study(order.warm_start)
@@ -202,16 +186,20 @@ def open_books(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: O
     plan = plan_of(order.file.spec, space=stage.space, jobs=order.jobs)
     with creation_lock(storage):
         optuna_storage = open_storage(storage, configure_engine=configure_optuna_engine)
-    for engine in (records.engine, optuna_storage.engine):
-        wait_aloud(engine, Waiting(observer.note))
-    study = records.find_study(order.name)
-    if study is None:
-        # Optuna's first: it refuses a name that is somebody else's study, before ours is made.
-        Search.create(order.name, storage=optuna_storage, plan=plan)
-        study = create_study(records, name=order.name, file=order.file, space=stage.space)
-    lease = StudyLease.acquire(records, study=study)
+        stack.callback(optuna_storage.engine.dispose)
+        for engine in (records.engine, optuna_storage.engine):
+            wait_aloud(engine, Waiting(observer.note))
+        study = records.find_study(order.name)
+        if study is None:
+            # Optuna's first: it refuses a name that is somebody else's study, before ours is made.
+            Search.create(order.name, storage=optuna_storage, plan=plan)
+            study = create_study(records, name=order.name, file=order.file, space=stage.space)
+    crew = Crew.join(records, study=study) if records.is_shareable else None
+    lease = StudyLease.acquire(records, study=study) if crew is None else crew.lease
     stack.callback(_give_back, lease, records)
     mark_in_use(records.engine)
+    if crew is not None:
+        _join_company(order, crew=crew, study=study, observer=observer)
     study, changes = take_over_spec(records, study=study, file=order.file, space=stage.space)
     for change in changes:
         observer.note(describe_change(change).strip())
@@ -231,6 +219,7 @@ def open_books(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: O
         environment_id=records.add_environment(stage.machine),
         git_commit=git_commit(order.file.spec.task),
         is_contended=order.jobs > 1,
+        crew=crew,
     )
 
 
@@ -242,30 +231,36 @@ def _give_back(lease: StudyLease, records: Records) -> None:
         mark_at_rest(records.engine)
 
 
+def _open_ledger(
+    order: StartOrder, books: Books, *, stage: Stage, launcher: Launcher, standing: Standing, observer: Observer
+) -> Ledger:
+    fitting = make_fitting(books.spec, stage=stage, jobs=order.jobs)
+    speeds = make_speeds(books, stage=stage, launcher=launcher, standing=standing, fitting=fitting, note=observer.note)
+    return make_ledger(books, standing=standing, speeds=speeds, fitting=fitting)
+
+
+def make_ledger(books: Books, *, standing: Standing, speeds: Speeds, fitting: Fitting) -> Ledger:
+    """The ledger of a coordinator that has the study to itself, or of one among several."""
+    if books.crew is None:
+        return Ledger(books, standing=standing, speeds=speeds, fitting=fitting)
+    return SharedLedger(books, crew=books.crew, standing=standing, speeds=speeds, fitting=fitting)
+
+
+def _join_company(order: StartOrder, *, crew: Crew, study: StudyRow, observer: Observer) -> None:
+    """Say who runs the study already, and refuse what would change it under them; the dead are no company."""
+    crew.bury()
+    others = crew.others()
+    if not others:
+        return
+    if order.warm_start is not None or check_spec(study, file=order.file).changes:
+        what = "--warm-start" if order.warm_start is not None else "another spec"
+        rule = f"its spec stays while others run it, got {what} and {len(others)} other coordinators"
+        raise StudyHeldError(f"study {order.name}: {rule}; start with the spec that they have, or stop them first")
+    who = ", ".join(f"pid {holder.pid} on {holder.hostname}" for holder in others)
+    observer.note(f"study {order.name} is run by {who} already: this coordinator shares its trials")
+
+
 def load_standing(order: StartOrder, books: Books) -> Standing:
     """Totals of earlier starts."""
     rows = books.records.trials(books.study)
     return standing_of(books.study, spec=books.spec, rows=rows, storage=hide_password(order.storage))
-
-
-def _close(
-    order: StartOrder, *, books: Books, standing: Standing, is_complete: bool, observer: Observer
-) -> StudyResult:
-    state = books.publisher.close(timeout=PUBLISH_SECONDS)
-    if state.num_waiting:
-        observer.note(
-            f"MLflow has not got {state.num_waiting} records yet ({state.error}); the next start delivers them"
-        )
-    elif is_complete and standing.best_number is not None and books.spec.log_model:
-        observer.note(f"logging the model of trial {standing.best_number} to MLflow")
-        problem = log_model(
-            order.storage, study=order.name, number=standing.best_number, tracking_uri=order.tracking_uri
-        )
-        if problem is not None:
-            observer.note(problem)
-    return StudyResult(
-        name=order.name,
-        is_complete=is_complete,
-        is_interrupted=not is_complete,
-        num_unpublished=state.num_waiting,
-    )

@@ -30,6 +30,8 @@ from autotune.recording.sqlite_file import check_file, check_pages, check_whole,
 from autotune.recording.tables import HEAD_REVISION, VERSION_TABLE
 from autotune.recording.waiting import begin_writing
 
+_IDLE_SECONDS = 25
+"""Of a transaction on a server, in which its process asks for nothing; below the time until a lease is stale."""
 _ADVISORY_LOCK = 0x6175746F74756E65  # "autotune" in ASCII: PostgreSQL names its advisory locks by number
 
 
@@ -204,7 +206,17 @@ def _make_engine(url: URL) -> Engine:
         engine = create_engine(url)
         configure_engine(engine)
         return engine
-    return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+    engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+    event.listen(engine, "connect", _limit_transactions)
+    return engine
+
+
+def _limit_transactions(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    # A process that is stopped, or cut off, in the middle of a transaction must not hold its locks for ever.
+    cursor = connection.cursor()
+    cursor.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'")
+    cursor.close()
+    connection.commit()
 
 
 def _set_up_connection(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:

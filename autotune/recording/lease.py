@@ -5,12 +5,13 @@ import os
 import socket
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol
 
 import psutil
-from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, delete, false, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from autotune.errors import LeaseLostError, StudyHeldError
@@ -18,8 +19,12 @@ from autotune.recording import tables, transactions
 from autotune.recording.rows import StudyRow
 from autotune.recording.transactions import Guard
 
-Role: TypeAlias = Literal["coordinator", "publisher"]
-"""What is held: running the study, or delivering it to MLflow."""
+COORDINATOR = "coordinator"
+"""Runs the study, alone; nobody else has a part of it."""
+PUBLISHER = "publisher"
+"""Delivers it to MLflow."""
+WORKER = "worker "
+"""Runs the study beside others: the role goes on with letters of its own (see ``crew.py``)."""
 
 STALE_SECONDS = 30.0
 """Beat at least three times as often."""
@@ -37,7 +42,7 @@ class Guarded(Protocol):
 class StudyLease:
     """The right to run a study, or to deliver it."""
 
-    def __init__(self, guarded: Guarded, *, study: StudyRow, role: Role, token: str) -> None:
+    def __init__(self, guarded: Guarded, *, study: StudyRow, role: str, token: str) -> None:
         self._guarded = guarded
         self._study = study
         self._role = role
@@ -49,7 +54,7 @@ class StudyLease:
         guarded: Guarded,
         *,
         study: StudyRow,
-        role: Role = "coordinator",
+        role: str = COORDINATOR,
         stale_seconds: float = STALE_SECONDS,
     ) -> "StudyLease":
         """Take the lease; from then on each write of ``guarded`` checks that it is still ours.
@@ -61,16 +66,18 @@ class StudyLease:
         Raises:
             StudyHeldError: Somebody else holds it and lives.
         """
-        watch = _Watch(stale_seconds)
+        watches: dict[str, _Watch] = {}
         while True:
             with transactions.read(guarded.engine) as connection:
-                holder = connection.execute(select(tables.lease).where(_key(study, role))).mappings().one_or_none()
-            if holder is not None and not watch.is_dead(holder):
-                if watch.is_alive(holder):
-                    raise StudyHeldError(_held(study, holder))
+                holders = connection.execute(select(tables.lease).where(_holders(study, role))).mappings().all()
+            seen = [(holder, watches.setdefault(holder["token"], _Watch(stale_seconds))) for holder in holders]
+            living = [holder for holder, watch in seen if not watch.is_dead(holder) and watch.is_alive(holder)]
+            if living:
+                raise StudyHeldError(describe_holder(study, living[0]))
+            if not all(watch.is_dead(holder) for holder, watch in seen):
                 time.sleep(_POLL_SECONDS)
                 continue
-            token = _take(guarded.engine, study=study, role=role, holder=holder)
+            token = _take(guarded.engine, study=study, role=role, dead=holders)
             if token is not None:
                 guarded.guard = Guard(study_id=study.id, role=role, token=token)
                 return cls(guarded, study=study, role=role, token=token)
@@ -81,7 +88,9 @@ class StudyLease:
         with transactions.write(self._guarded.engine) as connection:
             moved = connection.execute(update(tables.lease).where(mine).values(counter=tables.lease.c.counter + 1))
             if moved.rowcount != 1:
-                rule = f"one {self._role} at a time, another one has taken it over"
+                is_worker = self._role.startswith(WORKER)
+                rule = "this coordinator seemed dead, and others have taken its trials over"
+                rule = rule if is_worker else f"one {self._role} at a time, another one has taken it over"
                 raise LeaseLostError(f"study {self._study.name}: {rule}; start it again")
 
     def release(self) -> None:
@@ -96,7 +105,7 @@ class StudyLease:
 class Holder:
     """Who has a lease."""
 
-    role: Role
+    role: str
     hostname: str
     pid: int
     acquired_at: float
@@ -105,36 +114,43 @@ class Holder:
     """It ran on this host, and its process is gone; of a holder elsewhere nobody here can tell."""
 
 
-def read_holders(engine: Engine, *, study: StudyRow, role: Role = "coordinator") -> tuple[Holder, ...]:
+def read_holders(engine: Engine, *, study: StudyRow, role: str = COORDINATOR) -> tuple[Holder, ...]:
     """Who holds leases of that role, the oldest first."""
-    query = select(tables.lease).where(_key(study, role)).order_by(tables.lease.c.acquired_at)
+    query = select(tables.lease).where(_holders(study, role)).order_by(tables.lease.c.acquired_at)
     with transactions.read(engine) as connection:
         rows = connection.execute(query).mappings().all()
-    return tuple(
-        Holder(
-            role=role,
-            hostname=row["hostname"],
-            pid=row["pid"],
-            acquired_at=row["acquired_at"],
-            is_gone=row["host"] == _host() and _birth(row["pid"]) != row["birth"],
-        )
-        for row in rows
+    return tuple(as_holder(row) for row in rows)
+
+
+def as_holder(row: RowMapping) -> Holder:
+    """What a row of a lease says, and this process sees."""
+    return Holder(
+        role=row["role"],
+        hostname=row["hostname"],
+        pid=row["pid"],
+        acquired_at=row["acquired_at"],
+        is_gone=is_here(row) and birth_of(row["pid"]) != row["birth"],
     )
 
 
 def is_any_study_running(connection: Connection) -> bool:
     """Whether a coordinator holds a study of this database and may live; one on another host may."""
     lease = tables.lease
-    holders = connection.execute(select(lease.c.host, lease.c.pid, lease.c.birth).where(lease.c.role == "coordinator"))
-    return any(host != _host() or _birth(pid) == birth for host, pid, birth in holders)
+    holders = connection.execute(
+        select(lease.c.host, lease.c.pid, lease.c.birth).where(
+            or_(lease.c.role == COORDINATOR, lease.c.role.like(f"{WORKER}%"))
+        )
+    )
+    return any(host != this_host() or birth_of(pid) == birth for host, pid, birth in holders)
 
 
 def check_holder(engine: Engine, *, study: StudyRow) -> None:
     """Raise StudyHeldError where a process of this host runs the study; of others nothing can be said at once."""
     with transactions.read(engine) as connection:
-        holder = connection.execute(select(tables.lease).where(_key(study, "coordinator"))).mappings().one_or_none()
-    if holder is not None and holder["host"] == _host() and _birth(holder["pid"]) == holder["birth"]:
-        raise StudyHeldError(_held(study, holder))
+        holders = connection.execute(select(tables.lease).where(_holders(study, COORDINATOR))).mappings().all()
+    for holder in holders:
+        if is_here(holder) and birth_of(holder["pid"]) == holder["birth"]:
+            raise StudyHeldError(describe_holder(study, holder))
 
 
 class _Watch:
@@ -146,56 +162,85 @@ class _Watch:
         self._since = 0.0
 
     def is_alive(self, holder: RowMapping) -> bool:
-        if holder["host"] == _host():
-            return bool(_birth(holder["pid"]) == holder["birth"])
+        if is_here(holder):
+            return bool(birth_of(holder["pid"]) == holder["birth"])
         return self._seen is not None and self._seen != (holder["token"], holder["counter"])
 
     def is_dead(self, holder: RowMapping) -> bool:
-        if holder["host"] == _host():
-            return bool(_birth(holder["pid"]) != holder["birth"])
+        if is_here(holder):
+            return bool(birth_of(holder["pid"]) != holder["birth"])
         if self._seen is None:
             self._seen = holder["token"], holder["counter"]
             self._since = time.monotonic()
         return not self.is_alive(holder) and time.monotonic() - self._since >= self._stale_seconds
 
 
-def _take(engine: Engine, *, study: StudyRow, role: Role, holder: RowMapping | None) -> str | None:
-    """The new token; None when somebody else was quicker."""
-    token = uuid.uuid4().hex
-    row: dict[str, object] = {
+def lease_row(study: StudyRow, *, role: str, token: str) -> dict[str, object]:
+    """A new lease of this process."""
+    return {
         "study_id": study.id,
         "role": role,
         "token": token,
-        "host": _host(),
+        "host": this_host(),
         "hostname": socket.gethostname(),
         "pid": os.getpid(),
-        "birth": _birth(os.getpid()),
+        "birth": birth_of(os.getpid()),
         "counter": 0,
         "acquired_at": time.time(),
     }
+
+
+def _take(engine: Engine, *, study: StudyRow, role: str, dead: Sequence[RowMapping]) -> str | None:
+    """The new token; None when somebody else was quicker, or one of the dead was not."""
+    token = uuid.uuid4().hex
     try:
         with transactions.write(engine) as connection:
-            if holder is None:
-                connection.execute(insert(tables.lease).values(row))
-                return token
-            seen = (tables.lease.c.token == holder["token"]) & (tables.lease.c.counter == holder["counter"])
-            taken = connection.execute(update(tables.lease).where(_key(study, role) & seen).values(row))
-            return token if taken.rowcount == 1 else None
+            lock_study(connection, study)
+            for holder in dead:
+                connection.execute(delete(tables.lease).where(_is_as_seen(holder)))
+            if connection.execute(select(tables.lease.c.token).where(_holders(study, role))).first() is not None:
+                connection.rollback()
+                return None
+            connection.execute(insert(tables.lease).values(lease_row(study, role=role, token=token)))
+            return token
     except IntegrityError:
         return None
 
 
-def _key(study: StudyRow, role: Role) -> ColumnElement[bool]:
+def lock_study(connection: Connection, study: StudyRow) -> None:
+    """Until the transaction ends, nobody else takes or joins the study; SQLite's writers are alone anyway."""
+    connection.execute(select(tables.study.c.id).where(tables.study.c.id == study.id).with_for_update(key_share=True))
+
+
+def _is_as_seen(holder: RowMapping) -> ColumnElement[bool]:
+    return and_(tables.lease.c.token == holder["token"], tables.lease.c.counter == holder["counter"])
+
+
+def _holders(study: StudyRow, role: str) -> ColumnElement[bool]:
+    """Whoever must be gone before this role can be taken."""
+    of_study: ColumnElement[bool] = tables.lease.c.study_id == study.id
+    others = tables.lease.c.role.like(f"{WORKER}%") if role == COORDINATOR else false()
+    return of_study & ((tables.lease.c.role == role) | others)
+
+
+def _key(study: StudyRow, role: str) -> ColumnElement[bool]:
     return (tables.lease.c.study_id == study.id) & (tables.lease.c.role == role)
 
 
-def _held(study: StudyRow, holder: RowMapping) -> str:
+def describe_holder(study: StudyRow, holder: RowMapping) -> str:
+    """Who has the study, and since when by the holder's own clock; as an error says it."""
     since = dt.datetime.fromtimestamp(holder["acquired_at"]).astimezone().strftime("%H:%M")
     who = f"pid {holder['pid']} on {holder['hostname']} since {since}"
-    return f"study {study.name}: one {holder['role']} at a time, held by {who}; stop that one first, or wait for it"
+    rule = "it has coordinators" if holder["role"].startswith(WORKER) else f"one {holder['role']} at a time"
+    return f"study {study.name}: {rule}, held by {who}; stop that one first, or wait for it"
 
 
-def _host() -> str:
+def is_here(holder: RowMapping) -> bool:
+    """The holder is a process of this host, or was one: whether it lives can be seen."""
+    return bool(holder["host"] == this_host())
+
+
+def this_host() -> str:
     """Names the space in which a pid is one process: this boot of this host, and its container."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     if boot.exists():
@@ -203,7 +248,7 @@ def _host() -> str:
     return f"{socket.gethostname()}/{uuid.getnode()}"
 
 
-def _birth(pid: int) -> str | None:
+def birth_of(pid: int) -> str | None:
     """When the process was born; None when there is none, or it is a zombie.
 
     Linux tells in ticks since boot, which no change of the wall clock moves.

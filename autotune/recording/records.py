@@ -3,15 +3,16 @@
 import difflib
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from autotune.errors import InputError, StudyNotFoundError
-from autotune.events import Adjusted, EpochReport, Finished, Outcome, Started
+from autotune.events import Adjusted, EpochReport, Finished, Outcome, Scalar, Started
 from autotune.hardware import Machine
 from autotune.recording import tables, transactions
 from autotune.recording.drafts import NewStudy, NewTrial
@@ -95,12 +96,12 @@ class Records:
         """Something that MLflow should see of the study has changed elsewhere: its confirmation."""
         self._change_study(study, {})
 
-    def add_seconds(self, study: StudyRow, *, seconds: float) -> None:
-        """Add to the time that the study has spent over all starts."""
+    def set_seconds(self, study: StudyRow, *, seconds: float) -> None:
+        """The time that the study has spent over all starts; it never goes back, whoever else says less."""
         elapsed = tables.study.c.elapsed_seconds
+        mine = (tables.study.c.id == study.id) & (elapsed < seconds)
         with self._write() as connection:
-            changed = update(tables.study).where(tables.study.c.id == study.id)
-            connection.execute(changed.values(elapsed_seconds=elapsed + seconds))
+            connection.execute(update(tables.study).where(mine).values(elapsed_seconds=seconds))
 
     def delete_study(self, study: StudyRow) -> None:
         """Delete the study with its trials, reports and leases; its files and MLflow are others' work.
@@ -126,6 +127,35 @@ class Records:
         """The trial of that number; StudyNotFoundError where the study has none."""
         with transactions.read(self.engine) as connection:
             return _trial(connection, study.id, number)
+
+    def set_parameters(self, trial: TrialRow, *, parameters: Mapping[str, Scalar]) -> TrialRow:
+        """What a queued trial trains with, after all."""
+        self._change_trial(trial, {"parameters": write_json(parameters)})
+        return replace(trial, parameters=parameters)
+
+    def finish_study(self, study: StudyRow) -> bool:
+        """Record that the study is complete, unless a trial of it has not ended; whether this call made it so."""
+        unfinished = select(tables.trial.c.id).where(
+            tables.trial.c.study_id == study.id, tables.trial.c.status != TrialStatus.ENDED
+        )
+        is_mine = (tables.study.c.id == study.id) & (tables.study.c.state != StudyState.COMPLETE)
+        changes = {"state": StudyState.COMPLETE, "ended_at": time.time(), "version": tables.study.c.version + 1}
+        with self._write() as connection:
+            ended = connection.execute(update(tables.study).where(is_mine, ~unfinished.exists()).values(changes))
+            return ended.rowcount == 1
+
+    def newer_trials(self, study: StudyRow, *, than: int, and_those: Collection[int]) -> tuple[TrialRow, ...]:
+        """Trials of higher numbers, and those of these numbers."""
+        number = tables.trial.c.number
+        wanted = (tables.trial.c.study_id == study.id) & ((number > than) | number.in_(list(and_those)))
+        with transactions.read(self.engine) as connection:
+            rows = connection.execute(select(tables.trial).where(wanted).order_by(number)).mappings()
+            return tuple(read_trial(row) for row in rows)
+
+    @property
+    def is_shareable(self) -> bool:
+        """Several coordinators may run one study of this database: a server sees to their locks."""
+        return self.engine.dialect.name == "postgresql"
 
     def trials(self, study: StudyRow) -> tuple[TrialRow, ...]:
         """All trials by number."""

@@ -109,6 +109,8 @@ class TrialRow:
     """MLflow's run."""
     version: int
     """Grows with every change that MLflow should see."""
+    worker: str | None = None
+    """The token of the coordinator that has it, where several share the study."""
 
     @property
     def is_over(self) -> bool:

@@ -23,7 +23,7 @@ from sqlalchemy import (
 VERSION_TABLE = "autotune_alembic_version"
 """Optuna keeps an ``alembic_version`` in the same database."""
 
-HEAD_REVISION = "0003"
+HEAD_REVISION = "0004"
 """The newest migration, so that opening a current database needs no Alembic."""
 
 metadata = MetaData()
@@ -96,7 +96,14 @@ trial = Table(
     Column("run_id", String(64)),
     Column("version", Integer, nullable=False),
     Column("published_version", Integer, nullable=False),
+    Column("worker", String(32)),
     UniqueConstraint("study_id", "number"),
+)
+Index(
+    "autotune_trial_open",
+    trial.c.study_id,
+    sqlite_where=text("status != 'ended'"),
+    postgresql_where=text("status != 'ended'"),
 )
 Index(
     "autotune_trial_unpublished",

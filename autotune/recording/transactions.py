@@ -78,7 +78,7 @@ def _check(connection: Connection, guard: Guard) -> None:
     # FOR SHARE (nothing on SQLite, whose writers are alone) keeps a takeover waiting until this commits.
     token = connection.execute(query.with_for_update(read=True)).scalar_one_or_none()
     if token != guard.token:
-        raise LeaseLostError("study: one coordinator at a time, another one has taken this study over; start it again")
+        raise LeaseLostError("study: a writer needs its lease, another one has taken this study over; start it again")
 
 
 RESTORE = (

@@ -44,18 +44,25 @@ class Mirror:
         self._pruner = pruner
         self._steps = steps
         self._reports: defaultdict[int, dict[int, float]] = defaultdict(dict)
+        self._over: set[int] = set()
 
     def add(self, trial: MirrorTrial) -> None:
         """A trial of which the mirror has nothing yet."""
         self._pruner.recall(trial.number, trial.attributes)
-        if not trial.state.is_finished():
+        if trial.state.is_finished():
+            self._over.add(trial.number)
+        else:
             self._reports[trial.number].update({step: _finite_or_nan(value) for step, value in trial.reports.items()})
-        elif trial.state is TrialState.COMPLETE:
+        if trial.state is TrialState.COMPLETE:
             self._pruner.complete(self._between(trial.reports))
 
     def report(self, number: int, *, step: int, value: float) -> None:
         """What the first objective is judged by, at a step; NaN is welcome, pruners know it."""
         self._reports[number][step] = _finite_or_nan(value)
+
+    def is_over(self, number: int) -> bool:
+        """Whether the trial has ended."""
+        return number in self._over
 
     def reports(self, number: int) -> Mapping[int, float]:
         """What a trial that has not ended reported, by step."""
@@ -67,6 +74,7 @@ class Mirror:
 
     def finish(self, number: int, *, state: TrialState) -> None:
         """The trial has ended."""
+        self._over.add(number)
         reports = self._reports.pop(number, {})
         if state is TrialState.COMPLETE:
             self._pruner.complete(self._between(reports))

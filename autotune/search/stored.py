@@ -19,6 +19,9 @@ _ADD_REPORT = text(
     "INSERT INTO trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type) "
     "VALUES (:trial_id, :step, :value, 'FINITE') ON CONFLICT DO NOTHING"
 )
+_IN_FLIGHT = text(
+    "SELECT number, trial_id FROM trials WHERE study_id = :study_id AND state = 'RUNNING' ORDER BY number"
+)
 _SET_ATTRIBUTE, _SET_NOTE = (
     text(
         f"INSERT INTO {table} (trial_id, key, value_json) VALUES (:trial_id, :key, :value) "  # noqa: S608 - our own words
@@ -48,6 +51,11 @@ class StoredTrials:
     def all(self) -> list[FrozenTrial]:
         """Every trial by number; shared with Optuna's cache, so not to be changed."""
         return self._study.get_trials(deepcopy=False)
+
+    def in_flight(self) -> list[tuple[int, int]]:
+        """Numbers and Optuna's ids of the trials that are RUNNING, without all that hangs on them."""
+        with self._storage.engine.connect() as connection:
+            return [(row[0], row[1]) for row in connection.execute(_IN_FLIGHT, {"study_id": self.study_id})]
 
     def by_id(self, optuna_id: int) -> FrozenTrial:
         """One trial as the tables have it now."""

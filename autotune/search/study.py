@@ -8,7 +8,7 @@ opened.
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Self
 
@@ -139,6 +139,28 @@ class Search:
         """Trials in the state RUNNING, by number."""
         return tuple(RunningTrial(number, self._trials.id_of(number)) for number in sorted(self._running))
 
+    def in_flight(self) -> tuple[RunningTrial, ...]:
+        """Trials in the state RUNNING, by number, as the tables have them now: others' too."""
+        return tuple(RunningTrial(number, optuna_id) for number, optuna_id in self._trials.in_flight())
+
+    def take_over(self, number: int) -> None:
+        """A trial that another coordinator ran is run here from now on."""
+        self._running.add(number)
+
+    def observe(self, history: TrialHistory) -> None:
+        """What another coordinator has recorded of a trial of its own, for the pruner."""
+        number = history.number
+        if self._mirror.is_over(number):
+            return
+        for step, value in sorted(history.reports.items()):
+            if step not in self._mirror.reports(number):
+                self._mirror.report(number, step=step, value=value)
+                self._mirror.should_prune(number)  # for the rungs that it reaches; the answer is its coordinator's
+        if history.outcome is not None and history.outcome is not Outcome.INTERRUPTED:
+            state = optuna_state(history.outcome, has_reported=bool(self._mirror.reports(number)))
+            self._mirror.finish(number, state=state)
+            self._running.discard(number)
+
     def adopt(self, optuna_id: int) -> Proposal:
         """A RUNNING trial again, with the same parameters; completes an ask that was cut off."""
         frozen = self._trials.by_id(optuna_id)
@@ -249,12 +271,15 @@ class Search:
                 taken[number] = history.number
         return taken
 
-    def reconcile(self, histories: Sequence[TrialHistory]) -> None:
-        """After a restart: reports and endings that our tables have and Optuna's lack are told."""
+    def reconcile(self, histories: Sequence[TrialHistory], *, elsewhere: Collection[int] = ()) -> None:
+        """After a restart: reports and endings that our tables have and Optuna's lack are told.
+
+        Those of trials that run ``elsewhere`` are for their coordinators to tell.
+        """
         reports = {history.number: history.reports for history in histories}
         self._mirror = self._reflect(reports)
         for history in histories:
-            if history.number not in self._running:
+            if history.number not in self._running or history.number in elsewhere:
                 continue
             self.store_reports([(history.number, step, value) for step, value in history.reports.items()])
             if history.outcome is not None and history.outcome is not Outcome.INTERRUPTED:

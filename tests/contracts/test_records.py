@@ -78,10 +78,18 @@ def test_a_missing_study_among_none_says_so(records: Records) -> None:
         records.study("digits")
 
 
-def test_seconds_add_up_over_starts(records: Records, study: StudyRow) -> None:
-    records.add_seconds(study, seconds=1.5)
-    records.add_seconds(study, seconds=2.0)
+def test_seconds_of_a_study_never_go_back(records: Records, study: StudyRow) -> None:
+    records.set_seconds(study, seconds=3.5)
+    records.set_seconds(study, seconds=2.0)
     assert records.study("digits").elapsed_seconds == pytest.approx(3.5)
+
+
+def test_a_study_is_finished_once_and_not_before_its_trials(records: Records, study: StudyRow, trial: TrialRow) -> None:
+    assert not records.finish_study(study)
+    assert records.study("digits").state is StudyState.OPEN
+    records.finish_trial(trial, finished=Finished(outcome=Outcome.COMPLETE), values=[1.0])
+    assert [records.finish_study(study), records.finish_study(study)] == [True, False]
+    assert records.study("digits").state is StudyState.COMPLETE
 
 
 def test_a_complete_study_with_another_spec_is_open_again(records: Records, study: StudyRow) -> None:
@@ -327,7 +335,7 @@ def test_a_writer_whose_lease_was_taken_over_writes_no_more(records: Records, st
         lambda: records.add_trial(study, new=NewTrial(number=5, parameters={}, seed=1)),
         lambda: records.add_report(trial, report=make_report(1)),
         lambda: records.finish_trial(trial, finished=Finished(outcome=Outcome.COMPLETE), values=[1.0]),
-        lambda: records.add_seconds(study, seconds=1.0),
+        lambda: records.set_seconds(study, seconds=1.0),
         lambda: records.set_state(study, state=StudyState.COMPLETE),
         lambda: records.count_restart(trial),
     ]

@@ -36,7 +36,7 @@ def running(path: Path) -> Iterator[Records]:
     study = records.study(NAME)
     lease = StudyLease.acquire(records, study=study)
     mark_in_use(records.engine)
-    records.add_seconds(study, seconds=7.0)
+    records.set_seconds(study, seconds=7.0)
     yield records
     lease.release()
     mark_at_rest(records.engine)

@@ -65,7 +65,7 @@ def test_database_locked_while_a_record_is_written(records: Records, path: Path)
     study = records.study(NAME)
     locker = _Locker(path)
     wait_aloud(records.engine, Waiting(locker.tell, attempt_seconds=0.05))
-    records.add_seconds(study, seconds=3.0)
+    records.set_seconds(study, seconds=3.0)
     assert records.study(NAME).elapsed_seconds == 3.0
     assert [line.partition(",")[0].partition(":")[0] for line in locker.told] == [
         "another process has the database locked",
@@ -86,9 +86,9 @@ def test_database_locked_for_good_ends_in_one_error_after_which_writing_goes_on(
     locker = _Locker(path)
     wait_aloud(records.engine, Waiting(lambda _: None, attempt_seconds=0.02, limit_seconds=0.1))
     with pytest.raises(StorageError, match="the database stayed locked by another process; end that one"):
-        records.add_seconds(study, seconds=3.0)
+        records.set_seconds(study, seconds=3.0)
     locker.release()
-    records.add_seconds(study, seconds=4.0)
+    records.set_seconds(study, seconds=4.0)
     assert records.study(NAME).elapsed_seconds == 4.0
 
 
@@ -99,7 +99,7 @@ def test_database_locked_until_another_coordinator_has_the_lease(records: Record
     locker = _Locker(path, "UPDATE autotune_lease SET token = 'another'")
     wait_aloud(records.engine, Waiting(locker.tell, attempt_seconds=0.05))
     with pytest.raises(LeaseLostError):
-        records.add_seconds(study, seconds=3.0)
+        records.set_seconds(study, seconds=3.0)
 
 
 def test_disk_full_under_the_database(small_disk: Path) -> None:
@@ -110,7 +110,7 @@ def test_disk_full_under_the_database(small_disk: Path) -> None:
     storage = open_storage(url, configure_engine=configure_optuna_engine)
     search = Search.open(NAME, storage=storage, plan=PLAN)
     study = records.study(NAME)
-    records.add_seconds(study, seconds=1.0)
+    records.set_seconds(study, seconds=1.0)
     fill(small_disk)
     with pytest.raises(StorageError, match=r"the disk is full .*; make room, and start again"):
         _ask_on(search)
@@ -118,7 +118,7 @@ def test_disk_full_under_the_database(small_disk: Path) -> None:
         _add_on(records)
     before = records.study(NAME).elapsed_seconds
     (small_disk / "filler").unlink()
-    records.add_seconds(study, seconds=1.0)
+    records.set_seconds(study, seconds=before + 1.0)
     assert records.study(NAME).elapsed_seconds == before + 1.0
     asked = Search.open(NAME, storage=storage, plan=PLAN).ask()
     assert asked is not None
@@ -135,7 +135,8 @@ def _ask_on(search: Search) -> None:
 
 def _add_on(records: Records) -> None:
     for _ in range(1000):
-        records.add_seconds(records.study(NAME), seconds=1.0)
+        study = records.study(NAME)
+        records.set_seconds(study, seconds=study.elapsed_seconds + 1.0)
 
 
 def test_no_backup_is_left_half_made_on_a_full_disk(small_disk: Path, path: Path) -> None:

@@ -1,0 +1,85 @@
+"""The end of a study: its winner confirmed, its rows delivered, its model logged; each by one coordinator."""
+
+import time
+
+from autotune.coordinator.confirming import Limits, confirm
+from autotune.coordinator.contenders import NotConfirmedError
+from autotune.coordinator.ledger import Books
+from autotune.coordinator.observer import Observer
+from autotune.coordinator.retraining import Arena
+from autotune.coordinator.standing import Standing
+from autotune.errors import StudyHeldError
+from autotune.recording.log_model import log_model
+from autotune.recording.publisher import Publisher, PublishState
+from autotune.recording.rows import StudyState
+
+PUBLISH_SECONDS = 30.0
+"""How long the end of a study waits for MLflow; what is left then is delivered by the next start."""
+_AGAIN_SECONDS = 0.5
+
+
+def ends_study(books: Books) -> bool:
+    """Whether this coordinator ends the study: it alone confirms the winner, and logs its model."""
+    is_ended_here = books.records.finish_study(books.study)
+    # One that was complete when it was started again may lack its confirmation.
+    return is_ended_here or books.crew is None or books.study.state is StudyState.COMPLETE
+
+
+def confirm_winner(arena: Arena, books: Books, *, standing: Standing) -> bool:
+    """Confirm the winner inside the budget, where there is one; whether it was interrupted."""
+    wanted, limit = books.spec.confirm, books.spec.budget.seconds
+    if wanted.repeats == 0:
+        return False
+    left = None if limit is None else limit - standing.elapsed_seconds
+    try:
+        ended = confirm(arena, books.study, wanted=wanted, limits=Limits(seconds_left=left))
+    except NotConfirmedError as error:
+        arena.observer.note(str(error))
+        return False
+    except StudyHeldError as error:
+        if books.crew is None:
+            raise
+        arena.observer.note(f"the winner is being confirmed by another coordinator: {error}")
+        return False
+    books.records.touch_study(books.study)
+    return ended.is_interrupted
+
+
+def close_books(
+    books: Books, *, storage: str, tracking_uri: str, best_number: int | None, is_last: bool, observer: Observer
+) -> int:
+    """Deliver what waits, and log the winner's model where this coordinator ends the study.
+
+    Returns:
+        The number of rows that MLflow has not got.
+    """
+    state = books.publisher.close(timeout=PUBLISH_SECONDS)
+    if is_last and state.num_waiting and books.crew is not None:
+        state = _deliver_rest(books, state, storage=storage, tracking_uri=tracking_uri)
+    if state.num_waiting and not is_last and books.crew is not None and books.crew.others():
+        observer.note(f"MLflow gets the last {state.num_waiting} records from another coordinator of the study")
+    elif state.num_waiting:
+        observer.note(
+            f"MLflow has not got {state.num_waiting} records yet ({state.error}); the next start delivers them"
+        )
+    elif is_last and best_number is not None and books.spec.log_model:
+        observer.note(f"logging the model of trial {best_number} to MLflow")
+        problem = log_model(storage, study=books.study.name, number=best_number, tracking_uri=tracking_uri)
+        if problem is not None:
+            observer.note(problem)
+    return state.num_waiting
+
+
+def _deliver_rest(books: Books, state: PublishState, *, storage: str, tracking_uri: str) -> PublishState:
+    """Another coordinator that ends may deliver at this moment, and not see what was written last."""
+    assert books.crew is not None
+    until = time.monotonic() + PUBLISH_SECONDS
+    may_be_held = True
+    while state.num_waiting and may_be_held and time.monotonic() < until:
+        may_be_held = bool(books.crew.others())
+        time.sleep(_AGAIN_SECONDS)
+        books.lease.beat()
+        publisher = Publisher(storage, study=books.study.name, tracking_uri=tracking_uri)
+        publisher.start()
+        state = publisher.close(timeout=max(0.0, until - time.monotonic()))
+    return state

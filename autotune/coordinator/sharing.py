@@ -1,0 +1,153 @@
+"""What a coordinator does otherwise where it shares its study with others: trials are claimed, others' are observed.
+
+Each claim is one transaction under the study's lock, in which the trials are counted, so that a
+budget's number is exact, and a trial has one coordinator. What is nobody's (its coordinator has
+ended, or is dead) is claimed before anything new is asked for.
+"""
+
+from collections.abc import Collection, Iterable
+
+from typing_extensions import override
+
+from autotune.coordinator.fitting import Fitting
+from autotune.coordinator.histories import read_histories
+from autotune.coordinator.ledger import Books, Ledger, Ticket
+from autotune.coordinator.observer import Ending
+from autotune.coordinator.speeds import Floor, Speeds
+from autotune.coordinator.standing import Standing, ending_of
+from autotune.recording.crew import Claim, Crew, has_free_trials
+from autotune.recording.rows import TrialRow, TrialStatus
+from autotune.search.proposals import Proposal
+
+
+class SharedLedger(Ledger):
+    """One of several coordinators' ledgers of a study."""
+
+    def __init__(self, books: Books, *, crew: Crew, standing: Standing, speeds: Speeds, fitting: Fitting) -> None:
+        super().__init__(books, standing=standing, speeds=speeds, fitting=fitting)
+        self._crew = crew
+        self._elsewhere: set[int] = set()
+        """Unfinished trials that others have."""
+        self._newest = -1
+
+    @override
+    def unfinished(self) -> list[Ticket]:
+        """None to begin with: what is nobody's is claimed like all others, one by one."""
+        with self._crew.claim():  # so that no trial is half way between Optuna's tables and ours
+            rows = self._settle()
+        self._learn({row.number: row for row in rows})
+        return []
+
+    @override
+    def ask(self, floor: Floor | None = None) -> Ticket | None:
+        """A trial that nobody has, or else the next one; None where there is neither at the moment."""
+        with self._crew.claim() as claim:
+            row = claim.take_free()
+            proposal = None if row is not None else self._next(claim)
+            self.standing.set_trials(claim.num_trials())
+            if proposal is not None:
+                # No race while others wait to claim: it comes after, and may change the parameters.
+                row = claim.add(self._new_trial(proposal, floor=None))
+                self.standing.set_trials(claim.num_trials())
+        if row is None:
+            return None
+        if proposal is None:
+            return self._take_over(row, floor=floor)
+        ticket = Ticket(row)
+        ticket = ticket if floor is None else self.taken_up(ticket, lease=floor.lease)
+        if floor is not None and ticket.refusal is None:
+            parameters = self._new_trial(proposal, floor=floor).parameters
+            if parameters != row.parameters:
+                row = self._books.records.set_parameters(row, parameters=parameters)
+        return Ticket(row, refusal=ticket.refusal)
+
+    @override
+    def refresh(self) -> bool:
+        """Bury the dead and hear what others have recorded; whether there may be a trial to claim."""
+        if self._crew.bury():
+            with self._crew.claim():
+                self._settle()
+        self._observe()
+        return self.standing.has_trials_left or has_free_trials(self._books.records, self._books.study)
+
+    @override
+    def awaits_others(self) -> bool:
+        """As long as a trial of the study has not ended."""
+        self._observe()
+        return bool(self._elsewhere)
+
+    @override
+    def left_over(self, waiting: list[Ticket]) -> list[Ticket]:
+        """Trials that are nobody's when the budget's time is up."""
+        left = list(waiting)
+        while True:
+            with self._crew.claim() as claim:
+                row = claim.take_free()
+            if row is None:
+                return left
+            left.append(self._take_over(row, floor=None))
+
+    @override
+    def _is_contended(self) -> bool:
+        return super()._is_contended() or self._crew.has_company_here
+
+    def _next(self, claim: Claim) -> Proposal | None:
+        """What to add: a trial that Optuna has and we lack was cut off while it was claimed."""
+        search = self._books.search
+        running = search.in_flight()
+        recorded = claim.recorded([trial.number for trial in running])
+        cut_off = next((trial for trial in running if trial.number not in recorded), None)
+        if cut_off is not None:
+            return search.adopt(cut_off.optuna_id)
+        budget = self._books.spec.budget.trials
+        if budget is not None and claim.num_trials() >= budget:
+            return None
+        return search.ask()
+
+    def _take_over(self, row: TrialRow, *, floor: Floor | None) -> Ticket:
+        self._elsewhere.discard(row.number)
+        self._books.search.take_over(row.number)
+        ticket = Ticket(row, is_adopted=row.status is TrialStatus.RUNNING)
+        return ticket if floor is None else self.taken_up(ticket, lease=floor.lease)
+
+    def _settle(self) -> tuple[TrialRow, ...]:
+        """Catch Optuna's rows up with ours, but for what living coordinators are about to tell; all rows."""
+        books = self._books
+        rows = books.records.trials(books.study)
+        living = self._crew.tokens()
+        others = {row.number for row in rows if row.worker in living and row.worker != self._crew.token}
+        histories = read_histories(books.records, books.study, rows=self._behind(rows), spec=books.spec)
+        books.search.reconcile(histories, elsewhere=others)
+        self._newest = max((row.number for row in rows), default=-1)
+        self._elsewhere = {row.number for row in rows if not row.is_over and row.worker != self._crew.token}
+        running = {trial.number for trial in books.search.running()}
+        self._hear(row for row in rows if row.is_over and row.number in others & running)
+        return rows
+
+    def _observe(self) -> None:
+        records, study = self._books.records, self._books.study
+        rows = records.newer_trials(study, than=self._newest, and_those=self._elsewhere)
+        self._newest = max((self._newest, *(row.number for row in rows)))
+        others = [row for row in rows if row.worker != self._crew.token and row.origin is None]
+        self._elsewhere = {row.number for row in others if not row.is_over}
+        self._hear(others)
+        for row in others:
+            ending = ending_of(row)
+            if row.is_over and ending is not None:
+                self._count(ending)
+        self._reserve.load(records, rows={row.number: row for row in others if row.is_over})
+
+    @override
+    def _count(self, ending: Ending) -> None:
+        # Others have counted in another order, and keep another one of two equally good checkpoints.
+        if ending.value is not None and ending.value == self.standing.best_value:
+            self.standing.count(ending)
+        else:
+            super()._count(ending)
+
+    def _hear(self, rows: Iterable[TrialRow]) -> None:
+        books = self._books
+        heard: Collection[TrialRow] = list(rows)
+        if heard:
+            for history in read_histories(books.records, books.study, rows=heard, spec=books.spec):
+                books.search.observe(history)

@@ -1,0 +1,224 @@
+"""The coordinators that share one study on a server: a lease for each, and one that claims a trial at a time.
+
+On SQLite a study has one coordinator (``StudyLease.acquire``). On PostgreSQL each coordinator is a
+worker with a lease row of its own, whose token stands in the trials that it runs. A worker that is
+gone has no lease any more: its writes are refused, and its unfinished trials are anybody's.
+"""
+
+import time
+import uuid
+import zlib
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, delete, func, insert, or_, select, text, update
+
+from autotune.errors import StudyHeldError
+from autotune.recording import tables, transactions
+from autotune.recording.drafts import NewTrial
+from autotune.recording.lease import (
+    COORDINATOR,
+    STALE_SECONDS,
+    WORKER,
+    Holder,
+    StudyLease,
+    as_holder,
+    birth_of,
+    describe_holder,
+    is_here,
+    lease_row,
+    lock_study,
+)
+from autotune.recording.records import Records
+from autotune.recording.rows import StudyRow, TrialRow, TrialStatus, read_trial
+from autotune.recording.transactions import Guard
+
+_CLAIMS, _RACES = 0x61757401, 0x62000000
+"""PostgreSQL names advisory locks by two numbers: what for (a race: with the machine's kind), and the study's id."""
+
+
+class Crew:
+    """One worker of a study, and what it sees of the others; get one from ``join``."""
+
+    def __init__(self, records: Records, *, study: StudyRow, lease: StudyLease, stale_seconds: float) -> None:
+        self.lease = lease
+        self._records = records
+        self._study = study
+        self._stale_seconds = stale_seconds
+        self._sightings: dict[str, _Sighting] = {}
+        self._has_company_here = False
+
+    @classmethod
+    def join(cls, records: Records, *, study: StudyRow, stale_seconds: float = STALE_SECONDS) -> "Crew":
+        """Become a worker; from then on each write of ``records`` checks that its lease is there.
+
+        Raises:
+            StudyHeldError: Somebody has the whole study, to delete it.
+        """
+        token = uuid.uuid4().hex
+        role = f"{WORKER}{token[:12]}"
+        with transactions.write(records.engine) as connection:
+            lock_study(connection, study)
+            whole = (tables.lease.c.study_id == study.id) & (tables.lease.c.role == COORDINATOR)
+            holder = connection.execute(select(tables.lease).where(whole)).mappings().one_or_none()
+            if holder is not None and not (is_here(holder) and birth_of(holder["pid"]) != holder["birth"]):
+                raise StudyHeldError(describe_holder(study, holder))
+            connection.execute(delete(tables.lease).where(whole))
+            connection.execute(insert(tables.lease).values(lease_row(study, role=role, token=token)))
+        records.guard = Guard(study_id=study.id, role=role, token=token)
+        lease = StudyLease(records, study=study, role=role, token=token)
+        return cls(records, study=study, lease=lease, stale_seconds=stale_seconds)
+
+    @property
+    def token(self) -> str:
+        """What stands in the trials of this worker."""
+        return self.lease.token
+
+    def others(self) -> tuple[Holder, ...]:
+        """Workers that have a lease, the oldest first, without this one."""
+        return tuple(as_holder(row) for row in self._workers() if row["token"] != self.token)
+
+    def tokens(self) -> frozenset[str]:
+        """Of all workers that have a lease, this one too."""
+        return frozenset(row["token"] for row in self._workers())
+
+    @property
+    def has_company_here(self) -> bool:
+        """Another living worker ran on this machine when ``bury`` looked last."""
+        return self._has_company_here
+
+    def bury(self) -> bool:
+        """Take the lease of every worker that is dead; whether there was one.
+
+        One on this host is dead when its process is gone, one elsewhere when its counter has stood still
+        for so long on this process's own clock: no wall clock is asked.
+        """
+        others = [row for row in self._workers() if row["token"] != self.token]
+        self._sightings = {row["token"]: self._look_at(row) for row in others}
+        dead = [row for row in others if self._is_dead(row)]
+        self._has_company_here = any(is_here(row) for row in others if row not in dead)
+        removed = [self._remove(row) for row in dead]
+        return any(removed)
+
+    @contextmanager
+    def claim(self) -> Iterator["Claim"]:
+        """The right to say what the study's next trial is and whose; others wait until it is given back.
+
+        What is claimed is written by its end, or not at all. A worker that is stopped in here loses it
+        to the server's time-out of transactions (see ``database.open_database``).
+        """
+        with transactions.write(self._records.engine, guard=self._records.guard) as connection:
+            lock = {"what": _CLAIMS, "study": self._study.id}
+            connection.execute(text("SELECT pg_advisory_xact_lock(:what, :study)"), lock)
+            yield Claim(connection, study=self._study, token=self.token)
+
+    @contextmanager
+    def race_right(self, kind: str) -> Iterator[bool]:
+        """Whether this worker may race now; no other one on such a kind of machine does meanwhile.
+
+        One that shares its machine with another worker never may: a race needs the devices to itself.
+        """
+        if self.has_company_here:
+            yield False
+            return
+        # Outside of a transaction: a race takes longer than the server leaves one idle.
+        with self._records.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            lock = {"what": _RACES ^ zlib.crc32(kind.encode()) & 0x00FFFFFF, "study": self._study.id}
+            found = connection.execute(text("SELECT pg_try_advisory_lock(:what, :study)"), lock)
+            has_right = bool(found.scalar_one())
+            try:
+                yield has_right
+            finally:
+                if has_right:
+                    connection.execute(text("SELECT pg_advisory_unlock(:what, :study)"), lock)
+
+    def _workers(self) -> list[RowMapping]:
+        with transactions.read(self._records.engine) as connection:
+            query = select(tables.lease).where(workers_of(self._study)).order_by(tables.lease.c.acquired_at)
+            return list(connection.execute(query).mappings())
+
+    def _look_at(self, row: RowMapping) -> "_Sighting":
+        before = self._sightings.get(row["token"])
+        if before is not None and before.counter == row["counter"]:
+            return before
+        return _Sighting(row["counter"], since=time.monotonic())
+
+    def _is_dead(self, row: RowMapping) -> bool:
+        if is_here(row):
+            return bool(birth_of(row["pid"]) != row["birth"])
+        return time.monotonic() - self._sightings[row["token"]].since >= self._stale_seconds
+
+    def _remove(self, row: RowMapping) -> bool:
+        seen = (tables.lease.c.token == row["token"]) & (tables.lease.c.counter == row["counter"])
+        with transactions.write(self._records.engine, guard=self._records.guard) as connection:
+            # One that is in the middle of a write is not waited for.
+            locked = connection.execute(select(tables.lease.c.token).where(seen).with_for_update(skip_locked=True))
+            if locked.first() is None:
+                return False
+            connection.execute(delete(tables.lease).where(seen))
+            return True
+
+
+@dataclass(frozen=True)
+class _Sighting:
+    """A worker's counter, and since when it stands there."""
+
+    counter: int
+    since: float
+
+
+class Claim:
+    """What may be done while no other worker claims."""
+
+    def __init__(self, connection: Connection, *, study: StudyRow, token: str) -> None:
+        self._connection = connection
+        self._study = study
+        self._token = token
+
+    def take_free(self) -> TrialRow | None:
+        """The first unfinished trial that no living worker has; it is this worker's now."""
+        found = self._connection.execute(_free_trials(self._study).limit(1)).mappings().one_or_none()
+        if found is None:
+            return None
+        mine = tables.trial.c.id == found["id"]
+        self._connection.execute(update(tables.trial).where(mine).values(worker=self._token))
+        return read_trial(self._connection.execute(select(tables.trial).where(mine)).mappings().one())
+
+    def num_trials(self) -> int:
+        """Trials of the study's budget so far."""
+        own = (tables.trial.c.study_id == self._study.id) & tables.trial.c.origin.is_(None)
+        return int(self._connection.execute(select(func.count()).select_from(tables.trial).where(own)).scalar_one())
+
+    def recorded(self, numbers: Collection[int]) -> frozenset[int]:
+        """Which of these trials have a row."""
+        number = tables.trial.c.number
+        known = select(number).where(tables.trial.c.study_id == self._study.id, number.in_(list(numbers)))
+        return frozenset(self._connection.execute(known).scalars())
+
+    def add(self, new: NewTrial) -> TrialRow:
+        """A queued trial of this worker."""
+        row = {"study_id": self._study.id, **new.first_row(), "worker": self._token}
+        added = self._connection.execute(insert(tables.trial).values(row).returning(tables.trial))
+        return read_trial(added.mappings().one())
+
+
+def has_free_trials(records: Records, study: StudyRow) -> bool:
+    """Whether a trial is unfinished that no living worker has."""
+    with transactions.read(records.engine) as connection:
+        return connection.execute(_free_trials(study).limit(1)).first() is not None
+
+
+def workers_of(study: StudyRow) -> ColumnElement[bool]:
+    """The leases of the study's workers."""
+    of_study: ColumnElement[bool] = tables.lease.c.study_id == study.id
+    return of_study & tables.lease.c.role.like(f"{WORKER}%")
+
+
+def _free_trials(study: StudyRow) -> Select[Any]:
+    tokens = select(tables.lease.c.token).where(workers_of(study))
+    trial = tables.trial
+    is_free = or_(trial.c.worker.is_(None), trial.c.worker.not_in(tokens))
+    mine = (trial.c.study_id == study.id) & (trial.c.status != TrialStatus.ENDED)
+    return select(trial).where(mine, is_free).order_by(trial.c.number)

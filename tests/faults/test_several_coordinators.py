@@ -1,0 +1,295 @@
+"""Several coordinators share one study on PostgreSQL; SQLite refuses the second (``test_two_coordinators.py``)."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState, create_trial
+from sqlalchemy import Engine, update
+
+from autotune.cli.plain import PlainDisplay
+from autotune.coordinator.deletion import delete_study
+from autotune.errors import LeaseLostError, StudyHeldError
+from autotune.recording import tables, transactions
+from autotune.recording.crew import Crew as Group
+from autotune.recording.database import configure_engine, open_database
+from autotune.recording.records import Records
+from autotune.recording.rows import TrialRow
+from autotune.report.following import Follower
+from autotune.search.storage import open_storage
+from autotune.spec.load import load_spec
+from benchmarks.simulated import SimulatedTrials, simulated_session
+from tests.e2e.home import SPEC as TINY
+from tests.e2e.home import TASK, make_home, runs_of
+from tests.machines import machine
+from tests.trial.listening import wait_until
+
+CHECKOUT = Path(__file__).parents[2]
+NUM_WORKERS, NUM_QUEUED = 8, 120
+SPEC = """
+task: package.module:Task
+objective: {metric: val_accuracy, direction: maximize}
+budget: {trials: 1000, epochs: 3}
+sampler: random
+pruner: {hyperband: {min_epochs: 1}}
+learning: {lr: {low: 1e-5, high: 1, log: true}, width: {low: 8, high: 64}}
+speed_search: fixed
+baseline: {lr: 1e-3, width: 16}
+"""
+SHARED = (
+    TINY.replace("tiny.py:Tiny", "tiny.py:Gated")
+    .replace("confirm: {repeats: 0}", "confirm: {repeats: 2}")
+    .replace("baseline: {optimizer: adam, lr: 1e-2", "baseline: {optimizer: adam, lr: 1e-3")
+    .replace("{metric: val_accuracy, direction: maximize}", "{metric: val_loss, direction: minimize}")
+    .replace("epochs: 3", "epochs: 1")
+    .replace("sampler: {tpe: {startup_trials: 2}}", "sampler: random")
+)
+"""Its baseline learns next to nothing, so that there is a winner to confirm, the same one in whatever order."""
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    path = tmp_path / "study.yaml"
+    path.write_text(SPEC)
+    return path
+
+
+@dataclass
+class Crew:
+    """Coordinators that run, and what they said."""
+
+    process: "subprocess.Popen[str]"
+    launched: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+    """Numbers of trials by the process id of their coordinator."""
+    over: set[int] = field(default_factory=set)
+
+    def hear(self) -> bool:
+        """The next line; false when there is none."""
+        assert self.process.stdout is not None
+        words = self.process.stdout.readline().split()
+        if len(words) == 3 and words[1] == "launched":
+            self.launched[int(words[0])].append(int(words[2]))
+        if len(words) == 3 and words[1] == "over":
+            assert words[2] == "True"
+            self.over.add(int(words[0]))
+        return bool(words)
+
+    def finish(self) -> list[int]:
+        """The numbers of all trials that were launched, as often as they were."""
+        while self.hear():
+            pass
+        assert self.process.wait() == 0
+        return sorted(number for numbers in self.launched.values() for number in numbers)
+
+
+@contextmanager
+def crew_of(num_workers: int, url: str, spec: Path, *, trials: int, epochs: int = 2, fatal: int = -1) -> Iterator[Crew]:
+    """Coordinators that all start at once; the one that has the fatal trial is killed."""
+    numbers = map(str, (trials, epochs, num_workers, fatal))
+    command = [sys.executable, "-m", "tests.faults.sharer", url, str(spec), *numbers]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        try:
+            assert process.stdout.readline().endswith("ready\n")
+            process.stdin.write("go\n")
+            process.stdin.flush()
+            yield Crew(process)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def run_alone(url: str, spec: Path, *, trials: int) -> None:
+    """A start of the study by this process, to its end."""
+    file = load_spec(str(spec), overrides=[f"budget.trials={trials}"])
+    with simulated_session(file, storage=url, machine=machine(), trials=SimulatedTrials(num_epochs=1)) as session:
+        assert session.run()
+
+
+def trials_of(url: str, *, name: str = "study") -> tuple[TrialRow, ...]:
+    records = Records(open_database(url, create=False))
+    rows = records.trials(records.study(name))
+    records.engine.dispose()
+    return rows
+
+
+def numbers_in_optuna(url: str) -> list[tuple[int, bool]]:
+    storage = open_storage(url, configure_engine=configure_engine)
+    study = optuna.load_study(study_name="study", storage=storage)
+    numbers = [(trial.number, trial.state.is_finished()) for trial in study.trials]
+    storage.engine.dispose()
+    return numbers
+
+
+@pytest.mark.postgres
+@pytest.mark.timeout(180)
+def test_coordinators_that_start_at_once_on_an_empty_database_end_with_exactly_the_budget(
+    postgres_url: str, spec: Path
+) -> None:
+    """Without claims in one transaction two would ask for the last trial, or make the study twice."""
+    with crew_of(3, postgres_url, spec, trials=12) as crew:
+        launched = crew.finish()
+
+    assert launched == list(range(12))
+    assert len(crew.over) == 3
+    assert [(row.number, row.is_over) for row in trials_of(postgres_url)] == [(number, True) for number in range(12)]
+    assert numbers_in_optuna(postgres_url) == [(number, True) for number in range(12)]
+
+
+@pytest.mark.postgres
+@pytest.mark.timeout(180)
+def test_queued_trials_are_each_run_once(postgres_url: str, spec: Path) -> None:
+    """Optuna's own workers claim some of them twice on a database that does not see to it.
+
+    One more was cut off while it was claimed: it is in Optuna's tables alone, and counts.
+    """
+    run_alone(postgres_url, spec, trials=1)
+    queue(postgres_url, count=NUM_QUEUED, and_cut_off=1)
+
+    with crew_of(NUM_WORKERS, postgres_url, spec, trials=NUM_QUEUED + 2, epochs=1) as crew:
+        launched = crew.finish()
+
+    rows = trials_of(postgres_url)
+    assert launched == list(range(1, NUM_QUEUED + 2))
+    assert [row.parameters["width"] for row in rows[1:-1]] == [8 + number % 57 for number in range(NUM_QUEUED)]
+    assert all(row.is_over for row in rows)
+
+
+@pytest.mark.postgres
+@pytest.mark.timeout(180)
+def test_trials_of_a_killed_coordinator_are_gone_on_with_by_the_others(postgres_url: str, spec: Path) -> None:
+    """Else they would be RUNNING for ever, and the study would end with fewer trials than its budget."""
+    with crew_of(3, postgres_url, spec, trials=12, epochs=4, fatal=0) as crew:
+        launched = crew.finish()
+
+    rows = trials_of(postgres_url)
+    assert len(crew.over) == 2
+    assert launched == sorted([*range(12), 0])
+    assert [(row.number, row.is_over) for row in rows] == [(number, True) for number in range(12)]
+    assert numbers_in_optuna(postgres_url) == [(number, True) for number in range(12)]
+
+
+@pytest.mark.postgres
+@pytest.mark.timeout(180)
+def test_coordinator_that_seemed_dead_writes_no_more(
+    postgres_url: str, spec: Path, request: pytest.FixtureRequest
+) -> None:
+    """It was frozen, the others have its trials; one result of each must stand."""
+    run_alone(postgres_url, spec, trials=3)
+    frozen, other = (Records(opened(request, postgres_url)) for _ in range(2))
+    study = frozen.study("study")
+    Group.join(frozen, study=study)
+    with transactions.write(frozen.engine) as connection:
+        connection.execute(update(tables.lease).values(host="another host"))
+    awake = Group.join(other, study=study, stale_seconds=0.2)
+    trial = frozen.trials(study)[0]
+
+    assert not awake.bury()  # seen for the first time: no clock but the observer's own says for how long it stands
+    assert wait_until(awake.bury)
+
+    with pytest.raises(LeaseLostError, match="study"):
+        frozen.count_restart(trial)
+    other.count_restart(trial)
+
+
+@pytest.mark.postgres
+@pytest.mark.timeout(180)
+def test_study_with_coordinators_is_not_deleted_and_keeps_its_spec(
+    postgres_url: str, spec: Path, request: pytest.FixtureRequest
+) -> None:
+    run_alone(postgres_url, spec, trials=2)
+    records = Records(opened(request, postgres_url))
+    Group.join(records, study=records.study("study"))
+
+    with pytest.raises(StudyHeldError, match=r"study study: it has coordinators, held by pid .* stop that one first"):
+        delete_study(postgres_url, name="study", tracking_uri="")
+    trials = SimulatedTrials()
+    with (
+        pytest.raises(StudyHeldError, match="its spec stays while others run it, got another spec"),
+        simulated_session(
+            load_spec(str(spec), overrides=["budget.trials=9"]), storage=postgres_url, machine=machine(), trials=trials
+        ),
+    ):
+        pass
+
+
+GATED = """
+from pathlib import Path
+
+
+class Gated(Tiny):
+    calls = 0
+
+    def forward(self, model, batch):
+        Gated.calls += 1  # a rehearsal has two
+        while Gated.calls > 2 and not Path(GATE).exists():
+            time.sleep(0.02)
+        return super().forward(model, batch)
+"""
+
+
+@pytest.mark.postgres
+@pytest.mark.timeout(240)
+def test_second_start_joins_the_study_and_one_of_them_confirms_its_winner(
+    postgres_url: str, tmp_path: Path, empty_store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else the winner would be confirmed by each, or by one that others are not done yet for."""
+    home = make_home(tmp_path, store=empty_store)
+    gate = tmp_path / "gate"
+    (tmp_path / "tiny.py").write_text(f"{TASK}\nGATE = {str(gate)!r}\n{GATED}")
+    (tmp_path / "tiny.yaml").write_text(SHARED)
+    command = ("study", "start", "tiny.yaml", "--storage", postgres_url, "--no-progress")
+    first = home.start(*command)
+    home.wait_for("trial 0 trains", timeout=100)
+    second = home.start(*command)
+    home.wait_for("trial 1 trains", timeout=100)
+    watched = watch(postgres_url, capsys)
+    gate.touch()
+
+    assert (first.wait(timeout=100), second.wait(timeout=100)) == (0, 0)
+    assert [f"coordinator {process.pid} on" in watched for process in (first, second)] == [True, True]
+    said = home.output
+    assert said.count(f"study tiny is run by pid {first.pid} on {socket.gethostname()} already: this coordinator") == 1
+    assert said.count("confirming trial") == 1
+    assert [row.is_over for row in trials_of(postgres_url, name="tiny")] == [True] * 4
+    assert [row.is_over for row in trials_of(postgres_url, name="tiny.confirm")] == [True] * 4
+    assert sorted(runs_of(tmp_path, "tiny")) == [0, 1, 2, 3]
+
+
+def watch(url: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What ``study watch`` says at its first look."""
+    follower = Follower(url, name="tiny", observer=PlainDisplay())
+    follower.begin()
+    assert follower.look()
+    follower.close()
+    return capsys.readouterr().err
+
+
+def opened(request: pytest.FixtureRequest, url: str) -> Engine:
+    engine = open_database(url, create=False)
+    request.addfinalizer(engine.dispose)
+    return engine
+
+
+def queue(url: str, *, count: int, and_cut_off: int) -> None:
+    """As the dashboard does: trials that wait in Optuna's tables; and some that somebody has claimed and died."""
+    storage = open_storage(url, configure_engine=configure_engine)
+    study_id = storage.get_study_id_from_name("study")
+    for number in range(count):
+        attributes = {"fixed_params": {"lr": 0.01, "width": 8 + number % 57}}
+        storage.create_new_trial(study_id, create_trial(state=TrialState.WAITING, system_attrs=attributes))
+    for _ in range(and_cut_off):
+        storage.create_new_trial(study_id, create_trial(state=TrialState.RUNNING))
+    storage.engine.dispose()
