@@ -14,6 +14,7 @@
     │   └── PortError          an address that a server can't listen on
     └── RunError               a study or a trial that could not go on
         ├── StudyStoppedError  the first trials all failed alike
+        ├── StudyCutOffError   the database took nothing more while trials trained
         ├── LeaseLostError     another coordinator took the study over
         ├── ForkServerError    the process that starts trials is gone
         └── ContestantLostError  a setting can't be measured (speed/arena.py)
@@ -73,6 +74,10 @@ class RunError(AutotuneError):
 
 class StudyStoppedError(RunError):
     """The first trials of a study all failed with the same error."""
+
+
+class StudyCutOffError(RunError):
+    """The database took nothing more while trials trained; the next start goes on."""
 
 
 class LeaseLostError(RunError):

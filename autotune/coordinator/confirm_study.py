@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from autotune.coordinator.confirming import Confirmation, confirm
 from autotune.coordinator.contenders import choose_contenders
+from autotune.coordinator.cut_off import cutting_off
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.observer import Observer
 from autotune.coordinator.retraining import Arena
@@ -60,6 +61,7 @@ def confirm_study(order: ConfirmOrder, *, observer: Observer) -> Confirmation:
         stack.callback(lease.release)
         launcher = stack.enter_context(Launcher.start(spec.task))
         interrupts.wake_with(launcher.wake)
+        stack.enter_context(cutting_off())
         arena = Arena(
             storage=storage,
             tracking_uri=order.tracking_uri,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from autotune.coordinator.aims import check_jobs
 from autotune.coordinator.closing import PUBLISH_SECONDS, close_books, confirm_winner, ends_study
+from autotune.coordinator.cut_off import cutting_off
 from autotune.coordinator.fitting import Fitting, make_fitting
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Books, Ledger
@@ -86,6 +87,7 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
     Raises:
         InputError: Something that was typed or written can't be used; nothing was stored.
         StudyStoppedError: The first trials all failed alike.
+        StudyCutOffError: The database failed while trials trained; the next start goes on.
         LeaseLostError: Another coordinator has taken the study over.
     """
     _check_name(order.name)
@@ -198,6 +200,7 @@ def open_books(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: O
     lease = StudyLease.acquire(records, study=study) if crew is None else crew.lease
     stack.callback(_give_back, lease, records)
     mark_in_use(records.engine)
+    stack.enter_context(cutting_off())
     if crew is not None:
         _join_company(order, crew=crew, study=study, observer=observer)
     study, changes = take_over_spec(records, study=study, file=order.file, space=stage.space)

@@ -1,5 +1,7 @@
 """Which MLflow a study goes to, and how its client is opened: no telemetry, no chatter, no long waits."""
 
+import glob
+import logging
 import os
 import re
 import uuid
@@ -8,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from autotune.recording.runs_view import VIEW_TAG, view_tag
 from autotune.recording.transactions import without_password
@@ -39,6 +41,7 @@ ENVIRONMENT = {
 
 _FAILURES = {
     "Connection refused": "connection refused",
+    "disk is full|No space left on device": "no space left on device; make room there",
     "timed out|TimeoutError|ReadTimeout|ConnectTimeout": "no answer in time",
     "Name or service not known|NameResolutionError|getaddrinfo": "no host of this name",
     "filesystem tracking backend": "it refuses plain folders; use sqlite:///FILE or a server",
@@ -83,12 +86,43 @@ def open_client(tracking_uri: str) -> "MlflowClient":
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
+    # A store that fails prints the traceback of every attempt; what failed is told in one line, once.
+    logging.getLogger("mlflow.store").setLevel(logging.CRITICAL)
     path = sqlite_path(tracking_uri)
     if path is None:
         return MlflowClient(tracking_uri)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
+        if not path.exists():
+            _make_store(path)
         return MlflowClient(absolute_uri(tracking_uri))
+
+
+def _make_store(path: Path) -> None:
+    """A store with all of MLflow's tables, or none.
+
+    MLflow makes them by dozens of migrations, each in transactions of its own: killed among them,
+    or out of space, it leaves a file that it can neither use nor mend ever after.
+    """
+    from mlflow.exceptions import MlflowException
+    from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    _remove_half_made(path)
+    # A name for each attempt: MLflow keeps connections by URI, also those to a file that is gone.
+    making = path.with_name(f"{path.name}.making-{uuid.uuid4().hex[:8]}")
+    try:
+        store = SqlAlchemyStore(f"sqlite:///{making}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)  # type: ignore[no-untyped-call]
+        store.engine.dispose()
+        making.replace(path)
+    except SQLAlchemyError as error:
+        _remove_half_made(path)  # else it would be what fills the disk
+        raise MlflowException(str(error)) from error
+
+
+def _remove_half_made(path: Path) -> None:
+    for each in path.parent.glob(f"{glob.escape(path.name)}.making-*"):
+        each.unlink(missing_ok=True)
 
 
 def find_experiment(client: "MlflowClient", *, uid: str, known: str | None = None) -> str | None:

@@ -1,16 +1,24 @@
 """One fault each: a disk is full. The cause is named, nothing is corrupt, and the same command goes on with room."""
 
+import re
 import resource
+import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from mlflow.exceptions import MlflowException
 
+from autotune.recording.mlflow_store import explain_failure, open_client
 from autotune.training.checkpoint_file import CheckpointFile, read_checkpoint, write_checkpoint
 from autotune.training.rng import capture_rng
 from autotune.training.saving import LEFT_FREE_BYTES, Saver
 from autotune.trial.log import TrialLog
+from tests.e2e.home import TASK, Home, histories_of, make_home, rows_of, runs_of, wait_until
 from tests.faults.disks import fill, mounted
 
 
@@ -87,3 +95,111 @@ def test_log_that_the_disk_takes_no_file_for_is_kept_in_memory(small_disk: Path)
     assert log.problem == f"read-only file system, {small_disk / 'trial.log'}"
     log.write(b"a traceback\n")
     assert log.tail(num_lines=1) == "a traceback"
+
+
+def test_mlflow_store_that_a_full_disk_left_half_made_is_made_anew(tmp_path: Path) -> None:
+    """Else it could never be opened again: MLflow mends none of its own migrations."""
+    with mounted(tmp_path / "mlruns", megabytes=2) as disk:
+        uri = f"sqlite:///{disk}/mlflow.db"
+        filler = disk / "filler"
+        filler.write_bytes(b"\0" * (2**21 - 400_000))
+        with pytest.raises(MlflowException) as refused:
+            open_client(uri)
+        assert explain_failure(uri, refused.value) == f"MLflow at {uri}: no space left on device; make room there"
+        assert not (disk / "mlflow.db").exists()
+        filler.unlink()
+        assert [each.name for each in open_client(uri).search_experiments()] == ["Default"]
+
+
+GATED = """
+
+class Gated(Tiny):
+    # Each trial waits at its first batch until its file is deleted; the rehearsal, of eight samples, does not.
+
+    def train_data(self, params):
+        return self._points(1, 64)
+
+    def forward(self, model, batch):
+        gate = Path(f"held-{os.getpid()}")
+        if len(batch[0]) > 8 and Path("gated").exists() and not getattr(self, "is_through", False):
+            self.is_through = True
+            gate.touch()
+            while gate.exists():
+                time.sleep(0.01)
+        print("a step", flush=True)
+        return super().forward(model, batch)
+"""
+NUM_EPOCHS = 20
+
+
+@dataclass(frozen=True)
+class Disks:
+    """A home whose database, checkpoints with logs, and MLflow's store are on small disks of their own."""
+
+    home: Home
+    database: Path
+    files: Path
+    store: Path
+
+    def start(self) -> "subprocess.Popen[str]":
+        return self.home.start("study", "start", "tiny.yaml", "--storage", f"sqlite:///{self.database}/autotune.db")
+
+    def wait_for_held_trial(self) -> Path:
+        wait_until(lambda: any(self.home.folder.glob("held-*")), timeout=50, what="a trial at its first batch")
+        return next(self.home.folder.glob("held-*"))
+
+
+@pytest.fixture
+def disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) -> Iterator[Disks]:
+    home = make_home(tmp_path)
+    (tmp_path / "tiny.py").write_text(f"import os\nfrom pathlib import Path\n{TASK}{GATED}")
+    spec = (tmp_path / "tiny.yaml").read_text().replace("Tiny", "Gated")
+    (tmp_path / "tiny.yaml").write_text(spec.replace("trials: 4, epochs: 3", f"trials: 3, epochs: {NUM_EPOCHS}"))
+    (tmp_path / "gated").touch()
+    with ExitStack() as stack:
+        sizes = {"db": 8, "files": LEFT_FREE_BYTES // 2**20 + 8, "mlruns": 12}
+        database, files, store = (
+            stack.enter_context(mounted(tmp_path / name, megabytes=size)) for name, size in sizes.items()
+        )
+        shutil.copy(empty_store, store / "mlflow.db")
+        monkeypatch.setenv("AUTOTUNE_FILES", str(files))
+        yield Disks(home, database, files, store)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_study_whose_disks_fill_says_so_and_the_same_command_completes_it_with_room(disks: Disks) -> None:
+    folder = disks.home.folder
+    study = disks.start()
+    held = disks.wait_for_held_trial()
+    fillers = [fill(disks.files), fill(disks.store)]
+    held.unlink()
+    wait_until(lambda: not held.exists() and any(folder.glob("held-*")), timeout=50, what="the second trial")
+    fillers.append(fill(disks.database))
+    disks.wait_for_held_trial().unlink()
+    assert study.wait(timeout=50) == 1
+
+    output = disks.home.output
+    (files,) = disks.files.glob("tiny-*")
+    cause = f"no space left on device, {files / 'trial-00000'}"
+    assert output.count(f"trial 0: it trains on without its checkpoint: {cause}/checkpoint.pt; make room") == 1
+    assert output.count(f"trial 0: what it prints is lost: {cause}/trial.log; make room") == 1
+    assert f"Error: sqlite:///{disks.database}/autotune.db: the disk is full (or a quota on it); make room" in output
+    assert "Traceback" not in output
+    acknowledged = re.findall(r"trial (\d+) epoch (\d+)/\d+: val_accuracy ([\d.]+)", output)
+    assert len(acknowledged) >= NUM_EPOCHS
+
+    for filler in fillers:
+        filler.unlink()
+    (folder / "gated").unlink()
+    assert disks.start().wait(timeout=50) == 0
+    rows = rows_of(disks.database, "tiny")
+    assert [(row.number, row.outcome) for row in rows] == [(number, "complete") for number in range(3)]
+    assert [row.checkpoint_problem for row in rows] == [f"{cause}/checkpoint.pt", None, None]
+    histories = histories_of(disks.database, "tiny")
+    assert [len(history) for history in histories] == [NUM_EPOCHS] * 3
+    for number, epoch, value in acknowledged:
+        assert histories[int(number)][int(epoch) - 1]["val_accuracy"] == pytest.approx(float(value), abs=1e-5)
+    runs = runs_of(folder, "tiny")
+    assert {number: run.info.status for number, run in runs.items()} == dict.fromkeys(range(3), "FINISHED")
+    assert runs[0].data.tags["checkpoint_problem"] == f"{cause}/checkpoint.pt"
