@@ -6,6 +6,7 @@ import click
 
 from autotune.cli.main import INTERRUPTED_STATUS
 from autotune.cli.options import (
+    MOST_REPEATS,
     Number,
     WholeNumber,
     grace_option,
@@ -15,9 +16,6 @@ from autotune.cli.options import (
     study_argument,
     tracking_option,
 )
-
-_MOST_REPEATS = 100
-"""As ``spec/confirming.py`` has it, which a help text must not import."""
 
 
 def _read_against(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
@@ -33,7 +31,7 @@ def _read_against(ctx: click.Context, parameter: click.Parameter, value: str) ->
 @click.option("--top", type=WholeNumber(min=1), default=1, show_default=True, metavar="N", help="The N best trials.")
 @click.option(
     "--repeats",
-    type=WholeNumber(min=1, max=_MOST_REPEATS),
+    type=WholeNumber(min=1, max=MOST_REPEATS),
     default=5,
     show_default=True,
     metavar="N",

@@ -28,6 +28,9 @@ def _not_empty(ctx: click.Context, parameter: click.Parameter, value: str) -> st
 MAX_JOBS = 256
 """Each job is a process with torch in it: more than this is a slip of the finger on any machine."""
 
+MOST_REPEATS = 100
+"""Trainings of one configuration; as ``spec/confirming.py`` has it, which a help text must not import."""
+
 storage_option = click.option(
     "--storage",
     metavar="URL",

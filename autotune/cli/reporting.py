@@ -1,15 +1,26 @@
 """``autotune study report``."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from autotune.cli.options import storage_option, study_argument
+from autotune.cli.main import INTERRUPTED_STATUS
+from autotune.cli.options import (
+    MOST_REPEATS,
+    WholeNumber,
+    progress_option,
+    storage_option,
+    study_argument,
+    tracking_option,
+)
 from autotune.errors import RunError
 
 if TYPE_CHECKING:
     from autotune.report.page.composing import Report
+
+_ABLATION_REPEATS = 3
 
 
 @click.command()
@@ -22,8 +33,33 @@ if TYPE_CHECKING:
     help="Where to write; for a page NAME-report.html if left out, else stdout.",
 )
 @click.option("--open", "is_opened", is_flag=True, help="Show the page in the browser.")
+@click.option(
+    "--ablate",
+    "is_ablated",
+    is_flag=True,
+    help="First train the winner without each of its changes, to measure what they are worth.",
+)
+@click.option(
+    "--repeats",
+    type=WholeNumber(min=1, max=MOST_REPEATS),
+    metavar="N",
+    help=f"Trainings of each for --ablate, {_ABLATION_REPEATS} unless given; those of earlier calls count.",
+)
 @storage_option
-def report(*, name: str, kind: str, output: Path | None, is_opened: bool, storage: str) -> None:
+@tracking_option
+@progress_option
+def report(
+    *,
+    name: str,
+    kind: str,
+    output: Path | None,
+    is_opened: bool,
+    is_ablated: bool,
+    repeats: int | None,
+    storage: str,
+    tracking_uri: str,
+    no_progress: bool,
+) -> None:
     """Write what a study found as a page that loads nothing.
 
     The verdict first, then what the winner changed and what each change is worth, how the study
@@ -33,13 +69,23 @@ def report(*, name: str, kind: str, output: Path | None, is_opened: bool, storag
     JSON keys: name, task, objectives, state, made, sections (key, title, data).
     """
     from autotune.report.page.composing import compose
-    from autotune.report.places import DEFAULT_TRACKING_URI, Places
+    from autotune.report.places import Places
     from autotune.report.record import read_record
 
     if is_opened and kind != "html":
         raise click.UsageError("--open shows a page: leave --format out, or say html")
+    if repeats is not None and not is_ablated:
+        raise click.UsageError("--repeats goes with --ablate: leave it out, or say both")
+    if is_ablated:
+        _ablate(
+            name,
+            storage=storage,
+            tracking_uri=tracking_uri,
+            repeats=repeats or _ABLATION_REPEATS,
+            no_progress=no_progress,
+        )
     record = read_record(storage, name=name)
-    made = compose(record, places=Places(storage=storage, tracking_uri=DEFAULT_TRACKING_URI))
+    made = compose(record, places=Places(storage=storage, tracking_uri=tracking_uri))
     text = _text(made, kind=kind)
     target = output or (Path(f"{name}-report.html") if kind == "html" else None)
     if target is None:
@@ -52,6 +98,17 @@ def report(*, name: str, kind: str, output: Path | None, is_opened: bool, storag
     click.echo(target)
     if is_opened:
         click.launch(target.absolute().as_uri())
+
+
+def _ablate(name: str, *, storage: str, tracking_uri: str, repeats: int, no_progress: bool) -> None:
+    from autotune.cli.watching import choose_display
+    from autotune.coordinator.ablating import AblateOrder, ablate_study
+
+    order = AblateOrder(name=name, storage=storage, tracking_uri=tracking_uri, repeats=repeats)
+    with choose_display(no_progress=no_progress) as display:
+        is_over = ablate_study(order, observer=display)
+    if not is_over:
+        sys.exit(INTERRUPTED_STATUS)
 
 
 def _text(made: "Report", *, kind: str) -> str:

@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 
+from autotune.recording.ablated import find_ablation
 from autotune.recording.confirmed import find_confirmation
 from autotune.recording.database import configure_engine, creation_lock, normalise_url, open_database
 from autotune.recording.files import StudyFiles, files_root
@@ -14,7 +15,7 @@ from autotune.search.stored import delete_search
 
 
 def delete_study(storage: str, *, name: str, tracking_uri: str) -> str | None:
-    """Delete the study with its confirmation: MLflow's experiment, Optuna's study, files, and our rows last.
+    """Delete the study with its confirmation and ablation: MLflow, Optuna's study, files, and our rows last.
 
     In this order, what a crash leaves can be deleted by the same command.
 
@@ -30,10 +31,10 @@ def delete_study(storage: str, *, name: str, tracking_uri: str) -> str | None:
         records = Records(open_database(url, create=False))
         stack.callback(records.engine.dispose)
         study = records.study(name)
-        confirmation = find_confirmation(records, study=study)
         problem = None
-        if confirmation is not None:
-            problem = delete_study(storage, name=confirmation.name, tracking_uri=tracking_uri)
+        for own in (find_confirmation(records, study=study), find_ablation(records, study=study)):
+            if own is not None:
+                problem = delete_study(storage, name=own.name, tracking_uri=tracking_uri) or problem
         StudyLease.acquire(records, study=study)
         problem = delete_experiment(study, tracking_uri=tracking_uri) or problem
         with creation_lock(url):

@@ -25,6 +25,7 @@ from autotune.coordinator.stage import Stage, set_stage
 from autotune.coordinator.standing import Standing, standing_of
 from autotune.coordinator.warm_start import warm_start
 from autotune.errors import InputError, StorageError, StudyHeldError, StudyNotFoundError, StudyStoppedError
+from autotune.recording.ablated import ABLATION_SUFFIX
 from autotune.recording.confirmed import CONFIRM_SUFFIX
 from autotune.recording.crew import Crew
 from autotune.recording.database import (
@@ -154,10 +155,15 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
 
 def _check_name(name: str) -> None:
     check_study_name(name)
-    parent = name.removesuffix(CONFIRM_SUFFIX)
-    if parent != name:
-        rule = f"names that end in {CONFIRM_SUFFIX} are those of confirmations"
-        raise InputError(f"study {name}: {rule}; run `autotune study confirm {parent}`, or choose another --name")
+    for suffix, what, command in (
+        (CONFIRM_SUFFIX, "confirmations", "study confirm {}"),
+        (ABLATION_SUFFIX, "ablations", "study report {} --ablate"),
+    ):
+        parent = name.removesuffix(suffix)
+        if parent != name:
+            rule = f"names that end in {suffix} are those of {what}"
+            way_out = f"run `autotune {command.format(parent)}`, or choose another --name"
+            raise InputError(f"study {name}: {rule}; {way_out}")
 
 
 def _check_existing(order: StartOrder) -> None:

@@ -59,6 +59,11 @@ def rank_rows(rows: Sequence[TrialRow], *, objective: Objective) -> tuple[TrialR
     return tuple(ranked)
 
 
+def key_of(parameters: Mapping[str, Scalar]) -> str:
+    """The same for the same parameters, in whatever order."""
+    return json.dumps(dict(parameters), sort_keys=True)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Evidence:
     """All rows that a verdict is computed from."""
@@ -107,7 +112,7 @@ class _Evidence:
         """A training of each from every round that has both, where both have ended."""
         pairs = []
         for each in self._rounds:
-            one, other = (each.get(_key(row.parameters)) for row in (winner, reference))
+            one, other = (each.get(key_of(row.parameters)) for row in (winner, reference))
             if one is not None and other is not None and one.is_over and other.is_over:
                 pairs.append((one, other))
         return pairs
@@ -115,7 +120,7 @@ class _Evidence:
     @cached_property
     def _rounds(self) -> list[dict[str, TrialRow]]:
         """By parameters."""
-        keys, rows = [_key(row.parameters) for row in self.trained], iter(self.trained)
+        keys, rows = [key_of(row.parameters) for row in self.trained], iter(self.trained)
         return [dict(zip(each, rows, strict=False)) for each in split_rounds(keys)]
 
     def _judge(
@@ -202,7 +207,3 @@ class _Evidence:
             spent_seconds=self.study.elapsed_seconds + self.confirmation.elapsed_seconds,
             num_winners=num_winners,
         )
-
-
-def _key(parameters: Mapping[str, Scalar]) -> str:
-    return json.dumps(dict(parameters), sort_keys=True)

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from autotune.events import EpochReport, Outcome
+from autotune.proof.ablation import Ablation
 from autotune.proof.verdict import Verdict
-from autotune.recording import confirmed
+from autotune.recording import ablated, confirmed
 from autotune.recording.races import RaceRecords, RaceRow
 from autotune.recording.records import Records
 from autotune.recording.rows import Environment, ReportRow, StudyRow, TrialRow
@@ -42,6 +43,8 @@ class StudyRecord:
     """Trainings of its confirmation that came to their end."""
     verdict: Verdict | None
     """What trainings on fresh seeds say of the winner; None while it was not confirmed."""
+    ablation: Ablation | None
+    """What its changes are worth, one by one; None while none was measured."""
     environments: Mapping[int, Environment]
     """By id, as the trials refer to them."""
 
@@ -76,6 +79,7 @@ def read_record(storage: str, *, name: str) -> StudyRecord:
         races=RaceRecords(records.engine).of_study(study),
         repeats=_repeats(records, study),
         verdict=confirmed.read_verdict(records, study=study),
+        ablation=ablated.read_ablation(records, study=study),
         environments=records.environments(),
     )
 

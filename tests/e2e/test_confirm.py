@@ -66,9 +66,20 @@ def test_confirming_again_with_more_trainings_adds_only_what_is_missing(confirme
     assert len(confirmed.read("study", "trials", "tiny.confirm")) == 8
 
 
-def test_confirmation_is_no_study_to_search_in(confirmed: Home) -> None:
-    refused = confirmed.run("study", "resume", "tiny.confirm", status=2).stderr
-    assert "autotune study confirm tiny" in refused
+def test_report_measures_what_each_change_is_worth(confirmed: Home) -> None:
+    done = confirmed.run("study", "report", "tiny", "--ablate", "--repeats", "1", "--format", "markdown", timeout=100)
+    assert "| parameter | baseline | winner | measured worth |" in done.stdout
+    assert "configurations, 1 trainings each" in done.stderr
+    trained = confirmed.read("study", "trials", "tiny.ablation")
+    assert {trial["outcome"] for trial in trained} == {"complete"}
+    again = confirmed.run("study", "report", "tiny", "--format", "markdown")
+    assert "| parameter | baseline | winner | measured worth |" in again.stdout
+
+
+@pytest.mark.parametrize("name", ["tiny.confirm", "tiny.ablation"])
+def test_study_of_repeated_trainings_is_none_to_search_in(confirmed: Home, name: str) -> None:
+    refused = confirmed.run("study", "start", "tiny.yaml", "--name", name, status=2).stderr
+    assert "or choose another --name" in refused
 
 
 def test_reference_that_is_not_there_is_said_before_anything_is_imported(confirmed: Home) -> None:

@@ -20,7 +20,7 @@ def _block(language: str, marker: str) -> str:
 def test_own_task_of_the_readme_runs_as_it_stands_there(home: Home) -> None:
     (home.folder / "cells.py").write_text(_block("python", "class Cells"))
     (home.folder / "cells.yaml").write_text(_block("yaml", "cells.py:Cells"))
-    home.run("study", "start", "cells.yaml", "--trials", "2")
+    home.run("study", "start", "cells.yaml", "--trials", "2", "--set", "confirm={repeats: 0}")
     assert home.read("study", "trials", "cells")[0]["outcome"] == "complete"
 
 
@@ -29,6 +29,7 @@ ELSEWHERE = {
     "autotune mlflow": "tests/e2e/test_tutorial.py",
     "autotune study start cells.yaml": "the test above",
     "autotune study confirm mnist": "tests/e2e/test_confirm.py",
+    "autotune study report mnist --ablate": "tests/e2e/test_confirm.py",
     "autotune speed cells.yaml": "tests/e2e/test_races.py",
     "autotune study import mnist --from sqlite:///old.db": "tests/coordinator/test_importing.py",
 }

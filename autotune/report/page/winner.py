@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from autotune.events import Scalar
-from autotune.report.page.blocks import Bar, Bars, Block, Section, Table, Words
+from autotune.proof.ablation import Ablation, Part
+from autotune.proof.statistics import LEAST_VALUES
+from autotune.report.page.blocks import Bar, Bars, Block, Code, Section, Table, Words
 from autotune.report.page.subject import Subject
 from autotune.report.page.surrogate import LEAST_SKILL, METHOD
-from autotune.report.wording import NOTHING, format_gain, format_scalar
+from autotune.report.wording import NOTHING, format_gain, format_metric, format_scalar
 
 
 def winner_section(subject: Subject) -> Section | None:
@@ -16,33 +18,102 @@ def winner_section(subject: Subject) -> Section | None:
     best, baseline = study.best, study.baseline
     if best is None or baseline is None or best.number == baseline.number:
         return None
-    rows = _differences(baseline.parameters, best.parameters)
-    shares = _shares(subject)
+    shares, ablation = _shares(subject), subject.record.ablation
+    if ablation is not None and ablation.winner != best.number:
+        ablation = None
     blocks: list[Block] = [
-        Table(header=("parameter", "baseline", "winner"), rows=tuple(rows)),
+        _differences(baseline.parameters, best.parameters, shares=shares, ablation=ablation),
         Words(text=f"The same in both: {_same(baseline.parameters, best.parameters) or 'nothing'}.", kind="note"),
     ]
+    if ablation is not None:
+        blocks += _ablation_blocks(subject, ablation)
     if shares is not None:
         blocks += _share_blocks(subject, shares)
-    else:
+    elif ablation is None:
         blocks.append(Words(text="Too few trials tell what each difference is worth.", kind="note"))
+    if ablation is None:
+        blocks.append(Words(text="This trains the winner without each change, and measures what they are worth:"))
+        command = f"autotune study report {study.name} --ablate{subject.places.storage_option}"
+        blocks.append(Code(lines=(command,)))
     data = {
         "baseline": dict(baseline.parameters),
         "winner": dict(best.parameters),
         "shares": dict(shares.parts) if shares is not None else {},
         "predicted": shares.predicted if shares is not None else None,
         "method": METHOD if shares is not None else None,
+        "ablation": ablation,
     }
     return Section(key="winner", title="What changed, and what it is worth", blocks=tuple(blocks), data=data)
 
 
-def _differences(baseline: Mapping[str, Scalar], winner: Mapping[str, Scalar]) -> list[tuple[str, ...]]:
-    names = dict.fromkeys([*winner, *baseline])
-    return [
-        (name, _show(baseline, name), _show(winner, name))
-        for name in names
-        if baseline.get(name, ...) != winner.get(name, ...)
-    ]
+def _differences(
+    baseline: Mapping[str, Scalar],
+    winner: Mapping[str, Scalar],
+    *,
+    shares: "_Shares | None",
+    ablation: Ablation | None,
+) -> Table:
+    """A row a parameter; what it is worth in a column for each way to know it."""
+    header = ["parameter", "baseline", "winner"]
+    header += ["measured worth"] if ablation is not None else []
+    header += ["estimated worth"] if shares is not None else []
+    rows = []
+    for name in dict.fromkeys([*winner, *baseline]):
+        if baseline.get(name, ...) == winner.get(name, ...):
+            continue
+        row = [name, _show(baseline, name), _show(winner, name)]
+        if ablation is not None:
+            row.append(_measured(name, ablation))
+        if shares is not None:
+            row.append(format_gain(shares.parts[name]) if name in shares.parts else NOTHING)
+        rows.append(tuple(row))
+    return Table(header=tuple(header), rows=tuple(rows))
+
+
+def _measured(name: str, ablation: Ablation) -> str:
+    part = ablation.part_of(name)
+    if part is None:
+        return NOTHING
+    if name != part.names[0]:
+        return f"with {part.names[0]}"
+    return _worth_of(part)
+
+
+def _worth_of(part: Part) -> str:
+    """Such as ``+0.02 [+0.011, +0.029], 64%``."""
+    if part.gain is None:
+        return f"{part.num_failed} of {part.num_trainings} trainings without it gave no value"
+    interval = "" if part.num_trainings < LEAST_VALUES else f" [{format_gain(part.low)}, {format_gain(part.high)}]"
+    share = f", {part.share:.0%}" if part.share is not None else ""
+    return f"{format_gain(part.gain)}{interval}{share}{'' if part.is_sure else ', not sure'}"
+
+
+def _ablation_blocks(subject: Subject, ablation: Ablation) -> list[Block]:
+    sign = 1.0 if subject.is_maximized else -1.0
+    longest = max((abs(part.gain) for part in ablation.parts if part.gain is not None), default=0.0) or 1.0
+    bars = tuple(
+        Bar(label=", ".join(part.names), size=sign * (part.gain or 0.0) / longest, text=_worth_of(part))
+        for part in ablation.parts
+    )
+    whole = ablation.whole
+    failed = [part for part in ablation.parts if part.num_failed and part.gain is not None]
+    note = (
+        f"Measured: the winner trained {ablation.num_trainings} times on fresh seeds, and as often with each change "
+        f"set back to the baseline's, in turn. Its {ablation.metric} was {format_metric(ablation.value)}, without all "
+        f"changes {format_metric(whole.without)}: {_worth_of(whole)}. A change's worth is what is lost without it "
+        f"alone, with an interval of {ablation.confidence:.0%}: the parts need not add up to the whole, where changes "
+        "help or hinder each other."
+    )
+    harmful = [part for part in ablation.parts if part.is_sure and sign * (part.gain or 0.0) < 0]
+    if harmful:
+        told = "; ".join(", ".join(part.names) for part in harmful)
+        note += f" Surely better with the baseline's value: {told}."
+    if failed:
+        told = ", ".join(
+            f"{part.num_failed} of {part.num_trainings} without {', '.join(part.names)}" for part in failed
+        )
+        note += f" Trainings that gave no value: {told}."
+    return [Bars(bars=bars, heading=("change", f"measured worth in {ablation.metric}")), Words(text=note, kind="note")]
 
 
 def _same(baseline: Mapping[str, Scalar], winner: Mapping[str, Scalar]) -> str:
@@ -94,11 +165,12 @@ def _share_blocks(subject: Subject, shares: _Shares) -> list[Block]:
         "; its parts are scaled to the recorded gain" if shares.is_scaled else ", which the record does not bear out"
     )
     note = (
-        f"{METHOD} From baseline to winner it predicts {format_gain(shares.predicted)}{scaled}. A parameter's share is "
-        "its mean part over the orders in which the differences can be made (Shapley values). The forest explains "
-        f"{max(0.0, surrogate.skill):.0%} of the variance of trials that it has not seen: estimates, not measurements."
+        f"Estimated, not measured: {METHOD[:1].lower()}{METHOD[1:]} From baseline to winner it predicts "
+        f"{format_gain(shares.predicted)}{scaled}. A parameter's share is its mean part over the orders in which the "
+        "differences can be made (Shapley values). The forest explains "
+        f"{max(0.0, surrogate.skill):.0%} of the variance of trials that it has not seen."
     )
-    heading = ("parameter", f"part of the gain in {subject.objective.metric}")
+    heading = ("parameter", f"estimated part of the gain in {subject.objective.metric}")
     return [Bars(bars=bars, heading=heading), Words(text=note, kind="note")]
 
 

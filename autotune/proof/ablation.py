@@ -1,0 +1,127 @@
+"""What each difference between winner and baseline is worth: the winner trained without it, on fresh seeds."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from autotune.proof.quantities import CONFIDENCE
+from autotune.proof.resolution import step_of
+from autotune.proof.statistics import LEAST_VALUES, Interval, difference_of_means
+
+Values = Sequence[float | None]
+"""The objective's value of each training; None where it gave none."""
+
+
+class Part(BaseModel):
+    """One change, or several that are made together, and the winner's loss without it.
+
+    In JSON what is infinite or no number is null.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    names: tuple[str, ...]
+    """Parameters that were set back to the baseline's values; all of them for the whole change."""
+    num_trainings: int
+    num_failed: int
+    """They gave no value: they failed, or never came to the target."""
+    without: float | None
+    """Mean of the objective with the change set back; None where no training gave a value."""
+    gain: float | None
+    """The winner's mean minus that, in the objective's unit."""
+    low: float
+    """End of the gain's interval, which is infinite below three values a side."""
+    high: float
+    share: float | None
+    """Of what all changes together gain; None where that is not sure."""
+    is_sure: bool
+    """The interval leaves out that the change does nothing."""
+
+
+class Ablation(BaseModel):
+    """What trainings of the winner with each change set back say."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metric: str
+    """The first objective's."""
+    winner: int
+    """Trial number in the search."""
+    num_trainings: int
+    """Of the winner itself, beside the others."""
+    value: float | None
+    """Its mean."""
+    whole: Part
+    """All changes together: the winner against the baseline."""
+    parts: tuple[Part, ...]
+    """The most useful first, and before them those without which no training gave a value."""
+    confidence: float = CONFIDENCE
+    """Of each interval by itself."""
+
+    def part_of(self, name: str) -> Part | None:
+        """The one that a parameter belongs to."""
+        return next((part for part in self.parts if name in part.names), None)
+
+
+def weigh(
+    metric: str,
+    *,
+    winner: int,
+    is_more_better: bool,
+    values: Values,
+    baseline: Values,
+    without: Mapping[tuple[str, ...], Values],
+) -> Ablation:
+    """The ablation of these trainings.
+
+    Args:
+        metric: The first objective's.
+        winner: Trial number.
+        is_more_better: Of the objective.
+        values: Of the winner.
+        baseline: Of the baseline, which has none of the changes.
+        without: Of the winner with these parameters set back.
+    """
+    step = step_of(value for side in (values, baseline, *without.values()) for value in _known(side))
+    names = tuple(name for each in without for name in each)
+    whole = _part(names, values, baseline, step=step, whole=None)
+    parts = [_part(each, values, side, step=step, whole=whole) for each, side in without.items()]
+    sign = 1 if is_more_better else -1
+    return Ablation(
+        metric=metric,
+        winner=winner,
+        num_trainings=len(values),
+        value=_mean(values),
+        whole=whole,
+        parts=tuple(sorted(parts, key=lambda part: -sign * part.gain if part.gain is not None else -math.inf)),
+    )
+
+
+def _part(names: tuple[str, ...], values: Values, without: Values, *, step: float, whole: Part | None) -> Part:
+    one, other = _known(values), _known(without)
+    gain: Interval | None = None
+    if one and other:
+        gain = difference_of_means(one, other, confidence=CONFIDENCE, least_deviation=step / 2)
+    is_whole_sure = whole is not None and whole.is_sure and whole.gain
+    return Part(
+        names=names,
+        num_trainings=len(without),
+        num_failed=len(without) - len(other),
+        without=_mean(without),
+        gain=gain.value if gain is not None else None,
+        low=gain.low if gain is not None else -math.inf,
+        high=gain.high if gain is not None else math.inf,
+        share=gain.value / whole.gain if gain is not None and is_whole_sure and whole and whole.gain else None,
+        is_sure=gain is not None and gain.is_sure and min(len(one), len(other)) >= LEAST_VALUES,
+    )
+
+
+def _known(values: Values) -> list[float]:
+    return [value for value in values if value is not None and math.isfinite(value)]
+
+
+def _mean(values: Values) -> float | None:
+    known = _known(values)
+    return statistics.fmean(known) if known else None
