@@ -26,6 +26,8 @@ def fit(task: Task, trial: Trial) -> None:
     for epoch in range(done + 1, trial.epochs + 1):
         if trial.is_over:  # and its process was gone before it could say so
             return
+        if loop.train_loss.is_empty and trial.is_used_up():  # since the last report: nothing is left to train
+            return
         try:
             loop.train()
             metrics = loop.evaluate()
@@ -117,6 +119,11 @@ class _RunningMean:
     def __init__(self, device: torch.device) -> None:
         self.total = torch.zeros((), dtype=torch.float64, device=device)
         self._num_samples = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing was added since the epoch began."""
+        return self._num_samples == 0
 
     def add(self, value: Tensor, *, num_samples: int) -> None:
         """The mean over so many more samples."""

@@ -1,11 +1,12 @@
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from torch import Tensor
 
-from autotune.events import EpochReport, Event, Outcome, Scalar, Started
+from autotune.events import EpochReport, Event, Outcome, Scalar, Started, Stop
 from autotune.goals import Target
 from autotune.training.trial import Trial
 from tests.training.tasks import NUM_TRAIN, NoisyPoints, Points
@@ -113,6 +114,31 @@ def test_trial_ends_at_the_step_that_uses_its_samples_up(tmp_path: Path) -> None
     assert [report.samples for report in trained.reports] == [42, 24]
     assert [report.trained_samples for report in trained.reports] == [42, 66]
     assert all("val_loss" in report.metrics for report in trained.reports)
+
+
+def test_trial_whose_seconds_are_up_between_two_epochs_is_complete(tmp_path: Path) -> None:
+    """It would have trained nothing in the next one, whose mean loss of no samples is NaN."""
+
+    class Evaluated(Points):
+        is_evaluated = False
+
+        def evaluate(self, model: Any, batches: Any) -> Mapping[str, Any]:
+            values = super().evaluate(model, batches)
+            self.is_evaluated = True
+            return values
+
+    class Slow(Recorder):
+        @property
+        def stop(self) -> Stop | None:
+            if task.is_evaluated:
+                task.is_evaluated = False
+                time.sleep(1.0)
+            return super().stop
+
+    task = Evaluated()
+    trained = train(task, tmp_path, BASE, epochs=9, ends=Ends((), "seconds", 1), channel=Slow())
+    assert (trained.finished.outcome, trained.finished.reason) == (Outcome.COMPLETE, None)
+    assert [report.epoch for report in trained.reports] == [1]
 
 
 def test_trial_ends_when_its_seconds_are_used_up(tmp_path: Path) -> None:
