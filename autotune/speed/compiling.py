@@ -52,8 +52,8 @@ class Compiling:
                 return False
             steps, seconds = self._run_length(track.incumbent)
             if seconds < _LEAST_SECONDS:
-                reason = f"a run of {steps:,} steps trains for {seconds:.1f} s, which compiling can't repay"
-                track.skip("compile", setting, reason=reason)
+                length = f"a run of {steps:,} steps trains for {seconds:.1f} s, which compiling can't repay"
+                track.skip("compile", setting, reason=length if steps else "nobody knows how many steps a run has")
                 continue
             before = seconds_left()
             track.heat("compile", setting, objection=self._object_to_cost, may_adopt=True)
@@ -65,20 +65,24 @@ class Compiling:
         return sorted(modes, key=lambda mode: mode != _FOR_LAUNCHES) if bottleneck == "launch" else modes
 
     def _run_length(self, incumbent: Contestant) -> tuple[int, float]:
-        """Steps of a training run, and about how long the incumbent trains for them."""
-        steps = self._plan.epochs * (incumbent.warmed.steps_per_epoch or 0)
+        """Steps of a training run, and about how long the incumbent trains for them; 0 where nothing tells."""
         block = incumbent.run_block(seconds=self._plan.pace.block_seconds, min_steps=self._plan.pace.min_steps)
+        limits: list[int] = []
+        if incumbent.warmed.steps_per_epoch is not None:
+            limits.append(self._plan.epochs * incumbent.warmed.steps_per_epoch)
         if self._plan.run_seconds is not None:
-            steps = min(steps, int(self._plan.run_seconds * block.steps / block.seconds))
+            limits.append(int(self._plan.run_seconds * block.steps / block.seconds))
         if self._plan.run_samples is not None:
-            steps = min(steps, self._plan.run_samples * block.steps // max(1, block.samples))
+            limits.append(self._plan.run_samples * block.steps // max(1, block.samples))
+        steps = min(limits, default=0)
         return steps, steps * block.seconds / block.steps
 
     def _object_to_cost(self, incumbent: Contestant, challenger: Contestant, comparison: Comparison) -> str | None:
         steps, _ = self._run_length(incumbent)
         needed = break_even_steps(incumbent, challenger, comparison)
+        assert needed is not None, "it is faster, or nobody would ask"
         extra = challenger.warmed.start_seconds - incumbent.warmed.start_seconds
         self.break_evens.append(BreakEven(knob=COMPILE, start_seconds=extra, steps=needed, steps_that_remain=steps))
-        if needed is not None and needed <= steps:
+        if needed <= steps:
             return None
-        return f"faster, but its {extra:.1f} s of compiling are repaid after {needed or 0:,} steps of {steps:,}"
+        return f"faster, but its {extra:.1f} s of compiling are repaid after {needed:,} steps of {steps:,}"

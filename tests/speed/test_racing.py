@@ -253,6 +253,16 @@ def test_race_counts_the_steps_that_a_run_in_seconds_or_samples_has(length: dict
     assert result.break_evens[0].steps_that_remain == pytest.approx(3_000, rel=0.01)
 
 
+def test_race_counts_the_steps_of_a_run_in_seconds_where_the_loader_tells_no_length() -> None:
+    arena = SimulatedArena(compiled, steps_per_epoch=None)
+    assert run(arena, COMPILE, epochs=1000, run_seconds=600.0).setting == {"compile": "default"}
+
+
+def test_race_does_not_compile_for_a_run_of_unknown_length() -> None:
+    result = run(SimulatedArena(compiled, steps_per_epoch=None), COMPILE, epochs=1000)
+    assert [heat.reason for heat in result.heats] == ["nobody knows how many steps a run has"]
+
+
 def test_race_does_not_even_try_to_compile_for_a_short_run() -> None:
     arena = SimulatedArena(compiled)
     result = run(arena, COMPILE, epochs=1)
