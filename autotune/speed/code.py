@@ -8,7 +8,8 @@ _IMPLEMENTATION = {"for_loop": "foreach=False, fused=False", "foreach": "foreach
 _LOADER_ARGUMENTS = ("num_workers", "prefetch_factor", "persistent_workers", "pin_memory", "in_order")
 _DTYPES = {"bf16": "torch.bfloat16", "fp16": "torch.float16"}
 _MATMUL_WORDS = {"ieee": "highest", "tf32": "high", "bf16": "medium"}
-_CUDA_ALLOCATORS = {"expandable_segments": "expandable_segments:True", "cudaMallocAsync": "backend:cudaMallocAsync"}
+CUDA_ALLOCATORS = {"expandable_segments": "expandable_segments:True", "cudaMallocAsync": "backend:cudaMallocAsync"}
+"""``cuda_allocator`` as PYTORCH_ALLOC_CONF says it; torch's own needs no word."""
 _BACKENDS = {
     ("fp32_precision_conv", "cuda"): "torch.backends.cudnn.conv",
     ("fp32_precision_rnn", "cuda"): "torch.backends.cudnn.rnn",
@@ -44,8 +45,8 @@ def code_lines(setting: Mapping[str, Scalar], *, device: str) -> tuple[str, ...]
 def environment_lines(setting: Mapping[str, Scalar]) -> list[str]:
     """What the process is started with or sets first: allocators and cores."""
     lines: list[str] = []
-    if (backend := setting.get("cuda_allocator")) in _CUDA_ALLOCATORS:
-        lines.append(f"# PYTORCH_ALLOC_CONF={_CUDA_ALLOCATORS[str(backend)]} python train.py")
+    if (backend := setting.get("cuda_allocator")) in CUDA_ALLOCATORS:
+        lines.append(f"# PYTORCH_ALLOC_CONF={CUDA_ALLOCATORS[str(backend)]} python train.py")
     allocator = setting.get("allocator", "default")
     if allocator == "retain":
         lines += [
@@ -105,7 +106,8 @@ def _steps(setting: Mapping[str, Scalar], kind: str) -> list[str]:
         lines.append("copy_stream = torch.cuda.Stream()  # copy the next batch on it while this one trains")
     accumulate = setting.get("accumulate", 1)
     if accumulate != 1:
-        lines.append(f"# cut each batch into {accumulate} micro-batches and add their gradients up")
+        number = "as few micro-batches as fit" if accumulate == "auto" else f"{accumulate} micro-batches"
+        lines.append(f"# cut each batch into {number} and add their gradients up")
     return lines
 
 

@@ -12,9 +12,8 @@ from collections.abc import Mapping
 
 from autotune.events import Scalar
 from autotune.hardware import find_allocator
+from autotune.speed.code import CUDA_ALLOCATORS
 from autotune.trial.messages import MAX_MESSAGE_BYTES, Launch
-
-_CUDA_SETTINGS = {"expandable_segments": "expandable_segments:True", "cudaMallocAsync": "backend:cudaMallocAsync"}
 
 
 def wanted_environment(parameters: Mapping[str, Scalar]) -> dict[str, str]:
@@ -24,7 +23,7 @@ def wanted_environment(parameters: Mapping[str, Scalar]) -> dict[str, str]:
     if library is not None and library not in os.environ.get("LD_PRELOAD", ""):
         wanted["LD_PRELOAD"] = " ".join(filter(None, (library, os.environ.get("LD_PRELOAD"))))
     # https://docs.pytorch.org/docs/stable/notes/cuda.html#optimizing-memory-usage-with-pytorch-alloc-conf
-    setting = _CUDA_SETTINGS.get(str(parameters.get("cuda_allocator", "native")))
+    setting = CUDA_ALLOCATORS.get(str(parameters.get("cuda_allocator", "native")))
     # torch reads the old name only where the new one is not set: the user's own settings move over.
     given = os.environ.get("PYTORCH_ALLOC_CONF", os.environ.get("PYTORCH_CUDA_ALLOC_CONF", ""))
     if setting is not None and setting not in given:

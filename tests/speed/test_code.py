@@ -23,6 +23,10 @@ def test_matrix_products_are_set_by_the_call_that_leaves_torchs_getters_whole() 
     assert lines(fp32_precision_matmul="tf32") == 'torch.set_float32_matmul_precision("high")'
 
 
+def test_micro_batches_that_memory_decides_are_said_so() -> None:
+    assert lines(accumulate="auto") == "# cut each batch into as few micro-batches as fit and add their gradients up"
+
+
 def test_a_tasks_own_knob_is_named_and_left_to_the_task() -> None:
     assert lines(decoder="turbo") == "# decoder = 'turbo': your task reads it"
 
