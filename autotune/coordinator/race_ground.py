@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from autotune.coordinator.orders import make_order
@@ -12,7 +13,7 @@ from autotune.coordinator.standing import BASELINE_NUMBER
 from autotune.coordinator.workloads import Workload
 from autotune.events import Scalar
 from autotune.hardware import Machine
-from autotune.search.space import SearchSpace
+from autotune.search.space import SearchSpace, SpaceParameter
 from autotune.spec.model import StudySpec
 from autotune.speed.entries import Entry
 from autotune.speed.informed import informed_setting
@@ -51,6 +52,8 @@ class RaceGround:
         self.entries = entries_of(stage.space, knobs=knobs, num_cores=stage.pool.num_cores, machine=stage.machine)
         self._spec = spec
         self._space = stage.space
+        self._speed = {parameter.name for parameter in stage.space.speed}
+        """Whether raced or, having one value alone, not."""
         self._device = stage.device
         self._num_cores = stage.pool.num_cores
         self._launcher = launcher
@@ -68,6 +71,9 @@ class RaceGround:
     def digest(self, workload: Workload) -> str:
         """What must be the same for a result to hold: the workload, and what was raced from which baseline."""
         baseline, fixed = _only(self._space.baseline, self.values), _only(self._space.fixed, self._spec.speed)
+        fixed |= {
+            parameter.name: parameter.choices[0] for parameter in self._space.speed if len(parameter.choices) == 1
+        }
         text = json.dumps([workload.digest, self.values, baseline, fixed], sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -89,11 +95,10 @@ class RaceGround:
         """
         budget = self._spec.budget
         entries = possible_entries(self.entries, space=self._space, learning=learning)
-        names = {entry.name for entry in entries}
-        baseline = _only(self._space.with_speed(learning, self._space.baseline), names)
+        baseline = _only(self._space.with_speed(learning, self._space.baseline), self._speed)
         start = None
         if former is not None:
-            start = _only(self._space.with_speed(learning, former.setting), names)
+            start = _only(self._space.with_speed(learning, former.setting), self._speed)
             entries = tuple(entry for entry in entries if _is_near(entry, former))
         informed = informed_setting(baseline, entries=entries, num_cores=self._num_cores) if is_informed else None
         return RacePlan(
@@ -110,17 +115,18 @@ class RaceGround:
 
     def arena(self, learning: Mapping[str, Scalar], *, lease: Lease, on_wait: Callable[[], None]) -> ProcessArena:
         """Where the contestants of this workload are started."""
-        speed = {parameter.name for parameter in self._space.speed}
+        learned = {name: value for name, value in learning.items() if name not in self._speed}
         order = make_order(
             self._spec,
             study=self.name,
             number=BASELINE_NUMBER,
-            parameters={name: value for name, value in learning.items() if name not in speed},
+            parameters=learned,
             seed=self._spec.seed,
             lease=lease,
             folder=self._folder,
         )
-        return ProcessArena(self._launcher, order, folder=self._folder, on_wait=on_wait)
+        complete = partial(self._space.with_speed, learned)
+        return ProcessArena(self._launcher, order, folder=self._folder, complete=complete, on_wait=on_wait)
 
 
 def possible_entries(
@@ -139,15 +145,28 @@ def possible_entries(
 
 
 def entries_of(space: SearchSpace, *, knobs: Mapping[str, Knob], num_cores: int, machine: Machine) -> tuple[Entry, ...]:
-    """The searched speed parameters as a race takes them: choices as they are, of a range what is worth trying."""
+    """The searched speed parameters as a race takes them: choices as they are, of a range what is worth trying.
+
+    A range that holds too little of that is tried at both of its ends.
+    """
     entries = []
     for parameter in space.speed:
         knob = knobs[parameter.name]
-        candidates = parameter.choices or knob.candidates(machine, num_cores=num_cores)
-        legal = tuple(value for value in candidates if parameter.has_value(value, choices=parameter.choices))
-        if len(legal) > 1:
-            entries.append(Entry(knob.on(machine), legal))
+        values = parameter.choices
+        if not values:
+            worth = [v for v in knob.candidates(machine, num_cores=num_cores) if _is_in_range(v, parameter)]
+            values = tuple(worth) if len(worth) > 1 else (parameter.low, parameter.high)
+        if len(values) > 1:
+            entries.append(Entry(knob.on(machine), values))
     return tuple(entries)
+
+
+def _is_in_range(value: Scalar, parameter: SpaceParameter) -> bool:
+    if not parameter.has_value(value, choices=()):
+        return False
+    assert isinstance(value, int)
+    assert isinstance(parameter.low, int)
+    return (value - parameter.low) % int(parameter.step or 1) == 0
 
 
 def _is_near(entry: Entry, former: RaceResult) -> bool:

@@ -125,13 +125,17 @@ class SearchSpace:
         """These learning parameters with the wanted speed parameters, as far as they go together.
 
         A wanted value that is illegal here (``fused`` for an optimizer that has none) is left out, so
-        that torch's default holds.
+        that torch's default holds. One that the spec fixes, and that means something beside these
+        others alone, goes along unasked.
         """
         chosen = {**self.fixed, **learning}
         for parameter in self.speed:
-            if parameter.name not in wanted or not self.is_active(parameter, chosen):
+            if not self.is_active(parameter, chosen):
                 continue
-            if parameter.has_value(wanted[parameter.name], choices=parameter.legal_choices(chosen)):
+            legal = parameter.legal_choices(chosen)
+            if len(parameter.choices) == 1:
+                chosen[parameter.name] = parameter.choices[0]
+            elif parameter.name in wanted and parameter.has_value(wanted[parameter.name], choices=legal):
                 chosen[parameter.name] = wanted[parameter.name]
         searched = {name: value for name, value in chosen.items() if name not in self.fixed}
         return {**searched, **self.fixed}

@@ -64,6 +64,7 @@ class ProcessArena:
         order: TrialOrder,
         *,
         folder: Path,
+        complete: Callable[[Mapping[str, Scalar]], Mapping[str, Scalar]] | None = None,
         warm_seconds: float = 120.0,
         block_seconds: float = 120.0,
         on_wait: Callable[[], None] = lambda: None,
@@ -74,6 +75,7 @@ class ProcessArena:
             launcher: Of the workload's task.
             order: The workload: task, learning parameters, device and cores. Its number is not used.
             folder: Absolute; each contestant has a folder in it, with its log.
+            complete: All parameters of a contestant, from its setting; the order's with the setting if None.
             warm_seconds: From a contestant's start to its first block; one that takes longer hangs.
             block_seconds: Beyond what was asked for, for one block.
             on_wait: Called while a contestant is waited for.
@@ -81,6 +83,7 @@ class ProcessArena:
         self._launcher = launcher
         self._order = order
         self._folder = folder
+        self._complete = complete or (lambda setting: {**order.parameters, **setting})
         self._warm_seconds = warm_seconds
         self._block_seconds = block_seconds
         self._on_wait = on_wait
@@ -94,7 +97,7 @@ class ProcessArena:
         order = self._order.model_copy(
             update={
                 "number": number,
-                "parameters": {**self._order.parameters, **setting},
+                "parameters": dict(self._complete(setting)),
                 "seed": seed,
                 "folder": str(self._folder / f"contestant{-number}"),
             }

@@ -1,13 +1,13 @@
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
 import pytest
 
 from autotune.errors import ForkServerError, TaskError
-from autotune.events import EpochReport, Feed, Outcome
+from autotune.events import EpochReport, Feed, Outcome, Scalar
 from autotune.secrecy import REDACTED
 from autotune.speed.arena import ContestantLostError, Loss
 from autotune.trial.arena import ProcessArena
@@ -54,6 +54,16 @@ def test_contestant_trains_blocks_with_the_learning_parameters_and_its_setting(a
     block = contestant.run_block(seconds=0.0, min_steps=7)
     assert (block.steps, block.samples, len(block.losses)) == (7, 56, 7)
     assert contestant.run_block(seconds=0.02, min_steps=1).seconds >= 0.02
+
+
+def test_setting_is_completed_to_the_parameters_of_a_contestant(launcher: Launcher, tmp_path: Path) -> None:
+    def complete(setting: Mapping[str, Scalar]) -> Mapping[str, Scalar]:
+        return {"batch_size": 8, **setting, "prefetch_factor": 5}
+
+    with ProcessArena(launcher, order(tmp_path, task=FAULTY), folder=tmp_path, complete=complete) as arena:
+        contestant = arena.enter({"num_workers": 1})
+    assert contestant.setting == {"num_workers": 1}
+    assert contestant.warmed.in_force["prefetch_factor"] == 5
 
 
 @pytest.mark.parametrize(("feed", "samples"), [("cached", 24), ("half", 12)])
