@@ -5,18 +5,21 @@ from autotune.coordinator.ledger import Books, Ledger
 from autotune.coordinator.observer import Observer
 from autotune.events import Finished
 from autotune.recording.drafts import NewTrial
+from autotune.recording.rows import TrialStatus
 
 
 def warm_start(books: Books, *, source: str, ledger: Ledger, observer: Observer) -> None:
-    """Take over what fits of the study ``source``, once, after the baseline was asked as trial 0.
+    """Take over what fits of the study ``source``, after the baseline was asked as trial 0 and before it is trained.
 
     They are no trials of this study's budget, and none of them is its best: they were measured
-    by another study.
+    by another study. What was cut off is taken up again by the next start; a study that has begun
+    to train takes nothing over.
     """
-    rows = books.records.trials(books.study)
-    if rows:
+    own = [row for row in books.records.trials(books.study) if row.origin is None]
+    if any(row.status is not TrialStatus.QUEUED for row in own):
         return
-    ledger.ask()
+    if not own:
+        ledger.ask()
     records = books.records
     old = records.study(source)
     ended = {row.number: row for row in records.trials(old) if row.is_over}
@@ -33,6 +36,8 @@ def warm_start(books: Books, *, source: str, ledger: Ledger, observer: Observer)
             is_contended=row.is_contended,
         )
         added = records.add_trial(books.study, new=new)
+        if added.is_over:  # taken over by a start that was cut off
+            continue
         for recorded in records.reports(row):
             records.add_report(added, report=recorded.report)
         assert row.outcome is not None, "an ended trial has an outcome"

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
+from optuna.storages import RDBStorage
 from sqlalchemy import Connection, Engine, event, update
 
 from autotune.coordinator.fitting import Fitting
@@ -262,7 +263,7 @@ class SimulatedCoordinator:
 
     def seem_dead(self) -> None:
         """Let others find the lease's holder gone, as a host that stood still for too long is."""
-        engine = open_database(_url(self._folder), create=False)
+        engine = open_database(study_url(self._folder), create=False)
         with engine.begin() as connection:
             mine = tables.lease.c.token == self.token
             connection.execute(update(tables.lease).where(mine).values(birth="gone"))
@@ -319,38 +320,26 @@ class SimulatedCoordinator:
             self._answers.put("over")
 
     def _train(self) -> bool:
-        url = _url(self._folder)
+        url = study_url(self._folder)
         records = Records(open_database(url, create=False))
         self._watch(records.engine)
         storage = open_storage(url, configure_engine=configure_engine)
         self._watch(storage.engine)
-        study = records.study(NAME)
-        lease = StudyLease.acquire(records, study=study)
+        lease = StudyLease.acquire(records, study=records.study(NAME))
         self.token = lease.token
-        spec = StudySpec.model_validate_json(study.spec_json)
-        books = Books(
-            study=study,
-            spec=spec,
-            records=records,
-            search=Search.open(NAME, storage=storage, plan=PLAN),
-            publisher=Publisher(url, study=NAME, tracking_uri="sqlite:///never.db"),
-            files=StudyFiles.of(study, root=self._folder),
-            lease=lease,
-            environment_id=records.add_environment(machine()),
-            git_commit=None,
-        )
+        books = make_books(records, storage, folder=self._folder, lease=lease)
         session = Session(
-            ledger=_make_ledger(books),
+            ledger=make_ledger(books),
             launcher=self.launcher,
             pool=DevicePool(["cpu"], cores=(), jobs=NUM_JOBS),
             observer=self._acknowledged,
             interrupts=self._wish,
-            deadlines=spec.deadlines,
+            deadlines=books.spec.deadlines,
         )
         is_complete = session.run()
         if is_complete:
-            records.set_state(study, state=StudyState.COMPLETE)
-        lease.release()
+            records.set_state(books.study, state=StudyState.COMPLETE)
+        books.lease.release()
         return is_complete
 
 
@@ -370,7 +359,7 @@ class PassingClock(SimpleNamespace):
 
 def make_study(folder: Path) -> None:
     """The study in a new database in ``folder``, with no trial."""
-    url = _url(folder)
+    url = study_url(folder)
     records = Records(open_database(url, create=True))
     storage = open_storage(url, configure_engine=configure_engine)
     Search.create(NAME, storage=storage, plan=PLAN)
@@ -381,11 +370,27 @@ def make_study(folder: Path) -> None:
     records.engine.dispose()
 
 
-def _make_ledger(books: Books) -> Ledger:
+def make_books(records: Records, storage: RDBStorage, *, folder: Path, lease: StudyLease) -> Books:
+    """The books of the study that ``make_study`` made."""
+    study = records.study(NAME)
+    return Books(
+        study=study,
+        spec=StudySpec.model_validate_json(study.spec_json),
+        records=records,
+        search=Search.open(NAME, storage=storage, plan=PLAN),
+        publisher=Publisher(study_url(folder), study=NAME, tracking_uri="sqlite:///never.db"),
+        files=StudyFiles.of(study, root=folder),
+        lease=lease,
+        environment_id=records.add_environment(machine()),
+        git_commit=None,
+    )
+
+
+def make_ledger(books: Books) -> Ledger:
     standing = standing_of(books.study, spec=books.spec, rows=books.records.trials(books.study), storage="")
     fitting = Fitting(books.spec, machine=machine(), speed_parameters=(), has_shared_devices=True)
     return Ledger(books, standing=standing, speeds=JointSpeeds(), fitting=fitting)
 
 
-def _url(folder: Path) -> str:
+def study_url(folder: Path) -> str:
     return f"sqlite:///{folder}/autotune.db"
