@@ -45,7 +45,7 @@ def spec_schema(*, knobs: Sequence[str] = ()) -> dict[str, JsonValue]:
             "speed": _group(knobs, is_open=True),  # a task may declare knobs of its own
             "speed_search": _policy(SPEED_SEARCHES),
             "baseline": {"type": "object", "additionalProperties": _SCALAR},
-            "deadlines": _mapping({key: {"type": "number", "exclusiveMinimum": 0} for key in DEADLINE_KEYS}),
+            "deadlines": _options({key: {"type": "number", "exclusiveMinimum": 0} for key in DEADLINE_KEYS}),
             "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
             "device": {"type": "string", "pattern": "^(auto|cpu|cuda(:[0-9]{1,4})?)$"},
             "log_model": {"type": "boolean"},
@@ -82,7 +82,12 @@ def _objective() -> JsonValue:
 def _mapping(properties: dict[str, JsonValue]) -> JsonValue:
     """An object with all of these and nothing else."""
     required: list[JsonValue] = list(properties)
-    return {"type": "object", "additionalProperties": False, "required": required, "properties": properties}
+    return {**_options(properties), "required": required}
+
+
+def _options(properties: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """An object with any of these and nothing else."""
+    return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
 def _budget() -> JsonValue:
@@ -101,10 +106,8 @@ def _budget() -> JsonValue:
 
 
 def _confirm() -> JsonValue:
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {
+    return _options(
+        {
             "repeats": {
                 "type": "integer",
                 "minimum": 0,
@@ -114,8 +117,8 @@ def _confirm() -> JsonValue:
             "top": {"type": "integer", "minimum": 1, "description": "so many of the best trials"},
             "target": {"type": "number", "description": "of the metric; the baseline's mean unless given"},
             "against": {"type": "integer", "minimum": 0, "description": "another trial than the baseline, 0"},
-        },
-    }
+        }
+    )
 
 
 def _policy(table: Mapping[str, Mapping[str, Limits]]) -> JsonValue:

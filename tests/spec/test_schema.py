@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from autotune.spec.policies import PRUNERS, SAMPLERS
 from autotune.spec.read import TOP_KEYS
 from autotune.spec.schema import spec_schema
@@ -23,3 +25,13 @@ def test_schema_lets_speed_hold_other_names_which_a_task_may_declare() -> None:
     speed = properties["speed"]
     assert isinstance(speed, dict)
     assert "patternProperties" in speed
+
+
+@pytest.mark.parametrize("section", ["deadlines", "confirm"])
+def test_schema_lets_each_key_of_a_section_stand_alone(section: str) -> None:
+    properties = spec_schema()["properties"]
+    assert isinstance(properties, dict)
+    found = properties[section]
+    assert isinstance(found, dict)
+    assert "required" not in found
+    assert found["additionalProperties"] is False
