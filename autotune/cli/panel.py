@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autotune.cli.sparkline import Sparkline
-from autotune.coordinator.observer import Ending, StudyView, TrialView
+from autotune.coordinator.observer import Ending, SideView, StudyView, TrialView
 from autotune.events import EpochReport, Outcome, Progress, Started
 from autotune.report.wording import (
     NOTHING,
@@ -84,9 +84,12 @@ class RunningTrial:
 
 def render_panel(study: StudyView, running: Sequence[RunningTrial], *, width: int, height: int) -> RenderableType:
     """The study and its running trials, within a terminal of this size."""
-    parts: list[RenderableType] = [_head_line(study), _time_line(study), _outcome_line(study), _best_line(study)]
+    parts: list[RenderableType] = [_head_line(study), _time_line(study), _outcome_line(study)]
+    training = {trial.view.side for trial in running}
+    lines = [_side_line(side, study, is_running=side.name in training) for side in study.sides]
+    parts += lines or [_best_line(study)]
     if height >= _LEAST_HEIGHT:
-        parts += _course_lines(study)
+        parts += _course_lines(study) if not study.sides else []
         parts += [_ending_line(ending) for ending in (study.last_pruned, study.last_failed) if ending is not None]
     # Around the parts: an empty line, the table's header, what does not fit, the line of the cursor, one that wraps.
     room = max(1, height - len(parts) - 5)
@@ -111,7 +114,8 @@ def seconds_left(study: StudyView) -> float | None:
 def _head_line(study: StudyView) -> Text:
     done = sum(study.outcomes.values())
     of_total = f" of {study.total_trials}" if study.total_trials is not None else ""
-    return _cropped((study.name, "bold"), f"  {done}{of_total} trials, {study.num_running} running")
+    what = "trainings on fresh seeds" if study.sides else "trials"
+    return _cropped((study.name, "bold"), f"  {done}{of_total} {what}, {study.num_running} running")
 
 
 def _time_line(study: StudyView) -> Text:
@@ -164,6 +168,15 @@ def _best_line(study: StudyView) -> Text:
     return line
 
 
+def _side_line(side: SideView, study: StudyView, *, is_running: bool) -> Text:
+    counts = f"{side.num_ended} trained" + (", 1 running" if is_running else "")
+    if side.num_valued < side.num_ended:
+        counts += f", {side.num_ended - side.num_valued} without a value"
+    mean = f"{study.metric} {format_metric(side.mean)} on average" if side.num_valued else ""
+    width = max(len(each.name) for each in study.sides)
+    return _cropped((f"{side.name:<{width}}", "bold"), f"  {counts}{', ' if mean else ''}{mean}")
+
+
 def _bar(trial: RunningTrial, *, epochs: int | None, width: int) -> ProgressBar:
     """Over the whole trial; over its epoch where nobody knows how many there will be."""
     if epochs is None:
@@ -212,6 +225,8 @@ def _running_table(study: StudyView, running: Sequence[RunningTrial], *, width: 
             memory = NOTHING if trial.peak_memory_bytes is None else format_bytes(trial.peak_memory_bytes)
             cells += [format_share(trial.data_wait_share), memory]
         if has_parameters:
-            cells.append(Text(format_parameters(trial.view.parameters), style="dim"))
+            parameters = format_parameters(trial.view.parameters)
+            told = parameters if trial.view.side is None else f"{trial.view.side}: {parameters}"
+            cells.append(Text(told, style="dim"))
         table.add_row(*cells)
     return table

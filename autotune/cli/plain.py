@@ -18,6 +18,7 @@ class PlainDisplay(Observer):
     def __init__(self) -> None:
         self._elapsed_seconds = 0.0
         self._objectives: dict[int, float] = {}
+        self._study: StudyView | None = None
 
     def __enter__(self) -> Self:
         """A plain display has nothing to set up."""
@@ -30,6 +31,7 @@ class PlainDisplay(Observer):
 
     @override
     def study_opened(self, study: StudyView) -> None:
+        self._study = study
         self._write(lines.opened_line(study), study=study)
 
     @override
@@ -38,11 +40,13 @@ class PlainDisplay(Observer):
 
     @override
     def trial_launched(self, trial: TrialView, study: StudyView) -> None:
+        self._study = study
         self._write(lines.launched_line(trial), study=study)
 
     @override
     def trial_started(self, number: int, event: Started) -> None:
-        self._write(lines.started_line(number, event))
+        assert self._study is not None, "it was opened first"
+        self._write(lines.started_line(number, event, study=self._study))
 
     @override
     def trial_progressed(self, number: int, event: Progress) -> None:

@@ -90,17 +90,29 @@ def _contenders(records: Records, winner: TrialRow, baseline: TrialRow, *, spec:
     contenders = [
         Contender(
             number=0,
+            name="the baseline",
             parameters=baseline.parameters,
             is_baseline=True,
             seconds=about_seconds(records, baseline),
         ),
-        Contender(number=1, parameters=winner.parameters, is_baseline=False, seconds=seconds),
+        Contender(
+            number=1,
+            name=f"trial {winner.number}",
+            parameters=winner.parameters,
+            is_baseline=False,
+            seconds=seconds,
+        ),
     ]
     for change in changes_of(winner.parameters, baseline.parameters, spec=spec):
         # The only change set back is the baseline.
         if key_of(change.parameters) != key_of(baseline.parameters):
-            number = len(contenders)
             contenders.append(
-                Contender(number=number, parameters=change.parameters, is_baseline=False, seconds=seconds)
+                Contender(
+                    number=len(contenders),
+                    name=f"without {', '.join(change.names)}",
+                    parameters=change.parameters,
+                    is_baseline=False,
+                    seconds=seconds,
+                )
             )
     return contenders

@@ -109,6 +109,7 @@ def _series(
     trials = [
         Contender(
             number=row.number,
+            name="the baseline" if row.is_baseline else f"trial {row.number}",
             parameters=row.parameters,
             is_baseline=row.is_baseline,
             seconds=about_seconds(records, row),

@@ -20,6 +20,8 @@ class Contender:
 
     number: int
     """Its own among those of its series: in a confirmation the trial's in the search."""
+    name: str
+    """Such as ``the baseline`` or ``trial 6``."""
     parameters: Mapping[str, Scalar]
     is_baseline: bool
     seconds: float

@@ -289,7 +289,8 @@ class Ledger:
     def trial_view(self, ticket: Ticket, *, device: str) -> TrialView:
         """The trial as a display shows it."""
         row = ticket.row
-        return TrialView(row.number, row.parameters, row.is_baseline, ticket.is_adopted, device)
+        side = self.standing.side_of(row.number)
+        return TrialView(row.number, row.parameters, row.is_baseline, ticket.is_adopted, device, side)
 
     def _reason_to_prune(self, ticket: Ticket, report: EpochReport) -> str | None:
         """Why the trial should stop after this epoch, where the pruner says so."""

@@ -19,6 +19,19 @@ class Ending:
 
 
 @dataclass(frozen=True)
+class SideView:
+    """One of the configurations that a study of repeated trainings compares."""
+
+    name: str
+    """Such as ``the baseline`` or ``trial 6``."""
+    num_ended: int
+    num_valued: int
+    """Of them, those that gave a value of the first objective."""
+    mean: float | None
+    """Of the values; None while there is none."""
+
+
+@dataclass(frozen=True)
 class StudyView:
     """The study as a whole, at one moment."""
 
@@ -47,6 +60,8 @@ class StudyView:
     last_pruned: Ending | None = None
     last_failed: Ending | None = None
     """The last that failed, diverged, did not fit or took too long."""
+    sides: tuple[SideView, ...] = ()
+    """In a study of repeated trainings; none in one that searches."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +74,8 @@ class TrialView:
     is_adopted: bool
     """It ran before and goes on now, under the same number."""
     device: str
+    side: str | None = None
+    """Name of the configuration that it repeats, in a study of repeated trainings."""
 
 
 class Observer(Protocol):

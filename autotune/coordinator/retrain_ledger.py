@@ -134,6 +134,7 @@ class RetrainLedger(Ledger):
         if self._rounds and self._rounds[0] and self._rounds[0][0] == number:  # one that was cut off was planned, too
             self._rounds[0].popleft()
         contender = series.contender(number)
+        self.standing.add_to_side(proposal.number, name=contender.name)
         return NewTrial(
             number=proposal.number,
             parameters=contender.parameters,

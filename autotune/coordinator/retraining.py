@@ -83,6 +83,11 @@ def retrain(
         books = open_books(place, records, study=study, asked=asked, series=series, stack=stack)
         rows = records.trials(books.study)
         standing = standing_of(books.study, spec=books.spec, rows=rows, storage=hide_password(arena.storage))
+        numbers = {each.number: each.name for each in series.contenders}
+        sides = zip(rows, _numbers(rows, series.contenders), strict=True)
+        standing.set_sides(
+            numbers.values(), trials={row.number: numbers[number] for row, number in sides if number in numbers}
+        )
         ledger = RetrainLedger(
             books,
             standing=standing,

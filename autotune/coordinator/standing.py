@@ -1,11 +1,12 @@
 """How a study stands: outcomes by count, the best trial, the baseline; kept as events come in."""
 
 import math
+import statistics
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from autotune.coordinator.observer import Ending, StudyView
+from autotune.coordinator.observer import Ending, SideView, StudyView
 from autotune.events import Outcome
 from autotune.recording.rows import StudyRow, TrialRow
 from autotune.spec.model import Budget, Objective, StudySpec
@@ -34,6 +35,22 @@ class Standing:
         self._course: tuple[float, ...] = ()
         self._last_pruned: Ending | None = None
         self._last_failed: Ending | None = None
+        self._values: dict[int, float | None] = {}
+        self._side_of: dict[int, str] = {}
+        self._sides: tuple[str, ...] = ()
+
+    def set_sides(self, names: Iterable[str], *, trials: Mapping[int, str]) -> None:
+        """This study repeats trainings of these configurations; ``trials`` says what those that are there repeat."""
+        self._sides = tuple(names)
+        self._side_of = dict(trials)
+
+    def add_to_side(self, number: int, *, name: str) -> None:
+        """A trial repeats this configuration."""
+        self._side_of[number] = name
+
+    def side_of(self, number: int) -> str | None:
+        """The configuration that a trial repeats, if it is one of the sides."""
+        return self._side_of.get(number)
 
     def load(self, ended: Iterable[Ending], *, num_trials: int, seconds: float) -> None:
         """Take over what earlier starts left: trials in the order of their ends, how many there are, seconds spent."""
@@ -75,6 +92,8 @@ class Standing:
     def count(self, ending: Ending) -> bool:
         """Count an ended trial; true when it is the new best (a tie keeps the earlier one)."""
         self._outcomes[ending.outcome.value] += 1
+        if ending.outcome is not Outcome.INTERRUPTED:
+            self._values[ending.number] = ending.value if ending.outcome is Outcome.COMPLETE else None
         if ending.outcome is Outcome.PRUNED:
             self._last_pruned = ending
         elif ending.outcome not in {Outcome.COMPLETE, Outcome.INTERRUPTED}:
@@ -106,7 +125,13 @@ class Standing:
             course=self._course,
             last_pruned=self._last_pruned,
             last_failed=self._last_failed,
+            sides=tuple(self._side_view(name) for name in self._sides),
         )
+
+    def _side_view(self, name: str) -> SideView:
+        values = [value for number, value in self._values.items() if self._side_of.get(number) == name]
+        known = [value for value in values if value is not None and math.isfinite(value)]
+        return SideView(name, len(values), len(known), statistics.fmean(known) if known else None)
 
     def _is_best(self, ending: Ending) -> bool:
         value = ending.value

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from autotune.cli.display import LiveDisplay
 from autotune.cli.panel import RunningTrial, render_panel, seconds_left
-from autotune.coordinator.observer import Ending
+from autotune.coordinator.observer import Ending, SideView
 from autotune.events import Outcome
 from tests.cli import story
 
@@ -69,6 +69,25 @@ def test_display_of_many_trials_stays_within_the_terminal(height: int) -> None:
     lines = _screen(60, height=height, running=64)
     assert len(lines) < height
     assert "more running" in lines[-1]
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_study_of_repeated_trainings_shows_its_sides_and_no_best(width: int) -> None:
+    study = replace(
+        story.view(outcomes={"complete": 4, "failed": 1}, num_running=1, best=(1, 0.97)),
+        name="mnist.confirm",
+        sides=(SideView("the baseline", 3, 3, 0.95), SideView("trial 7", 2, 1, 0.97)),
+    )
+    trial = RunningTrial(replace(story.trial(5), side="trial 7"))
+    console = Console(file=io.StringIO(), width=width)
+    with console.capture() as capture:
+        console.print(render_panel(study, [trial], width=width, height=24))
+    text = " ".join(capture.get().split())
+    assert "mnist.confirm 5 of 30 trainings on fresh seeds, 1 running" in text
+    assert "the baseline 3 trained, val_accuracy 0.95 on average" in text
+    assert "trial 7 2 trained, 1 running, 1 without a value" in text
+    assert "best" not in text
+    assert max(map(len, capture.get().splitlines())) <= width
 
 
 def test_wide_display_says_what_a_trial_trains_with() -> None:

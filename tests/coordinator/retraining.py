@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from autotune.coordinator.interrupts import Interrupts
+from autotune.coordinator.observer import SideView, StudyView, TrialView
 from autotune.coordinator.retraining import Arena
 from autotune.events import EpochReport, Event, Finished, Outcome, Scalar, Started, TrialOrder
 from autotune.hardware import TorchFacts
@@ -20,11 +21,21 @@ _pids = itertools.count(2_000_000)
 
 
 class Listener(Acknowledged):
-    """Keeps the lines that a person would read."""
+    """Keeps what a person would read."""
 
     def __init__(self) -> None:
         super().__init__()
         self.lines: list[str] = []
+        self.sides: list[str | None] = []
+        self.last_sides: tuple[SideView, ...] = ()
+
+    def trial_launched(self, trial: TrialView, study: StudyView) -> None:
+        super().trial_launched(trial, study)
+        self.sides.append(trial.side)
+
+    def trial_ended(self, number: int, finished: Finished, study: StudyView) -> None:
+        super().trial_ended(number, finished, study)
+        self.last_sides = study.sides
 
     def note(self, line: str) -> None:
         self.lines.append(line)

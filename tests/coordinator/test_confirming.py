@@ -168,6 +168,17 @@ def test_time_that_ends_before_its_plan_makes_the_last_look_of_what_is_there(wor
     assert (world.verdict.num_wanted, world.verdict.confidence) == (3, 0.95)
 
 
+def test_whoever_watches_is_told_what_each_training_repeats(world: World) -> None:
+    world.confirm(apart, wanted=Confirm(repeats=1))
+    trials = InstantTrials(apart)
+    arena, listener = make_arena(world.book.storage, folder=world.folder, trials=trials, interrupts=world.interrupts)
+
+    confirm(arena, world.book.row, wanted=Confirm(repeats=2))
+
+    assert listener.sides == ["trial 2", "the baseline"]
+    assert [(side.name, side.num_ended) for side in listener.last_sides] == [("the baseline", 2), ("trial 2", 2)]
+
+
 def test_failed_training_is_not_tried_again(world: World) -> None:
     def failing(parameters: Mapping[str, Scalar], count: int) -> Said:
         failed = Finished(outcome=Outcome.FAILED, reason="ValueError: no")

@@ -93,7 +93,7 @@ def test_confirmation_goes_on_after_its_coordinator_is_stopped_and_killed(confir
     before = len(confirmed.read("study", "trials", "tiny.confirm"))
     for number, kill in ((before, signal.SIGINT), (before + 1, signal.SIGKILL)):
         process = confirmed.start(*more)
-        confirmed.wait_for(f"trial {number} complete", timeout=90)
+        confirmed.wait_for(f"training {number} complete", timeout=90)
         process.send_signal(kill)
         process.wait(timeout=60)
 
