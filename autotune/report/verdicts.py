@@ -14,15 +14,27 @@ _ENOUGH = 5
 
 def verdict_lines(verdict: Verdict) -> tuple[str, ...]:
     """The sentence, a line for each quantity, what luck was in the search, and when it has paid for itself."""
-    lines = [f"verdict: {sentence(verdict)}", f"  {_basis(verdict)}"]
+    basis, *notes = (told for _, told in verdict_notes(verdict))
+    lines = [f"verdict: {sentence(verdict)}", f"  {basis}"]
     lines += [f"  {quantity_line(quantity, verdict)}" for quantity in verdict.quantities]
-    notes = (_coarseness(verdict), _failures(verdict), _success(verdict), _optimism(verdict), _break_even(verdict))
-    lines += [f"  {line}" for line in notes if line]
-    if not verdict.is_best:
-        lines.append(f"  trial {verdict.winner} is no longer the best of the search: confirm the study again")
+    lines += [f"  {note}" for note in notes]
     for other in verdict.others:
         lines += [f"  {line}" for line in verdict_lines(other)]
     return tuple(lines)
+
+
+def verdict_notes(verdict: Verdict) -> tuple[tuple[str, str], ...]:
+    """What else there is to say, each with its title; what it rests on comes first."""
+    notes = (
+        ("trainings", _basis(verdict)),
+        ("resolution", _coarseness(verdict)),
+        ("failures", _failures(verdict)),
+        ("success", _success(verdict)),
+        ("luck", _optimism(verdict)),
+        ("cost", _break_even(verdict)),
+        ("out of date", _age(verdict)),
+    )
+    return tuple((title, told) for title, told in notes if told)
 
 
 def sentence(verdict: Verdict) -> str:
@@ -57,11 +69,14 @@ def quantity_line(quantity: Quantity, verdict: Verdict) -> str:
     name = _NAMES.get(quantity.name, quantity.name)
     if quantity.name == SECONDS_TO_TARGET:
         name = f"time to {verdict.target}"
-    return f"{name}: {sides}, {effect(quantity)}: {quantity.finding}"
+    told = effect(quantity)
+    return f"{name}: {sides}{', ' if told else ''}{told}: {quantity.finding}"
 
 
 def effect(quantity: Quantity) -> str:
-    """The ratio or the difference with its interval."""
+    """The ratio or the difference with its interval; nothing where a side never comes to the target."""
+    if any(side is not None and math.isinf(side) for side in (quantity.winner, quantity.reference)):
+        return ""
     if quantity.kind == "ratio":
         return f"{_times(quantity.value)} [{_times(quantity.low)}, {_times(quantity.high)}]"
     return f"{format_gain(quantity.value)} [{format_gain(quantity.low)}, {format_gain(quantity.high)}]"
@@ -78,7 +93,7 @@ _NAMES = {SAMPLES_PER_SECOND: "throughput, samples/s", PEAK_MEMORY_BYTES: "memor
 def _basis(verdict: Verdict) -> str:
     counts = f"{verdict.num_winner} trainings of trial {verdict.winner}, {verdict.num_reference} of "
     early = ", enough to be sure" if verdict.is_decided and verdict.num_winner < verdict.num_wanted else ""
-    return f"{counts}{name_reference(verdict)}{early}, on fresh seeds, with {100 * verdict.confidence:.3g} % intervals"
+    return f"{counts}{name_reference(verdict)}{early}, on fresh seeds, with {100 * verdict.confidence:.3g}% intervals"
 
 
 def _hint(verdict: Verdict) -> str:
@@ -121,6 +136,12 @@ def _coarseness(verdict: Verdict) -> str:
         return ""
     step = format_metric(quantity.step)
     return f"{quantity.name} was seen to move in steps of {step}: trainings that look equal may differ by less than one"
+
+
+def _age(verdict: Verdict) -> str:
+    if verdict.is_best:
+        return ""
+    return f"trial {verdict.winner} is no longer the best of the search: confirm the study again"
 
 
 def _success(verdict: Verdict) -> str:

@@ -6,7 +6,7 @@ from autotune.proof.verdict import Verdict
 from autotune.report.noise import Noise, noise_of
 from autotune.report.page.blocks import Block, Code, Facts, Section, Table, Words
 from autotune.report.page.subject import Subject
-from autotune.report.verdicts import quantity_line, sentence, verdict_lines
+from autotune.report.verdicts import quantity_line, sentence, verdict_lines, verdict_notes
 from autotune.report.wording import (
     CONTENDED_NOTE,
     format_bytes,
@@ -72,8 +72,9 @@ def _proved(verdict: Verdict) -> Iterator[Block]:
     rows = [_split(line) for line in told]
     if rows:
         yield Table(header=("on fresh seeds", "winner against reference", "finding"), rows=tuple(rows))
-    rest = [line.strip() for line in verdict_lines(verdict)[1:] if line.strip() not in told]
-    yield Words(text=" ".join(f"{line[:1].upper()}{line[1:]}." for line in rest))
+    yield Facts(pairs=tuple((title, told, "") for title, told in verdict_notes(verdict)))
+    for other in verdict.others:
+        yield Words(text=" ".join(f"{line.strip()}." for line in verdict_lines(other)), kind="note")
 
 
 def _split(line: str) -> tuple[str, str, str]:
@@ -105,6 +106,7 @@ def _figures(subject: Subject) -> list[tuple[str, str, str]]:
     study, metric = subject.summary, subject.objective.metric
     figures: list[tuple[str, str, str]] = []
     best, baseline = study.best, study.baseline
+    where = f"{metric} in the search" if subject.record.verdict is not None else metric
     for trial, title in ((best, "winner"), (baseline, "baseline")):
         if trial is None or (title == "baseline" and best is not None and trial.number == best.number):
             continue
@@ -114,7 +116,7 @@ def _figures(subject: Subject) -> list[tuple[str, str, str]]:
         about = f"trial {trial.number} · {rate} samples/s · {format_duration(trial.epoch_seconds)} an epoch"
         if trial.peak_memory_bytes:
             about += f" · {format_bytes(trial.peak_memory_bytes)}"
-        figures.append((f"{metric}, {title}", format_metric(trial.objectives.get(metric)), about))
+        figures.append((f"{where}, {title}", format_metric(trial.objectives.get(metric)), about))
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in study.outcomes.items())
     num_taken = len(subject.record.trials) - len(subject.own_trials)
     if num_taken:

@@ -90,12 +90,17 @@ def _worth_of(part: Part) -> str:
 
 def _ablation_blocks(subject: Subject, ablation: Ablation) -> list[Block]:
     sign = 1.0 if subject.is_maximized else -1.0
+    whole = ablation.whole
     longest = max((abs(part.gain) for part in ablation.parts if part.gain is not None), default=0.0) or 1.0
     bars = tuple(
-        Bar(label=", ".join(part.names), size=sign * (part.gain or 0.0) / longest, text=_worth_of(part))
+        Bar(
+            label=", ".join(part.names),
+            size=sign * part.gain / longest,
+            text=_worth(part.gain, whole.gain if part.share else None),
+        )
         for part in ablation.parts
+        if part.gain is not None
     )
-    whole = ablation.whole
     failed = [part for part in ablation.parts if part.num_failed and part.gain is not None]
     note = (
         f"Measured: the winner trained {ablation.num_trainings} times on fresh seeds, and as often with each change "

@@ -93,7 +93,8 @@ def test_a_confirmed_winner_is_told_by_its_trainings_on_fresh_seeds(storage: str
     assert table.rows[0][0] == "val_accuracy"
     assert table.rows[0][2] == "better"
     assert not any(isinstance(block, Code) for block in verdict.blocks)
-    assert any("Optimism of the search" in block.text for block in verdict.blocks if isinstance(block, Words))
+    notes = next(block for block in verdict.blocks if isinstance(block, Facts) and not block.is_large)
+    assert [title for title, _, _ in notes.pairs] == ["trainings", "success", "luck", "cost"]
 
 
 def test_parameters_of_any_size_and_kind_are_weighed(storage: str) -> None:
