@@ -1,4 +1,4 @@
-"""What a file system says when it takes no more, in words that name the file."""
+"""What is free on a file system, and what it says when it takes no more, in words that name the file."""
 
 import errno
 import os
@@ -10,6 +10,10 @@ _WORDS = {
     errno.EFBIG: "file larger than is allowed here",
     errno.EROFS: "read-only file system",
 }
+
+
+LEFT_FREE_BYTES = 16 * 2**20
+"""A checkpoint leaves so much of the disk: the study's database is often on the same one, and ends without room."""
 
 
 def describe_disk_error(error: OSError, path: Path) -> str:
@@ -33,3 +37,13 @@ def free_bytes(folder: Path) -> int:
     """What a user without privileges may still write to the folder's file system."""
     status = os.statvfs(folder)
     return status.f_bavail * status.f_frsize
+
+
+def format_bytes(count: int) -> str:
+    """Binary units: ``31.3 GiB``."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1024:  # noqa: PLR2004
+            return f"{value:.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"  # noqa: PLR2004
+        value /= 1024
+    return f"{value:.1f} GiB"

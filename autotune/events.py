@@ -164,6 +164,8 @@ class Rehearsal(_Event):
     """Names that the task's reports will have; empty for a function task, which is only inspected."""
     num_train_samples: int | None = None
     num_validation_samples: int | None = None
+    checkpoint_bytes: int | None = None
+    """About what a checkpoint takes: the model, and two moments of each trainable parameter."""
     batch: str | None = None
     """The batch that was tried, in words, such as ``inputs (8, 1, 28, 28) float32``."""
 
@@ -302,4 +304,6 @@ class TrialOrder(_Event):
     """CPU cores of the lease, set as affinity; empty leaves the affinity as it is."""
     folder: str
     """Absolute path of the trial's own folder; holds ``checkpoint.pt`` and ``trial.log``."""
+    max_checkpoint_bytes: int | None = None
+    """Of all checkpoints of the study together; None for no limit."""
     max_log_bytes: int = 4 * 1024 * 1024

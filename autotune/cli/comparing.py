@@ -43,7 +43,8 @@ def compare(*, names: tuple[str, ...], storage: str, as_json: bool) -> None:
 
 def _rows(comparison: "Comparison") -> list[tuple[str, tuple[str, ...]]]:
     """Rows of one cell a contender: what it is, what differs, what came out, what it took."""
-    from autotune.report.wording import format_bytes, format_clock, format_duration, format_scalar
+    from autotune.disk import format_bytes
+    from autotune.report.wording import format_clock, format_duration, format_scalar
 
     contenders = comparison.contenders
     rows = [

@@ -11,10 +11,10 @@ from rich.text import Text
 
 from autotune.cli.sparkline import Sparkline
 from autotune.coordinator.observer import Ending, SideView, StudyView, TrialView
+from autotune.disk import format_bytes
 from autotune.events import EpochReport, Outcome, Progress, Started
 from autotune.report.wording import (
     NOTHING,
-    format_bytes,
     format_clock,
     format_gain,
     format_metric,

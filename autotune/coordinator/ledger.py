@@ -106,6 +106,7 @@ class Ledger:
         histories = read_histories(books.records, books.study, rows=self._behind(rows.values()), spec=books.spec)
         books.search.reconcile(histories)
         self._learn(rows)
+        self._sweep(rows.values())
         for running in books.search.running():
             if running.number not in rows:
                 new = self._new_trial(books.search.adopt(running.optuna_id), floor=None)
@@ -116,6 +117,12 @@ class Ledger:
             for _, row in sorted(rows.items())
             if not row.is_over
         ]
+
+    def _sweep(self, rows: Iterable[TrialRow]) -> None:
+        """Checkpoints that nothing needs: a crash between a trial's last record and their deletion leaves them."""
+        for row in rows:
+            if row.is_over and row.number != self.standing.best_number:
+                self._books.files.remove_checkpoint(row.number)
 
     def ask(self, floor: Floor | None = None) -> Ticket | None:
         """The next trial, written down everywhere before it starts; None when space or budget are exhausted.

@@ -35,4 +35,5 @@ def make_order(
         visible_devices=lease.visible_devices,
         cores=lease.cores,
         folder=str(folder),
+        max_checkpoint_bytes=spec.checkpoints.max_bytes,
     )

@@ -17,6 +17,7 @@ from autotune.coordinator.opening import check_spec, create_study, describe_chan
 from autotune.coordinator.planning import plan_of
 from autotune.coordinator.provenance import git_commit
 from autotune.coordinator.retraining import Arena
+from autotune.coordinator.room import check_room
 from autotune.coordinator.session import GRACE_SECONDS, Session
 from autotune.coordinator.sharing import SharedLedger
 from autotune.coordinator.speed_source import make_speeds
@@ -189,6 +190,7 @@ def open_books(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: O
     """The study's books, found or made, with its lease; ``stack`` closes them."""
     storage = normalise_url(order.storage)
     root = make_files_root(storage)
+    _check_room(order, storage=storage, stage=stage, observer=observer)
     records = Records(open_database(storage, create=True))
     stack.callback(records.engine.dispose)
     plan = plan_of(order.file.spec, space=stage.space, jobs=order.jobs)
@@ -230,6 +232,13 @@ def open_books(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: O
         is_contended=order.jobs > 1,
         crew=crew,
     )
+
+
+def _check_room(order: StartOrder, *, storage: str, stage: Stage, observer: Observer) -> None:
+    size = stage.rehearsal.checkpoint_bytes
+    shortage = check_room(storage, name=order.name, spec=order.file.spec, checkpoint_bytes=size, jobs=order.jobs)
+    if shortage is not None:
+        observer.note(shortage)
 
 
 def _give_back(lease: StudyLease, records: Records) -> None:

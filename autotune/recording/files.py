@@ -15,6 +15,7 @@ from autotune.recording.rows import StudyRow
 
 FILES_VARIABLE = "AUTOTUNE_FILES"
 
+_UID_LENGTH = 8
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -62,6 +63,11 @@ def make_files_root(storage: str) -> Path:
         raise StorageError(f"{root}: {rule}; name another with {FILES_VARIABLE}, or mend its permissions") from error
 
 
+def bytes_of_checkpoints(root: Path, *, name: str) -> int:
+    """What the checkpoints of the study of that name take, those that are being written too."""
+    return sum(each.stat().st_size for each in root.glob(f"{name}-{'?' * _UID_LENGTH}/trial-*/checkpoint.*"))
+
+
 @dataclass(frozen=True)
 class StudyFiles:
     """The files of one study.
@@ -76,7 +82,7 @@ class StudyFiles:
     def of(cls, study: StudyRow, *, root: Path) -> "StudyFiles":
         """The files of this study under the root."""
         check_study_name(study.name)
-        return cls(root / f"{study.name}-{study.uid[:8]}")
+        return cls(root / f"{study.name}-{study.uid[:_UID_LENGTH]}")
 
     def trial_folder(self, number: int) -> Path:
         """The folder of a trial; made when it is first asked for."""
@@ -104,9 +110,8 @@ class StudyFiles:
 
     def remove_checkpoint(self, number: int) -> None:
         """Delete the trial's checkpoint, also one that is half written, and keep its log."""
-        path = self.checkpoint(number)
-        path.unlink(missing_ok=True)
-        path.with_suffix(".tmp").unlink(missing_ok=True)
+        for path in (self.checkpoint(number), self.checkpoint(number).with_suffix(".tmp")):
+            path.unlink(missing_ok=True)
 
     def remove(self, number: int) -> None:
         """Delete the trial's folder."""

@@ -1,7 +1,7 @@
 """A machine in a few lines."""
 
+from autotune.disk import format_bytes
 from autotune.hardware import Machine
-from autotune.report.wording import format_bytes
 
 
 def machine_lines(machine: Machine) -> tuple[str, ...]:

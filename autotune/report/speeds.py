@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from autotune.coordinator.speeding import RacedWorkload
+from autotune.disk import format_bytes
 from autotune.events import Scalar
-from autotune.report.wording import format_bytes, format_parameters
+from autotune.report.wording import format_parameters
 from autotune.speed.code import code_lines
 from autotune.speed.result import Heat, RaceResult
 

@@ -3,10 +3,11 @@
 import math
 from collections.abc import Sequence
 
+from autotune.disk import format_bytes
 from autotune.goals import PEAK_MEMORY_BYTES, SAMPLES_PER_SECOND
 from autotune.proof.quantities import SECONDS_TO_TARGET, Quantity
 from autotune.proof.verdict import Verdict
-from autotune.report.wording import format_bytes, format_clock, format_duration, format_gain, format_metric, format_rate
+from autotune.report.wording import format_clock, format_duration, format_gain, format_metric, format_rate
 
 _ENOUGH = 5
 """Trainings a side that find a gain of 10 % among noise of 3 % in 96 of 100 studies; three find it in 75."""

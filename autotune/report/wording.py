@@ -60,16 +60,6 @@ def format_duration(seconds: float | None) -> str:
     return f"{seconds * 1000:.3g} ms" if seconds < 0.1 else f"{seconds:.3g} s"  # noqa: PLR2004
 
 
-def format_bytes(count: int) -> str:
-    """Binary units: ``31.3 GiB``."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if value < 1024:  # noqa: PLR2004
-            return f"{value:.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"  # noqa: PLR2004
-        value /= 1024
-    return f"{value:.1f} GiB"
-
-
 def format_scalar(value: Scalar) -> str:
     """A parameter's value as MLflow's run names have it: ``3e-3``, ``0.5``, ``true``."""
     return "null" if value is None else show_value(value)

@@ -80,6 +80,7 @@ def compare_specs(old: StudySpec, new: StudySpec) -> SpecDiff:
                 for key in DEADLINE_KEYS
                 for change in _plain(f"deadlines.{key}", getattr(old.deadlines, key), getattr(new.deadlines, key))
             ),
+            *_plain("checkpoints.max_bytes", old.checkpoints.max_bytes, new.checkpoints.max_bytes),
             *_plain("seed", old.seed, new.seed),
             *_plain("device", old.device, new.device),
             *_plain("log_model", old.log_model, new.log_model),

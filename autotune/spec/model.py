@@ -95,6 +95,13 @@ class Deadlines(_Part):
     """The longest that a trial's process may run."""
 
 
+class Checkpoints(_Part):
+    """What checkpoints may take of the disk."""
+
+    max_bytes: int | None = None
+    """Of all of the study's together, the one that is being written too; 0 for none, None for no limit."""
+
+
 class StudySpec(_Part):
     """A whole study spec, validated."""
 
@@ -111,6 +118,7 @@ class StudySpec(_Part):
     speed_search: Choice = Choice(name="joint")
     """``race``, ``joint`` or ``fixed``; studies of before there were races searched jointly."""
     deadlines: Deadlines = Deadlines()
+    checkpoints: Checkpoints = Checkpoints()
     seed: int = 0
     device: str = "auto"
     log_model: bool = True

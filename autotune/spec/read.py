@@ -5,12 +5,13 @@ from pathlib import Path
 
 from autotune.events import Scalar
 from autotune.spec.budgets import EXAMPLE_BUDGET, read_budget
+from autotune.spec.checkpoints import read_checkpoints
 from autotune.spec.conditions import check_conditions
 from autotune.spec.confirming import read_confirm
 from autotune.spec.deadlines import read_deadlines
 from autotune.spec.learning import check_learning, is_number
 from autotune.spec.limits import declared_values
-from autotune.spec.model import Choice, Confirm, Deadlines, Parameter, StudySpec
+from autotune.spec.model import Checkpoints, Choice, Confirm, Deadlines, Parameter, StudySpec
 from autotune.spec.names import is_name
 from autotune.spec.node import Node
 from autotune.spec.objectives import read_objectives
@@ -29,6 +30,7 @@ TOP_KEYS = (
     "speed_search",
     "baseline",
     "deadlines",
+    "checkpoints",
     "seed",
     "device",
     "log_model",
@@ -68,6 +70,7 @@ def read_spec(root: Node, *, folder: Path) -> StudySpec:
         baseline=_read_baseline(fields),
         speed_search=_read_speed_search(fields, learning),
         deadlines=read_deadlines(fields["deadlines"]) if "deadlines" in fields else Deadlines(),
+        checkpoints=read_checkpoints(fields["checkpoints"]) if "checkpoints" in fields else Checkpoints(),
         seed=_read_seed(fields["seed"]) if "seed" in fields else 0,
         device=_read_device(fields["device"]) if "device" in fields else "auto",
         log_model=fields["log_model"].flag() if "log_model" in fields else True,

@@ -6,6 +6,7 @@ from typing import get_args
 from pydantic import JsonValue
 
 from autotune.goals import Resource
+from autotune.spec.checkpoints import CHECKPOINT_KEYS
 from autotune.spec.confirming import MOST_REPEATS
 from autotune.spec.deadlines import DEADLINE_KEYS
 from autotune.spec.learning import LEARNING_LIMITS
@@ -46,6 +47,7 @@ def spec_schema(*, knobs: Sequence[str] = ()) -> dict[str, JsonValue]:
             "speed_search": _policy(SPEED_SEARCHES),
             "baseline": {"type": "object", "additionalProperties": _SCALAR},
             "deadlines": _options({key: {"type": "number", "exclusiveMinimum": 0} for key in DEADLINE_KEYS}),
+            "checkpoints": _checkpoints(),
             "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
             "device": {"type": "string", "pattern": "^(auto|cpu|cuda(:[0-9]{1,4})?)$"},
             "log_model": {"type": "boolean"},
@@ -103,6 +105,15 @@ def _budget() -> JsonValue:
             "per_trial": {"type": "integer", "minimum": 1, "description": "seconds or samples of a whole trial"},
         },
     }
+
+
+def _checkpoints() -> JsonValue:
+    limit: JsonValue = {
+        "type": "number",
+        "minimum": 0,
+        "description": "of all checkpoints of the study together, the one that is being written too; 0 for none",
+    }
+    return _options(dict.fromkeys(CHECKPOINT_KEYS, limit))
 
 
 def _confirm() -> JsonValue:

@@ -63,11 +63,11 @@ class Checkpoint:
         self,
         path: Path,
         *,
+        saver: Saver,
         device: torch.device,
         own: Mapping[str, Stateful],
         place: Place,
         is_wanted: Callable[[], bool],
-        tell_problem: Callable[[str | None], None],
     ) -> None:
         self.path = path
         self._device = device
@@ -77,7 +77,7 @@ class Checkpoint:
         self._objects: dict[str, Stateful] = {}
         self._saved_at: tuple[int, ...] | None = None
         self._background = Background()
-        self._saver = Saver(path, tell=tell_problem)
+        self._saver = saver
 
     @property
     def objects(self) -> Mapping[str, Stateful]:

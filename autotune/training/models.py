@@ -60,3 +60,9 @@ def _is_in_format(model: nn.Module, *, num_dimensions: int, memory_format: torch
 def count_parameters(model: nn.Module) -> int:
     """Trainable parameters."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def checkpoint_bytes(model: nn.Module) -> int:
+    """About what a checkpoint takes: the state, and two moments of each trainable parameter, as Adam has them."""
+    state = sum(value.nbytes for value in model.state_dict().values() if isinstance(value, torch.Tensor))
+    return state + 2 * sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)

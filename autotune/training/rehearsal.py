@@ -12,6 +12,7 @@ from autotune.events import Rehearsal, Scalar
 from autotune.training.batches import Batch, describe, mover
 from autotune.training.device import open_device
 from autotune.training.loading import LoadedTask
+from autotune.training.models import checkpoint_bytes
 from autotune.training.optimizers import make_optimizer
 from autotune.training.parameters import Parameters
 from autotune.training.references import blaming
@@ -67,6 +68,7 @@ class _Rehearsed:
             metric_names=("train_loss", *names),
             num_train_samples=sizes[0],
             num_validation_samples=sizes[1],
+            checkpoint_bytes=checkpoint_bytes(model),
             batch=describe(batch),
         )
 

@@ -5,19 +5,23 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from autotune.disk import describe_disk_error, free_bytes
+from autotune.disk import LEFT_FREE_BYTES, describe_disk_error, format_bytes, free_bytes
 from autotune.training.checkpoint_file import CheckpointFile, write_checkpoint
-
-LEFT_FREE_BYTES = 16 * 2**20
-"""A checkpoint leaves so much of the disk: the study's database is often on the same one, and ends without room."""
 
 
 class Saver:
     """Writes a trial's checkpoints, and tells where one can't be written."""
 
-    def __init__(self, path: Path, *, tell: Callable[[str | None], None]) -> None:
-        """``tell`` hears the problem when writing fails, and None when it works again."""
+    def __init__(self, path: Path, *, max_bytes: int | None = None, tell: Callable[[str | None], None]) -> None:
+        """``tell`` hears the problem when writing fails, and None when it works again.
+
+        Args:
+            path: Of the checkpoint, in a folder of the trial's own that lies in the study's.
+            max_bytes: Of all checkpoints of the study together; None for no limit.
+            tell: Told in one line.
+        """
         self._path = path
+        self._max_bytes = max_bytes
         self._tell = tell
         self._problem: str | None = None
 
@@ -29,19 +33,31 @@ class Saver:
             num_bytes: Of its tensors; what is written is a little more.
         """
         try:
-            self._check_room(num_bytes)
-            write_checkpoint(self._path, content)
+            problem = self._find_problem(num_bytes)
+            if problem is None:
+                write_checkpoint(self._path, content)
         except OSError as error:
             problem = describe_disk_error(error, self._path)
-            if self._problem is None:
-                self._tell(problem)
-            self._problem = problem
-            return False
-        if self._problem is not None:
-            self._problem = None
-            self._tell(None)
-        return True
+        if (problem is None) != (self._problem is None):
+            self._tell(problem)
+        self._problem = problem
+        return problem is None
 
-    def _check_room(self, num_bytes: int) -> None:
+    def _find_problem(self, num_bytes: int) -> str | None:
         if free_bytes(self._path.parent) < num_bytes + LEFT_FREE_BYTES:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return describe_disk_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), self._path)
+        if self._max_bytes is None:
+            return None
+        others = sum(_size(each) for each in self._path.parents[1].glob(f"*/{self._path.stem}.*"))
+        if others + num_bytes <= self._max_bytes:
+            return None
+        used = f"{format_bytes(num_bytes)} more than the {format_bytes(others)} that are used"
+        return f"checkpoints.max_bytes allows the study {format_bytes(self._max_bytes)}, got {used}, {self._path}"
+
+
+def _size(path: Path) -> int:
+    """0 for a file that is gone meanwhile."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -28,6 +28,7 @@ from autotune.training.parameters import Parameters
 from autotune.training.precision import Precision
 from autotune.training.process_knobs import process_knobs_in_force
 from autotune.training.reports import Reports
+from autotune.training.saving import Saver
 from autotune.training.schedules import make_scheduler
 from autotune.training.stepping import Stepper
 
@@ -82,13 +83,12 @@ class Trial:
         self._cut = MicroBatches(order.parameters.get("accumulate", 1))
         if self._cut.is_auto:
             own["micro_batches"] = self._cut
+        path = self.folder / "checkpoint.pt"
+        saver = Saver(
+            path, max_bytes=order.max_checkpoint_bytes, tell=lambda problem: channel.send(Unsaved(problem=problem))
+        )
         self.checkpoint = Checkpoint(
-            self.folder / "checkpoint.pt",
-            device=device,
-            own=own,
-            place=self._meter,
-            is_wanted=self._goes_on_later,
-            tell_problem=lambda problem: channel.send(Unsaved(problem=problem)),
+            path, saver=saver, device=device, own=own, place=self._meter, is_wanted=self._goes_on_later
         )
         self._in_force: dict[str, Scalar] = {}
         self._num_parameters: int | None = None

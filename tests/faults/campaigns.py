@@ -1,8 +1,9 @@
 """Long campaigns of injected faults, each with a seed and a ledger of what was acknowledged: ``make faults``.
 
-    python -m tests.faults.campaigns [--campaigns sqlite postgresql writes interleavings] [--kills 500] [--seed 0]
+    python -m tests.faults.campaigns [--campaigns sqlite checkpoints ...] [--kills N] [--seed 0]
 
-``sqlite`` and ``postgresql`` kill processes at random moments; ``writes`` lets the n-th write of a short study fail,
+``sqlite`` and ``postgresql`` kill processes at random moments; ``checkpoints`` kills trials around the write of a
+checkpoint, at every step of it and then at random moments; ``writes`` lets the n-th write of a short study fail,
 and kills its coordinator before the n-th transaction, for every n; ``interleavings`` makes up so many studies with
 events in any order. Prints what was killed, what had been acknowledged, and what was lost or doubled; where nothing
 was, the bound that so many kills give on the chance of a loss at one (one-sided, 95 %, exact: 1 - 0.05 ** (1 / n)).
@@ -20,10 +21,14 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from benchmarks.figures import header
+from tests.faults.checkpoint_killing import kill_writers
 from tests.faults.every_write import FAULTS, inject_everywhere
 from tests.faults.killing import Killer, Ledger
 from tests.properties.test_study_survives import run_interleavings
 
+NUM_KILLS = {"checkpoints": 200}
+"""Of a campaign, where it differs from ``DEFAULT_KILLS``."""
+DEFAULT_KILLS = 500
 KILLS_A_LOOK = 5
 """Kills between two lines of progress."""
 
@@ -100,26 +105,47 @@ def interleave(*, num_kills: int, seed: int) -> int:
     return 0
 
 
-SIMULATED: dict[str, Callable[..., int]] = {"writes": fail_everywhere, "interleavings": interleave}
-"""Campaigns on studies whose trials train in no time, in this process."""
+def kill_checkpoints(*, num_kills: int, seed: int) -> int:
+    """At every step of a checkpoint's write, then so many at random moments; the number of violations."""
+    with tempfile.TemporaryDirectory(prefix="autotune-checkpoints-", dir="/var/tmp") as folder:
+        ledger = kill_writers(Path(folder), num_kills=num_kills, seed=seed, has_steps=True)
+    found = f"{len(ledger.violations)} violations"
+    limit = "" if ledger.violations else f"; below {bound(ledger.num_kills):.2%} a kill"
+    print(
+        f"checkpoints: {ledger.num_kills} kills ({ledger.num_inside} left a half-written file), "
+        f"{ledger.num_acknowledged} epochs acknowledged in {ledger.num_trials} trials; {found}{limit}",
+        flush=True,
+    )
+    for violation in ledger.violations:
+        print(f"  {violation}")
+    return len(ledger.violations)
+
+
+OTHERS: dict[str, Callable[..., int]] = {
+    "checkpoints": kill_checkpoints,
+    "writes": fail_everywhere,
+    "interleavings": interleave,
+}
+"""Campaigns on trials alone, and on studies whose trials train in no time."""
 
 
 def main() -> int:
     """Run the campaigns that were asked for; 1 where one found a violation."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = (*STORAGES, *SIMULATED)
+    known = (*STORAGES, *OTHERS)
     parser.add_argument("--campaigns", nargs="+", choices=known, default=list(known))
-    parser.add_argument("--kills", type=int, default=500, help="of each campaign; studies of interleavings")
+    parser.add_argument("--kills", type=int, help="of each campaign, 500 or 200 unless given; studies of interleavings")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     print(header("optuna", "sqlalchemy", "mlflow"))
     num_violations = 0
     for name in arguments.campaigns:
-        if name in SIMULATED:
-            num_violations += SIMULATED[name](num_kills=arguments.kills, seed=arguments.seed)
+        num_kills = arguments.kills or NUM_KILLS.get(name, DEFAULT_KILLS)
+        if name in OTHERS:
+            num_violations += OTHERS[name](num_kills=num_kills, seed=arguments.seed)
             continue
         with STORAGES[name]() as storage:
-            ledger = kill_over(storage, num_kills=arguments.kills, seed=arguments.seed)
+            ledger = kill_over(storage, num_kills=num_kills, seed=arguments.seed)
         print(f"{name}: {describe(ledger)}", flush=True)
         for violation in ledger.violations:
             print(f"  {violation}")

@@ -13,10 +13,11 @@ import pytest
 import torch
 from mlflow.exceptions import MlflowException
 
+from autotune.disk import LEFT_FREE_BYTES
 from autotune.recording.mlflow_store import explain_failure, open_client
 from autotune.training.checkpoint_file import CheckpointFile, read_checkpoint, write_checkpoint
 from autotune.training.rng import capture_rng
-from autotune.training.saving import LEFT_FREE_BYTES, Saver
+from autotune.training.saving import Saver
 from autotune.trial.log import TrialLog
 from tests.e2e.home import TASK, Home, histories_of, make_home, rows_of, runs_of, wait_until
 from tests.faults.disks import fill, mounted
@@ -58,6 +59,31 @@ def test_checkpoint_leaves_room_for_the_database(tmp_path: Path) -> None:
         assert saver.save(content(4.0), num_bytes=2_000_000)
         assert value_of(disk / "checkpoint.pt") == 4.0
         assert told == [f"no space left on device, {disk / 'checkpoint.pt'}", None]
+
+
+def test_quota_is_held_over_all_checkpoints_of_the_study(tmp_path: Path) -> None:
+    """The one that is written counts beside the one that it replaces."""
+    told: dict[int, list[str | None]] = {0: [], 1: []}
+    trials = {number: tmp_path / f"trial-{number:05d}" for number in told}
+    for folder in trials.values():
+        folder.mkdir()
+    first, second = (
+        Saver(folder / "checkpoint.pt", max_bytes=5_000_000, tell=told[number].append)
+        for number, folder in trials.items()
+    )
+    assert first.save(content(1.0), num_bytes=2_000_000)
+    assert first.save(content(2.0), num_bytes=2_000_000)
+    assert second.save(content(3.0), num_bytes=2_000_000)
+    assert not first.save(content(4.0), num_bytes=2_000_000)
+    assert value_of(trials[0] / "checkpoint.pt") == 2.0
+    (trials[1] / "checkpoint.pt").unlink()
+    assert first.save(content(5.0), num_bytes=2_000_000)
+    problem, end = told[0]
+    assert re.fullmatch(
+        r"checkpoints\.max_bytes allows the study 4\.77 MiB, got 1\.91 MiB more than the 3\.8\d MiB that are used, .*",
+        str(problem),
+    )
+    assert (end, told[1]) == (None, [])
 
 
 def test_limit_on_the_size_of_files_is_named_as_what_it_is(tmp_path: Path) -> None:
@@ -157,7 +183,7 @@ def disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) ->
     (tmp_path / "tiny.yaml").write_text(spec.replace("trials: 4, epochs: 3", f"trials: 3, epochs: {NUM_EPOCHS}"))
     (tmp_path / "gated").touch()
     with ExitStack() as stack:
-        sizes = {"db": 8, "files": LEFT_FREE_BYTES // 2**20 + 8, "mlruns": 12}
+        sizes = {"db": 24, "files": LEFT_FREE_BYTES // 2**20 + 8, "mlruns": 12}
         database, files, store = (
             stack.enter_context(mounted(tmp_path / name, megabytes=size)) for name, size in sizes.items()
         )

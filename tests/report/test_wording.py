@@ -18,11 +18,6 @@ def test_duration_names_its_unit(seconds: float, text: str) -> None:
     assert wording.format_duration(seconds) == text
 
 
-@pytest.mark.parametrize(("count", "text"), [(512, "512 B"), (2**20, "1 MiB"), (8 * 2**30, "8.0 GiB")])
-def test_bytes_are_in_binary_units(count: int, text: str) -> None:
-    assert wording.format_bytes(count) == text
-
-
 def test_parameters_read_as_yaml_would_have_them() -> None:
     parameters: dict[str, Scalar] = {
         "optimizer": "adam",

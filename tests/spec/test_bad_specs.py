@@ -177,6 +177,12 @@ LINES = [
     ("baseline: {lr: [1]}", 17, "my.yaml:17: baseline.lr: must be a plain value, got [1]; write a number, text,"),
     ("deadlines: {silence: 5}", 17, "my.yaml:17: deadlines.silence: must be a known key, got silence; did you mean"),
     ("deadlines: {trial_seconds: 0}", 17, "my.yaml:17: deadlines.trial_seconds: must be above 0, got 0; raise it, or"),
+    ("checkpoints: {max_bytes: -1}", 17, "my.yaml:17: checkpoints.max_bytes: must be at least 0, got -1; raise it, or"),
+    (
+        "checkpoints: {max: 1}",
+        17,
+        "my.yaml:17: checkpoints.max: must be a known key, got max; the keys here are max_bytes",
+    ),
     ("seed: -1", 17, "my.yaml:17: seed: must be at least 0, got -1; raise it"),
     ("seed: 4294967296", 17, "my.yaml:17: seed: must be at most 4294967295, got 4294967296; lower it"),
     ("device: gpu", 17, "my.yaml:17: device: must be auto, cpu, cuda or cuda:N, got gpu; write one of them"),

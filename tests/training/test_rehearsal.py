@@ -23,6 +23,7 @@ def test_rehearsal_tells_what_the_task_has() -> None:
         metric_names=("train_loss", "val_loss", "val_accuracy"),
         num_train_samples=42,
         num_validation_samples=10,
+        checkpoint_bytes=3 * 38 * 4 + 40,  # parameters with their moments, and the buffers of BatchNorm
         batch="(8, 4) float32, (8) int64",
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from autotune.disk import format_bytes
 from autotune.proof.verdict import Verdict
 from autotune.report.noise import Noise, noise_of
 from autotune.report.page.blocks import Block, Code, Facts, Section, Table, Words
@@ -9,7 +10,6 @@ from autotune.report.page.subject import Subject
 from autotune.report.verdicts import quantity_line, sentence, verdict_lines, verdict_notes
 from autotune.report.wording import (
     CONTENDED_NOTE,
-    format_bytes,
     format_clock,
     format_duration,
     format_gain,
