@@ -68,8 +68,11 @@ def test_contestants_of_one_setting_are_two(arena: Arena) -> None:
     assert second.run_block(seconds=0.0, min_steps=1).steps == 1
 
 
-def test_retiring_again_is_harmless(arena: Arena) -> None:
+def test_a_contestant_is_retired_once_and_for_all(arena: Arena) -> None:
     contestant = arena.enter(SETTING)
+    assert not contestant.is_retired
 
     contestant.retire()
     contestant.retire()
+
+    assert contestant.is_retired

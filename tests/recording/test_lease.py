@@ -59,7 +59,8 @@ def test_a_killed_holder_that_nobody_reaped_is_taken_over_at_once(
 
 def test_a_released_lease_guards_no_writes(records: Records, study: StudyRow) -> None:
     StudyLease.acquire(records, study=study).release()
-    records.add_trial(study, new=NewTrial(number=0, parameters={}, seed=1))
+    trial = records.add_trial(study, new=NewTrial(number=0, parameters={}, seed=1))
+    assert records.trials(study) == (trial,)
 
 
 def test_a_deleted_study_holds_no_lease(records: Records, study: StudyRow) -> None:

@@ -177,12 +177,17 @@ def test_a_step_function_of_ones_own_raises_its_own_error() -> None:
         compare(step, step)
 
 
-def test_retiring_twice_is_harmless() -> None:
-    machine = Machine()
-    contestant = machine.contestant(machine.step(0.02))
+def test_a_contestant_whose_step_raises_is_retired() -> None:
+    def step() -> int | None:
+        if machine.clock() > 1.0:
+            raise ValueError("odd")
+        return machine.step(0.02)()
 
-    contestant.retire()
-    contestant.retire()
+    machine = Machine()
+    contestant = LocalArena(lambda _: step, clock=machine.clock).enter({})
+    with pytest.raises(ContestantLostError, match="ValueError: odd"):
+        contestant.run_block(seconds=2.0, min_steps=1)
+    assert contestant.is_retired
 
 
 def test_a_knob_of_ones_own_is_raced_among_step_functions() -> None:
