@@ -83,7 +83,9 @@ def confirm(
     from autotune.cli.output import echo_json
     from autotune.cli.watching import choose_display
     from autotune.coordinator.confirm_study import ConfirmOrder, confirm_study
-    from autotune.report.reading import read_verdict
+    from autotune.report.annotating import annotate_long_study
+    from autotune.report.places import Places
+    from autotune.report.reading import read_study
     from autotune.report.verdicts import verdict_lines
 
     order = ConfirmOrder(
@@ -98,7 +100,12 @@ def confirm(
     )
     with choose_display(no_progress=no_progress) as display:
         result = confirm_study(order, observer=display)
-    verdict = read_verdict(storage, name=name)
+        places = Places(storage=storage, tracking_uri=tracking_uri)
+        report = read_study(storage, name=name)
+        problem = annotate_long_study(name, places=places, elapsed_seconds=report.study.elapsed_seconds)
+        if problem is not None:
+            display.note(problem)
+    verdict = report.verdict
     if as_json:
         echo_json(verdict)
     elif verdict is not None:

@@ -103,10 +103,18 @@ def report(
 def _ablate(name: str, *, storage: str, tracking_uri: str, repeats: int, no_progress: bool) -> None:
     from autotune.cli.watching import choose_display
     from autotune.coordinator.ablating import AblateOrder, ablate_study
+    from autotune.report.annotating import annotate_long_study
+    from autotune.report.places import Places
+    from autotune.report.reading import read_study
 
     order = AblateOrder(name=name, storage=storage, tracking_uri=tracking_uri, repeats=repeats)
     with choose_display(no_progress=no_progress) as display:
         is_over = ablate_study(order, observer=display)
+        study = read_study(storage, name=name).study
+        places = Places(storage=storage, tracking_uri=tracking_uri)
+        problem = annotate_long_study(name, places=places, elapsed_seconds=study.elapsed_seconds)
+        if problem is not None:
+            display.note(problem)
     if not is_over:
         sys.exit(INTERRUPTED_STATUS)
 

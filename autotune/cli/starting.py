@@ -152,7 +152,7 @@ def _as_overrides(**options: float | str | None) -> "Sequence[Override]":
 def _run(order: "StartOrder", *, no_progress: bool) -> None:
     from autotune.cli.watching import choose_display
     from autotune.coordinator.start import start_study
-    from autotune.report.annotating import LEAST_SECONDS, annotate_study
+    from autotune.report.annotating import annotate_long_study
     from autotune.report.ending import ending_lines
     from autotune.report.places import Places
     from autotune.report.reading import read_study
@@ -161,8 +161,8 @@ def _run(order: "StartOrder", *, no_progress: bool) -> None:
         result = start_study(order, observer=display)
         places = Places(storage=order.storage, tracking_uri=order.tracking_uri)
         report = read_study(order.storage, name=result.name)
-        if result.is_last and report.study.elapsed_seconds >= LEAST_SECONDS:
-            problem = annotate_study(result.name, places=places)
+        if result.is_last:
+            problem = annotate_long_study(result.name, places=places, elapsed_seconds=report.study.elapsed_seconds)
             if problem is not None:
                 display.note(problem)
     verdict = None if result.is_complete and not result.is_last else report.verdict  # else it may be half a one

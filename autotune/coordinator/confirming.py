@@ -56,6 +56,9 @@ def confirm(arena: Arena, study: StudyRow, *, wanted: Confirm, limits: Limits | 
         contenders = choose_contenders(rows, confirm=wanted, objective=spec.objectives[0], study=study.name)
         seconds_left = limits.seconds_left if limits is not None else None
         series, repeats = _series(records, study, contenders=contenders, wanted=wanted, seconds_left=seconds_left)
+        asked = wanted.model_copy(update={"repeats": repeats})
+        if limits is not None and _is_over(records, study, series=series, contenders=contenders, asked=asked):
+            return Confirmation(is_interrupted=False, is_whole=True)
         most = "at most " if limits is not None and repeats > LEAST_VALUES else ""
         arena.observer.note(f"confirming {contenders.words}: {most}{repeats} trainings each, on fresh seeds")
         ended = retrain(
@@ -63,7 +66,7 @@ def confirm(arena: Arena, study: StudyRow, *, wanted: Confirm, limits: Limits | 
             records,
             study,
             series=series,
-            asked=wanted.model_copy(update={"repeats": repeats}),
+            asked=asked,
             is_decided=lambda: limits is not None and _is_decided(records, study, contenders),
         )
         if ended.is_out_of_time:
@@ -74,6 +77,18 @@ def confirm(arena: Arena, study: StudyRow, *, wanted: Confirm, limits: Limits | 
     return Confirmation(
         is_interrupted=ended.is_interrupted, is_whole=not (ended.is_interrupted or ended.is_out_of_time)
     )
+
+
+def _is_over(records: Records, study: StudyRow, *, series: Series, contenders: Contenders, asked: Confirm) -> bool:
+    """An earlier start of the study has confirmed it already, as it is asked for now."""
+    row = find_confirmation(records, study=study)
+    if row is None:
+        return False
+    earlier = StudySpec.model_validate_json(row.spec_json).confirm
+    if earlier.model_copy(update={"repeats": asked.repeats}) != asked:
+        return False
+    is_whole = not series.rounds or _is_decided(records, study, contenders)
+    return is_whole and all(trial.is_over for trial in records.trials(row))
 
 
 def _is_decided(records: Records, study: StudyRow, contenders: Contenders) -> bool:
@@ -150,11 +165,11 @@ def _affordable(
     costs = {repeats: _MARGIN * sum(seconds[each] for part in plan for each in part) for repeats, plan in plans.items()}
     if seconds_left is None:
         return max(costs)
-    least = min(costs)
+    least, seconds_left = min(costs), max(0.0, seconds_left)
     if costs[least] > seconds_left:
         raise NotConfirmedError(
             f"study {study.name}: the winner is not confirmed: {_seconds(costs[least])} are needed, and the budget has "
-            f"{_seconds(max(0.0, seconds_left))} left; `autotune study confirm {study.name}` does it"
+            f"{_seconds(seconds_left)} left; `autotune study confirm {study.name}` does it"
         )
     return max(repeats for repeats, cost in costs.items() if cost <= seconds_left)
 

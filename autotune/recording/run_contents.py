@@ -200,6 +200,7 @@ def verdict_tags(verdict: Verdict | None) -> dict[str, str]:
     return {
         "verdict": verdict.conclusion,
         "verdict.advice": verdict.advice,
+        "verdict.decided_by": verdict.decided_by,
         "verdict.winner": str(verdict.winner),
         "verdict.reference": str(verdict.reference),
         "verdict.trainings": f"{verdict.num_winner} against {verdict.num_reference}",

@@ -24,6 +24,11 @@ LEAST_SECONDS = 60.0
 _RUNNING = (Outcome.INTERRUPTED.value, "running", "queued")
 
 
+def annotate_long_study(name: str, *, places: Places, elapsed_seconds: float) -> str | None:
+    """``annotate_study`` where the study took long enough to be worth it."""
+    return annotate_study(name, places=places) if elapsed_seconds >= LEAST_SECONDS else None
+
+
 def annotate_study(name: str, *, places: Places) -> str | None:
     """Write notes and attach the report and the learning curves, in Optuna's dashboard and in MLflow.
 

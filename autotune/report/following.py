@@ -1,7 +1,7 @@
 """A running study as its rows tell it, put to an observer as the coordinator itself would tell it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from autotune.coordinator.observer import Observer, StudyView, TrialView
 from autotune.coordinator.standing import ending_of, standing_of
@@ -11,6 +11,7 @@ from autotune.recording.lease import Holder, read_holders
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow, StudyState, TrialRow, TrialStatus
 from autotune.report.reading import open_records
+from autotune.report.repeated import names_of_repeats
 from autotune.report.wording import format_moment
 from autotune.spec.model import StudySpec
 
@@ -31,6 +32,7 @@ class Follower:
         self._started: set[int] = set()
         self._ended: set[int] = set()
         self._holders: frozenset[str] | None = None
+        self._sides: Mapping[int, str] = {}
 
     def begin(self) -> None:
         """Tell where the study stands; raises StudyNotFoundError."""
@@ -60,6 +62,8 @@ class Follower:
     def _view(self, study: StudyRow, rows: Sequence[TrialRow]) -> StudyView:
         spec = StudySpec.model_validate_json(study.spec_json)
         standing = standing_of(study, spec=spec, rows=rows, storage=hide_password(self._storage))
+        self._sides = names_of_repeats(self._records, study, rows=rows)
+        standing.set_sides(dict.fromkeys(self._sides.values()), trials=self._sides)
         return standing.view(num_running=sum(_is_running(row) for row in rows))
 
     def _tell_holders(self, holders: Sequence[Holder]) -> None:
@@ -76,8 +80,9 @@ class Follower:
         if row.started_at is not None and number not in self._running and (row.is_over or _is_running(row)):
             is_adopted = row.restarts > 0
             self._running[number] = 0
+            device, side = row.device or "-", self._sides.get(number)
             self._observer.trial_launched(
-                TrialView(number, row.parameters, row.is_baseline, is_adopted, row.device or "-"), view
+                TrialView(number, row.parameters, row.is_baseline, is_adopted, device, side), view
             )
         if number in self._running:
             self._tell_epochs(row, view)

@@ -39,17 +39,6 @@ def read_studies(storage: str) -> tuple[StudySummary, ...]:
     return tuple(_report(records, row).study for row in sorted(records.studies(), key=lambda row: row.created_at))
 
 
-def read_verdict(storage: str, *, name: str) -> Verdict | None:
-    """The verdict on the study's winner as the rows of ``NAME.confirm`` give it now; None while they give none.
-
-    Raises:
-        StorageError: The storage can't be read.
-        StudyNotFoundError: It has no study of this name.
-    """
-    records = open_records(storage)
-    return confirmed.read_verdict(records, study=records.study(name))
-
-
 def open_records(storage: str) -> Records:
     """The records of a storage that exists."""
     return Records(open_database(storage, create=False))

@@ -88,8 +88,10 @@ def make_world(folder: Path, interrupts: Interrupts, *, objective: Objective = M
 
 def test_study_s_end_trains_five_a_side_while_nothing_is_sure(world: World) -> None:
     order, lines, ended = world.confirm(alike, limits=Limits(seconds_left=None))
+    again, said, _ = world.confirm(alike, limits=Limits(seconds_left=None))
 
     assert order == "ACCAACCAAC"
+    assert (again, said) == ("", [])
     assert lines == ["confirming trial 2 against the baseline: at most 5 trainings each, on fresh seeds"]
     assert ended.is_whole
     assert (world.verdict.conclusion, world.verdict.confidence) == ("no significant gain", 0.96)
@@ -97,12 +99,12 @@ def test_study_s_end_trains_five_a_side_while_nothing_is_sure(world: World) -> N
 
 def test_study_s_end_is_content_with_three_a_side_when_they_are_sure(world: World) -> None:
     order, lines, _ = world.confirm(apart, limits=Limits(seconds_left=None))
-    again, _, ended = world.confirm(apart, limits=Limits(seconds_left=None))
+    again, said, ended = world.confirm(apart, limits=Limits(seconds_left=-1.0))
 
     assert order == "ACCAAC"
     assert lines[-1] == "the verdict is sure: the other trainings are not needed"
     assert (world.verdict.conclusion, world.verdict.confidence) == ("better", 0.99)
-    assert (again, ended.is_whole) == ("", True)
+    assert (again, said, ended.is_whole) == ("", [], True)
 
 
 def test_what_was_asked_for_by_itself_is_trained_whole(world: World) -> None:

@@ -92,3 +92,23 @@ def test_study_that_is_not_there_is_named(book: StudyBook) -> None:
     with pytest.raises(StudyNotFoundError, match="did you mean digits"):
         follower.begin()
     follower.close()
+
+
+@pytest.mark.parametrize("suffix", ["confirm", "ablation"])
+def test_watcher_of_repeated_trainings_hears_what_each_repeats(
+    book: StudyBook, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = {"lr": 0.2, "width": 8}
+    book.add(0, epochs=[{"val_accuracy": 0.5}], parameters={"lr": 0.1, "width": 4})
+    book.add(1, epochs=[{"val_accuracy": 0.7}], parameters=changed)
+    repeated = StudyBook(book.storage, name=f"digits.{suffix}")
+    repeated.add(0, epochs=[{"val_accuracy": 0.6}], parameters={"lr": 0.1, "width": 4})
+    follower = Follower(book.storage, name=f"digits.{suffix}", observer=PlainDisplay())
+    follower.begin()
+    repeated.add(1, epochs=[{"val_accuracy": 0.7}], parameters=changed)
+    follower.look()
+    told = _told(capsys)
+    assert told[0] == f"study digits.{suffix}: val_accuracy of the baseline; 1 of 4 trainings so far"
+    assert "training 1, of trial 1, starts on cpu: lr 0.2 · width 8" in told
+    assert told[-1] == "training 1 complete, val_accuracy 0.7 (means: the baseline 0.6, trial 1 0.7)"
+    follower.close()
