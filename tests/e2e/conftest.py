@@ -1,4 +1,5 @@
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.e2e import browser as chromium
-from tests.e2e.home import Home, make_home
+from tests.e2e.home import SPEC, Home, make_home
 
 
 @pytest.fixture
@@ -20,6 +21,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home whose study was run to its end, as a fresh machine runs it; tests only read it."""
     home = make_home(tmp_path_factory.mktemp("finished"))
     (home.folder / "output.txt").write_text(home.run("study", "start", "tiny.yaml").stdout)
+    return home
+
+
+@pytest.fixture
+def grown(finished: Home, tmp_path: Path) -> Home:
+    """A copy of the finished home, to go on in: four trials are there, of the task in the first one."""
+    home = Home(shutil.copytree(finished.folder, tmp_path / "grown"))
+    (home.folder / "tiny.yaml").write_text(SPEC.replace("tiny.py", f"{finished.folder}/tiny.py"))
     return home
 
 

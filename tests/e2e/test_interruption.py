@@ -16,9 +16,7 @@ def uninterrupted(finished: Home) -> list[list[dict[str, float]]]:
     return histories_of(finished.folder, "tiny")
 
 
-@pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)]
-)
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
 def test_interrupted_study_goes_on_as_if_nothing_had_happened(
     home: Home, uninterrupted: list[list[dict[str, float]]], number: signal.Signals, status: int
 ) -> None:

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from tests.e2e.home import SPEC, Home, runs_of
+from tests.e2e.home import SPEC, Home, rows_of, runs_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]  # several studies a test, on cores that may be busy
 
@@ -24,15 +24,14 @@ def test_study_trains_every_trial_of_its_budget_and_says_what_was_found(finished
         assert {"val_accuracy", "train_loss", "samples_per_second", "lr"} <= run.data.metrics.keys()
 
 
-def test_budget_is_a_total_over_starts(home: Home) -> None:
-    home.run("study", "start", "tiny.yaml", "--trials", "2")
-    first = home.read("study", "trials", "tiny")
-    home.run("study", "start", "tiny.yaml", "--trials", "3")
-    trials = home.read("study", "trials", "tiny")
-    assert len(trials) == 3
-    assert [trial["parameters"] for trial in trials[:2]] == [trial["parameters"] for trial in first]
-    home.run("study", "resume", "tiny")
-    assert len(home.read("study", "trials", "tiny")) == 3
+def test_budget_is_a_total_over_starts(grown: Home) -> None:
+    first = rows_of(grown.folder, "tiny")
+    grown.run("study", "start", "tiny.yaml", "--trials", "5")
+    rows = rows_of(grown.folder, "tiny")
+    assert [row.number for row in rows] == [0, 1, 2, 3, 4]
+    assert rows[:4] == first
+    grown.run("study", "resume", "tiny")
+    assert rows_of(grown.folder, "tiny") == rows
 
 
 def test_two_jobs_train_at_once_and_end_at_the_budget(home: Home) -> None:
@@ -71,33 +70,31 @@ def test_replayed_trial_gives_the_same_losses(finished: Home) -> None:
     assert answer["is_same"] is True
 
 
-def test_changed_spec_goes_on_where_optuna_can_and_is_refused_with_a_diff_where_not(home: Home) -> None:
-    home.run("study", "start", "tiny.yaml", "--trials", "1")
-    widened = SPEC.replace("high: 1e-1", "high: 1")
-    (home.folder / "tiny.yaml").write_text(widened)
-    done = home.run("study", "start", "tiny.yaml", "--trials", "2")
+def test_changed_spec_goes_on_where_optuna_can_and_is_refused_with_a_diff_where_not(grown: Home) -> None:
+    widened = (grown.folder / "tiny.yaml").read_text().replace("high: 1e-1", "high: 1")
+    (grown.folder / "tiny.yaml").write_text(widened)
+    done = grown.run("study", "start", "tiny.yaml", "--trials", "5")
     assert (
         "~ learning.lr: {type: float, low: 0.001, high: 0.1, log: true} → {type: float, low: 0.001, high: 1"
         in done.stderr
     )
-    (home.folder / "tiny.yaml").write_text(widened.replace("[sgd, adam]", "[sgd, adam, adamw]"))
-    refused = home.run("study", "start", "tiny.yaml", "--trials", "3", status=2)
+    (grown.folder / "tiny.yaml").write_text(widened.replace("[sgd, adam]", "[sgd, adam, adamw]"))
+    refused = grown.run("study", "start", "tiny.yaml", "--trials", "6", status=2)
     assert "learning.optimizer" in refused.stderr
     assert "--warm-start tiny" in refused.stderr
-    assert len(home.read("study", "trials", "tiny")) == 2
-    home.run("study", "start", "tiny.yaml", "--trials", "3", "--name", "tiny-2", "--warm-start", "tiny")
-    trials = home.read("study", "trials", "tiny-2")
-    assert [trial["number"] for trial in trials if trial["origin"] is None] == [0, 3, 4]
-    assert [trial["origin"] for trial in trials[1:3]] == ["tiny/0", "tiny/1"]
+    assert len(rows_of(grown.folder, "tiny")) == 5
+    grown.run("study", "start", "tiny.yaml", "--trials", "2", "--name", "tiny-2", "--warm-start", "tiny")
+    rows = rows_of(grown.folder, "tiny-2")
+    assert [row.number for row in rows if row.origin is None] == [0, 6]
+    assert [row.origin for row in rows[1:6]] == [f"tiny/{number}" for number in range(5)]
 
 
-def test_deleted_study_leaves_nothing_behind(home: Home) -> None:
-    home.run("study", "start", "tiny.yaml", "--trials", "1")
-    home.run("study", "delete", "tiny", "--yes")
-    assert home.read("study", "list") == []
-    assert not list((home.folder / "autotune.files").iterdir())
-    home.run("study", "start", "tiny.yaml", "--trials", "1")
-    assert len(home.read("study", "trials", "tiny")) == 1
+def test_deleted_study_leaves_nothing_behind(grown: Home) -> None:
+    grown.run("study", "delete", "tiny", "--yes")
+    assert grown.read("study", "list") == []
+    assert not list((grown.folder / "autotune.files").iterdir())
+    grown.run("study", "start", "tiny.yaml", "--trials", "1")
+    assert len(rows_of(grown.folder, "tiny")) == 1
 
 
 def test_function_task_keeps_its_own_loop(home: Home) -> None:
@@ -145,7 +142,6 @@ def test_every_reading_command_prints_json(finished: Home) -> None:
 @pytest.mark.postgres
 def test_study_lives_in_postgresql_as_well(home: Home, postgres_url: str) -> None:
     storage = ("--storage", postgres_url)
-    home.run("study", "start", "tiny.yaml", "--trials", "1", *storage)
     home.run("study", "start", "tiny.yaml", "--trials", "2", *storage)
     assert len(home.read("study", "trials", "tiny", *storage)) == 2
     assert home.read("trial", "replay", "tiny", "1", *storage)["is_same"] is True
