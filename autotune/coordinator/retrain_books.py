@@ -16,6 +16,7 @@ from autotune.recording.lease import StudyLease
 from autotune.recording.publisher import Publisher
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
+from autotune.recording.transactions import guard_writes
 from autotune.search.plan import SearchPlan
 from autotune.search.space import SearchSpace, SpaceParameter
 from autotune.search.storage import open_storage
@@ -62,6 +63,7 @@ def open_books(
             row = records.create_study(new)
     lease = StudyLease.acquire(records, study=row)
     stack.callback(lease.release)
+    guard_writes(optuna_storage.engine, records)
     row = records.update_spec(row, resolved_json=resolved_json, **texts)
     publisher = Publisher(place.storage, study=name, tracking_uri=place.tracking_uri)
     stack.callback(publisher.close, timeout=0.0)

@@ -43,6 +43,7 @@ from autotune.recording.publisher import Publisher
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow, StudyState
 from autotune.recording.sqlite_file import mark_at_rest, mark_in_use
+from autotune.recording.transactions import guard_writes
 from autotune.recording.waiting import Waiting, wait_aloud
 from autotune.search.storage import open_storage
 from autotune.search.study import Search
@@ -207,6 +208,7 @@ def open_books(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: O
     crew = Crew.join(records, study=study) if records.is_shareable else None
     lease = StudyLease.acquire(records, study=study) if crew is None else crew.lease
     stack.callback(_give_back, lease, records)
+    guard_writes(optuna_storage.engine, records)
     mark_in_use(records.engine)
     stack.enter_context(cutting_off())
     if crew is not None:

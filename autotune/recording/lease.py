@@ -8,16 +8,15 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import psutil
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, delete, false, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from autotune.errors import LeaseLostError, StudyHeldError
+from autotune.errors import StudyHeldError
 from autotune.recording import tables, transactions
 from autotune.recording.rows import StudyRow
-from autotune.recording.transactions import Guard
+from autotune.recording.transactions import Guard, Guarded
 
 COORDINATOR = "coordinator"
 """Runs the study, alone; nobody else has a part of it."""
@@ -30,13 +29,6 @@ STALE_SECONDS = 30.0
 """Beat at least three times as often."""
 
 _POLL_SECONDS = 0.25
-
-
-class Guarded(Protocol):
-    """Whoever writes to a database and can be told what must hold meanwhile."""
-
-    engine: Engine
-    guard: Guard | None
 
 
 class StudyLease:
@@ -88,10 +80,8 @@ class StudyLease:
         with transactions.write(self._guarded.engine) as connection:
             moved = connection.execute(update(tables.lease).where(mine).values(counter=tables.lease.c.counter + 1))
             if moved.rowcount != 1:
-                is_worker = self._role.startswith(WORKER)
-                rule = "this coordinator seemed dead, and others have taken its trials over"
-                rule = rule if is_worker else f"one {self._role} at a time, another one has taken it over"
-                raise LeaseLostError(f"study {self._study.name}: {rule}; start it again")
+                guard = Guard(study_id=self._study.id, role=self._role, token=self.token)
+                raise transactions.lease_lost(connection, guard)
 
     def release(self) -> None:
         """Give the lease back; nothing happens when it is another's."""

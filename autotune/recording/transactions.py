@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
-from sqlalchemy import URL, Connection, Engine, select
+from sqlalchemy import URL, Connection, Engine, event, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from autotune.errors import LeaseLostError, StorageError
@@ -14,6 +15,10 @@ READS_ONLY = "autotune_reads_only"
 """Execution option of a transaction that takes no write lock (see ``database.configure_engine``)."""
 
 
+_WRITES = frozenset({"INSERT", "UPDATE", "DELETE"})
+_GUARDED = "autotune_guarded"
+
+
 @dataclass(frozen=True)
 class Guard:
     """What must still hold when a transaction writes: the study's lease is ours."""
@@ -21,6 +26,13 @@ class Guard:
     study_id: int
     role: str
     token: str
+
+
+class Guarded(Protocol):
+    """Whoever writes to a database and can be told what must hold meanwhile."""
+
+    engine: Engine
+    guard: Guard | None
 
 
 def explain_error(shown_url: str, error: DBAPIError) -> StorageError:
@@ -78,7 +90,40 @@ def _check(connection: Connection, guard: Guard) -> None:
     # FOR SHARE (nothing on SQLite, whose writers are alone) keeps a takeover waiting until this commits.
     token = connection.execute(query.with_for_update(read=True)).scalar_one_or_none()
     if token != guard.token:
-        raise LeaseLostError("study: a writer needs its lease, another one has taken this study over; start it again")
+        raise lease_lost(connection, guard)
+
+
+def lease_lost(connection: Connection, guard: Guard) -> LeaseLostError:
+    """The error for a writer whose lease is another's now; it says whose, where that can be told."""
+    query = select(tables.study.c.name).where(tables.study.c.id == guard.study_id)
+    name = connection.execute(query).scalar_one_or_none()
+    if name is None:
+        return LeaseLostError("study: a writer needs its study, got one that was deleted meanwhile; start it again")
+    held = (tables.lease.c.study_id == guard.study_id) & (tables.lease.c.role == guard.role)
+    holder = connection.execute(select(tables.lease).where(held)).mappings().one_or_none()
+    who = f"pid {holder['pid']} on {holder['hostname']} has taken it over" if holder else "others have taken it over"
+    return LeaseLostError(
+        f"study {name}: this {guard.role.partition(' ')[0]} seemed dead, and {who}; its trials are ended, and nothing "
+        "that it writes counts any more"
+    )
+
+
+def guard_writes(engine: Engine, guarded: Guarded) -> None:
+    """Have every writing transaction of this engine, which another library made, hold the same as those of ``guarded``.
+
+    The lease is looked at before a transaction's first write, in the transaction itself.
+    """
+
+    def check(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        guard = guarded.guard
+        if guard is None or statement.lstrip()[:6].upper() not in _WRITES:
+            return
+        transaction = connection.get_transaction()
+        if connection.info.get(_GUARDED) is not transaction:
+            connection.info[_GUARDED] = transaction
+            _check(connection, guard)
+
+    event.listen(engine, "before_cursor_execute", check)
 
 
 RESTORE = (

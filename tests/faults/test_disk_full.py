@@ -19,8 +19,9 @@ from autotune.training.checkpoint_file import CheckpointFile, read_checkpoint, w
 from autotune.training.rng import capture_rng
 from autotune.training.saving import Saver
 from autotune.trial.log import TrialLog
-from tests.e2e.home import TASK, Home, histories_of, make_home, rows_of, runs_of, wait_until
+from tests.e2e.home import Home, histories_of, rows_of, runs_of, wait_until
 from tests.faults.disks import fill, mounted
+from tests.faults.gated import make_gated_home, open_gates, wait_for_held_trial
 
 
 def content(value: float, *, num_numbers: int = 500_000) -> CheckpointFile:
@@ -137,24 +138,6 @@ def test_mlflow_store_that_a_full_disk_left_half_made_is_made_anew(tmp_path: Pat
         assert [each.name for each in open_client(uri).search_experiments()] == ["Default"]
 
 
-GATED = """
-
-class Gated(Tiny):
-    # Each trial waits at its first batch until its file is deleted; the rehearsal, of eight samples, does not.
-
-    def train_data(self, params):
-        return self._points(1, 64)
-
-    def forward(self, model, batch):
-        gate = Path(f"held-{os.getpid()}")
-        if len(batch[0]) > 8 and Path("gated").exists() and not getattr(self, "is_through", False):
-            self.is_through = True
-            gate.touch()
-            while gate.exists():
-                time.sleep(0.01)
-        print("a step", flush=True)
-        return super().forward(model, batch)
-"""
 NUM_EPOCHS = 20
 
 
@@ -170,18 +153,10 @@ class Disks:
     def start(self) -> "subprocess.Popen[str]":
         return self.home.start("study", "start", "tiny.yaml", "--storage", f"sqlite:///{self.database}/autotune.db")
 
-    def wait_for_held_trial(self) -> Path:
-        wait_until(lambda: any(self.home.folder.glob("held-*")), timeout=50, what="a trial at its first batch")
-        return next(self.home.folder.glob("held-*"))
-
 
 @pytest.fixture
 def disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) -> Iterator[Disks]:
-    home = make_home(tmp_path)
-    (tmp_path / "tiny.py").write_text(f"import os\nfrom pathlib import Path\n{TASK}{GATED}")
-    spec = (tmp_path / "tiny.yaml").read_text().replace("Tiny", "Gated")
-    (tmp_path / "tiny.yaml").write_text(spec.replace("trials: 4, epochs: 3", f"trials: 3, epochs: {NUM_EPOCHS}"))
-    (tmp_path / "gated").touch()
+    home = make_gated_home(tmp_path, trials=3, epochs=NUM_EPOCHS)
     with ExitStack() as stack:
         sizes = {"db": 24, "files": LEFT_FREE_BYTES // 2**20 + 8, "mlruns": 12}
         database, files, store = (
@@ -197,12 +172,12 @@ def disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) ->
 def test_study_whose_disks_fill_says_so_and_the_same_command_completes_it_with_room(disks: Disks) -> None:
     folder = disks.home.folder
     study = disks.start()
-    held = disks.wait_for_held_trial()
+    held = wait_for_held_trial(folder)
     fillers = [fill(disks.files), fill(disks.store)]
     held.unlink()
     wait_until(lambda: not held.exists() and any(folder.glob("held-*")), timeout=50, what="the second trial")
     fillers.append(fill(disks.database))
-    disks.wait_for_held_trial().unlink()
+    wait_for_held_trial(folder).unlink()
     assert study.wait(timeout=50) == 1
 
     output = disks.home.output
@@ -217,7 +192,7 @@ def test_study_whose_disks_fill_says_so_and_the_same_command_completes_it_with_r
 
     for filler in fillers:
         filler.unlink()
-    (folder / "gated").unlink()
+    open_gates(folder)
     assert disks.start().wait(timeout=50) == 0
     rows = rows_of(disks.database, "tiny")
     assert [(row.number, row.outcome) for row in rows] == [(number, "complete") for number in range(3)]

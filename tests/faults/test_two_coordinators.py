@@ -1,12 +1,16 @@
 """Two coordinators of one study: the second is told who has it, and takes over what a dead one had."""
 
+import re
+import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from sqlalchemy import Engine, update
 
@@ -18,7 +22,10 @@ from autotune.recording.lease import StudyLease
 from autotune.recording.records import Records
 from autotune.spec.load import load_spec
 from benchmarks.simulated import Silent, SimulatedTrials, simulated_session
+from tests.e2e.home import histories_of, rows_of, wait_until
+from tests.faults.gated import make_gated_home, open_gates, wait_for_held_trial
 from tests.machines import machine
+from tests.trial.listening import is_gone
 
 CHECKOUT = Path(__file__).parents[2]
 SPEC = """
@@ -125,3 +132,76 @@ def beat_until_refused(process: "subprocess.Popen[str]") -> None:
             process.stdin.flush()
             if not process.stdout.readline():
                 return
+
+
+TAKE_OVER = """
+from autotune.cli.main import main
+from autotune.recording.lease import StudyLease
+StudyLease.acquire.__func__.__kwdefaults__["stale_seconds"] = 0.5
+main()
+"""
+"""The program, for which a counter stands still sooner than for others."""
+
+
+def stop_outside_of_transactions(process: "subprocess.Popen[str]", database: Path) -> None:
+    """SIGSTOP: one that stands in the middle of a transaction holds SQLite's lock, and nobody could take over."""
+    process.send_signal(signal.SIGSTOP)
+    while not move_elsewhere(database):
+        process.send_signal(signal.SIGCONT)
+        process.send_signal(signal.SIGSTOP)
+
+
+def move_elsewhere(database: Path) -> bool:
+    """Whether the holder of the lease is on another host now, where nobody here sees that its process lives."""
+    with closing(sqlite3.connect(database, isolation_level=None, timeout=0.5)) as connection:
+        try:
+            connection.execute("UPDATE autotune_lease SET host = 'another host'")
+        except sqlite3.OperationalError:
+            return False
+        return True
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_coordinator_that_is_stopped_loses_its_study_and_ends_when_it_wakes(tmp_path: Path) -> None:
+    """Its trial has waited with it, and trains on as soon as it may: what both write is refused."""
+    home = make_gated_home(tmp_path, trials=2, epochs=5)
+    first = home.start("study", "start", "tiny.yaml")
+    wait_for_held_trial(tmp_path).unlink()
+    wait_until(lambda: "trial 1 " in home.output, timeout=50, what="the second trial")
+    held = wait_for_held_trial(tmp_path)
+    stop_outside_of_transactions(first, tmp_path / "autotune.db")
+    trials = [psutil.Process(int(held.name.removeprefix("held-"))), *psutil.Process(first.pid).children(recursive=True)]
+
+    open_gates(tmp_path)
+    second = subprocess.run(
+        [sys.executable, "-c", TAKE_OVER, "study", "start", "tiny.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert second.returncode == 0, second.stderr
+    rows, histories = rows_of(tmp_path, "tiny"), histories_of(tmp_path, "tiny")
+    assert "trial 1 goes on" in second.stderr
+    told = len(home.output)
+
+    held.unlink()
+    first.send_signal(signal.SIGCONT)
+    assert first.wait(timeout=50) == 1
+    assert re.fullmatch(
+        r"Error: study tiny: this coordinator seemed dead, and \w+.* taken it over; its trials are ended, .*\n",
+        home.output[told:],
+    )
+    wait_until(lambda: all(is_gone(each.pid) for each in trials), timeout=20, what="the end of the first one's trials")
+    assert rows_of(tmp_path, "tiny") == rows
+    assert histories_of(tmp_path, "tiny") == histories
+    assert [row.outcome for row in rows] == ["complete"] * 2
+    assert [len(history) for history in histories] == [5] * 2
+    assert optuna_states(tmp_path / "autotune.db") == ["COMPLETE"] * 2
+
+
+def optuna_states(database: Path) -> list[str]:
+    with closing(sqlite3.connect(database)) as connection:
+        return [state for (state,) in connection.execute("SELECT state FROM trials ORDER BY number")]

@@ -66,5 +66,5 @@ def test_a_released_lease_guards_no_writes(records: Records, study: StudyRow) ->
 def test_a_deleted_study_holds_no_lease(records: Records, study: StudyRow) -> None:
     lease = StudyLease.acquire(records, study=study)
     records.delete_study(study)
-    with pytest.raises(LeaseLostError, match="study digits"):
+    with pytest.raises(LeaseLostError, match="got one that was deleted meanwhile"):
         lease.beat()
