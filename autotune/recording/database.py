@@ -260,8 +260,10 @@ def _create_sqlite_file(path: Path) -> None:
         with FileLock(f"{path}.lock"):
             if path.exists():
                 return
-            for leftover in path.parent.glob(f"{unfinished.name}*"):
-                leftover.unlink()
+            # A log that lies beside a database is a part of it to SQLite, whichever one it was written for.
+            logs = [path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm")]
+            for leftover in (*path.parent.glob(f"{unfinished.name}*"), *logs):
+                leftover.unlink(missing_ok=True)
             engine = _make_engine(URL.create("sqlite", database=str(unfinished)))
             _make_tables(engine)
             engine.dispose()

@@ -165,6 +165,19 @@ def test_a_creation_that_was_killed_leaves_no_trace(url: str, path: Path) -> Non
     assert {p.name for p in path.parent.iterdir()} == {"autotune.db", "autotune.db.lock"}
 
 
+def test_log_that_a_deleted_database_left_behind_is_no_part_of_a_new_one(url: str, path: Path) -> None:
+    """Whoever killed a study and deletes autotune.db alone would find pages of the old one in the new one."""
+    engine = open_database(url, create=True)
+    Records(engine).create_study(NewStudy(name="old", task="a:B", spec_text="", spec_json="{}", seed=1))
+    log = path.with_name("autotune.db-wal").read_bytes()
+    engine.dispose()
+    path.unlink()
+    path.with_name("autotune.db-wal").write_bytes(log)
+    engine = open_database(url, create=True)
+    assert Records(engine).studies() == ()
+    engine.dispose()
+
+
 @pytest.mark.parametrize("pragma", [("journal_mode", "wal"), ("synchronous", 2), ("busy_timeout", 60000)])
 def test_sqlite_is_set_up_for_many_processes(url: str, pragma: tuple[str, object]) -> None:
     name, value = pragma
