@@ -10,15 +10,10 @@ from sqlalchemy import (
     URL,
     Connection,
     Engine,
-    column,
     create_engine,
     event,
-    inspect,
     make_url,
-    select,
-    table,
     text,
-    update,
 )
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, IntegrityError
@@ -26,8 +21,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from autotune.errors import StorageError
 from autotune.recording import transactions
+from autotune.recording.revision import explain_revision, make_tables, read_revision, try_to_write
 from autotune.recording.sqlite_file import check_file, check_pages, check_whole, file_of, has_log, remove_mark
-from autotune.recording.tables import HEAD_REVISION, VERSION_TABLE
+from autotune.recording.tables import HEAD_REVISION
 from autotune.recording.waiting import begin_writing
 
 _IDLE_SECONDS = 25
@@ -265,7 +261,7 @@ def _create_sqlite_file(path: Path) -> None:
             for leftover in (*path.parent.glob(f"{unfinished.name}*"), *logs):
                 leftover.unlink(missing_ok=True)
             engine = _make_engine(URL.create("sqlite", database=str(unfinished)))
-            _make_tables(engine)
+            make_tables(engine)
             engine.dispose()
             unfinished.rename(path)
     except (OSError, DBAPIError) as error:
@@ -284,51 +280,14 @@ def _bring_up_to_date(engine: Engine, *, create: bool) -> None:
         raise MissingError(f"{shown}: no study of autotune in this database; `autotune study start` makes one")
     if revision is None:
         with creation_lock(engine.url.render_as_string(hide_password=False)):
-            _make_tables(engine)
+            make_tables(engine)
     elif revision != HEAD_REVISION:
         raise explain_revision(engine, revision)
     elif engine.dialect.name == "sqlite":
-        _try_to_write(engine)
+        try_to_write(engine)
     if is_mark_over:
         with transactions.write(engine) as connection:
             remove_mark(connection)
-
-
-def explain_revision(engine: Engine, revision: str) -> StorageError:
-    """What to say of a schema that is not this version's."""
-    from autotune.recording.migrations.upgrade import is_known_revision
-
-    shown = transactions.shown_url(engine)
-    if not is_known_revision(revision):
-        rule = f"this version knows schemas up to {HEAD_REVISION}, got {revision}, of a newer one"
-        return StorageError(f"{shown}: {rule}; upgrade autotune: `pip install --upgrade autotune-torch`")
-    remedy = f"`autotune storage upgrade --storage {shown}` makes a backup, then the new one"
-    return StorageError(f"{shown}: this version needs schema {HEAD_REVISION}, got {revision}, an older one; {remedy}")
-
-
-def _try_to_write(engine: Engine) -> None:
-    """A write that is rolled back: a database that is read-only says so now, not at the first trial."""
-    with engine.connect() as connection, connection.begin() as transaction:
-        version = table(VERSION_TABLE, column("version_num"))
-        connection.execute(update(version).values(version_num=HEAD_REVISION))
-        transaction.rollback()
-
-
-def _make_tables(engine: Engine) -> None:
-    """Our tables, in a database without them; call it under the lock. Somebody may have been quicker."""
-    from autotune.recording.migrations.upgrade import upgrade_schema
-
-    with engine.connect() as connection, connection.begin():
-        if read_revision(connection) is None:
-            upgrade_schema(connection)
-
-
-def read_revision(connection: Connection) -> str | None:
-    """Of our tables; None where there are none."""
-    if not inspect(connection).has_table(VERSION_TABLE):
-        return None
-    version = table(VERSION_TABLE, column("version_num"))
-    return connection.execute(select(version.c.version_num)).scalar_one_or_none()
 
 
 def _without_password(url: str) -> str:

@@ -9,13 +9,12 @@ from autotune.recording.database import (
     MissingError,
     check_sqlite_file,
     creation_lock,
-    explain_revision,
     normalise_url,
     opened,
-    read_revision,
 )
 from autotune.recording.lease import is_any_study_running
 from autotune.recording.migrations.upgrade import is_known_revision, upgrade_schema
+from autotune.recording.revision import explain_revision, read_revision
 from autotune.recording.sqlite_file import check_pages
 from autotune.recording.tables import HEAD_REVISION
 
