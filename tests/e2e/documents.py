@@ -13,8 +13,8 @@ from tests.e2e.home import Home
 ROOT = Path(__file__).parents[2]
 
 _CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
-_NUMBER = re.compile(r"(?<![A-Za-z_])[-+]?\d[\d.,:]*(?:e-?\d+)?")
-"""Figures vary from run to run and from machine to machine: one stands for any other."""
+_NUMBER = re.compile(r"(?<![A-Za-z_])[-+]?\d[\d.,:]*(?:e-?\d+)?(?: m?s\b)?")
+"""Figures vary from run to run and from machine to machine: one stands for any other, and so do seconds of any size."""
 
 
 @dataclass(frozen=True)
@@ -88,5 +88,7 @@ def run(command: str, *, home: Home) -> str:
 def _pattern(line: str) -> "re.Pattern[str]":
     parts = [_NUMBER.sub("\0", part) for part in line.strip().split("...")]
     return re.compile(
-        ".*".join(re.escape(part).replace("\0", r"[-+]?[\d][\d.,:e-]*").replace(r"\ ", r"\s+") for part in parts)
+        ".*".join(
+            re.escape(part).replace("\0", r"[-+]?[\d][\d.,:e-]*(?: m?s\b)?").replace(r"\ ", r"\s+") for part in parts
+        )
     )
