@@ -7,6 +7,7 @@
     │   ├── SpecError          the study spec: file, line, key, rule, value, remedy
     │   ├── TaskError          the task can't be found, imported or set up
     │   ├── StorageError       the database can't be opened, read or trusted
+    │   │   └── StorageGoneError  its server has ended, or can't be reached
     │   ├── StudyNotFoundError no study of that name in the storage
     │   ├── SpecChangedError   the study exists with a spec that it can't go on with
     │   ├── StudyHeldError     another coordinator runs this study
@@ -46,6 +47,15 @@ class TaskError(InputError):
 
 class StorageError(InputError):
     """A database can't be opened, read or trusted."""
+
+
+class StorageGoneError(StorageError):
+    """A database's server has ended or can't be reached; it may come back."""
+
+    def __init__(self, message: str, *, cause: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+        """What the driver says, in one line."""
 
 
 class StudyNotFoundError(InputError):

@@ -4,6 +4,7 @@ A crash between two of these writes is mended at the next start, because the fir
 the truth that the others are caught up with.
 """
 
+import functools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +22,7 @@ from autotune.coordinator.speeds import Floor, Speeds
 from autotune.coordinator.standing import BASELINE_NUMBER, Standing
 from autotune.events import Adjusted, EpochReport, Finished, Outcome, Scalar, Started, TrialOrder, Unsaved
 from autotune.hardware import Machine
+from autotune.outages import persist
 from autotune.recording.crew import Crew
 from autotune.recording.drafts import NewTrial
 from autotune.recording.files import StudyFiles
@@ -109,7 +111,8 @@ class Ledger:
         self._sweep(rows.values())
         for running in books.search.running():
             if running.number not in rows:
-                new = self._new_trial(books.search.adopt(running.optuna_id), floor=None)
+                proposal = persist(functools.partial(books.search.adopt, running.optuna_id))
+                new = self._new_trial(proposal, floor=None)
                 rows[running.number] = books.records.add_trial(books.study, new=new)
                 self.standing.add_trial()
         return [
@@ -131,7 +134,8 @@ class Ledger:
             floor: Where a race for its speed parameters may be run; without one, none is.
         """
         books = self._books
-        proposal = books.search.ask() if self.standing.has_trials_left else None
+        search = books.search
+        proposal = persist(search.ask, again=search.ask_again) if self.standing.has_trials_left else None
         if proposal is None:
             return None
         self.standing.add_trial()
@@ -157,7 +161,7 @@ class Ledger:
     def ask_ahead(self) -> None:
         """Find the next proposal while there is nothing else to do; nothing is written down."""
         if self.standing.has_trials_left:
-            self._books.search.ask_ahead()
+            persist(self._books.search.ask_ahead)
 
     def taken_up(self, ticket: Ticket, *, lease: Lease) -> Ticket:
         """A trial of an earlier start, held against memory again if it was never launched."""

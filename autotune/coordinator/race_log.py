@@ -3,6 +3,7 @@
 from autotune.coordinator.race_ground import RaceGround
 from autotune.coordinator.workloads import Workload
 from autotune.events import Scalar
+from autotune.outages import persist
 from autotune.recording.races import RaceRecords, RaceRow
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
@@ -68,4 +69,4 @@ class RaceLog:
             "ratio_high": gain.high if gain else None,
             "seconds": heat.seconds,
         }
-        self._heats.add(RacedSetting(heat.setting, heat.samples_per_second, attributes))
+        persist(lambda: self._heats.add(RacedSetting(heat.setting, heat.samples_per_second, attributes)))

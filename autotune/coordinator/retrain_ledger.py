@@ -15,6 +15,7 @@ from autotune.coordinator.seeds import fresh_seed
 from autotune.coordinator.speeds import Floor, JointSpeeds
 from autotune.coordinator.standing import Standing
 from autotune.events import Scalar
+from autotune.outages import persist
 from autotune.recording.drafts import NewTrial
 from autotune.search.proposals import Proposal
 from autotune.trial.leases import Lease
@@ -96,7 +97,9 @@ class RetrainLedger(Ledger):
         if left is not None and time.monotonic() - self._began + self._series.contender(number).seconds > left:
             self.is_out_of_time = True
             return None
-        proposal = self._books.search.ask_for({self._series.parameter: number})
+        search, wanted = self._books.search, {self._series.parameter: number}
+        proposal = persist(lambda: search.ask_for(wanted), again=lambda: search.ask_again(wanted))
+        assert proposal is not None
         self.standing.add_trial()
         return Ticket(self._books.records.add_trial(self._books.study, new=self._new_trial(proposal, floor=None)))
 

@@ -20,6 +20,8 @@ from autotune.trial.oom_killer import OomWatch
 
 TICK_SECONDS = 0.2
 BEAT_SECONDS = 2.0
+_DEAF_SECONDS = 5.0
+"""Longer than this trials are not called silent by a loop that did not listen."""
 """Between two signs of life in the lease; one small write each."""
 GRACE_SECONDS = 30.0
 """For trials to write their checkpoints after the first Ctrl-C."""
@@ -90,6 +92,7 @@ class Session:
         self._num_refused = 0
         self._stopping_since: float | None = None
         self._beaten_at = -math.inf
+        self._listened_at = -math.inf
 
     def run(self) -> bool:
         """Train until the budget is used up; true if it is, false after an interrupt.
@@ -104,7 +107,9 @@ class Session:
             self._fill(waiting)
             if not self._running and (self._should_end() or not self._ledger.awaits_others()):
                 break
-            self._hear_all(self._launcher.wait(TICK_SECONDS))
+            arrivals = self._launcher.wait(TICK_SECONDS)
+            self._listened_at = time.monotonic()
+            self._hear_all(arrivals)
             self._keep_time()
             self._observer.ticked(self._view())
         self._beat()
@@ -291,6 +296,8 @@ class Session:
             self._interrupt(now)
         elif self._ledger.standing.is_time_up:
             self._stop_all(Stop(outcome=Outcome.PRUNED, reason=self._ledger.time_up_reason()))
+        if now - self._listened_at >= _DEAF_SECONDS:  # a database was waited for: hear first what trials have said
+            return
         for running in self._running.values():
             if running.overdue is None and (reason := overdue(running.pulse, self._deadlines, now=now)) is not None:
                 running.overdue = reason

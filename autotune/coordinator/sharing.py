@@ -15,7 +15,9 @@ from autotune.coordinator.ledger import Books, Ledger, Ticket
 from autotune.coordinator.observer import Ending
 from autotune.coordinator.speeds import Floor, Speeds
 from autotune.coordinator.standing import Standing, ending_of
-from autotune.recording.crew import Claim, Crew, has_free_trials
+from autotune.events import Finished
+from autotune.outages import persist
+from autotune.recording.crew import Claim, Crew
 from autotune.recording.rows import TrialRow, TrialStatus
 from autotune.search.proposals import Proposal
 
@@ -28,29 +30,24 @@ class SharedLedger(Ledger):
         self._crew = crew
         self._elsewhere: set[int] = set()
         """Unfinished trials that others have."""
+        self._mine: set[int] = set()
+        """Unfinished trials that this coordinator has."""
         self._newest = -1
 
     @override
     def unfinished(self) -> list[Ticket]:
         """None to begin with: what is nobody's is claimed like all others, one by one."""
-        with self._crew.claim():  # so that no trial is half way between Optuna's tables and ours
-            rows = self._settle()
+        rows = self._settle()
         self._learn({row.number: row for row in rows})
         return []
 
     @override
     def ask(self, floor: Floor | None = None) -> Ticket | None:
         """A trial that nobody has, or else the next one; None where there is neither at the moment."""
-        with self._crew.claim() as claim:
-            row = claim.take_free()
-            proposal = None if row is not None else self._next(claim)
-            self.standing.set_trials(claim.num_trials())
-            if proposal is not None:
-                # No race while others wait to claim: it comes after, and may change the parameters.
-                row = claim.add(self._new_trial(proposal, floor=None))
-                self.standing.set_trials(claim.num_trials())
+        row, proposal = persist(self._claim)
         if row is None:
             return None
+        self._mine.add(row.number)
         if proposal is None:
             return self._take_over(row, floor=floor)
         ticket = Ticket(row)
@@ -65,10 +62,9 @@ class SharedLedger(Ledger):
     def refresh(self) -> bool:
         """Bury the dead and hear what others have recorded; whether there may be a trial to claim."""
         if self._crew.bury():
-            with self._crew.claim():
-                self._settle()
+            self._settle()
         self._observe()
-        return self.standing.has_trials_left or has_free_trials(self._books.records, self._books.study)
+        return self.standing.has_trials_left or self._crew.has_free_trials()
 
     @override
     def awaits_others(self) -> bool:
@@ -80,16 +76,36 @@ class SharedLedger(Ledger):
     def left_over(self, waiting: list[Ticket]) -> list[Ticket]:
         """Trials that are nobody's when the budget's time is up."""
         left = list(waiting)
-        while True:
-            with self._crew.claim() as claim:
-                row = claim.take_free()
-            if row is None:
-                return left
+        while (row := persist(self._take_free)) is not None:
+            self._mine.add(row.number)
             left.append(self._take_over(row, floor=None))
+        return left
+
+    @override
+    def ended(self, ticket: Ticket, finished: Finished) -> Finished:
+        """Record how the trial ended."""
+        recorded = super().ended(ticket, finished)
+        self._mine.discard(ticket.row.number)
+        return recorded
 
     @override
     def _is_contended(self) -> bool:
         return super()._is_contended() or self._crew.has_company_here
+
+    def _claim(self) -> tuple[TrialRow | None, Proposal | None]:
+        """A trial for this coordinator, with the proposal if it is a new one."""
+        with self._crew.claim() as claim:
+            row = claim.take_free(had=self._mine)
+            proposal = None if row is not None else self._next(claim)
+            if proposal is not None:
+                # No race while others wait to claim: it comes after, and may change the parameters.
+                row = claim.add(self._new_trial(proposal, floor=None))
+            self.standing.set_trials(claim.num_trials())
+            return row, proposal
+
+    def _take_free(self) -> TrialRow | None:
+        with self._crew.claim() as claim:
+            return claim.take_free(had=self._mine)
 
     def _next(self, claim: Claim) -> Proposal | None:
         """What to add: a trial that Optuna has and we lack was cut off while it was claimed."""
@@ -111,7 +127,14 @@ class SharedLedger(Ledger):
         return ticket if floor is None else self.taken_up(ticket, lease=floor.lease)
 
     def _settle(self) -> tuple[TrialRow, ...]:
+        return persist(self._settle_claimed)
+
+    def _settle_claimed(self) -> tuple[TrialRow, ...]:
         """Catch Optuna's rows up with ours, but for what living coordinators are about to tell; all rows."""
+        with self._crew.claim():  # so that no trial is half way between Optuna's tables and ours
+            return self._settle_alone()
+
+    def _settle_alone(self) -> tuple[TrialRow, ...]:
         books = self._books
         rows = books.records.trials(books.study)
         living = self._crew.tokens()

@@ -26,6 +26,7 @@ from autotune.coordinator.stage import Stage, set_stage
 from autotune.coordinator.standing import Standing, standing_of
 from autotune.coordinator.warm_start import warm_start
 from autotune.errors import InputError, StorageError, StudyHeldError, StudyNotFoundError, StudyStoppedError
+from autotune.outages import waiting_out
 from autotune.recording.ablated import ABLATION_SUFFIX
 from autotune.recording.confirmed import CONFIRM_SUFFIX
 from autotune.recording.crew import Crew
@@ -95,7 +96,11 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
     """
     _check_name(order.name)
     check_jobs(order.file, jobs=order.jobs)
-    with Interrupts() as interrupts, ExitStack() as stack:
+    with (
+        Interrupts() as interrupts,
+        ExitStack() as stack,
+        waiting_out(observer.note, should_give_up=lambda: interrupts.should_stop_at_once),
+    ):
         _check_existing(order)
         launcher = stack.enter_context(Launcher.start(order.file.spec.task, secrets=order.file.secrets))
         with tempfile.TemporaryDirectory() as folder:
@@ -246,7 +251,7 @@ def _check_room(order: StartOrder, *, storage: str, stage: Stage, observer: Obse
 def _give_back(lease: StudyLease, records: Records) -> None:
     """Leave the database as it was found; one that takes nothing now is left as by a crash, which is no harm."""
     wait_aloud(records.engine, Waiting(lambda _: None, limit_seconds=5.0))
-    with suppress(StorageError):
+    with suppress(StorageError), waiting_out(lambda _: None, limit_seconds=5.0):
         lease.release()
         mark_at_rest(records.engine)
 

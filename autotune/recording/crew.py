@@ -8,14 +8,29 @@ gone has no lease any more: its writes are refused, and its unfinished trials ar
 import time
 import uuid
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, delete, func, insert, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    delete,
+    false,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.exc import DBAPIError
 
 from autotune.errors import StudyHeldError
+from autotune.outages import persist, repeatable
 from autotune.recording import tables, transactions
 from autotune.recording.drafts import NewTrial
 from autotune.recording.lease import (
@@ -35,10 +50,13 @@ from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow, TrialRow, TrialStatus, read_trial
 from autotune.recording.transactions import Guard
 
+_LONGEST_LOOK_SECONDS = 5.0
+"""Between two looks at the others; more was no look."""
 _CLAIMS, _RACES = 0x61757401, 0x62000000
 """PostgreSQL names advisory locks by two numbers: what for (a race: with the machine's kind), and the study's id."""
 
 
+@repeatable(but=("claim", "race_right"))
 class Crew:
     """One worker of a study, and what it sees of the others; get one from ``join``."""
 
@@ -48,6 +66,7 @@ class Crew:
         self._study = study
         self._stale_seconds = stale_seconds
         self._sightings: dict[str, _Sighting] = {}
+        self._looked_at = time.monotonic()
         self._has_company_here = False
 
     @classmethod
@@ -96,11 +115,20 @@ class Crew:
         for so long on this process's own clock: no wall clock is asked.
         """
         others = [row for row in self._workers() if row["token"] != self.token]
-        self._sightings = {row["token"]: self._look_at(row) for row in others}
+        now = time.monotonic()
+        # While the server was gone nobody could move a counter, nor be seen to.
+        seconds = min(now - self._looked_at, _LONGEST_LOOK_SECONDS)
+        self._looked_at = now
+        self._sightings = {row["token"]: self._look_at(row, seconds=seconds) for row in others}
         dead = [row for row in others if self._is_dead(row)]
         self._has_company_here = any(is_here(row) for row in others if row not in dead)
         removed = [self._remove(row) for row in dead]
         return any(removed)
+
+    def has_free_trials(self) -> bool:
+        """Whether a trial is unfinished that no living worker has."""
+        with transactions.read(self._records.engine) as connection:
+            return connection.execute(_free_trials(self._study).limit(1)).first() is not None
 
     @contextmanager
     def claim(self) -> Iterator["Claim"]:
@@ -123,32 +151,41 @@ class Crew:
         if self.has_company_here:
             yield False
             return
+        lock = {"what": _RACES ^ zlib.crc32(kind.encode()) & 0x00FFFFFF, "study": self._study.id}
+        connection, has_right = persist(lambda: self._try_lock(lock))
+        try:
+            yield has_right
+        finally:
+            # The lock ends with its connection, which goes to nobody else; a server that is gone has none left.
+            connection.invalidate()
+            connection.close()
+
+    def _try_lock(self, lock: Mapping[str, int]) -> tuple[Connection, bool]:
+        """A connection, and whether it has the lock for as long as it is open."""
         # Outside of a transaction: a race takes longer than the server leaves one idle.
-        with self._records.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            lock = {"what": _RACES ^ zlib.crc32(kind.encode()) & 0x00FFFFFF, "study": self._study.id}
+        engine = self._records.engine.execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            connection = engine.connect()
             found = connection.execute(text("SELECT pg_try_advisory_lock(:what, :study)"), lock)
-            has_right = bool(found.scalar_one())
-            try:
-                yield has_right
-            finally:
-                if has_right:
-                    connection.execute(text("SELECT pg_advisory_unlock(:what, :study)"), lock)
+            return connection, bool(found.scalar_one())
+        except DBAPIError as error:
+            raise transactions.explain_error(transactions.shown_url(engine), error) from error
 
     def _workers(self) -> list[RowMapping]:
         with transactions.read(self._records.engine) as connection:
             query = select(tables.lease).where(workers_of(self._study)).order_by(tables.lease.c.acquired_at)
             return list(connection.execute(query).mappings())
 
-    def _look_at(self, row: RowMapping) -> "_Sighting":
+    def _look_at(self, row: RowMapping, *, seconds: float) -> "_Sighting":
         before = self._sightings.get(row["token"])
         if before is not None and before.counter == row["counter"]:
-            return before
-        return _Sighting(row["counter"], since=time.monotonic())
+            return _Sighting(row["counter"], still_seconds=before.still_seconds + seconds)
+        return _Sighting(row["counter"], still_seconds=0.0)
 
     def _is_dead(self, row: RowMapping) -> bool:
         if is_here(row):
             return bool(birth_of(row["pid"]) != row["birth"])
-        return time.monotonic() - self._sightings[row["token"]].since >= self._stale_seconds
+        return self._sightings[row["token"]].still_seconds >= self._stale_seconds
 
     def _remove(self, row: RowMapping) -> bool:
         seen = (tables.lease.c.token == row["token"]) & (tables.lease.c.counter == row["counter"])
@@ -163,10 +200,10 @@ class Crew:
 
 @dataclass(frozen=True)
 class _Sighting:
-    """A worker's counter, and since when it stands there."""
+    """A worker's counter, and for how long it was seen to stand there."""
 
     counter: int
-    since: float
+    still_seconds: float
 
 
 class Claim:
@@ -177,9 +214,16 @@ class Claim:
         self._study = study
         self._token = token
 
-    def take_free(self) -> TrialRow | None:
-        """The first unfinished trial that no living worker has; it is this worker's now."""
-        found = self._connection.execute(_free_trials(self._study).limit(1)).mappings().one_or_none()
+    def take_free(self, *, had: Collection[int]) -> TrialRow | None:
+        """The first unfinished trial that no living worker has; it is this worker's now.
+
+        Args:
+            had: Numbers that this worker knows to be its own. Another one that the tables call its own is of a
+                claim whose commit was cut off, and free.
+        """
+        in_doubt = (tables.trial.c.worker == self._token) & tables.trial.c.number.not_in(list(had))
+        free = _free_trials(self._study, or_else=in_doubt)
+        found = self._connection.execute(free.limit(1)).mappings().one_or_none()
         if found is None:
             return None
         mine = tables.trial.c.id == found["id"]
@@ -204,21 +248,15 @@ class Claim:
         return read_trial(added.mappings().one())
 
 
-def has_free_trials(records: Records, study: StudyRow) -> bool:
-    """Whether a trial is unfinished that no living worker has."""
-    with transactions.read(records.engine) as connection:
-        return connection.execute(_free_trials(study).limit(1)).first() is not None
-
-
 def workers_of(study: StudyRow) -> ColumnElement[bool]:
     """The leases of the study's workers."""
     of_study: ColumnElement[bool] = tables.lease.c.study_id == study.id
     return of_study & tables.lease.c.role.like(f"{WORKER}%")
 
 
-def _free_trials(study: StudyRow) -> Select[Any]:
+def _free_trials(study: StudyRow, *, or_else: ColumnElement[bool] | None = None) -> Select[Any]:
     tokens = select(tables.lease.c.token).where(workers_of(study))
     trial = tables.trial
-    is_free = or_(trial.c.worker.is_(None), trial.c.worker.not_in(tokens))
+    is_free = or_(trial.c.worker.is_(None), trial.c.worker.not_in(tokens), false() if or_else is None else or_else)
     mine = (trial.c.study_id == study.id) & (trial.c.status != TrialStatus.ENDED)
     return select(trial).where(mine, is_free).order_by(trial.c.number)

@@ -163,6 +163,8 @@ def configure_optuna_engine(engine: Engine) -> None:
 
 def _name_cause(context: ExceptionContext) -> None:
     error = context.sqlalchemy_exception
+    if context.is_pre_ping:  # a pooled connection that is gone: another one is made in its place
+        return
     if isinstance(error, DatabaseError) and not isinstance(error, IntegrityError):
         assert context.engine is not None
         raise transactions.explain_error(transactions.shown_url(context.engine), error) from error

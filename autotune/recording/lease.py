@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, dele
 from sqlalchemy.exc import IntegrityError
 
 from autotune.errors import StudyHeldError
+from autotune.outages import repeatable
 from autotune.recording import tables, transactions
 from autotune.recording.rows import StudyRow
 from autotune.recording.transactions import Guard, Guarded
@@ -30,7 +31,11 @@ STALE_SECONDS = 30.0
 
 _POLL_SECONDS = 0.25
 
+_ours: set[str] = set()
+"""Tokens that this process has leases with."""
 
+
+@repeatable()
 class StudyLease:
     """The right to run a study, or to deliver it."""
 
@@ -39,6 +44,7 @@ class StudyLease:
         self._study = study
         self._role = role
         self.token = token
+        _ours.add(token)
 
     @classmethod
     def acquire(
@@ -88,6 +94,7 @@ class StudyLease:
         mine = _key(self._study, self._role) & (tables.lease.c.token == self.token)
         with transactions.write(self._guarded.engine) as connection:
             connection.execute(delete(tables.lease).where(mine))
+        _ours.discard(self.token)
         self._guarded.guard = None
 
 
@@ -153,16 +160,22 @@ class _Watch:
 
     def is_alive(self, holder: RowMapping) -> bool:
         if is_here(holder):
-            return bool(birth_of(holder["pid"]) == holder["birth"])
+            return not _is_left_here(holder)
         return self._seen is not None and self._seen != (holder["token"], holder["counter"])
 
     def is_dead(self, holder: RowMapping) -> bool:
         if is_here(holder):
-            return bool(birth_of(holder["pid"]) != holder["birth"])
+            return _is_left_here(holder)
         if self._seen is None:
             self._seen = holder["token"], holder["counter"]
             self._since = time.monotonic()
         return not self.is_alive(holder) and time.monotonic() - self._since >= self._stale_seconds
+
+
+def _is_left_here(holder: RowMapping) -> bool:
+    """Of a process of this host that is gone, or of this one, by a commit that was cut off: nobody has it."""
+    is_unheard = holder["pid"] == os.getpid() and holder["token"] not in _ours
+    return is_unheard or birth_of(holder["pid"]) != holder["birth"]
 
 
 def lease_row(study: StudyRow, *, role: str, token: str) -> dict[str, object]:

@@ -5,6 +5,7 @@ from collections.abc import Set as AbstractSet
 
 from sqlalchemy import Engine, false, func, select, update
 
+from autotune.outages import repeatable
 from autotune.recording import tables, transactions
 from autotune.recording.rows import (
     Environment,
@@ -22,6 +23,7 @@ _REPORTS_AT_ONCE = 500
 _TRIALS_AT_ONCE = 500
 
 
+@repeatable()
 class Publication:
     """The rows of one study that changed since MLflow got them last.
 

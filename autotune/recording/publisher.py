@@ -5,7 +5,8 @@ import threading
 import time
 from dataclasses import dataclass, replace
 
-from autotune.errors import AutotuneError
+from autotune.errors import AutotuneError, LeaseLostError
+from autotune.outages import waiting_out
 from autotune.recording.database import open_database
 from autotune.recording.delivery import Delivery
 from autotune.recording.files import StudyFiles, files_root
@@ -95,6 +96,10 @@ class Publisher:
         return self._state
 
     def _run(self, publication: Publication, study: StudyRow) -> None:
+        with waiting_out(lambda _: None):  # the coordinator tells of the same outage
+            self._deliver_on(publication, study)
+
+    def _deliver_on(self, publication: Publication, study: StudyRow) -> None:
         rounds = _Rounds(
             publication,
             study=study,
@@ -139,8 +144,10 @@ class _Rounds:
         error = None
         try:
             error = self._try()
-        except AutotuneError as failure:
+        except LeaseLostError as failure:
             self._lease = None
+            error = str(failure)
+        except AutotuneError as failure:
             error = str(failure)
         except Exception as failure:  # noqa: BLE001 - MLflow's stores raise anything, and the rows wait safely
             self._delivery = None
@@ -156,8 +163,10 @@ class _Rounds:
         if self._lease is not None:
             try:
                 self._lease.beat()
-            except AutotuneError:
+            except LeaseLostError:
                 self._lease = None
+            except AutotuneError:  # a database that takes nothing now; the lease is ours until somebody takes it
+                return
 
     def end(self) -> None:
         if self._lease is not None:

@@ -9,6 +9,7 @@ from sqlalchemy import Engine, RowMapping, insert, select, update
 
 from autotune.events import Scalar
 from autotune.hardware import Machine
+from autotune.outages import repeatable
 from autotune.recording import tables, transactions
 from autotune.recording.rows import StudyRow, write_json
 from autotune.recording.transactions import Guard
@@ -37,6 +38,7 @@ class RaceRow:
     """Seconds since 1970; now, for a new one."""
 
 
+@repeatable()
 class RaceRecords:
     """Races of one database."""
 

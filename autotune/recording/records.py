@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from autotune.errors import InputError, StudyNotFoundError
 from autotune.events import Adjusted, EpochReport, Finished, Outcome, Scalar, Started
 from autotune.hardware import Machine
+from autotune.outages import persist, repeatable
 from autotune.recording import tables, transactions
 from autotune.recording.drafts import NewStudy, NewTrial
 from autotune.recording.files import check_study_name, is_study_name
@@ -35,6 +36,7 @@ from autotune.recording.rows import (
 from autotune.recording.transactions import Guard
 
 
+@repeatable(but=("create_study", "finish_study", "add_report", "add_reports", "count_restart"))
 class Records:
     """Studies, trials, reports and environments in one database.
 
@@ -140,9 +142,16 @@ class Records:
         )
         is_mine = (tables.study.c.id == study.id) & (tables.study.c.state != StudyState.COMPLETE)
         changes = {"state": StudyState.COMPLETE, "ended_at": time.time(), "version": tables.study.c.version + 1}
-        with self._write() as connection:
-            ended = connection.execute(update(tables.study).where(is_mine, ~unfinished.exists()).values(changes))
-            return ended.rowcount == 1
+        has_ended = False
+
+        def end() -> None:
+            nonlocal has_ended
+            with self._write() as connection:
+                ended = connection.execute(update(tables.study).where(is_mine, ~unfinished.exists()).values(changes))
+                has_ended |= ended.rowcount == 1
+
+        persist(end)  # of an attempt whose commit was cut off nobody knows: it counts as done
+        return has_ended
 
     def newer_trials(self, study: StudyRow, *, than: int, and_those: Collection[int]) -> tuple[TrialRow, ...]:
         """Trials of higher numbers, and those of these numbers."""
@@ -217,11 +226,16 @@ class Records:
 
     def add_reports(self, reports: Sequence[tuple[TrialRow, EpochReport]]) -> list[bool]:
         """Record epochs of several trials in one transaction; whether each was new."""
-        with self._write() as connection:
-            return [
-                insert_or_ignore(connection, tables.report, {"trial_id": trial.id, **write_report(report)})
-                for trial, report in reports
-            ]
+        are_new = [False] * len(reports)
+
+        def add() -> None:
+            with self._write() as connection:
+                for index, (trial, report) in enumerate(reports):
+                    row = {"trial_id": trial.id, **write_report(report)}
+                    are_new[index] |= insert_or_ignore(connection, tables.report, row)
+
+        persist(add)  # what an attempt found new is new, whatever became of its commit
+        return are_new
 
     def reports(self, trial: TrialRow) -> tuple[ReportRow, ...]:
         """The trial's epochs in order."""
@@ -260,10 +274,15 @@ class Records:
 
     def count_restart(self, trial: TrialRow) -> int:
         """Add one to the times that the trial was started again, and return how many they are."""
-        with self._write() as connection:
-            mine = tables.trial.c.id == trial.id
-            connection.execute(update(tables.trial).where(mine).values(restarts=tables.trial.c.restarts + 1))
-            return int(connection.execute(select(tables.trial.c.restarts).where(mine)).scalar_one())
+        # Read apart from the write: done twice, the write comes to the same. Nobody else has the trial.
+        restarts = persist(lambda: self._restarts(trial)) + 1
+
+        def count() -> None:
+            with self._write() as connection:
+                connection.execute(update(tables.trial).where(tables.trial.c.id == trial.id).values(restarts=restarts))
+
+        persist(count)
+        return restarts
 
     def add_environment(self, machine: Machine) -> int:
         """The id of this machine with its software; the same facts have one row."""
@@ -285,6 +304,11 @@ class Records:
         with transactions.read(self.engine) as connection:
             rows = connection.execute(select(tables.environment)).mappings()
             return {row["id"]: read_environment(row) for row in rows}
+
+    def _restarts(self, trial: TrialRow) -> int:
+        with transactions.read(self.engine) as connection:
+            query = select(tables.trial.c.restarts).where(tables.trial.c.id == trial.id)
+            return int(connection.execute(query).scalar_one())
 
     def _write(self) -> AbstractContextManager[Connection]:
         return transactions.write(self.engine, guard=self.guard)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sqlalchemy import URL, Connection, Engine, event, select
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
-from autotune.errors import LeaseLostError, StorageError
+from autotune.errors import LeaseLostError, StorageError, StorageGoneError
 from autotune.recording import tables
 
 READS_ONLY = "autotune_reads_only"
@@ -43,7 +43,17 @@ def explain_error(shown_url: str, error: DBAPIError) -> StorageError:
             path = shown_url.removeprefix("sqlite:///").removeprefix("file:").partition("?")[0]
             return StorageError(f"{shown_url}: {text.format(path=path, restore=RESTORE.format(path=path))}")
     lines = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
+    if _is_gone(error):
+        message = f"{shown_url}: the database's server answers, got {lines[0]!r}; start it, or see its log"
+        return StorageGoneError(message, cause=lines[0])
     return StorageError(f"{shown_url}: the database answers and takes what is written, got {lines[0]!r}; see its log")
+
+
+def _is_gone(error: DBAPIError) -> bool:
+    """Whether the connection was lost or could not be made; of servers alone, which psycopg's errors tell."""
+    if not hasattr(error.orig, "sqlstate"):
+        return False
+    return error.connection_invalidated or (isinstance(error, OperationalError) and error.statement is None)
 
 
 @contextmanager

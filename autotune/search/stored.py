@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy import TextClause, text
 
 from autotune.events import Outcome, Scalar
+from autotune.outages import repeatable
 from autotune.search.outcomes import CONSTRAINT, DASHBOARD_CONSTRAINTS
 from autotune.search.space import SearchSpace
 from autotune.search.trials import attributes_of, queued_misfit
@@ -31,6 +32,7 @@ _SET_ATTRIBUTE, _SET_NOTE = (
 )
 
 
+@repeatable(but=("add",))
 class StoredTrials:
     """Reads and writes one study's trials; what a row means is for ``study.py`` to say.
 

@@ -125,6 +125,16 @@ class Search:
         """A trial of these values, which no sampler has chosen."""
         return self._propose(values)
 
+    def ask_again(self, values: Mapping[str, Scalar] | None = None) -> Proposal | None:
+        """As ``ask`` or ``ask_for``, after one whose answer was lost: what that one may have made comes first.
+
+        For a study that nobody else asks for trials.
+        """
+        for running in self.in_flight():
+            if running.number not in self._running:
+                return self.adopt(running.optuna_id)
+        return self.ask() if values is None else self.ask_for(values)
+
     def ask_ahead(self) -> None:
         """Find out what the next trial will be, where that hangs on nothing that is still to come.
 

@@ -4,10 +4,11 @@
 
 ``sqlite`` and ``postgresql`` kill processes at random moments; ``checkpoints`` kills trials around the write of a
 checkpoint, at every step of it and then at random moments; ``writes`` lets the n-th write of a short study fail,
-and kills its coordinator before the n-th transaction, for every n; ``interleavings`` makes up so many studies with
-events in any order. Prints what was killed, what had been acknowledged, and what was lost or doubled; where nothing
-was, the bound that so many kills give on the chance of a loss at one (one-sided, 95 %, exact: 1 - 0.05 ** (1 / n)).
-Ends with 1 where anything was not as promised. Short, seeded slices of all of them are part of ``make test``.
+and kills its coordinator before the n-th transaction, for every n; ``commits`` cuts off the n-th commit of a study
+on PostgreSQL, for every n; ``interleavings`` makes up so many studies with events in any order. Prints what was
+killed, what had been acknowledged, and what was lost or doubled; where nothing was, the bound that so many kills
+give on the chance of a loss at one (one-sided, 95 %, exact: 1 - 0.05 ** (1 / n)). Ends with 1 where anything was
+not as promised. Short, seeded slices of all of them are part of ``make test``.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from benchmarks.figures import header
 from tests.faults.checkpoint_killing import kill_writers
 from tests.faults.every_write import FAULTS, inject_everywhere
 from tests.faults.killing import Killer, Ledger
+from tests.faults.lost_commits import MOMENTS, cut_off_everywhere
 from tests.properties.test_study_survives import run_interleavings
 
 NUM_KILLS = {"checkpoints": 200}
@@ -105,6 +107,21 @@ def interleave(*, num_kills: int, seed: int) -> int:
     return 0
 
 
+def cut_off_commits(**_: int) -> int:
+    """Every commit of a study on PostgreSQL in turn; the number of violations."""
+    num_violations = 0
+    with postgresql() as storage:
+        for moment in MOMENTS:
+            num_places, violations = cut_off_everywhere(storage, moment=moment)
+            print(
+                f"commits: cut off {moment} it is done: {num_places} in turn; {len(violations)} violations", flush=True
+            )
+            for violation in violations:
+                print(f"  {violation}")
+            num_violations += len(violations)
+    return num_violations
+
+
 def kill_checkpoints(*, num_kills: int, seed: int) -> int:
     """At every step of a checkpoint's write, then so many at random moments; the number of violations."""
     with tempfile.TemporaryDirectory(prefix="autotune-checkpoints-", dir="/var/tmp") as folder:
@@ -125,6 +142,7 @@ OTHERS: dict[str, Callable[..., int]] = {
     "checkpoints": kill_checkpoints,
     "writes": fail_everywhere,
     "interleavings": interleave,
+    "commits": cut_off_commits,
 }
 """Campaigns on trials alone, and on studies whose trials train in no time."""
 
