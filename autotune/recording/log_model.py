@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -160,11 +161,17 @@ def _can_export(model: "torch.nn.Module", example: "torch.Tensor") -> bool:
 
 
 def _pickle_by_value(model: "torch.nn.Module", task: str) -> None:
-    """A class from a file, not from a package, goes into the pickle with its code."""
-    if task.rpartition(":")[0].endswith(".py"):
-        import cloudpickle  # type: ignore[import-untyped]
+    """Classes from the task's file and its neighbours, not from packages, go into the pickle with their code."""
+    location = task.rpartition(":")[0]
+    if not location.endswith(".py"):
+        return
+    import cloudpickle  # type: ignore[import-untyped]
 
-        cloudpickle.register_pickle_by_value(sys.modules[type(model).__module__])
+    folder = Path(location).resolve().parent
+    for name in {type(part).__module__ for part in model.modules()}:
+        file = Path(getattr(sys.modules[name], "__file__", None) or "/").resolve()
+        if file.is_relative_to(folder) and "site-packages" not in file.parts:
+            cloudpickle.register_pickle_by_value(sys.modules[name])
 
 
 if __name__ == "__main__":
