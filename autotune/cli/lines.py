@@ -25,7 +25,7 @@ def opened_line(study: StudyView) -> str:
         line = f"study {study.name}: {study.metric} of {', '.join(side.name for side in study.sides)}"
         return f"{line}; {done} of {study.total_trials} trainings so far"
     line = f"study {study.name}: {study.direction} {study.metric}, at most {' or '.join(budget) or 'no limit'}"
-    return f"{line}; {done} trials so far" if done else line
+    return f"{line}; {done} {'trial' if done == 1 else 'trials'} so far" if done else line
 
 
 def launched_line(trial: TrialView) -> str:

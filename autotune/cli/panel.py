@@ -115,7 +115,8 @@ def _head_line(study: StudyView) -> Text:
     done = sum(study.outcomes.values())
     of_total = f" of {study.total_trials}" if study.total_trials is not None else ""
     what = "trainings on fresh seeds" if study.sides else "trials"
-    return _cropped((study.name, "bold"), f"  {done}{of_total} {what}, {study.num_running} running")
+    now = "racing speed parameters" if study.is_racing else f"{study.num_running} running"
+    return _cropped((study.name, "bold"), f"  {done}{of_total} {what}, {now}")
 
 
 def _time_line(study: StudyView) -> Text:

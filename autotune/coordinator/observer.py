@@ -62,6 +62,8 @@ class StudyView:
     """The last that failed, diverged, did not fit or took too long."""
     sides: tuple[SideView, ...] = ()
     """In a study of repeated trainings; none in one that searches."""
+    is_racing: bool = False
+    """Speed parameters are raced at this moment."""
 
 
 @dataclass(frozen=True)

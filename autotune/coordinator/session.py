@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Protocol
 
@@ -163,7 +163,7 @@ class Session:
         """Keep the lease and the display alive while a race runs, and end it with the study."""
         if time.monotonic() - self._beaten_at >= BEAT_SECONDS:
             self._beat()
-        self._observer.ticked(self._view())
+        self._observer.ticked(replace(self._view(), is_racing=True))
         if self._should_end():
             raise RaceEndedError("the study stops")
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from autotune.coordinator.observer import Observer, StudyView, TrialView
 from autotune.coordinator.standing import ending_of, standing_of
 from autotune.events import Finished, Started
+from autotune.recording.confirmed import find_confirmation
 from autotune.recording.database import hide_password
 from autotune.recording.lease import Holder, read_holders
 from autotune.recording.records import Records
@@ -33,6 +34,7 @@ class Follower:
         self._ended: set[int] = set()
         self._holders: frozenset[str] | None = None
         self._sides: Mapping[int, str] = {}
+        self._is_confirming = False
 
     def begin(self) -> None:
         """Tell where the study stands; raises StudyNotFoundError."""
@@ -48,8 +50,10 @@ class Follower:
         self._tell_holders(holders)
         for row in rows:
             self._tell_trial(row, view)
+        is_held = any(not holder.is_gone for holder in holders)
+        self._tell_confirmation(study, is_held=is_held)
         self._observer.ticked(view)
-        return study.state is StudyState.OPEN or any(not holder.is_gone for holder in holders)
+        return study.state is StudyState.OPEN or is_held
 
     def close(self) -> None:
         """Close the database."""
@@ -71,6 +75,14 @@ class Follower:
         for line in sorted(words - (self._holders or frozenset())):
             self._observer.note(line)
         self._holders = words
+
+    def _tell_confirmation(self, study: StudyRow, *, is_held: bool) -> None:
+        """Where to look while the study itself seems to stand still."""
+        confirmation = find_confirmation(self._records, study=study)
+        is_open = is_held and confirmation is not None and confirmation.state is StudyState.OPEN
+        if is_open and confirmation is not None and not self._is_confirming:
+            self._observer.note(f"its winner is being confirmed: `autotune study watch {confirmation.name}` shows it")
+        self._is_confirming = is_open
 
     def _tell_trial(self, row: TrialRow, view: StudyView) -> None:
         number = row.number

@@ -102,6 +102,13 @@ def test_study_without_a_limit_shows_none() -> None:
     assert "no trial has ended yet" in capture.get()
 
 
+def test_study_that_races_says_so_where_no_trial_runs() -> None:
+    console = Console(file=io.StringIO(), width=60)
+    with console.capture() as capture:
+        console.print(render_panel(replace(story.view(), is_racing=True), [], width=60, height=24))
+    assert "trials, racing speed parameters\n" in capture.get()
+
+
 def test_live_display_keeps_what_happened_above_what_runs() -> None:
     file = io.StringIO()
     console = Console(file=file, width=80, height=24, force_terminal=True, no_color=True)

@@ -31,7 +31,7 @@ def test_watcher_hears_of_trials_as_their_coordinator_tells_it(
     book.add(0, epochs=[{"val_accuracy": 0.7}])
     follower = _follower(book)
     follower.begin()
-    assert _told(capsys) == ["study digits: maximize val_accuracy, at most 4 trials or 1:00; 1 trials so far"]
+    assert _told(capsys) == ["study digits: maximize val_accuracy, at most 4 trials or 1:00; 1 trial so far"]
     book.add(1, outcome=None, epochs=[{"val_accuracy": 0.5}])
     trial = book.records.trial(book.row, number=1)
     book.records.start_trial(trial, started=Started(in_force={}, device="cpu", setup_seconds=0.125))
@@ -84,6 +84,22 @@ def test_watcher_says_who_runs_the_study(book: StudyBook, capsys: pytest.Capture
     lease.release()
     follower.look()
     assert _told(capsys) == ["no coordinator runs it now"]
+    follower.close()
+
+
+def test_watcher_is_told_once_that_the_winner_is_being_confirmed(
+    book: StudyBook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    follower = _follower(book)
+    follower.begin()
+    lease = StudyLease.acquire(book.records, study=book.row)
+    follower.look()
+    _told(capsys)
+    StudyBook(book.storage, name="digits.confirm")
+    follower.look()
+    follower.look()
+    assert _told(capsys) == ["its winner is being confirmed: `autotune study watch digits.confirm` shows it"]
+    lease.release()
     follower.close()
 
 
