@@ -49,7 +49,7 @@ def _read_against(ctx: click.Context, parameter: click.Parameter, value: str) ->
     "--target",
     type=Number(),
     metavar="VALUE",
-    help="Trainings are timed until the metric is seen here; the baseline's mean unless given.",
+    help="Trainings are timed until the metric is seen here; what all of them came to unless given.",
 )
 @grace_option
 @storage_option

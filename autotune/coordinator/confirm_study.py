@@ -22,7 +22,7 @@ class ConfirmOrder(Reopening):
     top: int = 1
     against: int = 0
     target: float | None = None
-    """None leaves it to the spec, and to the reference's mean."""
+    """None leaves it to the spec, and to what all trainings came to."""
 
 
 def confirm_study(order: ConfirmOrder, *, observer: Observer) -> Confirmation:

@@ -7,7 +7,6 @@ trainings of the reference that alternated with its own, never with those for an
 
 import json
 import math
-import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -132,7 +131,7 @@ class _Evidence:
         is_best: bool,
         num_winners: int,
     ) -> Verdict:
-        target = self._target([other for _, other in pairs])
+        target = self._target([row for pair in pairs for row in pair])
         case = self._case(winner, reference, target=target, is_best=is_best, num_winners=num_winners)
         return judge(
             case,
@@ -140,19 +139,19 @@ class _Evidence:
             references=[self._training(other, trial=reference, target=target) for _, other in pairs],
         )
 
-    def _target(self, references: Sequence[TrialRow]) -> Target | None:
-        """The objective's own; of a plain metric the one asked for, else the references' mean."""
+    def _target(self, rows: Sequence[TrialRow]) -> Target | None:
+        """The objective's own; of a plain metric the one asked for, else what every training of both sides came to."""
         objective = self.spec.objectives[0]
         if objective.target is not None or objective.metric in MEASUREMENTS:
             return objective.target
-        bound = self.asked.confirm.target
+        bound, is_at_least = self.asked.confirm.target, objective.direction == "maximize"
         if bound is None:
-            finals = [self._final(row, metric=objective.metric) for row in references]
+            finals = [self._final(row, metric=objective.metric) for row in rows]
             known = [final for final in finals if final is not None and math.isfinite(final)]
-            bound = statistics.fmean(known) if known else None
-        if bound is None:
-            return None
-        return Target(metric=objective.metric, bound=bound, is_at_least=objective.direction == "maximize")
+            if not known:
+                return None
+            bound = min(known) if is_at_least else max(known)
+        return Target(metric=objective.metric, bound=bound, is_at_least=is_at_least)
 
     def _final(self, row: TrialRow, *, metric: str) -> float | None:
         """At the last report of a training that went as far as it should."""

@@ -64,7 +64,7 @@ class Confirm(_Part):
     top: int = 1
     """So many of the best trials are compared."""
     target: float | None = None
-    """Where the objective is a plain metric: trainings are timed until it is seen; None for the baseline's mean."""
+    """Where the objective is a plain metric: trainings are timed until it is seen; None for what all came to."""
     against: int = 0
     """Number of the trial that they are compared with; 0 is the baseline."""
 

@@ -126,7 +126,7 @@ def _confirm() -> JsonValue:
                 "description": "a side, at most; 0 for none",
             },
             "top": {"type": "integer", "minimum": 1, "description": "so many of the best trials"},
-            "target": {"type": "number", "description": "of the metric; the baseline's mean unless given"},
+            "target": {"type": "number", "description": "of the metric; what all trainings came to unless given"},
             "against": {"type": "integer", "minimum": 0, "description": "another trial than the baseline, 0"},
         }
     )

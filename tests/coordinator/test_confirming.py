@@ -121,6 +121,17 @@ def test_best_trials_are_compared_with_the_same_reference(world: World) -> None:
     assert world.verdict.confidence == pytest.approx(0.975)
 
 
+def test_time_is_taken_to_what_every_training_came_to(world: World) -> None:
+    world.confirm(apart, wanted=Confirm(repeats=3))
+
+    times = world.verdict.quantity("seconds_to_target")
+    assert world.verdict.target is not None
+    assert world.verdict.target.startswith("val_accuracy at least 0.4")
+    assert times is not None
+    assert (times.winner, times.reference, times.finding) == (2.0, 2.0, "no difference")
+    assert (world.verdict.winner_success_rate, world.verdict.reference_success_rate) == (1.0, 1.0)
+
+
 def test_another_trial_is_what_the_winner_is_compared_with(world: World) -> None:
     order, lines, _ = world.confirm(apart, wanted=Confirm(repeats=3, against=1))
 
