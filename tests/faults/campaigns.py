@@ -3,9 +3,10 @@
     python -m tests.faults.campaigns [--campaigns sqlite checkpoints ...] [--kills N] [--seed 0]
 
 ``sqlite`` and ``postgresql`` kill processes at random moments; ``checkpoints`` kills trials around the write of a
-checkpoint, at every step of it and then at random moments; ``writes`` lets the n-th write of a short study fail,
-and kills its coordinator before the n-th transaction, for every n; ``commits`` cuts off the n-th commit of a study
-on PostgreSQL, for every n; ``interleavings`` makes up so many studies with events in any order. Prints what was
+checkpoint, at every step of it and then at random moments; ``signals`` stops studies by SIGINT and SIGTERM at random
+moments, while a witness looks for MLflow runs that are FINISHED too early; ``writes`` lets the n-th write of a short
+study fail, and kills its coordinator before the n-th transaction, for every n; ``commits`` cuts off the n-th commit of
+a study on PostgreSQL, for every n; ``interleavings`` makes up so many studies with events in any order. Prints what was
 killed, what had been acknowledged, and what was lost or doubled; where nothing was, the bound that so many kills
 give on the chance of a loss at one (one-sided, 95 %, exact: 1 - 0.05 ** (1 / n)). Ends with 1 where anything was
 not as promised. Short, seeded slices of all of them are part of ``make test``.
@@ -26,11 +27,13 @@ from tests.faults.checkpoint_killing import kill_writers
 from tests.faults.every_write import FAULTS, inject_everywhere
 from tests.faults.killing import Killer, Ledger
 from tests.faults.lost_commits import MOMENTS, cut_off_everywhere
+from tests.faults.signalling import signal_study
 from tests.properties.test_study_survives import run_interleavings
 
-NUM_KILLS = {"checkpoints": 200}
+NUM_KILLS = {"checkpoints": 200, "signals": 60}
 """Of a campaign, where it differs from ``DEFAULT_KILLS``."""
 DEFAULT_KILLS = 500
+_SIGNALS_A_STUDY = 3
 KILLS_A_LOOK = 5
 """Kills between two lines of progress."""
 
@@ -138,8 +141,29 @@ def kill_checkpoints(*, num_kills: int, seed: int) -> int:
     return len(ledger.violations)
 
 
+def stop_studies(*, num_kills: int, seed: int) -> int:
+    """So many signals, three a study; the number of violations."""
+    found: list[str] = []
+    statuses: list[int] = []
+    for number in range(-(-num_kills // _SIGNALS_A_STUDY)):
+        with tempfile.TemporaryDirectory(prefix="autotune-signals-", dir="/var/tmp") as folder:
+            signalled = signal_study(Path(folder), num_signals=_SIGNALS_A_STUDY, seed=seed * 1000 + number)
+        statuses += signalled.statuses
+        found += [f"study {number}: {violation}" for violation in signalled.violations]
+    limit = "" if found else f"; below {bound(len(statuses)):.2%} a signal"
+    print(
+        f"signals: {len(statuses)} signals ({statuses.count(0)} came when the study had ended), {len(found)} violations"
+        f"{limit}",
+        flush=True,
+    )
+    for violation in found:
+        print(f"  {violation}")
+    return len(found)
+
+
 OTHERS: dict[str, Callable[..., int]] = {
     "checkpoints": kill_checkpoints,
+    "signals": stop_studies,
     "writes": fail_everywhere,
     "interleavings": interleave,
     "commits": cut_off_commits,
