@@ -5,10 +5,11 @@ from contextlib import ExitStack
 from autotune.recording.ablated import find_ablation
 from autotune.recording.confirmed import find_confirmation
 from autotune.recording.database import configure_engine, creation_lock, normalise_url, open_database
-from autotune.recording.files import StudyFiles, files_root
+from autotune.recording.files import StudyFiles, artifacts_folder, files_root
 from autotune.recording.lease import StudyLease
 from autotune.recording.mlflow_store import delete_experiment
 from autotune.recording.records import Records
+from autotune.search.notes import delete_files
 from autotune.search.races import delete_races
 from autotune.search.storage import open_storage
 from autotune.search.stored import delete_search
@@ -40,6 +41,7 @@ def delete_study(storage: str, *, name: str, tracking_uri: str) -> str | None:
         with creation_lock(url):
             optuna_storage = open_storage(url, configure_engine=configure_engine)
         stack.callback(optuna_storage.engine.dispose)
+        delete_files(name, storage=optuna_storage, folder=artifacts_folder(url))
         delete_search(name, storage=optuna_storage)
         delete_races(name, storage=optuna_storage)
         StudyFiles.of(study, root=files_root(url)).remove_all()

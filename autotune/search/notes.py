@@ -1,14 +1,16 @@
 """What a study's page in optuna-dashboard says beside the plots: notes and files.
 
-Notes are study attributes of Optuna's, two for each, and are written all at once: through the
-dashboard's own function each costs a read of all others and two transactions. A test holds the
-keys against that function.
+Notes are study attributes of Optuna's, two for each, and files one attribute of the study or the
+trial. They are written all at once: through the dashboard's own function a note costs a read of all
+others and two transactions, and Optuna's attaches nothing to a trial that has ended. Tests hold the
+keys against those that read them.
 """
 
 import json
 import mimetypes
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from optuna.storages import RDBStorage
@@ -19,23 +21,37 @@ _MAX_CHARACTERS = 2045
 """Of one attribute's value, as the dashboard has it; a longer text is cut."""
 _ARTIFACT = "artifacts:"
 
-_SET = text(
-    "INSERT INTO study_system_attributes (study_id, key, value_json) VALUES (:study_id, :key, :value) "
-    "ON CONFLICT (study_id, key) DO UPDATE SET value_json = excluded.value_json"
+_SET, _SET_OF_TRIAL = (
+    text(
+        f"INSERT INTO {of}_system_attributes ({of}_id, key, value_json) VALUES (:{of}_id, :key, :value) "  # noqa: S608 - our own words
+        f"ON CONFLICT ({of}_id, key) DO UPDATE SET value_json = excluded.value_json"
+    )
+    for of in ("study", "trial")
 )
 
 
-def write_notes(name: str, *, storage: RDBStorage, study: str, trials: Mapping[int, str]) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Attached:
+    """Where the dashboard's pages find what was attached, by file name: paths on its server."""
+
+    study: Mapping[str, str]
+    trials: Mapping[int, Mapping[str, str]]
+    """By trial number."""
+
+
+def write_notes(name: str, *, storage: RDBStorage, study: str, links: str, trials: Mapping[int, str]) -> None:
     """Notes (Markdown) of the study and of trials by number, in one transaction.
 
-    A trial that has a note keeps it; the study's is replaced as long as it is ours.
+    A trial that has a note keeps it; the study's is replaced as long as it is ours. Its ``links``
+    stand at its end, also where the text before them is too long and is cut.
     """
     study_id = storage.get_study_id_from_name(name)
     there = storage.get_study_system_attrs(study_id)
-    ids = {trial.number: trial._trial_id for trial in storage.get_all_trials(study_id, deepcopy=False)}  # noqa: SLF001 - Optuna gives it under no other name
+    ids = _trial_ids(storage, study_id)
     values: dict[str, object] = {}
+    end = f"\n\n{links}\n\n{_OURS}"
     if _is_ours(there):
-        values |= _note("dashboard:", body=f"{study[: _MAX_CHARACTERS - len(_OURS) - 2]}\n\n{_OURS}", there=there)
+        values |= _note("dashboard:", body=study[: _MAX_CHARACTERS - len(end)] + end, there=there)
     for number, body in trials.items():
         prefix = f"dashboard:{ids[number]}:" if number in ids else None
         if prefix is not None and f"{prefix}note_ver" not in there:
@@ -46,13 +62,66 @@ def write_notes(name: str, *, storage: RDBStorage, study: str, trials: Mapping[i
             connection.execute(_SET, rows)
 
 
-def attach_files(name: str, *, storage: RDBStorage, folder: Path, files: Mapping[str, str]) -> None:
-    """Texts by file name, as artifacts of the study; one of the same name is replaced."""
+def attach_files(
+    name: str,
+    *,
+    storage: RDBStorage,
+    folder: Path,
+    study: Mapping[str, str],
+    trials: Mapping[int, Mapping[str, str]],
+) -> Attached:
+    """Texts by file name, as artifacts of the study and of trials by number, in one transaction.
+
+    One of the same name is replaced. The folder holds what is attached to all studies of the storage.
+    """
     study_id = storage.get_study_id_from_name(name)
+    ids = _trial_ids(storage, study_id)
     folder.mkdir(parents=True, exist_ok=True)
+    place = f"{folder}/{name}/{study_id}"
+    of_study = _store(study, folder=folder, place=place)
+    of_trials = {
+        number: _store(files, folder=folder, place=f"{place}/{number}")
+        for number, files in trials.items()
+        if number in ids
+    }
+    rows = [{"study_id": study_id} | row for row in _attributes(of_study)]
+    trial_rows = [{"trial_id": ids[number]} | row for number, keys in of_trials.items() for row in _attributes(keys)]
+    with storage.engine.begin() as connection:
+        for statement, values in ((_SET, rows), (_SET_OF_TRIAL, trial_rows)):
+            if values:
+                connection.execute(statement, values)
+    base = f"/artifacts/{study_id}"
+    return Attached(
+        study={filename: f"{base}/{key}" for filename, key in of_study.items()},
+        trials={
+            number: {filename: f"{base}/{ids[number]}/{key}" for filename, key in keys.items()}
+            for number, keys in of_trials.items()
+        },
+    )
+
+
+def delete_files(name: str, *, storage: RDBStorage, folder: Path) -> None:
+    """Delete what was attached to the study and its trials; they must be there still."""
+    try:
+        study_id = storage.get_study_id_from_name(name)
+    except KeyError:
+        return
+    attributes = [storage.get_study_system_attrs(study_id)]
+    attributes += [trial.system_attrs for trial in storage.get_all_trials(study_id, deepcopy=False)]
+    for key in (key for some in attributes for key in some if key.startswith(_ARTIFACT)):
+        (folder / Path(key.removeprefix(_ARTIFACT)).name).unlink(missing_ok=True)
+
+
+def _store(files: Mapping[str, str], *, folder: Path, place: str) -> Mapping[str, str]:
+    """Ids by file name; the place and the name alone decide them, so that a file written again is one."""
+    ids = {filename: str(uuid.uuid5(uuid.NAMESPACE_URL, f"{place}/{filename}")) for filename in files}
     for filename, content in files.items():
-        artifact_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{folder}/{name}/{study_id}/{filename}"))
-        (folder / artifact_id).write_text(content, encoding="utf-8")
+        (folder / ids[filename]).write_text(content, encoding="utf-8")
+    return ids
+
+
+def _attributes(ids: Mapping[str, str]) -> Iterator[dict[str, object]]:
+    for filename, artifact_id in ids.items():
         kind, encoding = mimetypes.guess_type(filename)
         meta = {
             "artifact_id": artifact_id,
@@ -60,7 +129,13 @@ def attach_files(name: str, *, storage: RDBStorage, folder: Path, files: Mapping
             "mimetype": kind or "text/plain",
             "encoding": encoding,
         }
-        storage.set_study_system_attr(study_id, f"{_ARTIFACT}{artifact_id}", json.dumps(meta))
+        # Optuna keeps a text that is JSON, in a column of JSON.
+        yield {"key": f"{_ARTIFACT}{artifact_id}", "value": json.dumps(json.dumps(meta))}
+
+
+def _trial_ids(storage: RDBStorage, study_id: int) -> Mapping[int, int]:
+    trials = storage.get_all_trials(study_id, deepcopy=False)
+    return {trial.number: trial._trial_id for trial in trials}  # noqa: SLF001 - Optuna gives it under no other name
 
 
 def _is_ours(there: Mapping[str, object]) -> bool:

@@ -107,9 +107,29 @@ def test_person_sees_why_a_trial_was_pruned(page: Page, study_page: str, studied
     expect(page.get_by_text("Reason: " + pruned["reason"]).first).to_be_visible()
 
 
-def test_person_reads_the_verdict_and_finds_the_report(page: Page, study_page: str) -> None:
+def test_person_sees_how_a_trial_learned(page: Page, study_page: str, studied: Home) -> None:
+    best = studied.read("study", "best", "digits")
+    page.goto(f"{study_page}/trials")
+    page.get_by_role("button", name=f"Trial {best['number']} Complete").click()
+    expect_picture(page, "Learning curve")
+    expect(page.get_by_text("learning-curve.svg").first).to_be_visible()
+
+
+def test_person_reads_the_verdict_and_finds_the_report_and_the_curves(page: Page, study_page: str) -> None:
     page.goto(f"{study_page}/note")
     expect(page.get_by_text("Written by autotune").first).to_be_visible()
+    expect_picture(page, "Learning curves")
+    with page.expect_response("**/artifacts/**") as response:
+        page.get_by_role("link", name="The whole report").click()
+    assert response.value.ok
     page.goto(study_page)
-    for name in ("report.html", "learning-curves.html"):
+    for name in ("report.html", "learning-curves.svg"):
         expect(page.get_by_text(name).first).to_be_visible()
+
+
+def expect_picture(page: Page, words: str) -> None:
+    """It is there, and has been drawn."""
+    picture = page.get_by_role("img", name=words, exact=True)
+    expect(picture).to_be_visible()
+    expect(picture).to_have_js_property("complete", value=True)
+    assert picture.evaluate("picture => picture.naturalWidth") > 0

@@ -81,6 +81,8 @@ class Figure:
     svg: str
     """Markup, made by ``drawing.py``, which escapes every text in it."""
     title: str
+    name: str
+    """Of its file, without an ending; a section's figures differ in it."""
     alt: str
     """What it shows, in a sentence, for who can't see it."""
 

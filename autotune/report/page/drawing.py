@@ -25,6 +25,16 @@ SHAPES: dict[Role, Shape] = {
 """Roles differ in shape as well as in colour, for readers who don't tell the colours apart."""
 
 
+LEGEND: tuple[tuple[Role, str], ...] = (
+    ("best", "winner"),
+    ("baseline", "baseline"),
+    ("complete", "complete"),
+    ("pruned", "pruned or stopped"),
+    ("failed", "no value"),
+)
+"""What each role is called."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Point:
     """A mark at a place; its words show when it is pointed at."""
@@ -42,6 +52,8 @@ class Line:
     places: tuple[tuple[float, float], ...]
     role: Role
     is_step: bool = False
+    is_featured: bool = False
+    """It is what the drawing is about: thick, and never faded."""
     words: str = ""
 
 
@@ -122,7 +134,8 @@ def _line(line: Line, x: Scale, y: Scale) -> str:
     for across, up in places[1:]:
         path += f"H{across}V{up}" if line.is_step else f"L{across} {up}"
     words = f"<title>{escape(line.words)}</title>" if line.words else ""
-    return f'<path class="line {line.role}" d="{path}">{words}</path>'
+    featured = " featured" if line.is_featured else ""
+    return f'<path class="line {line.role}{featured}" d="{path}">{words}</path>'
 
 
 def _point(point: Point, x: Scale, y: Scale) -> str:
@@ -146,7 +159,12 @@ def _shape(shape: Shape, x: float, y: float, kind: str) -> str:
 
 def legend_mark(role: Role) -> str:
     """The role's mark alone, for a legend."""
-    return f'<svg class="key" viewBox="0 0 14 14" aria-hidden="true">{_shape(SHAPES[role], 7, 7, role)}</svg>'
+    return f'<svg class="key" viewBox="0 0 14 14" aria-hidden="true">{mark_at(role, x=7, y=7)}</svg>'
+
+
+def mark_at(role: Role, *, x: float, y: float) -> str:
+    """The role's mark, at a place of a larger drawing."""
+    return _shape(SHAPES[role], x, y, role)
 
 
 def _x(scale: Scale, value: float) -> float:

@@ -86,9 +86,8 @@ def _figure(subject: Subject, cost: _Cost, *, complete: Sequence[TrialSummary]) 
         lines=[Line(places=tuple((known[t.number], subject.value(t)) for t in front), role="complete")],
         points=points,
     )
-    return Figure(
-        svg=svg, title=f"{metric} against {cost.name}", alt=f"{metric} of complete trials against {cost.name}"
-    )
+    title = f"{metric} against {cost.name}"
+    return Figure(svg=svg, title=title, name=title, alt=f"{metric} of complete trials against {cost.name}")
 
 
 def _front(

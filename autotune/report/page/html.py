@@ -5,24 +5,16 @@ from typing import TYPE_CHECKING
 
 from autotune.report.page.blocks import Intervals
 from autotune.report.page.composing import Report
-from autotune.report.page.drawing import interval, legend_mark
+from autotune.report.page.drawing import LEGEND, interval, legend_mark
 from autotune.report.page.scales import scale_of
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
-_LEGEND = (
-    ("best", "winner"),
-    ("baseline", "baseline"),
-    ("complete", "complete"),
-    ("pruned", "pruned or stopped"),
-    ("failed", "no value"),
-)
-
 
 def as_html(report: Report) -> str:
     """The page; every text in it is escaped by the template, drawings by ``drawing.py``."""
-    marks = [(legend_mark(role), words) for role, words in _LEGEND]  # type: ignore[arg-type]
+    marks = [(legend_mark(role), words) for role, words in LEGEND]
     return _template().render(report=report, legend=marks, draw=_draw)
 
 

@@ -22,7 +22,7 @@ def as_markdown(report: Report) -> str:
             lines += ["", f"## {section.title}", "", *blocks]
         else:
             lines += ["", f"<details><summary>{section.title}</summary>", "", *blocks, "", "</details>"]
-    return "\n".join([*lines, "", f"<sub>{_text(report.made)}</sub>"]).replace("\n\n\n", "\n\n") + "\n"
+    return "\n".join([*lines, "", f"*{_text(report.made)}*"]).replace("\n\n\n", "\n\n") + "\n"
 
 
 def _block(block: Block) -> Iterator[str]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from autotune.report.page.blocks import Block, Figure, Figures, Section, Words
 from autotune.report.page.drawing import Line, Point, plot
-from autotune.report.page.scales import Scale, focused
+from autotune.report.page.scales import Scale, focused, scale_of
 from autotune.report.page.subject import Subject
 from autotune.report.page.timeline import Timeline
 from autotune.report.trials import TrialSummary
@@ -83,7 +83,8 @@ def _history(subject: Subject) -> Figure | None:
         points=points,
         baseline=height if math.isfinite(height) else None,
     )
-    return Figure(svg=svg, title="Best value against time", alt=f"{metric} of each trial at the time of its end")
+    alt = f"{metric} of each trial at the time of its end"
+    return Figure(svg=svg, title="Best value against time", name="history", alt=alt)
 
 
 def _best_so_far(
@@ -117,7 +118,26 @@ def _curves(subject: Subject) -> Figure | None:
         _end(subject, trial, curve) for trial, curve in drawn if len(curve) == 1 or subject.role(trial) in _ORDER[3:]
     ]
     svg = plot(x=x, y=y, labels=("epoch", metric), lines=lines, points=ends)
-    return Figure(svg=svg, title="Learning curves, pruned ones faded", alt=f"{metric} of each trial by epoch")
+    alt = f"{metric} of each trial by epoch"
+    return Figure(svg=svg, title="Learning curves, pruned ones faded", name="learning curves", alt=alt)
+
+
+def trial_curve(subject: Subject, trial: TrialSummary) -> Figure | None:
+    """One trial's learning curve among the winner's and the baseline's; None where it reported nothing."""
+    if not subject.curve(trial):
+        return None
+    summary, metric = subject.summary, subject.curve_metric
+    others = [one for one in (summary.baseline, summary.best) if one is not None and one.number != trial.number]
+    curves = [(one, subject.curve(one)) for one in (*others, trial)]
+    curves = [(one, curve) for one, curve in curves if curve]
+    y = scale_of([value for _, curve in curves for _, value in curve], log=False)
+    x = Scale(0.8, max(epoch for _, curve in curves for epoch, _ in curve) + 0.2, is_whole=True)
+    lines = [Line(places=tuple(curve), role=subject.role(one), is_featured=one is trial) for one, curve in curves]
+    marked = [Point(x=epoch, y=value, role=subject.role(trial)) for epoch, value in curves[-1][1]]
+    points = [*(_end(subject, one, curve) for one, curve in curves[:-1]), *marked]
+    svg = plot(x=x, y=y, labels=("epoch", metric), lines=lines, points=points)
+    title = name_point(trial, value=curves[-1][1][-1][1], metric=metric)
+    return Figure(svg=svg, title=title, name="learning curve", alt=f"{title}, by epoch")
 
 
 def _end(subject: Subject, trial: TrialSummary, curve: Sequence[tuple[int, float]]) -> Point:

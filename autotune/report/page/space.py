@@ -70,7 +70,7 @@ def _slice(subject: Subject, name: str, *, seen: list[TrialSummary]) -> Figure:
         for trial in sorted(trials, key=lambda trial: _DRAW_ORDER.index(subject.role(trial)))
     ]
     svg = plot(x=x, y=y, labels=(name, metric), points=points)
-    return Figure(svg=svg, title=name, alt=f"{metric} of each trial against {name}")
+    return Figure(svg=svg, title=name, name=f"slice {name}", alt=f"{metric} of each trial against {name}")
 
 
 def _scale(values: list[Scalar]) -> tuple[Scale, dict[Scalar, float]]:
