@@ -71,7 +71,7 @@ def quantity_line(quantity: Quantity, verdict: Verdict) -> str:
     if quantity.name == SECONDS_TO_TARGET:
         name = f"time to {verdict.target}"
     told = effect(quantity)
-    return f"{name}: {sides}{', ' if told else ''}{told}: {quantity.finding}"
+    return f"{name}: {sides}{', ' if told else ''}{told}: {_FINDINGS.get(quantity.finding, quantity.finding)}"
 
 
 def effect(quantity: Quantity) -> str:
@@ -88,6 +88,8 @@ def name_reference(verdict: Verdict) -> str:
     return "the baseline" if verdict.is_against_baseline else f"trial {verdict.reference}"
 
 
+_FINDINGS = {"no difference": "no sure difference", "too few": "too few to be sure"}
+"""As a person reads them: an interval from half to twice is no proof of equality."""
 _NAMES = {SAMPLES_PER_SECOND: "throughput, samples/s", PEAK_MEMORY_BYTES: "memory at most"}
 
 

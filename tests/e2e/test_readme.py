@@ -30,6 +30,8 @@ ELSEWHERE = {
     "autotune study start cells.yaml": "the test above",
     "autotune study confirm mnist": "tests/e2e/test_confirm.py",
     "autotune study report mnist --ablate": "tests/e2e/test_confirm.py",
+    "autotune init tuned --from train.py": "tests/e2e/test_tutorial.py",
+    "autotune doctor": "tests/e2e/test_tutorial.py",
     "autotune speed cells.yaml": "tests/e2e/test_races.py",
     "autotune study import mnist --from sqlite:///old.db": "tests/coordinator/test_importing.py",
 }

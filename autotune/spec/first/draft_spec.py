@@ -46,6 +46,7 @@ def draft_spec(script: Script, *, is_classification: bool, path: Path, task: str
             *seed,
             "sampler: tpe # chooses the next trial from those before; also gp, cmaes, qmc, random, grid, nsgaii",
             "pruner: {hyperband: {min_epochs: 1}} # stops trials that look hopeless, after one epoch at the earliest",
+            "confirm: {repeats: 5} # at the end winner and baseline train again on fresh seeds until sure; 0: never",
             "",
             "learning: # what changes what is learned: ranges around what the script has; make them yours",
             *_learning_lines(baseline),

@@ -45,6 +45,7 @@ budget:
   epochs: 5 # of each training, unless it is pruned
 sampler: tpe # chooses the next trial from those before; also gp, cmaes, qmc, random, grid, nsgaii
 pruner: {{hyperband: {{min_epochs: 1}}}} # stops trials that look hopeless, after one epoch at the earliest
+confirm: {{repeats: 5}} # at the end winner and baseline train again on fresh seeds until sure; 0: never
 
 learning: # what changes what is learned: a choice, or a range from low to high
   optimizer: {{choices: [sgd, adam, adamw]}} # any of torch.optim, or package.module:Class
