@@ -80,7 +80,7 @@ def confirm(
     finding, step), conclusion, decided_by, advice, search_value, optimism, spent_seconds,
     saved_seconds, break_even_trainings, confidence, others.
     """
-    from autotune.cli.output import echo_json
+    from autotune.cli.output import echo_json, echo_lines
     from autotune.cli.watching import choose_display
     from autotune.coordinator.confirm_study import ConfirmOrder, confirm_study
     from autotune.report.annotating import annotate_long_study
@@ -109,6 +109,6 @@ def confirm(
     if as_json:
         echo_json(verdict)
     elif verdict is not None:
-        click.echo("\n".join(verdict_lines(verdict)))
+        echo_lines(verdict_lines(verdict))
     if result.is_interrupted:
         sys.exit(INTERRUPTED_STATUS)

@@ -3,8 +3,10 @@
 import dataclasses
 import json
 import math
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import click
@@ -34,6 +36,22 @@ def to_json(value: object) -> Json:
     if isinstance(value, Sequence):
         return [to_json(entry) for entry in value]
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def echo_lines(lines: Iterable[str]) -> None:
+    """Lines for a person: folded between words on a terminal, whole in a pipe."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in lines:
+        click.echo(line if width is None else fold(line, width=width))
+
+
+def fold(line: str, *, width: int) -> str:
+    """The line in rows of this width, the later ones indented by two more; addresses and commands stay whole."""
+    if len(line) <= width or "://" in line or "  # " in line:
+        return line
+    indent = " " * (len(line) - len(line.lstrip(" ")) + 2)
+    rows = textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(rows)
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -49,7 +49,7 @@ def show(*, name: str, storage: str, tracking_uri: str, as_json: bool) -> None:
     created_at, outcomes, baseline, best, front, gain, mlflow_experiment_id, mlflow_run_id,
     verdict (the keys of `autotune study confirm --json`; null until it was confirmed), addresses.
     """
-    from autotune.cli.output import echo_json, to_json
+    from autotune.cli.output import echo_json, echo_lines, to_json
     from autotune.cli.showing import show_lines
     from autotune.report.addresses import study_addresses
     from autotune.report.places import Places
@@ -63,7 +63,7 @@ def show(*, name: str, storage: str, tracking_uri: str, as_json: bool) -> None:
         assert isinstance(study, dict)
         echo_json({**study, "verdict": report.verdict, "addresses": addresses})
         return
-    click.echo("\n".join(show_lines(report, addresses=addresses, places=places)))
+    echo_lines(show_lines(report, addresses=addresses, places=places))
 
 
 @click.command()

@@ -150,6 +150,7 @@ def _as_overrides(**options: float | str | None) -> "Sequence[Override]":
 
 
 def _run(order: "StartOrder", *, no_progress: bool) -> None:
+    from autotune.cli.output import echo_lines
     from autotune.cli.watching import choose_display
     from autotune.coordinator.start import start_study
     from autotune.report.annotating import annotate_long_study
@@ -166,6 +167,6 @@ def _run(order: "StartOrder", *, no_progress: bool) -> None:
             if problem is not None:
                 display.note(problem)
     verdict = None if result.is_complete and not result.is_last else report.verdict  # else it may be half a one
-    click.echo("\n".join(ending_lines(report.study, places=places, verdict=verdict)))
+    echo_lines(ending_lines(report.study, places=places, verdict=verdict))
     if result.is_interrupted:
         sys.exit(INTERRUPTED_STATUS)

@@ -49,7 +49,7 @@ def next_step_lines(study: StudySummary, *, places: Places) -> tuple[str, ...]:
     storage, tracking = places.storage_option, places.tracking_option
     steps = [
         (f"autotune study show {study.name}{storage}{tracking}", "all of it, and links to compare"),
-        (f"autotune study best {study.name}{storage}", "the best parameters (--json for scripts)"),
+        (f"autotune study best {study.name}{storage}", "its parameters, or --format python"),
         (f"autotune study report {study.name}{storage}", "a page to show to others"),
         (f"autotune study resume {study.name}{_more(study)}{storage}{tracking}", "go on"),
         (f"autotune dashboard{storage}", "Optuna's dashboard"),

@@ -17,10 +17,12 @@ def _block(language: str, marker: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(150)
 def test_own_task_of_the_readme_runs_as_it_stands_there(home: Home) -> None:
     (home.folder / "cells.py").write_text(_block("python", "class Cells"))
     (home.folder / "cells.yaml").write_text(_block("yaml", "cells.py:Cells"))
-    home.run("study", "start", "cells.yaml", "--trials", "2", "--set", "confirm={repeats: 0}")
+    quick = ("--set", "confirm={repeats: 0}", "--set", "log_model=false")
+    home.run("study", "start", "cells.yaml", "--trials", "2", *quick, timeout=120)
     assert home.read("study", "trials", "cells")[0]["outcome"] == "complete"
 
 
