@@ -1,6 +1,7 @@
 """A database server that is gone for a while: what was asked of it is asked again, aloud, until it answers.
 
-A thread says with ``waiting_out`` that it waits, and who hears of it. From then on what is handed to
+A thread says with ``waiting_out`` that it waits, and who hears of it (for a file that another process
+has locked too: ``recording/waiting.py``). From then on what is handed to
 ``persist`` is done again when it ended in StorageGoneError, and so are the methods of classes that
 are ``repeatable``. The outermost one of such calls is done again as a whole, since the transactions
 inside of it are lost together. A commit that was cut off may have been done or not: whatever is done
@@ -26,15 +27,18 @@ _P = ParamSpec("_P")
 _C = TypeVar("_C", bound=type)
 
 
-@dataclass(frozen=True)
-class _Patience:
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long a thread waits, and who hears of it."""
+
     tell: Callable[[str], None]
     limit_seconds: float
+    attempt_seconds: float
     should_give_up: Callable[[], bool]
 
 
 class _Thread(threading.local):
-    patience: _Patience | None = None
+    patience: Patience | None = None
     is_inside = False
 
 
@@ -46,21 +50,30 @@ def waiting_out(
     tell: Callable[[str], None],
     *,
     limit_seconds: float = 600.0,
+    attempt_seconds: float = 5.0,
     should_give_up: Callable[[], bool] = lambda: False,
 ) -> Iterator[None]:
-    """Wait for servers that are gone, in this thread; without it the first error is raised.
+    """Wait for servers that are gone and files that are locked, in this thread; without it little is waited for.
 
     Args:
         tell: Told one line when waiting begins, with its cause, and one when it is over.
         limit_seconds: Of one outage; then its error is raised.
+        attempt_seconds: For which a file may be locked before that is told.
         should_give_up: Asked between two attempts; then the error is raised as well.
     """
     before = _thread.patience
-    _thread.patience = _Patience(tell, limit_seconds, should_give_up)
+    _thread.patience = Patience(
+        tell=tell, limit_seconds=limit_seconds, attempt_seconds=attempt_seconds, should_give_up=should_give_up
+    )
     try:
         yield
     finally:
         _thread.patience = before
+
+
+def patience_here() -> Patience | None:
+    """How this thread waits; None where it does not."""
+    return _thread.patience
 
 
 def persist(do: Callable[[], _T], *, again: Callable[[], _T] | None = None) -> _T:
@@ -110,7 +123,7 @@ def _persisting(method: Callable[_P, _T]) -> Callable[_P, _T]:
 class _Outage:
     """One, from its first error until an attempt comes through."""
 
-    def __init__(self, patience: _Patience) -> None:
+    def __init__(self, patience: Patience) -> None:
         self._patience = patience
         self._since: float | None = None
         self._pause = 0.0

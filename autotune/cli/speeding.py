@@ -85,13 +85,15 @@ def speed(
     """
     from autotune.cli.output import echo_json, print_table
     from autotune.cli.racing import show_race
+    from autotune.outages import waiting_out
     from autotune.report.speeds import HEAT_COLUMNS, ending_lines, heat_rows, summarise_race
 
     file = _spec(task, space=space, epochs=epochs, overrides=overrides)
     from autotune.coordinator.speeding import SpeedOrder, race_task
 
     order = SpeedOrder(file=file, name=name or file.name, storage=storage, batch_sizes=batch_sizes, seconds=seconds)
-    summaries = [summarise_race(raced) for raced in race_task(order, watch=show_race())]
+    with waiting_out(lambda line: click.echo(line, err=True)):
+        summaries = [summarise_race(raced) for raced in race_task(order, watch=show_race())]
     if as_json:
         echo_json(summaries)
         return

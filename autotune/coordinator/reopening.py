@@ -11,6 +11,7 @@ from autotune.coordinator.observer import Observer
 from autotune.coordinator.retraining import Arena
 from autotune.coordinator.session import GRACE_SECONDS
 from autotune.hardware import describe_machine
+from autotune.outages import waiting_out
 from autotune.recording.database import normalise_url, open_database
 from autotune.recording.lease import StudyLease
 from autotune.recording.publisher import Publisher
@@ -48,7 +49,11 @@ def reopen(
         StudyHeldError: Another coordinator runs the study, or what is trained again of it.
     """
     storage = normalise_url(order.storage)
-    with Interrupts() as interrupts, ExitStack() as stack:
+    with (
+        Interrupts() as interrupts,
+        ExitStack() as stack,
+        waiting_out(observer.note, should_give_up=lambda: interrupts.should_stop_at_once),
+    ):
         records = Records(open_database(storage, create=False))
         stack.callback(records.engine.dispose)
         study = records.study(order.name)

@@ -45,7 +45,6 @@ from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow, StudyState
 from autotune.recording.sqlite_file import mark_at_rest, mark_in_use
 from autotune.recording.transactions import guard_writes
-from autotune.recording.waiting import Waiting, wait_aloud
 from autotune.search.storage import open_storage
 from autotune.search.study import Search
 from autotune.spec.load import SpecFile
@@ -203,8 +202,6 @@ def open_books(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: O
     with creation_lock(storage):
         optuna_storage = open_storage(storage, configure_engine=configure_optuna_engine)
         stack.callback(optuna_storage.engine.dispose)
-        for engine in (records.engine, optuna_storage.engine):
-            wait_aloud(engine, Waiting(observer.note))
         study = records.find_study(order.name)
         if study is None:
             # Optuna's first: it refuses a name that is somebody else's study, before ours is made.
@@ -250,7 +247,6 @@ def _check_room(order: StartOrder, *, storage: str, stage: Stage, observer: Obse
 
 def _give_back(lease: StudyLease, records: Records) -> None:
     """Leave the database as it was found; one that takes nothing now is left as by a crash, which is no harm."""
-    wait_aloud(records.engine, Waiting(lambda _: None, limit_seconds=5.0))
     with suppress(StorageError), waiting_out(lambda _: None, limit_seconds=5.0):
         lease.release()
         mark_at_rest(records.engine)

@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import text
 
 from autotune.errors import InputError, LeaseLostError, StorageError
+from autotune.outages import waiting_out
 from autotune.recording.backup import back_up_database
 from autotune.recording.database import configure_optuna_engine, open_database
 from autotune.recording.lease import StudyLease
 from autotune.recording.records import Records
-from autotune.recording.waiting import Waiting, wait_aloud
 from autotune.search.storage import open_storage
 from autotune.search.study import Search
 from tests.coordinator.simulated import NAME, PLAN, make_study
@@ -64,8 +64,8 @@ def search(path: Path) -> Iterator[Search]:
 def test_database_locked_while_a_record_is_written(records: Records, path: Path) -> None:
     study = records.study(NAME)
     locker = _Locker(path)
-    wait_aloud(records.engine, Waiting(locker.tell, attempt_seconds=0.05))
-    records.set_seconds(study, seconds=3.0)
+    with waiting_out(locker.tell, attempt_seconds=0.05):
+        records.set_seconds(study, seconds=3.0)
     assert records.study(NAME).elapsed_seconds == 3.0
     assert [line.partition(",")[0].partition(":")[0] for line in locker.told] == [
         "another process has the database locked",
@@ -75,8 +75,8 @@ def test_database_locked_while_a_record_is_written(records: Records, path: Path)
 
 def test_database_locked_while_optuna_writes(search: Search, path: Path) -> None:
     locker = _Locker(path)
-    wait_aloud(search.storage.engine, Waiting(locker.tell, attempt_seconds=0.05))
-    proposal = search.ask()
+    with waiting_out(locker.tell, attempt_seconds=0.05):
+        proposal = search.ask()
     assert proposal is not None
     assert (proposal.number, len(locker.told)) == (0, 2)
 
@@ -84,12 +84,20 @@ def test_database_locked_while_optuna_writes(search: Search, path: Path) -> None
 def test_database_locked_for_good_ends_in_one_error_after_which_writing_goes_on(records: Records, path: Path) -> None:
     study = records.study(NAME)
     locker = _Locker(path)
-    wait_aloud(records.engine, Waiting(lambda _: None, attempt_seconds=0.02, limit_seconds=0.1))
-    with pytest.raises(StorageError, match="the database stayed locked by another process; end that one"):
+    impatient = waiting_out(lambda _: None, attempt_seconds=0.02, limit_seconds=0.1)
+    with impatient, pytest.raises(StorageError, match="the database stayed locked by another process; end that one"):
         records.set_seconds(study, seconds=3.0)
     locker.release()
     records.set_seconds(study, seconds=4.0)
     assert records.study(NAME).elapsed_seconds == 4.0
+
+
+def test_database_locked_when_it_is_opened(path: Path) -> None:
+    """A start looks whether the database takes writes, before anything else."""
+    locker = _Locker(path)
+    with waiting_out(locker.tell, attempt_seconds=0.05):
+        open_database(f"sqlite:///{path}", create=True).dispose()
+    assert len(locker.told) == 2
 
 
 def test_database_locked_until_another_coordinator_has_the_lease(records: Records, path: Path) -> None:
@@ -97,8 +105,7 @@ def test_database_locked_until_another_coordinator_has_the_lease(records: Record
     study = records.study(NAME)
     StudyLease.acquire(records, study=study)
     locker = _Locker(path, "UPDATE autotune_lease SET token = 'another'")
-    wait_aloud(records.engine, Waiting(locker.tell, attempt_seconds=0.05))
-    with pytest.raises(LeaseLostError):
+    with waiting_out(locker.tell, attempt_seconds=0.05), pytest.raises(LeaseLostError):
         records.set_seconds(study, seconds=3.0)
 
 
