@@ -1,6 +1,7 @@
 """``autotune study confirm``."""
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -12,6 +13,7 @@ from autotune.cli.options import (
     grace_option,
     json_option,
     progress_option,
+    spec_option,
     storage_option,
     study_argument,
     tracking_option,
@@ -51,6 +53,7 @@ def _read_against(ctx: click.Context, parameter: click.Parameter, value: str) ->
     metavar="VALUE",
     help="Trainings are timed until the metric is seen here; what all of them came to unless given.",
 )
+@spec_option
 @grace_option
 @storage_option
 @tracking_option
@@ -63,6 +66,7 @@ def confirm(
     repeats: int,
     against: int,
     target: float | None,
+    spec_path: Path | None,
     grace_seconds: float,
     storage: str,
     tracking_uri: str,
@@ -87,6 +91,7 @@ def confirm(
     from autotune.report.places import Places
     from autotune.report.reading import read_study
     from autotune.report.verdicts import verdict_lines
+    from autotune.spec.secret_parameters import secrets_in
 
     order = ConfirmOrder(
         name=name,
@@ -97,6 +102,7 @@ def confirm(
         against=against,
         target=target,
         grace_seconds=grace_seconds,
+        secrets=secrets_in(spec_path),
     )
     with choose_display(no_progress=no_progress) as display:
         result = confirm_study(order, observer=display)

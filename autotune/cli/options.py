@@ -1,5 +1,7 @@
 """Options that several commands share, each declared once."""
 
+from pathlib import Path
+
 import click
 
 from autotune.cli.names import complete_study
@@ -82,5 +84,12 @@ grace_option = click.option(
     default=30,
     show_default=True,
     help="For trials to write their checkpoints after Ctrl-C or SIGTERM; keep it below what Slurm or Kubernetes gives.",
+)
+spec_option = click.option(
+    "--spec",
+    "spec_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Spec file of the study, for the values of parameters that are secrets: no study stores them.",
 )
 study_argument = click.argument("name", metavar="NAME", shell_complete=complete_study)

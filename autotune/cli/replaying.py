@@ -1,20 +1,22 @@
 """``autotune trial replay``."""
 
 import sys
+from pathlib import Path
 
 import click
 
 from autotune.cli.names import complete_study
-from autotune.cli.options import WholeNumber, json_option, progress_option, storage_option
+from autotune.cli.options import WholeNumber, json_option, progress_option, spec_option, storage_option
 
 
 @click.command()
 @click.argument("study", shell_complete=complete_study)
 @click.argument("number", type=WholeNumber(min=0))
+@spec_option
 @storage_option
 @json_option
 @progress_option
-def replay(*, study: str, number: int, storage: str, as_json: bool, no_progress: bool) -> None:
+def replay(*, study: str, number: int, spec_path: Path | None, storage: str, as_json: bool, no_progress: bool) -> None:
     """Train a trial again and compare its losses.
 
     The same parameters and seeds: on a CPU of the same kind, the same losses to the last bit.
@@ -27,9 +29,10 @@ def replay(*, study: str, number: int, storage: str, as_json: bool, no_progress:
     from autotune.coordinator.replay import replay_trial
     from autotune.report.replays import summarise_replay
     from autotune.report.wording import format_metric
+    from autotune.spec.secret_parameters import secrets_in
 
     with choose_display(no_progress=no_progress) as display:
-        result = replay_trial(storage, name=study, number=number, observer=display)
+        result = replay_trial(storage, name=study, number=number, observer=display, secrets=secrets_in(spec_path))
     summary = summarise_replay(
         study, number=number, is_same=result.is_same, recorded=result.recorded, replayed=result.reports
     )

@@ -11,6 +11,7 @@ from autotune.cli.options import (
     MOST_REPEATS,
     WholeNumber,
     progress_option,
+    spec_option,
     storage_option,
     study_argument,
     tracking_option,
@@ -45,6 +46,7 @@ _ABLATION_REPEATS = 3
     metavar="N",
     help=f"Trainings of each for --ablate, {_ABLATION_REPEATS} unless given; those of earlier calls count.",
 )
+@spec_option
 @storage_option
 @tracking_option
 @progress_option
@@ -59,6 +61,7 @@ def report(
     storage: str,
     tracking_uri: str,
     no_progress: bool,
+    spec_path: Path | None,
 ) -> None:
     """Write what a study found as a page that loads nothing.
 
@@ -83,6 +86,7 @@ def report(
             tracking_uri=tracking_uri,
             repeats=repeats or _ABLATION_REPEATS,
             no_progress=no_progress,
+            spec_path=spec_path,
         )
     record = read_record(storage, name=name)
     made = compose(record, places=Places(storage=storage, tracking_uri=tracking_uri))
@@ -100,14 +104,19 @@ def report(
         click.launch(target.absolute().as_uri())
 
 
-def _ablate(name: str, *, storage: str, tracking_uri: str, repeats: int, no_progress: bool) -> None:
+def _ablate(
+    name: str, *, storage: str, tracking_uri: str, repeats: int, no_progress: bool, spec_path: Path | None
+) -> None:
     from autotune.cli.watching import choose_display
     from autotune.coordinator.ablating import AblateOrder, ablate_study
     from autotune.report.annotating import annotate_long_study
     from autotune.report.places import Places
     from autotune.report.reading import read_study
+    from autotune.spec.secret_parameters import secrets_in
 
-    order = AblateOrder(name=name, storage=storage, tracking_uri=tracking_uri, repeats=repeats)
+    order = AblateOrder(
+        name=name, storage=storage, tracking_uri=tracking_uri, repeats=repeats, secrets=secrets_in(spec_path)
+    )
     with choose_display(no_progress=no_progress) as display:
         is_over = ablate_study(order, observer=display)
         study = read_study(storage, name=name).study

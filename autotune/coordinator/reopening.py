@@ -1,8 +1,8 @@
 """A study whose search is over, or was stopped, opened once more to train some of its trials again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from autotune.coordinator.cut_off import cutting_off
@@ -10,6 +10,7 @@ from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.observer import Observer
 from autotune.coordinator.retraining import Arena
 from autotune.coordinator.session import GRACE_SECONDS
+from autotune.events import Scalar
 from autotune.hardware import describe_machine
 from autotune.outages import waiting_out
 from autotune.recording.database import normalise_url, open_database
@@ -18,6 +19,7 @@ from autotune.recording.publisher import Publisher
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
 from autotune.spec.model import StudySpec
+from autotune.spec.secret_parameters import check_secrets
 from autotune.trial.launcher import Launcher
 
 _PUBLISH_SECONDS = 30.0
@@ -33,6 +35,8 @@ class Reopening:
     storage: str
     tracking_uri: str
     grace_seconds: float = GRACE_SECONDS
+    secrets: Mapping[str, Scalar] = field(default_factory=dict, repr=False)
+    """Values of the spec's parameters that are secrets, which are stored nowhere."""
 
 
 def reopen(
@@ -46,6 +50,7 @@ def reopen(
 
     Raises:
         StudyNotFoundError: There is no such study.
+        InputError: A secret is missing.
         StudyHeldError: Another coordinator runs the study, or what is trained again of it.
     """
     storage = normalise_url(order.storage)
@@ -57,10 +62,13 @@ def reopen(
         records = Records(open_database(storage, create=False))
         stack.callback(records.engine.dispose)
         study = records.study(order.name)
+        spec = StudySpec.model_validate_json(study.spec_json)
+        remedy = "name the spec file that has it: --spec FILE"
+        check_secrets(spec, study=study.name, secrets=order.secrets, remedy=remedy)
         prepared = prepare(records, study)
         lease = StudyLease.acquire(records, study=study)
         stack.callback(lease.release)
-        launcher = stack.enter_context(Launcher.start(StudySpec.model_validate_json(study.spec_json).task))
+        launcher = stack.enter_context(Launcher.start(spec.task, secrets=order.secrets))
         interrupts.wake_with(launcher.wake)
         stack.enter_context(cutting_off())
         arena = Arena(

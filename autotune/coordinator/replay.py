@@ -2,6 +2,7 @@
 
 import math
 import tempfile
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,11 +13,12 @@ from autotune.coordinator.observer import Observer, StudyView, TrialView
 from autotune.coordinator.orders import make_order
 from autotune.coordinator.standing import Standing
 from autotune.errors import RunError
-from autotune.events import Adjusted, EpochReport, Finished, Outcome, Progress, Started, Stop, TrialOrder
+from autotune.events import Adjusted, EpochReport, Finished, Outcome, Progress, Scalar, Started, Stop, TrialOrder
 from autotune.recording.database import hide_password, normalise_url, open_database
 from autotune.recording.records import Records
 from autotune.recording.rows import TrialRow
 from autotune.spec.model import StudySpec
+from autotune.spec.secret_parameters import check_secrets
 from autotune.trial.launcher import Arrival, Exited, Launcher, TrialProcess
 from autotune.trial.leases import make_pool
 
@@ -43,13 +45,16 @@ class ReplayResult:
         return {name: value for name, value in report.metrics.items() if name not in self.timed}
 
 
-def replay_trial(storage: str, *, name: str, number: int, observer: Observer) -> ReplayResult:
+def replay_trial(
+    storage: str, *, name: str, number: int, observer: Observer, secrets: Mapping[str, Scalar] | None = None
+) -> ReplayResult:
     """Train trial ``number`` of the study again, as far as it was trained.
 
     On a CPU of the same kind, with the same versions, the losses are the same to the last bit.
 
     Raises:
         StudyNotFoundError: There is no such study or trial.
+        InputError: A secret is missing.
         RunError: The trial's process ended without a word, or was interrupted.
     """
     records = Records(open_database(normalise_url(storage), create=False))
@@ -58,9 +63,11 @@ def replay_trial(storage: str, *, name: str, number: int, observer: Observer) ->
     recorded = tuple(recorded.report for recorded in records.reports(row))
     spec = StudySpec.model_validate_json(study.spec_json)
     records.engine.dispose()
+    remedy = "name the spec file that has it: --spec FILE"
+    check_secrets(spec, study=name, secrets=secrets or {}, remedy=remedy)
     standing = Standing(name=name, storage=hide_password(storage), objectives=spec.objectives, budget=spec.budget)
     with Interrupts() as interrupts, ExitStack() as stack:
-        launcher = stack.enter_context(Launcher.start(spec.task))
+        launcher = stack.enter_context(Launcher.start(spec.task, secrets=secrets))
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         order = _order(row, spec=spec, study=name, folder=Path(folder), launcher=launcher)
         interrupts.wake_with(launcher.wake)

@@ -48,6 +48,7 @@ from autotune.recording.transactions import guard_writes
 from autotune.search.storage import open_storage
 from autotune.search.study import Search
 from autotune.spec.load import SpecFile
+from autotune.spec.secret_parameters import check_secrets
 from autotune.trial.launcher import Launcher
 
 
@@ -174,6 +175,8 @@ def _check_name(name: str) -> None:
 
 def _check_existing(order: StartOrder) -> None:
     """Say early what would be refused after torch was imported."""
+    remedy = f"`autotune study start SPEC.yaml --name {order.name}` goes on, with the spec file that has it"
+    check_secrets(order.file.spec, study=order.name, secrets=order.file.secrets, remedy=remedy)
     engine = find_database(order.storage)
     if engine is None:
         if order.warm_start is not None:

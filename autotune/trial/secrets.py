@@ -23,7 +23,7 @@ def reveal(order: TrialOrder, *, secrets: Mapping[str, Scalar]) -> TrialOrder:
     if unknown:
         raise TaskError(
             f"task {order.task}: its parameter {unknown[0]} is a secret, which no study stores, got none; "
-            "start the study with its spec file"
+            "name the spec file that has it"
         )
     return order.model_copy(update={"parameters": parameters})
 

@@ -65,7 +65,10 @@ def test_secrets_are_told_to_trials_and_stand_nowhere_else(home: Home, monkeypat
     assert files_that_tell(home.folder, PASSWORD, but=logs) == [], "a task's own log has what the task printed"
     assert list(home.folder.rglob("mlruns/**/trial.log")), "the log's tail is in MLflow"
     refused = home.run("study", "resume", "tiny", "--trials", "3", status=2)
-    assert "its parameter api_key is a secret, which no study stores" in refused.stderr
+    rule = "study tiny: its parameter api_key is a secret, which no study stores, got none"
+    assert f"{rule}; `autotune study start SPEC.yaml --name tiny` goes on" in refused.stderr
+    refused = home.run("study", "confirm", "tiny", status=2)
+    assert f"{rule}; name the spec file that has it: --spec FILE" in refused.stderr
 
 
 def compiled(folder: Path) -> list[str]:
