@@ -1,8 +1,9 @@
 """Takes the README's pictures from a real study: ``python -m docs.take_pictures`` in the project's root.
 
 It trains the study that ``--space`` names in a temporary folder, inside tmux, and captures the
-terminal while trials run; then it starts both servers on what was recorded, and photographs
-their pages in Chromium. Needs ``tmux`` and ``chromium``.
+terminal while trials run. Where the budget left no time to confirm the winner, it does that. Then
+it starts both servers on what was recorded, and photographs their pages in Chromium. Needs
+``tmux`` and ``chromium``.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from tests.e2e.home import Home
 PICTURES = Path(__file__).parent / "pictures"
 COLUMNS, LINES = 118, 26
 SCALE = 1.5
-SECONDS = 300
+OPTIONS = "--seconds 300"
 NUM_ENDED = 9
 """Trials that have ended when the terminal is captured: some of them pruned, most of the budget left."""
 
@@ -69,11 +70,14 @@ def main() -> None:
     """Takes all of them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--space", default="mnist", help="the study to train (default: mnist)")
-    space = parser.parse_args().space
+    parser.add_argument("--options", default=OPTIONS, help=f"of `study start` (default: {OPTIONS})")
+    asked = parser.parse_args()
+    space = asked.space
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder))
-        _take_terminal(home, space=space)
+        _take_terminal(home, command=f"autotune study start {space} {asked.options}")
+        home.run("study", "confirm", space, "--repeats", "3", timeout=600)
         with open_chromium(require_chromium()) as browser:
             take_report(home, browser, space=space)
             study = home.read("study", "show", space)
@@ -86,15 +90,14 @@ def main() -> None:
         print(f"{picture.relative_to(Path.cwd())}  {picture.stat().st_size // 1024} KiB")
 
 
-def _take_terminal(home: Home, *, space: str) -> None:
-    command = f"autotune study start {space} --seconds {SECONDS}"
+def _take_terminal(home: Home, *, command: str) -> None:
     with contextlib.closing(Terminal(home.folder)) as terminal:
         terminal.type("clear")
         terminal.type(command)
         for screen in _screens(terminal, limit_seconds=300):
             if _is_telling(screen):
                 break
-            assert "Next:" not in screen, f"{space} is over too soon to be captured"
+            assert "Next:" not in screen, "the study is over too soon to be captured"
         _write_svg(terminal.screen("-e"), title=command)
         for screen in _screens(terminal, limit_seconds=900):
             if "Next:" in screen:
