@@ -135,21 +135,6 @@ def numbers_in_optuna(url: str) -> list[tuple[int, bool]]:
 
 @pytest.mark.postgres
 @pytest.mark.timeout(180)
-def test_coordinators_that_start_at_once_on_an_empty_database_end_with_exactly_the_budget(
-    postgres_url: str, spec: Path
-) -> None:
-    """Without claims in one transaction two would ask for the last trial, or make the study twice."""
-    with crew_of(3, postgres_url, spec, trials=12) as crew:
-        launched = crew.finish()
-
-    assert launched == list(range(12))
-    assert len(crew.over) == 3
-    assert [(row.number, row.is_over) for row in trials_of(postgres_url)] == [(number, True) for number in range(12)]
-    assert numbers_in_optuna(postgres_url) == [(number, True) for number in range(12)]
-
-
-@pytest.mark.postgres
-@pytest.mark.timeout(180)
 def test_queued_trials_are_each_run_once(postgres_url: str, spec: Path) -> None:
     """Optuna's own workers claim some of them twice on a database that does not see to it.
 
@@ -170,7 +155,10 @@ def test_queued_trials_are_each_run_once(postgres_url: str, spec: Path) -> None:
 @pytest.mark.postgres
 @pytest.mark.timeout(180)
 def test_trials_of_a_killed_coordinator_are_gone_on_with_by_the_others(postgres_url: str, spec: Path) -> None:
-    """Else they would be RUNNING for ever, and the study would end with fewer trials than its budget."""
+    """Else they would be RUNNING for ever, and the study would end with fewer trials than its budget.
+
+    All three start at once on an empty database, which one of them makes.
+    """
     with crew_of(3, postgres_url, spec, trials=12, epochs=4, fatal=0) as crew:
         launched = crew.finish()
 
@@ -202,6 +190,31 @@ def test_coordinator_that_seemed_dead_writes_no_more(
     with pytest.raises(LeaseLostError, match="study"):
         frozen.count_restart(trial)
     other.count_restart(trial)
+
+
+@pytest.mark.postgres
+@pytest.mark.timeout(180)
+def test_race_is_run_by_one_coordinator_for_each_kind_of_machine_and_alone_on_its_own(
+    postgres_url: str, spec: Path, request: pytest.FixtureRequest
+) -> None:
+    """Two races of one workload would find the same; two coordinators on one machine would measure each other."""
+    run_alone(postgres_url, spec, trials=1)
+    both = [Records(opened(request, postgres_url)) for _ in range(2)]
+    first, second = (Group.join(records, study=records.study("study")) for records in both)
+    assert not first.bury()
+    with first.race_right("gpu") as has_right:
+        assert not has_right
+    with transactions.write(both[0].engine) as connection:
+        connection.execute(update(tables.lease).values(host="another host"))
+    assert not any(group.bury() for group in (first, second))
+    with (
+        first.race_right("gpu") as has_first,
+        second.race_right("gpu") as has_same,
+        second.race_right("cpu") as has_cpu,
+    ):
+        assert (has_first, has_same, has_cpu) == (True, False, True)
+    with second.race_right("gpu") as has_right:
+        assert has_right
 
 
 @pytest.mark.postgres

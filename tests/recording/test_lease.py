@@ -4,10 +4,12 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import insert
 
 from autotune.errors import LeaseLostError, StudyHeldError
+from autotune.recording import tables, transactions
 from autotune.recording.drafts import NewTrial
-from autotune.recording.lease import StudyLease
+from autotune.recording.lease import COORDINATOR, StudyLease, lease_row
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
 
@@ -61,6 +63,13 @@ def test_a_released_lease_guards_no_writes(records: Records, study: StudyRow) ->
     StudyLease.acquire(records, study=study).release()
     trial = records.add_trial(study, new=NewTrial(number=0, parameters={}, seed=1))
     assert records.trials(study) == (trial,)
+
+
+def test_a_lease_of_a_commit_that_was_cut_off_is_nobodys(records: Records, study: StudyRow) -> None:
+    """Its process lives and never heard of it: else it would be kept out by itself until it ends."""
+    with transactions.write(records.engine) as connection:
+        connection.execute(insert(tables.lease).values(lease_row(study, role=COORDINATOR, token="unheard")))
+    StudyLease.acquire(records, study=study, stale_seconds=1e9).beat()
 
 
 def test_a_deleted_study_holds_no_lease(records: Records, study: StudyRow) -> None:
