@@ -47,7 +47,7 @@ class Follower:
         study, rows = self._read()
         view = self._view(study, rows)
         holders = read_holders(self._records.engine, study=study)
-        self._tell_holders(holders)
+        self._tell_holders(holders, study=study)
         for row in rows:
             self._tell_trial(row, view)
         is_held = any(not holder.is_gone for holder in holders)
@@ -70,8 +70,8 @@ class Follower:
         standing.set_sides(dict.fromkeys(self._sides.values()), trials=self._sides)
         return standing.view(num_running=sum(_is_running(row) for row in rows))
 
-    def _tell_holders(self, holders: Sequence[Holder]) -> None:
-        words = frozenset(_holder_words(holder) for holder in holders) or frozenset({"no coordinator runs it now"})
+    def _tell_holders(self, holders: Sequence[Holder], *, study: StudyRow) -> None:
+        words = frozenset(_holder_words(holder) for holder in holders) or frozenset({_nobody_words(study)})
         for line in sorted(words - (self._holders or frozenset())):
             self._observer.note(line)
         self._holders = words
@@ -128,6 +128,11 @@ def follow(follower: Follower, *, seconds: float) -> None:
 
 def _is_running(row: TrialRow) -> bool:
     return row.status is TrialStatus.RUNNING and row.outcome is None
+
+
+def _nobody_words(study: StudyRow) -> str:
+    words = "no coordinator runs it now"
+    return f"{words}; `autotune study resume {study.name}` goes on" if study.state is StudyState.OPEN else words
 
 
 def _holder_words(holder: Holder) -> str:

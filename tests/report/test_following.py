@@ -37,7 +37,7 @@ def test_watcher_hears_of_trials_as_their_coordinator_tells_it(
     book.records.start_trial(trial, started=Started(in_force={}, device="cpu", setup_seconds=0.125))
     follower.look()
     assert _told(capsys) == [
-        "no coordinator runs it now",
+        "no coordinator runs it now; `autotune study resume digits` goes on",
         "trial 1 starts on cpu: lr 0.1",
         "trial 1 trains after 0.125 s",
         "trial 1 epoch 1/2: val_accuracy 0.5, 250 samples/s, data wait 25%",
@@ -83,7 +83,7 @@ def test_watcher_says_who_runs_the_study(book: StudyBook, capsys: pytest.Capture
     assert "runs it since" in _told(capsys)[-1]
     lease.release()
     follower.look()
-    assert _told(capsys) == ["no coordinator runs it now"]
+    assert _told(capsys) == ["no coordinator runs it now; `autotune study resume digits` goes on"]
     follower.close()
 
 
