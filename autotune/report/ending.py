@@ -4,6 +4,9 @@ import math
 from collections.abc import Sequence
 
 from autotune.proof.verdict import Verdict
+from autotune.recording.ablated import ABLATION_SUFFIX
+from autotune.recording.confirmed import CONFIRM_SUFFIX
+from autotune.recording.rows import StudyState
 from autotune.report.places import Places
 from autotune.report.studies import StudySummary
 from autotune.report.trials import TrialSummary
@@ -25,7 +28,7 @@ _MAX_PADDING = 44
 def ending_lines(study: StudySummary, *, places: Places, verdict: Verdict | None = None) -> tuple[str, ...]:
     """All lines that ``study start`` ends with."""
     proved = verdict_lines(verdict) if verdict is not None else ()
-    return (*found_lines(study), *proved, "", *next_step_lines(study, places=places))
+    return (*found_lines(study), *proved, "", *next_step_lines(study, places=places, is_confirmed=verdict is not None))
 
 
 def found_lines(study: StudySummary) -> tuple[str, ...]:
@@ -44,10 +47,12 @@ def found_lines(study: StudySummary) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def next_step_lines(study: StudySummary, *, places: Places) -> tuple[str, ...]:
+def next_step_lines(study: StudySummary, *, places: Places, is_confirmed: bool) -> tuple[str, ...]:
     """Exact commands, each with a comment, which a shell skips when the line is pasted."""
     storage, tracking = places.storage_option, places.tracking_option
+    proof = (f"autotune study confirm {study.name}{storage}{tracking}", "is it more than luck?")
     steps = [
+        *([proof] if not is_confirmed and _can_be_confirmed(study) else []),
         (f"autotune study show {study.name}{storage}{tracking}", "all of it, and links to compare"),
         (f"autotune study best {study.name}{storage}", "its parameters, or --format python"),
         (f"autotune study report {study.name}{storage}", "a page to show to others"),
@@ -57,6 +62,11 @@ def next_step_lines(study: StudySummary, *, places: Places) -> tuple[str, ...]:
     ]
     width = min(_MAX_PADDING, max(len(command) for command, _ in steps))
     return ("Next:", *(f"  {command:<{width}}  # {explanation}" for command, explanation in steps))
+
+
+def _can_be_confirmed(study: StudySummary) -> bool:
+    is_search = not study.name.endswith((CONFIRM_SUFFIX, ABLATION_SUFFIX))
+    return is_search and study.state == StudyState.COMPLETE and study.gain is not None and study.gain.is_better
 
 
 def _race_lines(study: StudySummary) -> Sequence[str]:

@@ -51,6 +51,15 @@ def test_next_steps_are_commands_that_need_no_option_for_the_usual_places(storag
     ]
 
 
+@pytest.mark.parametrize(("name", "times"), [("digits", 1), ("digits.confirm", 0)])
+def test_next_step_of_a_winner_that_is_not_confirmed_is_to_do_that(storage: str, name: str, times: int) -> None:
+    book = StudyBook(storage, name=name)
+    _add_two(book)
+    book.records.set_state(book.row, state=StudyState.COMPLETE)
+    text = "\n".join(ending_lines(read_study(storage, name=name).study, places=HERE))
+    assert text.count(f"autotune study confirm {name} ") == times
+
+
 def test_next_steps_name_places_that_are_not_the_usual_ones(storage: str) -> None:
     _add_two(StudyBook(storage))
     places = Places(storage=storage, tracking_uri="http://mlflow:5000")
