@@ -110,8 +110,8 @@ class StudyFiles:
 
     def remove_checkpoint(self, number: int) -> None:
         """Delete the trial's checkpoint, also one that is half written, and keep its log."""
-        for path in (self.checkpoint(number), self.checkpoint(number).with_suffix(".tmp")):
-            path.unlink(missing_ok=True)
+        for suffix in (".pt", ".tmp", ".owner"):
+            self.checkpoint(number).with_suffix(suffix).unlink(missing_ok=True)
 
     def remove(self, number: int) -> None:
         """Delete the trial's folder."""

@@ -78,11 +78,16 @@ class Checkpoint:
         self._saved_at: tuple[int, ...] | None = None
         self._background = Background()
         self._saver = saver
+        self._is_forgone = False
 
     @property
     def objects(self) -> Mapping[str, Stateful]:
         """What is saved, by name."""
         return self._objects
+
+    def forgo(self) -> None:
+        """This process writes none, and takes the trial from no other."""
+        self._is_forgone = True
 
     def restore(self, **objects: Stateful) -> int:
         """Remember the objects, and put them where the trial was stopped; returns the epochs done.
@@ -94,6 +99,8 @@ class Checkpoint:
             TaskError: The checkpoint can't be read, or holds other objects.
         """
         self._remember(objects)
+        if not self._is_forgone:
+            self._saver.begin()
         if not self.path.exists():
             return 0
         content = read_checkpoint(self.path)
@@ -184,7 +191,8 @@ class Checkpoint:
 
     def _take(self, *, inside_epoch: bool) -> Callable[[], None] | None:
         """What writes the training as it stands now; None where it is written already, or not wanted."""
-        if self._position(inside_epoch=inside_epoch) == self._saved_at or not self._is_wanted():
+        is_saved = self._position(inside_epoch=inside_epoch) == self._saved_at
+        if is_saved or self._is_forgone or not self._is_wanted():
             return None
         snapshot = Snapshot()
         content: CheckpointFile = {

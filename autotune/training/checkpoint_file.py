@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
@@ -50,18 +51,21 @@ def read_checkpoint(path: Path) -> CheckpointFile:
     return cast("CheckpointFile", content)
 
 
-def write_checkpoint(path: Path, content: CheckpointFile) -> None:
-    """Write it whole or not at all, power cut included.
+def write_checkpoint(path: Path, content: CheckpointFile, *, check: Callable[[], None] = lambda: None) -> None:
+    """Write it whole or not at all, power cut included; ``check`` raises where it must not take the other's place.
 
     Raises:
         OSError: The disk takes no more, or takes nothing; what was there before is there still.
     """
     temporary = temporary_of(path)
     try:
-        with temporary.open("wb") as file:
+        # A file of its own: a process that was stopped while it wrote one of this name may go on with that.
+        temporary.unlink(missing_ok=True)
+        with temporary.open("xb") as file:
             torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
+        check()
         temporary.replace(path)
     except (OSError, RuntimeError) as error:
         with contextlib.suppress(OSError):

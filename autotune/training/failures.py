@@ -28,6 +28,10 @@ class DivergedError(Exception):
     """The loss or a metric is NaN or infinite; the outcome is *diverged*."""
 
 
+class FencedError(Exception):
+    """Another process trains this trial now: this one was stopped, and its coordinator lost the study meanwhile."""
+
+
 class InfeasibleError(Exception):
     """A task raises this for a combination of parameters that can't be trained.
 

@@ -11,6 +11,7 @@ from autotune.training.crowding import crowding, memory_at
 from autotune.training.device import open_device
 from autotune.training.failures import (
     DivergedError,
+    FencedError,
     InfeasibleError,
     is_device_out_of_memory,
     is_killed_worker,
@@ -120,6 +121,8 @@ def _finished_by(error: BaseException, *, trial: Trial | None = None) -> Finishe
     traceback.clear_frames(error.__traceback__)
     if isinstance(error, DivergedError):
         return _tell(trial, outcome=Outcome.DIVERGED, reason=str(error))
+    if isinstance(error, FencedError):
+        return _tell(trial, outcome=Outcome.INTERRUPTED, reason=str(error))
     if memory is not None and (crowd := crowding(memory)) is not None:
         return _tell(trial, outcome=Outcome.INTERRUPTED, reason=crowd)  # to be tried again
     if is_killed:

@@ -101,6 +101,7 @@ class Trial:
     def pace(self, pacer: Pacer) -> None:
         """Train for a race: the pacer decides what comes next, no checkpoint is written, divergence is no matter."""
         self._pacer = self._meter.pacer = self._stepper.pacer = pacer
+        self.checkpoint.forgo()
 
     def loader(
         self,
@@ -300,4 +301,4 @@ class Trial:
 
     def _goes_on_later(self) -> bool:
         stop = self._channel.stop
-        return self._pacer is None and (stop is None or stop.outcome is not Outcome.PRUNED)
+        return stop is None or stop.outcome is not Outcome.PRUNED

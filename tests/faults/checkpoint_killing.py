@@ -203,7 +203,7 @@ class _Killed:
         if not _read(folder).is_same(_read(self.undisturbed)):
             self.ledger.violations.append(f"{where}: other losses or weights than without a kill")
         left = sorted(each.name for each in folder.iterdir())
-        if left != ["checkpoint.pt"]:
+        if left != ["checkpoint.owner", "checkpoint.pt"]:
             self.ledger.violations.append(f"{where}: the folder holds {left}")
 
 

@@ -164,30 +164,31 @@ def move_elsewhere(database: Path) -> bool:
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_coordinator_that_is_stopped_loses_its_study_and_ends_when_it_wakes(tmp_path: Path) -> None:
-    """Its trial has waited with it, and trains on as soon as it may: what both write is refused."""
+    """Its trial trains on before it wakes: that one's checkpoint is refused, and all that the coordinator writes."""
     home = make_gated_home(tmp_path, trials=2, epochs=5)
     first = home.start("study", "start", "tiny.yaml")
     wait_for_held_trial(tmp_path).unlink()
     wait_until(lambda: "trial 1 " in home.output, timeout=50, what="the second trial")
     held = wait_for_held_trial(tmp_path)
     stop_outside_of_transactions(first, tmp_path / "autotune.db")
-    trials = [psutil.Process(int(held.name.removeprefix("held-"))), *psutil.Process(first.pid).children(recursive=True)]
+    (stopped_trial,) = (int(gate.name.removeprefix("held-")) for gate in tmp_path.glob("held-*"))
+    trials = psutil.Process(first.pid).children(recursive=True)
 
+    with (tmp_path / "second.txt").open("w") as output:
+        second = subprocess.Popen(
+            [sys.executable, "-c", TAKE_OVER, "study", "start", "tiny.yaml"], cwd=tmp_path, stdout=output, stderr=output
+        )
+    wait_until(lambda: len(list(tmp_path.glob("held-*"))) == 2, timeout=50, what="the second one's trial")
+    held.unlink()
+    wait_until(lambda: is_gone(stopped_trial), timeout=30, what="the end of the trial that has lost its checkpoint")
     open_gates(tmp_path)
-    second = subprocess.run(
-        [sys.executable, "-c", TAKE_OVER, "study", "start", "tiny.yaml"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert second.returncode == 0, second.stderr
+    wait_for_held_trial(tmp_path).unlink()
+    assert second.wait(timeout=50) == 0
+    said = (tmp_path / "second.txt").read_text()
+    assert "trial 1 goes on" in said, said
     rows, histories = rows_of(tmp_path, "tiny"), histories_of(tmp_path, "tiny")
-    assert "trial 1 goes on" in second.stderr
     told = len(home.output)
 
-    held.unlink()
     first.send_signal(signal.SIGCONT)
     assert first.wait(timeout=50) == 1
     assert re.fullmatch(

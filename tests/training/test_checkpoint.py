@@ -11,7 +11,9 @@ from torch import nn
 from autotune.errors import TaskError
 from autotune.events import EpochReport, Event, Outcome, Unsaved
 from autotune.training.checkpoint_file import CheckpointFile, read_checkpoint, write_checkpoint
+from autotune.training.failures import FencedError
 from autotune.training.rng import capture_rng, restore_rng, seed_everything, undisturbed_rng
+from autotune.training.saving import Saver
 from autotune.training.trial import Trial
 from tests.training.tasks import Points
 from tests.training.trials import Recorder, train
@@ -171,7 +173,7 @@ def test_training_goes_on_without_a_checkpoint_that_the_disk_does_not_take_and_s
     problem = f"no space left on device, {tmp_path / 'checkpoint.pt'}"
     assert told == [1, problem, 2, 3, None, 4]
     assert trained.finished.outcome is Outcome.COMPLETE
-    assert [each.name for each in tmp_path.iterdir()] == ["checkpoint.pt"]
+    assert not (tmp_path / "checkpoint.tmp").exists()
     assert len(read_checkpoint(tmp_path / "checkpoint.pt")["own"]["reports"]["reports"]) == 4
 
 
@@ -187,4 +189,17 @@ def test_state_that_could_not_be_read_back_ends_the_trial_at_its_report(tmp_path
     trained = train(lambda trial: count(trial, counter=Unreadable()), tmp_path)
     assert str(trained.finished.reason).startswith("TaskError: checkpoint: counter.total.1: a state holds tensors")
     assert trained.reports == []
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_process_that_another_one_took_the_trial_from_saves_no_more(tmp_path: Path) -> None:
+    """It was stopped while its coordinator lost the study: the checkpoint is the other's now."""
+    first, second = (Saver(tmp_path / "checkpoint.pt", tell=print) for _ in range(2))
+    first.begin()
+    assert first.save(content(value=1), num_bytes=0)
+    second.begin()
+    with pytest.raises(FencedError, match="another process trains this trial now"):
+        first.save(content(value=2), num_bytes=0)
+    assert read_checkpoint(tmp_path / "checkpoint.pt")["objects"] == {"value": 1}
+    assert second.save(content(value=3), num_bytes=0)
+    assert read_checkpoint(tmp_path / "checkpoint.pt")["objects"] == {"value": 3}
