@@ -66,7 +66,7 @@ def start_with_a_step_that_takes_a_minute(
     slow = home.folder / "slow"
     sleep = f"time.sleep(60 if __import__('os').path.exists({str(slow)!r}) else 0.01)"
     (home.folder / "tiny.py").write_text(task.replace("time.sleep(0.01)", sleep))
-    process = home.start("study", "start", "tiny.yaml", *options)
+    process = home.start("study", "start", "tiny.yaml", "--set", "budget.epochs=1000", *options)  # no end by itself
     home.wait_for("trial 0 trains")
     slow.touch()
     family = family_of(process.pid)
