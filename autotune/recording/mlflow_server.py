@@ -49,7 +49,7 @@ def compare_address(base: str, *, run_ids: Sequence[str], experiment_id: str) ->
 
 def run_address(base: str, *, experiment_id: str, run_id: str) -> str:
     """The page of one run."""
-    return f"{base.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+    return f"{base.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}?{_WORKFLOW}"
 
 
 def server_base(tracking_uri: str, *, port: int = DEFAULT_PORT) -> str:

@@ -34,7 +34,7 @@ PATIENCE_MILLISECONDS = 40_000
 """A cold page of MLflow's loads megabytes of scripts, on busy cores."""
 
 STUDY = ("study", "start", "digits", "--trials", "10", "--jobs", "1")
-SETTINGS = ("--set", "speed={torch_threads: 1}", "--set", "log_model=false", "--set", "confirm={repeats: 0}")
+SETTINGS = ("--set", "speed={torch_threads: 1}", "--set", "confirm={repeats: 0}")
 
 
 def require_chromium() -> str:

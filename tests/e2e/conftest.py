@@ -48,7 +48,7 @@ def page(browser: Browser) -> Iterator[Page]:
 def studied(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A folder with a finished study of the digits; pages and servers only read it."""
     home = Home(tmp_path_factory.mktemp("studied"))
-    home.run(*chromium.STUDY, *chromium.SETTINGS)
+    home.run(*chromium.STUDY, *chromium.SETTINGS, timeout=150)
     home.run("study", "sync", "digits")
     assert chromium.trials_of(home, outcome="pruned"), "a study with nothing pruned shows no pruned trials"
     return home

@@ -75,6 +75,28 @@ def test_compare_page_opens_the_best_trials_and_the_baseline(
     expect(plot.get_by_text("val_accuracy")).to_be_visible()
 
 
+def test_person_compares_three_runs(page: Page, printed: Sequence[str]) -> None:
+    page.goto(first_address(printed, after="study digits: "))
+    rows = page.get_by_role("row").filter(has_text=re.compile(r"trial \d+ ·"))
+    for index in range(3):
+        rows.nth(index).get_by_label(re.compile("toggle row selection")).check()
+    page.get_by_role("button", name="Compare").click()
+    expect(page.get_by_role("heading", name="Comparing 3 Runs from 1 Experiment")).to_be_visible()
+    expect(page.locator(".js-plotly-plot").first.get_by_text("val_accuracy", exact=True)).to_be_visible()
+    page.get_by_role("tab", name="Scatter Plot").click()
+    expect(page.locator(".js-plotly-plot .ytitle")).to_be_visible()
+
+
+def test_person_opens_the_best_trials_model(page: Page, printed: Sequence[str], shown: dict[str, Any]) -> None:
+    base = first_address(printed, after="http://")
+    page.goto(f"{base}/#/experiments/{shown['mlflow_experiment_id']}/runs/{shown['best']['mlflow_run_id']}")
+    link = page.locator('a[href*="/models/m-"]').first
+    expect(link).to_have_text("model")
+    page.goto(f"{base}/{link.get_attribute('href')}/artifacts")
+    page.get_by_text("MLmodel", exact=True).click()
+    expect(page.get_by_text("mlflow.pytorch").first).to_be_visible()
+
+
 def test_run_page_plots_every_metric(page: Page, printed: Sequence[str], shown: dict[str, Any]) -> None:
     base = first_address(printed, after="http://")
     run = shown["best"]["mlflow_run_id"]
