@@ -84,8 +84,8 @@ class Home:
         assert done.returncode == status, f"{words}: status {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
-    def read(self, *words: str) -> Any:  # noqa: ANN401 - JSON
-        return json.loads(self.run(*words, "--json").stdout)
+    def read(self, *words: str, timeout: float = 50) -> Any:  # noqa: ANN401 - JSON
+        return json.loads(self.run(*words, "--json", timeout=timeout).stdout)
 
     def start(self, *words: str) -> "subprocess.Popen[str]":
         with (self.folder / "output.txt").open("a") as output:

@@ -60,14 +60,14 @@ def test_mlflow_has_the_verdict_in_the_parent_run_and_the_trainings_in_runs_of_t
 
 
 def test_confirming_again_with_more_trainings_adds_only_what_is_missing(confirmed: Home) -> None:
-    verdict = confirmed.read("study", "confirm", "tiny", "--repeats", "4", "--target", "0.5")
+    verdict = confirmed.read("study", "confirm", "tiny", "--repeats", "4", "--target", "0.5", timeout=150)
     assert (verdict["num_winner"], verdict["num_reference"]) == (4, 4)
     assert verdict["target"] == "val_accuracy at least 0.5"
     assert len(confirmed.read("study", "trials", "tiny.confirm")) == 8
 
 
 def test_report_measures_what_each_change_is_worth(confirmed: Home) -> None:
-    done = confirmed.run("study", "report", "tiny", "--ablate", "--repeats", "1", "--format", "markdown", timeout=100)
+    done = confirmed.run("study", "report", "tiny", "--ablate", "--repeats", "1", "--format", "markdown", timeout=150)
     assert "| parameter | baseline | winner | measured worth |" in done.stdout
     assert "configurations, 1 trainings each" in done.stderr
     trained = confirmed.read("study", "trials", "tiny.ablation")
@@ -93,11 +93,11 @@ def test_confirmation_goes_on_after_its_coordinator_is_stopped_and_killed(confir
     before = len(confirmed.read("study", "trials", "tiny.confirm"))
     for number, kill in ((before, signal.SIGINT), (before + 1, signal.SIGKILL)):
         process = confirmed.start(*more)
-        confirmed.wait_for(f"training {number} complete", timeout=90)
+        confirmed.wait_for(f"training {number} complete", timeout=80)
         process.send_signal(kill)
         process.wait(timeout=60)
 
-    verdict = confirmed.read(*more)
+    verdict = confirmed.read(*more, timeout=100)
 
     assert (verdict["others"][0]["num_winner"], verdict["others"][0]["num_reference"]) == (2, 2)
     trained = confirmed.read("study", "trials", "tiny.confirm")
