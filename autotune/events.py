@@ -24,6 +24,10 @@ Bottleneck: TypeAlias = Literal["input", "launch", "compute"]
 """What a step waits for: its data; the launching of many small operations; the operations themselves."""
 
 
+QUOTA = "checkpoints.max_bytes"
+"""The spec's bound on what all checkpoints of a study take."""
+
+
 class Outcome(StrEnum):
     """How a trial ended."""
 
@@ -78,7 +82,8 @@ class Unsaved(_Event):
             return f"its {self.file} is written again"
         if self.file == "log":
             return f"what it prints is lost: {self.problem}; make room, and its log goes on"
-        return f"it trains on without its checkpoint: {self.problem}; make room, and its next epoch writes one"
+        remedy = f"raise {QUOTA}" if self.problem.startswith(QUOTA) else "make room, and its next epoch writes one"
+        return f"it trains on without its checkpoint: {self.problem}; {remedy}"
 
 
 class Progress(_Event):

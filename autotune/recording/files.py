@@ -65,7 +65,8 @@ def make_files_root(storage: str) -> Path:
 
 def bytes_of_checkpoints(root: Path, *, name: str) -> int:
     """What the checkpoints of the study of that name take, those that are being written too."""
-    return sum(each.stat().st_size for each in root.glob(f"{name}-{'?' * _UID_LENGTH}/trial-*/checkpoint.*"))
+    folder = f"{name}-{'?' * _UID_LENGTH}/trial-*"
+    return sum(each.stat().st_size for suffix in (".pt", ".tmp") for each in root.glob(f"{folder}/checkpoint{suffix}"))
 
 
 @dataclass(frozen=True)

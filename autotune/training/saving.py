@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from autotune.disk import LEFT_FREE_BYTES, describe_disk_error, format_bytes, free_bytes
-from autotune.training.checkpoint_file import CheckpointFile, write_checkpoint
+from autotune.events import QUOTA
+from autotune.training.checkpoint_file import CheckpointFile, temporary_of, write_checkpoint
 from autotune.training.failures import FencedError
 
 
@@ -74,11 +75,12 @@ class Saver:
             return describe_disk_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), self._path)
         if self._max_bytes is None:
             return None
-        others = sum(_size(each) for each in self._path.parents[1].glob(f"*/{self._path.stem}.*"))
+        names = (self._path.name, temporary_of(self._path).name)
+        others = sum(_size(each) for name in names for each in self._path.parents[1].glob(f"*/{name}"))
         if others + num_bytes <= self._max_bytes:
             return None
         used = f"{format_bytes(num_bytes)} more than the {format_bytes(others)} that are used"
-        return f"checkpoints.max_bytes allows the study {format_bytes(self._max_bytes)}, got {used}, {self._path}"
+        return f"{QUOTA} allows the study {format_bytes(self._max_bytes)}, got {used}, {self._path}"
 
 
 def _size(path: Path) -> int:

@@ -6,8 +6,13 @@ import pytest
 
 from autotune.coordinator.room import check_room
 from autotune.errors import StorageError
+from autotune.recording.database import open_database
+from autotune.recording.records import Records
+from autotune.spec.load import load_spec
 from autotune.spec.model import Checkpoints
+from benchmarks.simulated import SimulatedTrials, simulated_session
 from tests.faults.disks import mounted
+from tests.machines import machine
 from tests.report.study_book import make_spec
 
 MEGABYTE = 2**20
@@ -65,3 +70,40 @@ def test_database_on_a_disk_of_its_own_is_looked_at_there(
         StorageError, match=r"/disk: the study needs 16 MiB here for its database, got 10 MiB .*--storage"
     ):
         check(disk, megabytes=1)
+
+
+SPEC = """
+task: package.module:Task
+objective: {metric: val_accuracy, direction: maximize}
+budget: {trials: 4, epochs: 3}
+sampler: random
+pruner: none
+learning: {lr: {low: 1e-5, high: 1, log: true}, width: {low: 8, high: 64}}
+speed_search: fixed
+baseline: {lr: 1e-3, width: 16}
+"""
+
+
+def test_checkpoints_that_nothing_needs_are_gone_when_a_study_goes_on(tmp_path: Path) -> None:
+    """A crash between a trial's last record and the deletion of its checkpoint leaves them; the best one's stays."""
+    (tmp_path / "study.yaml").write_text(SPEC)
+    url = f"sqlite:///{tmp_path}/autotune.db"
+    run(tmp_path, url)
+    records = Records(open_database(url, create=False))
+    rows = records.trials(records.study("study"))
+    records.engine.dispose()
+    best = max(rows, key=lambda row: row.values or (0.0,)).number
+    (folder,) = (tmp_path / "autotune.files").iterdir()
+    for row in rows:
+        (folder / f"trial-{row.number:05d}").mkdir(exist_ok=True)
+        for name in ("checkpoint.pt", "checkpoint.tmp"):
+            (folder / f"trial-{row.number:05d}" / name).touch()
+    run(tmp_path, url)
+    left = sorted(path.relative_to(folder) for path in folder.rglob("checkpoint.*"))
+    assert left == [Path(f"trial-{best:05d}") / name for name in ("checkpoint.pt", "checkpoint.tmp")]
+
+
+def run(folder: Path, url: str) -> None:
+    file = load_spec(str(folder / "study.yaml"))
+    with simulated_session(file, storage=url, machine=machine(), trials=SimulatedTrials()) as session:
+        session.run()
