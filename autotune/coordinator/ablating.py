@@ -67,10 +67,11 @@ def ablate(arena: Arena, study: StudyRow, *, winner: TrialRow, baseline: TrialRo
         trained = records.trials(ablation) if ablation is not None else ()
         rounds = plan_series(contenders, trained, repeats=repeats)
         seconds = {each.number: each.seconds for each in contenders}
-        num_missing = sum(len(each) for each in rounds)
-        about = sum(seconds[number] for each in rounds for number in each)
+        num_missing = sum(len(part) for part in rounds)
+        about = sum(seconds[number] for part in rounds for number in part)
+        each = "1 training" if repeats == 1 else f"{repeats} trainings"
         arena.observer.note(
-            f"ablation of trial {winner.number}: {len(contenders)} configurations, {repeats} trainings each, "
+            f"ablation of trial {winner.number}: {len(contenders)} configurations, {each} each, "
             f"{num_missing} to come, about {about:.0f} s"
         )
         series = Series(

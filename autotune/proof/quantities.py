@@ -31,6 +31,8 @@ EARLY_CONFIDENCE = 0.99
 LAST_CONFIDENCE = 0.96
 """Of the look at all of them after early ones: together they call equal configurations different in 5 of 100."""
 SECONDS_TO_TARGET = "seconds_to_target"
+_NEGLIGIBLE = 1.01
+"""A ratio of throughput or memory that is surely nearer to 1 than this is no difference to anybody."""
 
 Finding: TypeAlias = Literal["better", "worse", "no difference", "too few"]
 Side: TypeAlias = Sequence[Training]
@@ -162,7 +164,9 @@ def _ratio(
     interval = ratio_of_means(one, other, confidence=confidence)
     sides = statistics.fmean(one), statistics.fmean(other)
     few = min(len(one), len(other)) < LEAST_VALUES
-    return _quantity(name, "ratio", interval, sides=sides, is_more_better=is_more_better, is_too_few=few)
+    quantity = _quantity(name, "ratio", interval, sides=sides, is_more_better=is_more_better, is_too_few=few)
+    is_negligible = interval.low > 1 / _NEGLIGIBLE and interval.high < _NEGLIGIBLE
+    return quantity.model_copy(update={"finding": "no difference"}) if is_negligible and not few else quantity
 
 
 def _positive(values: Iterable[float | None]) -> list[float]:

@@ -256,3 +256,12 @@ def test_true_gain_of_ten_percent_is_found_in_ninety_of_a_hundred() -> None:
     found = sum(conclude(TIMED, draw(generator, count=5, gain=0.1)) == "better" for _ in range(num_studies))
 
     assert found / num_studies >= 0.9
+
+
+@pytest.mark.parametrize(("mebibytes", "finding"), [(353, "no difference"), (380, "worse")])
+def test_memory_that_surely_differs_by_less_than_a_hundredth_is_no_difference(mebibytes: int, finding: str) -> None:
+    winners = [dataclasses.replace(training, peak_memory_bytes=mebibytes * 2**20) for training in side()]
+    references = [dataclasses.replace(training, peak_memory_bytes=352 * 2**20) for training in side()]
+    verdict = judge(TIMED, winners=winners, references=references)
+    (memory,) = [quantity for quantity in verdict.quantities if quantity.name == "peak_memory_bytes"]
+    assert memory.finding == finding
