@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from autotune.events import Scalar
 from autotune.report.script.pieces import piece
 from autotune.report.script.winner import Winner
+from autotune.spec.learning import DEFAULT_BATCH_SIZE
 from autotune.spec.optimizers import DEFAULT_OPTIMIZER, OPTIMIZERS, is_own_optimizer
 from autotune.speed.code import environment_lines, process_lines
 
@@ -67,7 +68,7 @@ def _batches(winner: Winner) -> str:
     """Batches of a dataset, whose order depends on the seed and the epoch alone, never on workers."""
 
     def __init__(self, dataset, *, train, batch_size=None, collate=None, drop_last=False):
-        self.batch_size = batch_size or ({winner.parameters.get("batch_size", 32)!r} if train else {size!r})
+        self.batch_size = batch_size or ({_batch_size(winner)} if train else {size!r})
         self.num_samples = len(dataset)
         self.epoch = 1
         self.order = EpochOrder(
@@ -87,6 +88,10 @@ def _batches(winner: Winner) -> str:
         self.order.aim(self.epoch, 0)
         for batch in self.loader:
             yield {move}'''
+
+
+def _batch_size(winner: Winner) -> int:
+    return int(winner.parameters.get("batch_size") or DEFAULT_BATCH_SIZE)
 
 
 _HELD_WHOLE = '''class HeldWhole:
@@ -172,8 +177,7 @@ def _arguments(name: str, parameters: Mapping[str, Scalar]) -> dict[str, object]
     implementation = parameters.get("optimizer_impl")
     if implementation is not None:
         wanted = _IMPLEMENTATIONS[str(implementation)]
-        has_fused = "fused" in facts.implementations
-        arguments |= {argument: value for argument, value in wanted.items() if argument == "foreach" or has_fused}
+        arguments |= {argument: value for argument, value in wanted.items() if argument in facts.implementations}
     return arguments
 
 
@@ -248,7 +252,7 @@ def _accumulator(winner: Winner) -> str:
         return loss.detach()
 
     return gradient"""
-    size = max(1, int(winner.parameters.get("batch_size", 32) or 32) // winner.micro_batches)
+    size = max(1, _batch_size(winner) // winner.micro_batches)
     cut = piece("training.batches", "micro_batches", "_slice")
     if not _moves(winner):  # else it came with the loader
         cut += "\n\n\n" + piece("training.batches", "_like")

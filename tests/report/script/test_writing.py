@@ -114,6 +114,12 @@ def _run(text: str, *, folder: Path, words: Sequence[str] = ()) -> list[dict[str
             Budget(trials=1, epochs=1),
             id="channels_last, micro-batches and bf16",
         ),
+        pytest.param(
+            POINTS,
+            {"optimizer": "muon", "lr": 0.01, "optimizer_impl": "for_loop", "torch_threads": 1},
+            None,
+            id="the default batch, and an optimizer of one implementation",
+        ),
         pytest.param(FUNCTION, {"lr": 0.01, "torch_threads": 1}, None, id="a function"),
     ],
 )  # fmt: skip
