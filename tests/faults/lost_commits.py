@@ -57,6 +57,7 @@ class CutOff:
         assert isinstance(driver, psycopg.Connection)
         if self.moment == "after":
             driver.commit()
+            driver.execute("SELECT 1")  # begins another transaction, so that the commit to come is sent, and fails
         with psycopg.connect(self.url, autocommit=True) as other:
             other.execute("SELECT pg_terminate_backend(%s, 5000)", (driver.info.backend_pid,))
 
@@ -131,5 +132,7 @@ def _database(server: str) -> Iterator[str]:
     name = Identifier("lost_commits")
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(SQL("CREATE DATABASE {}").format(name))
-        yield server.replace("/postgres?", "/lost_commits?")
-        connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+        try:
+            yield server.replace("/postgres?", "/lost_commits?")
+        finally:
+            connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(name))
