@@ -1,8 +1,15 @@
 """``autotune study list``, ``show``, ``best`` and ``trials``."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from autotune.cli.options import WholeNumber, json_option, storage_option, study_argument, tracking_option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from autotune.report.trials import TrialSummary
 
 
 @click.command("list")
@@ -110,8 +117,9 @@ def best(
     from autotune.cli.output import echo_json
     from autotune.report.reading import read_study
     from autotune.report.studies import best_of_study
-    from autotune.report.wording import format_metric, format_rate
 
+    if kind is not None and model is not None:
+        raise click.UsageError("--format and --register exclude each other; give them one after the other")
     if kind is not None:
         from autotune.cli.taking import taken_home
 
@@ -131,8 +139,14 @@ def best(
     found = best_of_study(read_study(storage, name=name).study)
     if as_json:
         echo_json(found)
-        return
-    for trial in found.front:
+    else:
+        _echo_best(found.front)
+
+
+def _echo_best(front: "Sequence[TrialSummary]") -> None:
+    from autotune.report.wording import format_metric, format_rate
+
+    for trial in front:
         values = ", ".join(f"{metric} {format_metric(value)}" for metric, value in trial.objectives.items())
         rate = format_rate(trial.samples_per_second, is_contended=trial.is_contended)
         click.echo(f"trial {trial.number}: {values}, {rate} samples/s")

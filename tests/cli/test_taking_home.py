@@ -20,6 +20,12 @@ def _answer(*words: str, book: StudyBook) -> Result:
     return CliRunner().invoke(root, ["study", *words, "--storage", book.storage], prog_name="autotune")
 
 
+def test_a_model_is_not_left_unregistered_for_the_sake_of_a_format(book: StudyBook) -> None:
+    answer = _answer("best", "digits", "--format", "yaml", "--register", "digits", book=book)
+    assert answer.exit_code == 2
+    assert "--format and --register exclude each other" in answer.stderr
+
+
 def test_compare_prints_a_column_a_trial(book: StudyBook) -> None:
     lines = _answer("compare", "digits:0", "digits", book=book).stdout.splitlines()
     assert lines[0].split() == ["digits:0", "digits"]
