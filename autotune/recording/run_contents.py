@@ -3,20 +3,18 @@
 import getpass
 import json
 import math
-import posixpath
-import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from autotune.events import EpochReport, Outcome, Scalar
 from autotune.proof.verdict import Verdict
+from autotune.recording.mlflow_names import key_of
 from autotune.recording.mlflow_store import RUN_TAG, STUDY_TAG
 from autotune.recording.rows import Environment, StudyRow, StudyState, TrialRow, TrialStatus
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
 
-_REFUSED = re.compile(r"[^A-Za-z0-9_\-. :/]")
 _MAX_TAG = 5000  # MLflow's own limit is 8000; older servers had 5000
 
 _STATUSES = {
@@ -128,7 +126,7 @@ def trial_tags(trial: TrialRow, *, environment: Environment | None) -> dict[str,
             "accelerator": ", ".join(accelerator.name for accelerator in machine.torch.accelerators) or None,
         }
     facts |= {f"in_force.{name}": value for name, value in trial.in_force.items()}
-    return {_key(name): str(value)[-_MAX_TAG:] for name, value in facts.items() if value is not None}
+    return {key_of(name): str(value)[-_MAX_TAG:] for name, value in facts.items() if value is not None}
 
 
 def _description(trial: TrialRow) -> str | None:
@@ -140,7 +138,7 @@ def _description(trial: TrialRow) -> str | None:
 
 def trial_params(trial: TrialRow) -> dict[str, str]:
     """The trial's parameters; MLflow lets none of them change, and none of them does."""
-    return {_key(name): str(value) for name, value in trial.parameters.items()}
+    return {key_of(name): str(value) for name, value in trial.parameters.items()}
 
 
 def configuration(trial: TrialRow, *, environment: Environment | None) -> dict[str, Any]:
@@ -230,17 +228,9 @@ def _metrics(numbers: Mapping[str, float | None], *, at: float, step: int) -> "I
 
     for name, value in numbers.items():
         if value is not None:
-            yield Metric(_key(name), float(value), milliseconds(at), step)
+            yield Metric(key_of(name), float(value), milliseconds(at), step)
 
 
 def milliseconds(seconds: float) -> int:
     """Seconds since 1970 as MLflow counts them."""
     return round(seconds * 1000)
-
-
-def _key(name: str) -> str:
-    key = _REFUSED.sub("_", name)[:250] or "_"
-    # MLflow refuses names that are no normal path, such as "a//b" and "../a".
-    return (
-        key if posixpath.normpath(key) == key and not key.startswith((".", "/")) else key.replace("/", "_").strip(".")
-    )

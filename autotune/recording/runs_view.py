@@ -9,6 +9,7 @@ which order the runs stand. Sorted by a metric they are not nested.
 import json
 
 from autotune.goals import SAMPLES_PER_SECOND
+from autotune.recording.mlflow_names import key_of
 from autotune.recording.rows import StudyRow
 
 VIEW_KEY = "trials"
@@ -30,9 +31,9 @@ def view_tag(study: StudyRow) -> str:
     """The tag's value: a view with the study's objectives, its throughput, outcomes and searched parameters."""
     objectives = json.loads(study.spec_json).get("objectives", [])
     searched = json.loads(study.resolved_json).get("parameters", [])
-    names = [_OBJECTIVES.get(objective["metric"], objective["metric"]) for objective in objectives]
+    names = [key_of(_OBJECTIVES.get(objective["metric"], objective["metric"])) for objective in objectives]
     metrics = list(dict.fromkeys([*names, _THROUGHPUT]))
-    parameters = [parameter["name"] for parameter in searched][:_MAX_PARAMETERS]
+    parameters = [key_of(parameter["name"]) for parameter in searched][:_MAX_PARAMETERS]
     widths = {f"metrics.`{name}`": _width(name) for name in metrics}
     widths |= {"tags.`outcome`": _width("outcome")}
     widths |= {f"params.`{name}`": _width(name) for name in parameters}

@@ -48,3 +48,8 @@ def test_throughput_as_an_objective_is_the_trials_own_and_stands_once(study: Stu
     state = view_of(study, objectives=objectives, parameters=["lr"])
     assert state["selectedColumns"] == ["metrics.`steady_samples_per_second`", "tags.`outcome`", "params.`lr`"]
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`steady_samples_per_second`", False)
+
+
+def test_a_metric_is_named_as_mlflow_has_it(study: StudyRow) -> None:
+    state = view_of(study, objectives=[{"metric": "recall@5", "direction": "maximize"}], parameters=["lr"])
+    assert state["orderByKey"] == "metrics.`recall_5`"
