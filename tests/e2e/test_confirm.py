@@ -69,7 +69,7 @@ def test_confirming_again_with_more_trainings_adds_only_what_is_missing(confirme
 def test_report_measures_what_each_change_is_worth(confirmed: Home) -> None:
     done = confirmed.run("study", "report", "tiny", "--ablate", "--repeats", "1", "--format", "markdown", timeout=150)
     assert "| parameter | baseline | winner | measured worth |" in done.stdout
-    assert "configurations, 1 trainings each" in done.stderr
+    assert "configurations, 1 training each" in done.stderr
     trained = confirmed.read("study", "trials", "tiny.ablation")
     assert {trial["outcome"] for trial in trained} == {"complete"}
     again = confirmed.run("study", "report", "tiny", "--format", "markdown")

@@ -4,6 +4,8 @@ import contextlib
 import subprocess
 import sys
 import time
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -11,7 +13,8 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
-from tests.e2e.home import family_of, make_home
+from tests.e2e.browser import first_address, serve
+from tests.e2e.home import Home, family_of, make_home
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -61,11 +64,21 @@ def test_password_of_the_storage_is_told_to_nobody(
     )
     assert read.returncode == 0, read.stderr
     refused = home.run("study", "resume", "nobody", status=2)
-    said = [home.output, read.stdout, read.stderr, refused.stderr, *seen.values()]
+    said = [home.output, read.stdout, read.stderr, refused.stderr, *seen.values(), *dashboard_pages(home)]
     assert [text for text in said if PASSWORD in text] == []
     told = [path for path in tmp_path.rglob("*") if path.is_file() and PASSWORD.encode() in path.read_bytes()]
     assert told == []
     assert PASSWORD not in dump(postgres_url)
+
+
+def dashboard_pages(home: Home) -> Iterator[str]:
+    """What it prints, its page, and the answers that fill it."""
+    with serve(home, "dashboard") as lines:
+        yield from lines
+        base = first_address(lines)
+        for path in ("/dashboard", "/api/meta", "/api/studies", "/api/studies/1"):
+            with urllib.request.urlopen(base + path) as answer:
+                yield answer.read().decode()
 
 
 def with_password(url: str) -> str:

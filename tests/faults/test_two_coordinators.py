@@ -60,7 +60,6 @@ own = time.time
 time.time = lambda: own() + shift
 from autotune.recording.database import open_database
 from autotune.recording.lease import StudyLease
-from autotune.recording.lease import StudyLease
 from autotune.recording.records import Records
 records = Records(open_database(sys.argv[1], create=False))
 lease = StudyLease.acquire(records, study=records.study("study"))
@@ -131,7 +130,9 @@ def beat_until_refused(process: "subprocess.Popen[str]") -> None:
             process.stdin.write("beat\n")
             process.stdin.flush()
             if not process.stdout.readline():
-                return
+                break
+    with suppress(BrokenPipeError):  # it tries once more to hand over what the dead one did not take
+        process.stdin.close()
 
 
 TAKE_OVER = """
