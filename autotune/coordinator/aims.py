@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from autotune.errors import SpecError
-from autotune.events import EpochReport
+from autotune.events import EpochReport, Finished, Outcome
 from autotune.goals import MEASUREMENTS, PEAK_MEMORY_BYTES, SAMPLES_PER_SECOND, Target, grain
 from autotune.spec.load import SpecFile
 from autotune.spec.model import Budget, Objective
@@ -91,3 +91,21 @@ def metric_key(objectives: Sequence[Objective], *, index: int) -> str:
     objective = objectives[index]
     inner = "metric" if objective.target is None else f"time_to.{objective.target.metric}"
     return f"objective.{inner}" if len(objectives) == 1 else f"objectives.{index}.{inner}"
+
+
+def judge(
+    finished: Finished, *, objectives: Sequence[Objective], reports: Sequence[EpochReport]
+) -> tuple[Finished, tuple[float, ...] | None]:
+    """The outcome with the objectives' values; a complete trial has them all, and finite."""
+    if finished.outcome is not Outcome.COMPLETE:
+        return finished, None
+    known = known_values(objectives, reports=reports, samples_per_second=finished.samples_per_second)
+    missing = [objective.metric for objective in objectives if objective.metric not in known]
+    if missing:
+        got = ", ".join(sorted(reports[-1].metrics)) if reports else "no report"
+        reason = f"objective {missing[0]}: the task must report it, got {got}; report it or change the objective"
+        return Finished(outcome=Outcome.FAILED, reason=reason), None
+    values = tuple(known.values())
+    if not all(math.isfinite(value) for value in values):
+        return finished.model_copy(update={"outcome": Outcome.DIVERGED, "reason": f"objective {values}"}), None
+    return finished, values

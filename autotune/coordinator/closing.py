@@ -2,9 +2,9 @@
 
 import time
 
+from autotune.coordinator.books import Books
 from autotune.coordinator.confirming import Limits, confirm
 from autotune.coordinator.contenders import NotConfirmedError
-from autotune.coordinator.ledger import Books
 from autotune.coordinator.observer import Observer
 from autotune.coordinator.retraining import Arena
 from autotune.coordinator.standing import Standing

@@ -8,10 +8,10 @@ import functools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
-from autotune.coordinator.aims import known_values, spent_resource, step_of, value_on_the_way
+from autotune.coordinator.aims import judge, spent_resource, step_of, value_on_the_way
+from autotune.coordinator.books import Books
 from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.histories import read_histories
 from autotune.coordinator.observer import Ending, TrialView
@@ -21,18 +21,11 @@ from autotune.coordinator.seeds import trial_seed
 from autotune.coordinator.speeds import Floor, Speeds
 from autotune.coordinator.standing import BASELINE_NUMBER, Standing
 from autotune.events import Adjusted, EpochReport, Finished, Outcome, Scalar, Started, TrialOrder, Unsaved
-from autotune.hardware import Machine
 from autotune.outages import persist
-from autotune.recording.crew import Crew
 from autotune.recording.drafts import NewTrial
-from autotune.recording.files import StudyFiles
-from autotune.recording.lease import StudyLease
-from autotune.recording.publisher import Publisher
-from autotune.recording.records import Records
-from autotune.recording.rows import StudyRow, TrialRow, TrialStatus
+from autotune.recording.rows import TrialRow, TrialStatus
 from autotune.search.proposals import Proposal
-from autotune.search.study import Search
-from autotune.spec.model import Budget, StudySpec
+from autotune.spec.model import Budget
 from autotune.trial.leases import Lease
 
 NUM_ALIKE_TO_GIVE_UP = 3
@@ -58,31 +51,6 @@ class Answer:
     report: EpochReport
     reason_to_stop: str | None
     """Why the trial should stop after this epoch, where the pruner says so."""
-
-
-@dataclass(frozen=True)
-class Books:
-    """Where a study is written down."""
-
-    study: StudyRow
-    spec: StudySpec
-    records: Records
-    search: Search
-    publisher: Publisher
-    files: StudyFiles
-    lease: StudyLease
-    environment_id: int
-    git_commit: str | None
-    is_contended: bool = False
-    """Several trials run at once."""
-    crew: Crew | None = None
-    """The others that run the study, where several may."""
-
-    def race_right(self, machine: Machine) -> AbstractContextManager[bool]:
-        """Whether a race may be run now: one at a time on machines of one kind, and with nobody else on this one."""
-        if self.crew is None:
-            return nullcontext(enter_result=True)
-        return self.crew.race_right(machine.hardware_fingerprint)
 
 
 class Ledger:
@@ -247,7 +215,7 @@ class Ledger:
     def ended(self, ticket: Ticket, finished: Finished) -> Finished:
         """Record how the trial ended, and keep or delete its checkpoint; returns what was recorded."""
         books, row = self._books, ticket.row
-        finished, values = self._judge(row.number, finished)
+        finished, values = judge(finished, objectives=books.spec.objectives, reports=self._reports[row.number])
         self._fitting.learn(
             row.number,
             parameters=row.parameters,
@@ -354,22 +322,6 @@ class Ledger:
                     peak_bytes=peaks.get(row.number),
                     is_out_of_memory=row.is_out_of_memory,
                 )
-
-    def _judge(self, number: int, finished: Finished) -> tuple[Finished, tuple[float, ...] | None]:
-        """The outcome with the objectives' values; a complete trial has them all, and finite."""
-        if finished.outcome is not Outcome.COMPLETE:
-            return finished, None
-        objectives, reports = self._books.spec.objectives, self._reports[number]
-        known = known_values(objectives, reports=reports, samples_per_second=finished.samples_per_second)
-        missing = [objective.metric for objective in objectives if objective.metric not in known]
-        if missing:
-            got = ", ".join(sorted(reports[-1].metrics)) if reports else "no report"
-            reason = f"objective {missing[0]}: the task must report it, got {got}; report it or change the objective"
-            return Finished(outcome=Outcome.FAILED, reason=reason), None
-        values = tuple(known.values())
-        if not all(math.isfinite(value) for value in values):
-            return finished.model_copy(update={"outcome": Outcome.DIVERGED, "reason": f"objective {values}"}), None
-        return finished, values
 
     def _count(self, ending: Ending) -> None:
         """Only the best trial's checkpoint is kept."""

@@ -9,8 +9,8 @@ not had their share of the study's time; otherwise it takes that winner over.
 
 from collections.abc import Callable, Mapping
 
+from autotune.coordinator.books import Books
 from autotune.coordinator.fitting import Fitting
-from autotune.coordinator.ledger import Books
 from autotune.coordinator.race_ground import RaceGround
 from autotune.coordinator.race_log import RaceLog
 from autotune.coordinator.speeds import Floor, RaceEndedError

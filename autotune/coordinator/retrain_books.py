@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
-from autotune.coordinator.ledger import Books
+from autotune.coordinator.books import Books
 from autotune.coordinator.provenance import git_commit
 from autotune.coordinator.retrain_ledger import Series
 from autotune.hardware import Machine

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
+from autotune.coordinator.books import Books
 from autotune.coordinator.contenders import Contender
 from autotune.coordinator.fitting import Fitting
-from autotune.coordinator.ledger import Books, Ledger, Ticket
+from autotune.coordinator.ledger import Ledger, Ticket
 from autotune.coordinator.seeds import fresh_seed
 from autotune.coordinator.speeds import Floor, JointSpeeds
 from autotune.coordinator.standing import Standing

@@ -9,9 +9,10 @@ from collections.abc import Collection, Iterable
 
 from typing_extensions import override
 
+from autotune.coordinator.books import Books
 from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.histories import read_histories
-from autotune.coordinator.ledger import Books, Ledger, Ticket
+from autotune.coordinator.ledger import Ledger, Ticket
 from autotune.coordinator.observer import Ending
 from autotune.coordinator.speeds import Floor, Speeds
 from autotune.coordinator.standing import Standing, ending_of

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from autotune.coordinator.books import Books
 from autotune.coordinator.fitting import Fitting
-from autotune.coordinator.ledger import Books
 from autotune.coordinator.race_ground import RaceGround
 from autotune.coordinator.race_log import RaceLog
 from autotune.coordinator.races import RacedSpeeds

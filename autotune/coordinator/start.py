@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autotune.coordinator.aims import check_jobs
+from autotune.coordinator.books import Books
 from autotune.coordinator.closing import PUBLISH_SECONDS, close_books, confirm_winner, ends_study
 from autotune.coordinator.cut_off import cutting_off
 from autotune.coordinator.fitting import Fitting, make_fitting
 from autotune.coordinator.interrupts import Interrupts
-from autotune.coordinator.ledger import Books, Ledger
+from autotune.coordinator.ledger import Ledger
 from autotune.coordinator.moved import describe_move
 from autotune.coordinator.observer import Observer
 from autotune.coordinator.opening import check_spec, create_study, describe_change, take_over_spec

@@ -1,7 +1,8 @@
 """Finished trials of another study, taken over for the sampler to learn from."""
 
+from autotune.coordinator.books import Books
 from autotune.coordinator.histories import read_histories
-from autotune.coordinator.ledger import Books, Ledger
+from autotune.coordinator.ledger import Ledger
 from autotune.coordinator.observer import Observer
 from autotune.events import Finished
 from autotune.recording.drafts import NewTrial

@@ -18,9 +18,10 @@ from types import SimpleNamespace
 from optuna.storages import RDBStorage
 from sqlalchemy import Connection, Engine, event, update
 
+from autotune.coordinator.books import Books
 from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.interrupts import Interrupts
-from autotune.coordinator.ledger import Books, Ledger
+from autotune.coordinator.ledger import Ledger
 from autotune.coordinator.observer import StudyView, TrialView
 from autotune.coordinator.session import Session
 from autotune.coordinator.speeds import JointSpeeds

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from autotune.coordinator.books import Books
 from autotune.coordinator.histories import read_histories
-from autotune.coordinator.ledger import Books, Ledger
+from autotune.coordinator.ledger import Ledger
 from autotune.coordinator.warm_start import warm_start
 from autotune.events import Finished, Outcome, Scalar
 from autotune.recording.database import configure_engine, open_database
