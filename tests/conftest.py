@@ -13,15 +13,22 @@ import pytest
 os.environ["OMP_NUM_THREADS"] = "1"
 # A developer's own settings must not lead a test into a real study.
 SETTINGS = ("AUTOTUNE_STORAGE", "AUTOTUNE_FILES", "MLFLOW_TRACKING_URI")
-for name in SETTINGS:
-    os.environ.pop(name, None)
+
+
+def _forget_settings() -> None:
+    for name in SETTINGS:
+        os.environ.pop(name, None)
+
+
+_forget_settings()
 
 
 @pytest.fixture(autouse=True)
-def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither must what MLflow sets, as it goes, for the process."""
-    for name in SETTINGS:
-        monkeypatch.delenv(name, raising=False)
+def _no_settings() -> Iterator[None]:
+    """Neither must what MLflow sets, as it goes, for the process: also not fixtures of a session, which come before."""
+    _forget_settings()
+    yield
+    _forget_settings()
 
 
 # Jobs in a shell's background ignore Ctrl-C, those under nohup a hang-up; so would every program that a test starts
