@@ -131,16 +131,7 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
             books.publisher.close(timeout=PUBLISH_SECONDS)
             raise
         is_last = is_complete and ends_study(books)
-        arena = Arena(
-            storage=normalise_url(order.storage),
-            tracking_uri=order.tracking_uri,
-            launcher=launcher,
-            machine=stage.machine,
-            observer=observer,
-            interrupts=interrupts,
-            on_beat=books.lease.beat,
-            grace_seconds=order.grace_seconds,
-        )
+        arena = _arena(order, books, stage=stage, launcher=launcher, interrupts=interrupts, observer=observer)
         is_cut_off = is_last and confirm_winner(arena, books, standing=standing)
         launcher.close()
         interrupts.let_raise()
@@ -159,6 +150,28 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
             is_last=is_last,
             num_unpublished=num_waiting,
         )
+
+
+def _arena(
+    order: StartOrder,
+    books: Books,
+    *,
+    stage: Stage,
+    launcher: Launcher,
+    interrupts: Interrupts,
+    observer: Observer,
+) -> Arena:
+    """Where the winner is confirmed: on the study's own launcher, under its lease."""
+    return Arena(
+        storage=normalise_url(order.storage),
+        tracking_uri=order.tracking_uri,
+        launcher=launcher,
+        machine=stage.machine,
+        observer=observer,
+        interrupts=interrupts,
+        on_beat=books.lease.beat,
+        grace_seconds=order.grace_seconds,
+    )
 
 
 def _check_name(name: str) -> None:
