@@ -4,6 +4,7 @@ import contextlib
 import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,21 +65,28 @@ def test_password_of_the_storage_is_told_to_nobody(
     )
     assert read.returncode == 0, read.stderr
     refused = home.run("study", "resume", "nobody", status=2)
-    said = [home.output, read.stdout, read.stderr, refused.stderr, *seen.values(), *dashboard_pages(home)]
+    said = [home.output, read.stdout, read.stderr, refused.stderr, *seen.values(), *pages_of_servers(home)]
     assert [text for text in said if PASSWORD in text] == []
     told = [path for path in tmp_path.rglob("*") if path.is_file() and PASSWORD.encode() in path.read_bytes()]
     assert told == []
     assert PASSWORD not in dump(postgres_url)
 
 
-def dashboard_pages(home: Home) -> Iterator[str]:
-    """What it prints, its page, and the answers that fill it."""
-    with serve(home, "dashboard") as lines:
-        yield from lines
-        base = first_address(lines)
-        for path in ("/dashboard", "/api/meta", "/api/studies", "/api/studies/1"):
-            with urllib.request.urlopen(base + path) as answer:
-                yield answer.read().decode()
+PAGES = {
+    "dashboard": ("/dashboard", "/api/meta", "/api/studies", "/api/studies/1"),
+    "mlflow": ("/", "/api/2.0/mlflow/experiments/get?experiment_id=1"),
+}
+
+
+def pages_of_servers(home: Home) -> Iterator[str]:
+    """What both servers print, their pages, and the answers that fill them."""
+    for command, paths in PAGES.items():
+        with serve(home, command) as lines:
+            yield from lines
+            base = f"http://{urllib.parse.urlsplit(first_address(lines)).netloc}"
+            for path in paths:
+                with urllib.request.urlopen(base + path) as answer:
+                    yield answer.read().decode()
 
 
 def with_password(url: str) -> str:
