@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from autotune.recording.mlflow_server import MlflowServer
+from autotune.recording.mlflow.server import MlflowServer
 from benchmarks.figures import header
 from tests.e2e.home import TASK, make_home
 from tests.faults.mlflow_proxy import FaultProxy, Mode, fault_proxy

@@ -12,7 +12,7 @@ from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.observer import StudyView
 from autotune.coordinator.session import Session
 from autotune.coordinator.speeds import FixedSpeeds
-from autotune.coordinator.stage import Stage
+from autotune.coordinator.opening.stage import Stage
 from autotune.coordinator.start import StartOrder, load_standing, make_ledger, open_books
 from autotune.events import EpochReport, Event, Finished, Outcome, Rehearsal, Scalar, Started, Stop, TrialOrder
 from autotune.hardware import Machine

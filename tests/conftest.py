@@ -46,7 +46,7 @@ if IN_MEMORY.is_dir() and shutil.disk_usage(IN_MEMORY).free > ENOUGH_BYTES:
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow store without experiments: making one takes a second."""
-    from autotune.recording.mlflow_store import open_client
+    from autotune.recording.mlflow.store import open_client
 
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     open_client(f"sqlite:///{path}")

@@ -23,7 +23,7 @@ root = LazyGroup(
             "autotune.cli.initialising:init",
             "Write a task file and a study spec that run as they are, with every line explained.",
         ),
-        "study": LazyCommand("autotune.cli.study:study", "Start, resume and look at studies."),
+        "study": LazyCommand("autotune.cli.study.group:study", "Start, resume and look at studies."),
         "trial": LazyCommand("autotune.cli.trial:trial", "Work with one trial of a study."),
         "speed": LazyCommand(
             "autotune.cli.speeding:speed", "Find what makes a training faster on this machine, in seconds."

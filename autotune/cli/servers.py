@@ -60,7 +60,7 @@ def mlflow(*, port: int, host: str, should_open: bool, storage: str, tracking_ur
     Prints its address and those of the storage's studies, answers this machine alone unless --host
     says otherwise, and runs until Ctrl-C.
     """
-    from autotune.recording.mlflow_server import MlflowServer
+    from autotune.recording.mlflow.server import MlflowServer
     from autotune.report.addresses import runs_addresses
 
     with _until_stopped(), MlflowServer(tracking_uri, host=host, port=port) as server:

@@ -84,12 +84,12 @@ def speed(
     JSON: a list of races with the keys task, device, num_cores, workload, result, code.
     """
     from autotune.cli.output import echo_json, print_table
-    from autotune.cli.racing import show_race
+    from autotune.cli.display.race import show_race
     from autotune.outages import waiting_out
     from autotune.report.speeds import HEAT_COLUMNS, ending_lines, heat_rows, summarise_race
 
     file = _spec(task, space=space, epochs=epochs, overrides=overrides)
-    from autotune.coordinator.speeding import SpeedOrder, race_task
+    from autotune.coordinator.races.alone import SpeedOrder, race_task
 
     order = SpeedOrder(file=file, name=name or file.name, storage=storage, batch_sizes=batch_sizes, seconds=seconds)
     with waiting_out(lambda line: click.echo(line, err=True)):

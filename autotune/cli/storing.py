@@ -18,7 +18,7 @@ def backup(*, file: Path, storage: str) -> None:
     the database with its -wal and -shm, and copy FILE to its place. Checkpoints are no part of it:
     a trial whose checkpoint is gone starts again.
     """
-    from autotune.coordinator.upkeep import back_up_storage
+    from autotune.coordinator.upkeep.database import back_up_storage
 
     size = back_up_storage(storage, file=file)
     click.echo(f"Wrote {file}, {size / 1e6:.1f} MB.", err=True)
@@ -34,7 +34,7 @@ def check(*, accept: bool, as_json: bool, storage: str) -> None:
     The exit status is 0 where nothing is, 1 where something is, 2 where it can't be opened.
     """
     from autotune.cli.output import echo_json
-    from autotune.coordinator.upkeep import check_storage
+    from autotune.coordinator.upkeep.database import check_storage
 
     examination = check_storage(storage, is_copy_accepted=accept)
     if as_json:
@@ -59,7 +59,7 @@ def upgrade(*, backup: Path | None, no_backup: bool, storage: str) -> None:
 
     Optuna's tables too. Nothing happens to a database that is up to date.
     """
-    from autotune.coordinator.upkeep import upgrade as upgrade_storage
+    from autotune.coordinator.upkeep.database import upgrade as upgrade_storage
 
     done = upgrade_storage(storage, backup=backup, is_backed_up=no_backup)
     if done.backup is not None:

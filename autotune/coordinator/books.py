@@ -7,7 +7,7 @@ from autotune.hardware import Machine
 from autotune.recording.crew import Crew
 from autotune.recording.files import StudyFiles
 from autotune.recording.lease import StudyLease
-from autotune.recording.publisher import Publisher
+from autotune.recording.mlflow.publisher import Publisher
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
 from autotune.search.study import Search

@@ -3,14 +3,14 @@
 import time
 
 from autotune.coordinator.books import Books
-from autotune.coordinator.confirming import Limits, confirm
-from autotune.coordinator.contenders import NotConfirmedError
+from autotune.coordinator.retraining.confirming import Limits, confirm
+from autotune.coordinator.retraining.contenders import NotConfirmedError
 from autotune.coordinator.observer import Observer
-from autotune.coordinator.retraining import Arena
+from autotune.coordinator.retraining.run import Arena
 from autotune.coordinator.standing import Standing
 from autotune.errors import StudyHeldError
-from autotune.recording.log_model import log_model
-from autotune.recording.publisher import Publisher, PublishState
+from autotune.recording.mlflow.log_model import log_model
+from autotune.recording.mlflow.publisher import Publisher, PublishState
 from autotune.recording.rows import StudyState
 
 PUBLISH_SECONDS = 30.0

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 
 from autotune.coordinator.memory import MemoryModel, Room, Shape
-from autotune.coordinator.stage import Stage
+from autotune.coordinator.opening.stage import Stage
 from autotune.coordinator.standing import BASELINE_NUMBER
 from autotune.coordinator.workloads import Workload
 from autotune.events import Scalar

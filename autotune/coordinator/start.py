@@ -12,20 +12,20 @@ from autotune.coordinator.cut_off import cutting_off
 from autotune.coordinator.fitting import Fitting, make_fitting
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Ledger
-from autotune.coordinator.moved import describe_move
+from autotune.coordinator.opening.moved import describe_move
 from autotune.coordinator.observer import Observer
-from autotune.coordinator.opening import check_spec, create_study, describe_change, take_over_spec
-from autotune.coordinator.planning import plan_of
-from autotune.coordinator.provenance import git_commit
-from autotune.coordinator.retraining import Arena
-from autotune.coordinator.room import check_room
+from autotune.coordinator.opening.spec import check_spec, create_study, describe_change, take_over_spec
+from autotune.coordinator.opening.planning import plan_of
+from autotune.coordinator.opening.provenance import git_commit
+from autotune.coordinator.retraining.run import Arena
+from autotune.coordinator.opening.room import check_room
 from autotune.coordinator.session import GRACE_SECONDS, Session
 from autotune.coordinator.sharing import SharedLedger
-from autotune.coordinator.speed_source import make_speeds
+from autotune.coordinator.races.source import make_speeds
 from autotune.coordinator.speeds import Speeds
-from autotune.coordinator.stage import Stage, set_stage
+from autotune.coordinator.opening.stage import Stage, set_stage
 from autotune.coordinator.standing import Standing, standing_of
-from autotune.coordinator.warm_start import warm_start
+from autotune.coordinator.opening.warm_start import warm_start
 from autotune.errors import InputError, StorageError, StudyHeldError, StudyNotFoundError, StudyStoppedError
 from autotune.outages import waiting_out
 from autotune.recording.ablated import ABLATION_SUFFIX
@@ -41,7 +41,7 @@ from autotune.recording.database import (
 )
 from autotune.recording.files import StudyFiles, check_study_name, make_files_root
 from autotune.recording.lease import StudyLease, check_holder
-from autotune.recording.publisher import Publisher
+from autotune.recording.mlflow.publisher import Publisher
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow, StudyState
 from autotune.recording.sqlite_file import mark_at_rest, mark_in_use

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from autotune.errors import StorageError
 from autotune.recording.database import normalise_url
-from autotune.recording.mlflow_server import compare_address, experiment_address, server_base
+from autotune.recording.mlflow.server import compare_address, experiment_address, server_base
 from autotune.report.places import DASHBOARD_PORT, Places
 from autotune.report.reading import StudyReport, open_records
 from autotune.report.studies import rank_incomplete, rank_trials

@@ -15,7 +15,7 @@ from autotune.errors import AutotuneError
 from autotune.hardware import Machine, ask_machine, count_gpus, cpu_quota, read_load, usable_cores
 from autotune.recording.database import find_database, hide_password, normalise_url, server_seconds, sqlite_folder
 from autotune.recording.files import files_root
-from autotune.recording.mlflow_store import find_problem, shown_uri
+from autotune.recording.mlflow.store import find_problem, shown_uri
 from autotune.recording.records import Records
 from autotune.report.wording import format_duration, format_moment
 

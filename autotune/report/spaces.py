@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from autotune.coordinator.stage import set_stage
+from autotune.coordinator.opening.stage import set_stage
 from autotune.events import Rehearsal, Scalar
 from autotune.search.space import LeftOut, SearchSpace, SpaceParameter
 from autotune.spec.builtin import find_space, list_spaces

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from autotune.coordinator.speeding import RacedWorkload
+from autotune.coordinator.races.alone import RacedWorkload
 from autotune.disk import format_bytes
 from autotune.events import Scalar
 from autotune.report.wording import format_parameters

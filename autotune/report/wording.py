@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 
 from autotune.events import Scalar
-from autotune.recording.run_contents import show_value
+from autotune.recording.mlflow.run_contents import show_value
 
 NOTHING = "-"
 """Stands where there is no value."""

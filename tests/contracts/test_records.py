@@ -16,7 +16,7 @@ from autotune.recording import tables, transactions
 from autotune.recording.database import creation_lock, open_database
 from autotune.recording.drafts import NewStudy, NewTrial
 from autotune.recording.lease import StudyLease
-from autotune.recording.publication import Publication
+from autotune.recording.mlflow.publication import Publication
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow, StudyState, TrialRow, TrialStatus
 from tests.machines import machine

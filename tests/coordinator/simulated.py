@@ -32,7 +32,7 @@ from autotune.recording.database import configure_engine, open_database
 from autotune.recording.drafts import NewStudy
 from autotune.recording.files import StudyFiles
 from autotune.recording.lease import StudyLease
-from autotune.recording.publisher import Publisher
+from autotune.recording.mlflow.publisher import Publisher
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyState
 from autotune.search.storage import open_storage

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from autotune.recording.database import open_database
-from autotune.recording.mlflow_store import RUN_TAG
+from autotune.recording.mlflow.store import RUN_TAG
 from autotune.recording.records import Records
 from autotune.recording.rows import TrialRow
 from tests.stores import copy_store

@@ -7,7 +7,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from autotune.recording.mlflow_store import RUN_TAG
+from autotune.recording.mlflow.store import RUN_TAG
 from tests.e2e.home import SPEC, Home, make_home
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]  # several processes a test, on cores that may be busy

@@ -35,7 +35,7 @@ ELSEWHERE = {
     "autotune init tuned --from train.py": "tests/e2e/test_tutorial.py",
     "autotune doctor": "tests/e2e/test_tutorial.py",
     "autotune speed cells.yaml": "tests/e2e/test_races.py",
-    "autotune study import mnist --from sqlite:///old.db": "tests/coordinator/test_importing.py",
+    "autotune study import mnist --from sqlite:///old.db": "tests/coordinator/upkeep/test_importing.py",
 }
 """Commands that other tests run, to their end or until Ctrl-C."""
 

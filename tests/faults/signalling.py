@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from autotune.recording.run_contents import trial_status
+from autotune.recording.mlflow.run_contents import trial_status
 from tests.e2e.home import Home, histories_of, make_home, rows_of, runs_of, wait_until
 
 NUM_TRIALS, NUM_EPOCHS = 4, 3

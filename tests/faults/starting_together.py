@@ -9,7 +9,7 @@ from pathlib import Path
 from autotune.recording.database import configure_optuna_engine, creation_lock, open_database
 from autotune.recording.drafts import NewStudy
 from autotune.recording.lease import StudyLease
-from autotune.recording.mlflow_store import open_client
+from autotune.recording.mlflow.store import open_client
 from autotune.recording.records import Records
 from autotune.recording.sqlite_file import mark_at_rest, mark_in_use
 from autotune.search.storage import open_storage

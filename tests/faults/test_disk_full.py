@@ -14,7 +14,7 @@ import torch
 from mlflow.exceptions import MlflowException
 
 from autotune.disk import LEFT_FREE_BYTES
-from autotune.recording.mlflow_store import explain_failure, open_client
+from autotune.recording.mlflow.store import explain_failure, open_client
 from autotune.training.checkpoint_file import CheckpointFile, read_checkpoint, write_checkpoint
 from autotune.training.rng import capture_rng
 from autotune.training.saving import Saver

@@ -12,13 +12,13 @@ from mlflow import MlflowClient
 
 from autotune.recording.database import open_database
 from autotune.recording.drafts import NewStudy
-from autotune.recording.mlflow_server import MlflowServer
-from autotune.recording.publisher import PublishState
+from autotune.recording.mlflow.server import MlflowServer
+from autotune.recording.mlflow.publisher import PublishState
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
 from tests.e2e.home import Home, family_of, make_home, rows_of, runs_of, wait_until
 from tests.faults.mlflow_proxy import FaultProxy, Mode, fault_proxy
-from tests.recording.delivered import add_trial, find_runs, history, publish
+from tests.recording.mlflow.delivered import add_trial, find_runs, history, publish
 from tests.stores import copy_store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]  # MLflow's server takes its time on busy cores

@@ -16,8 +16,8 @@ import pytest
 from optuna.trial import TrialState, create_trial
 from sqlalchemy import Engine, update
 
-from autotune.cli.plain import PlainDisplay
-from autotune.coordinator.deletion import delete_study
+from autotune.cli.display.plain import PlainDisplay
+from autotune.coordinator.upkeep.deletion import delete_study
 from autotune.errors import LeaseLostError, StudyHeldError
 from autotune.recording import tables, transactions
 from autotune.recording.crew import Crew as Group

@@ -4,7 +4,7 @@ import urllib.parse
 import pytest
 
 from autotune.events import Outcome
-from autotune.recording.publication import Publication
+from autotune.recording.mlflow.publication import Publication
 from autotune.report.addresses import Addresses, runs_addresses, study_addresses
 from autotune.report.places import DEFAULT_TRACKING_URI, Places
 from autotune.report.reading import read_study

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from autotune.cli.plain import PlainDisplay
+from autotune.cli.display.plain import PlainDisplay
 from autotune.errors import StudyNotFoundError
 from autotune.events import Finished, Outcome, Started
 from autotune.recording.lease import StudyLease

@@ -1,0 +1,41 @@
+"""A race as it runs: one line for each heat, on stderr."""
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from autotune.report.wording import format_clock, one_line
+
+if TYPE_CHECKING:
+    from autotune.coordinator.races.alone import SpeedWatch
+    from autotune.coordinator.workloads import Workload
+    from autotune.speed.batch import BatchLimit
+    from autotune.speed.bottleneck import Diagnosis
+    from autotune.speed.result import Heat
+
+
+def show_race() -> "SpeedWatch":
+    """A watch that writes on stderr, with the time since now in front."""
+    from autotune.coordinator.races.alone import SpeedWatch
+
+    began = time.monotonic()
+
+    def write(line: str) -> None:
+        click.echo(f"{format_clock(time.monotonic() - began):>7}  {one_line(line)}", err=True)
+
+    def largest_found(limit: "BatchLimit") -> None:
+        bound = "the whole training set" if limit.is_bounded_by_data else "by memory"
+        write(f"largest batch: {limit.largest} ({bound}; {len(limit.tries)} tried)")
+
+    def begun(workload: "Workload") -> None:
+        write(f"race of {workload.task} on {workload.device}, {workload.num_cores} cores: {workload.words}")
+
+    def diagnosed(diagnosis: "Diagnosis") -> None:
+        write(diagnosis.words)
+
+    def heat_over(heat: "Heat") -> None:
+        gain = f"  {heat.gain.words}" if heat.gain else ""
+        write(f"{heat.stage:<8} {heat.change_words}{gain}  {heat.verdict}: {heat.reason}")
+
+    return SpeedWatch(largest_found=largest_found, begun=begun, diagnosed=diagnosed, heat_over=heat_over)

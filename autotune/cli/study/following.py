@@ -1,0 +1,68 @@
+"""``autotune study watch`` and ``autotune study logs``."""
+
+import sys
+
+import click
+
+from autotune.cli.main import INTERRUPTED_STATUS
+from autotune.cli.options import Number, WholeNumber, progress_option, storage_option, study_argument
+
+
+@click.command()
+@study_argument
+@click.option(
+    "--interval",
+    type=Number(min=0.1),
+    metavar="SECONDS",
+    default=1.0,
+    show_default=True,
+    help="Seconds between two looks at the storage.",
+)
+@storage_option
+@progress_option
+def watch(*, name: str, interval: float, storage: str, no_progress: bool) -> None:
+    """Show a running study as its own terminal does, from any other one.
+
+    It reads the storage alone, and so works from other machines and for every coordinator of
+    the study. Epochs are shown as they end. It ends when the study does, or with Ctrl-C, which
+    leaves the study alone. In a pipe it prints a line for each event.
+    """
+    from autotune.cli.display.choice import choose_display
+    from autotune.report.following import Follower, follow
+
+    with choose_display(no_progress=no_progress, waiting="reading the storage …") as display:
+        follower = Follower(storage, name=name, observer=display)
+        try:
+            follow(follower, seconds=interval)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED_STATUS)
+        finally:
+            follower.close()
+
+
+@click.command()
+@study_argument
+@click.argument("number", metavar="N", type=WholeNumber(min=0))
+@click.option("--follow", "-f", is_flag=True, help="Go on printing until the trial ends.")
+@click.option("--lines", "-n", type=WholeNumber(min=1), metavar="COUNT", help="Only the last so many lines.")
+@storage_option
+def logs(*, name: str, number: int, follow: bool, lines: int | None, storage: str) -> None:
+    """Print what a trial wrote to its stdout and stderr.
+
+    N is the trial's number. The log lies beside the storage, on the machine that trained the
+    trial; of a very long one the middle is left out. How the trial ended stands on stderr.
+    """
+    from autotune.report.logs import find_log, read_log
+    from autotune.report.wording import one_line
+
+    log = find_log(storage, name=name, number=number)
+    try:
+        for text in read_log(log, num_lines=lines, should_follow=follow):
+            click.echo(text, nl=False)
+        if log.ending is not None:
+            reason = f": {one_line(log.ending.reason)}" if log.ending.reason else ""
+            click.echo(f"trial {number} {log.ending.outcome.value}{reason}", err=True)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED_STATUS)
+    finally:
+        log.close()

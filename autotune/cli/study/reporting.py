@@ -1,0 +1,149 @@
+"""``autotune study report``."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from autotune.cli.main import INTERRUPTED_STATUS
+from autotune.cli.options import (
+    MOST_REPEATS,
+    WholeNumber,
+    progress_option,
+    spec_option,
+    storage_option,
+    study_argument,
+    tracking_option,
+)
+from autotune.errors import RunError
+
+if TYPE_CHECKING:
+    from autotune.report.page.composing import Report
+
+_ABLATION_REPEATS = 3
+
+
+@click.command()
+@study_argument
+@click.option("--format", "kind", type=click.Choice(["html", "markdown", "json"]), default="html", show_default=True)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Where to write; for a page NAME-report.html if left out, else stdout.",
+)
+@click.option("--open", "is_opened", is_flag=True, help="Show the page in the browser.")
+@click.option(
+    "--ablate",
+    "is_ablated",
+    is_flag=True,
+    help="First train the winner without each of its changes, to measure what they are worth.",
+)
+@click.option(
+    "--repeats",
+    type=WholeNumber(min=1, max=MOST_REPEATS),
+    metavar="N",
+    help=f"Trainings of each for --ablate, {_ABLATION_REPEATS} unless given; those of earlier calls count.",
+)
+@spec_option
+@storage_option
+@tracking_option
+@progress_option
+def report(
+    *,
+    name: str,
+    kind: str,
+    output: Path | None,
+    is_opened: bool,
+    is_ablated: bool,
+    repeats: int | None,
+    storage: str,
+    tracking_uri: str,
+    no_progress: bool,
+    spec_path: Path | None,
+) -> None:
+    """Write what a study found as a page that loads nothing.
+
+    The verdict first, then what the winner changed and what each change is worth, how the study
+    went, what matters, what it costs, where the time went, races, failures, the machine, and how
+    to reproduce it. Markdown is for a pull request. JSON has the same by section.
+
+    JSON keys: name, task, objectives, state, made, sections (key, title, data).
+    """
+    from autotune.report.page.composing import compose
+    from autotune.report.places import Places
+    from autotune.report.record import read_record
+
+    if is_opened and kind != "html":
+        raise click.UsageError("--open shows a page: leave --format out, or say html")
+    if repeats is not None and not is_ablated:
+        raise click.UsageError("--repeats goes with --ablate: leave it out, or say both")
+    if is_ablated:
+        _ablate(
+            name,
+            storage=storage,
+            tracking_uri=tracking_uri,
+            repeats=repeats or _ABLATION_REPEATS,
+            no_progress=no_progress,
+            spec_path=spec_path,
+        )
+    record = read_record(storage, name=name)
+    made = compose(record, places=Places(storage=storage, tracking_uri=tracking_uri))
+    text = _text(made, kind=kind)
+    target = output or (Path(f"{name}-report.html") if kind == "html" else None)
+    if target is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{target}: a report must be written there, got {error.strerror!r}; choose another") from error
+    click.echo(target)
+    if is_opened:
+        click.launch(target.absolute().as_uri())
+
+
+def _ablate(
+    name: str, *, storage: str, tracking_uri: str, repeats: int, no_progress: bool, spec_path: Path | None
+) -> None:
+    from autotune.cli.display.choice import choose_display
+    from autotune.coordinator.retraining.ablating import AblateOrder, ablate_study
+    from autotune.report.annotating import annotate_long_study
+    from autotune.report.places import Places
+    from autotune.report.reading import read_study
+    from autotune.spec.secret_parameters import secrets_in
+
+    order = AblateOrder(
+        name=name, storage=storage, tracking_uri=tracking_uri, repeats=repeats, secrets=secrets_in(spec_path)
+    )
+    with choose_display(no_progress=no_progress) as display:
+        is_over = ablate_study(order, observer=display)
+        study = read_study(storage, name=name).study
+        places = Places(storage=storage, tracking_uri=tracking_uri)
+        problem = annotate_long_study(name, places=places, elapsed_seconds=study.elapsed_seconds)
+        if problem is not None:
+            display.note(problem)
+    if not is_over:
+        sys.exit(INTERRUPTED_STATUS)
+
+
+def _text(made: "Report", *, kind: str) -> str:
+    match kind:
+        case "html":
+            from autotune.report.page.html import as_html
+
+            return as_html(made)
+        case "markdown":
+            from autotune.report.page.markdown import as_markdown
+
+            return as_markdown(made)
+        case _:
+            import dataclasses
+            import json
+
+            from autotune.cli.output import to_json
+
+            fields = {field.name: getattr(made, field.name) for field in dataclasses.fields(made)}
+            fields["sections"] = [{"key": s.key, "title": s.title, "data": s.data} for s in made.sections]
+            return json.dumps(to_json(fields), indent=2, ensure_ascii=False) + "\n"

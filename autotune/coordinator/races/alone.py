@@ -1,0 +1,169 @@
+"""The race of one task outside a study: what ``autotune speed`` does."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from autotune.coordinator.races.ground import RaceGround
+from autotune.coordinator.races.log import RaceLog
+from autotune.coordinator.opening.stage import Stage, set_stage
+from autotune.coordinator.workloads import Workload
+from autotune.events import Scalar
+from autotune.recording.database import configure_engine, creation_lock, normalise_url, open_database
+from autotune.recording.files import check_study_name
+from autotune.recording.records import Records
+from autotune.search.races import RaceStudy
+from autotune.search.storage import open_storage
+from autotune.spec.learning import DEFAULT_BATCH_SIZE
+from autotune.spec.load import SpecFile
+from autotune.speed.arena import Contestant, ContestantLostError
+from autotune.speed.batch import BatchLimit, find_largest_batch
+from autotune.speed.bottleneck import Diagnosis
+from autotune.speed.plan import RaceWatch
+from autotune.speed.racing import race
+from autotune.speed.result import Heat, RaceResult
+from autotune.trial.launcher import Launcher
+from autotune.trial.leases import Lease
+
+_MOST_SAMPLES = 2**20
+"""Of a task that does not tell how many samples it trains with."""
+_CPU_SHARE = 0.8
+"""Of the host's memory; the rest is other programs'."""
+
+
+@dataclass(frozen=True)
+class SpeedOrder:
+    """What the user asked for."""
+
+    file: SpecFile
+    name: str
+    """The heats are kept as the Optuna study ``NAME.speed``."""
+    storage: str
+    batch_sizes: tuple[int | Literal["max"], ...] = ()
+    """A race for each; none: for the baseline's. ``max`` is the largest that fits the device."""
+    seconds: float = 120.0
+    """What one race may take."""
+
+
+@dataclass(frozen=True)
+class SpeedWatch:
+    """What is told while races run."""
+
+    largest_found: Callable[[BatchLimit], None]
+    begun: Callable[[Workload], None]
+    diagnosed: Callable[[Diagnosis], None]
+    heat_over: Callable[[Heat], None]
+
+
+@dataclass(frozen=True)
+class RacedWorkload:
+    """One race that came to its end."""
+
+    workload: Workload
+    result: RaceResult
+
+
+def race_task(order: SpeedOrder, *, watch: SpeedWatch) -> tuple[RacedWorkload, ...]:
+    """Race the speed parameters of the spec's task, once for each batch size.
+
+    Raises:
+        InputError: Something that was typed or written can't be used; nothing was stored.
+        ContestantLostError: The baseline itself can't be trained with.
+    """
+    check_study_name(order.name)
+    with ExitStack() as stack:
+        launcher = stack.enter_context(Launcher.start(order.file.spec.task, secrets=order.file.secrets))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        stage = set_stage(order.file, launcher=launcher, jobs=1, folder=folder)
+        ground = RaceGround(
+            order.file.spec, name=order.name, stage=stage, launcher=launcher, folder=folder, knobs=stage.knobs
+        )
+        log = _open_log(order, ground=ground, stack=stack)
+        lease = stage.pool.acquire()
+        assert lease is not None, "nobody else has one"
+        return tuple(
+            _race(learning, order=order, ground=ground, lease=lease, log=log, watch=watch)
+            for learning in _workloads(order, stage=stage, ground=ground, lease=lease, watch=watch)
+        )
+
+
+def _race(
+    learning: Mapping[str, Scalar],
+    *,
+    order: SpeedOrder,
+    ground: RaceGround,
+    lease: Lease,
+    log: RaceLog,
+    watch: SpeedWatch,
+) -> RacedWorkload:
+    workload = ground.workload(learning)
+    watch.begun(workload)
+
+    def heat_over(heat: Heat) -> None:
+        log.add_heat(heat, workload=workload)
+        watch.heat_over(heat)
+
+    plan = ground.plan(learning, seconds=order.seconds, is_informed=True)
+    with ground.arena(learning, lease=lease, on_wait=_nothing) as arena:
+        result = race(arena, plan, watch=RaceWatch(diagnosed=watch.diagnosed, heat_over=heat_over))
+    log.keep(result, workload=workload, ground=ground)
+    return RacedWorkload(workload, result)
+
+
+def _open_log(order: SpeedOrder, *, ground: RaceGround, stack: ExitStack) -> RaceLog:
+    storage = normalise_url(order.storage)
+    records = Records(open_database(storage, create=True))
+    stack.callback(records.engine.dispose)
+    with creation_lock(storage):
+        optuna_storage = open_storage(storage, configure_engine=configure_engine)
+    stack.callback(optuna_storage.engine.dispose)
+    return RaceLog(records, heats=RaceStudy(order.name, storage=optuna_storage, values=ground.values))
+
+
+def _workloads(
+    order: SpeedOrder, *, stage: Stage, ground: RaceGround, lease: Lease, watch: SpeedWatch
+) -> Iterator[dict[str, Scalar]]:
+    """The learning parameters of each race."""
+    learning = {**stage.space.fixed, **stage.space.learning.baseline}
+    if not order.batch_sizes:
+        yield learning
+    for size in order.batch_sizes:
+        found = _largest(learning, stage=stage, ground=ground, lease=lease, watch=watch) if size == "max" else size
+        yield {**learning, "batch_size": found}
+
+
+def _largest(
+    learning: Mapping[str, Scalar], *, stage: Stage, ground: RaceGround, lease: Lease, watch: SpeedWatch
+) -> int:
+    """The largest batch that fits, with the baseline's speed parameters."""
+
+    def enter(batch_size: int) -> Contestant:
+        sized = {**learning, "batch_size": batch_size}
+        plan = ground.plan(sized, seconds=0)
+        return ground.arena(sized, lease=lease, on_wait=_nothing).enter(plan.baseline)
+
+    start = learning.get("batch_size")
+    found = find_largest_batch(
+        enter,
+        start=start if isinstance(start, int) else DEFAULT_BATCH_SIZE,
+        limit=stage.rehearsal.num_train_samples or _MOST_SAMPLES,
+        memory_bytes=_memory_bytes(stage),
+    )
+    watch.largest_found(found)
+    if found.largest is None:
+        raise ContestantLostError("out of memory", f"batch_size: must fit the device, got {found.tries[0].reason}")
+    return found.largest
+
+
+def _memory_bytes(stage: Stage) -> int:
+    accelerators = stage.machine.torch.accelerators
+    if stage.device == "cuda":
+        return min(accelerator.memory_bytes for accelerator in accelerators)
+    return int(_CPU_SHARE * stage.machine.memory_bytes)
+
+
+def _nothing() -> None:
+    """Nothing has to be done while contestants train."""

@@ -1,0 +1,178 @@
+"""What fixes the races of one spec on this machine: what is tried, from where, and by which contestants."""
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from autotune.coordinator.orders import make_order
+from autotune.coordinator.opening.stage import Stage
+from autotune.coordinator.standing import BASELINE_NUMBER
+from autotune.coordinator.workloads import Workload
+from autotune.events import Scalar
+from autotune.hardware import Machine
+from autotune.search.space import SearchSpace, SpaceParameter
+from autotune.spec.model import StudySpec
+from autotune.speed.entries import Entry
+from autotune.speed.informed import informed_setting
+from autotune.speed.knob import Knob
+from autotune.speed.pace import Pace
+from autotune.speed.plan import RacePlan
+from autotune.speed.result import RaceResult
+from autotune.trial.arena import ProcessArena
+from autotune.trial.launcher import Launcher
+from autotune.trial.leases import Lease
+
+_SHORT_SECONDS = 30.0
+"""A race of no more than this takes shorter blocks, and fewer to confirm."""
+_SHORT_PACE = Pace(block_seconds=0.1, floor_quads=4, screen_quads=4, confirm_quads=6)
+_NEAR_MISS = 0.97
+"""A knob that lost by more than this on the nearest workload is not tried again on this one."""
+
+
+class RaceGround:
+    """The task, space and device that races of one study, or of one command, are run on."""
+
+    def __init__(
+        self,
+        spec: StudySpec,
+        *,
+        name: str,
+        stage: Stage,
+        launcher: Launcher,
+        folder: Path,
+        knobs: Mapping[str, Knob],
+    ) -> None:
+        """Nothing runs yet; contestants will have their logs in ``folder``, an absolute path."""
+        self.name = name
+        self.task = spec.task
+        self.machine = stage.machine
+        self.entries = entries_of(stage.space, knobs=knobs, num_cores=stage.pool.num_cores, machine=stage.machine)
+        self._spec = spec
+        self._space = stage.space
+        self._speed = {parameter.name for parameter in stage.space.speed}
+        """Whether raced or, having one value alone, not."""
+        self._device = stage.device
+        self._num_cores = stage.pool.num_cores
+        self._launcher = launcher
+        self._folder = folder
+
+    @property
+    def values(self) -> Mapping[str, Sequence[Scalar]]:
+        """What each knob may be in a race."""
+        return {entry.name: entry.values for entry in self.entries}
+
+    def workload(self, learning: Mapping[str, Scalar]) -> Workload:
+        """The workload of these learning parameters."""
+        return Workload.of(self._spec.task, learning, device=self._device, num_cores=self._num_cores)
+
+    def digest(self, workload: Workload) -> str:
+        """What must be the same for a result to hold: the workload, and what was raced from which baseline."""
+        baseline, fixed = _only(self._space.baseline, self.values), _only(self._space.fixed, self._spec.speed)
+        fixed |= {
+            parameter.name: parameter.choices[0] for parameter in self._space.speed if len(parameter.choices) == 1
+        }
+        text = json.dumps([workload.digest, self.values, baseline, fixed], sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def plan(
+        self,
+        learning: Mapping[str, Scalar],
+        *,
+        seconds: float,
+        former: RaceResult | None = None,
+        is_informed: bool = False,
+    ) -> RacePlan:
+        """A whole race; with a former result, a brief one of what won or came near, from its winner.
+
+        Args:
+            learning: Learning parameters of the workload, the fixed ones too.
+            seconds: What it may take.
+            former: The race of a workload like this one.
+            is_informed: Measure the winner against what an informed user would set, too.
+        """
+        budget = self._spec.budget
+        entries = possible_entries(self.entries, space=self._space, learning=learning)
+        baseline = _only(self._space.with_speed(learning, self._space.baseline), self._speed)
+        start = None
+        if former is not None:
+            start = _only(self._space.with_speed(learning, former.setting), self._speed)
+            entries = tuple(entry for entry in entries if _is_near(entry, former))
+        informed = informed_setting(baseline, entries=entries, num_cores=self._num_cores) if is_informed else None
+        return RacePlan(
+            entries=entries,
+            baseline=baseline,
+            start=start,
+            informed=informed,
+            epochs=budget.epochs,
+            run_seconds=budget.per_trial if budget.resource == "seconds" else None,
+            run_samples=budget.per_trial if budget.resource == "samples" else None,
+            seconds=seconds,
+            pace=_SHORT_PACE if seconds <= _SHORT_SECONDS else Pace(),
+        )
+
+    def arena(self, learning: Mapping[str, Scalar], *, lease: Lease, on_wait: Callable[[], None]) -> ProcessArena:
+        """Where the contestants of this workload are started."""
+        learned = {name: value for name, value in learning.items() if name not in self._speed}
+        order = make_order(
+            self._spec,
+            study=self.name,
+            number=BASELINE_NUMBER,
+            parameters=learned,
+            seed=self._spec.seed,
+            lease=lease,
+            folder=self._folder,
+        )
+        complete = partial(self._space.with_speed, learned)
+        return ProcessArena(self._launcher, order, folder=self._folder, complete=complete, on_wait=on_wait)
+
+
+def possible_entries(
+    entries: Sequence[Entry], *, space: SearchSpace, learning: Mapping[str, Scalar]
+) -> tuple[Entry, ...]:
+    """The entries with those values alone that go with these learning parameters (``fused`` with a fused optimizer)."""
+    parameters = {parameter.name: parameter for parameter in space.speed}
+    possible = []
+    for entry in entries:
+        parameter = parameters[entry.name]
+        legal = parameter.legal_choices(learning) if parameter.type == "choices" else entry.values
+        values = tuple(value for value in entry.values if value in legal)
+        if len(values) > 1:
+            possible.append(replace(entry, values=values))
+    return tuple(possible)
+
+
+def entries_of(space: SearchSpace, *, knobs: Mapping[str, Knob], num_cores: int, machine: Machine) -> tuple[Entry, ...]:
+    """The searched speed parameters as a race takes them: choices as they are, of a range what is worth trying.
+
+    A range that holds too little of that is tried at both of its ends.
+    """
+    entries = []
+    for parameter in space.speed:
+        knob = knobs[parameter.name]
+        values = parameter.choices
+        if not values:
+            worth = [v for v in knob.candidates(machine, num_cores=num_cores) if _is_in_range(v, parameter)]
+            values = tuple(worth) if len(worth) > 1 else (parameter.low, parameter.high)
+        if len(values) > 1:
+            entries.append(Entry(knob.on(machine), values))
+    return tuple(entries)
+
+
+def _is_in_range(value: Scalar, parameter: SpaceParameter) -> bool:
+    if not parameter.has_value(value, choices=()):
+        return False
+    assert isinstance(value, int)
+    assert isinstance(parameter.low, int)
+    return (value - parameter.low) % int(parameter.step or 1) == 0
+
+
+def _is_near(entry: Entry, former: RaceResult) -> bool:
+    ratios = [heat.gain.ratio for heat in former.heats if heat.gain is not None and entry.name in heat.changes]
+    return max(ratios, default=0.0) >= _NEAR_MISS
+
+
+def _only(parameters: Mapping[str, Scalar], names: Collection[str]) -> dict[str, Scalar]:
+    return {name: value for name, value in parameters.items() if name in names}

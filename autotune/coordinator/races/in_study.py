@@ -1,0 +1,187 @@
+"""Races inside a study: each workload's speed parameters, measured once and kept for later studies.
+
+The first race, of the baseline's workload, is a whole one. It waits until the baseline has been trained, which
+keeps its own speed parameters and is the first answer that a study has; where several trials run at once it comes
+before all of them, for a race needs the device to itself. A workload that comes up later races
+briefly, from the winner of the one that is most like it, when no other trial runs and races have
+not had their share of the study's time; otherwise it takes that winner over.
+"""
+
+from collections.abc import Callable, Mapping
+
+from autotune.coordinator.books import Books
+from autotune.coordinator.fitting import Fitting
+from autotune.coordinator.races.ground import RaceGround
+from autotune.coordinator.races.log import RaceLog
+from autotune.coordinator.speeds import Floor, RaceEndedError
+from autotune.coordinator.standing import BASELINE_NUMBER, Standing
+from autotune.coordinator.workloads import Workload
+from autotune.events import Scalar
+from autotune.search.proposals import Proposal
+from autotune.search.space import SearchSpace
+from autotune.speed.arena import ContestantLostError
+from autotune.speed.plan import RaceWatch
+from autotune.speed.racing import race
+from autotune.speed.result import Heat, RaceResult
+
+DEFAULT_SHARE = 0.1
+"""Of a study's time that its races may take, unless ``speed_search: {race: {share: ...}}`` says otherwise."""
+_FIRST_SECONDS = 30.0
+"""What the first race may take in a study whose budget names no seconds."""
+_LEAST_FIRST_SECONDS = 12.0
+"""Less is not enough for a bottleneck, the noise, a knob or two and their confirmation."""
+_LEAST_SECONDS = 6.0
+"""Less is not enough for a knob or two, brief as the race is."""
+_MOST_SECONDS = 120.0
+_MOST_OF_WHAT_IS_LEFT = 0.5
+"""A first race is not run where it would take more than this of the study's time that is left."""
+_OVERRUN = 2.0
+"""A race looks at the clock between heats, and one heat can be long: beyond so many times its seconds it is ended."""
+
+
+class RacedSpeeds:
+    """Speed parameters from the race of each trial's workload."""
+
+    def __init__(
+        self,
+        books: Books,
+        *,
+        ground: RaceGround,
+        log: RaceLog,
+        space: SearchSpace,
+        standing: Standing,
+        fitting: Fitting,
+        note: Callable[[str], None],
+    ) -> None:
+        """Take over what earlier studies found on this machine.
+
+        Args:
+            books: The study's.
+            ground: Its task, space and device.
+            log: Where races are kept.
+            space: The study's, with its speed parameters.
+            standing: The study's clock.
+            fitting: Learns what races hold of the device's memory.
+            note: Called with a line that a person should see.
+        """
+        self._ground = ground
+        self._log = log
+        self._space = space
+        self._budget = books.spec.budget
+        self._share = float(str(books.spec.speed_search.options.get("share", DEFAULT_SHARE)))
+        self._standing = standing
+        self._fitting = fitting
+        self._note = note
+        self._spent_seconds = books.study.speed_seconds
+        self._race_right = books.race_right
+        self._has_failed = False
+        self._without_winner: set[str] = set()
+        self._trains_one_at_a_time = not books.is_contended
+        self._known: dict[str, tuple[Workload, RaceResult]] = log.known(ground)
+        for workload, result in self._known.values():
+            fitting.learn_race(workload, result)
+        if self._known:
+            note(f"races: the winners of {len(self._known)} workloads of this task are known on this machine")
+
+    def complete(self, proposal: Proposal, *, floor: Floor | None) -> dict[str, Scalar]:
+        """The proposal with the winner of its workload's race; the baseline keeps its own speed parameters."""
+        is_baseline = proposal.number == BASELINE_NUMBER
+        if not is_baseline or not self._trains_one_at_a_time:
+            self._setting_for(self._space.learning.baseline, floor=floor)
+        setting = self._space.baseline if is_baseline else self._setting_for(proposal.parameters, floor=floor)
+        return self._space.with_speed(proposal.parameters, setting)
+
+    def _setting_for(self, parameters: Mapping[str, Scalar], *, floor: Floor | None) -> Mapping[str, Scalar]:
+        learning = {**self._space.fixed, **parameters}
+        workload = self._ground.workload(learning)
+        digest = self._ground.digest(workload)
+        known = self._known.get(digest)
+        if known is not None:
+            return known[1].setting
+        nearest = workload.nearest(other for other, _ in self._known.values())
+        former = self._known[self._ground.digest(nearest)][1] if nearest is not None else None
+        # After a race without a winner the next one has to wait for its share of the study's time.
+        seconds = self._allowance(is_first=former is None and not self._without_winner)
+        result = None
+        is_open = not self._has_failed and digest not in self._without_winner
+        if floor is not None and floor.is_alone and seconds >= _LEAST_SECONDS and is_open:
+            with self._race_right(self._ground.machine) as has_right:
+                result = self._known_elsewhere(digest)
+                if result is None and has_right:
+                    result = self._race(learning, workload, floor=floor, former=former, seconds=seconds)
+                    if result is None:
+                        self._without_winner.add(digest)
+        found = result or former
+        return found.setting if found is not None else self._space.baseline
+
+    def _known_elsewhere(self, digest: str) -> RaceResult | None:
+        """What another coordinator of the study has found meanwhile, on a machine like this one."""
+        self._known |= self._log.known(self._ground)
+        known = self._known.get(digest)
+        return None if known is None else known[1]
+
+    def _allowance(self, *, is_first: bool) -> float:
+        """Seconds that the next race may take."""
+        if not is_first:
+            return min(_MOST_SECONDS, self._share * self._standing.elapsed_seconds - self._spent_seconds)
+        if self._budget.seconds is None:
+            return _FIRST_SECONDS
+        seconds = min(_MOST_SECONDS, max(_LEAST_FIRST_SECONDS, self._share * self._budget.seconds))
+        # What is left is too short to be repaid where the race would be most of it.
+        return (
+            seconds if seconds <= _MOST_OF_WHAT_IS_LEFT * (self._budget.seconds - self._standing.elapsed_seconds) else 0
+        )
+
+    def _race(
+        self,
+        learning: Mapping[str, Scalar],
+        workload: Workload,
+        *,
+        floor: Floor,
+        former: RaceResult | None,
+        seconds: float,
+    ) -> RaceResult | None:
+        self._note(f"race: {workload.words}, up to {seconds:.0f} s{', briefly' if former else ''}")
+        plan = self._ground.plan(learning, seconds=seconds, former=former)
+        watch = RaceWatch(
+            diagnosed=lambda diagnosis: self._note(f"race: {diagnosis.words}"),
+            heat_over=lambda heat: self._heard(heat, workload),
+        )
+        began = self._standing.elapsed_seconds
+        try:
+            on_wait = self._bounded(floor, seconds=seconds)
+            with self._ground.arena(learning, lease=floor.lease, on_wait=on_wait) as arena:
+                result = race(arena, plan, watch=watch)
+        except ContestantLostError as error:
+            # A workload that is too large for the device says nothing of the others.
+            self._has_failed = error.kind != "out of memory"
+            self._note(f"race: the baseline can't be measured ({error}); trials take its speed parameters unraced")
+            return None
+        except RaceEndedError as error:
+            self._note(f"race: ended without a winner, {error}")
+            return None
+        finally:
+            spent = self._standing.elapsed_seconds - began
+            self._spent_seconds += spent
+            self._log.charge(spent)
+        self._known[self._ground.digest(workload)] = workload, result
+        self._fitting.learn_race(workload, result)
+        self._log.keep(result, workload=workload, ground=self._ground)
+        self._note(f"race: {result.words}")
+        return result
+
+    def _bounded(self, floor: Floor, *, seconds: float) -> Callable[[], None]:
+        """What is called while contestants are waited for; ends a race that takes far longer than it may."""
+        limit = self._standing.elapsed_seconds + _OVERRUN * seconds
+
+        def on_wait() -> None:
+            floor.on_wait()
+            if self._standing.elapsed_seconds > limit:
+                raise RaceEndedError(f"it took {_OVERRUN:g} times its {seconds:.0f} s: the machine is busy")
+
+        return on_wait
+
+    def _heard(self, heat: Heat, workload: Workload) -> None:
+        self._log.add_heat(heat, workload=workload)
+        if heat.verdict == "kept" and heat.gain is not None:
+            self._note(f"race: {heat.change_words}: {heat.gain.words} times the throughput ({heat.stage})")

@@ -1,0 +1,72 @@
+"""Where races are written down: their winners in our own table, their heats as an Optuna study."""
+
+from autotune.coordinator.races.ground import RaceGround
+from autotune.coordinator.workloads import Workload
+from autotune.events import Scalar
+from autotune.outages import persist
+from autotune.recording.races import RaceRecords, RaceRow
+from autotune.recording.records import Records
+from autotune.recording.rows import StudyRow
+from autotune.search.races import RacedSetting, RaceStudy
+from autotune.speed.result import Heat, RaceResult
+
+
+class RaceLog:
+    """Keeps races of a study, or of none."""
+
+    def __init__(self, records: Records, *, heats: RaceStudy, study: StudyRow | None = None) -> None:
+        self._races = RaceRecords(records.engine)
+        self._records = records
+        self._heats = heats
+        self._study = study
+
+    def known(self, ground: RaceGround) -> dict[str, tuple[Workload, RaceResult]]:
+        """Races of the ground's task on this very hardware and software that tried the same, by digest.
+
+        One whose time was up before it found anything has nothing to say.
+        """
+        found: dict[str, tuple[Workload, RaceResult]] = {}
+        for row in reversed(self._races.known(task=ground.task, machine=ground.machine)):
+            workload = Workload(row.task, row.device, row.num_cores, row.workload)
+            result = RaceResult.model_validate_json(row.result_json)
+            if row.workload_digest == ground.digest(workload) and (result.gain or not result.is_cut_short):
+                found[row.workload_digest] = workload, result
+        return found
+
+    def keep(self, result: RaceResult, *, workload: Workload, ground: RaceGround) -> None:
+        """Write a race down for this study and later ones."""
+        row = RaceRow(
+            task=workload.task,
+            device=workload.device,
+            num_cores=workload.num_cores,
+            workload=workload.features,
+            workload_digest=ground.digest(workload),
+            setting=result.setting,
+            result_json=result.model_dump_json(),
+            baseline_samples_per_second=result.baseline_samples_per_second,
+            samples_per_second=result.samples_per_second,
+            peak_memory_bytes=result.peak_memory_bytes,
+            seconds=result.seconds,
+        )
+        self._races.add(row, machine=ground.machine, study=self._study, guard=self._records.guard)
+
+    def charge(self, seconds: float) -> None:
+        """Charge what a race took to the study, whatever came of it."""
+        if self._study is not None:
+            self._races.charge(self._study, seconds=seconds, guard=self._records.guard)
+
+    def add_heat(self, heat: Heat, *, workload: Workload) -> None:
+        """Show a heat in Optuna's dashboard."""
+        gain = heat.gain
+        attributes: dict[str, Scalar] = {
+            "workload": workload.words,
+            "stage": heat.stage,
+            "tried": heat.change_words,
+            "verdict": heat.verdict,
+            "reason": heat.reason,
+            "ratio": gain.ratio if gain else None,
+            "ratio_low": gain.low if gain else None,
+            "ratio_high": gain.high if gain else None,
+            "seconds": heat.seconds,
+        }
+        persist(lambda: self._heats.add(RacedSetting(heat.setting, heat.samples_per_second, attributes)))

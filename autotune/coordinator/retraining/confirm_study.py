@@ -1,0 +1,56 @@
+"""``autotune study confirm``: a study confirmed by itself."""
+
+from dataclasses import dataclass
+
+from autotune.coordinator.retraining.confirming import Confirmation, confirm
+from autotune.coordinator.retraining.contenders import choose_contenders
+from autotune.coordinator.observer import Observer
+from autotune.coordinator.retraining.reopening import Reopening, reopen
+from autotune.coordinator.retraining.run import Arena
+from autotune.errors import InputError
+from autotune.goals import MEASUREMENTS
+from autotune.recording.records import Records
+from autotune.recording.rows import StudyRow
+from autotune.spec.model import Confirm, StudySpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfirmOrder(Reopening):
+    """What the user asked for."""
+
+    repeats: int
+    top: int = 1
+    against: int = 0
+    target: float | None = None
+    """None leaves it to the spec, and to what all trainings came to."""
+
+
+def confirm_study(order: ConfirmOrder, *, observer: Observer) -> Confirmation:
+    """Train what is missing of the confirmation; the same order goes on after any interruption.
+
+    Raises:
+        StudyNotFoundError: There is no such study.
+        InputError: The target goes with no objective of this study.
+        NotConfirmedError: There is nothing to compare.
+        StudyHeldError: Another coordinator runs the study, or its confirmation.
+    """
+
+    def prepare(records: Records, study: StudyRow) -> Confirm:
+        spec = StudySpec.model_validate_json(study.spec_json)
+        wanted = _wanted(order, study=study, spec=spec)
+        choose_contenders(records.trials(study), confirm=wanted, objective=spec.objectives[0], study=study.name)
+        return wanted
+
+    def train(arena: Arena, study: StudyRow, wanted: Confirm) -> Confirmation:
+        return confirm(arena, study, wanted=wanted)
+
+    return reopen(order, observer=observer, prepare=prepare, train=train)
+
+
+def _wanted(order: ConfirmOrder, *, study: StudyRow, spec: StudySpec) -> Confirm:
+    objective = spec.objectives[0]
+    if order.target is not None and (objective.target is not None or objective.metric in MEASUREMENTS):
+        rule = f"goes with a study whose objective is a metric of the task, got {study.name}, which is to"
+        raise InputError(f"--target: {rule} {objective.text}; leave it out")
+    target = spec.confirm.target if order.target is None else order.target
+    return Confirm(repeats=order.repeats, top=order.top, against=order.against, target=target)

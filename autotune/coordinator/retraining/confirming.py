@@ -1,0 +1,178 @@
+"""``NAME.confirm``: the winner and the baseline trained again on fresh seeds, one at a time."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from autotune.coordinator.retraining.contenders import Contender, Contenders, NotConfirmedError, choose_contenders
+from autotune.coordinator.retraining.ledger import Series
+from autotune.coordinator.retraining.run import Arena, about_seconds, plan_series, retrain
+from autotune.proof.statistics import LEAST_VALUES
+from autotune.recording.confirmed import confirm_name, find_confirmation, read_verdict
+from autotune.recording.database import open_database
+from autotune.recording.files import is_study_name
+from autotune.recording.records import Records
+from autotune.recording.rows import StudyRow
+from autotune.spec.model import Confirm, StudySpec
+
+TRIAL = "trial"
+"""The one parameter of a confirmation's search: the number of the trial that is trained again."""
+_MARGIN = 1.1
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """How it ended."""
+
+    is_interrupted: bool
+    is_whole: bool
+    """Each side was trained as often as was asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a confirmation at a study's end may cost; one that was asked for by itself has none."""
+
+    seconds_left: float | None
+    """For all trainings together; None without a limit."""
+
+
+def confirm(arena: Arena, study: StudyRow, *, wanted: Confirm, limits: Limits | None = None) -> Confirmation:
+    """Train what is missing; what is trained already counts.
+
+    Args:
+        arena: Where.
+        study: The study whose winner is confirmed.
+        wanted: How often, and against what.
+        limits: Inside these fewer trainings do, where the time is short or the verdict is sure before.
+
+    Raises:
+        NotConfirmedError: There is nothing to confirm, or no time for enough trainings; nothing was trained.
+    """
+    with ExitStack() as stack:
+        records = Records(open_database(arena.storage, create=False))
+        stack.callback(records.engine.dispose)
+        spec, rows = StudySpec.model_validate_json(study.spec_json), records.trials(study)
+        contenders = choose_contenders(rows, confirm=wanted, objective=spec.objectives[0], study=study.name)
+        seconds_left = limits.seconds_left if limits is not None else None
+        series, repeats = _series(records, study, contenders=contenders, wanted=wanted, seconds_left=seconds_left)
+        asked = wanted.model_copy(update={"repeats": repeats})
+        if limits is not None and _is_over(records, study, series=series, contenders=contenders, asked=asked):
+            return Confirmation(is_interrupted=False, is_whole=True)
+        most = "at most " if limits is not None and repeats > LEAST_VALUES else ""
+        arena.observer.note(f"confirming {contenders.words}: {most}{repeats} trainings each, on fresh seeds")
+        ended = retrain(
+            arena,
+            records,
+            study,
+            series=series,
+            asked=asked,
+            is_decided=lambda: limits is not None and _is_decided(records, study, contenders),
+        )
+        if ended.is_out_of_time:
+            arena.observer.note("no time is left in the budget for the other trainings")
+            _be_content(records, study)
+        if ended.is_ended_early:
+            arena.observer.note("the verdict is sure: the other trainings are not needed")
+    return Confirmation(
+        is_interrupted=ended.is_interrupted, is_whole=not (ended.is_interrupted or ended.is_out_of_time)
+    )
+
+
+def _is_over(records: Records, study: StudyRow, *, series: Series, contenders: Contenders, asked: Confirm) -> bool:
+    """An earlier start of the study has confirmed it already, as it is asked for now."""
+    row = find_confirmation(records, study=study)
+    if row is None:
+        return False
+    earlier = StudySpec.model_validate_json(row.spec_json).confirm
+    if earlier.model_copy(update={"repeats": asked.repeats}) != asked:
+        return False
+    is_whole = not series.rounds or _is_decided(records, study, contenders)
+    return is_whole and all(trial.is_over for trial in records.trials(row))
+
+
+def _is_decided(records: Records, study: StudyRow, contenders: Contenders) -> bool:
+    verdict = read_verdict(records, study=study)
+    known = {each.winner: each for each in (verdict, *verdict.others)} if verdict is not None else {}
+    return all(row.number in known and known[row.number].is_decided for row in contenders.winners)
+
+
+def _be_content(records: Records, study: StudyRow) -> None:
+    """With the trainings that there was time for: the verdict's intervals are then those of a last look."""
+    verdict, row = read_verdict(records, study=study), find_confirmation(records, study=study)
+    if verdict is None or row is None or verdict.num_winner < LEAST_VALUES:
+        return
+    spec = StudySpec.model_validate_json(row.spec_json)
+    asked = spec.confirm.model_copy(update={"repeats": verdict.num_winner})
+    records.update_spec(
+        row,
+        spec_text=row.spec_text,
+        spec_json=spec.model_copy(update={"confirm": asked}).model_dump_json(),
+        resolved_json=row.resolved_json,
+    )
+
+
+def _series(
+    records: Records, study: StudyRow, *, contenders: Contenders, wanted: Confirm, seconds_left: float | None
+) -> tuple[Series, int]:
+    """With the repeats that there is time for."""
+    name = confirm_name(study.name)
+    if not is_study_name(name):
+        raise NotConfirmedError(
+            f"study {study.name}: its confirmation needs a name, got {name}, which is too long for one"
+        )
+    trials = [
+        Contender(
+            number=row.number,
+            name="the baseline" if row.is_baseline else f"trial {row.number}",
+            parameters=row.parameters,
+            is_baseline=row.is_baseline,
+            seconds=about_seconds(records, row),
+        )
+        for row in contenders.all
+    ]
+    confirmation = find_confirmation(records, study=study)
+    trained = records.trials(confirmation) if confirmation is not None else ()
+    if confirmation is not None and seconds_left is not None:
+        seconds_left -= confirmation.elapsed_seconds
+    plans = {
+        repeats: plan_series(trials, trained, repeats=repeats)
+        for repeats in range(min(wanted.repeats, LEAST_VALUES), wanted.repeats + 1)
+    }
+    repeats = _affordable(study, plans, contenders=trials, seconds_left=seconds_left)
+    series = Series(
+        name=name,
+        purpose="confirm",
+        parameter=TRIAL,
+        contenders=trials,
+        rounds=plans[repeats],
+        num_trained=len(trained),
+        used_seeds={row.seed for row in records.trials(study)},
+        seconds_left=seconds_left,
+    )
+    return series, repeats
+
+
+def _affordable(
+    study: StudyRow,
+    plans: Mapping[int, Sequence[Sequence[int]]],
+    *,
+    contenders: Sequence[Contender],
+    seconds_left: float | None,
+) -> int:
+    """The most repeats that there is time for: fewer trainings than tell anything are not worth it."""
+    seconds = {each.number: each.seconds for each in contenders}
+    costs = {repeats: _MARGIN * sum(seconds[each] for part in plan for each in part) for repeats, plan in plans.items()}
+    if seconds_left is None:
+        return max(costs)
+    least, seconds_left = min(costs), max(0.0, seconds_left)
+    if costs[least] > seconds_left:
+        raise NotConfirmedError(
+            f"study {study.name}: the winner is not confirmed: {_seconds(costs[least])} are needed, and the budget has "
+            f"{_seconds(seconds_left)} left; `autotune study confirm {study.name}` does it"
+        )
+    return max(repeats for repeats, cost in costs.items() if cost <= seconds_left)
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.3g} s"

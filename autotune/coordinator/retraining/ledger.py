@@ -1,0 +1,148 @@
+"""The books of trainings that are repeated: configurations of the search, in rounds, on fresh seeds."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from typing_extensions import override
+
+from autotune.coordinator.books import Books
+from autotune.coordinator.retraining.contenders import Contender
+from autotune.coordinator.fitting import Fitting
+from autotune.coordinator.ledger import Ledger, Ticket
+from autotune.coordinator.seeds import fresh_seed
+from autotune.coordinator.speeds import Floor, JointSpeeds
+from autotune.coordinator.standing import Standing
+from autotune.events import Scalar
+from autotune.outages import persist
+from autotune.recording.drafts import NewTrial
+from autotune.search.proposals import Proposal
+from autotune.trial.leases import Lease
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """The trainings that a study of repeated trainings is to have."""
+
+    name: str
+    """Of that study, such as ``NAME.confirm``."""
+    purpose: str
+    """Each purpose has seeds of its own."""
+    parameter: str
+    """The one parameter of its search: a contender's number."""
+    contenders: Sequence[Contender]
+    """The reference first."""
+    rounds: Sequence[Sequence[int]]
+    """Those that are missing, by the contenders' numbers; the first may be half a one."""
+    num_trained: int
+    """By earlier starts, those of earlier winners too."""
+    used_seeds: AbstractSet[int]
+    """Of the search."""
+    seconds_left: float | None = None
+    """For all of them together; None without a limit."""
+
+    @property
+    def num_trials(self) -> int:
+        """When all are there."""
+        return self.num_trained + sum(len(each) for each in self.rounds)
+
+    def contender(self, number: int) -> Contender:
+        """The one of that number."""
+        return next(each for each in self.contenders if each.number == number)
+
+
+class RetrainLedger(Ledger):
+    """Asks for whose turn it is, prunes nothing, and gives up on nothing: a failure is a result."""
+
+    def __init__(
+        self,
+        books: Books,
+        *,
+        standing: Standing,
+        fitting: Fitting,
+        series: Series,
+        is_decided: Callable[[], bool],
+        on_beat: Callable[[], None],
+    ) -> None:
+        """Of a study of repeated trainings that is open.
+
+        Args:
+            books: Its own.
+            standing: Its totals.
+            fitting: Learns, and is not asked: what is trained again has fitted before.
+            series: What is to be trained.
+            is_decided: Asked after each round; the others are not trained any more once it says so.
+            on_beat: Called with each sign of life: the search's own lease is to be kept meanwhile.
+        """
+        super().__init__(books, standing=standing, speeds=JointSpeeds(), fitting=fitting)
+        self._series = series
+        self._rounds = deque(deque(each) for each in series.rounds)
+        self._is_decided = is_decided
+        self._on_beat = on_beat
+        self._began = time.monotonic()
+        self.is_out_of_time = False
+        """A training was not started any more, for want of time."""
+        self.is_ended_early = bool(self._rounds) and is_decided()
+        """The verdict was sure before all were trained."""
+
+    @override
+    def ask(self, floor: Floor | None = None) -> Ticket | None:
+        """The next training; None when all are there, the verdict is sure, or no time is left for one more."""
+        del floor
+        number = self._next_number()
+        if number is None:
+            return None
+        left = self._series.seconds_left
+        if left is not None and time.monotonic() - self._began + self._series.contender(number).seconds > left:
+            self.is_out_of_time = True
+            return None
+        search, wanted = self._books.search, {self._series.parameter: number}
+        proposal = persist(lambda: search.ask_for(wanted), again=lambda: search.ask_again(wanted))
+        assert proposal is not None
+        self.standing.add_trial()
+        return Ticket(self._books.records.add_trial(self._books.study, new=self._new_trial(proposal, floor=None)))
+
+    def _next_number(self) -> int | None:
+        if self._rounds and not self._rounds[0]:
+            self._rounds.popleft()
+            self.is_ended_early = bool(self._rounds) and self._is_decided()
+        return None if self.is_ended_early or not self._rounds else self._rounds[0][0]
+
+    @override
+    def ask_ahead(self) -> None:
+        """Whose turn it is needs no thought."""
+
+    @override
+    def reason_to_give_up(self) -> str | None:
+        """Never: a side that always fails is a result."""
+        return None
+
+    @override
+    def beat(self) -> None:
+        """A sign of life in this lease, and in the search's."""
+        super().beat()
+        self._on_beat()
+
+    @override
+    def _refusal(self, number: int, *, parameters: Mapping[str, Scalar], lease: Lease) -> str | None:
+        return None
+
+    @override
+    def _new_trial(self, proposal: Proposal, *, floor: Floor | None) -> NewTrial:
+        del floor
+        series = self._series
+        number = proposal.parameters[series.parameter]
+        assert isinstance(number, int)
+        if self._rounds and self._rounds[0] and self._rounds[0][0] == number:  # one that was cut off was planned, too
+            self._rounds[0].popleft()
+        contender = series.contender(number)
+        self.standing.add_to_side(proposal.number, name=contender.name)
+        return NewTrial(
+            number=proposal.number,
+            parameters=contender.parameters,
+            seed=fresh_seed(self._books.spec.seed, proposal.number, purpose=series.purpose, used=series.used_seeds),
+            optuna_id=proposal.optuna_id,
+            is_baseline=contender.is_baseline,
+        )

@@ -1,0 +1,91 @@
+"""A study whose search is over, or was stopped, opened once more to train some of its trials again."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from autotune.coordinator.cut_off import cutting_off
+from autotune.coordinator.interrupts import Interrupts
+from autotune.coordinator.observer import Observer
+from autotune.coordinator.retraining.run import Arena
+from autotune.coordinator.session import GRACE_SECONDS
+from autotune.events import Scalar
+from autotune.hardware import describe_machine
+from autotune.outages import waiting_out
+from autotune.recording.database import normalise_url, open_database
+from autotune.recording.lease import StudyLease
+from autotune.recording.mlflow.publisher import Publisher
+from autotune.recording.records import Records
+from autotune.recording.rows import StudyRow
+from autotune.spec.model import StudySpec
+from autotune.spec.secret_parameters import check_secrets
+from autotune.trial.launcher import Launcher
+
+_PUBLISH_SECONDS = 30.0
+Prepared = TypeVar("Prepared")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reopening:
+    """Which study, and where."""
+
+    name: str
+    storage: str
+    tracking_uri: str
+    grace_seconds: float = GRACE_SECONDS
+    secrets: Mapping[str, Scalar] = field(default_factory=dict, repr=False)
+    """Values of the spec's parameters that are secrets, which are stored nowhere."""
+
+
+def reopen(
+    order: Reopening,
+    *,
+    observer: Observer,
+    prepare: Callable[[Records, StudyRow], Prepared],
+    train: Callable[[Arena, StudyRow, Prepared], Result],
+) -> Result:
+    """What ``train`` returns, given what ``prepare`` found; that runs before torch is imported, to refuse at once.
+
+    Raises:
+        StudyNotFoundError: There is no such study.
+        InputError: A secret is missing.
+        StudyHeldError: Another coordinator runs the study, or what is trained again of it.
+    """
+    storage = normalise_url(order.storage)
+    with (
+        Interrupts() as interrupts,
+        ExitStack() as stack,
+        waiting_out(observer.note, should_give_up=lambda: interrupts.should_stop_at_once),
+    ):
+        records = Records(open_database(storage, create=False))
+        stack.callback(records.engine.dispose)
+        study = records.study(order.name)
+        spec = StudySpec.model_validate_json(study.spec_json)
+        remedy = "name the spec file that has it: --spec FILE"
+        check_secrets(spec, study=study.name, secrets=order.secrets, remedy=remedy)
+        prepared = prepare(records, study)
+        lease = StudyLease.acquire(records, study=study)
+        stack.callback(lease.release)
+        launcher = stack.enter_context(Launcher.start(spec.task, secrets=order.secrets))
+        interrupts.wake_with(launcher.wake)
+        stack.enter_context(cutting_off())
+        arena = Arena(
+            storage=storage,
+            tracking_uri=order.tracking_uri,
+            launcher=launcher,
+            machine=describe_machine(launcher.facts),
+            observer=observer,
+            interrupts=interrupts,
+            on_beat=lease.beat,
+            grace_seconds=order.grace_seconds,
+        )
+        result = train(arena, study, prepared)
+        launcher.close()
+        interrupts.let_raise()
+        records.touch_study(study)
+        publisher = Publisher(storage, study=study.name, tracking_uri=order.tracking_uri)
+        publisher.start()
+        publisher.close(timeout=_PUBLISH_SECONDS)
+        return result

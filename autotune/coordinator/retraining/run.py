@@ -1,0 +1,144 @@
+"""Configurations of a search trained again on fresh seeds, one at a time, in a study of their own.
+
+A confirmation and an ablation are both that. What is missing is planned in rounds from what was
+trained, so that the same order goes on after any interruption.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from autotune.coordinator.retraining.contenders import Contender
+from autotune.coordinator.fitting import Fitting
+from autotune.coordinator.interrupts import Interrupts
+from autotune.coordinator.observer import Observer
+from autotune.coordinator.reserve import training_seconds
+from autotune.coordinator.retraining.books import Place, open_books
+from autotune.coordinator.retraining.ledger import RetrainLedger, Series
+from autotune.coordinator.session import GRACE_SECONDS, Session
+from autotune.coordinator.standing import standing_of
+from autotune.events import Scalar
+from autotune.hardware import Machine
+from autotune.proof.rounds import plan_rounds
+from autotune.recording.database import hide_password
+from autotune.recording.records import Records
+from autotune.recording.rows import StudyRow, StudyState, TrialRow
+from autotune.spec.model import Confirm
+from autotune.trial.launcher import Launcher
+from autotune.trial.leases import make_pool
+
+_SOON_SECONDS = 600.0
+"""After a stop; or as long as a training takes, if that is longer."""
+_PUBLISH_SECONDS = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arena:
+    """Where trainings are repeated: beside nothing else, with the study's own lease held."""
+
+    storage: str
+    """Normalised."""
+    tracking_uri: str
+    launcher: Launcher
+    machine: Machine
+    observer: Observer
+    interrupts: Interrupts
+    on_beat: Callable[[], None]
+    """Keeps the study's own lease."""
+    grace_seconds: float = GRACE_SECONDS
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """How it ended."""
+
+    is_interrupted: bool
+    is_out_of_time: bool
+    is_ended_early: bool
+    """The rest was not needed."""
+
+
+def retrain(
+    arena: Arena,
+    records: Records,
+    study: StudyRow,
+    *,
+    series: Series,
+    asked: Confirm,
+    is_decided: Callable[[], bool] = lambda: False,
+) -> Retrained:
+    """Train what is missing of the series; Ctrl-C stops with checkpoints.
+
+    Args:
+        arena: Where.
+        records: Of the storage.
+        study: Whose trials they are.
+        series: What is to be trained.
+        asked: Is recorded with the trainings.
+        is_decided: Asked after each round; the others are not trained any more once it says so.
+    """
+    with ExitStack() as stack:
+        place = Place(storage=arena.storage, tracking_uri=arena.tracking_uri, machine=arena.machine)
+        books = open_books(place, records, study=study, asked=asked, series=series, stack=stack)
+        rows = records.trials(books.study)
+        standing = standing_of(books.study, spec=books.spec, rows=rows, storage=hide_password(arena.storage))
+        numbers = {each.number: each.name for each in series.contenders}
+        sides = zip(rows, _numbers(rows, series.contenders), strict=True)
+        standing.set_sides(
+            numbers.values(), trials={row.number: numbers[number] for row, number in sides if number in numbers}
+        )
+        ledger = RetrainLedger(
+            books,
+            standing=standing,
+            fitting=Fitting(books.spec, machine=arena.machine, speed_parameters=(), has_shared_devices=False),
+            series=series,
+            is_decided=is_decided,
+            on_beat=arena.on_beat,
+        )
+        books.publisher.start()
+        arena.observer.study_opened(standing.view(num_running=0))
+        session = Session(
+            ledger=ledger,
+            launcher=arena.launcher,
+            pool=make_pool(books.spec.device, facts=arena.launcher.facts, jobs=1),
+            observer=arena.observer,
+            interrupts=arena.interrupts,
+            deadlines=books.spec.deadlines,
+            grace_seconds=arena.grace_seconds,
+        )
+        is_over = session.run()
+        if is_over and not ledger.is_out_of_time:
+            records.set_state(books.study, state=StudyState.COMPLETE)
+        books.publisher.close(timeout=_PUBLISH_SECONDS)
+    return Retrained(not is_over, is_over and ledger.is_out_of_time, ledger.is_ended_early)
+
+
+def about_seconds(records: Records, row: TrialRow) -> float:
+    """How long a training of the trial takes, from its first one."""
+    reports = [recorded.report for recorded in records.reports(row)]
+    return (training_seconds(reports) if reports else 0.0) + (row.setup_seconds or 0.0)
+
+
+def plan_series(contenders: Sequence[Contender], trained: Sequence[TrialRow], *, repeats: int) -> list[list[int]]:
+    """The rounds that are missing until each contender had its repeats, by their numbers; what failed counts."""
+    reference, *others = (each.number for each in contenders)
+    last = trained[-1] if trained else None
+    soon = max(_SOON_SECONDS, *(each.seconds for each in contenders))
+    is_open = last is not None and (last.ended_at is None or time.time() - last.ended_at < soon)
+    order = _numbers(trained, contenders)
+    return plan_rounds(order, reference=reference, winners=others, repeats=repeats, is_open=is_open)
+
+
+def _numbers(trained: Sequence[TrialRow], contenders: Sequence[Contender]) -> list[int]:
+    """The contenders' that were trained; one below 0 for what was trained for an earlier winner."""
+    others: list[Mapping[str, Scalar]] = []
+    numbers = []
+    for row in trained:
+        number = next((each.number for each in contenders if each.parameters == row.parameters), None)
+        if number is None:
+            if row.parameters not in others:
+                others.append(row.parameters)
+            number = -1 - others.index(row.parameters)
+        numbers.append(number)
+    return numbers

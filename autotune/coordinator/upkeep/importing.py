@@ -1,0 +1,108 @@
+"""Trials that another program ran with Optuna, taken into a study for its sampler to learn from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from autotune.coordinator.opening.spec import resolved_space
+from autotune.coordinator.opening.planning import plan_of
+from autotune.errors import InputError
+from autotune.events import Finished, Scalar
+from autotune.recording.database import configure_engine, normalise_url, open_database
+from autotune.recording.drafts import NewTrial
+from autotune.recording.lease import StudyLease
+from autotune.recording.records import Records
+from autotune.recording.rows import StudyRow
+from autotune.search.foreign import ForeignStudy, read_foreign_study
+from autotune.search.plan import TrialHistory
+from autotune.search.storage import open_storage
+from autotune.search.study import Search
+from autotune.spec.model import StudySpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOrder:
+    """What is taken over from where."""
+
+    storage: str
+    name: str
+    """Of the study that learns."""
+    source: str
+    """The other storage."""
+    source_study: str | None
+    renamed: Mapping[str, str]
+    """Names there to names here."""
+    assumed: Mapping[str, Scalar]
+    """Parameters that its trials lack, with the values that they were trained with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imported:
+    """What was taken over; the fields are the keys of its JSON."""
+
+    study: str
+    source: str
+    """The other study's name."""
+    num_taken: int
+    """Trials that the study has of it now, those of an earlier import too."""
+    num_ended: int
+    """Ended trials that the other one has."""
+    trials: Mapping[int, int]
+    """The number there by the number here."""
+
+
+def import_study(order: ImportOrder) -> Imported:
+    """Take over what fits the study's space; again, it takes over what is new.
+
+    They are no trials of the study's budget, and none of them is its best: another program
+    measured them. The study must have been started, so that its space is known, and run nowhere.
+
+    Raises:
+        InputError: The objectives' directions are others, or the study has no trial yet.
+        StudyHeldError: The study runs now.
+    """
+    url = normalise_url(order.storage)
+    records = Records(open_database(url, create=False))
+    study = records.study(order.name)
+    spec = StudySpec.model_validate_json(study.spec_json)
+    foreign = read_foreign_study(order.source, name=order.source_study)
+    _check(foreign, spec=spec, study=study, has_trials=bool(records.trials(study)))
+    lease = StudyLease.acquire(records, study=study)
+    try:
+        plan = plan_of(spec, space=resolved_space(study), jobs=1)
+        search = Search.open(order.name, storage=open_storage(url, configure_engine=configure_engine), plan=plan)
+        histories = {history.number: _as_here(history, order=order) for history in foreign.histories}
+        taken = search.import_trials(tuple(histories.values()), source=foreign.name)
+        for number, there in taken.items():
+            _record(records, study, number=number, history=histories[there], origin=f"{foreign.name}/{there}")
+    finally:
+        lease.release()
+        records.engine.dispose()
+    return Imported(
+        study=study.name,
+        source=foreign.name,
+        num_taken=len(taken),
+        num_ended=len(histories),
+        trials=dict(taken),
+    )
+
+
+def _check(foreign: ForeignStudy, *, spec: StudySpec, study: StudyRow, has_trials: bool) -> None:
+    wanted = tuple(objective.direction for objective in spec.objectives)
+    if foreign.directions != wanted:
+        shown = ", ".join(foreign.directions)
+        raise InputError(f"study {foreign.name}: its objectives must go {', '.join(wanted)}, got {shown}")
+    if not has_trials:
+        raise InputError(f"study {study.name}: trial 0 must be its baseline, got no trial yet; start it first")
+
+
+def _as_here(history: TrialHistory, *, order: ImportOrder) -> TrialHistory:
+    named = {order.renamed.get(name, name): value for name, value in history.parameters.items()}
+    return replace(history, parameters={**order.assumed, **named})
+
+
+def _record(records: Records, study: StudyRow, *, number: int, history: TrialHistory, origin: str) -> None:
+    trial = records.add_trial(study, new=NewTrial(number=number, parameters=history.parameters, seed=0, origin=origin))
+    if trial.is_over:  # of an import before this one
+        return
+    assert history.outcome is not None, "an ended trial has an outcome"
+    records.finish_trial(trial, finished=Finished(outcome=history.outcome), values=history.values)

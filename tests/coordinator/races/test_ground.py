@@ -1,0 +1,57 @@
+"""What a race tries, and what its contestants and the trials after it train with."""
+
+from autotune.coordinator.races.ground import entries_of, possible_entries
+from autotune.search.resolve import resolve_space
+from autotune.search.space import SearchSpace
+from autotune.spec.load import parse_spec
+from autotune.speed.knobs import KNOBS
+from tests.machines import machine
+
+SPEC = """
+task: a:B
+objective: {metric: a, direction: minimize}
+budget: {trials: 30}
+learning: {lr: {low: 0.1, high: 1}, optimizer: {choices: [adam, rprop]}}
+speed:
+"""
+
+
+def resolve(speed: str) -> SearchSpace:
+    return resolve_space(parse_spec(SPEC + speed, origin="s.yaml"), machine=machine(), num_cores=4)
+
+
+def raced(speed: str) -> dict[str, tuple[object, ...]]:
+    entries = entries_of(resolve(speed), knobs=KNOBS, num_cores=4, machine=machine())
+    return {entry.name: entry.values for entry in entries}
+
+
+def test_of_a_range_what_is_worth_trying_is_raced() -> None:
+    assert raced("  num_workers: {low: 0, high: auto}") == {"num_workers": (0, 1, 2, 4)}
+
+
+def test_range_without_anything_worth_trying_is_raced_at_its_ends() -> None:
+    assert raced("  num_workers: {low: 5, high: 7}") == {"num_workers": (5, 7)}
+
+
+def test_race_keeps_to_the_steps_of_a_range() -> None:
+    assert raced("  num_workers: {low: 0, high: 6, step: 2}") == {"num_workers": (0, 2, 4)}
+
+
+def test_choices_that_a_workload_cannot_have_are_not_raced_there() -> None:
+    space = resolve("  optimizer_impl: {choices: [for_loop, foreach, fused]}")
+    entries = entries_of(space, knobs=KNOBS, num_cores=4, machine=machine())
+    (entry,) = possible_entries(entries, space=space, learning={"optimizer": "rprop"})
+    assert entry.values == ("for_loop", "foreach")
+
+
+def test_fixed_knob_that_means_something_beside_others_alone_goes_with_each_setting() -> None:
+    space = resolve("  num_workers: {choices: [0, 2]}\n  prefetch_factor: 4\n  optimizer_impl: fused")
+    adam = {"optimizer": "adam"}
+    assert space.with_speed(adam, {"num_workers": 2}) == {
+        **adam,
+        "num_workers": 2,
+        "prefetch_factor": 4,
+        "optimizer_impl": "fused",
+    }
+    assert space.with_speed(adam, {"num_workers": 0}) == {**adam, "num_workers": 0, "optimizer_impl": "fused"}
+    assert space.with_speed({"optimizer": "rprop"}, {"num_workers": 0}) == {"optimizer": "rprop", "num_workers": 0}

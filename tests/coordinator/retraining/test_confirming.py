@@ -1,0 +1,244 @@
+"""Who is trained again, how often and in which order, and what the rows then say; trainings are over at once."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from autotune.coordinator.retraining.confirming import Confirmation, Limits, confirm
+from autotune.coordinator.retraining.contenders import NotConfirmedError
+from autotune.coordinator.interrupts import Interrupts
+from autotune.events import Finished, Outcome, Scalar
+from autotune.goals import Target
+from autotune.proof.verdict import Verdict
+from autotune.recording.confirmed import read_verdict
+from autotune.spec.model import Budget, Confirm, Objective
+from tests.coordinator.retraining.instant import InstantTrials, Said, Trainer, ends_with, make_arena
+from tests.coordinator.simulated import PassingClock
+from tests.report.study_book import MAXIMIZE, StudyBook, make_spec
+from tests.stores import copy_store
+
+LRS = {"A": 0.1, "B": 0.2, "C": 0.3, "D": 0.4}
+"""The baseline, what came second and first in the search, and what is better still."""
+SEARCHED = {"A": 0.5, "B": 0.7, "C": 0.9}
+
+
+@dataclass
+class World:
+    """A study that was searched, and whoever confirms it."""
+
+    folder: Path
+    book: StudyBook
+    interrupts: Interrupts
+
+    def confirm(
+        self, train: Trainer, *, wanted: Confirm | None = None, limits: Limits | None = None
+    ) -> tuple[str, list[str], Confirmation]:
+        """The sides in the order of their trainings, what was said, and how it ended."""
+        trials = InstantTrials(train)
+        arena, listener = make_arena(self.book.storage, folder=self.folder, trials=trials, interrupts=self.interrupts)
+        ended = confirm(arena, self.book.row, wanted=wanted or Confirm(), limits=limits)
+        return "".join(map(side_of, trials.trained)), listener.lines, ended
+
+    @property
+    def verdict(self) -> Verdict:
+        verdict = read_verdict(self.book.records, study=self.book.row)
+        assert verdict is not None
+        return verdict
+
+
+def side_of(parameters: Mapping[str, Scalar]) -> str:
+    return next(side for side, lr in LRS.items() if parameters["lr"] == lr)
+
+
+def alike(parameters: Mapping[str, Scalar], count: int) -> Said:
+    """All sides are the same, but for noise."""
+    del parameters
+    return ends_with(float(np.random.default_rng(count).normal(0.5, 0.01)))
+
+
+def apart(parameters: Mapping[str, Scalar], count: int) -> Said:
+    """The sides differ as they did in the search."""
+    return ends_with(SEARCHED[side_of(parameters)] + float(np.random.default_rng(count).normal(0, 0.01)))
+
+
+@pytest.fixture
+def interrupts() -> Iterator[Interrupts]:
+    with Interrupts() as interrupts:
+        yield interrupts
+
+
+@pytest.fixture
+def world(tmp_path: Path, interrupts: Interrupts, empty_store: Path) -> World:
+    copy_store(empty_store, folder=tmp_path)
+    return make_world(tmp_path, interrupts)
+
+
+def make_world(folder: Path, interrupts: Interrupts, *, objective: Objective = MAXIMIZE[0]) -> World:
+    spec = make_spec([objective], budget=Budget(trials=3, epochs=1))
+    book = StudyBook(f"sqlite:///{folder}/autotune.db", spec=spec)
+    for number, (side, value) in enumerate(SEARCHED.items()):
+        metrics = {"val_accuracy": value, "time_to_val_accuracy": 10 * (1 - value)}
+        book.add(number, epochs=[metrics], parameters={"lr": LRS[side]})
+    return World(folder, book, interrupts)
+
+
+def test_study_s_end_trains_five_a_side_while_nothing_is_sure(world: World) -> None:
+    order, lines, ended = world.confirm(alike, limits=Limits(seconds_left=None))
+    again, said, _ = world.confirm(alike, limits=Limits(seconds_left=None))
+
+    assert order == "ACCAACCAAC"
+    assert (again, said) == ("", [])
+    assert lines == ["confirming trial 2 against the baseline: at most 5 trainings each, on fresh seeds"]
+    assert ended.is_whole
+    assert (world.verdict.conclusion, world.verdict.confidence) == ("no significant gain", 0.96)
+
+
+def test_study_s_end_is_content_with_three_a_side_when_they_are_sure(world: World) -> None:
+    order, lines, _ = world.confirm(apart, limits=Limits(seconds_left=None))
+    again, said, ended = world.confirm(apart, limits=Limits(seconds_left=-1.0))
+
+    assert order == "ACCAAC"
+    assert lines[-1] == "the verdict is sure: the other trainings are not needed"
+    assert (world.verdict.conclusion, world.verdict.confidence) == ("better", 0.99)
+    assert (again, said, ended.is_whole) == ("", [], True)
+
+
+def test_what_was_asked_for_by_itself_is_trained_whole(world: World) -> None:
+    order, _, _ = world.confirm(apart, wanted=Confirm(repeats=4))
+
+    assert order == "ACCAACCA"
+
+
+def test_best_trials_are_compared_with_the_same_reference(world: World) -> None:
+    order, _, _ = world.confirm(apart, wanted=Confirm(repeats=3, top=2))
+
+    assert order == "ACBBCAACB"
+    assert [world.verdict.winner, *(other.winner for other in world.verdict.others)] == [2, 1]
+    assert world.verdict.confidence == pytest.approx(0.975)
+
+
+def test_time_is_taken_to_what_every_training_came_to(world: World) -> None:
+    world.confirm(apart, wanted=Confirm(repeats=3))
+
+    times = world.verdict.quantity("seconds_to_target")
+    assert world.verdict.target is not None
+    assert world.verdict.target.startswith("val_accuracy at least 0.4")
+    assert times is not None
+    assert (times.winner, times.reference, times.finding) == (2.0, 2.0, "no difference")
+    assert (world.verdict.winner_success_rate, world.verdict.reference_success_rate) == (1.0, 1.0)
+
+
+def test_another_trial_is_what_the_winner_is_compared_with(world: World) -> None:
+    order, lines, _ = world.confirm(apart, wanted=Confirm(repeats=3, against=1))
+
+    assert order == "BCCBBC"
+    assert "trial 2 against trial 1" in lines[0]
+    assert (world.verdict.winner, world.verdict.reference) == (2, 1)
+
+
+def test_new_winner_alternates_with_fresh_trainings_of_the_baseline(world: World) -> None:
+    world.confirm(alike, wanted=Confirm(repeats=2))
+    world.book.add(3, epochs=[{"val_accuracy": 0.95}], parameters={"lr": LRS["D"]})
+
+    order, _, _ = world.confirm(alike, wanted=Confirm(repeats=2))
+
+    assert order == "ADDA"
+    assert (world.verdict.winner, world.verdict.num_reference) == (3, 2)
+
+
+def test_short_budget_takes_the_repeats_that_it_has_time_for(world: World) -> None:
+    # A training in the search took 4.5 s.
+    order, lines, ended = world.confirm(alike, limits=Limits(seconds_left=8.8 * 4.6))
+
+    assert order == "ACCAACCA"
+    assert "at most 4 trainings each" in lines[0]
+    assert ended.is_whole
+    assert world.verdict.confidence == 0.96
+
+
+def test_budget_that_has_no_time_for_three_a_side_trains_none(world: World) -> None:
+    with pytest.raises(NotConfirmedError, match=r"29\.7 s are needed, and the budget has 20 s left"):
+        world.confirm(alike, limits=Limits(seconds_left=20.0))
+
+
+def test_time_that_ends_before_its_plan_makes_the_last_look_of_what_is_there(world: World) -> None:
+    clock = PassingClock()
+
+    def slowly(parameters: Mapping[str, Scalar], count: int) -> Said:
+        clock.pass_seconds(7.0)
+        return alike(parameters, count)
+
+    with mock.patch("autotune.coordinator.retraining.ledger.time", clock):
+        order, lines, ended = world.confirm(slowly, limits=Limits(seconds_left=51.0))
+
+    assert order == "ACCAACC"
+    assert lines[-1] == "no time is left in the budget for the other trainings"
+    assert not ended.is_whole
+    assert (world.verdict.num_wanted, world.verdict.confidence) == (3, 0.95)
+
+
+def test_whoever_watches_is_told_what_each_training_repeats(world: World) -> None:
+    world.confirm(apart, wanted=Confirm(repeats=1))
+    trials = InstantTrials(apart)
+    arena, listener = make_arena(world.book.storage, folder=world.folder, trials=trials, interrupts=world.interrupts)
+
+    confirm(arena, world.book.row, wanted=Confirm(repeats=2))
+
+    assert listener.sides == ["trial 2", "the baseline"]
+    assert [(side.name, side.num_ended) for side in listener.last_sides] == [("the baseline", 2), ("trial 2", 2)]
+
+
+def test_failed_training_is_not_tried_again(world: World) -> None:
+    def failing(parameters: Mapping[str, Scalar], count: int) -> Said:
+        failed = Finished(outcome=Outcome.FAILED, reason="ValueError: no")
+        return ([], failed) if side_of(parameters) == "C" else alike(parameters, count)
+
+    order, _, _ = world.confirm(failing, wanted=Confirm(repeats=5))
+
+    assert order == "ACCAACCAAC"
+    assert (world.verdict.conclusion, world.verdict.decided_by) == ("worse", "failures")
+
+
+def test_training_that_misses_its_target_counts_as_infinite(
+    tmp_path: Path, interrupts: Interrupts, empty_store: Path
+) -> None:
+    copy_store(empty_store, folder=tmp_path)
+    target = Target(metric="val_accuracy", bound=0.9, is_at_least=True)
+    world = make_world(
+        tmp_path, interrupts, objective=Objective(metric=target.objective, direction="minimize", target=target)
+    )
+
+    def missing(parameters: Mapping[str, Scalar], count: int) -> Said:
+        if side_of(parameters) == "A":
+            reports, _ = ends_with(0.8)
+            return reports, Finished(outcome=Outcome.PRUNED, reason="never came to its target")
+        return ends_with(0.95, also={target.objective: 1.0 + count / 100})
+
+    world.confirm(missing, wanted=Confirm(repeats=4))
+
+    times = world.verdict.quantities[0]
+    assert (times.name, times.reference) == ("seconds_to_target", np.inf)
+    assert (world.verdict.winner_success_rate, world.verdict.reference_success_rate) == (1.0, 0.0)
+    assert world.verdict.conclusion == "better"
+
+
+def test_reference_must_be_there(world: World) -> None:
+    with pytest.raises(NotConfirmedError, match="got no such trial; name another trial with --against"):
+        world.confirm(alike, wanted=Confirm(against=9))
+
+
+def test_next_best_trial_is_confirmed_against_the_best(world: World) -> None:
+    order, _, _ = world.confirm(alike, wanted=Confirm(repeats=1, against=2))
+
+    assert order == "CB"
+
+
+def test_baseline_that_is_the_best_needs_no_confirmation(world: World) -> None:
+    world.book.add(3, epochs=[{"val_accuracy": 0.99}], parameters={"lr": 0.1})
+
+    with pytest.raises(NotConfirmedError, match="the baseline itself is the best trial"):
+        world.confirm(alike)
