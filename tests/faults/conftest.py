@@ -5,6 +5,25 @@ import pytest
 
 from tests.faults.disks import mounted
 
+SPEC = """
+task: package.module:Task
+objective: {metric: val_accuracy, direction: maximize}
+budget: {trials: 1000, epochs: 3}
+sampler: random
+pruner: {hyperband: {min_epochs: 1}}
+learning: {lr: {low: 1e-5, high: 1, log: true}, width: {low: 8, high: 64}}
+speed_search: fixed
+baseline: {lr: 1e-3, width: 16}
+"""
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    """The file of a study whose trials only report: its task is nowhere."""
+    path = tmp_path / "study.yaml"
+    path.write_text(SPEC)
+    return path
+
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:

@@ -37,16 +37,6 @@ CHECKOUT = Path(__file__).parents[2]
 NUM_WORKERS = 8
 NUM_QUEUED = int(os.environ.get("AUTOTUNE_QUEUED", "32"))
 """120 take a minute or two on busy cores."""
-SPEC = """
-task: package.module:Task
-objective: {metric: val_accuracy, direction: maximize}
-budget: {trials: 1000, epochs: 3}
-sampler: random
-pruner: {hyperband: {min_epochs: 1}}
-learning: {lr: {low: 1e-5, high: 1, log: true}, width: {low: 8, high: 64}}
-speed_search: fixed
-baseline: {lr: 1e-3, width: 16}
-"""
 SHARED = (
     TINY.replace("tiny.py:Tiny", "tiny.py:Gated")
     .replace("confirm: {repeats: 0}", "confirm: {repeats: 2}")
@@ -56,13 +46,6 @@ SHARED = (
     .replace("sampler: {tpe: {startup_trials: 2}}", "sampler: random")
 )
 """Its baseline learns next to nothing, so that there is a winner to confirm, the same one in whatever order."""
-
-
-@pytest.fixture
-def spec(tmp_path: Path) -> Path:
-    path = tmp_path / "study.yaml"
-    path.write_text(SPEC)
-    return path
 
 
 @dataclass

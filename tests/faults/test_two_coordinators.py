@@ -28,23 +28,6 @@ from tests.machines import machine
 from tests.trial.listening import is_gone
 
 CHECKOUT = Path(__file__).parents[2]
-SPEC = """
-task: package.module:Task
-objective: {metric: val_accuracy, direction: maximize}
-budget: {trials: 1000, epochs: 3}
-sampler: random
-pruner: {hyperband: {min_epochs: 1}}
-learning: {lr: {low: 1e-5, high: 1, log: true}, width: {low: 8, high: 64}}
-speed_search: fixed
-baseline: {lr: 1e-3, width: 16}
-"""
-
-
-@pytest.fixture
-def spec(tmp_path: Path) -> Path:
-    path = tmp_path / "study.yaml"
-    path.write_text(SPEC)
-    return path
 
 
 def opened(request: pytest.FixtureRequest, url: str) -> Engine:
