@@ -13,7 +13,9 @@ from autotune.coordinator.observer import StudyView
 from autotune.coordinator.session import Session
 from autotune.coordinator.speeds import FixedSpeeds
 from autotune.coordinator.opening.stage import Stage
-from autotune.coordinator.start import StartOrder, load_standing, make_ledger, open_books
+from autotune.coordinator.opening.books import open_books
+from autotune.coordinator.opening.order import StartOrder
+from autotune.coordinator.start import load_standing, make_ledger
 from autotune.events import EpochReport, Event, Finished, Outcome, Rehearsal, Scalar, Started, Stop, TrialOrder
 from autotune.hardware import Machine
 from autotune.search.resolve import resolve_space

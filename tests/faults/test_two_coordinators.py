@@ -14,7 +14,8 @@ import psutil
 import pytest
 from sqlalchemy import Engine, update
 
-from autotune.coordinator.start import StartOrder, start_study
+from autotune.coordinator.opening.order import StartOrder
+from autotune.coordinator.start import start_study
 from autotune.errors import StudyHeldError
 from autotune.recording import tables, transactions
 from autotune.recording.database import open_database

@@ -20,7 +20,7 @@ from autotune.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from autotune.coordinator.start import StartOrder
+    from autotune.coordinator.opening.order import StartOrder
     from autotune.spec.overrides import Override
 
 _KEYS = {"trials": ("budget", "trials"), "seconds": ("budget", "seconds")}
@@ -87,7 +87,7 @@ def start(
     options = _as_overrides(trials=trials, seconds=seconds, seed=seed, sampler=sampler, pruner=pruner)
     file = load_spec(space, overrides=[*overrides, *options])
     # Not before the spec is known to be good: it brings Optuna and SQLAlchemy in.
-    from autotune.coordinator.start import StartOrder
+    from autotune.coordinator.opening.order import StartOrder
 
     order = StartOrder(
         file=file,
@@ -125,7 +125,7 @@ def resume(
 
     Its spec comes from the storage; a larger budget lets a study go on that is complete.
     """
-    from autotune.coordinator.start import StartOrder
+    from autotune.coordinator.opening.order import StartOrder
     from autotune.report.reading import open_records
     from autotune.spec.load import parse_spec
 

@@ -1,0 +1,102 @@
+"""A study's books opened: found or made, under this coordinator's lease."""
+
+from contextlib import ExitStack, suppress
+
+from autotune.coordinator.books import Books
+from autotune.coordinator.cut_off import cutting_off
+from autotune.coordinator.observer import Observer
+from autotune.coordinator.opening.moved import describe_move
+from autotune.coordinator.opening.order import StartOrder
+from autotune.coordinator.opening.planning import plan_of
+from autotune.coordinator.opening.provenance import git_commit
+from autotune.coordinator.opening.room import check_room
+from autotune.coordinator.opening.spec import check_spec, create_study, describe_change, take_over_spec
+from autotune.coordinator.opening.stage import Stage
+from autotune.errors import StorageError, StudyHeldError
+from autotune.outages import waiting_out
+from autotune.recording.crew import Crew
+from autotune.recording.database import configure_optuna_engine, creation_lock, normalise_url, open_database
+from autotune.recording.files import StudyFiles, make_files_root
+from autotune.recording.lease import StudyLease
+from autotune.recording.mlflow.publisher import Publisher
+from autotune.recording.records import Records
+from autotune.recording.rows import StudyRow
+from autotune.recording.sqlite_file import mark_at_rest, mark_in_use
+from autotune.recording.transactions import guard_writes
+from autotune.search.storage import open_storage
+from autotune.search.study import Search
+
+
+def open_books(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: Observer) -> Books:
+    """The study's books, found or made, with its lease; ``stack`` closes them."""
+    storage = normalise_url(order.storage)
+    root = make_files_root(storage)
+    _check_room(order, storage=storage, stage=stage, observer=observer)
+    records = Records(open_database(storage, create=True))
+    stack.callback(records.engine.dispose)
+    plan = plan_of(order.file.spec, space=stage.space, jobs=order.jobs)
+    with creation_lock(storage):
+        optuna_storage = open_storage(storage, configure_engine=configure_optuna_engine)
+        stack.callback(optuna_storage.engine.dispose)
+        study = records.find_study(order.name)
+        if study is None:
+            # Optuna's first: it refuses a name that is somebody else's study, before ours is made.
+            Search.create(order.name, storage=optuna_storage, plan=plan)
+            study = create_study(records, name=order.name, file=order.file, space=stage.space)
+    crew = Crew.join(records, study=study) if records.is_shareable else None
+    lease = StudyLease.acquire(records, study=study) if crew is None else crew.lease
+    stack.callback(_give_back, lease, records)
+    guard_writes(optuna_storage.engine, records)
+    mark_in_use(records.engine)
+    stack.enter_context(cutting_off())
+    if crew is not None:
+        _join_company(order, crew=crew, study=study, observer=observer)
+    study, changes = take_over_spec(records, study=study, file=order.file, space=stage.space)
+    for change in changes:
+        observer.note(describe_change(change).strip())
+    move = describe_move(records, study, spec=order.file.spec, machine=stage.machine)
+    if move is not None:
+        observer.note(move)
+    publisher = Publisher(storage, study=order.name, tracking_uri=order.tracking_uri)
+    stack.callback(publisher.close, timeout=0.0)
+    return Books(
+        study=study,
+        spec=order.file.spec,
+        records=records,
+        search=Search.open(order.name, storage=optuna_storage, plan=plan),
+        publisher=publisher,
+        files=StudyFiles.of(study, root=root),
+        lease=lease,
+        environment_id=records.add_environment(stage.machine),
+        git_commit=git_commit(order.file.spec.task),
+        is_contended=order.jobs > 1,
+        crew=crew,
+    )
+
+
+def _check_room(order: StartOrder, *, storage: str, stage: Stage, observer: Observer) -> None:
+    size = stage.rehearsal.checkpoint_bytes
+    shortage = check_room(storage, name=order.name, spec=order.file.spec, checkpoint_bytes=size, jobs=order.jobs)
+    if shortage is not None:
+        observer.note(shortage)
+
+
+def _give_back(lease: StudyLease, records: Records) -> None:
+    """Leave the database as it was found; one that takes nothing now is left as by a crash, which is no harm."""
+    with suppress(StorageError), waiting_out(lambda _: None, limit_seconds=5.0):
+        lease.release()
+        mark_at_rest(records.engine)
+
+
+def _join_company(order: StartOrder, *, crew: Crew, study: StudyRow, observer: Observer) -> None:
+    """Say who runs the study already, and refuse what would change it under them; the dead are no company."""
+    crew.bury()
+    others = crew.others()
+    if not others:
+        return
+    if order.warm_start is not None or check_spec(study, file=order.file).changes:
+        what = "--warm-start" if order.warm_start is not None else "another spec"
+        rule = f"its spec stays while others run it, got {what} and {len(others)} other coordinators"
+        raise StudyHeldError(f"study {order.name}: {rule}; start with the spec that they have, or stop them first")
+    who = ", ".join(f"pid {holder.pid} on {holder.hostname}" for holder in others)
+    observer.note(f"study {order.name} is run by {who} already: this coordinator shares its trials")

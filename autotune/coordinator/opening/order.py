@@ -1,0 +1,22 @@
+"""What a user asks of a start."""
+
+from dataclasses import dataclass
+
+from autotune.coordinator.session import GRACE_SECONDS
+from autotune.spec.load import SpecFile
+
+
+@dataclass(frozen=True)
+class StartOrder:
+    """What the user asked for, after the spec was read."""
+
+    file: SpecFile
+    """The spec with ``--set``, ``--trials``, ``--seconds``, ``--seed``, ``--sampler`` and ``--pruner`` applied."""
+    name: str
+    storage: str
+    tracking_uri: str
+    jobs: int = 1
+    warm_start: str | None = None
+    """Name of a study whose finished trials are taken over where they fit."""
+    grace_seconds: float = GRACE_SECONDS
+    """For trials to write their checkpoints after the first signal to stop."""

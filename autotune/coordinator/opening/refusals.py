@@ -1,0 +1,47 @@
+"""What is refused early: before torch is imported, and before anything is stored."""
+
+from autotune.coordinator.opening.order import StartOrder
+from autotune.coordinator.opening.spec import check_spec
+from autotune.errors import InputError, StudyNotFoundError
+from autotune.recording.ablated import ABLATION_SUFFIX
+from autotune.recording.confirmed import CONFIRM_SUFFIX
+from autotune.recording.database import find_database, hide_password
+from autotune.recording.files import check_study_name
+from autotune.recording.lease import check_holder
+from autotune.recording.records import Records
+from autotune.spec.secret_parameters import check_secrets
+
+
+def check_name(name: str) -> None:
+    """Refuse what can't be the name of a study that is searched."""
+    check_study_name(name)
+    for suffix, what, command in (
+        (CONFIRM_SUFFIX, "confirmations", "study confirm {}"),
+        (ABLATION_SUFFIX, "ablations", "study report {} --ablate"),
+    ):
+        parent = name.removesuffix(suffix)
+        if parent != name:
+            rule = f"names that end in {suffix} are those of {what}"
+            way_out = f"run `autotune {command.format(parent)}`, or choose another --name"
+            raise InputError(f"study {name}: {rule}; {way_out}")
+
+
+def check_existing(order: StartOrder) -> None:
+    """Refuse what does not go with the study as it is in the database."""
+    remedy = f"`autotune study start SPEC.yaml --name {order.name}` goes on, with the spec file that has it"
+    check_secrets(order.file.spec, study=order.name, secrets=order.file.secrets, remedy=remedy)
+    engine = find_database(order.storage)
+    if engine is None:
+        if order.warm_start is not None:
+            shown = hide_password(order.storage)
+            raise StudyNotFoundError(f"--warm-start: must name a study of {shown}, got {order.warm_start}; it has none")
+        return
+    records = Records(engine)
+    study = records.find_study(order.name)
+    if study is not None:
+        if not records.is_shareable:
+            check_holder(records.engine, study=study)
+        check_spec(study, file=order.file)
+    if order.warm_start is not None:
+        records.study(order.warm_start)
+    records.engine.dispose()
