@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Protocol
 
 from autotune.coordinator.deadlines import Pulse, overdue
+from autotune.coordinator.exits import MAX_RESTARTS, Exits, give_up
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Ledger, Ticket
 from autotune.coordinator.observer import Observer, StudyView
@@ -16,22 +17,16 @@ from autotune.events import Adjusted, EpochReport, Finished, Outcome, Progress, 
 from autotune.spec.model import Deadlines
 from autotune.trial.launcher import Arrival, Exited, TrialProcess
 from autotune.trial.leases import DevicePool, Lease
-from autotune.trial.oom_killer import OomWatch
 
 TICK_SECONDS = 0.2
 BEAT_SECONDS = 2.0
+"""Between two signs of life in the lease; one small write each."""
 _DEAF_SECONDS = 5.0
 """Longer than this trials are not called silent by a loop that did not listen."""
-"""Between two signs of life in the lease; one small write each."""
 GRACE_SECONDS = 30.0
 """For trials to write their checkpoints after the first Ctrl-C."""
-MAX_RESTARTS = 3
-"""Of a trial whose process was killed; after that it failed."""
 MAX_REFUSED = 50
 """Proposals in a row that are not launched since they would run out of memory."""
-MAX_OOM_RESTARTS = 1
-"""Of a trial whose process the kernel killed for memory: it may have been its neighbours' doing, but not again."""
-SIGKILL = 9
 
 
 class Trials(Protocol):
@@ -85,7 +80,7 @@ class Session:
         self._interrupts = interrupts
         self._deadlines = deadlines
         self._grace_seconds = grace_seconds
-        self._oom_watch = OomWatch()
+        self._exits = Exits()
         self._running: dict[int, _Running] = {}
         self._is_exhausted = False
         self._is_hopeless = False
@@ -242,14 +237,18 @@ class Session:
     def _end(self, running: _Running, exited: Exited) -> None:
         del self._running[running.process.number]
         self._pool.release(running.lease)
-        finished = running.finished or self._explain(running, exited)
-        if finished.is_killed_worker and self._oom_watch.has_killed():
-            finished = self._out_of_memory(running, "a DataLoader worker")
+        finished = self._exits.explain(
+            exited,
+            last_word=running.finished,
+            stop=running.stop,
+            overdue=running.overdue,
+            restarts=running.ticket.restarts,
+        )
         if finished.outcome is Outcome.INTERRUPTED and not self._stopping_since:
             if running.ticket.restarts < MAX_RESTARTS:
                 self._restart(running, finished)
                 return
-            finished = _give_up(finished)
+            finished = give_up(finished)
         self._conclude(running.ticket, finished)
         alike = self._ledger.reason_to_give_up()
         if alike is not None:
@@ -265,26 +264,6 @@ class Session:
         lease = self._pool.acquire()
         assert lease is not None, "the trial's own lease was just released"
         self._launch(self._ledger.restarted(running.ticket), lease=lease)
-
-    def _explain(self, running: _Running, exited: Exited) -> Finished:
-        """What to record for a process that ended without a last word."""
-        if running.stop is not None:
-            return Finished(outcome=running.stop.outcome, reason=running.stop.reason)
-        if running.overdue is not None:
-            return Finished(outcome=Outcome.TIMED_OUT, reason=running.overdue)
-        if exited.signal == SIGKILL and self._oom_watch.has_killed():
-            return self._out_of_memory(running, "its process")
-        if exited.signal == SIGKILL:
-            return Finished(outcome=Outcome.INTERRUPTED, reason="its process was killed (signal 9)")
-        what = f"signal {exited.signal}" if exited.signal is not None else f"exit status {exited.status}"
-        return Finished(outcome=Outcome.FAILED, reason=f"its process ended without a word ({what}); see its log")
-
-    def _out_of_memory(self, running: _Running, victim: str) -> Finished:
-        what = f"the kernel killed {victim}, since the host's memory ran out"
-        if running.ticket.restarts < MAX_OOM_RESTARTS:
-            return Finished(outcome=Outcome.INTERRUPTED, reason=what)
-        reason = f"{what}, {running.ticket.restarts + 1} times; use fewer workers, a smaller batch, or cache less"
-        return Finished(outcome=Outcome.INFEASIBLE, reason=reason)
 
     def _keep_time(self) -> None:
         now = time.monotonic()
@@ -322,12 +301,3 @@ class Session:
 
     def _view(self) -> StudyView:
         return self._ledger.standing.view(num_running=len(self._running))
-
-
-def _give_up(interrupted: Finished) -> Finished:
-    """What a trial that was interrupted so often ends as; what kills workers is mostly memory, also unseen."""
-    reason = f"{interrupted.reason}, {MAX_RESTARTS + 1} times"
-    if interrupted.is_killed_worker:
-        remedy = "the host's memory is the usual reason: use fewer workers, or cache less"
-        return Finished(outcome=Outcome.INFEASIBLE, reason=f"{reason}; {remedy}")
-    return Finished(outcome=Outcome.FAILED, reason=reason)

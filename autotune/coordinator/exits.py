@@ -1,0 +1,65 @@
+"""How a trial ended whose process has exited: as its last word says, else as the process's end tells."""
+
+from autotune.events import Finished, Outcome, Stop
+from autotune.trial.launcher import Exited
+from autotune.trial.oom_killer import OomWatch
+
+MAX_RESTARTS = 3
+"""Of a trial whose process was killed; after that it failed."""
+MAX_OOM_RESTARTS = 1
+"""Of a trial whose process the kernel killed for memory: it may have been its neighbours' doing, but not again."""
+_SIGKILL = 9
+
+
+class Exits:
+    """Explains the ends of processes, one after the other, beside the kernel's count of those that it killed."""
+
+    def __init__(self) -> None:
+        self._oom_watch = OomWatch()
+
+    def explain(
+        self, exited: Exited, *, last_word: Finished | None, stop: Stop | None, overdue: str | None, restarts: int
+    ) -> Finished:
+        """What to record of a trial; where it is interrupted, another process can go on.
+
+        Args:
+            exited: The end of its process.
+            last_word: What the process told before, if it came to that.
+            stop: What it was told.
+            overdue: Why it was killed, where the coordinator did that.
+            restarts: How often the trial was started again so far.
+        """
+        if last_word is None:
+            return self._without_a_word(exited, stop=stop, overdue=overdue, restarts=restarts)
+        if last_word.is_killed_worker and self._oom_watch.has_killed():
+            return _out_of_memory("a DataLoader worker", restarts=restarts)
+        return last_word
+
+    def _without_a_word(self, exited: Exited, *, stop: Stop | None, overdue: str | None, restarts: int) -> Finished:
+        if stop is not None:
+            return Finished(outcome=stop.outcome, reason=stop.reason)
+        if overdue is not None:
+            return Finished(outcome=Outcome.TIMED_OUT, reason=overdue)
+        if exited.signal == _SIGKILL and self._oom_watch.has_killed():
+            return _out_of_memory("its process", restarts=restarts)
+        if exited.signal == _SIGKILL:
+            return Finished(outcome=Outcome.INTERRUPTED, reason="its process was killed (signal 9)")
+        what = f"signal {exited.signal}" if exited.signal is not None else f"exit status {exited.status}"
+        return Finished(outcome=Outcome.FAILED, reason=f"its process ended without a word ({what}); see its log")
+
+
+def give_up(interrupted: Finished) -> Finished:
+    """What a trial that was interrupted so often ends as; what kills workers is mostly memory, also unseen."""
+    reason = f"{interrupted.reason}, {MAX_RESTARTS + 1} times"
+    if interrupted.is_killed_worker:
+        remedy = "the host's memory is the usual reason: use fewer workers, or cache less"
+        return Finished(outcome=Outcome.INFEASIBLE, reason=f"{reason}; {remedy}")
+    return Finished(outcome=Outcome.FAILED, reason=reason)
+
+
+def _out_of_memory(victim: str, *, restarts: int) -> Finished:
+    what = f"the kernel killed {victim}, since the host's memory ran out"
+    if restarts < MAX_OOM_RESTARTS:
+        return Finished(outcome=Outcome.INTERRUPTED, reason=what)
+    reason = f"{what}, {restarts + 1} times; use fewer workers, a smaller batch, or cache less"
+    return Finished(outcome=Outcome.INFEASIBLE, reason=reason)
