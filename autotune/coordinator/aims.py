@@ -7,7 +7,7 @@ from autotune.errors import SpecError
 from autotune.events import EpochReport, Finished, Outcome
 from autotune.goals import MEASUREMENTS, PEAK_MEMORY_BYTES, SAMPLES_PER_SECOND, Target, grain
 from autotune.spec.load import SpecFile
-from autotune.spec.model import Budget, Objective
+from autotune.spec.model import Budget, Objective, StudySpec
 
 
 def task_metrics(objectives: Sequence[Objective]) -> tuple[str, ...]:
@@ -71,6 +71,19 @@ def step_of(report: EpochReport, *, budget: Budget) -> int:
     return int(spent_resource(report, budget=budget)) // size * size
 
 
+def is_used_up(report: EpochReport, *, budget: Budget) -> bool:
+    """The trial has had all that it gets: no pruner is asked any more."""
+    return spent_resource(report, budget=budget) >= budget.max_resource or report.epoch >= budget.epochs
+
+
+def describe_prune(report: EpochReport, *, spec: StudySpec) -> str:
+    """What a trial is stopped for that the pruner stops after this report."""
+    objective = spec.objectives[0]
+    metric = objective.target.metric if objective.target else objective.metric
+    value = report.metrics.get(metric, value_on_the_way(objective, report))
+    return f"{spec.pruner.name}: {metric} {value:.4g} after {_length(report, budget=spec.budget)}"
+
+
 def check_jobs(file: SpecFile, *, jobs: int) -> None:
     """Refuse to compare throughputs that were measured side by side.
 
@@ -109,3 +122,9 @@ def judge(
     if not all(math.isfinite(value) for value in values):
         return finished.model_copy(update={"outcome": Outcome.DIVERGED, "reason": f"objective {values}"}), None
     return finished, values
+
+
+def _length(report: EpochReport, *, budget: Budget) -> str:
+    if budget.resource == "epochs":
+        return f"epoch {report.epoch}"
+    return f"{spent_resource(report, budget=budget):.4g} {budget.resource}"

@@ -10,8 +10,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from autotune.coordinator.aims import judge, spent_resource, step_of, value_on_the_way
+from autotune.coordinator.aims import describe_prune, is_used_up, judge, step_of, value_on_the_way
 from autotune.coordinator.books import Books
+from autotune.coordinator.first_failures import FirstFailures
 from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.histories import read_histories
 from autotune.coordinator.observer import Ending, TrialView
@@ -25,11 +26,7 @@ from autotune.outages import persist
 from autotune.recording.drafts import NewTrial
 from autotune.recording.rows import TrialRow, TrialStatus
 from autotune.search.proposals import Proposal
-from autotune.spec.model import Budget
 from autotune.trial.leases import Lease
-
-NUM_ALIKE_TO_GIVE_UP = 3
-"""Of the first trials, failing with the same error."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ class Ledger:
         self._fitting = fitting
         self.standing = standing
         self._reports: defaultdict[int, list[EpochReport]] = defaultdict(list)
-        self._failures: list[str | None] = []
+        self._failures = FirstFailures()
         self._unsaved: set[int] = set()
         self._reserve = Reserve(repeats=books.spec.confirm.repeats, limit=books.spec.budget.seconds, standing=standing)
 
@@ -232,7 +229,7 @@ class Ledger:
                 samples_per_second=finished.samples_per_second,
             )
             reports = self._reports.pop(row.number, [])
-            self._failures.append(finished.reason if finished.outcome is Outcome.FAILED else None)
+            self._failures.add(finished.outcome, finished.reason)
             value = values[0] if values else None
             self._count(Ending(row.number, finished.outcome, value=value, reason=finished.reason))
             if row.number in self._unsaved:  # what is there is of an earlier epoch: no model of this trial's value
@@ -248,11 +245,7 @@ class Ledger:
 
     def reason_to_give_up(self) -> str | None:
         """Why going on is useless: the study's first trials all failed alike."""
-        first = self._failures[:NUM_ALIKE_TO_GIVE_UP]
-        if len(self._failures) != NUM_ALIKE_TO_GIVE_UP or first[0] is None or len(set(first)) != 1:
-            return None
-        rule = f"its first {NUM_ALIKE_TO_GIVE_UP} trials must not all fail alike, got {first[0]}"
-        return f"study {self._books.study.name}: {rule}; mend the task, then start the study again"
+        return self._failures.reason_to_give_up(self._books.study.name)
 
     def time_up_reason(self) -> str:
         """What is recorded for trials that the end of the budget stops."""
@@ -274,13 +267,10 @@ class Ledger:
     def _reason_to_prune(self, ticket: Ticket, report: EpochReport) -> str | None:
         """Why the trial should stop after this epoch, where the pruner says so."""
         spec = self._books.spec
-        is_last = spent_resource(report, budget=spec.budget) >= spec.budget.max_resource
-        if is_last or report.epoch >= spec.budget.epochs or not self._books.search.should_prune(ticket.row.number):
+        is_last = is_used_up(report, budget=spec.budget)
+        if is_last or not self._books.search.should_prune(ticket.row.number):
             return None
-        objective = spec.objectives[0]
-        metric = objective.target.metric if objective.target else objective.metric
-        value = report.metrics.get(metric, value_on_the_way(objective, report))
-        return f"{spec.pruner.name}: {metric} {value:.4g} after {_length(report, budget=spec.budget)}"
+        return describe_prune(report, spec=spec)
 
     def _is_contended(self) -> bool:
         """Whether others train on this machine as well, which makes throughput incomparable."""
@@ -306,7 +296,7 @@ class Ledger:
 
     def _learn(self, rows: Mapping[int, TrialRow]) -> None:
         """What the trials of earlier starts, by number, tell of memory and time, and how the first of them ended."""
-        self._failures = [_failure(row) for row in rows.values() if row.is_over and row.origin is None]
+        self._failures.load(rows.values())
         self._learn_memory(rows.values())
         self._reserve.load(self._books.records, rows=rows)
 
@@ -329,13 +319,3 @@ class Ledger:
         superseded = former_best if self.standing.count(ending) else ending.number
         if superseded is not None:
             self._books.files.remove_checkpoint(superseded)
-
-
-def _failure(row: TrialRow) -> str | None:
-    return row.reason if row.outcome is Outcome.FAILED else None
-
-
-def _length(report: EpochReport, *, budget: Budget) -> str:
-    if budget.resource == "epochs":
-        return f"epoch {report.epoch}"
-    return f"{spent_resource(report, budget=budget):.4g} {budget.resource}"
