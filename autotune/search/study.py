@@ -16,28 +16,25 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import NopPruner
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+from optuna.trial import TrialState
 
 from autotune.errors import StorageError, StudyNotFoundError
 from autotune.events import Outcome, Scalar
-from autotune.search.draft import Draft, start_draft
-from autotune.search.grid import Grid
-from autotune.search.known import Horizon
 from autotune.search.mirror import Mirror
 from autotune.search.outcomes import optuna_state
 from autotune.search.plan import SearchPlan, TrialHistory
 from autotune.search.proposals import BASELINE, Proposal, RunningTrial
+from autotune.search.proposer import Proposer
 from autotune.search.pruners import make_pruner
-from autotune.search.samplers import derive_seed, make_sampler
+from autotune.search.samplers import make_sampler
 from autotune.search.stored import StoredTrials
-from autotune.search.suggest import Registry, walk
+from autotune.search.suggest import Registry
 from autotune.search.trials import (
     IS_CONTENDED,
     ORIGIN,
     attributes_of,
     imported_trial,
     mirror_trial,
-    parameters_of,
 )
 
 
@@ -50,7 +47,6 @@ class Search:
     def __init__(self, name: str, *, storage: RDBStorage, plan: SearchPlan) -> None:
         self._plan = plan
         self._storage = storage
-        self._space = plan.space
         self._registry = Registry(plan.space)
         sampler = make_sampler(plan, number=BASELINE, registry=self._registry)
         # The mirror prunes, so this study needs no pruner. With hyperband Optuna means to show a
@@ -58,11 +54,10 @@ class Search:
         # proposals are the same with it and without.
         self._study = optuna.load_study(study_name=name, storage=storage, sampler=sampler, pruner=NopPruner())
         self._trials = StoredTrials(self._study, storage=storage)
-        self._grid = Grid(plan.space) if plan.sampler.name == "grid" else None
+        self._proposer = Proposer(
+            self._study, storage=storage, trials=self._trials, plan=plan, registry=self._registry
+        )
         self._running: set[int] = set()
-        self._highest = BASELINE
-        self._ahead: Draft | None = None
-        self._horizon = Horizon(plan.sampler.name, plan.jobs, self._study.directions)
         self._mirror = self._reflect({})
 
     @classmethod
@@ -108,22 +103,12 @@ class Search:
         Trial 0 is the baseline, with exactly the baseline's parameters. A trial that somebody
         queued with Optuna (``enqueue_trial``, or the dashboard) comes before all others.
         """
-        trials = self._trials.all()
-        if not trials:
-            return self._propose(self._space.baseline, attributes={"is_baseline": True})
-        has_queued = self._trials.refuse_misfits(trials, space=self._space)
-        if has_queued:
-            return self._walk(self._study.ask())
-        if self._grid is None:
-            return self._write(self._draft(trials))
-        for trial in trials:
-            self._grid.mark(trial.number, parameters_of(trial, self._space))
-        cell = self._grid.next(derive_seed(self._plan.seed, number=len(trials)))
-        return None if cell is None else self._propose(cell)
+        proposal = self._proposer.next()
+        return None if proposal is None else self._start(proposal)
 
     def ask_for(self, values: Mapping[str, Scalar]) -> Proposal:
         """A trial of these values, which no sampler has chosen."""
-        return self._propose(values)
+        return self._start(self._proposer.propose(values))
 
     def ask_again(self, values: Mapping[str, Scalar] | None = None) -> Proposal | None:
         """As ``ask`` or ``ask_for``, after one whose answer was lost: what that one may have made comes first.
@@ -140,10 +125,7 @@ class Search:
 
         It is kept in memory alone, until ``ask`` writes it down.
         """
-        if self._grid is not None or (self._ahead is None and not self._horizon.is_ahead(self._highest + 1)):
-            return
-        if self._ahead is None:
-            self._draft(self._trials.all())
+        self._proposer.look_ahead()
 
     def running(self) -> tuple[RunningTrial, ...]:
         """Trials in the state RUNNING, by number."""
@@ -173,11 +155,7 @@ class Search:
 
     def adopt(self, optuna_id: int) -> Proposal:
         """A RUNNING trial again, with the same parameters; completes an ask that was cut off."""
-        frozen = self._trials.by_id(optuna_id)
-        if frozen.number == BASELINE:
-            # Made in one transaction, with some parameters only: a walk would add the others.
-            return self._start(Proposal(BASELINE, optuna_id, parameters_of(frozen, self._space)))
-        return self._walk(Trial(self._study, optuna_id))
+        return self._start(self._proposer.adopt(optuna_id))
 
     def report(self, number: int, *, step: int, value: float) -> None:
         """What the first objective is judged by, after so much of the resource.
@@ -301,53 +279,15 @@ class Search:
                     samples_per_second=history.samples_per_second,
                 )
 
-    def _walk(self, trial: Trial) -> Proposal:
-        self._study.sampler = make_sampler(self._plan, number=trial.number, registry=self._registry)
-        parameters = walk(self._space, lambda p, choices: self._registry.suggest(trial, p, choices))
-        return self._start(Proposal(trial.number, self._trials.id_of(trial.number), parameters))
-
-    def _draft(self, trials: Sequence[FrozenTrial]) -> Draft:
-        """The next trial with its parameters, which is in no table yet."""
-        number = trials[-1].number + 1
-        if self._ahead is not None and self._ahead.template.number == number:
-            return self._ahead
-        draft = start_draft(
-            self._study,
-            storage=self._storage,
-            trials=self._horizon.known(trials, number=number),
-            number=number,
-            sampler=make_sampler(self._plan, number=number, registry=self._registry),
-        )
-        walk(self._space, lambda p, choices: self._registry.suggest(draft.trial, p, choices))
-        self._ahead = draft if self._horizon.is_ahead(number) else None
-        return draft
-
-    def _write(self, draft: Draft) -> Proposal:
-        self._ahead = None
-        return self._add(draft.template)
-
-    def _propose(self, values: Mapping[str, Scalar], *, attributes: dict[str, Scalar] | None = None) -> Proposal:
-        searched, distributions = self._registry.register(self._space, values)
-        template = create_trial(
-            state=TrialState.RUNNING, params=searched, distributions=distributions, user_attrs=attributes
-        )
-        return self._add(template)
-
-    def _add(self, template: FrozenTrial) -> Proposal:
-        added = self._trials.add(template)
-        parameters = parameters_of(added, self._space)
-        return self._start(Proposal(added.number, self._trials.id_of(added.number), parameters))
-
     def _start(self, proposal: Proposal) -> Proposal:
         self._running.add(proposal.number)
-        self._highest = max(self._highest, proposal.number)
         return proposal
 
     def _import(self, history: TrialHistory, *, origin: str) -> int | None:
         decided_here = {n: v for n, v in history.parameters.items() if n not in self._plan.elsewhere}
         template = imported_trial(
             replace(history, parameters=decided_here),
-            space=self._space,
+            space=self._plan.space,
             registry=self._registry,
             origin=origin,
             num_objectives=len(self._plan.objectives),

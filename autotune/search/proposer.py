@@ -1,0 +1,110 @@
+"""What to try next: the baseline, then what somebody queued, then what the sampler or the grid says."""
+
+from collections.abc import Mapping, Sequence
+
+from optuna.storages import RDBStorage
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+
+from autotune.events import Scalar
+from autotune.search.draft import Draft, start_draft
+from autotune.search.grid import Grid
+from autotune.search.known import Horizon
+from autotune.search.plan import SearchPlan
+from autotune.search.proposals import BASELINE, Proposal
+from autotune.search.samplers import derive_seed, make_sampler
+from autotune.search.stored import StoredTrials
+from autotune.search.suggest import Registry, walk
+from autotune.search.trials import parameters_of
+
+
+class Proposer:
+    """Writes each new trial of a study to Optuna's tables, RUNNING, with all its parameters.
+
+    With the grid sampler it knows the combinations that are left; else it may have the next
+    trial ready, in memory alone.
+    """
+
+    def __init__(
+        self, study: Study, *, storage: RDBStorage, trials: StoredTrials, plan: SearchPlan, registry: Registry
+    ) -> None:
+        self._study = study
+        self._storage = storage
+        self._trials = trials
+        self._plan = plan
+        self._space = plan.space
+        self._registry = registry
+        self._grid = Grid(plan.space) if plan.sampler.name == "grid" else None
+        self._horizon = Horizon(plan.sampler.name, plan.jobs, study.directions)
+        self._highest = BASELINE
+        self._ahead: Draft | None = None
+
+    def next(self) -> Proposal | None:
+        """The next trial; None when every combination of a grid has been proposed."""
+        trials = self._trials.all()
+        if not trials:
+            return self.propose(self._space.baseline, attributes={"is_baseline": True})
+        has_queued = self._trials.refuse_misfits(trials, space=self._space)
+        if has_queued:
+            return self._walk(self._study.ask())
+        if self._grid is None:
+            return self._write(self._draft(trials))
+        for trial in trials:
+            self._grid.mark(trial.number, parameters_of(trial, self._space))
+        cell = self._grid.next(derive_seed(self._plan.seed, number=len(trials)))
+        return None if cell is None else self.propose(cell)
+
+    def propose(self, values: Mapping[str, Scalar], *, attributes: dict[str, Scalar] | None = None) -> Proposal:
+        """A trial of these values, which no sampler has chosen."""
+        searched, distributions = self._registry.register(self._space, values)
+        template = create_trial(
+            state=TrialState.RUNNING, params=searched, distributions=distributions, user_attrs=attributes
+        )
+        return self._add(template)
+
+    def adopt(self, optuna_id: int) -> Proposal:
+        """A RUNNING trial again, with the same parameters; completes one that was cut off."""
+        frozen = self._trials.by_id(optuna_id)
+        if frozen.number == BASELINE:
+            # Made in one transaction, with some parameters only: a walk would add the others.
+            return self._noted(Proposal(BASELINE, optuna_id, parameters_of(frozen, self._space)))
+        return self._walk(Trial(self._study, optuna_id))
+
+    def look_ahead(self) -> None:
+        """Find out what the next trial will be, where that hangs on nothing that is still to come."""
+        if self._grid is None and self._ahead is None and self._horizon.is_ahead(self._highest + 1):
+            self._draft(self._trials.all())
+
+    def _walk(self, trial: Trial) -> Proposal:
+        self._study.sampler = make_sampler(self._plan, number=trial.number, registry=self._registry)
+        parameters = walk(self._space, lambda p, choices: self._registry.suggest(trial, p, choices))
+        return self._noted(Proposal(trial.number, self._trials.id_of(trial.number), parameters))
+
+    def _draft(self, trials: Sequence[FrozenTrial]) -> Draft:
+        """The next trial with its parameters, which is in no table yet."""
+        number = trials[-1].number + 1
+        if self._ahead is not None and self._ahead.template.number == number:
+            return self._ahead
+        draft = start_draft(
+            self._study,
+            storage=self._storage,
+            trials=self._horizon.known(trials, number=number),
+            number=number,
+            sampler=make_sampler(self._plan, number=number, registry=self._registry),
+        )
+        walk(self._space, lambda p, choices: self._registry.suggest(draft.trial, p, choices))
+        self._ahead = draft if self._horizon.is_ahead(number) else None
+        return draft
+
+    def _write(self, draft: Draft) -> Proposal:
+        self._ahead = None
+        return self._add(draft.template)
+
+    def _add(self, template: FrozenTrial) -> Proposal:
+        added = self._trials.add(template)
+        parameters = parameters_of(added, self._space)
+        return self._noted(Proposal(added.number, self._trials.id_of(added.number), parameters))
+
+    def _noted(self, proposal: Proposal) -> Proposal:
+        self._highest = max(self._highest, proposal.number)
+        return proposal
