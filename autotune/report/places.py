@@ -22,18 +22,17 @@ class Places:
         """`` --storage URL`` where a command would not find the storage without it, else nothing."""
         if self.storage == os.environ.get("AUTOTUNE_STORAGE", DEFAULT_STORAGE):
             return ""
-        return f" --storage {shlex.quote(_without_password(self.storage))}"
+        return f" --storage {shlex.quote(_shown(self.storage))}"
 
     @property
     def tracking_option(self) -> str:
         """`` --tracking-uri URI`` where a command would not find MLflow's records without it, else nothing."""
         if self.tracking_uri == os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_TRACKING_URI):
             return ""
-        return f" --tracking-uri {shlex.quote(_without_password(self.tracking_uri))}"
+        return f" --tracking-uri {shlex.quote(_shown(self.tracking_uri))}"
 
 
-def _without_password(url: str) -> str:
-    scheme, separator, rest = url.partition("://")
-    login, at, place = rest.rpartition("@")
-    user, colon, _ = login.partition(":")
-    return f"{scheme}{separator}{user}:***@{place}" if at and colon else url
+def _shown(url: str) -> str:
+    from autotune.recording.mlflow.store import shown_uri
+
+    return shown_uri(url)

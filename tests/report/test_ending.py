@@ -73,9 +73,16 @@ def test_next_steps_trust_the_environment_of_the_user(storage: str, monkeypatch:
     assert Places(storage=storage, tracking_uri=DEFAULT_TRACKING_URI).storage_option == ""
 
 
-def test_next_steps_show_no_password() -> None:
-    places = Places(storage="postgresql://ann:secret@host/db", tracking_uri=DEFAULT_TRACKING_URI)
-    assert places.storage_option == " --storage 'postgresql://ann:***@host/db'"
+PASSWORDS = [
+    ("postgresql://ann:secret@host/db", "postgresql://ann:***@host/db"),
+    ("postgresql://ann@host/db?password=secret", "postgresql://ann@host/db?password=%2A%2A%2A"),
+]
+
+
+@pytest.mark.parametrize(("storage", "shown"), PASSWORDS)
+def test_next_steps_show_no_password(storage: str, shown: str) -> None:
+    places = Places(storage=storage, tracking_uri=DEFAULT_TRACKING_URI)
+    assert places.storage_option == f" --storage '{shown}'"
 
 
 def test_complete_study_goes_on_with_twice_the_budget_that_it_used_up(storage: str) -> None:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from autotune.recording.rows import StudyRow
 
-DEFAULT_TRACKING_URI = "sqlite:///mlruns/mlflow.db"
-
 STUDY_TAG = "autotune.study"
 """Of an experiment and all its runs: the study's uid."""
 
