@@ -23,8 +23,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from autotune.coordinator.races.ground import RaceGround
 from autotune.coordinator.opening.stage import set_stage
+from autotune.coordinator.races.ground import RaceGround
 from autotune.events import Scalar
 from autotune.spec.load import SpecFile, parse_spec
 from autotune.speed import Comparison, Entry, RacePlan, RaceResult, compare, measure, race

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from autotune.coordinator.fitting import make_fitting
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.observer import StudyView
-from autotune.coordinator.session import Session
-from autotune.coordinator.speeds import FixedSpeeds
-from autotune.coordinator.opening.stage import Stage
 from autotune.coordinator.opening.books import open_books
 from autotune.coordinator.opening.order import StartOrder
+from autotune.coordinator.opening.stage import Stage
+from autotune.coordinator.session import Session
+from autotune.coordinator.speeds import FixedSpeeds
 from autotune.coordinator.start import load_standing, make_ledger
 from autotune.events import EpochReport, Event, Finished, Outcome, Rehearsal, Scalar, Started, Stop, TrialOrder
 from autotune.hardware import Machine

@@ -24,8 +24,8 @@ def replay(*, study: str, number: int, spec_path: Path | None, storage: str, as_
 
     JSON keys: study, number, is_same, epochs (each: epoch, recorded, replayed, which hold metrics by name).
     """
-    from autotune.cli.output import echo_json, print_table
     from autotune.cli.display.choice import choose_display
+    from autotune.cli.output import echo_json, print_table
     from autotune.coordinator.retraining.replay import replay_trial
     from autotune.report.replays import summarise_replay
     from autotune.report.wording import format_metric

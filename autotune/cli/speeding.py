@@ -83,8 +83,8 @@ def speed(
 
     JSON: a list of races with the keys task, device, num_cores, workload, result, code.
     """
-    from autotune.cli.output import echo_json, print_table
     from autotune.cli.display.race import show_race
+    from autotune.cli.output import echo_json, print_table
     from autotune.outages import waiting_out
     from autotune.report.speeds import HEAT_COLUMNS, ending_lines, heat_rows, summarise_race
 

@@ -3,9 +3,9 @@
 import time
 
 from autotune.coordinator.books import Books
+from autotune.coordinator.observer import Observer
 from autotune.coordinator.retraining.confirming import Limits, confirm
 from autotune.coordinator.retraining.contenders import NotConfirmedError
-from autotune.coordinator.observer import Observer
 from autotune.coordinator.retraining.run import Arena
 from autotune.coordinator.standing import Standing
 from autotune.errors import StudyHeldError

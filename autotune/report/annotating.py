@@ -7,9 +7,9 @@ from autotune.errors import AutotuneError
 from autotune.events import Outcome
 from autotune.recording.database import configure_engine, normalise_url
 from autotune.recording.files import artifacts_folder
+from autotune.recording.mlflow.run_pages import describe_runs
 from autotune.recording.mlflow.server import run_address, server_base
 from autotune.recording.rows import StudyRow
-from autotune.recording.mlflow.run_pages import describe_runs
 from autotune.report.page.composing import Report, compose
 from autotune.report.page.html import as_html
 from autotune.report.page.markdown import as_markdown

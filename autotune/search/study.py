@@ -54,9 +54,7 @@ class Search:
         # proposals are the same with it and without.
         self._study = optuna.load_study(study_name=name, storage=storage, sampler=sampler, pruner=NopPruner())
         self._trials = StoredTrials(self._study, storage=storage)
-        self._proposer = Proposer(
-            self._study, storage=storage, trials=self._trials, plan=plan, registry=self._registry
-        )
+        self._proposer = Proposer(self._study, storage=storage, trials=self._trials, plan=plan, registry=self._registry)
         self._running: set[int] = set()
         self._mirror = self._reflect({})
 

@@ -12,8 +12,8 @@ from mlflow import MlflowClient
 
 from autotune.recording.database import open_database
 from autotune.recording.drafts import NewStudy
-from autotune.recording.mlflow.server import MlflowServer
 from autotune.recording.mlflow.publisher import PublishState
+from autotune.recording.mlflow.server import MlflowServer
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
 from tests.e2e.home import Home, family_of, make_home, rows_of, runs_of, wait_until

@@ -84,8 +84,8 @@ def confirm(
     finding, step), conclusion, decided_by, advice, search_value, optimism, spent_seconds,
     saved_seconds, break_even_trainings, confidence, others.
     """
-    from autotune.cli.output import echo_json, echo_lines
     from autotune.cli.display.choice import choose_display
+    from autotune.cli.output import echo_json, echo_lines
     from autotune.coordinator.retraining.confirm_study import ConfirmOrder, confirm_study
     from autotune.report.annotating import annotate_long_study
     from autotune.report.places import Places

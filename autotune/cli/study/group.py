@@ -16,14 +16,18 @@ study = LazyGroup(
             "Train the winner and the baseline again on fresh seeds, and say what is left of the gain.",
         ),
         "list": LazyCommand("autotune.cli.study.reading:list_studies", "List the studies of a storage."),
-        "show": LazyCommand("autotune.cli.study.reading:show", "Show what a study found, with addresses to look closer."),
+        "show": LazyCommand(
+            "autotune.cli.study.reading:show", "Show what a study found, with addresses to look closer."
+        ),
         "best": LazyCommand("autotune.cli.study.reading:best", "Show the parameters of the best trial."),
         "trials": LazyCommand("autotune.cli.study.reading:trials", "List the trials of a study."),
         "watch": LazyCommand(
             "autotune.cli.study.following:watch", "Show a running study as its own terminal does, from any other one."
         ),
         "logs": LazyCommand("autotune.cli.study.following:logs", "Print what a trial wrote to its stdout and stderr."),
-        "compare": LazyCommand("autotune.cli.study.comparing:compare", "Show studies, or trials of them, side by side."),
+        "compare": LazyCommand(
+            "autotune.cli.study.comparing:compare", "Show studies, or trials of them, side by side."
+        ),
         "report": LazyCommand(
             "autotune.cli.study.reporting:report", "Write what a study found as a page that loads nothing."
         ),
@@ -33,8 +37,12 @@ study = LazyGroup(
         "import": LazyCommand(
             "autotune.cli.study.importing:import_trials", "Take trials of another program's Optuna study into a study."
         ),
-        "delete": LazyCommand("autotune.cli.study.changing:delete", "Delete a study with its checkpoints and MLflow runs."),
+        "delete": LazyCommand(
+            "autotune.cli.study.changing:delete", "Delete a study with its checkpoints and MLflow runs."
+        ),
         "sync": LazyCommand("autotune.cli.study.changing:sync", "Deliver to MLflow what it has not got yet."),
-        "rebuild-mlflow": LazyCommand("autotune.cli.study.changing:rebuild_mlflow", "Make all MLflow runs of a study again."),
+        "rebuild-mlflow": LazyCommand(
+            "autotune.cli.study.changing:rebuild_mlflow", "Make all MLflow runs of a study again."
+        ),
     },
 )

@@ -150,8 +150,8 @@ def _as_overrides(**options: float | str | None) -> "Sequence[Override]":
 
 
 def _run(order: "StartOrder", *, no_progress: bool) -> None:
-    from autotune.cli.output import echo_lines
     from autotune.cli.display.choice import choose_display
+    from autotune.cli.output import echo_lines
     from autotune.coordinator.start import start_study
     from autotune.report.annotating import annotate_long_study
     from autotune.report.ending import ending_lines

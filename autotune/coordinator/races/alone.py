@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from autotune.coordinator.opening.stage import Stage, set_stage
 from autotune.coordinator.races.ground import RaceGround
 from autotune.coordinator.races.log import RaceLog
-from autotune.coordinator.opening.stage import Stage, set_stage
 from autotune.coordinator.workloads import Workload
 from autotune.events import Scalar
 from autotune.recording.database import configure_engine, creation_lock, normalise_url, open_database

@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from autotune.coordinator.orders import make_order
 from autotune.coordinator.opening.stage import Stage
+from autotune.coordinator.orders import make_order
 from autotune.coordinator.standing import BASELINE_NUMBER
 from autotune.coordinator.workloads import Workload
 from autotune.events import Scalar

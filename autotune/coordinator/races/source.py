@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from autotune.coordinator.books import Books
 from autotune.coordinator.fitting import Fitting
-from autotune.coordinator.races.ground import RaceGround
-from autotune.coordinator.races.log import RaceLog
-from autotune.coordinator.races.in_study import RacedSpeeds
-from autotune.coordinator.speeds import FixedSpeeds, JointSpeeds, Speeds
 from autotune.coordinator.opening.stage import Stage
+from autotune.coordinator.races.ground import RaceGround
+from autotune.coordinator.races.in_study import RacedSpeeds
+from autotune.coordinator.races.log import RaceLog
+from autotune.coordinator.speeds import FixedSpeeds, JointSpeeds, Speeds
 from autotune.coordinator.standing import Standing
 from autotune.search.races import RaceStudy
 from autotune.trial.launcher import Launcher

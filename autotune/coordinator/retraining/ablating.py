@@ -3,10 +3,10 @@
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from autotune.coordinator.retraining.contenders import Contender
 from autotune.coordinator.observer import Observer
-from autotune.coordinator.retraining.reopening import Reopening, reopen
+from autotune.coordinator.retraining.contenders import Contender
 from autotune.coordinator.retraining.ledger import Series
+from autotune.coordinator.retraining.reopening import Reopening, reopen
 from autotune.coordinator.retraining.run import Arena, about_seconds, plan_series, retrain
 from autotune.errors import RunError
 from autotune.recording.ablated import ablation_name, changes_of, find_ablation, sides_of

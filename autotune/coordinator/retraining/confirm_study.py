@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from autotune.coordinator.observer import Observer
 from autotune.coordinator.retraining.confirming import Confirmation, confirm
 from autotune.coordinator.retraining.contenders import choose_contenders
-from autotune.coordinator.observer import Observer
 from autotune.coordinator.retraining.reopening import Reopening, reopen
 from autotune.coordinator.retraining.run import Arena
 from autotune.errors import InputError

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing_extensions import override
 
 from autotune.coordinator.books import Books
-from autotune.coordinator.retraining.contenders import Contender
 from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.ledger import Ledger, Ticket
+from autotune.coordinator.retraining.contenders import Contender
 from autotune.coordinator.seeds import fresh_seed
 from autotune.coordinator.speeds import Floor, JointSpeeds
 from autotune.coordinator.standing import Standing

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from autotune.coordinator.retraining.contenders import Contender
 from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.observer import Observer
 from autotune.coordinator.reserve import training_seconds
 from autotune.coordinator.retraining.books import Place, open_books
+from autotune.coordinator.retraining.contenders import Contender
 from autotune.coordinator.retraining.ledger import RetrainLedger, Series
 from autotune.coordinator.session import GRACE_SECONDS, Session
 from autotune.coordinator.standing import standing_of

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from autotune.coordinator.opening.spec import resolved_space
 from autotune.coordinator.opening.planning import plan_of
+from autotune.coordinator.opening.spec import resolved_space
 from autotune.errors import InputError
 from autotune.events import Finished, Scalar
 from autotune.recording.database import configure_engine, normalise_url, open_database

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from autotune.recording.mlflow import run_contents as contents
 from autotune.recording.confirmed import read_verdict
 from autotune.recording.files import StudyFiles
+from autotune.recording.mlflow import run_contents as contents
+from autotune.recording.mlflow.publication import Publication
 from autotune.recording.mlflow.store import (
     RUN_TAG,
     STUDY_TAG,
@@ -16,7 +17,6 @@ from autotune.recording.mlflow.store import (
     open_client,
     shown_uri,
 )
-from autotune.recording.mlflow.publication import Publication
 from autotune.recording.records import Records
 from autotune.recording.rows import Environment, StudyRow, StudyState, TrialRow, TrialStatus
 from autotune.secrecy import redact_text

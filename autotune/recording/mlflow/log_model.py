@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from autotune.errors import AutotuneError, RunError
 from autotune.recording.database import open_database
 from autotune.recording.files import StudyFiles, files_root
+from autotune.recording.mlflow.run_contents import trial_params
 from autotune.recording.mlflow.store import ENVIRONMENT, absolute_uri, open_client
 from autotune.recording.records import Records
-from autotune.recording.mlflow.run_contents import trial_params
 
 if TYPE_CHECKING:
     import torch

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from autotune.errors import AutotuneError, LeaseLostError
 from autotune.outages import waiting_out
 from autotune.recording.database import open_database
-from autotune.recording.mlflow.delivery import Delivery
 from autotune.recording.files import StudyFiles, files_root
 from autotune.recording.lease import STALE_SECONDS, StudyLease
-from autotune.recording.mlflow.store import absolute_uri, explain_failure, shown_uri
+from autotune.recording.mlflow.delivery import Delivery
 from autotune.recording.mlflow.publication import Publication
+from autotune.recording.mlflow.store import absolute_uri, explain_failure, shown_uri
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
 

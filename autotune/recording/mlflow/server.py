@@ -19,8 +19,8 @@ from typing import Self
 from autotune.errors import InputError, PortError, RunError
 from autotune.gate import LOOPBACK_HOST, base_address, make_token, near_address, open_address
 from autotune.recording.mlflow.gated_server import ServerOrder
-from autotune.recording.mlflow.store import ENVIRONMENT, absolute_uri, artifacts_folder, open_client, sqlite_path
 from autotune.recording.mlflow.runs_view import VIEW_KEY
+from autotune.recording.mlflow.store import ENVIRONMENT, absolute_uri, artifacts_folder, open_client, sqlite_path
 
 DEFAULT_PORT = 5000
 

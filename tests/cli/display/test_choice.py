@@ -1,7 +1,7 @@
 import pytest
 
-from autotune.cli.display.plain import PlainDisplay
 from autotune.cli.display.choice import choose_display
+from autotune.cli.display.plain import PlainDisplay
 
 
 @pytest.mark.parametrize("no_progress", [True, False])

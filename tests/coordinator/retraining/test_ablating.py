@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autotune.coordinator.retraining.ablating import ablate
 from autotune.coordinator.interrupts import Interrupts
+from autotune.coordinator.retraining.ablating import ablate
 from autotune.events import Scalar
 from autotune.recording.ablated import read_ablation, sides_of
 from autotune.report.page.blocks import Bars, Code, Table, Words

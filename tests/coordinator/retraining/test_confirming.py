@@ -8,9 +8,9 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.retraining.confirming import Confirmation, Limits, confirm
 from autotune.coordinator.retraining.contenders import NotConfirmedError
-from autotune.coordinator.interrupts import Interrupts
 from autotune.events import Finished, Outcome, Scalar
 from autotune.goals import Target
 from autotune.proof.verdict import Verdict

@@ -10,8 +10,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 from pydantic import TypeAdapter
 
-from autotune.coordinator.upkeep.importing import Imported, ImportOrder, import_study
 from autotune.coordinator.opening.planning import plan_of
+from autotune.coordinator.upkeep.importing import Imported, ImportOrder, import_study
 from autotune.errors import InputError, StorageError, StudyHeldError, StudyNotFoundError
 from autotune.events import Finished, Outcome, Scalar
 from autotune.recording.database import configure_engine, open_database

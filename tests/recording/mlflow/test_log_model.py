@@ -14,8 +14,8 @@ from autotune.recording.drafts import NewStudy, NewTrial
 from autotune.recording.files import StudyFiles, files_root
 from autotune.recording.mlflow.log_model import log_model
 from autotune.recording.mlflow.publisher import Publisher
-from autotune.recording.records import Records
 from autotune.recording.mlflow.registry import RegisteredModel, register_model
+from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
 from autotune.training.loading import load_task
 from autotune.training.rebuild import rebuild_model

@@ -17,9 +17,9 @@ from autotune.recording.database import open_database
 from autotune.recording.drafts import NewStudy
 from autotune.recording.files import StudyFiles, files_root
 from autotune.recording.lease import StudyLease
-from autotune.recording.mlflow.store import delete_experiment
 from autotune.recording.mlflow.publication import Publication
 from autotune.recording.mlflow.publisher import Publisher, PublishState
+from autotune.recording.mlflow.store import delete_experiment
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow, StudyState
 from tests.recording.mlflow.delivered import add_trial, find_runs, history, publish

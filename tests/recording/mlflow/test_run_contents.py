@@ -4,9 +4,9 @@ import pytest
 
 from autotune.events import Outcome, Scalar
 from autotune.recording.drafts import NewTrial
+from autotune.recording.mlflow.run_contents import epoch_metrics, name_trial, show_value, trial_status, trial_tags
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow, TrialStatus
-from autotune.recording.mlflow.run_contents import epoch_metrics, name_trial, show_value, trial_status, trial_tags
 from tests.reports import make_report
 
 

@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from autotune.recording.rows import StudyRow
 from autotune.recording.mlflow.runs_view import view_tag
+from autotune.recording.rows import StudyRow
 
 MAX_TAG = 5000  # MLflow's limit for an experiment's tag
 

@@ -11,8 +11,8 @@ from mlflow import MlflowClient
 from autotune.errors import InputError, PortError, RunError
 from autotune.events import Finished, Outcome
 from autotune.recording.drafts import NewTrial
-from autotune.recording.mlflow.server import MlflowServer, compare_address, experiment_address, server_base
 from autotune.recording.mlflow.publisher import Publisher, PublishState
+from autotune.recording.mlflow.server import MlflowServer, compare_address, experiment_address, server_base
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
 from tests.reports import make_report
