@@ -4,6 +4,8 @@ from autotune.speed.heats import Clock
 from autotune.speed.plan import RacePlan
 from autotune.speed.track import Track
 
+LAST_BLOCKS = 6
+"""In which the winner is measured once more, for the figures of the result."""
 _LATE = 1.25
 """A race may end so late that its last confirmation is not lost to an estimate that was a little off."""
 
@@ -33,13 +35,14 @@ class RaceTime:
         return self._clock() - self._began
 
     def left(self) -> float:
-        """Seconds before the confirmations must begin."""
-        return self._plan.seconds - self.spent - self._track.confirmation_seconds(self._num_confirmations)
+        """Seconds before the race must come to its end: its confirmations, and a last look at the winner."""
+        end = self._track.confirmation_seconds(self._num_confirmations) + LAST_BLOCKS * self._track.block_seconds
+        return self._plan.seconds - self.spent - end
 
     @property
     def is_up(self) -> bool:
-        """Whether nothing more may be tried; where it is, the race counts as cut short."""
-        is_up = self.left() <= self.kept_for_compiling
+        """Whether another heat would be too late; where it would, the race counts as cut short."""
+        is_up = self.left() <= self.kept_for_compiling + self._track.heat_seconds
         self.is_cut_short = self.is_cut_short or is_up
         return is_up
 

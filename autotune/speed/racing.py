@@ -28,7 +28,7 @@ from autotune.speed.entries import difference
 from autotune.speed.heats import Clock, gain_of
 from autotune.speed.measurement import measure
 from autotune.speed.plan import RacePlan, RaceWatch
-from autotune.speed.race_time import RaceTime
+from autotune.speed.race_time import LAST_BLOCKS, RaceTime
 from autotune.speed.result import Gain, RaceResult, Split
 from autotune.speed.screening import Screening
 from autotune.speed.stacking import Stacking
@@ -131,7 +131,8 @@ class _Race:
         gain = informed_gain = None
         if self._setting != dict(plan.baseline):
             gain = self._confirm()
-        measured = measure(track.incumbent, seconds=plan.pace.block_seconds, min_steps=plan.pace.min_steps)
+        pace = plan.pace
+        measured = measure(track.incumbent, blocks=LAST_BLOCKS, seconds=pace.block_seconds, min_steps=pace.min_steps)
         if plan.informed is not None and dict(plan.informed) != self._setting and self._time.has_room_to_confirm:
             changes = difference(plan.baseline, plan.informed)
             comparison = track.confirm("informed", plan.informed, changes=changes)

@@ -1,5 +1,6 @@
 """One incumbent and the challengers that it meets: each heat is measured, recorded, and never lost."""
 
+import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -63,7 +64,8 @@ class Track:
         began = clock()
         self.incumbent: Contestant = arena.enter(dict(baseline))
         self._enter_seconds = clock() - began
-        self._block_seconds = pace.block_seconds
+        self.block_seconds = pace.block_seconds
+        """About how long a block takes here, with what surrounds it."""
 
     def close(self) -> None:
         """Retire the incumbent."""
@@ -89,7 +91,7 @@ class Track:
             )
         finally:
             twin.retire()
-        self._block_seconds = (self._clock() - began) / (4 * self.pace.floor_quads)
+        self.block_seconds = (self._clock() - began) / (4 * self.pace.floor_quads)
 
     def heat(
         self,
@@ -271,7 +273,13 @@ class Track:
 
     def confirmation_seconds(self, count: int) -> float:
         """About how long so many confirmations will take."""
-        return count * (4 * self.pace.confirm_quads * self._block_seconds + 2 * self._enter_seconds)
+        return count * (4 * self.pace.confirm_quads * self.block_seconds + 2 * self._enter_seconds)
+
+    @property
+    def heat_seconds(self) -> float:
+        """About how long the next heat will take: as long as those took that came to an end; 0 before the first."""
+        took = [heat.seconds for heat in self.heats.all if heat.gain is not None and heat.stage in {"screen", "stack"}]
+        return statistics.fmean(took) if took else 0.0
 
     def skip(self, stage: Stage, setting: Mapping[str, Scalar], *, reason: str) -> None:
         """Record that a setting was passed over, and why."""

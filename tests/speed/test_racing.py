@@ -364,6 +364,14 @@ def test_race_of_little_time_tries_what_moves_everything_first() -> None:
     assert result.setting["torch_threads"] == 1
 
 
+@pytest.mark.parametrize("seconds", [20.0, 25.0, 30.0, 40.0])
+def test_race_begins_no_heat_that_would_end_too_late(seconds: float) -> None:
+    knobs = [Entry(knob(f"knob_{number}", "off", "on"), ("off", "on")) for number in range(12)]
+    result = run(SimulatedArena(compute_bound), *knobs, seconds=seconds, informed={"channels_last": True})
+    assert result.is_cut_short
+    assert seconds / 2 < result.seconds <= seconds
+
+
 def test_race_whose_time_is_up_does_not_measure_the_noise() -> None:
     result = run(SimulatedArena(compute_bound), CHANNELS_LAST, FUSED, seconds=0.1)
     assert result.is_cut_short
