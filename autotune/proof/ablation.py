@@ -1,4 +1,10 @@
-"""What each difference between winner and baseline is worth: the winner trained without it, on fresh seeds."""
+"""What each difference between winner and baseline is worth: the winner trained without it, on fresh seeds.
+
+Of six changes that do nothing, intervals of 95 % each call one different in 13 of 100 ablations at
+three trainings of each, and in 20 at five. So the intervals of the changes are simultaneous: each is as
+sure as it takes for all of them to hold together (Bonferroni). A change's interval then says the same as
+whether it is sure, which Holm's steps, a little more powerful, would not.
+"""
 
 import math
 import statistics
@@ -32,7 +38,7 @@ class Part(BaseModel):
     gain: float | None
     """The winner's mean minus that, in the objective's unit."""
     low: float
-    """End of the gain's interval, which is infinite below three values a side."""
+    """End of the gain's interval, which is infinite below three values a side; a change's holds with all others'."""
     high: float
     share: float | None
     """Of what all changes together gain; None where that is not sure."""
@@ -58,7 +64,7 @@ class Ablation(BaseModel):
     parts: tuple[Part, ...]
     """The most useful first, and before them those without which no training gave a value."""
     confidence: float = CONFIDENCE
-    """Of each interval by itself."""
+    """That the intervals of all parts hold together; that of the whole by itself."""
 
     def part_of(self, name: str) -> Part | None:
         """The one that a parameter belongs to."""
@@ -86,8 +92,9 @@ def weigh(
     """
     step = step_of(value for side in (values, baseline, *without.values()) for value in _known(side))
     names = tuple(name for each in without for name in each)
-    whole = _part(names, values, baseline, step=step, whole=None)
-    parts = [_part(each, values, side, step=step, whole=whole) for each, side in without.items()]
+    whole = _part(names, values, baseline, step=step, confidence=CONFIDENCE, whole=None)
+    confidence = 1 - (1 - CONFIDENCE) / max(1, len(without))
+    parts = [_part(each, values, side, step=step, confidence=confidence, whole=whole) for each, side in without.items()]
     sign = 1 if is_more_better else -1
     return Ablation(
         metric=metric,
@@ -99,11 +106,19 @@ def weigh(
     )
 
 
-def _part(names: tuple[str, ...], values: Values, without: Values, *, step: float, whole: Part | None) -> Part:
+def _part(
+    names: tuple[str, ...],
+    values: Values,
+    without: Values,
+    *,
+    step: float,
+    confidence: float,
+    whole: Part | None,
+) -> Part:
     one, other = _known(values), _known(without)
     gain: Interval | None = None
     if one and other:
-        gain = difference_of_means(one, other, confidence=CONFIDENCE, least_deviation=step / 2)
+        gain = difference_of_means(one, other, confidence=confidence, least_deviation=step / 2)
     is_whole_sure = whole is not None and whole.is_sure and whole.gain
     return Part(
         names=names,

@@ -106,8 +106,9 @@ def _ablation_blocks(subject: Subject, ablation: Ablation) -> list[Block]:
         f"Measured: the winner trained {ablation.num_trainings} times on fresh seeds, and as often with each change "
         f"set back to the baseline's, in turn. Its {ablation.metric} was {format_metric(ablation.value)}, without all "
         f"changes {format_metric(whole.without)}: {_worth_of(whole)}. A change's worth is what is lost without it "
-        f"alone, with an interval of {ablation.confidence:.0%}: the parts need not add up to the whole, where changes "
-        "help or hinder each other."
+        "alone: the parts need not add up to the whole, where changes help or hinder each other. Intervals are "
+        f"simultaneous (Bonferroni's correction of Welch's): with {ablation.confidence:.0%} those of all changes hold "
+        "together, so that of many changes that do nothing none is sure by luck."
     )
     harmful = [part for part in ablation.parts if part.is_sure and sign * (part.gain or 0.0) < 0]
     if harmful:
