@@ -13,6 +13,7 @@ BENCHMARKS = (
     ("load.py", "--marks", "100", "1000", "10000", "--seconds", "30"),
     ("help_time.py",),
     ("mlflow_faults.py",),
+    ("verdict_intervals.py",),
 )
 
 

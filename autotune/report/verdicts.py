@@ -90,13 +90,15 @@ def name_reference(verdict: Verdict) -> str:
 
 _FINDINGS = {"no difference": "no sure difference", "too few": "too few to be sure"}
 """As a person reads them: an interval from half to twice is no proof of equality."""
+_INTERVALS = "Welch's or the bootstrap's, whichever is wider; ranks decide where a target was missed"
 _NAMES = {SAMPLES_PER_SECOND: "throughput, samples/s", PEAK_MEMORY_BYTES: "memory at most"}
 
 
 def _basis(verdict: Verdict) -> str:
     counts = f"{verdict.num_winner} trainings of trial {verdict.winner}, {verdict.num_reference} of "
     early = ", enough to be sure" if verdict.is_decided and verdict.num_winner < verdict.num_wanted else ""
-    return f"{counts}{name_reference(verdict)}{early}, on fresh seeds, with {100 * verdict.confidence:.3g}% intervals"
+    told = f"with {100 * verdict.confidence:.3g}% intervals ({_INTERVALS})"
+    return f"{counts}{name_reference(verdict)}{early}, on fresh seeds, {told}"
 
 
 def _hint(verdict: Verdict) -> str:
