@@ -71,6 +71,8 @@ class Knob:
     """Another knob that sets the same thing: a spec has one of the two."""
     is_raced: bool = True
     """A race tries it when nobody names it; false for what is a wish (determinism) or a remedy (accumulation)."""
+    full: Scalar | None = None
+    """The value that computes with all digits, where that is not the simplest."""
     raced: tuple[Scalar, ...] = ()
     """For a whole number: the values that a race tries; where ``has_auto``, those below the cores, and the cores."""
 
@@ -78,6 +80,11 @@ class Knob:
         """The values that a race tries on this machine when a spec names none; the simplest is among them."""
         values = self.choices or tuple(sorted({self.simplest, *self._numbers(num_cores)}, key=_as_number))
         return tuple(value for value in values if self.choice_applies(value, machine) is None)
+
+    @property
+    def all_digits(self) -> Scalar:
+        """The value with which nothing is computed with fewer digits."""
+        return self.simplest if self.full is None else self.full
 
     def on(self, machine: Machine) -> "Knob":
         """The knob with the bottlenecks that it can move on this machine."""

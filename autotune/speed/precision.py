@@ -2,7 +2,8 @@
 
 Full precision is trained on several seeds; the spread of its mean losses is the noise that a user
 accepts already. The reduced one is trained on the same seeds, so that the two differ by their digits
-alone, and may be worse by no more than that noise.
+alone, and may be worse by no more than that noise. What is judged is everything that a setting computes
+with fewer digits than the baseline, together: two losses that are small alone may not be so in one step.
 """
 
 import math
@@ -13,6 +14,9 @@ from dataclasses import dataclass
 from autotune.events import Scalar
 from autotune.speed.arena import Arena, Contestant
 from autotune.speed.comparison import Comparison
+from autotune.speed.entries import Entry, in_setting
+from autotune.speed.plan import RacePlan
+from autotune.speed.track import Objection
 
 NUM_SEEDS = 3
 _LOSS_STEPS = 30
@@ -50,26 +54,57 @@ class Judgement:
         return f"its loss differs by {self.difference:+.2g}, {relation} full precision's own noise of {self.noise:.2g}"
 
 
+def shortened(
+    setting: Mapping[str, Scalar], *, baseline: Mapping[str, Scalar], entries: Sequence[Entry]
+) -> dict[str, Scalar]:
+    """What the setting computes with fewer digits than it could, where the baseline does not do the same."""
+    found: dict[str, Scalar] = {}
+    for entry in entries:
+        value = in_setting(setting, entry.name, entries)
+        is_as_before = value == in_setting(baseline, entry.name, entries)
+        if entry.knob.numerics == "reduced precision" and not is_as_before and value != entry.knob.all_digits:
+            found[entry.name] = value
+    return found
+
+
 class LossJudge:
-    """Asks whether a faster challenger with fewer digits still learns; full precision's losses are kept."""
+    """Asks whether a faster challenger with fewer digits still learns; each choice of digits is judged once a race."""
 
-    def __init__(self, arena: Arena) -> None:
+    def __init__(self, arena: Arena, plan: RacePlan) -> None:
         self._arena = arena
-        self._full: dict[str, list[LossCurve]] = {}
+        self._plan = plan
+        self._full: list[LossCurve] = []
+        self._objections: dict[str, str | None] = {}
+        """By the choice of digits; None where it learns as well."""
 
-    def objection(self, incumbent: Contestant, challenger: Contestant, comparison: Comparison) -> str | None:
-        """Why the challenger is not kept, or None where its loss is within full precision's own noise.
+    def objection_to(self, setting: Mapping[str, Scalar]) -> Objection | None:
+        """To be asked about a challenger with this setting; None where its digits are the baseline's.
 
-        Raises:
-            ContestantLostError: The challenger can't be trained with on another seed.
+        What is asked raises ContestantLostError where the challenger can't be trained with on another seed.
         """
-        del comparison
-        key = repr(sorted(incumbent.setting.items()))
-        if key not in self._full:
-            self._full[key] = [self._record(incumbent.setting, seed=seed) for seed in range(NUM_SEEDS)]
-        reduced = [self._record(challenger.setting, seed=seed) for seed in range(NUM_SEEDS)]
-        judgement = judge_losses(self._full[key], reduced)
+        digits = self._shortened(setting)
+        if not digits:
+            return None
+
+        def objection(incumbent: Contestant, challenger: Contestant, comparison: Comparison) -> str | None:
+            del comparison
+            key = repr(sorted(digits.items()))
+            if key not in self._objections:
+                self._objections[key] = self._judge(challenger.setting, beside=incumbent.setting)
+            return self._objections[key]
+
+        return objection
+
+    def _judge(self, setting: Mapping[str, Scalar], *, beside: Mapping[str, Scalar]) -> str | None:
+        if not self._full:
+            # Other knobs don't change what is learned: one setting with all digits speaks for every other.
+            full = self._plan.baseline if self._shortened(beside) else beside
+            self._full = [self._record(full, seed=seed) for seed in range(NUM_SEEDS)]
+        judgement = judge_losses(self._full, [self._record(setting, seed=seed) for seed in range(NUM_SEEDS)])
         return None if judgement.is_within_noise else f"faster, but {judgement.words}"
+
+    def _shortened(self, setting: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        return shortened(setting, baseline=self._plan.baseline, entries=self._plan.entries)
 
     def _record(self, setting: Mapping[str, Scalar], *, seed: int) -> LossCurve:
         contestant = self._arena.enter(setting, seed=seed)

@@ -28,6 +28,7 @@ from autotune.speed.entries import difference
 from autotune.speed.heats import Clock, gain_of
 from autotune.speed.measurement import measure
 from autotune.speed.plan import RacePlan, RaceWatch
+from autotune.speed.precision import LossJudge, shortened
 from autotune.speed.race_time import LAST_BLOCKS, RaceTime
 from autotune.speed.result import Gain, RaceResult, Split
 from autotune.speed.screening import Screening
@@ -64,8 +65,9 @@ class _Race:
         self._plan = plan
         self._watch = watch
         self._time = time
-        self._screening = Screening(track, plan, time=time)
-        self._stacking = Stacking(track, plan, time=time)
+        self._judge = LossJudge(track.arena, plan)
+        self._screening = Screening(track, plan, judge=self._judge, time=time)
+        self._stacking = Stacking(track, plan, judge=self._judge, time=time)
         self._compiling = Compiling(plan)
         self._diagnoses: list[Diagnosis] = []
 
@@ -74,7 +76,8 @@ class _Race:
         self._diagnose()
         self._time.kept_for_compiling = self._compiling.reserve(self._track.incumbent)
         if self._plan.start is not None and dict(self._plan.start) != self._setting:
-            self._track.heat("start", self._plan.start, may_adopt=True)
+            objection = self._judge.objection_to(self._plan.start)
+            self._track.heat("start", self._plan.start, objection=objection, may_adopt=True)
         self._screen_and_stack()
         if self._compile() and not self._time.is_up:
             self._enter_other_world({COMPILE})
@@ -137,7 +140,6 @@ class _Race:
             changes = difference(plan.baseline, plan.informed)
             comparison = track.confirm("informed", plan.informed, changes=changes)
             informed_gain = gain_of(comparison) if comparison else None
-        reduced = {entry.name for entry in plan.entries if entry.knob.numerics == "reduced precision"}
         return RaceResult(
             baseline=dict(plan.baseline),
             setting=self._setting,
@@ -148,7 +150,7 @@ class _Race:
             informed=dict(plan.informed) if plan.informed is not None else None,
             informed_gain=informed_gain,
             break_evens=tuple(self._compiling.break_evens),
-            reduced_precision=tuple(name for name in difference(plan.baseline, self._setting) if name in reduced),
+            reduced_precision=tuple(shortened(self._setting, baseline=plan.baseline, entries=plan.entries)),
             samples_per_second=measured.samples_per_second,
             baseline_samples_per_second=measured.samples_per_second / (gain.ratio if gain else 1.0),
             split=Split(

@@ -1,11 +1,9 @@
 """Screening: the values of one knob after the other, each by itself against the incumbent."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from autotune.events import Bottleneck, Scalar
-from autotune.speed.arena import Contestant
 from autotune.speed.bottleneck import Diagnosis
-from autotune.speed.comparison import Comparison
 from autotune.speed.compiling import COMPILE
 from autotune.speed.entries import Entry, apply, changed, in_setting, is_on, is_open, is_possible, meaningful
 from autotune.speed.plan import RacePlan
@@ -37,23 +35,27 @@ class Screening:
     Args:
         track: Where the heats are run.
         plan: The knobs and their values.
+        judge: Of settings that compute with fewer digits.
         time: The race's.
     """
 
-    def __init__(self, track: Track, plan: RacePlan, *, time: RaceTime) -> None:
+    def __init__(self, track: Track, plan: RacePlan, *, judge: LossJudge, time: RaceTime) -> None:
         self._track = track
         self._plan = plan
         self._time = time
-        self._judge = LossJudge(track.arena)
+        self._judge = judge
         # What the baseline has was measured with it, and is not tried again once something better is found.
         self._tried = {(entry.name, self._current(entry)) for entry in plan.entries}
         self._passed_over: set[str] = set()
         self._adopted_at_first_sight: set[str] = set()
 
     def adopt_at_first_sight(self) -> None:
-        """Look at what can move everything (threads, allocators), before anything is measured closely."""
+        """Look at what can move everything (threads, allocators), before anything is measured closely.
+
+        Not at a task's own knob with fewer digits: what it learns is not judged at first sight.
+        """
         for entry in self._plan.entries:
-            if not _moves_everything(entry):
+            if not _moves_everything(entry) or entry.knob.numerics == "reduced precision":
                 continue
             current = self._current(entry)
             for value in _from(current, entry.values):
@@ -130,7 +132,7 @@ class Screening:
             if self._time.is_up:
                 return best
             self._tried.add((entry.name, value))
-            finish = self._try(entry, setting)
+            finish = self._try(entry.name, setting)
             if finish is not None and finish.is_kept and (best is None or finish.ratio > best.ratio):
                 best, num_lost = finish, 0
             elif entry.knob.low is not None:
@@ -139,12 +141,12 @@ class Screening:
                     break
         return best
 
-    def _try(self, entry: Entry, setting: Mapping[str, Scalar]) -> Finish | None:
+    def _try(self, name: str, setting: Mapping[str, Scalar]) -> Finish | None:
         """The setting by itself, and where that is not kept, with what it takes from its rival."""
-        finish = self._track.heat("screen", setting, objection=self._objection(entry))
+        finish = self._track.heat("screen", setting, objection=self._judge.objection_to(setting))
         if (finish is not None and finish.is_kept) or self._time.is_up:
             return finish
-        yielding = self._with_rival_at_its_least(entry.name, setting)
+        yielding = self._with_rival_at_its_least(name, setting)
         return finish if yielding is None else self._track.heat("screen", yielding)
 
     def _with_rival_at_its_least(self, name: str, setting: Mapping[str, Scalar]) -> dict[str, Scalar] | None:
@@ -155,9 +157,6 @@ class Screening:
         if self._current(rival) == least:
             return None
         return changed(setting, rival.name, least, entries=self._plan.entries)
-
-    def _objection(self, entry: Entry) -> Callable[[Contestant, Contestant, Comparison], str | None] | None:
-        return self._judge.objection if entry.knob.numerics == "reduced precision" else None
 
 
 def _moves_everything(entry: Entry) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from autotune.events import Scalar
 from autotune.speed.entries import apply, difference, is_possible, meaningful
 from autotune.speed.plan import RacePlan
+from autotune.speed.precision import LossJudge
 from autotune.speed.race_time import RaceTime
 from autotune.speed.track import Finish, Track
 
@@ -15,12 +16,14 @@ class Stacking:
     Args:
         track: Where the heats are run.
         plan: The knobs and their values.
+        judge: Of settings that compute with fewer digits.
         time: The race's.
     """
 
-    def __init__(self, track: Track, plan: RacePlan, *, time: RaceTime) -> None:
+    def __init__(self, track: Track, plan: RacePlan, *, judge: LossJudge, time: RaceTime) -> None:
         self._track = track
         self._plan = plan
+        self._judge = judge
         self._time = time
 
     def stack(self, winners: Sequence[Finish]) -> set[str]:
@@ -42,7 +45,8 @@ class Stacking:
             return True
         if self._time.is_up:
             return False
-        finish = self._track.heat("stack", setting, may_adopt=True, is_proven=True)
+        objection = self._judge.objection_to(setting)
+        finish = self._track.heat("stack", setting, objection=objection, may_adopt=True, is_proven=True)
         return finish is not None and finish.is_kept
 
     @property

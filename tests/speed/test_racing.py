@@ -227,6 +227,64 @@ def test_race_rejects_reduced_precision_that_cannot_be_judged() -> None:
     assert run(SimulatedArena(cost), PRECISION).setting == {}
 
 
+MATMUL = Entry(KNOBS["fp32_precision_matmul"], ("ieee", "tf32"))
+CONV = Entry(KNOBS["fp32_precision_conv"], ("ieee", "tf32"))
+OWN_DIGITS = Entry(knob("digits", "many", "few", numerics="reduced precision"), ("many", "few"))
+
+
+def learns_with_few_digits(setting: Setting, *, harms: Setting) -> Cost:
+    """Each of these values is twice as fast, and adds so much to the loss."""
+    shortened = [name for name in harms if setting.get(name) in {"bf16", "tf32", "few"}]
+    harm = sum(float(str(harms[name])) for name in shortened)
+
+    def loss(seed: int, step: int) -> float:
+        return 2.0 / (1 + 0.01 * step) + 0.02 * seed + harm
+
+    return Cost(compute_seconds=0.01 * 0.5 ** len(shortened), losses=loss)
+
+
+def test_race_judges_what_several_reduced_precisions_do_to_the_loss_together() -> None:
+    harms = {"fp32_precision_matmul": 0.03, "precision": 0.03}  # the noise is 0.04
+    result = run(SimulatedArena(lambda setting: learns_with_few_digits(setting, harms=harms)), MATMUL, PRECISION)
+    assert len(result.reduced_precision) == 1
+    refused = [heat for heat in result.heats if {"precision", "fp32_precision_matmul"} <= heat.setting.keys()]
+    assert all("outside full precision's own noise" in heat.reason for heat in refused)
+    assert refused
+
+
+def test_race_judges_the_reduced_precision_of_a_setting_that_won_elsewhere() -> None:
+    arena = SimulatedArena(lambda setting: learns(setting, harm=0.5))
+    result = run(arena, PRECISION, start={"precision": "bf16"})
+    assert (result.heats[0].stage, result.heats[0].verdict) == ("start", "rejected")
+    assert result.setting == {}
+
+
+def test_race_adopts_no_reduced_precision_at_first_sight() -> None:
+    result = run(SimulatedArena(lambda setting: learns_with_few_digits(setting, harms={"digits": 0.5})), OWN_DIGITS)
+    assert "outside full precision's own noise" in result.heats[0].reason
+    assert result.setting == {}
+
+
+@pytest.mark.parametrize(
+    ("entry", "baseline"), [(PRECISION, {"precision": "bf16"}), (CONV, {"fp32_precision_conv": "tf32"})]
+)
+def test_race_whose_winner_has_all_digits_names_no_reduced_precision(entry: Entry, baseline: Setting) -> None:
+    [(name, value)] = baseline.items()
+    arena = SimulatedArena(lambda setting: Cost(compute_seconds=0.02 if setting.get(name) == value else 0.01))
+    result = run(arena, entry, baseline=baseline)
+    assert result.kept == {name: entry.values[0]}
+    assert result.reduced_precision == ()
+
+
+def test_race_judges_the_same_digits_once() -> None:
+    arena = SimulatedArena(lambda setting: learns(setting, harm=0.005))
+    run(arena, PRECISION, CHANNELS_LAST, start={"precision": "bf16"})
+    judged = [
+        blocks for blocks in ([*entered.blocks] for entered in arena.entered) if [b.steps for b in blocks] == [30]
+    ]
+    assert len(judged) == 6
+
+
 def compiled(setting: Setting) -> Cost:
     is_compiled = setting.get("compile") == "default"
     return Cost(compute_seconds=0.005 if is_compiled else 0.01, start_seconds=30.0 if is_compiled else 0.1)
