@@ -37,7 +37,7 @@ class Finish:
     @property
     def is_by_far(self) -> bool:
         """It is surely faster by so much that what hindered the incumbent hid everything else."""
-        return self.comparison.interval[0] >= _FASTER_BY_FAR
+        return _is_by_far(self.comparison)
 
 
 Objection: TypeAlias = Callable[[Contestant, Contestant, Comparison], str | None]
@@ -250,6 +250,7 @@ class Track:
                 seconds=self.pace.block_seconds,
                 min_steps=self.pace.min_steps,
                 confidence=self.pace.confirm_confidence,
+                is_decided=_is_by_far,  # a baseline so slow that its blocks take seconds is not measured longer
             )
         except ContestantLostError as error:
             is_other = other is None or other.is_retired
@@ -305,6 +306,10 @@ class Track:
 
     def _changes(self, setting: Mapping[str, Scalar]) -> dict[str, Scalar]:
         return difference(self.incumbent.setting, setting)
+
+
+def _is_by_far(comparison: Comparison) -> bool:
+    return comparison.interval[0] >= _FASTER_BY_FAR
 
 
 def _words(comparison: Comparison, *, is_kept: bool) -> str:

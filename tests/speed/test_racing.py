@@ -8,6 +8,7 @@ from autotune.speed.entries import Entry
 from autotune.speed.knob import Companion, Knob
 from autotune.speed.knobs import KNOBS
 from autotune.speed.local import LocalArena
+from autotune.speed.pace import Pace
 from autotune.speed.plan import RacePlan, RaceWatch
 from autotune.speed.racing import race
 from autotune.speed.result import Heat, RaceResult
@@ -415,6 +416,13 @@ def test_race_takes_what_is_faster_at_first_sight_before_it_measures_anything() 
     assert result.diagnoses[0].real_seconds == pytest.approx(0.008)
     assert result.gain is not None
     assert result.gain.ratio == pytest.approx(7.5 / 0.8)
+
+
+def test_race_measures_a_baseline_that_is_slower_by_far_no_longer_than_is_sure() -> None:
+    result = run(SimulatedArena(threads, machine=noisy()), THREADS, baseline={"torch_threads": 2})
+    assert result.gain is not None
+    assert result.gain.num_quads < Pace().confirm_quads
+    assert result.gain.low > 5
 
 
 def test_race_of_little_time_tries_what_moves_everything_first() -> None:
