@@ -35,9 +35,14 @@ def open_storage(url: str, *, configure_engine: "Callable[[Engine], None]") -> R
     return storage
 
 
-def open_for_reading(url: str) -> RDBStorage:
-    """Optuna's storage as a reader: it makes no tables, and a read takes no write lock."""
-    return _connect(url, skip_table_creation=True)
+def open_for_reading(url: str, *, is_ours: bool = True) -> RDBStorage:
+    """Optuna's storage as a reader: it makes no tables, and a read takes no write lock.
+
+    Raises:
+        StorageError: Its tables are of a version that this one can't use; another program's
+            (``is_ours=False``) are for Optuna's own command to upgrade.
+    """
+    return _connect(url, skip_table_creation=True, is_ours=is_ours)
 
 
 def has_older_tables(url: str) -> bool:
@@ -69,7 +74,7 @@ def _connect_to_any(url: str) -> RDBStorage:
     )
 
 
-def _connect(url: str, *, skip_table_creation: bool = False) -> RDBStorage:
+def _connect(url: str, *, skip_table_creation: bool = False, is_ours: bool = True) -> RDBStorage:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # Optuna fills in {SCHEMA_VERSION} with str.format, so braces of a path have to be doubled.
     template = url.replace("{", "{{").replace("}", "}}")
@@ -78,14 +83,13 @@ def _connect(url: str, *, skip_table_creation: bool = False) -> RDBStorage:
     except RuntimeError as error:
         # Optuna names `optuna storage upgrade` where its tables are the older ones.
         is_older = "storage upgrade" in str(error)
-        age, remedy = (
-            ("older", "run `autotune storage upgrade`, which makes a backup first")
-            if is_older
-            else ("newer", "`pip install --upgrade optuna`")
-        )
+        upgrade = "run `autotune storage upgrade`, which makes a backup first"
+        if not is_ours:
+            upgrade = "copy the database, and run `optuna storage upgrade --storage URL` on the copy"
+        age, remedy = ("older", upgrade) if is_older else ("newer", "`pip install --upgrade optuna`")
         raise StorageError(
-            f"--storage: Optuna's tables must be those of optuna {optuna.__version__}, got {age} ones; "
-            f"{remedy}, or name another database"
+            f"{'--storage' if is_ours else '--from'}: Optuna's tables must be those of optuna "
+            f"{optuna.__version__}, got {age} ones; {remedy}, or name another database"
         ) from error
 
 

@@ -24,9 +24,11 @@ class TaskSource:
     kind: Literal["class", "function"]
     path: Path
     names: frozenset[str]
-    """What the module defines at its top."""
+    """What the module binds at its top, names that it imports from elsewhere than a script does among them."""
     modules: tuple[str, ...]
     """Top-level packages that it imports."""
+    roots: tuple[Path, ...] = ()
+    """The folder that its own package is imported from; none for a file that is in no package."""
 
 
 def read_task_source(reference: str) -> TaskSource:
@@ -42,14 +44,20 @@ def read_task_source(reference: str) -> TaskSource:
     kinds = {node.name: type(node) for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
     if name not in kinds:
         raise RunError(f"task {reference}: a script needs the task to be defined in {path}, got none there; move it")
-    package = location.rpartition(".")[0] if not location.endswith(".py") else ""
+    package = ""
+    if not location.endswith(".py"):
+        package = location if path.name == "__init__.py" else location.rpartition(".")[0]
+    own = (
+        {package.partition(".")[0]} if any(isinstance(n, ast.ImportFrom) and n.level for n in ast.walk(tree)) else set()
+    )
     return TaskSource(
         text=_without_autotune(text, tree=tree, reference=reference, package=package),
         name=name,
         kind="class" if kinds[name] is ast.ClassDef else "function",
         path=path,
         names=frozenset(_top_names(tree)),
-        modules=tuple(sorted(_modules(tree) - {"autotune", "__future__"} - sys.stdlib_module_names)),
+        roots=(path.parents[package.count(".") + 1],) if package else (),
+        modules=tuple(sorted((_modules(tree) | own) - {"autotune", "__future__"} - sys.stdlib_module_names)),
     )
 
 
@@ -80,8 +88,12 @@ def _find_module(name: str) -> Path | None:
 
 
 def _without_autotune(text: str, *, tree: ast.Module, reference: str, package: str) -> str:
-    lines = text.splitlines()
+    lines = text.split("\n")  # as the parser counts them: splitlines would cut at a form feed, too
+    programs = [node for node in tree.body if _is_program(node)]
+    alone = {inner for program in programs for inner in ast.walk(program) if inner is not program}
     for node in ast.walk(tree):
+        if node in alone:
+            continue
         match node:
             case ast.Import() if any(alias.name.partition(".")[0] == "autotune" for alias in node.names):
                 raise _refusal(reference, "import autotune", line=node.lineno)
@@ -91,11 +103,16 @@ def _without_autotune(text: str, *, tree: ast.Module, reference: str, package: s
                 _replace(lines, node, _stand_ins(node, reference=reference))
             case ast.ImportFrom() if node.level:
                 _replace(lines, node, _absolute(node, package=package, reference=reference))
-            case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
+            case ast.If() if node in programs:
                 _replace(lines, node, "pass")
             case _:
                 pass
     return "\n".join(lines).strip()
+
+
+def _is_program(node: ast.stmt) -> bool:
+    """``if __name__ == "__main__"``: what runs as a program alone."""
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Compare) and "__name__" in ast.unparse(node.test)
 
 
 def _stand_ins(node: ast.ImportFrom, *, reference: str) -> str:
@@ -140,9 +157,18 @@ def _top_names(tree: ast.Module) -> set[str]:
                 names |= {target.id for target in targets if isinstance(target, ast.Name)}
             case ast.AnnAssign(target=ast.Name(id=name)):
                 names.add(name)
+            case ast.ImportFrom(module=module, names=aliases) if (module or "").partition(".")[0] != "autotune":
+                names |= {alias.asname or alias.name for alias in aliases if not _is_of_torch(module, alias)}
+            case ast.Import(names=aliases):
+                names |= {alias.asname for alias in aliases if alias.asname}
             case _:
                 pass
     return names
+
+
+def _is_of_torch(module: str | None, alias: ast.alias) -> bool:
+    """``from torch.utils.data import Dataset``: a script's own imports bind the same under that name."""
+    return alias.asname in {None, alias.name} and (module or "").partition(".")[0] == "torch"
 
 
 def _modules(tree: ast.Module) -> set[str]:

@@ -16,6 +16,7 @@ OWN_NAMES = frozenset(
         *STOOD_IN,
         *("Batches", "EpochOrder", "Factor", "HeldWhole", "MuonWithAdamW", "SeededSamples"),
         *("PARAMETERS", "SEED", "EPOCHS", "STEPS", "DEVICE", "SCALER"),
+        *("mover", "change_tensors", "_like", "_slice", "_first_tensor", "_one_cycle", "_between"),
         *("derive_seed", "seed_everything", "seed_loading", "undisturbed_rng", "list_tensors", "micro_batches"),
         *(
             "prepare",

@@ -239,7 +239,7 @@ def _task_part(winner: Winner) -> str:
 
 def _folders(winner: Winner) -> list[Path]:
     """Folders with modules of the user's own that the task imports."""
-    candidates = dict.fromkeys((winner.task.path.parent, Path.cwd()))
+    candidates = dict.fromkeys((winner.task.path.parent, Path.cwd(), *winner.task.roots))
     return [
         folder
         for folder in candidates

@@ -1,3 +1,4 @@
+import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -141,6 +142,15 @@ def test_a_source_that_is_not_there_is_named_and_not_made(storage: str, tmp_path
         with pytest.raises(StorageError, match="must be an Optuna storage that is there, got no file"):
             _import(storage, source)
     assert not list(tmp_path.glob("gone*"))
+
+
+def test_a_source_of_an_older_optuna_is_for_optuna_to_upgrade(storage: str, tmp_path: Path) -> None:
+    source = _foreign(tmp_path, [])
+    with sqlite3.connect(source.removeprefix("sqlite:///")) as database:
+        database.execute("UPDATE alembic_version SET version_num = 'v2.6.0.a'")
+    database.close()
+    with pytest.raises(StorageError, match=r"--from: .* got older ones; copy the database, and run `optuna storage"):
+        _import(storage, source)
 
 
 def test_of_several_studies_one_must_be_named(storage: str, tmp_path: Path) -> None:

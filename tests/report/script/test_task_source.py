@@ -26,6 +26,23 @@ def test_what_runs_as_a_program_alone_is_left_out(tmp_path: Path) -> None:
     assert "hello" not in read_task_source(_task(tmp_path, text)).text
 
 
+def test_imports_of_a_program_leave_nothing_behind(tmp_path: Path) -> None:
+    text = (
+        "class Mine:\n    pass\n\nif __name__ == '__main__':\n"
+        "    from autotune.training import Task\n    from autotune.cli import main\n    import autotune\n    main()\n"
+    )
+    compile(found := read_task_source(_task(tmp_path, text)).text, "script", "exec")
+    assert "autotune" not in found
+
+
+def test_names_that_are_imported_count_as_the_modules_own(tmp_path: Path) -> None:
+    text = (
+        "from torch import nn\nfrom autotune.training import Task\nfrom steps import step, go as prepare\n"
+        "import math as Factor\n\nclass Mine(Task):\n    pass\n"
+    )
+    assert read_task_source(_task(tmp_path, text)).names == {"step", "prepare", "Factor", "Mine"}
+
+
 def test_packages_that_it_needs_are_named(tmp_path: Path) -> None:
     text = "import os\nimport numpy.random\nfrom sklearn.datasets import load_digits\n\nclass Mine:\n    pass\n"
     assert read_task_source(_task(tmp_path, text)).modules == ("numpy", "sklearn")
@@ -39,6 +56,8 @@ def test_a_module_is_found_without_being_imported(tmp_path: Path, monkeypatch: p
     found = read_task_source("pack.mine:train")
     assert found.kind == "function"
     assert found.text.splitlines()[:2] == ["from pack.other import x", "from pack import y"]
+    assert found.modules == ("pack",)
+    assert found.roots == (tmp_path,)
 
 
 @pytest.mark.parametrize(
