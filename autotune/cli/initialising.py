@@ -68,7 +68,11 @@ def _from_script(path: Path, *, task: Path, spec: Path) -> tuple[tuple[str, str]
     script = read_script(path)
     draft = draft_task(script, path=path)
     text = draft_spec(script, is_classification=draft.is_classification, path=path, task=task.name, spec=str(spec))
-    return (draft.text, text), [*_reading_lines(script, path=path), *_missing_lines(draft.missing, task=task), ""]
+    return (draft.text, text), [
+        *_reading_lines(script, path=path),
+        *_missing_lines(draft.missing, draft.unbound, task=task),
+        "",
+    ]
 
 
 def _reading_lines(script: "Script", *, path: Path) -> list[str]:
@@ -79,5 +83,8 @@ def _reading_lines(script: "Script", *, path: Path) -> list[str]:
     return [*lines, *unread] or [f"{path}: no optimizer and no DataLoader was found; the baseline is a guess"]
 
 
-def _missing_lines(missing: tuple[str, ...], *, task: Path) -> list[str]:
-    return [f"{task}: {', '.join(missing)} could not be read from the script; write them"] if missing else []
+def _missing_lines(missing: tuple[str, ...], unbound: tuple[str, ...], *, task: Path) -> list[str]:
+    lines = [f"{task}: {', '.join(missing)} could not be read from the script; write them"] if missing else []
+    if unbound:
+        lines.append(f"{task}: what {', '.join(unbound)} should be could not be read from the script; write it there")
+    return lines

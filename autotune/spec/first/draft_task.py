@@ -1,7 +1,8 @@
 """A task from what was read of a plain PyTorch script."""
 
 import ast
-from collections.abc import Iterator, Sequence
+import builtins
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,8 @@ class TaskDraft:
     is_classification: bool
     missing: tuple[str, ...]
     """Methods that raise NotImplementedError until they are written."""
+    unbound: tuple[str, ...] = ()
+    """Names that the task reads and nothing in it binds: the script's text does not tell what they are."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,25 @@ def draft_task(script: Script, *, path: Path) -> TaskDraft:
         *_loss_lines(loss),
     ]
     missing = (*(() if made else ("train_data", "validation_data")), *(() if model_slice else ("model",)))
-    return TaskDraft("\n".join(parts) + "\n", is_classification=loss.is_classification, missing=missing)
+    text = "\n".join(parts) + "\n"
+    return TaskDraft(text, is_classification=loss.is_classification, missing=missing, unbound=_unbound(text))
+
+
+def _unbound(text: str) -> tuple[str, ...]:
+    *above, task = ast.parse(text).body
+    known = {"__file__", "__name__", *dir(builtins)}
+    for statement in above:
+        known |= {n.name for n in [statement] if isinstance(n, ast.FunctionDef | ast.ClassDef)} | _bound_in(statement)
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            known |= {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
+            if any(alias.name == "*" for alias in statement.names):
+                return ()
+    assert isinstance(task, ast.ClassDef)
+    found: dict[str, None] = {}
+    for method in task.body:
+        inner = {n.arg for n in ast.walk(method) if isinstance(n, ast.arg)} | _bound_in(method)
+        found |= dict.fromkeys(sorted(_read_in([method]) - inner - known))
+    return tuple(found)
 
 
 def _data_lines(made: Sequence[Slice]) -> list[str]:
@@ -127,10 +148,10 @@ def _stub(name: str, why: str) -> list[str]:
 def _model(tree: ast.Module) -> ast.expr | None:
     """``model`` of the first optimizer's ``model.parameters()``."""
     classes = {facts.class_name for facts in OPTIMIZERS.values()}
-    for name in classes:
-        for call in _calls(tree, name):
-            match call.args[:1]:
-                case [ast.Call(func=ast.Attribute(value=model, attr="parameters"))]:
+    for call in _calls(tree, classes):
+        for node in ast.walk(call.args[0]) if call.args else ():
+            match node:
+                case ast.Call(func=ast.Attribute(value=ast.Name() as model, attr="parameters" | "named_parameters")):
                     return model
                 case _:
                     continue
@@ -221,11 +242,11 @@ def _read_in(parts: Sequence[ast.AST]) -> set[str]:
     return {node.id for part in parts for node in ast.walk(part) if isinstance(node, ast.Name)}
 
 
-def _calls(tree: ast.Module, name: str) -> Iterator[ast.Call]:
-    """Calls of that name, in the text's order."""
+def _calls(tree: ast.Module, names: Collection[str]) -> Iterator[ast.Call]:
+    """Calls of those names, in the text's order."""
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
-        if ast.unparse(call.func).rpartition(".")[2] == name:
+        if ast.unparse(call.func).rpartition(".")[2] in names:
             yield call
 
 

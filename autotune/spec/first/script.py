@@ -1,6 +1,7 @@
 """A plain PyTorch script's optimizer, loader and flags, read from its text; the script is never run."""
 
 import ast
+import tokenize
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,14 +56,20 @@ class Script:
 
 def read_script(path: Path) -> Script:
     """Raises InputError where there is no such file, or it is not Python."""
+    if path.suffix == ".ipynb":  # which parses as Python, and has nothing in it
+        raise InputError(
+            f"{path}: a script must be Python, got a notebook; `jupyter nbconvert --to script {path}` first"
+        )
     try:
-        text = path.read_text()
+        with tokenize.open(path) as file:  # in its own encoding, with or without a byte order mark
+            text = file.read()
         tree = ast.parse(text, filename=str(path))
     except OSError as error:
         raise InputError(f"{path}: a script must be a file that can be read, got {error.strerror!r}") from error
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None) or 1
-        raise InputError(f"{path}:{line}: a script must be Python, got {error.args[0]!r}; mend it first") from error
+        reason = error.args[0] if isinstance(error, SyntaxError) else str(error)
+        raise InputError(f"{path}:{line}: a script must be Python, got {reason!r}; mend it first") from error
     return parse_script(tree, text=text)
 
 

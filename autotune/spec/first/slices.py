@@ -6,10 +6,14 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
+from autotune.spec.first.functions import arguments_of, function_around, option_names
 from autotune.spec.first.values import Constants, UnknownValueError
 
 _MOVES = ("to", "cuda", "cpu")
 """Methods that bring a tensor or a model to a device, which is the trial's affair."""
+
+
+_PARSES = ("parse_args", "parse_known_args")
 
 
 @dataclass(frozen=True)
@@ -26,13 +30,16 @@ class Slice:
         return frozenset(node.id for node in nodes if isinstance(node, ast.Name))
 
 
-def slice_before(tree: ast.Module, expression: ast.expr, *, constants: Constants) -> Slice:
+def slice_before(
+    tree: ast.Module, expression: ast.expr, *, constants: Constants, entered: frozenset[str] = frozenset()
+) -> Slice:
     """What the expression needs, of the top of the script and of the function that it stands in.
 
     A loop or a condition is taken whole. Moves to a device are left out, and options of a
-    command line become their defaults.
+    command line become their defaults. A parameter of the function is what its only call gives it,
+    or its default; functions that were ``entered`` on the way are not entered again.
     """
-    settle = _Settle(constants)
+    settle = _Settle(constants, options=option_names(tree))
     imported = _imported(tree)
     plain = settle.visit(ast.parse(ast.unparse(expression), mode="eval").body)
     needed = _reads(plain) - imported
@@ -40,12 +47,40 @@ def slice_before(tree: ast.Module, expression: ast.expr, *, constants: Constants
     for statement in reversed([s for s in _visible(tree, expression) if s.lineno < expression.lineno]):
         if isinstance(statement, _NOT_TAKEN) or (statement in tree.body and is_constant(statement)):
             continue
+        if _parses_arguments(statement):
+            continue
         if _writes(statement) & needed:
             kept = settle.visit(ast.parse(ast.unparse(statement)).body[0])
             if not _is_idle(kept):
                 taken.append(kept)
                 needed |= _reads(kept) - imported
-    return Slice(tuple(reversed(taken)), plain)
+    given = _given(tree, expression, names=needed, constants=constants, entered=entered)
+    statements = {ast.unparse(statement): statement for statement in (*given, *reversed(taken))}
+    return Slice(tuple(statements.values()), plain)
+
+
+def _given(
+    tree: ast.Module, expression: ast.expr, *, names: set[str], constants: Constants, entered: frozenset[str]
+) -> list[ast.stmt]:
+    """Statements that give the parameters of the function around the expression their values."""
+    function = function_around(tree, expression)
+    if function is None or function.name in entered:
+        return []
+    found: list[ast.stmt] = []
+    for name, value in arguments_of(tree, function).items():
+        if name in names:
+            part = slice_before(tree, value, constants=constants, entered=entered | {function.name})
+            binding = ast.parse(f"{name} = {ast.unparse(part.expression)}").body[0]
+            found += [*part.statements, *([] if _is_idle(binding) else [binding])]
+    return found
+
+
+def _parses_arguments(statement: ast.stmt) -> bool:
+    """Options of a command line are read there: a task has none, and would end with the usage of another program."""
+    return not isinstance(statement, ast.FunctionDef) and any(
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _PARSES
+        for node in ast.walk(statement)
+    )
 
 
 _NOT_TAKEN = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Return)
@@ -62,12 +97,13 @@ def _imported(tree: ast.Module) -> set[str]:
 
 
 class _Settle(ast.NodeTransformer):
-    def __init__(self, constants: Constants) -> None:
+    def __init__(self, constants: Constants, *, options: frozenset[str]) -> None:
         self._constants = constants
+        self._options = options
 
     @override
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
-        if isinstance(node.value, ast.Name) and node.value.id in {"args", "opt", "options", "opts"}:
+        if isinstance(node.value, ast.Name) and node.value.id in self._options:
             try:
                 return ast.parse(repr(self._constants.value(node)), mode="eval").body
             except UnknownValueError:

@@ -79,3 +79,45 @@ def test_module_beside_the_script_can_be_imported(tmp_path: Path) -> None:
     (tmp_path / "nets.py").touch()
     text = "from nets import Net\nmodel = Net()\nopt = Adam(model.parameters())"
     assert f"sys.path.insert(0, {str(tmp_path)!r})" in _draft(text, folder=tmp_path).text
+
+
+def test_parser_of_another_name_is_not_run_by_the_task() -> None:
+    text = """
+    from argparse import ArgumentParser
+    parser = ArgumentParser()
+    parser.add_argument("--width", default=16)
+    parser.add_argument("--root", required=True)
+    config = parser.parse_args()
+    loader = DataLoader(Pictures(config.root), batch_size=8)
+    model = Net(config.width)
+    opt = Adam(model.parameters())
+    """
+    draft = _draft(text)
+    assert "model = Net(16)" in draft.text
+    assert "pars" not in draft.text.partition("class MyTask")[2]
+    assert draft.unbound == ("Pictures", "config", "Net")
+
+
+def test_parameters_of_a_function_are_what_its_call_gives_them() -> None:
+    text = """
+    class Net: pass
+    def data(root, *, train=True, size=4):
+        return DataLoader(load(root, train, size), shuffle=True)
+    def fit(model, epochs):
+        opt = SGD(filter(lambda p: p.requires_grad, model.parameters()), lr=0.1)
+    def main():
+        net = Net(8)
+        loader = data("pictures", size=2)
+        fit(net, 3)
+    main()
+    """
+    draft = _draft(text)
+    for wanted in ("root = 'pictures'", "train = True", "size = 2", "net = Net(8)", "model = net", "return model"):
+        assert wanted in draft.text
+    assert draft.missing == ()
+    assert draft.unbound == ("load",)
+
+
+def test_model_is_that_of_the_first_optimizer_in_the_text() -> None:
+    text = "g = Gen()\nd = Dis()\na = SGD(g.parameters())\nb = Adam(d.parameters())\nc = AdamW(d.parameters())"
+    assert "return g" in _draft(text).text

@@ -68,3 +68,21 @@ def test_what_is_no_script_is_refused(tmp_path: Path, text: str | None, message:
         path.write_text(text)
     with pytest.raises(InputError, match=message):
         read_script(path)
+
+
+def test_notebook_is_told_from_a_script(tmp_path: Path) -> None:
+    path = tmp_path / "train.ipynb"
+    path.write_text('{"cells": []}')
+    with pytest.raises(InputError, match="got a notebook; `jupyter nbconvert --to script"):
+        read_script(path)
+
+
+def test_script_in_another_encoding_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "train.py"
+    path.write_bytes("# coding: latin-1\n# größer\nopt = Adam(p, lr=0.1)\n".encode("latin-1"))
+    assert read_script(path).value("lr") == 0.1
+    path.write_bytes(b"\xef\xbb\xbfopt = Adam(p, lr=0.2)\n")
+    assert read_script(path).value("lr") == 0.2
+    path.write_bytes(b"x = '\xff'\n")
+    with pytest.raises(InputError, match="a script must be Python, got"):
+        read_script(path)
