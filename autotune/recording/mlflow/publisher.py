@@ -9,7 +9,7 @@ from autotune.errors import AutotuneError, LeaseLostError
 from autotune.outages import waiting_out
 from autotune.recording.database import open_database
 from autotune.recording.files import StudyFiles, files_root
-from autotune.recording.lease import STALE_SECONDS, StudyLease
+from autotune.recording.lease import PUBLISHER, STALE_SECONDS, StudyLease
 from autotune.recording.mlflow.delivery import Delivery
 from autotune.recording.mlflow.publication import Publication
 from autotune.recording.mlflow.store import absolute_uri, explain_failure, shown_uri
@@ -178,7 +178,7 @@ class _Rounds:
         if self._delivery is None and is_delivered and not self._is_rebuild:
             return None
         if self._lease is None:
-            self._lease = StudyLease.acquire(self._publication, study=self._study, role="publisher")
+            self._lease = StudyLease.acquire(self._publication, study=self._study, role=PUBLISHER)
         if self._delivery is None:
             self._delivery = Delivery(
                 self._publication, files=self._files, tracking_uri=self._tracking_uri, is_rebuild=self._is_rebuild
