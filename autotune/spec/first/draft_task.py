@@ -151,7 +151,11 @@ def _model(tree: ast.Module) -> ast.expr | None:
     for call in _calls(tree, classes):
         for node in ast.walk(call.args[0]) if call.args else ():
             match node:
-                case ast.Call(func=ast.Attribute(value=ast.Name() as model, attr="parameters" | "named_parameters")):
+                case ast.Call(
+                    func=ast.Attribute(
+                        value=ast.Name() | ast.Attribute() as model, attr="parameters" | "named_parameters"
+                    )
+                ):
                     return model
                 case _:
                     continue

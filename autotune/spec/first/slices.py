@@ -13,6 +13,8 @@ _MOVES = ("to", "cuda", "cpu")
 """Methods that bring a tensor or a model to a device, which is the trial's affair."""
 
 
+_METHODS = ("setup", "model", "loss", "metrics", "optimizer", "forward", "evaluate", "collate", "train_data", "knobs")
+"""Names that a task has already: an attribute of a trainer's object must not hide them."""
 _PARSES = ("parse_args", "parse_known_args")
 
 
@@ -108,6 +110,8 @@ class _Settle(ast.NodeTransformer):
                 return ast.parse(repr(self._constants.value(node)), mode="eval").body
             except UnknownValueError:
                 return node
+        if isinstance(node.value, ast.Name) and node.value.id == "self" and node.attr in _METHODS:
+            node.attr += "_"
         self.generic_visit(node)
         return node
 

@@ -121,3 +121,15 @@ def test_parameters_of_a_function_are_what_its_call_gives_them() -> None:
 def test_model_is_that_of_the_first_optimizer_in_the_text() -> None:
     text = "g = Gen()\nd = Dis()\na = SGD(g.parameters())\nb = Adam(d.parameters())\nc = AdamW(d.parameters())"
     assert "return g" in _draft(text).text
+
+
+def test_attributes_of_a_trainer_hide_no_method_of_the_task() -> None:
+    text = """
+    class Trainer:
+        def __init__(self):
+            self.model = Net()
+            self.optimizer = Adam(self.model.parameters())
+    """
+    method = _draft(text).text.partition("def model")[2]
+    assert "self.model_ = Net()" in method
+    assert "return self.model_\n" in method
