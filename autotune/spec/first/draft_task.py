@@ -156,10 +156,20 @@ def _model(tree: ast.Module) -> ast.expr | None:
                         value=ast.Name() | ast.Attribute() as model, attr="parameters" | "named_parameters"
                     )
                 ):
-                    return model
+                    return model if ast.unparse(model) != "self" else _made(tree, around=call)
                 case _:
                     continue
     return None
+
+
+def _made(tree: ast.Module, *, around: ast.Call) -> ast.expr | None:
+    """Where the script makes an object of the class around: a module that has its optimizer itself."""
+    classes = {
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and any(inner is around for inner in ast.walk(node))
+    }
+    return next(_calls(tree, classes), None)
 
 
 def _loss(tree: ast.Module) -> Loss:

@@ -133,3 +133,18 @@ def test_attributes_of_a_trainer_hide_no_method_of_the_task() -> None:
     method = _draft(text).text.partition("def model")[2]
     assert "self.model_ = Net()" in method
     assert "return self.model_\n" in method
+
+
+@pytest.mark.parametrize(("use", "missing"), [("fit(Lit(8))", ()), ("pass", ("model",))])
+def test_module_with_an_optimizer_of_its_own_is_made_as_the_script_makes_it(use: str, missing: tuple[str, ...]) -> None:
+    text = f"""
+    loader = DataLoader(data())
+    class Lit(Module):
+        def configure_optimizers(self):
+            return Adam(self.parameters())
+    {use}
+    """
+    draft = _draft(text)
+    assert draft.missing == missing
+    assert "return self\n" not in draft.text
+    assert ("return Lit(8)" in draft.text) == (not missing)
