@@ -1,6 +1,8 @@
 """A winner that is confirmed by real trainings: by itself, at the end of a study, and after a kill."""
 
+import json
 import signal
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,27 @@ def test_report_measures_what_each_change_is_worth(confirmed: Home) -> None:
     assert "| parameter | baseline | winner | measured worth |" in again.stdout
 
 
+def test_ablation_goes_on_after_its_coordinator_is_killed(confirmed: Home) -> None:
+    """Comes after the ablation with one training of each."""
+    more = ("study", "report", "tiny", "--ablate", "--repeats", "2", "--format", "json")
+    searched, totals = _search_of(confirmed)
+    before = len(confirmed.read("study", "trials", "tiny.ablation"))
+    process = confirmed.start(*more)
+    confirmed.wait_for(f"training {before} complete", timeout=80)
+    process.kill()
+    process.wait(timeout=60)
+
+    confirmed.run(*more, timeout=150)
+
+    trained = confirmed.read("study", "trials", "tiny.ablation")
+    assert [trial["number"] for trial in trained] == list(range(2 * before))
+    assert {trial["outcome"] for trial in trained} == {"complete"}
+    times = Counter(json.dumps(trial["parameters"], sort_keys=True) for trial in trained)
+    assert set(times.values()) == {2}
+    assert len({trial["seed"] for trial in trained}) == len(trained)
+    assert _search_of(confirmed) == (searched, totals)
+
+
 @pytest.mark.parametrize("name", ["tiny.confirm", "tiny.ablation"])
 def test_study_of_repeated_trainings_is_none_to_search_in(confirmed: Home, name: str) -> None:
     refused = confirmed.run("study", "start", "tiny.yaml", "--name", name, status=2).stderr
@@ -105,6 +128,11 @@ def test_confirmation_goes_on_after_its_coordinator_is_stopped_and_killed(confir
     assert {trial["outcome"] for trial in trained} == {"complete"}
     confirmed.run("study", "delete", "tiny", "--yes")
     assert confirmed.read("study", "list") == []
+
+
+def _search_of(home: Home) -> tuple[object, object]:
+    """Its trials, and what they came to."""
+    return home.read("study", "trials", "tiny"), home.read("study", "show", "tiny")["outcomes"]
 
 
 def _parent_of(folder: Path, name: str) -> Run:
