@@ -30,6 +30,15 @@ class BatchLimit:
     """It is the whole training set, and memory would take more."""
     tries: tuple[BatchTry, ...]
 
+    @property
+    def bound(self) -> str:
+        """Why no larger one is taken: of those that did not fit, the smallest tells."""
+        failed = [attempt for attempt in self.tries if attempt.reason]
+        if self.is_bounded_by_data or not failed:
+            return "the whole training set"
+        least = min(failed, key=lambda attempt: attempt.batch_size)
+        return f"{least.batch_size}: {least.reason}"
+
 
 def find_largest_batch(
     enter: Callable[[int], Contestant], *, start: int, limit: int, memory_bytes: int | None = None
@@ -37,7 +46,8 @@ def find_largest_batch(
     """Double the batch until it no longer fits, then close in on the limit.
 
     A batch whose peak the last two peaks predict to be above ``memory_bytes`` is not tried: on a CPU
-    running out ends other programs too.
+    running out ends other programs too. Beside a smaller batch that trains, one that hangs or crashes is
+    too large as well: a step may take minutes, and kernels have limits of their own.
 
     Args:
         enter: Starts a contestant with a batch size.
@@ -46,7 +56,7 @@ def find_largest_batch(
         memory_bytes: What the device has; None where nothing is known.
 
     Raises:
-        ContestantLostError: A batch can't be trained with for another reason than memory.
+        ContestantLostError: The first batch can't be trained with, for another reason than memory.
     """
     search = _Search(enter, memory_bytes)
     good, size = 0, min(start, limit)
@@ -81,9 +91,10 @@ class _Search:
         try:
             self._peaks[batch_size] = peak = self._train(batch_size)
         except ContestantLostError as error:
-            if error.kind != "out of memory":
+            if error.kind != "out of memory" and not self._peaks:
                 raise
-            self.tries.append(BatchTry(batch_size, None, str(error)))
+            reason = str(error) if error.kind == "out of memory" else f"{error.kind}: {error}"
+            self.tries.append(BatchTry(batch_size, None, reason))
             return False
         self.tries.append(BatchTry(batch_size, peak, ""))
         return True

@@ -58,6 +58,19 @@ def test_batch_that_the_peaks_predict_not_to_fit_is_not_tried() -> None:
     assert any("predicted not to fit: about" in attempt.reason for attempt in found.tries)
 
 
-def test_other_losses_are_not_taken_for_want_of_memory() -> None:
+def test_first_batch_that_is_lost_for_another_reason_than_memory_is_an_error() -> None:
     with pytest.raises(ContestantLostError, match="CUDA out of memory"):
-        Device(largest=100, kind="crashed").search()
+        Device(largest=10, kind="crashed").search()
+
+
+@pytest.mark.parametrize("kind", ["hung", "crashed", "unsupported"])
+def test_batch_that_cannot_be_trained_with_where_a_smaller_one_can_is_too_large(kind: Loss) -> None:
+    found = Device(largest=100, kind=kind).search()
+    assert found.largest is not None
+    assert 88 <= found.largest <= 100
+    assert found.bound.endswith(f": {kind}: CUDA out of memory")
+
+
+def test_bound_of_the_largest_batch_is_told_by_the_smallest_that_did_not_fit() -> None:
+    assert Device(largest=100).search().bound == "104: CUDA out of memory"
+    assert Device(largest=10**9).search(limit=1000).bound == "the whole training set"

@@ -25,8 +25,7 @@ def show_race() -> "SpeedWatch":
         click.echo(f"{format_clock(time.monotonic() - began):>7}  {one_line(line)}", err=True)
 
     def largest_found(limit: "BatchLimit") -> None:
-        bound = "the whole training set" if limit.is_bounded_by_data else "by memory"
-        write(f"largest batch: {limit.largest} ({bound}; {len(limit.tries)} tried)")
+        write(f"largest batch: {limit.largest} ({limit.bound}; {len(limit.tries)} tried)")
 
     def begun(workload: "Workload") -> None:
         write(f"race of {workload.task} on {workload.device}, {workload.num_cores} cores: {workload.words}")
