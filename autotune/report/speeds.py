@@ -34,10 +34,11 @@ def summarise_race(raced: RacedWorkload) -> SpeedSummary:
         num_cores=workload.num_cores,
         workload=workload.features,
         result=raced.result,
-        code=code_lines(raced.result.kept, device=workload.device),
+        code=code_lines(raced.result.setting, device=workload.device, before=raced.result.baseline),
     )
 
 
+_CUT_SHORT = ", cut short: not everything was tried; --seconds gives it longer"
 HEAT_COLUMNS = ("stage", "tried", "throughput", "verdict", "why")
 
 
@@ -79,7 +80,8 @@ def ending_lines(summary: SpeedSummary) -> Iterator[str]:
         f"a step: data wait {split.data_wait:.0%}, copy to the device {split.copy_to_device:.0%}, "
         f"forward and backward {split.compute:.0%}, optimizer {split.optimizer:.0%}"
     )
-    yield f"cost: {result.seconds:.0f} s{', cut short: not everything was tried' if result.is_cut_short else ''}"
+    yield f"cost: {result.seconds:.0f} s{_CUT_SHORT if result.is_cut_short else ''}"
     if summary.code:
         yield ""
+        yield "# for your script, each where its kind of thing is set up:"
         yield from summary.code

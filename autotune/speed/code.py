@@ -5,7 +5,16 @@ from collections.abc import Callable, Mapping
 from autotune.events import Scalar
 
 _IMPLEMENTATION = {"for_loop": "foreach=False, fused=False", "foreach": "foreach=True", "fused": "fused=True"}
-_LOADER_ARGUMENTS = ("num_workers", "prefetch_factor", "persistent_workers", "pin_memory", "in_order")
+_LOADER_ARGUMENTS = {
+    "num_workers": "num_workers",
+    "prefetch_factor": "prefetch_factor",
+    "persistent_workers": "persistent_workers",
+    "pin_memory": "pin_memory",
+    "in_order": "in_order",
+    "worker_start_method": "multiprocessing_context",
+}
+_OF_WORKERS = ("prefetch_factor", "persistent_workers", "in_order", "worker_start_method")
+"""DataLoader refuses or ignores them where it has no workers."""
 _DTYPES = {"bf16": "torch.bfloat16", "fp16": "torch.float16"}
 _MATMUL_WORDS = {"ieee": "highest", "tf32": "high", "bf16": "medium"}
 CUDA_ALLOCATORS = {"expandable_segments": "expandable_segments:True", "cudaMallocAsync": "backend:cudaMallocAsync"}
@@ -18,28 +27,41 @@ _BACKENDS = {
 }
 
 
-def code_lines(setting: Mapping[str, Scalar], *, device: str) -> tuple[str, ...]:
+def code_lines(
+    setting: Mapping[str, Scalar], *, device: str, before: Mapping[str, Scalar] | None = None
+) -> tuple[str, ...]:
     """The lines that set these speed parameters, in the order of a script; a task's own knobs as comments.
 
     Args:
         setting: Speed parameters by name.
         device: ``cpu`` or ``cuda``; precisions go by backend.
+        before: What the script has already: it is not written again, except where a call needs all of its arguments.
     """
+    before = before or {}
+    new = {name: value for name, value in setting.items() if before.get(name, ...) != value}
     kind = device.partition(":")[0]
-    lines = environment_lines(setting) + process_lines(setting, device=device)
-    lines += _model(setting)
-    loader = [f"{name}={setting[name]!r}" for name in _LOADER_ARGUMENTS if name in setting]
-    if "worker_start_method" in setting:
-        loader.append(f'multiprocessing_context="{setting["worker_start_method"]}"')
-    if loader:
-        lines.append(f"loader = DataLoader(dataset, batch_size=batch_size, shuffle=True, {', '.join(loader)})")
-    if "optimizer_impl" in setting:
-        arguments = _IMPLEMENTATION[str(setting["optimizer_impl"])]
+    lines = environment_lines(new) + process_lines(new, device=device)
+    lines += _model(new)
+    if new.keys() & _LOADER_ARGUMENTS.keys():
+        lines.append(f"loader = DataLoader(dataset, batch_size=batch_size, shuffle=True, {_loader_arguments(setting)})")
+    if "optimizer_impl" in new:
+        arguments = _IMPLEMENTATION[str(new["optimizer_impl"])]
         lines.append(f"optimizer = torch.optim.AdamW(model.parameters(), lr=lr, {arguments})  # or your optimizer")
-    lines += _steps(setting, kind)
+    lines += _steps(new, kind)
     known = {*_LINES, *_LOADER_ARGUMENTS, *_DDP, *_ELSEWHERE}
-    lines += [f"# {name} = {value!r}: your task reads it" for name, value in setting.items() if name not in known]
-    return tuple(lines)
+    lines += [f"# {name} = {value!r}: your task reads it" for name, value in new.items() if name not in known]
+    undone = [name for name, value in new.items() if name in before and _NO_LINE.get(name, ...) == value]
+    return (*lines, *(f"# {name} = {new[name]!r}: take out what sets {name} to {before[name]!r}" for name in undone))
+
+
+def _loader_arguments(setting: Mapping[str, Scalar]) -> str:
+    """All that a DataLoader takes of the setting: most of them mean nothing, or are refused, without the workers."""
+    has_workers = setting.get("num_workers", 0) != 0
+    return ", ".join(
+        f"{argument}={setting[name]!r}"
+        for name, argument in _LOADER_ARGUMENTS.items()
+        if name in setting and (has_workers or name not in _OF_WORKERS)
+    )
 
 
 def environment_lines(setting: Mapping[str, Scalar]) -> list[str]:
@@ -56,7 +78,12 @@ def environment_lines(setting: Mapping[str, Scalar]) -> list[str]:
     elif allocator != "default":
         lines.append(f"# LD_PRELOAD=lib{allocator}.so python train.py")
     if setting.get("cpu_affinity") == "physical":
-        lines.append("os.sched_setaffinity(0, one_logical_core_of_each_physical_one)")
+        lines += [
+            "import os, pathlib  # run on one logical core of each physical one",
+            'siblings = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"',
+            "cores = {pathlib.Path(siblings.format(core)).read_text(): core for core in os.sched_getaffinity(0)}",
+            "os.sched_setaffinity(0, cores.values())",
+        ]
     return lines
 
 
@@ -140,6 +167,19 @@ _ELSEWHERE = (
     "precision",
     "sdpa_backend",
     "validation_batch_size",
-    "worker_start_method",
 )
 """Set by other lines than one of the whole process."""
+_NO_LINE: Mapping[str, Scalar] = {
+    "accumulate": 1,
+    "allocator": "default",
+    "cache": "off",
+    "channels_last": False,
+    "channels_last_3d": False,
+    "compile": "off",
+    "cpu_affinity": "all",
+    "cuda_allocator": "native",
+    "device_prefetch": False,
+    "precision": "fp32",
+    "sdpa_backend": "auto",
+}
+"""Values that are torch's own: a script has them where it says nothing."""

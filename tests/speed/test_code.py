@@ -1,8 +1,13 @@
 import ast
+import os
+from itertools import product
 
 import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 from autotune.events import Scalar
+from autotune.hardware import physical_cores, usable_cores
 from autotune.speed.code import code_lines
 from autotune.speed.knobs import KNOBS
 
@@ -29,6 +34,55 @@ def test_micro_batches_that_memory_decides_are_said_so() -> None:
 
 def test_a_tasks_own_knob_is_named_and_left_to_the_task() -> None:
     assert lines(decoder="turbo") == "# decoder = 'turbo': your task reads it"
+
+
+def test_only_what_is_new_becomes_a_line() -> None:
+    before: dict[str, Scalar] = {"torch_threads": 2, "cudnn_benchmark": False}
+    code = code_lines({"torch_threads": 2, "cudnn_benchmark": True}, device="cuda", before=before)
+    assert code == ("torch.backends.cudnn.benchmark = True",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("prefetch_factor", 4), ("persistent_workers", True), ("worker_start_method", "spawn")]
+)
+def test_loader_has_the_workers_that_a_new_argument_needs(name: str, value: Scalar) -> None:
+    [line] = code_lines({"num_workers": 2, name: value}, device="cpu", before={"num_workers": 2})
+    names: dict[str, object] = {"DataLoader": DataLoader, "dataset": TensorDataset(torch.zeros(4)), "batch_size": 2}
+    exec(line, names)
+    loader = names["loader"]
+    assert isinstance(loader, DataLoader)
+    assert loader.num_workers == 2
+
+
+def test_every_loader_line_makes_a_loader() -> None:
+    values: dict[str, tuple[Scalar, ...]] = {
+        "num_workers": (0, 2),
+        "prefetch_factor": (2, 4),
+        "persistent_workers": (False, True),
+        "in_order": (True, False),
+        "worker_start_method": ("fork", "forkserver", "spawn"),
+    }
+    for chosen in product(*values.values()):
+        [line] = code_lines(dict(zip(values, chosen, strict=True)), device="cpu")
+        exec(line, {"DataLoader": DataLoader, "dataset": TensorDataset(torch.zeros(4)), "batch_size": 2})
+
+
+def test_what_a_script_has_too_much_is_said() -> None:
+    code = code_lines({"compile": "off"}, device="cpu", before={"compile": "default"})
+    assert code == ("# compile = 'off': take out what sets compile to 'default'",)
+    assert code_lines({"compile": "off"}, device="cpu") == ()
+
+
+@pytest.mark.skipif(not physical_cores(usable_cores()), reason="the system tells nothing of physical cores")
+def test_lines_of_the_affinity_leave_one_logical_core_of_each_physical_one() -> None:
+    cores = usable_cores()
+    try:
+        exec(lines(cpu_affinity="physical"), {})
+        left = usable_cores()
+    finally:
+        os.sched_setaffinity(0, cores)
+    assert len(left) == len(physical_cores(cores))
+    assert len(physical_cores(left)) == len(left)
 
 
 @pytest.mark.parametrize("name", [name for name, knob in KNOBS.items() if knob.is_raced])
