@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from autotune.events import Scalar
+
 Implementation: TypeAlias = Literal["for_loop", "foreach", "fused"]
 
 DEFAULT_OPTIMIZER = "adam"
@@ -75,6 +77,11 @@ OPTIMIZER_ARGUMENTS: frozenset[str] = frozenset(name for facts in _TABLE for nam
 def optimizers_that_accept(argument: str) -> tuple[str, ...]:
     """Names of the table's optimizers that take this argument, in the table's order."""
     return tuple(facts.name for facts in _TABLE if argument in facts.arguments)
+
+
+def as_fraction(value: Scalar) -> Scalar:
+    """An element of a tuple argument as torch takes it: Adam's betas must be floats, 0 as well."""
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def is_own_optimizer(name: object) -> bool:

@@ -13,13 +13,10 @@ from torch import Tensor, nn
 from autotune.errors import TaskError
 from autotune.events import Scalar
 from autotune.training.batches import Batch, count_samples, micro_batches
-from autotune.training.failures import is_out_of_memory, one_line
+from autotune.training.failures import SINGLE_SAMPLE, is_out_of_memory, one_line
 
 Loss: TypeAlias = Callable[[Batch], Tensor]
 """From a batch, or a part of one, to its mean loss with its graph."""
-
-_SINGLE_SAMPLE = "Expected more than 1 value per channel when training"
-"""What BatchNorm says of a micro-batch of one sample (torch/nn/functional.py, _verify_batch_size)."""
 
 
 class MicroBatchesState(TypedDict):
@@ -122,7 +119,7 @@ class Accumulator:
             return self._add_up(batch)
         except (RuntimeError, MemoryError, ValueError) as error:
             reason = one_line(error)
-            if self._cut.size == 1 and _SINGLE_SAMPLE in reason:
+            if self._cut.size == 1 and SINGLE_SAMPLE in reason:
                 raise torch.OutOfMemoryError(
                     f"two samples do not fit, and one can't be normalised ({reason})"
                 ) from error

@@ -50,10 +50,13 @@ def mover(
 def micro_batches(batch: Batch, *, size: int) -> Iterator[tuple[Batch, float]]:
     """As few slices of at most ``size`` samples as do, each with its share of the batch; shares add up to 1.
 
-    They are of the same size, or differ by one: a last one of a single sample is what BatchNorm can't train on.
+    They are of the same size, or differ by one. None is a single sample, which BatchNorm can't train on, unless
+    ``size`` is 1: of an odd batch in slices of two, one has three.
     """
     total = count_samples(batch)
     number = -(-total // size)
+    if size > 1:
+        number = min(number, total // 2)
     if number <= 1:
         yield batch, 1.0
         return

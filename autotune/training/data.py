@@ -21,6 +21,7 @@ from autotune.training.meter import Meter
 from autotune.training.pacing import Restartable
 from autotune.training.parameters import Parameters
 from autotune.training.prefetch import copied_ahead
+from autotune.training.references import ImportedFiles
 from autotune.training.rng import seed_loading
 from autotune.training.sample_order import EpochOrder
 
@@ -190,6 +191,19 @@ class _SeededSamples(Dataset[Any]):
         return [self._dataset[index] for index in indices]
 
 
+class _SentSamples(_SeededSamples):
+    """Seeded samples for a worker that is a new interpreter, which has to import the task's file before."""
+
+    @override
+    def __reduce__(self) -> tuple[object, ...]:
+        return _unpack, (ImportedFiles.here(), self._dataset)
+
+
+def _unpack(files: ImportedFiles, dataset: Dataset[Any]) -> _SeededSamples:
+    del files  # it has done its work
+    return _SeededSamples(dataset)
+
+
 def _make_loader(
     dataset: Dataset[Any],
     *,
@@ -214,9 +228,11 @@ def _make_loader(
         return DataLoader(
             dataset, batch_sampler=order, collate_fn=collate, pin_memory=options.pin_memory, generator=generator
         )
+    start_method = options.start_method or _start_method()
+    samples = _SeededSamples if start_method == "fork" else _SentSamples
     with _quiet_start():
         return DataLoader(
-            _SeededSamples(dataset),
+            samples(dataset),
             batch_sampler=order,
             collate_fn=collate,
             num_workers=options.num_workers,
@@ -224,7 +240,7 @@ def _make_loader(
             persistent_workers=options.persistent_workers,
             pin_memory=options.pin_memory,
             generator=generator,
-            multiprocessing_context=options.start_method or _start_method(),
+            multiprocessing_context=start_method,
             in_order=options.in_order,
         )
 
@@ -249,11 +265,12 @@ def _quiet_start() -> Iterator[None]:
 
 
 def _length(dataset: Dataset[Any]) -> int:
+    kind = type(dataset).__name__
     if isinstance(dataset, IterableDataset) or not isinstance(dataset, Sized):
         raise TaskError(
-            f"{type(dataset).__name__}: a dataset needs __len__ and __getitem__ here, got neither or one; "
+            f"{kind}: a dataset needs __len__ and __getitem__ here, got neither or one; "
             "give a stream its own DataLoader in a train(trial) function and wrap it in trial.watch"
         )
     if len(dataset) == 0:
-        raise TaskError(f"{type(dataset).__name__}: a dataset needs at least one sample, got 0")
+        raise TaskError(f"{kind}: a dataset needs at least one sample, got 0")
     return len(dataset)

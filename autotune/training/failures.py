@@ -20,8 +20,25 @@ _MEMORY_MESSAGES = (
     *_HOST_MESSAGES,
     *_WORKER_MESSAGES,
 )
-_KERNEL_MESSAGES = ("No available kernel", "No viable backend")
-"""Of scaled_dot_product_attention where the one backend that ``sdpa_backend`` leaves can't serve the model."""
+_KERNEL_MESSAGES = (
+    # scaled_dot_product_attention, where the one backend that ``sdpa_backend`` leaves can't serve the model
+    "No available kernel",
+    "No viable backend",
+    # ``precision``: an operation of the model has no kernel of so few digits, or torch warns it off
+    "not implemented for 'Half'",
+    "not implemented for 'BFloat16'",
+    "unsafe to autocast",
+    # ``optimizer`` and ``optimizer_impl``, for the gradients that the model gives (torch.optim 2.13)
+    "does not support dense gradients",
+    "does not support sparse grad",
+    "not compatible with sparse gradients",
+    "does not support complex parameters",
+    "`fused=True` requires all the params",
+)
+"""What torch says of a combination for which it has nothing that computes it."""
+_COMPILER_MODULES = frozenset({"torch._dynamo.exc", "torch._inductor.exc"})
+SINGLE_SAMPLE = "Expected more than 1 value per channel when training"
+"""What BatchNorm says of a batch of one sample (torch/nn/functional.py, _verify_batch_size)."""
 
 
 class DivergedError(Exception):
@@ -85,7 +102,11 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def is_unsupported(error: BaseException) -> bool:
-    """Whether torch has no kernel for what the parameters ask for."""
+    """Whether torch has nothing that computes what the parameters ask for of this model, or can't compile it."""
+    if any(kind.__module__ in _COMPILER_MODULES for kind in type(error).__mro__):
+        return True
+    if isinstance(error, ValueError):
+        return SINGLE_SAMPLE in str(error)
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _KERNEL_MESSAGES)
 
 

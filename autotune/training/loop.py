@@ -1,6 +1,7 @@
 """The built-in training loop for Task classes, written on the public Trial like anyone's own."""
 
-from collections.abc import Iterable, Iterator
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import TypedDict
 
@@ -11,7 +12,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from autotune.training.accumulation import Loss
 from autotune.training.batches import Batch, count_samples
-from autotune.training.data import BatchLoader
+from autotune.training.data import BatchLoader, Collate
+from autotune.training.failures import is_out_of_memory, one_line
 from autotune.training.rng import undisturbed_rng
 from autotune.training.task import Task
 from autotune.training.trial import Trial
@@ -55,7 +57,10 @@ class _Loop:
         self._task = task
         self._trial = trial
         self.model: nn.Module = trial.prepare(task.model(trial.params))
-        self._train_batches, self._validation_batches = _loaders(task, trial)
+        self._train_batches = _load_training(task, trial)
+        is_larger = trial.device.type == "cuda" and _is_size_ours(trial)
+        size = self._train_batches.batch_size * _VALIDATION_BATCHES if is_larger else None
+        self._validation_batches = self._load_validation(size)
         own_optimizer = task.optimizer(self.model, trial.params)
         self.optimizer: Optimizer = trial.optimizer(self.model) if own_optimizer is None else own_optimizer
         self.scheduler: LRScheduler = trial.scheduler(self.optimizer, steps_per_epoch=len(self._train_batches))
@@ -80,12 +85,34 @@ class _Loop:
                 break
 
     def evaluate(self) -> dict[str, float]:
-        """The task's validation metrics, with the names that they are recorded under."""
+        """The task's validation metrics, with the names that they are recorded under.
+
+        A validation batch whose size is ours to choose is halved where it finds no memory: what trains fits.
+        """
         self.model.eval()
-        # Whatever validation draws at random, training goes on as if it had not.
-        with torch.inference_mode(), self._autocast, undisturbed_rng(self._trial.device):
-            values = self._task.evaluate(self.model, self._stoppable(self._validation_batches))
+        while (values := self._attempt_evaluation()) is None:
+            pass
         return {f"val_{name}": float(value) for name, value in values.items()}
+
+    def _attempt_evaluation(self) -> Mapping[str, Tensor | float] | None:
+        """None where memory ran out, and a smaller batch is worth a try."""
+        try:
+            # Whatever validation draws at random, training goes on as if it had not.
+            with torch.inference_mode(), self._autocast, undisturbed_rng(self._trial.device):
+                return self._task.evaluate(self.model, self._stoppable(self._validation_batches))
+        except (RuntimeError, MemoryError) as error:
+            size = self._validation_batches.batch_size
+            if not is_out_of_memory(error) or not _is_size_ours(self._trial) or size == 1:
+                raise
+            reason = one_line(error)
+            traceback.clear_frames(error.__traceback__)  # they hold the activations that there was no room for
+        self._validation_batches = self._load_validation(size // 2)
+        self._trial.adjust(f"{reason}; it is evaluated {size // 2} samples at a time")
+        return None
+
+    def _load_validation(self, batch_size: int | None) -> BatchLoader:
+        data = self._task.validation_data(self._trial.params)
+        return self._trial.loader(data, train=False, batch_size=batch_size, collate=_collate_of(self._task))
 
     def _stoppable(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         for batch in batches:
@@ -147,13 +174,19 @@ class _RunningMean:
         self._num_samples = state["num_samples"]
 
 
-def _loaders(task: Task, trial: Trial) -> tuple[BatchLoader, BatchLoader]:
-    collate = None if type(task).collate is Task.collate else task.collate
-    train_data, validation_data = task.train_data(trial.params), task.validation_data(trial.params)
-    train = trial.loader(train_data, train=True, collate=collate)
-    if train.num_samples > 1 and train.num_samples % train.batch_size == 1:
+def _load_training(task: Task, trial: Trial) -> BatchLoader:
+    data, collate = task.train_data(trial.params), _collate_of(task)
+    loader = trial.loader(data, train=True, collate=collate)
+    if loader.num_samples > 1 and loader.num_samples % loader.batch_size == 1:
         # BatchNorm can't train on a last batch of one sample, and one sample more or less is no matter.
-        train = trial.loader(train_data, train=True, collate=collate, drop_last=True)
-    is_ours = trial.device.type == "cuda" and trial.params.get("validation_batch_size", "auto") == "auto"
-    size = train.batch_size * _VALIDATION_BATCHES if is_ours else None
-    return train, trial.loader(validation_data, train=False, batch_size=size, collate=collate)
+        return trial.loader(data, train=True, collate=collate, drop_last=True)
+    return loader
+
+
+def _collate_of(task: Task) -> Collate | None:
+    return None if type(task).collate is Task.collate else task.collate
+
+
+def _is_size_ours(trial: Trial) -> bool:
+    """Nobody has said how many samples are evaluated at once."""
+    return bool(trial.params.get("validation_batch_size", "auto") == "auto")

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from operator import length_hint
 from typing import TypedDict
 
 import torch
@@ -248,6 +249,14 @@ class Meter:
         self._step_seconds = state["step_seconds"].tolist()
         self._earlier_seconds = state["trained_seconds"]
         self.trained_samples = state["trained_samples"]
+
+
+def count_batches(batches: Iterable[Batch]) -> int | None:
+    """Length of a pass over them; None where it is unknown, as of a DataLoader over a stream, whose ``len`` raises."""
+    try:
+        return length_hint(batches, 0) or None
+    except NotImplementedError:
+        return None
 
 
 def _share(part: float, whole: float) -> float:

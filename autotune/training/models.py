@@ -1,7 +1,9 @@
 """A model made ready for its device: memory format and compilation, and what of them is in force."""
 
+from collections.abc import Mapping
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import convert_conv2d_weight_memory_format, convert_conv3d_weight_memory_format
 
 from autotune.events import Scalar
@@ -50,8 +52,16 @@ def model_knobs_in_force(model: nn.Module, *, compile_mode: str) -> dict[str, Sc
     }
 
 
+_CONVOLUTIONS: Mapping[int, tuple[type[nn.Module], ...]] = {
+    4: (nn.Conv2d, nn.ConvTranspose2d),
+    5: (nn.Conv3d, nn.ConvTranspose3d),
+}
+"""By the dimensions of their weights: what torch's own conversion takes (torch/nn/utils/memory_format.py)."""
+
+
 def _is_in_format(model: nn.Module, *, num_dimensions: int, memory_format: torch.memory_format) -> bool:
-    weights = [p for p in model.parameters() if p.dim() == num_dimensions]
+    layers = (module for module in model.modules() if isinstance(module, _CONVOLUTIONS[num_dimensions]))
+    weights = [weight for layer in layers if isinstance(weight := layer.weight, Tensor)]
     return any(not weight.is_contiguous() for weight in weights) and all(
         weight.is_contiguous(memory_format=memory_format) for weight in weights
     )

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from autotune.errors import TaskError
 from autotune.events import Scalar
-from autotune.spec.optimizers import DEFAULT_OPTIMIZER, OPTIMIZERS, is_own_optimizer
+from autotune.spec.optimizers import DEFAULT_OPTIMIZER, OPTIMIZERS, as_fraction, is_own_optimizer
 from autotune.training.parameters import Parameters
 from autotune.training.references import blaming, import_object
 
@@ -29,7 +29,8 @@ def make_optimizer(model: nn.Module, params: Parameters) -> Optimizer:
     """The optimizer for all trainable parameters of the model.
 
     Each argument that has a parameter of its name takes it; the others keep their defaults.
-    Muon takes the matrices (2-D parameters) and AdamW the rest, as its authors do.
+    Muon takes the matrices (2-D parameters) but those of embeddings, and AdamW the rest
+    (https://docs.pytorch.org/docs/stable/generated/torch.optim.Muon.html).
 
     Raises:
         TaskError: The optimizer is unknown, or refused its arguments.
@@ -43,7 +44,7 @@ def make_optimizer(model: nn.Module, params: Parameters) -> Optimizer:
     arguments = _arguments(optimizer_class, params, tuples=tuples)
     with blaming(f"optimizer {name}", f"{optimizer_class.__name__}(...)"):
         if name == "muon":
-            return MuonWithAdamW(trainable, arguments)
+            return MuonWithAdamW(trainable, arguments, embeddings=embeddings_of(model))
         return optimizer_class(trainable, **arguments)
 
 
@@ -84,7 +85,7 @@ def _arguments(
 def _tuple(params: Parameters, *, parts: tuple[str, ...], default: tuple[Any, ...]) -> tuple[Any, ...] | None:
     if not any(part in params for part in parts):
         return None
-    return tuple(params.get(part, value) for part, value in zip(parts, default, strict=True))
+    return tuple(as_fraction(params.get(part, value)) for part, value in zip(parts, default, strict=True))
 
 
 def implementation_in_force(optimizer: Optimizer, *, device: torch.device) -> Scalar:
@@ -98,7 +99,9 @@ def implementation_in_force(optimizer: Optimizer, *, device: torch.device) -> Sc
         return "fused"
     foreach = defaults.get("foreach", False)
     if foreach is None and defaults.get("fused") is None:
-        return "foreach" if device.type == "cuda" else "for_loop"
+        # Adafactor alone takes the loop there too (torch/optim/_adafactor.py, torch 2.13).
+        has_foreach = device.type == "cuda" and not isinstance(optimizer, torch.optim.Adafactor)
+        return "foreach" if has_foreach else "for_loop"
     return "foreach" if foreach else "for_loop"
 
 
@@ -108,17 +111,26 @@ def learning_rate(items: Iterable[object]) -> float | None:
     return next((float(optimizer.param_groups[0]["lr"]) for optimizer in optimizers), None)
 
 
+def embeddings_of(model: nn.Module) -> list[nn.Parameter]:
+    """Weights of embeddings, also where an output layer shares them: tables of vectors, and no matrices of a map."""
+    tables = [module for module in model.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)]
+    return [weight for table in tables for weight in table.parameters()]
+
+
 class MuonWithAdamW(Optimizer):
-    """Muon for matrices, AdamW for biases, norms and convolutions, as one optimizer.
+    """Muon for matrices, AdamW for biases, norms, convolutions and embeddings, as one optimizer.
 
     Muon's step is scaled to AdamW's size (``adjust_lr_fn="match_rms_adamw"``, Moonshot 2025,
     arXiv 2502.16982), so that one learning rate and weight decay serve both.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], arguments: Mapping[str, Any]) -> None:
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], arguments: Mapping[str, Any], *, embeddings: Iterable[nn.Parameter]
+    ) -> None:
         parameters = list(parameters)
-        matrices = [p for p in parameters if p.dim() == 2]  # noqa: PLR2004 - a matrix has two dimensions
-        others = [p for p in parameters if p.dim() != 2]  # noqa: PLR2004 - as above
+        no_matrices = {id(p) for p in embeddings} | {id(p) for p in parameters if p.dim() != 2}  # noqa: PLR2004
+        matrices = [p for p in parameters if id(p) not in no_matrices]
+        others = [p for p in parameters if id(p) in no_matrices]
         shared = {name: value for name, value in arguments.items() if name in {"lr", "weight_decay"}}
         self._parts: list[Optimizer] = []
         if matrices:

@@ -6,11 +6,17 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from typing_extensions import override
+
 from autotune.errors import TaskError
 from autotune.training.failures import InfeasibleError, one_line
+
+_PREFIX = "autotune_task_"
+"""Of a file's module: a user's ``torch.py`` must not stand in for another."""
 
 
 def import_object(reference: str, *, kind: str) -> object:
@@ -62,6 +68,33 @@ def _place(error: BaseException) -> str:
     return f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
 
 
+@dataclass(frozen=True)
+class ImportedFiles:
+    """The files that this process imported for its references; unpickled, it has imported them in that process.
+
+    Put it before what needs them: pickle finds a class by its module, and a new interpreter has no module of a file.
+    """
+
+    paths: tuple[str, ...]
+
+    @classmethod
+    def here(cls) -> "ImportedFiles":
+        """Those of this process that are still there, in the order of their import."""
+        files = (getattr(module, "__file__", None) for name, module in sys.modules.items() if name.startswith(_PREFIX))
+        return cls(tuple(file for file in files if file is not None and Path(file).is_file()))
+
+    @override
+    def __reduce__(self) -> tuple[object, ...]:
+        """Unpickled by importing them."""
+        return _import_files, self.paths
+
+
+def _import_files(*paths: str) -> ImportedFiles:
+    for path in paths:
+        _import_file(Path(path), kind="file")
+    return ImportedFiles(paths)
+
+
 def _import_module(name: str) -> ModuleType:
     folder = str(Path.cwd())
     if folder not in sys.path:
@@ -73,7 +106,7 @@ def _import_file(path: Path, *, kind: str) -> ModuleType:
     path = path.expanduser().resolve()
     if not path.is_file():
         raise TaskError(f"{kind} {path}: there is no such file; give it as path/to/file.py:Name")
-    name = f"autotune_task_{path.stem}"
+    name = f"{_PREFIX}{path.stem}"
     if name in sys.modules and getattr(sys.modules[name], "__file__", None) == str(path):
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from autotune.errors import TaskError
 from autotune.events import Rehearsal, Scalar
@@ -53,16 +53,18 @@ class _Rehearsed:
             train_data = task.train_data(params)
         with blaming(self._where, "validation_data()"):
             validation_data = task.validation_data(params)
-        sizes = self._size(train_data, "train_data"), self._size(validation_data, "validation_data")
+        sizes = self._count(train_data, "train_data"), self._count(validation_data, "validation_data")
         with blaming(self._where, "model()"):
             model = task.model(params)
         if not isinstance(model, nn.Module):
             raise self._error(f"model() must return a torch.nn.Module, got {type(model).__name__}")
         model = model.to(self._device)
         with blaming(self._where, "optimizer()"):
-            _ = task.optimizer(model, params) or make_optimizer(model, params)
+            optimizer = task.optimizer(model, params) or make_optimizer(model, params)
         batch = self._batch(train_data)
         self._train(model, batch)
+        with blaming(self._where, "the optimizer's step"):
+            optimizer.step()
         names = self._evaluate(model, self._batch(validation_data))
         return Rehearsal(
             metric_names=("train_loss", *names),
@@ -72,14 +74,17 @@ class _Rehearsed:
             batch=describe(batch),
         )
 
-    def _size(self, dataset: Dataset[Any], method: str) -> int:
-        if not isinstance(dataset, Sized) or not hasattr(dataset, "__getitem__"):
-            raise self._error(
-                f"{method}() must return a dataset with __len__ and __getitem__, got {type(dataset).__name__}"
-            )
-        if len(dataset) == 0:
-            raise self._error(f"{method}() must return at least one sample, got an empty {type(dataset).__name__}")
-        return len(dataset)
+    def _count(self, dataset: Dataset[Any], method: str) -> int:
+        kind = type(dataset).__name__
+        is_stream = isinstance(dataset, IterableDataset) or not hasattr(dataset, "__getitem__")
+        if is_stream or not isinstance(dataset, Sized):
+            remedy = "a stream is for a function train(trial), with its own DataLoader in trial.watch"
+            raise self._error(f"{method}() must return a dataset with __len__ and __getitem__, got {kind}; {remedy}")
+        with blaming(self._where, f"len({method}())"):
+            num_samples = len(dataset)
+        if num_samples == 0:
+            raise self._error(f"{method}() must return at least one sample, got an empty {kind}")
+        return num_samples
 
     def _batch(self, dataset: Dataset[Any]) -> Batch:
         with blaming(self._where, "loading a batch"):

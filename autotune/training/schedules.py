@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+from typing_extensions import override
 
 from autotune.errors import TaskError
 from autotune.training.parameters import Parameters
@@ -52,6 +53,17 @@ class Factor:
         return 1.0
 
 
+class Steady(LambdaLR):
+    """The constant schedule: a step is counted, and nothing is set; LambdaLR's own costs some microseconds each."""
+
+    @override
+    def step(self, epoch: int | None = None) -> None:
+        if self.last_epoch < 0:  # torch's own first step, from the constructor
+            super().step(epoch)
+        else:
+            self.last_epoch += 1
+
+
 def make_scheduler(
     optimizer: Optimizer, *, params: Parameters, total_steps: int, share: Callable[[], float] | None = None
 ) -> LambdaLR:
@@ -81,6 +93,8 @@ def make_scheduler(
         gamma=float(params.get("schedule_gamma", 0.1)),
         step_share=float(params.get("schedule_step", 1 / 3)),
     )
+    if schedule == "constant" and warmup == 0:
+        return Steady(optimizer, factor)
     if share is None:
         return LambdaLR(optimizer, factor)
     return LambdaLR(optimizer, _follow(factor, share=share, warmup=warmup))

@@ -1,7 +1,7 @@
 """The trial as user code sees it; our own loop is written on nothing else."""
 
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from autotune.training.checkpoint import Checkpoint, Stateful
 from autotune.training.data import BatchLoader, Collate, LoaderOptions
 from autotune.training.divergence import LossWatch
 from autotune.training.failures import DivergedError
-from autotune.training.meter import Meter
+from autotune.training.meter import Meter, count_batches
 from autotune.training.models import count_parameters, model_knobs_in_force, prepare_model
 from autotune.training.optimizers import implementation_in_force, learning_rate, make_optimizer
 from autotune.training.pacing import Pacer
@@ -79,7 +79,7 @@ class Trial:
         self._stepper = Stepper(self.params, scaler=self._precision.scaler)
         own: dict[str, Stateful] = {"meter": self._meter, "reports": self._reports}
         if self._precision.scaler is not None:
-            own["scaler"] = self._precision.scaler
+            own["scaler"] = self._stepper
         self._cut = MicroBatches(order.parameters.get("accumulate", 1))
         if self._cut.is_auto:
             own["micro_batches"] = self._cut
@@ -146,7 +146,7 @@ class Trial:
 
     def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """The batches of a training loader of one's own, with throughput and data wait measured."""
-        return self._meter.watch(batches, num_batches=len(batches) if isinstance(batches, Sized) else None)
+        return self._meter.watch(batches, num_batches=count_batches(batches))
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """The model on the device, in the memory format and with the compilation that are asked for."""
@@ -194,7 +194,7 @@ class Trial:
         self.params.get("accumulate")
         self._is_accumulating = True
         return Accumulator(
-            self._cut, model=model, loss=loss, backward=self.backward, device=self.device, on_cut=self._tell_cut
+            self._cut, model=model, loss=loss, backward=self.backward, device=self.device, on_cut=self.adjust
         )
 
     def backward(self, loss: Tensor) -> None:
@@ -274,6 +274,10 @@ class Trial:
         """Throughput over the steady part; None where no epoch was watched."""
         return self._meter.steady_samples_per_second
 
+    def adjust(self, reason: str) -> None:
+        """Tell what is in force now, and why it is something else than before."""
+        self._channel.send(Adjusted(in_force=self._all_in_force(), reason=reason))
+
     def begin(self) -> None:
         """Tell, once, that training starts, and again what earlier processes reported."""
         if self._has_begun:
@@ -295,9 +299,6 @@ class Trial:
     def _all_in_force(self) -> dict[str, Scalar]:
         number = {"accumulate": self._cut.number} if self._is_accumulating else {}
         return process_knobs_in_force(self.device) | self._in_force | number
-
-    def _tell_cut(self, reason: str) -> None:
-        self._channel.send(Adjusted(in_force=self._all_in_force(), reason=reason))
 
     def _goes_on_later(self) -> bool:
         stop = self._channel.stop

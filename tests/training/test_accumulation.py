@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset, TensorDataset
 
 from autotune.errors import TaskError
 from autotune.events import Adjusted, Outcome, Scalar
@@ -115,10 +116,52 @@ def test_single_sample_without_batchnorm_that_does_not_fit_is_infeasible(tmp_pat
     assert "a single sample does not fit (OutOfMemoryError: CUDA out of memory." in str(trained.finished.reason)
 
 
+@pytest.mark.parametrize("accumulate", [6, "auto"])
+def test_odd_last_batch_leaves_batchnorm_no_single_sample(tmp_path: Path, accumulate: Scalar) -> None:
+    """39 samples in batches of 12, cut into twos: the last batch has three."""
+
+    class Odd(Hungry):
+        def train_data(self, params: Parameters) -> Dataset[Any]:
+            del params
+            return TensorDataset(*points(39, seed=0))
+
+    most = 3 if accumulate == "auto" else 39
+    trained = train(Odd(most), tmp_path, BASE | {"batch_size": 12, "accumulate": accumulate})
+    assert trained.finished.outcome is Outcome.COMPLETE, trained.finished
+    assert trained.reports[0].samples == 39
+
+
 def test_batch_that_does_not_fit_is_infeasible_without_auto(tmp_path: Path) -> None:
     trained = train(Hungry(8), tmp_path, BASE)
     assert trained.finished.outcome is Outcome.INFEASIBLE
     assert trained.reports == []
+
+
+class HungryEvaluation(Hungry):
+    """Trains with any batch, and can't evaluate so many samples at once."""
+
+    def forward(self, model: nn.Module, batch: Batch) -> tuple[Any, Any]:
+        inputs, targets = batch
+        if not model.training and len(inputs) > self.most:
+            raise self.error
+        return model(inputs), targets
+
+
+def test_validation_batch_that_does_not_fit_is_halved_and_the_trial_goes_on(tmp_path: Path) -> None:
+    halved = train(HungryEvaluation(4), tmp_path / "halved", BASE)
+    plain = train(NoisyPoints(), tmp_path / "plain", BASE)
+    assert halved.finished.outcome is Outcome.COMPLETE, halved.finished
+    told = [event.in_force["validation_batch_size"] for event in halved.channel.events if isinstance(event, Adjusted)]
+    assert told == [8, 4]
+    assert is_same_weights(halved, plain)
+
+
+@pytest.mark.parametrize(("most", "size"), [(0, "auto"), (4, 5)])
+def test_validation_that_fits_in_no_way_that_was_asked_for_is_infeasible(
+    tmp_path: Path, most: int, size: Scalar
+) -> None:
+    trained = train(HungryEvaluation(most), tmp_path, BASE | {"validation_batch_size": size})
+    assert trained.finished.outcome is Outcome.INFEASIBLE
 
 
 def test_error_that_is_none_of_memory_is_not_tried_again(tmp_path: Path) -> None:

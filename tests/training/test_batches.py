@@ -43,6 +43,14 @@ def test_micro_batches_leave_no_single_sample_over(size: int, expected: list[int
     assert [len(part) for part, _ in micro_batches(X, size=size)] == expected
 
 
+def test_odd_batch_in_slices_of_two_has_one_of_three() -> None:
+    parts = list(micro_batches(X[:5], size=2))
+    assert [len(part) for part, _ in parts] == [2, 3]
+    assert [share for _, share in parts] == [2 / 5, 3 / 5]
+    assert [len(part) for part, _ in micro_batches(X[:3], size=2)] == [3]
+    assert [len(part) for part, _ in micro_batches(X[:1], size=2)] == [1]
+
+
 def test_micro_batches_cut_texts_and_leave_single_values() -> None:
     batch = {"x": X, "names": list("abcdef"), "scale": torch.tensor(2.0), "kind": "train"}
     (first, _), (second, _) = micro_batches(batch, size=3)

@@ -10,7 +10,8 @@ from torch.utils.data import Dataset, TensorDataset
 
 from autotune.events import Outcome, Scalar, Started
 from autotune.speed.knobs import KNOBS
-from autotune.training.models import prepare_model
+from autotune.training.loading import load_task
+from autotune.training.models import model_knobs_in_force, prepare_model
 from autotune.training.parameters import Parameters
 from autotune.training.run import run_trial
 from tests.training.tasks import Points
@@ -97,10 +98,37 @@ def test_loader_knobs_are_in_force_together(tmp_path: Path) -> None:
     assert in_force(tmp_path, **knobs).items() >= knobs.items()
 
 
+OWN_CLASSES = """
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+from autotune.training import Task
+
+class Numbers(Dataset):
+    def __len__(self):
+        return 16
+    def __getitem__(self, index):
+        return torch.full((4,), index / 16), index % 2
+
+class Own(Task):
+    def train_data(self, params):
+        return Numbers()
+    def validation_data(self, params):
+        return Numbers()
+    def model(self, params):
+        return nn.Linear(4, 2)
+    def collate(self, samples):
+        return torch.stack([x for x, _ in samples]), torch.tensor([y for _, y in samples])
+"""
+
+
 @pytest.mark.slow
-def test_workers_may_be_new_interpreters(tmp_path: Path) -> None:
-    plain = trained_with(tmp_path / "plain")
-    spawned = trained_with(tmp_path / "spawned", num_workers=1, worker_start_method="spawn")
+def test_workers_may_be_new_interpreters_that_know_the_classes_of_the_tasks_file(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN_CLASSES)
+    task = load_task(f"{tmp_path / 'own.py'}:Own").target
+    plain = train(task, tmp_path / "plain", epochs=1)
+    spawned = train(task, tmp_path / "spawned", {"num_workers": 1, "worker_start_method": "spawn"}, epochs=1)
+    assert spawned.finished.outcome is Outcome.COMPLETE, spawned.finished
     assert spawned.started.in_force["worker_start_method"] == "spawn"
     assert is_same_weights(spawned, plain)
 
@@ -122,6 +150,17 @@ def test_a_task_that_sets_a_precision_of_its_own_keeps_the_trial_alive(tmp_path:
     told = train(Setting(), tmp_path, {"lr": 0.01}, epochs=1).started.in_force
     assert told["float32_matmul_precision"] is None
     assert told["fp32_precision_matmul"] == "ieee"  # of the CPU, where it trains
+
+
+def test_channels_last_is_told_of_convolutions_whatever_other_parameters_have_four_dimensions() -> None:
+    class Placed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.place = nn.Parameter(torch.zeros(1, 4, 4, 4))
+            self.conv = nn.Conv2d(2, 4, 3)
+
+    model = prepare_model(Placed(), device=torch.device("cpu"), channels_last=True)
+    assert model_knobs_in_force(model, compile_mode="off")["channels_last"] is True
 
 
 def test_channels_last_3d_reaches_weights_and_batches(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ def test_sparse_adam_trains_an_embedding() -> None:
     ("parameters", "argument", "expected"),
     [
         ({"optimizer": "adam", "beta1": 0.5}, "betas", (0.5, 0.999)),
+        ({"optimizer": "adam", "beta1": 0}, "betas", (0.0, 0.999)),
         ({"optimizer": "adamw", "beta2": 0.9, "beta1": 0.8}, "betas", (0.8, 0.9)),
         ({"optimizer": "sgd", "momentum": 0.9, "nesterov": True}, "nesterov", True),
         ({"optimizer": "rmsprop", "alpha": 0.7}, "alpha", 0.7),
@@ -77,9 +78,12 @@ def test_implementation_is_the_one_asked_for(implementation: str) -> None:
     assert implementation_in_force(optimizer, device=CPU) == implementation
 
 
-@pytest.mark.parametrize(("device", "expected"), [("cpu", "for_loop"), ("cuda", "foreach")])
-def test_implementation_that_nobody_set_is_torchs_default(device: str, expected: str) -> None:
-    optimizer = make_optimizer(new_model(), Parameters({}))
+@pytest.mark.parametrize(
+    ("name", "device", "expected"),
+    [("adam", "cpu", "for_loop"), ("adam", "cuda", "foreach"), ("adafactor", "cuda", "for_loop")],
+)
+def test_implementation_that_nobody_set_is_torchs_default(name: str, device: str, expected: str) -> None:
+    optimizer = make_optimizer(new_model(), Parameters({"optimizer": name}))
     assert implementation_in_force(optimizer, device=torch.device(device)) == expected
 
 
@@ -90,6 +94,16 @@ def test_muon_takes_the_matrices_and_adamw_the_rest() -> None:
     assert shapes == [[(2, 8)], [(2, 1, 3, 3), (2,), (2,)]]
     assert optimizer.param_groups[0]["momentum"] == 0.8
     assert [group["lr"] for group in optimizer.param_groups] == [0.02, 0.02]
+
+
+def test_muon_leaves_embeddings_and_what_shares_them_to_adamw() -> None:
+    embedding = nn.Embedding(5, 3)
+    head = nn.Linear(3, 5, bias=False)
+    head.weight = embedding.weight
+    model = nn.ModuleList([embedding, nn.Linear(3, 3), nn.EmbeddingBag(4, 3), head])
+    optimizer = make_optimizer(model, Parameters({"optimizer": "muon"}))
+    shapes = [[tuple(p.shape) for p in group["params"]] for group in optimizer.param_groups]
+    assert shapes == [[(3, 3)], [(5, 3), (3,), (4, 3)]]
 
 
 def test_scheduler_moves_both_parts_of_muon() -> None:

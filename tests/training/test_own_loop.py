@@ -1,9 +1,10 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from autotune.events import EpochReport, Outcome, Scalar, Started
 from autotune.training.loading import load_task
@@ -194,3 +195,40 @@ def test_knobs_that_a_loop_of_ones_own_does_not_apply_are_told(tmp_path: Path) -
 
     parameters: dict[str, Scalar] = {"precision": "bf16", "gradient_clip": 1.0, "torch_threads": 1}
     assert train(plain, tmp_path, parameters).finished.unread_parameters == ("gradient_clip", "precision")
+
+
+class Stream(IterableDataset[tuple[Tensor, Tensor]]):
+    """Nobody knows how many samples there are."""
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        yield from zip(*points(40, seed=0), strict=True)
+
+
+def test_stream_of_unknown_length_is_watched_like_any_loader(tmp_path: Path) -> None:
+    def streaming(trial: Trial) -> None:
+        for epoch in range(trial.epochs):
+            total = sum(float(inputs.sum()) for inputs, _ in trial.watch(DataLoader(Stream(), batch_size=16)))
+            trial.report(epoch + 1, val_loss=total**2)
+
+    trained = train(streaming, tmp_path, epochs=2)
+    assert trained.finished.outcome is Outcome.COMPLETE, trained.finished
+    assert [[report.samples, report.step] for report in trained.reports] == [[40, 3], [40, 6]]
+
+
+def test_optimizers_that_step_after_one_backward_divide_by_the_scale_that_it_had(tmp_path: Path) -> None:
+    """The first one's gradient overflows, for which the scale is halved: only when both have stepped."""
+    moved = []
+
+    def two_optimizers(trial: Trial) -> None:
+        overflowing, plain = (nn.Parameter(torch.zeros(())) for _ in range(2))
+        optimizers = [torch.optim.SGD([parameter], lr=1.0) for parameter in (overflowing, plain)]
+        for epoch in range(trial.epochs):
+            trial.backward(overflowing * (1e35 if epoch == 0 else 1.0) + plain)
+            for optimizer in optimizers:
+                trial.step(optimizer)
+            moved.append([float(overflowing), float(plain)])
+            trial.report(epoch + 1, val_loss=0.0)
+
+    trained = train(two_optimizers, tmp_path, {"precision": "fp16"}, epochs=2)
+    assert trained.finished.outcome is Outcome.COMPLETE, trained.finished
+    assert moved == [[0.0, -1.0], [-1.0, -2.0]]

@@ -1,9 +1,10 @@
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, IterableDataset
 
 from autotune.errors import TaskError
 from autotune.events import Rehearsal
@@ -48,6 +49,34 @@ class NoDataset(Points):
         return None
 
 
+class Stream(IterableDataset[Any]):
+    def __len__(self) -> int:
+        return 3
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(range(3))
+
+
+class Streaming(Points):
+    def train_data(self, params: Parameters) -> Dataset[Any]:
+        return Stream()
+
+
+class Unsized(Noisy):
+    def __len__(self) -> int:
+        raise NotImplementedError("how many, nobody knows")
+
+
+class UnsizedData(Points):
+    def train_data(self, params: Parameters) -> Dataset[Any]:
+        return Unsized(*points(3, seed=0))
+
+
+class Closure(Points):
+    def optimizer(self, model: nn.Module, params: Parameters) -> torch.optim.Optimizer:
+        return torch.optim.LBFGS(model.parameters())
+
+
 class NoModel(Points):
     def model(self, params: Parameters) -> Any:
         return "resnet"
@@ -88,6 +117,9 @@ class BrokenMetric(Points):
     [
         (NoData(), r"validation_data\(\) must return at least one sample, got an empty Noisy"),
         (NoDataset(), r"train_data\(\) must return a dataset with __len__ and __getitem__, got NoneType"),
+        (Streaming(), r"train_data\(\) must return a dataset .*, got Stream; a stream is for a function"),
+        (UnsizedData(), r"len\(train_data\(\)\) raised NotImplementedError: how many, nobody knows"),
+        (Closure(), r"the optimizer's step raised TypeError: .*closure"),
         (NoModel(), r"model\(\) must return a torch\.nn\.Module, got str"),
         (MissingParameter(), r"model\(\) raised AttributeError: this trial has no parameter 'width_of_layer'"),
         (WrongShape(), r"forward\(\) raised RuntimeError: mat1 and mat2 shapes cannot be multiplied"),

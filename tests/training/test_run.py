@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, TensorDataset
 
 from autotune.errors import TaskError
 from autotune.events import Outcome, Progress, Scalar
@@ -35,6 +35,8 @@ class Raising(Points):
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), Outcome.INFEASIBLE),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 4 bytes"), Outcome.INFEASIBLE),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), Outcome.INFEASIBLE),
+        (RuntimeError("\"ctc_loss_cpu\" not implemented for 'BFloat16'"), Outcome.INFEASIBLE),
+        (RuntimeError("\"nll_loss_forward\" not implemented for 'Int'"), Outcome.FAILED),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), Outcome.FAILED),
     ],
 )
@@ -291,3 +293,52 @@ def test_only_the_devices_own_memory_teaches_about_larger_batches(
     tmp_path: Path, error: BaseException, *, is_out_of_memory: bool
 ) -> None:
     assert train(Raising(error), tmp_path).finished.is_out_of_memory is is_out_of_memory
+
+
+class Words(Points):
+    def __init__(self, *, sparse: bool) -> None:
+        self.sparse = sparse
+
+    def train_data(self, params: Parameters) -> Dataset[Any]:
+        return TensorDataset(torch.arange(12).view(6, 2), torch.arange(6) % 2)
+
+    def validation_data(self, params: Parameters) -> Dataset[Any]:
+        return self.train_data(params)
+
+    def model(self, params: Parameters) -> nn.Module:
+        return nn.EmbeddingBag(12, 2, sparse=self.sparse)
+
+
+def uncompilable(*_: object, **__: object) -> Any:
+    raise NotImplementedError("no such operation")
+
+
+@pytest.mark.parametrize(
+    ("task", "parameters"),
+    [
+        (Words(sparse=False), {"optimizer": "sparse_adam"}),
+        (Words(sparse=True), {"optimizer": "adam"}),
+        (Words(sparse=True), {"optimizer": "sgd", "optimizer_impl": "fused"}),
+        (Points(), {"batch_size": 1}),
+    ],
+    ids=["dense gradients", "sparse gradients", "sparse gradients, fused", "batchnorm over one sample"],
+)
+def test_combination_that_torch_can_not_train_is_infeasible(
+    tmp_path: Path, task: Points, parameters: dict[str, Scalar]
+) -> None:
+    """The sampler learns nothing from failures, and would propose it again and again."""
+    finished = train(task, tmp_path, parameters).finished
+    assert finished.outcome is Outcome.INFEASIBLE, finished
+    assert not finished.is_out_of_memory
+
+
+def test_model_that_can_not_be_compiled_is_infeasible(tmp_path: Path) -> None:
+    class Uncompilable(Points):
+        def model(self, params: Parameters) -> nn.Module:
+            model = super().model(params)
+            model.compile = lambda **_: nn.Module.compile(model, backend=uncompilable)  # type: ignore[method-assign]
+            return model
+
+    finished = train(Uncompilable(), tmp_path, {"compile": "default"}).finished
+    assert finished.outcome is Outcome.INFEASIBLE, finished
+    assert str(finished.reason).startswith("BackendCompilerFailed: ")

@@ -2,7 +2,7 @@
 
 import re
 
-_PLAIN = ("hashlib", "inspect", "math", "os", "random", "sys", "torch")
+_PLAIN = ("hashlib", "inspect", "math", "os", "random", "runpy", "sys", "torch")
 _FROM = {
     "abc": ("ABC", "abstractmethod"),
     "collections.abc": ("Callable", "Iterable", "Iterator", "Mapping", "Sized"),

@@ -6,7 +6,7 @@ from autotune.events import Scalar
 from autotune.report.script.pieces import piece
 from autotune.report.script.winner import Winner
 from autotune.spec.learning import DEFAULT_BATCH_SIZE
-from autotune.spec.optimizers import DEFAULT_OPTIMIZER, OPTIMIZERS, is_own_optimizer
+from autotune.spec.optimizers import DEFAULT_OPTIMIZER, OPTIMIZERS, as_fraction, is_own_optimizer
 from autotune.speed.code import environment_lines, process_lines
 
 _IMPLEMENTATIONS = {
@@ -149,11 +149,11 @@ def optimizer_part(winner: Winner) -> str:
     name = str(winner.parameters.get("optimizer", DEFAULT_OPTIMIZER))
     head = "def make_optimizer(model):\n    trainable = [p for p in model.parameters() if p.requires_grad]\n"
     if is_own_optimizer(name):
-        return head + _own_optimizer(name)
+        return head + _own_optimizer(name, winner.parameters)
     arguments = _arguments(name, winner.parameters)
     if name == "muon":
-        muon = piece("training.optimizers", "MuonWithAdamW")
-        return f"{muon}\n\n\n{head}    return MuonWithAdamW(trainable, {arguments!r})"
+        muon = piece("training.optimizers", "embeddings_of", "MuonWithAdamW")
+        return f"{muon}\n\n\n{head}    return MuonWithAdamW(trainable, {arguments!r}, embeddings=embeddings_of(model))"
     words = "".join(f", {argument}={value!r}" for argument, value in arguments.items())
     return f"{head}    return torch.optim.{OPTIMIZERS[name].class_name}(trainable{words})"
 
@@ -167,13 +167,12 @@ def _arguments(name: str, parameters: Mapping[str, Scalar]) -> dict[str, object]
         if argument in parameters and argument not in halves
     }
     for argument, parts in facts.tuples.items():
-        given = tuple(parameters[part] for part in parts if part in parameters)
+        given = {part: as_fraction(parameters[part]) for part in parts if part in parameters}
         if len(given) == len(parts):
-            arguments[argument] = given
+            arguments[argument] = tuple(given.values())
         elif given:
             defaults = f"inspect.signature(torch.optim.{facts.class_name}).parameters[{argument!r}].default"
-            values = {part: parameters[part] for part in parts if part in parameters}
-            arguments[argument] = _Code(f"tuple({values!r}.get(n, d) for n, d in zip({parts!r}, {defaults}))")
+            arguments[argument] = _Code(f"tuple({given!r}.get(n, d) for n, d in zip({parts!r}, {defaults}))")
     implementation = parameters.get("optimizer_impl")
     if implementation is not None:
         wanted = _IMPLEMENTATIONS[str(implementation)]
@@ -190,13 +189,24 @@ class _Code(str):
         return str(self)
 
 
-def _own_optimizer(name: str) -> str:
-    module, _, class_name = name.rpartition(":")
-    return (
-        f"    from {module} import {class_name}\n\n"
-        f"    taken = inspect.signature({class_name}).parameters\n"
-        f"    return {class_name}(trainable, **{{n: v for n, v in PARAMETERS.items() if n in taken}})"
-    )
+def _own_optimizer(name: str, parameters: Mapping[str, Scalar]) -> str:
+    place, _, class_name = name.rpartition(":")
+    is_file = place.endswith(".py")
+    lines = [
+        f"{class_name} = runpy.run_path({place!r})[{class_name!r}]" if is_file else f"from {place} import {class_name}",
+        "",
+        f"taken = inspect.signature({class_name}).parameters",
+        "arguments = {n: v for n, v in PARAMETERS.items() if n in taken}",
+    ]
+    betas = {part: as_fraction(parameters[part]) for part in ("beta1", "beta2") if part in parameters}
+    if betas:
+        lines += [
+            'if "betas" in taken:',
+            "    defaults = zip(('beta1', 'beta2'), taken['betas'].default)",
+            f"    arguments['betas'] = tuple({betas!r}.get(n, d) for n, d in defaults)",
+        ]
+    lines.append(f"return {class_name}(trainable, **arguments)")
+    return "\n".join(f"    {line}".rstrip() for line in lines)
 
 
 def schedule_part(winner: Winner) -> str:
@@ -229,18 +239,30 @@ def step_part(winner: Winner) -> str:
     context = (
         f"torch.autocast({winner.device!r}, dtype={_DTYPES[precision]})" if precision in _DTYPES else "nullcontext()"
     )
-    lines = [f"SCALER = torch.amp.GradScaler({winner.device!r})\n\n"] if has_scaler else []
+    # A loop of one's own may step several optimizers after one backward: the scale moves when all have stepped.
+    is_late = has_scaler and winner.task.kind == "function"
+    lines = [f"SCALER = torch.amp.GradScaler({winner.device!r})"] if has_scaler else []
+    lines += ["STEPPED = []"] if is_late else []
+    lines += ["\n"] if has_scaler else []
     lines += [f"def autocast():\n    return {context}\n\n", _accumulator(winner)]
     scaled = "SCALER.scale(loss)" if has_scaler else "loss"
-    lines.append(f"\n\ndef backward(loss):\n    {scaled}.backward()\n\n\ndef step(optimizer):")
+    update = _LATE_UPDATE if is_late else ""
+    lines.append(f"\n\ndef backward(loss):\n{update}    {scaled}.backward()\n\n\ndef step(optimizer):")
     clip = parameters.get("gradient_clip")
     if clip is not None:
         if has_scaler:
             lines.append("    SCALER.unscale_(optimizer)")
         lines.append("    clipped = [p for group in optimizer.param_groups for p in group['params']]")
         lines.append(f"    nn.utils.clip_grad_norm_(clipped, {clip!r})")
-    lines += ["    SCALER.step(optimizer)\n    SCALER.update()"] if has_scaler else ["    optimizer.step()"]
+    after = "STEPPED.append(optimizer)" if is_late else "SCALER.update()"
+    lines += [f"    SCALER.step(optimizer)\n    {after}"] if has_scaler else ["    optimizer.step()"]
     return "\n".join([*lines, "    optimizer.zero_grad()"])
+
+
+_LATE_UPDATE = """    if STEPPED:  # the scale moves once, when all optimizers have stepped
+        STEPPED.clear()
+        SCALER.update()
+"""
 
 
 def _accumulator(winner: Winner) -> str:

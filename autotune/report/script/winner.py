@@ -15,9 +15,10 @@ OWN_NAMES = frozenset(
     {
         *STOOD_IN,
         *("Batches", "EpochOrder", "Factor", "HeldWhole", "MuonWithAdamW", "SeededSamples"),
-        *("PARAMETERS", "SEED", "EPOCHS", "STEPS", "DEVICE", "SCALER"),
+        *("PARAMETERS", "SEED", "EPOCHS", "STEPS", "DEVICE", "SCALER", "STEPPED"),
         *("mover", "change_tensors", "_like", "_slice", "_first_tensor", "_one_cycle", "_between"),
         *("derive_seed", "seed_everything", "seed_loading", "undisturbed_rng", "list_tensors", "micro_batches"),
+        "embeddings_of",
         *(
             "prepare",
             "make_optimizer",
