@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -11,6 +12,10 @@ from autotune.spec.optimizers import OPTIMIZER_ARGUMENTS
 
 _COSTLESS = OPTIMIZER_ARGUMENTS | {"schedule", "schedule_gamma", "schedule_step", "warmup", "gradient_clip"}
 """Learning parameters that change what a step computes, and not how long it takes."""
+_SIZE = re.compile("width|depth|mult|ratio|expan|scale|growth|resolution")
+_RATE = re.compile("drop|lr|rate|loss|weight|smooth|init|crop")
+"""A float whose name has one of the first and none of these is the size of something: ``width_multiplier``,
+``mlp_ratio``; any other is a rate or a probability."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class Workload:
     device: str
     num_cores: int
     features: Mapping[str, Scalar]
-    """Architecture, batch size and optimizer; floats (rates, dropout) cost nothing and are left out."""
+    """Architecture, batch size and optimizer; floats that are rates (dropout) cost nothing and are left out."""
 
     @classmethod
     def of(cls, task: str, learning: Mapping[str, Scalar], *, device: str, num_cores: int) -> "Workload":
@@ -29,7 +34,7 @@ class Workload:
         features = {
             name: value
             for name, value in sorted(learning.items())
-            if name not in _COSTLESS and not isinstance(value, float)
+            if name not in _COSTLESS and (not isinstance(value, float) or _is_size(name))
         }
         return cls(task, device, num_cores, features)
 
@@ -54,10 +59,14 @@ class Workload:
         return min(others, key=self.distance, default=None)
 
 
+def _is_size(name: str) -> bool:
+    return bool(_SIZE.search(name)) and not _RATE.search(name)
+
+
 def _distance(one: Scalar, other: Scalar) -> float:
     if one == other:
         return 0.0
-    numbers = [value for value in (one, other) if isinstance(value, int) and not isinstance(value, bool) and value > 0]
+    numbers = [v for v in (one, other) if isinstance(v, int | float) and not isinstance(v, bool) and v > 0]
     if len(numbers) < 2:  # noqa: PLR2004 - two are compared
         return 1.0
     return abs(math.log2(numbers[0] / numbers[1]))

@@ -45,6 +45,8 @@ def make_fitting(speed_search: str = "joint") -> Fitting:
         ({"width": 4}, False),
         ({"optimizer": "sgd"}, False),
         ({"precision": "bf16"}, False),
+        ({"width_multiplier": 0.5}, False),
+        ({"dropout": 0.5}, True),
     ],
 )
 def test_trials_are_alike_when_they_need_the_same_memory(change: dict[str, Scalar], *, is_refused: bool) -> None:
