@@ -75,13 +75,16 @@ class Machine(_Facts):
     """Of ``num_cores``, those that share their execution units with no other; None where the system does not tell."""
     allocators: tuple[str, ...] = ()
     """For the host's memory: ``glibc``, ``jemalloc``, ``tcmalloc``, as far as they are there."""
+    cpu_quota: float | None = None
+    """Cores that a container may use at once, where that is less than it has in its affinity."""
 
     @property
     def hardware_fingerprint(self) -> str:
-        """16 hex digits that differ when CPU, cores, memory or accelerators differ."""
+        """16 hex digits that differ when CPU, cores, a container's share of them, memory or accelerators differ."""
         accelerators = [a.model_dump_json() for a in self.torch.accelerators]
         gigabytes = round(self.memory_bytes / 2**30)
-        return _digest(self.cpu, str(self.num_cores), str(gigabytes), *accelerators)
+        quota = [] if self.cpu_quota is None else [f"quota {self.cpu_quota:g}"]
+        return _digest(self.cpu, str(self.num_cores), str(gigabytes), *accelerators, *quota)
 
     @property
     def software_fingerprint(self) -> str:
@@ -98,16 +101,18 @@ def _digest(*parts: str) -> str:
 
 def describe_machine(torch: TorchFacts) -> Machine:
     """The host that this process runs on, completed with what torch said about itself."""
+    num_cores, quota = len(usable_cores()), cpu_quota()
     return Machine(
         hostname=platform.node(),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         cpu=_cpu_name(),
-        num_cores=len(usable_cores()),
+        num_cores=num_cores,
         memory_bytes=psutil.virtual_memory().total,
         python_version=platform.python_version(),
         torch=torch,
         num_physical_cores=len(cores) if (cores := physical_cores(usable_cores())) else None,
         allocators=_list_allocators(),
+        cpu_quota=quota if quota is not None and quota < num_cores else None,
     )
 
 

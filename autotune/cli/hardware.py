@@ -19,8 +19,8 @@ def hardware(*, as_json: bool) -> None:
     Asks torch in a process of its own, which takes a few seconds.
 
     JSON keys: hostname, system, cpu, num_cores, memory_bytes, python_version, torch,
-    num_physical_cores, allocators, hardware_fingerprint, software_fingerprint, knobs (each: name,
-    summary, values, reason, left_out, numerics, needs, is_raced, docs).
+    num_physical_cores, allocators, cpu_quota, hardware_fingerprint, software_fingerprint, knobs
+    (each: name, summary, values, reason, left_out, numerics, needs, is_raced, docs).
     """
     from autotune.cli.output import echo_json, print_table, to_json
     from autotune.hardware import ask_machine

@@ -18,10 +18,11 @@ def machine_lines(machine: Machine) -> tuple[str, ...]:
         f"compute capability {device.capability[0]}.{device.capability[1]}"
         for device in torch.accelerators
     ]
+    quota = f" (a container's share of them: {machine.cpu_quota:g})" if machine.cpu_quota is not None else ""
     threads = "1 thread" if torch.num_threads == 1 else f"{torch.num_threads} threads"
     return (
         f"host:    {machine.hostname}, {machine.system}",
-        f"CPU:     {machine.cpu}, {machine.num_cores} cores, {torch.cpu_capability}, {formats} in hardware",
+        f"CPU:     {machine.cpu}, {machine.num_cores} cores{quota}, {torch.cpu_capability}, {formats} in hardware",
         f"memory:  {format_bytes(machine.memory_bytes)}",
         f"torch:   {torch.version} {cuda}, {threads}, Python {machine.python_version}",
         f"compile: {', '.join(torch.compile_modes) if torch.has_compiler else 'no compiler found'}",

@@ -40,6 +40,7 @@ def _facts(machine: Machine) -> dict[str, str]:
     return {
         "CPU": machine.cpu,
         "cores": str(machine.num_cores),
+        "share of the cores": "all" if machine.cpu_quota is None else f"{machine.cpu_quota:g}",
         "memory": f"{round(machine.memory_bytes / 2**30)} GiB",
         "devices": ", ".join(accelerator.name for accelerator in torch.accelerators) or "none",
         "system": machine.system,
