@@ -89,6 +89,12 @@ class StudyLease:
                 guard = Guard(study_id=self._study.id, role=self._role, token=self.token)
                 raise transactions.lease_lost(connection, guard)
 
+    def tell(self, activity: str | None) -> None:
+        """Say in a line what is done beside trials, to who watches; None when it is over. It goes with the lease."""
+        mine = _key(self._study, self._role) & (tables.lease.c.token == self.token)
+        with transactions.write(self._guarded.engine) as connection:
+            connection.execute(update(tables.lease).where(mine).values(activity=activity))
+
     def release(self) -> None:
         """Give the lease back; nothing happens when it is another's."""
         mine = _key(self._study, self._role) & (tables.lease.c.token == self.token)
@@ -109,6 +115,8 @@ class Holder:
     """Seconds since 1970, by the holder's clock."""
     is_gone: bool
     """It ran on this host, and its process is gone; of a holder elsewhere nobody here can tell."""
+    activity: str | None = None
+    """What it does beside trials: what the race came to that runs at this moment."""
 
 
 def read_holders(engine: Engine, *, study: StudyRow, role: str = COORDINATOR) -> tuple[Holder, ...]:
@@ -127,6 +135,7 @@ def as_holder(row: RowMapping) -> Holder:
         pid=row["pid"],
         acquired_at=row["acquired_at"],
         is_gone=is_here(row) and birth_of(row["pid"]) != row["birth"],
+        activity=row["activity"],
     )
 
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
 VERSION_TABLE = "autotune_alembic_version"
 """Optuna keeps an ``alembic_version`` in the same database."""
 
-HEAD_REVISION = "0004"
+HEAD_REVISION = "0005"
 """The newest migration, so that opening a current database needs no Alembic."""
 
 metadata = MetaData()
@@ -176,4 +176,5 @@ lease = Table(
     Column("birth", String(40), nullable=False),
     Column("counter", BigInteger, nullable=False),
     Column("acquired_at", Double, nullable=False),
+    Column("activity", Text),
 )

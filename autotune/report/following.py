@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from autotune.coordinator.observer import Observer, StudyView, TrialView
 from autotune.coordinator.standing import ending_of, standing_of
@@ -33,6 +34,7 @@ class Follower:
         self._started: set[int] = set()
         self._ended: set[int] = set()
         self._holders: frozenset[str] | None = None
+        self._activities: frozenset[str] = frozenset()
         self._sides: Mapping[int, str] = {}
         self._is_confirming = False
 
@@ -45,9 +47,13 @@ class Follower:
     def look(self) -> bool:
         """Tell what is new; false when the study is over and nobody runs it."""
         study, rows = self._read()
-        view = self._view(study, rows)
         holders = read_holders(self._records.engine, study=study)
+        activities = frozenset(each.activity for each in holders if each.activity is not None and not each.is_gone)
+        view = replace(self._view(study, rows), is_racing=bool(activities))
         self._tell_holders(holders, study=study)
+        for line in sorted(activities - self._activities):
+            self._observer.note(line)
+        self._activities = activities
         for row in rows:
             self._tell_trial(row, view)
         is_held = any(not holder.is_gone for holder in holders)

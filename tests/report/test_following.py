@@ -1,8 +1,10 @@
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from autotune.cli.display.plain import PlainDisplay
+from autotune.coordinator.observer import StudyView
 from autotune.errors import StudyNotFoundError
 from autotune.events import Finished, Outcome, Started
 from autotune.recording.lease import StudyLease
@@ -107,6 +109,39 @@ def test_study_that_is_not_there_is_named(book: StudyBook) -> None:
     follower = Follower(book.storage, name="digit", observer=PlainDisplay())
     with pytest.raises(StudyNotFoundError, match="did you mean digits"):
         follower.begin()
+    follower.close()
+
+
+def test_watcher_hears_how_a_race_goes_while_its_coordinator_lives(
+    book: StudyBook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lease = StudyLease.acquire(book.records, study=book.row)
+    views: list[StudyView] = []
+
+    class Watching(PlainDisplay):
+        @override
+        def ticked(self, study: StudyView) -> None:
+            views.append(study)
+
+    follower = Follower(book.storage, name="digits", observer=Watching())
+    follower.begin()
+    follower.look()
+    lease.tell("race: batch_size 64, up to 12 s")
+    follower.look()
+    lease.tell("race: launch-bound")
+    follower.look()
+    follower.look()
+    lease.tell(None)
+    follower.look()
+    assert [line for line in _told(capsys) if line.startswith("race")] == [
+        "race: batch_size 64, up to 12 s",
+        "race: launch-bound",
+    ]
+    assert [view.is_racing for view in views] == [False, True, True, True, False]
+    lease.tell("race: batch_size 64, up to 12 s")
+    lease.release()
+    follower.look()
+    assert not views[-1].is_racing
     follower.close()
 
 

@@ -72,6 +72,7 @@ class RacedSpeeds:
         self._standing = standing
         self._fitting = fitting
         self._note = note
+        self._lease = books.lease
         self._spent_seconds = books.study.speed_seconds
         self._race_right = books.race_right
         self._has_failed = False
@@ -141,10 +142,10 @@ class RacedSpeeds:
         former: RaceResult | None,
         seconds: float,
     ) -> RaceResult | None:
-        self._note(f"race: {workload.words}, up to {seconds:.0f} s{', briefly' if former else ''}")
+        self._say(f"race: {workload.words}, up to {seconds:.0f} s{', briefly' if former else ''}")
         plan = self._ground.plan(learning, seconds=seconds, former=former)
         watch = RaceWatch(
-            diagnosed=lambda diagnosis: self._note(f"race: {diagnosis.words}"),
+            diagnosed=lambda diagnosis: self._say(f"race: {diagnosis.words}"),
             heat_over=lambda heat: self._heard(heat, workload),
         )
         began = self._standing.elapsed_seconds
@@ -164,6 +165,7 @@ class RacedSpeeds:
             spent = self._standing.elapsed_seconds - began
             self._spent_seconds += spent
             self._log.charge(spent)
+            self._lease.tell(None)
         self._known[self._ground.digest(workload)] = workload, result
         self._fitting.learn_race(workload, result)
         self._log.keep(result, workload=workload, ground=self._ground)
@@ -184,4 +186,9 @@ class RacedSpeeds:
     def _heard(self, heat: Heat, workload: Workload) -> None:
         self._log.add_heat(heat, workload=workload)
         if heat.verdict == "kept" and heat.gain is not None:
-            self._note(f"race: {heat.change_words}: {heat.gain.words} times the throughput ({heat.stage})")
+            self._say(f"race: {heat.change_words}: {heat.gain.words} times the throughput ({heat.stage})")
+
+    def _say(self, line: str) -> None:
+        """Here, and to who watches the study from elsewhere while the race runs."""
+        self._note(line)
+        self._lease.tell(line)

@@ -1,11 +1,11 @@
 """The winning configuration against the baseline, and what each difference is worth."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from autotune.events import Scalar
 from autotune.proof.ablation import Ablation, Part
-from autotune.proof.statistics import LEAST_VALUES
 from autotune.report.page.blocks import Bar, Bars, Block, Code, Section, Table, Words
 from autotune.report.page.subject import Subject
 from autotune.report.page.surrogate import LEAST_SKILL, METHOD
@@ -83,7 +83,8 @@ def _worth_of(part: Part) -> str:
     """Such as ``+0.02 [+0.011, +0.029], 64%``."""
     if part.gain is None:
         return f"{part.num_failed} of {part.num_trainings} trainings without it gave no value"
-    interval = "" if part.num_trainings < LEAST_VALUES else f" [{format_gain(part.low)}, {format_gain(part.high)}]"
+    is_bounded = math.isfinite(part.low) and math.isfinite(part.high)
+    interval = f" [{format_gain(part.low)}, {format_gain(part.high)}]" if is_bounded else ""
     share = f", {part.share:.0%}" if part.share is not None else ""
     return f"{format_gain(part.gain)}{interval}{share}{'' if part.is_sure else ', not sure'}"
 
@@ -96,7 +97,7 @@ def _ablation_blocks(subject: Subject, ablation: Ablation) -> list[Block]:
         Bar(
             label=", ".join(part.names),
             size=sign * part.gain / longest,
-            text=_worth(part.gain, whole.gain if part.share else None),
+            text=_worth(part.gain, whole.gain if part.share is not None else None),
         )
         for part in ablation.parts
         if part.gain is not None
