@@ -1,14 +1,15 @@
 """A running study as its rows tell it, put to an observer as the coordinator itself would tell it."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from autotune.coordinator.observer import Observer, StudyView, TrialView
 from autotune.coordinator.standing import ending_of, standing_of
+from autotune.errors import StudyNotFoundError
 from autotune.events import Finished, Started
 from autotune.recording.confirmed import find_confirmation
-from autotune.recording.database import hide_password
+from autotune.recording.database import MissingError, hide_password
 from autotune.recording.lease import Holder, read_holders
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow, StudyState, TrialRow, TrialStatus
@@ -16,6 +17,8 @@ from autotune.report.reading import open_records
 from autotune.report.repeated import names_of_repeats
 from autotune.report.wording import format_moment
 from autotune.spec.model import StudySpec
+
+_POLL_SECONDS = 0.25
 
 
 class Follower:
@@ -123,6 +126,39 @@ class Follower:
             if recorded.report.epoch > self._running[number]:
                 self._running[number] = recorded.report.epoch
                 self._observer.trial_reported(number, recorded.report, view)
+
+
+def await_study(storage: str, *, name: str, seconds: float, note: Callable[[str], None]) -> None:
+    """Wait for a study whose first start is just beginning: it is stored once its task has been tried.
+
+    Args:
+        storage: URL.
+        name: The study's.
+        seconds: To wait at most.
+        note: Told once that there is nothing yet.
+
+    Raises:
+        MissingError: There is no such database (``recording.database``) after that time.
+        StudyNotFoundError: The database has no such study.
+    """
+    began = time.monotonic()
+    is_told = False
+    while True:
+        try:
+            records = open_records(storage)
+            try:
+                records.study(name)
+            finally:
+                records.engine.dispose()
+        except (MissingError, StudyNotFoundError):
+            if time.monotonic() - began >= seconds:
+                raise
+            if not is_told:
+                note(f"study {name}: not there yet, waits up to {seconds:g} s for its start")
+            is_told = True
+            time.sleep(min(seconds, _POLL_SECONDS))
+        else:
+            return
 
 
 def follow(follower: Follower, *, seconds: float) -> None:

@@ -23,11 +23,11 @@ def test_study_is_watched_from_another_terminal_to_its_end(home: Home) -> None:
     task = home.folder / "tiny.py"
     task.write_text(task.read_text().replace("\nimport time", IMPORTS).replace("\n        time.sleep(0.01)", WAITS))
     told = home.folder / "told.txt"
-    study = home.start("study", "start", "tiny.yaml", "--trials", "1")
-    home.wait_for("study tiny: maximize")
     with told.open("w") as errors:
-        command = home.command("study", "watch", "tiny", "--interval", "0.1")
+        command = home.command("study", "watch", "tiny", "--interval", "0.1", "--wait", "50")
         watcher = subprocess.Popen(command, cwd=home.folder, stdout=subprocess.DEVNULL, stderr=errors)
+    wait_until(lambda: "waits up to 50 s" in told.read_text(), timeout=30, what="the watcher to find no study")
+    study = home.start("study", "start", "tiny.yaml", "--trials", "1")
     wait_until(lambda: "the baseline, starts" in told.read_text(), timeout=30, what="the watcher to see the trial")
     (home.folder / "go").touch()
     assert study.wait(timeout=50) == 0, home.output

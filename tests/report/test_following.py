@@ -9,7 +9,7 @@ from autotune.errors import StudyNotFoundError
 from autotune.events import Finished, Outcome, Started
 from autotune.recording.lease import StudyLease
 from autotune.recording.rows import StudyState
-from autotune.report.following import Follower
+from autotune.report.following import Follower, await_study
 from tests.report.study_book import StudyBook
 
 
@@ -143,6 +143,20 @@ def test_watcher_hears_how_a_race_goes_while_its_coordinator_lives(
     follower.look()
     assert not views[-1].is_racing
     follower.close()
+
+
+def test_watcher_waits_for_a_study_that_is_about_to_be_stored(tmp_path: Path) -> None:
+    storage, told = f"sqlite:///{tmp_path / 'autotune.db'}", list[str]()
+
+    def store(line: str) -> None:
+        told.append(line)
+        StudyBook(storage)
+
+    await_study(storage, name="digits", seconds=50, note=store)
+    assert told == ["study digits: not there yet, waits up to 50 s for its start"]
+    with pytest.raises(StudyNotFoundError, match="letters"):
+        await_study(storage, name="letters", seconds=0, note=told.append)
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize("suffix", ["confirm", "ablation"])

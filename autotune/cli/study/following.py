@@ -1,6 +1,7 @@
 """``autotune study watch`` and ``autotune study logs``."""
 
 import sys
+from contextlib import closing
 
 import click
 
@@ -18,9 +19,17 @@ from autotune.cli.options import Number, WholeNumber, progress_option, storage_o
     show_default=True,
     help="Seconds between two looks at the storage.",
 )
+@click.option(
+    "--wait",
+    type=Number(min=0),
+    metavar="SECONDS",
+    default=15.0,
+    show_default=True,
+    help="How long to wait for a study that is not there yet: one whose start has just begun.",
+)
 @storage_option
 @progress_option
-def watch(*, name: str, interval: float, storage: str, no_progress: bool) -> None:
+def watch(*, name: str, interval: float, wait: float, storage: str, no_progress: bool) -> None:
     """Show a running study as its own terminal does, from any other one.
 
     It reads the storage alone, and so works from other machines and for every coordinator of
@@ -28,16 +37,15 @@ def watch(*, name: str, interval: float, storage: str, no_progress: bool) -> Non
     leaves the study alone. In a pipe it prints a line for each event.
     """
     from autotune.cli.display.choice import choose_display
-    from autotune.report.following import Follower, follow
+    from autotune.report.following import Follower, await_study, follow
 
     with choose_display(no_progress=no_progress, waiting="reading the storage …") as display:
-        follower = Follower(storage, name=name, observer=display)
         try:
-            follow(follower, seconds=interval)
+            await_study(storage, name=name, seconds=wait, note=display.note)
+            with closing(Follower(storage, name=name, observer=display)) as follower:
+                follow(follower, seconds=interval)
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED_STATUS)
-        finally:
-            follower.close()
 
 
 @click.command()
