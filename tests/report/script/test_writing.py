@@ -194,3 +194,52 @@ def test_a_task_that_takes_a_name_of_the_script_is_refused(tmp_path: Path) -> No
     record = _train(tmp_path, task=f"{task}:Points", parameters=PLAIN)
     with pytest.raises(RunError, match="a script has names of its own, got derive_seed; rename"):
         write_script(record, number=0)
+
+
+OWN_LOOP = """
+import torch
+from torch import nn
+
+class Drift(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.1, betas=(0.5, 0.5)):
+        super().__init__(params, {"lr": lr, "betas": betas})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p -= group["lr"] * (p.grad + group["betas"][0] + 2 * group["betas"][1])
+
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = nn.Parameter(torch.zeros(())), nn.Parameter(torch.zeros(()))
+
+def train(trial):
+    model = Pair()
+    optimizers = [trial.optimizer(nn.ParameterList([p])) for p in (model.one, model.other)]
+    trial.autocast()
+    for epoch in range(trial.epochs):
+        trial.backward(model.one * (1e35 if epoch == 0 else 1.0) + model.other)
+        for optimizer in optimizers:
+            trial.step(optimizer)
+        trial.report(epoch + 1, val_accuracy=model.one.item() ** 2 + model.other.item())
+        if trial.should_stop():
+            return
+"""
+
+
+@pytest.mark.slow
+def test_a_script_has_the_optimizer_of_a_file_and_steps_several_by_one_scale(tmp_path: Path) -> None:
+    (tmp_path / "own_loop.py").write_text(OWN_LOOP)
+    parameters: dict[str, Scalar] = {
+        "optimizer": f"{tmp_path / 'own_loop.py'}:Drift",
+        "lr": 0.5,
+        "beta1": 0,
+        "precision": "fp16",
+        "torch_threads": 1,
+    }
+    record = _train(tmp_path, task=f"{tmp_path / 'own_loop.py'}:train", parameters=parameters)
+    trained = _run(write_script(record, number=0), folder=tmp_path)
+    assert trained == [dict(report.metrics) for report in record.reports[0]]
+    assert trained[0]["val_accuracy"] == -1.0  # 0.5 x (1 + 2 x 0.5): the overflow of one leaves the other's gradient
