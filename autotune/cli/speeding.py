@@ -9,6 +9,7 @@ from autotune.cli.names import complete_space
 from autotune.cli.options import Number, WholeNumber, json_option, storage_option
 
 if TYPE_CHECKING:
+    from autotune.report.speeds import SpeedSummary
     from autotune.spec.load import SpecFile
 
 
@@ -92,16 +93,21 @@ def speed(
     from autotune.coordinator.races.alone import SpeedOrder, race_task
 
     order = SpeedOrder(file=file, name=name or file.name, storage=storage, batch_sizes=batch_sizes, seconds=seconds)
+    summaries: list[SpeedSummary] = []
     with waiting_out(lambda line: click.echo(line, err=True)):
-        summaries = [summarise_race(raced) for raced in race_task(order, watch=show_race())]
+        for raced in race_task(order, watch=show_race()):
+            summary = summarise_race(raced)
+            summaries.append(summary)
+            if not as_json:
+                click.echo()
+                if len(batch_sizes) > 1:
+                    click.echo(f"{raced.workload.words}:\n")
+                print_table(HEAT_COLUMNS, heat_rows(summary.result.heats))
+                click.echo()
+                click.echo("\n".join(ending_lines(summary)))
+                click.echo()
     if as_json:
         echo_json(summaries)
-        return
-    for summary in summaries:
-        click.echo()
-        print_table(HEAT_COLUMNS, heat_rows(summary.result.heats))
-        click.echo()
-        click.echo("\n".join(ending_lines(summary)))
 
 
 def _spec(task: str, *, space: str | None, epochs: int | None, overrides: tuple[str, ...]) -> "SpecFile":

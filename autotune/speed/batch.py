@@ -41,7 +41,12 @@ class BatchLimit:
 
 
 def find_largest_batch(
-    enter: Callable[[int], Contestant], *, start: int, limit: int, memory_bytes: int | None = None
+    enter: Callable[[int], Contestant],
+    *,
+    start: int,
+    limit: int,
+    memory_bytes: int | None = None,
+    tried: Callable[[BatchTry], None] = lambda _: None,
 ) -> BatchLimit:
     """Double the batch until it no longer fits, then close in on the limit.
 
@@ -54,11 +59,12 @@ def find_largest_batch(
         start: The first to try.
         limit: The number of training samples: no batch is larger.
         memory_bytes: What the device has; None where nothing is known.
+        tried: Hears of each try when it is over.
 
     Raises:
         ContestantLostError: The first batch can't be trained with, for another reason than memory.
     """
-    search = _Search(enter, memory_bytes)
+    search = _Search(enter, memory_bytes, tried)
     good, size = 0, min(start, limit)
     while search.fits(size):
         good = size
@@ -76,9 +82,12 @@ def find_largest_batch(
 
 
 class _Search:
-    def __init__(self, enter: Callable[[int], Contestant], memory_bytes: int | None) -> None:
+    def __init__(
+        self, enter: Callable[[int], Contestant], memory_bytes: int | None, tried: Callable[[BatchTry], None]
+    ) -> None:
         self._enter = enter
         self._memory_bytes = memory_bytes
+        self._tried = tried
         self._peaks: dict[int, int] = {}
         self.tries: list[BatchTry] = []
 
@@ -86,7 +95,7 @@ class _Search:
         predicted = self._predict(batch_size)
         if predicted is not None and self._memory_bytes is not None and predicted > self._memory_bytes:
             reason = f"predicted not to fit: about {predicted / 2**30:.1f} GiB of {self._memory_bytes / 2**30:.1f} GiB"
-            self.tries.append(BatchTry(batch_size, None, reason))
+            self._add(BatchTry(batch_size, None, reason))
             return False
         try:
             self._peaks[batch_size] = peak = self._train(batch_size)
@@ -94,10 +103,14 @@ class _Search:
             if error.kind != "out of memory" and not self._peaks:
                 raise
             reason = str(error) if error.kind == "out of memory" else f"{error.kind}: {error}"
-            self.tries.append(BatchTry(batch_size, None, reason))
+            self._add(BatchTry(batch_size, None, reason))
             return False
-        self.tries.append(BatchTry(batch_size, peak, ""))
+        self._add(BatchTry(batch_size, peak, ""))
         return True
+
+    def _add(self, attempt: BatchTry) -> None:
+        self.tries.append(attempt)
+        self._tried(attempt)
 
     def _train(self, batch_size: int) -> int:
         contestant = self._enter(batch_size)

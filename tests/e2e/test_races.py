@@ -139,6 +139,28 @@ def test_speed_command_races_a_task_that_has_no_spec(home: Home) -> None:
     assert "input-bound" in done.stderr
 
 
+ODD = """
+    def forward(self, model, batch):
+        if len(batch[0]) == 64:
+            raise RuntimeError("an odd batch")
+        return super().forward(model, batch)
+"""
+
+
+def test_speed_command_answers_each_batch_size_as_its_race_ends(home: Home) -> None:
+    (home.folder / "odd.py").write_text(TASK.replace("0.0005", "0") + ODD)
+    sizes = ("--batch-size", "32", "--batch-size", "64")
+    done = home.run("speed", "odd.py:Slow", *sizes, "--seconds", "1", status=1)
+    assert "batch_size 32:" in done.stdout
+    assert "throughput:" in done.stdout
+    assert "an odd batch" in done.stderr
+
+
+def test_batch_of_more_samples_than_there_are_is_refused(home: Home) -> None:
+    done = home.run("speed", "slow.py:Slow", "--batch-size", "641", status=2)
+    assert "--batch-size: must be at most 640, the task's training samples, got 641" in done.stderr
+
+
 OWN_KNOB = """
 import time
 

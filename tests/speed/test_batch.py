@@ -74,3 +74,11 @@ def test_batch_that_cannot_be_trained_with_where_a_smaller_one_can_is_too_large(
 def test_bound_of_the_largest_batch_is_told_by_the_smallest_that_did_not_fit() -> None:
     assert Device(largest=100).search().bound == "104: CUDA out of memory"
     assert Device(largest=10**9).search(limit=1000).bound == "the whole training set"
+
+
+def test_search_of_the_largest_batch_tells_of_each_try() -> None:
+    heard: list[int] = []
+    found = find_largest_batch(
+        Device(largest=100).enter, start=64, limit=1000, tried=lambda t: heard.append(t.batch_size)
+    )
+    assert heard == [attempt.batch_size for attempt in found.tries]

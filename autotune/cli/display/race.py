@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from autotune.disk import format_bytes
 from autotune.report.wording import format_clock, one_line
 
 if TYPE_CHECKING:
     from autotune.coordinator.races.alone import SpeedWatch
     from autotune.coordinator.workloads import Workload
-    from autotune.speed.batch import BatchLimit
+    from autotune.speed.batch import BatchLimit, BatchTry
     from autotune.speed.bottleneck import Diagnosis
     from autotune.speed.result import Heat
 
@@ -23,6 +24,10 @@ def show_race() -> "SpeedWatch":
 
     def write(line: str) -> None:
         click.echo(f"{format_clock(time.monotonic() - began):>7}  {one_line(line)}", err=True)
+
+    def batch_tried(attempt: "BatchTry") -> None:
+        held = format_bytes(attempt.peak_memory_bytes) if attempt.peak_memory_bytes is not None else attempt.reason
+        write(f"batch {attempt.batch_size}: {held}")
 
     def largest_found(limit: "BatchLimit") -> None:
         write(f"largest batch: {limit.largest} ({limit.bound}; {len(limit.tries)} tried)")
@@ -37,4 +42,6 @@ def show_race() -> "SpeedWatch":
         gain = f"  {heat.gain.words}" if heat.gain else ""
         write(f"{heat.stage:<8} {heat.change_words}{gain}  {heat.verdict}: {heat.reason}")
 
-    return SpeedWatch(largest_found=largest_found, begun=begun, diagnosed=diagnosed, heat_over=heat_over)
+    return SpeedWatch(
+        batch_tried=batch_tried, largest_found=largest_found, begun=begun, diagnosed=diagnosed, heat_over=heat_over
+    )

@@ -11,6 +11,7 @@ from autotune.coordinator.opening.stage import Stage, set_stage
 from autotune.coordinator.races.ground import RaceGround
 from autotune.coordinator.races.log import RaceLog
 from autotune.coordinator.workloads import Workload
+from autotune.errors import InputError
 from autotune.events import Scalar
 from autotune.recording.database import configure_engine, creation_lock, normalise_url, open_database
 from autotune.recording.files import check_study_name
@@ -20,7 +21,7 @@ from autotune.search.storage import open_storage
 from autotune.spec.learning import DEFAULT_BATCH_SIZE
 from autotune.spec.load import SpecFile
 from autotune.speed.arena import Contestant, ContestantLostError
-from autotune.speed.batch import BatchLimit, find_largest_batch
+from autotune.speed.batch import BatchLimit, BatchTry, find_largest_batch
 from autotune.speed.bottleneck import Diagnosis
 from autotune.speed.plan import RaceWatch
 from autotune.speed.racing import race
@@ -52,6 +53,7 @@ class SpeedOrder:
 class SpeedWatch:
     """What is told while races run."""
 
+    batch_tried: Callable[[BatchTry], None]
     largest_found: Callable[[BatchLimit], None]
     begun: Callable[[Workload], None]
     diagnosed: Callable[[Diagnosis], None]
@@ -66,8 +68,8 @@ class RacedWorkload:
     result: RaceResult
 
 
-def race_task(order: SpeedOrder, *, watch: SpeedWatch) -> tuple[RacedWorkload, ...]:
-    """Race the speed parameters of the spec's task, once for each batch size.
+def race_task(order: SpeedOrder, *, watch: SpeedWatch) -> Iterator[RacedWorkload]:
+    """Race the speed parameters of the spec's task, once for each batch size; each answer comes as its race ends.
 
     Raises:
         InputError: Something that was typed or written can't be used; nothing was stored.
@@ -81,13 +83,19 @@ def race_task(order: SpeedOrder, *, watch: SpeedWatch) -> tuple[RacedWorkload, .
         ground = RaceGround(
             order.file.spec, name=order.name, stage=stage, launcher=launcher, folder=folder, knobs=stage.knobs
         )
+        _check_batch_sizes(order, num_samples=stage.rehearsal.num_train_samples)
         log = _open_log(order, ground=ground, stack=stack)
         lease = stage.pool.acquire()
         assert lease is not None, "nobody else has one"
-        return tuple(
-            _race(learning, order=order, ground=ground, lease=lease, log=log, watch=watch)
-            for learning in _workloads(order, stage=stage, ground=ground, lease=lease, watch=watch)
-        )
+        for learning in _workloads(order, stage=stage, ground=ground, lease=lease, watch=watch):
+            yield _race(learning, order=order, ground=ground, lease=lease, log=log, watch=watch)
+
+
+def _check_batch_sizes(order: SpeedOrder, *, num_samples: int | None) -> None:
+    largest = max((size for size in order.batch_sizes if size != "max"), default=0)
+    if num_samples is not None and largest > num_samples:
+        rule = f"must be at most {num_samples}, the task's training samples"
+        raise InputError(f"--batch-size: {rule}, got {largest}; max finds the largest that fits")
 
 
 def _race(
@@ -151,6 +159,7 @@ def _largest(
         start=start if isinstance(start, int) else DEFAULT_BATCH_SIZE,
         limit=stage.rehearsal.num_train_samples or _MOST_SAMPLES,
         memory_bytes=_memory_bytes(stage),
+        tried=watch.batch_tried,
     )
     watch.largest_found(found)
     if found.largest is None:
