@@ -34,16 +34,18 @@ def ending_lines(study: StudySummary, *, places: Places, verdict: Verdict | None
 def found_lines(study: StudySummary) -> tuple[str, ...]:
     """What the study spent, the best trial, and the baseline that it is compared with."""
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in study.outcomes.items())
-    trials = f"{sum(study.outcomes.values())} trials" + (f" ({outcomes})" if outcomes else "")
+    num_trials = sum(study.outcomes.values())
+    trials = f"{num_trials} trial{'' if num_trials == 1 else 's'}" + (f" ({outcomes})" if outcomes else "")
     head = f"{study.name}: {trials} in {format_clock(study.elapsed_seconds)}"
     if study.best is None:
-        return head, *_race_lines(study), "No trial is complete yet, so there is no best one."
+        yet = " yet" if study.state == StudyState.OPEN else ""
+        return head, *_race_lines(study), f"No trial is complete{yet}, so there is no best one."
     lines = [head, *_race_lines(study), *_best_lines(study, study.best)]
     if study.best.is_contended or (study.baseline is not None and study.baseline.is_contended):
         lines.append(f"  {CONTENDED_NOTE}")
     if len(study.objectives) > 1:
         numbers = ", ".join(str(trial.number) for trial in study.front)
-        lines.append(f"Pareto front: trials {numbers}")
+        lines.append(f"Pareto front: trial{'' if len(study.front) == 1 else 's'} {numbers}")
     return tuple(lines)
 
 
@@ -51,12 +53,13 @@ def next_step_lines(study: StudySummary, *, places: Places, is_confirmed: bool) 
     """Exact commands, each with a comment, which a shell skips when the line is pasted."""
     storage, tracking = places.storage_option, places.tracking_option
     proof = (f"autotune study confirm {study.name}{storage}{tracking}", "is it more than luck?")
+    is_proof_next = not is_confirmed and study.state == StudyState.COMPLETE and is_worth_confirming(study)
     steps = [
-        *([proof] if not is_confirmed and _can_be_confirmed(study) else []),
+        *([proof] if is_proof_next else []),
         (f"autotune study show {study.name}{storage}{tracking}", "all of it, and links to compare"),
         (f"autotune study best {study.name}{storage}", "its parameters, or --format python"),
         (f"autotune study report {study.name}{storage}", "a page to show to others"),
-        (f"autotune study resume {study.name}{_more(study)}{storage}{tracking}", "go on"),
+        (f"autotune study resume {study.name}{larger_budget(study)}{storage}{tracking}", "go on"),
         (f"autotune dashboard{storage}", "Optuna's dashboard"),
         (f"autotune mlflow{tracking}", "MLflow's UI"),
     ]
@@ -64,9 +67,10 @@ def next_step_lines(study: StudySummary, *, places: Places, is_confirmed: bool) 
     return ("Next:", *(f"  {command:<{width}}  # {explanation}" for command, explanation in steps))
 
 
-def _can_be_confirmed(study: StudySummary) -> bool:
+def is_worth_confirming(study: StudySummary) -> bool:
+    """A search has found something better than its baseline: else there is nothing to confirm."""
     is_search = not study.name.endswith((CONFIRM_SUFFIX, ABLATION_SUFFIX))
-    return is_search and study.state == StudyState.COMPLETE and study.gain is not None and study.gain.is_better
+    return is_search and study.gain is not None and study.gain.is_better
 
 
 def _race_lines(study: StudySummary) -> Sequence[str]:
@@ -89,7 +93,8 @@ def _best_lines(study: StudySummary, best: TrialSummary) -> Sequence[str]:
     if baseline is None or gain is None:
         return [f"{line} (the baseline is not complete)", f"  {format_parameters(best.parameters)}", _speed(best)]
     if best.number == baseline.number:
-        return [f"{line}: the baseline itself; nothing better was found", _speed(best)]
+        found = "; nothing better was found" if sum(study.outcomes.values()) > 1 else ", the only trial"
+        return [f"{line}: the baseline itself{found}", _speed(best)]
     against = f"baseline {format_metric(baseline.objectives[metric])}, {format_gain(gain.objective)}"
     verdict = "" if gain.is_better else "; no better than the baseline"
     lines = [f"{line} ({against}{verdict})", f"  {format_parameters(best.parameters)}", _speed(best)]
@@ -105,8 +110,8 @@ def _speed(trial: TrialSummary) -> str:
     return f"  {rate} samples/s, {format_duration(trial.epoch_seconds)} an epoch"
 
 
-def _more(study: StudySummary) -> str:
-    """The larger budget that a finished study needs to go on; nothing for one that is still open."""
+def larger_budget(study: StudySummary) -> str:
+    """Options with the larger budget that a finished study needs to go on; nothing for one that is still open."""
     if study.state != "complete":
         return ""
     budget, options = study.budget, ""

@@ -26,7 +26,12 @@ def test_ending_says_what_was_found_and_what_it_gains(storage: str) -> None:
 
 
 def test_ending_says_so_where_the_baseline_is_best(storage: str) -> None:
-    StudyBook(storage).add(0, epochs=[{"val_accuracy": 0.8}])
+    book = StudyBook(storage)
+    book.add(0, epochs=[{"val_accuracy": 0.8}])
+    text = "\n".join(ending_lines(read_study(storage, name="digits").study, places=HERE))
+    assert "digits: 1 trial (1 complete)" in text
+    assert "trial 0, val_accuracy 0.8: the baseline itself, the only trial" in text
+    book.add(1, epochs=[{"val_accuracy": 0.7}])
     text = "\n".join(ending_lines(read_study(storage, name="digits").study, places=HERE))
     assert "trial 0, val_accuracy 0.8: the baseline itself; nothing better was found" in text
 

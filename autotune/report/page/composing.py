@@ -1,7 +1,7 @@
 """A report from its sections, in the order in which a decision is made."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -51,7 +51,7 @@ class Report:
 def compose(record: StudyRecord, *, places: Places) -> Report:
     """The report; sections that have nothing to say are left out."""
     subject = Subject(record, places)
-    found = [section(subject) for section in _SECTIONS]
+    found = [section(subject) for section in _order(subject)]
     now = time.strftime("%Y-%m-%d %H:%M %Z")
     return Report(
         name=record.study.name,
@@ -61,3 +61,11 @@ def compose(record: StudyRecord, *, places: Places) -> Report:
         made=f"{now}, autotune {version('autotune-torch')}",
         sections=tuple(section for section in found if section is not None),
     )
+
+
+def _order(subject: Subject) -> Sequence[Callable[[Subject], Section | None]]:
+    """Where no trial is complete, what went wrong is all there is to decide on."""
+    if subject.summary.best is not None:
+        return _SECTIONS
+    others = [section for section in _SECTIONS if section not in {verdict_section, failures_section}]
+    return (verdict_section, failures_section, *others)

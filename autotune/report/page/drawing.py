@@ -11,6 +11,8 @@ WIDTH, HEIGHT = 400, 250
 """Small, so that its letters keep their size on a phone; a wide screen shows two beside each other."""
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 12, 10, 40
 _MOST_LABEL = 12
+_TICK_LETTER = 6.8
+"""Width of a digit of a tick's label, about."""
 
 Role: TypeAlias = Literal["best", "baseline", "complete", "pruned", "failed"]
 Shape: TypeAlias = Literal["circle", "cross", "square", "diamond", "triangle"]
@@ -112,7 +114,10 @@ def _grid(x: Scale, y: Scale) -> list[str]:
             turn = f'text-anchor="end" transform="rotate(-28 {place} {bottom + 12})"'
             parts.append(f'<text class="tick" x="{place}" y="{bottom + 12}" {turn}>{short}</text>')
         else:
-            parts.append(f'<text class="tick" x="{place}" y="{bottom + 15}" text-anchor="middle">{short}</text>')
+            # A long number at the end of the axis would be cut by the drawing's edge.
+            half = _TICK_LETTER * len(_short(label)) / 2
+            centre = round(min(place, WIDTH - half), 1)
+            parts.append(f'<text class="tick" x="{centre}" y="{bottom + 15}" text-anchor="middle">{short}</text>')
     parts.append(f'<path class="axis" d="M{_LEFT} {_TOP}V{bottom}H{WIDTH - _RIGHT}"/>')
     return parts
 

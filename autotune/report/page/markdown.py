@@ -15,14 +15,19 @@ def as_markdown(report: Report) -> str:
     """The report; what a task or a user wrote is escaped, so that it stays text."""
     lines = [f"# Study {_text(report.name)}", "", f"{_text(report.objectives)} · task {_text(report.task)}"]
     for section in report.sections:
-        blocks = [line for block in section.blocks for line in _block(block)]
-        if not any(blocks):
+        if all(_belongs_to_drawings(block) for block in section.blocks):
             continue
+        blocks = [line for block in section.blocks for line in _block(block)]
         if section.key in _ALWAYS_OPEN:
             lines += ["", f"## {section.title}", "", *blocks]
         else:
             lines += ["", f"<details><summary>{section.title}</summary>", "", *blocks, "", "</details>"]
     return "\n".join([*lines, "", f"*{_text(report.made)}*"]).replace("\n\n\n", "\n\n") + "\n"
+
+
+def _belongs_to_drawings(block: Block) -> bool:
+    """A drawing, or a note: without the drawings a section of notes alone has nothing to say."""
+    return isinstance(block, Figures) or (isinstance(block, Words) and block.kind == "note")
 
 
 def _block(block: Block) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from autotune.recording.rows import Environment
+from autotune.report.ending import larger_budget
 from autotune.report.machines import machine_lines
 from autotune.report.page.blocks import Block, Code, Section, Table, Words
 from autotune.report.page.subject import Subject
@@ -32,10 +33,11 @@ def _rows(environment: Environment) -> tuple[tuple[str, str], ...]:
 def reproduce_section(subject: Subject) -> Section:
     """Commands, the code's commit, the seed, the spec."""
     study, places = subject.summary, subject.places
-    lines = [f"autotune study resume {study.name}{places.storage_option}  # goes on with this study"]
+    storage, tracking = places.storage_option, places.tracking_option
+    lines = [f"autotune study resume {study.name}{larger_budget(study)}{storage}{tracking}  # goes on with this study"]
     if study.best is not None:
-        replay = f"autotune trial replay {study.name} {study.best.number}{places.storage_option}"
-        take = f"autotune study best {study.name} --format python{places.storage_option} > winner.py"
+        replay = f"autotune trial replay {study.name} {study.best.number}{storage}"
+        take = f"autotune study best {study.name} --format python{storage} > winner.py"
         lines += [f"{replay}  # trains the winner again", f"{take}  # the winner in plain PyTorch"]
     commits = sorted({row.git_commit for row in subject.record.trials if row.git_commit})
     commit = f" The task's code was at commit {', '.join(commits)}." if commits else ""

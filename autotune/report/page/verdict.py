@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 from autotune.disk import format_bytes
 from autotune.proof.verdict import Verdict
+from autotune.recording.rows import StudyState
+from autotune.report.ending import is_worth_confirming
 from autotune.report.noise import Noise, noise_of
 from autotune.report.page.blocks import Block, Code, Facts, Section, Table, Words
 from autotune.report.page.subject import Subject
@@ -23,14 +25,17 @@ _SOME = 1e-9
 
 def verdict_section(subject: Subject) -> Section:
     """The winner against the baseline in large figures, with what speaks against taking them at their word."""
-    study = subject.summary
+    study, places = subject.summary, subject.places
     verdict = subject.record.verdict
     blocks: list[Block] = [Words(text=_sentence(subject), kind="lead")]
     if verdict is not None:
         blocks = list(_proved(verdict))
-    elif study.best is not None:
+    elif is_worth_confirming(study):
         blocks.append(Words(text=_unproved(subject)))
-        blocks.append(Code(lines=(f"autotune study confirm {study.name}{subject.places.storage_option}",)))
+        command = f"autotune study confirm {study.name}{places.storage_option}{places.tracking_option}"
+        blocks.append(Code(lines=(command,)))
+    if len(study.objectives) > 1 and study.best is not None:
+        blocks.append(Words(text=_choice(subject)))
     blocks.append(Facts(pairs=tuple(_figures(subject)), is_large=True))
     if any(trial is not None and trial.is_contended for trial in (study.best, study.baseline)):
         blocks.append(Words(text=CONTENDED_NOTE, kind="note"))
@@ -49,11 +54,15 @@ def verdict_section(subject: Subject) -> Section:
 def _sentence(subject: Subject) -> str:
     study, metric = subject.summary, subject.objective.metric
     if study.best is None:
-        return "No trial is complete yet, so there is nothing to recommend."
+        yet = " yet" if study.state == StudyState.OPEN else ""
+        why = f" ({_outcomes(subject)})" if study.outcomes else ""
+        return f"No trial is complete{yet}{why}, so there is nothing to recommend."
     value = format_metric(study.best.objectives[metric])
     if study.baseline is None or study.gain is None:
         return f"Trial {study.best.number} is the best so far, with {metric} {value}; the baseline is not complete."
     if study.best.number == study.baseline.number:
+        if len(subject.own_trials) == 1:
+            return f"Only the baseline was trained: its {metric} is {value}, and there is nothing to compare it with."
         return f"Keep the baseline: of {len(subject.own_trials)} trials none was better than its {metric} {value}."
     against = format_metric(study.baseline.objectives[metric])
     sentence = f"Trial {study.best.number} has {metric} {value}, the baseline {against}"
@@ -64,6 +73,16 @@ def _sentence(subject: Subject) -> str:
     return f"{sentence}: {format_gain(study.gain.objective)}{pace}."
 
 
+def _choice(subject: Subject) -> str:
+    """With several objectives: which of them decided, and which trials are the others to choose from."""
+    first, *others = (objective.metric for objective in subject.summary.objectives)
+    numbers = [str(trial.number) for trial in subject.summary.front]
+    told = f"This is by the first objective, {first}. With {' and '.join(others)} as well, "
+    if len(numbers) == 1:
+        return f"{told}trial {numbers[0]} beats every other in the search."
+    return f"{told}trials {', '.join(numbers)} are the search's Pareto front: choose among them."
+
+
 def _proved(verdict: Verdict) -> Iterator[Block]:
     """What to do, and what trainings on fresh seeds say of each quantity."""
     words = sentence(verdict)
@@ -71,7 +90,8 @@ def _proved(verdict: Verdict) -> Iterator[Block]:
     told = [quantity_line(quantity, verdict) for quantity in verdict.quantities]
     rows = [_split(line) for line in told]
     if rows:
-        yield Table(header=("on fresh seeds", "winner against reference", "finding"), rows=tuple(rows))
+        header = ("on fresh seeds", "winner against reference", "finding")
+        yield Table(header=header, rows=tuple(rows), is_long=True)
     yield Facts(pairs=tuple((title, told, "") for title, told in verdict_notes(verdict)))
     for other in verdict.others:
         yield Words(text=" ".join(f"{line.strip()}." for line in verdict_lines(other)), kind="note")
@@ -94,6 +114,10 @@ def _unproved(subject: Subject) -> str:
     return f"{text} This trains winner and baseline again on fresh seeds, and says what is left of the gain:"
 
 
+def _outcomes(subject: Subject) -> str:
+    return ", ".join(f"{count} {outcome}" for outcome, count in subject.summary.outcomes.items())
+
+
 def _noise(subject: Subject) -> Noise | None:
     best = subject.summary.best
     if best is None:
@@ -107,17 +131,16 @@ def _figures(subject: Subject) -> list[tuple[str, str, str]]:
     figures: list[tuple[str, str, str]] = []
     best, baseline = study.best, study.baseline
     where = f"{metric} in the search" if subject.record.verdict is not None else metric
-    for trial, title in ((best, "winner"), (baseline, "baseline")):
-        if trial is None or (title == "baseline" and best is not None and trial.number == best.number):
-            continue
-        if metric not in trial.objectives:
+    is_kept = best is not None and baseline is not None and best.number == baseline.number
+    for trial, title in ((None if is_kept else best, "winner"), (baseline, "baseline")):
+        if trial is None or metric not in trial.objectives:
             continue
         rate = format_rate(trial.samples_per_second, is_contended=trial.is_contended)
         about = f"trial {trial.number} · {rate} samples/s · {format_duration(trial.epoch_seconds)} an epoch"
         if trial.peak_memory_bytes:
             about += f" · {format_bytes(trial.peak_memory_bytes)}"
         figures.append((f"{where}, {title}", format_metric(trial.objectives.get(metric)), about))
-    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in study.outcomes.items())
+    outcomes = _outcomes(subject)
     num_taken = len(subject.record.trials) - len(subject.own_trials)
     if num_taken:
         outcomes += f"; {num_taken} more were taken over from other studies"

@@ -3,10 +3,12 @@ import math
 import pytest
 
 from autotune.events import Outcome
+from autotune.recording.rows import StudyState
 from autotune.report.page.blocks import Bars, Code, Facts, Section, Table, Words
 from autotune.report.page.composing import Report
+from autotune.spec.model import Objective
 from tests.report.page_study import make_report
-from tests.report.study_book import StudyBook, make_spec
+from tests.report.study_book import MAXIMIZE, StudyBook, make_spec
 
 
 def _section(report: Report, key: str) -> Section:
@@ -68,9 +70,53 @@ def test_a_study_in_which_nothing_was_complete_recommends_nothing(storage: str) 
     book = StudyBook(storage)
     book.add(0, epochs=[{"val_accuracy": 0.9}], outcome=Outcome.PRUNED)
     verdict = make_report(book).sections[0]
-    assert verdict.blocks[0] == Words(text="No trial is complete yet, so there is nothing to recommend.", kind="lead")
+    assert verdict.blocks[0] == Words(
+        text="No trial is complete yet (1 pruned), so there is nothing to recommend.", kind="lead"
+    )
     facts = next(block for block in verdict.blocks if isinstance(block, Facts))
     assert ("trials", "1", "1 pruned") in facts.pairs
+
+
+def test_a_baseline_alone_is_compared_with_nothing_and_not_to_be_confirmed(storage: str) -> None:
+    book = StudyBook(storage)
+    book.add(0, epochs=[{"val_accuracy": 0.9}])
+    verdict = make_report(book).sections[0]
+    text = "Only the baseline was trained: its val_accuracy is 0.9, and there is nothing to compare it with."
+    assert verdict.blocks[0] == Words(text=text, kind="lead")
+    assert not any(isinstance(block, Code) for block in verdict.blocks), "`study confirm` would refuse"
+    facts = next(block for block in verdict.blocks if isinstance(block, Facts))
+    assert [name for name, _, _ in facts.pairs] == ["val_accuracy, baseline", "trials", "time"]
+
+
+def test_what_went_wrong_comes_first_where_every_trial_failed(storage: str) -> None:
+    book = StudyBook(storage)
+    book.add(0, outcome=Outcome.FAILED, reason="ValueError: no data")
+    book.records.set_state(book.row, state=StudyState.STOPPED)
+    report = make_report(book)
+    assert [section.key for section in report.sections[:2]] == ["verdict", "failures"]
+    text = "No trial is complete (1 failed), so there is nothing to recommend."
+    assert report.sections[0].blocks[0] == Words(text=text, kind="lead")
+
+
+def test_the_command_that_goes_on_gives_a_finished_study_a_larger_budget(storage: str) -> None:
+    book = StudyBook(storage)
+    for number in range(4):
+        book.add(number, epochs=[{"val_accuracy": 0.9}])
+    book.records.set_state(book.row, state=StudyState.COMPLETE)
+    code = next(block for block in _section(make_report(book), "reproduce").blocks if isinstance(block, Code))
+    assert code.lines[0] == "autotune study resume digits --trials 8  # goes on with this study"
+
+
+def test_with_several_objectives_the_verdict_names_the_others_and_the_front(storage: str) -> None:
+    objectives = (*MAXIMIZE, Objective(metric="val_loss", direction="minimize"))
+    book = StudyBook(storage, spec=make_spec(objectives))
+    book.add(0, epochs=[{"val_accuracy": 0.8, "val_loss": 0.2}])
+    book.add(1, epochs=[{"val_accuracy": 0.9, "val_loss": 0.3}], parameters={"lr": 0.2})
+    text = (
+        "This is by the first objective, val_accuracy. With val_loss as well, trials 1, 0 are the search's Pareto "
+        "front: choose among them."
+    )
+    assert Words(text=text) in make_report(book).sections[0].blocks
 
 
 def test_a_confirmed_winner_is_told_by_its_trainings_on_fresh_seeds(storage: str) -> None:

@@ -2,7 +2,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from autotune.report.page.drawing import Line, Point, legend_mark, plot
+from autotune.report.page.drawing import WIDTH, Line, Point, legend_mark, plot
 from autotune.report.page.scales import Scale, categories_of, focused, scale_of
 from tests.report.page_study import ATTACK
 
@@ -19,6 +19,12 @@ def test_a_drawing_is_well_formed_whatever_its_words_are() -> None:
     root = ET.fromstring(svg)
     titles = [element.text for element in root.iter("title")]
     assert titles == [ATTACK, ATTACK]
+
+
+def test_a_long_number_at_the_end_of_the_axis_stays_inside_the_drawing() -> None:
+    root = ET.fromstring(plot(x=Scale(0.0, 40_000.0), y=scale_of([0.1, 0.9]), labels=("", "")))
+    last = next(element for element in root.iter("text") if element.text == "40,000")
+    assert float(last.attrib["x"]) + 3.4 * len("40,000") <= WIDTH
 
 
 def test_roles_differ_in_shape() -> None:

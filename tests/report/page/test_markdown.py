@@ -9,6 +9,11 @@ def test_markdown_begins_with_the_verdict_and_folds_what_is_long(report: Report)
     assert "<details><summary>What went wrong</summary>" in lines
 
 
+def test_markdown_leaves_out_sections_that_are_drawings_and_notes_on_them(report: Report) -> None:
+    assert "progress" in {section.key for section in report.sections}
+    assert "How it went" not in as_markdown(report)
+
+
 def test_markdown_escapes_what_is_not_its_own(report: Report) -> None:
     text = as_markdown(report)
     assert "<script>" not in text
