@@ -82,9 +82,10 @@ def test_person_compares_three_runs(page: Page, printed: Sequence[str]) -> None:
         rows.nth(index).get_by_label(re.compile("toggle row selection")).check()
     page.get_by_role("button", name="Compare").click()
     expect(page.get_by_role("heading", name="Comparing 3 Runs from 1 Experiment")).to_be_visible()
-    expect(page.locator(".js-plotly-plot").first.get_by_text("val_accuracy", exact=True)).to_be_visible()
+    expect(page.locator(".js-plotly-plot").first.get_by_text("Objective/val_accuracy", exact=True)).to_be_visible()
     page.get_by_role("tab", name="Scatter Plot").click()
-    expect(page.locator(".js-plotly-plot .ytitle")).to_be_visible()
+    expect(page.locator(".js-plotly-plot .ytitle")).to_have_text("Objective/val_accuracy")
+    expect(page.locator(".js-plotly-plot .xtitle")).to_have_text("batch_size")
 
 
 def test_person_opens_the_best_trials_model(page: Page, printed: Sequence[str], shown: dict[str, Any]) -> None:

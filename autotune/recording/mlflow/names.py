@@ -1,4 +1,8 @@
-"""Names as MLflow takes them: of metrics, parameters and tags."""
+"""Names as MLflow takes them: of metrics, parameters and tags.
+
+MLflow's compare page opens its scatter and contour plots with the first metric in the order of their letters, capitals
+first. So an objective's name begins with a capital. Parameters keep their plain names, by which runs are filtered.
+"""
 
 import posixpath
 import re
@@ -13,3 +17,8 @@ def key_of(name: str) -> str:
     return (
         key if posixpath.normpath(key) == key and not key.startswith((".", "/")) else key.replace("/", "_").strip(".")
     )
+
+
+def objective_key(metric: str) -> str:
+    """Of an objective's metric: its values once more, under a name that comes before all others."""
+    return key_of(f"Objective/{metric}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from autotune.events import EpochReport, Outcome, Scalar
 from autotune.proof.verdict import Verdict
-from autotune.recording.mlflow.names import key_of
+from autotune.recording.mlflow.names import key_of, objective_key
 from autotune.recording.mlflow.store import RUN_TAG, STUDY_TAG
 from autotune.recording.rows import Environment, StudyRow, StudyState, TrialRow, TrialStatus
 
@@ -157,10 +157,12 @@ def configuration(trial: TrialRow, *, environment: Environment | None) -> dict[s
 def epoch_metrics(report: EpochReport, *, study: StudyRow) -> "Iterator[Metric]":
     """Every number of the epoch, at its own time: sent again, each is the same row.
 
-    The objectives come first: MLflow's pages keep the order, and its compare page plots the first.
+    The objectives come first: MLflow keeps the order, and its parallel coordinates open with the first. They stand
+    under their name as objectives in each epoch that has them, so that a pruned trial is in every plot.
     """
     first = [name for name in objective_names(study) if name in report.metrics]
-    numbers: dict[str, float | None] = {name: report.metrics[name] for name in first}
+    numbers: dict[str, float | None] = {objective_key(name): report.metrics[name] for name in first}
+    numbers |= {name: report.metrics[name] for name in first}
     numbers |= report.metrics
     numbers |= {name: getattr(report, name) for name in _EPOCH_METRICS}
     numbers["optimizer_steps"] = report.step
@@ -180,12 +182,8 @@ def _system_metrics(report: EpochReport) -> dict[str, float | None]:
 
 def final_metrics(trial: TrialRow, *, study: StudyRow, last_epoch: int) -> "Iterator[Metric]":
     """What is known when the trial ended: its objectives, and its steady throughput."""
-    names = objective_names(study)
-    single = len(names) == 1
-    values = trial.values or ()
-    numbers: dict[str, float | None] = {
-        "objective" if single else f"objective_{name}": value for name, value in zip(names, values, strict=False)
-    }
+    values = zip(objective_names(study), trial.values or (), strict=False)
+    numbers: dict[str, float | None] = {objective_key(name): value for name, value in values}
     numbers["steady_samples_per_second"] = trial.samples_per_second
     assert trial.ended_at is not None
     yield from _metrics(numbers, at=trial.ended_at, step=last_epoch)

@@ -90,7 +90,7 @@ def test_a_trial_becomes_a_run_under_the_study_run(
         "seed": "5",
     }
     assert expected.items() <= run.data.tags.items()
-    assert run.data.metrics["objective"] == pytest.approx(0.2)
+    assert run.data.metrics["Objective/val_accuracy"] == pytest.approx(0.2)
     assert run.data.metrics["steady_samples_per_second"] == pytest.approx(300.0)
 
 

@@ -4,7 +4,14 @@ import pytest
 
 from autotune.events import Outcome, Scalar
 from autotune.recording.drafts import NewTrial
-from autotune.recording.mlflow.run_contents import epoch_metrics, name_trial, show_value, trial_status, trial_tags
+from autotune.recording.mlflow.run_contents import (
+    epoch_metrics,
+    final_metrics,
+    name_trial,
+    show_value,
+    trial_status,
+    trial_tags,
+)
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow, TrialStatus
 from tests.reports import make_report
@@ -66,4 +73,14 @@ def test_a_long_traceback_keeps_its_end(records: Records, study: StudyRow) -> No
 def test_the_objectives_are_the_first_metrics(study: StudyRow) -> None:
     report = make_report(1, metrics={"train_loss": 0.5, "val_loss": 0.6, "val_accuracy": 0.7})
     keys = [metric.key for metric in epoch_metrics(report, study=study)]
-    assert keys[:4] == ["val_accuracy", "train_loss", "val_loss", "samples_per_second"]
+    assert keys[:5] == ["Objective/val_accuracy", "val_accuracy", "train_loss", "val_loss", "samples_per_second"]
+
+
+def test_mlflows_compare_page_opens_with_the_objective(records: Records, study: StudyRow) -> None:
+    """Its plots take the first name in the order of their letters, as JavaScript and Python sort them."""
+    trial = replace(
+        records.add_trial(study, new=NewTrial(number=0, parameters={}, seed=1)), values=(0.7,), ended_at=3.0
+    )
+    report = make_report(1, metrics={"accuracy_of_5": 0.9, "val_accuracy": 0.7})
+    metrics = [*epoch_metrics(report, study=study), *final_metrics(trial, study=study, last_epoch=1)]
+    assert min(metric.key for metric in metrics) == "Objective/val_accuracy"

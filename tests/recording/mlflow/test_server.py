@@ -44,7 +44,7 @@ def test_a_real_server_shows_what_was_recorded_before_it_was_started(
         row = records.trial(study, number=0)
         assert row.run_id is not None
         run = client.get_run(row.run_id)
-        assert (run.info.status, run.data.metrics["objective"]) == ("FINISHED", 0.5)
+        assert (run.info.status, run.data.metrics["Objective/val_accuracy"]) == ("FINISHED", 0.5)
         assert [item.path for item in client.list_artifacts(row.run_id)] == ["configuration.json"]
         processes = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
     assert not [process for process in processes if process.is_running() and process.status() != "zombie"]
