@@ -238,8 +238,8 @@ def _task_part(winner: Winner) -> str:
 
 
 def _folders(winner: Winner) -> list[Path]:
-    """Folders with modules of the user's own that the task imports."""
-    candidates = dict.fromkeys((winner.task.path.parent, Path.cwd(), *winner.task.roots))
+    """Folders with modules of the user's own that the task imports; never the inside of a package."""
+    candidates = dict.fromkeys((*(winner.task.roots or (winner.task.path.parent,)), Path.cwd()))
     return [
         folder
         for folder in candidates

@@ -188,6 +188,19 @@ def test_a_script_for_a_gpu_sets_what_the_trial_had_and_names_nothing_that_is_no
     assert checked.returncode == 0, checked.stdout
 
 
+def test_a_script_does_not_import_from_the_inside_of_the_tasks_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "samename_pack"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "torch.py").write_text("raise RuntimeError('a module of the package, not torch')\n")
+    (package / "mine.py").write_text((TESTS / "training" / "tasks.py").read_text())
+    monkeypatch.syspath_prepend(tmp_path)
+    record = _train(tmp_path, task="samename_pack.mine:Points", parameters=PLAIN)
+    assert f"sys.path.append({str(package)!r})" not in write_script(record, number=0)
+
+
 def test_a_task_that_takes_a_name_of_the_script_is_refused(tmp_path: Path) -> None:
     task = tmp_path / "mine.py"
     task.write_text((TESTS / "training" / "tasks.py").read_text() + "\n\ndef derive_seed():\n    return 1\n")
