@@ -43,7 +43,4 @@ def hardware(*, as_json: bool) -> None:
 
 
 def _row(knob: "KnobSummary") -> tuple[str, str, str, str]:
-    from autotune.report.wording import format_scalar
-
-    values = f"out: {knob.reason}" if knob.reason else ", ".join(map(format_scalar, knob.values))
-    return (knob.name, values, knob.numerics, knob.needs)
+    return (knob.name, knob.words, knob.numerics, knob.needs)

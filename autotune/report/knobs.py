@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from autotune.events import Needs, Numerics, Scalar
 from autotune.hardware import Machine
+from autotune.report.wording import format_scalar
 from autotune.speed.knobs import KNOBS
 
 
@@ -25,6 +26,14 @@ class KnobSummary:
     is_raced: bool
     """A race tries it without being told to."""
     docs: str
+
+    @property
+    def words(self) -> str:
+        """Its values, and whether a spec has to name it; or why it is out."""
+        if self.reason is not None:
+            return f"out: {self.reason}"
+        values = ", ".join(map(format_scalar, self.values))
+        return values if self.is_raced else f"{values}; raced only where a spec names it"
 
 
 def list_knobs(machine: Machine) -> tuple[KnobSummary, ...]:

@@ -26,3 +26,10 @@ def test_a_gpu_brings_its_knobs_in() -> None:
 
 def test_numbers_go_up_to_the_cores() -> None:
     assert summaries()["num_workers"].values == (0, 1, 2, 4)
+
+
+def test_knob_that_a_race_tries_only_when_asked_says_so() -> None:
+    words = {knob.name: knob.words for knob in list_knobs(machine())}
+    assert words["worker_start_method"] == "fork, forkserver, spawn; raced only where a spec names it"
+    assert words["channels_last"] == "false, true"
+    assert words["pin_memory"].startswith("out: ")
