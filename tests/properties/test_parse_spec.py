@@ -40,7 +40,7 @@ def parse(text: str, *, overrides: tuple[str, ...] = ()) -> SpecFile | None:
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(max_size=60))
 @example("a: !!int b")
 @example("? - a\n: b")
@@ -55,7 +55,7 @@ def test_any_text_is_a_spec_or_an_error_of_one_line(text: str) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(section=st.sampled_from(TOP_KEYS), value=VALUES)
 def test_any_section_is_read_or_refused_in_one_line(section: str, value: object) -> None:
     file = parse(json.dumps(GOOD | {section: value}))
@@ -65,7 +65,7 @@ def test_any_section_is_read_or_refused_in_one_line(section: str, value: object)
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(key=st.lists(WORDS, min_size=1, max_size=4), value=VALUES)
 def test_any_override_is_applied_or_refused_in_one_line(key: list[str], value: object) -> None:
     file = parse(json.dumps(GOOD), overrides=(f"{'.'.join(key)}={json.dumps(value)}",))

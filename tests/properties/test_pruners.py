@@ -121,7 +121,7 @@ class Both:
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair.name}-{'-'.join(map(str, pair.options.values()))}")
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data(), direction=st.sampled_from(["maximize", "minimize"]))
 def test_a_pruner_answers_what_optunas_does(pair: Pair, data: st.DataObject, direction: Direction) -> None:
     both = Both(pair, direction)

@@ -71,7 +71,7 @@ def values(parameter: SpaceParameter, chosen: dict[str, Scalar]) -> st.SearchStr
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=specs(), data=st.data(), num_gpus=st.integers(0, 1), num_cores=st.integers(1, 4))
 def test_every_walk_is_a_combination_that_can_be_trained_with(
     text: str, data: st.DataObject, num_gpus: int, num_cores: int
@@ -104,7 +104,7 @@ def test_every_walk_is_a_combination_that_can_be_trained_with(
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=specs(), num_gpus=st.integers(0, 1))
 def test_every_parameter_of_a_spec_is_searched_fixed_or_left_out_with_a_reason(text: str, num_gpus: int) -> None:
     file = parse_spec(text, origin="s.yaml", overrides=("speed_search=joint",))
@@ -116,7 +116,7 @@ def test_every_parameter_of_a_spec_is_searched_fixed_or_left_out_with_a_reason(t
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=specs())
 def test_every_parameter_stands_behind_those_that_it_waits_for(text: str) -> None:
     space = resolve_space(parse_spec(text, origin="s.yaml"), machine=machine(), num_cores=4)
