@@ -18,12 +18,23 @@ SEARCH = SPEC.replace("baseline: {optimizer: adam, lr: 1e-2", "baseline: {optimi
     "budget: {trials: 4, epochs: 3}", "budget: {trials: 3, epochs: 1}"
 )
 """The baseline learns next to nothing in its epoch, so that some other trial is the best."""
+KEY = "open-sesame-4711"
+SEARCH = SEARCH.replace("learning:", f"learning:\n  api_key: {KEY}")
+"""A secret too, which no study stores: what trains again is given the spec."""
+CHECK = f"""
+    def model(self, params):
+        assert params.api_key == "{KEY}", "every training is told the secret"
+"""
+
+GIVEN = ("--spec", "tiny.yaml")
 
 
 @pytest.fixture(scope="module")
 def confirmed(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A study that confirmed its winner at its end, as it does unless it is told not to."""
     home = make_home(tmp_path_factory.mktemp("confirmed"))
+    task = home.folder / "tiny.py"
+    task.write_text(task.read_text().replace("\n    def model(self, params):\n", CHECK))
     (home.folder / "tiny.yaml").write_text(SEARCH.replace("confirm: {repeats: 0}", "confirm: {repeats: 3}"))
     (home.folder / "said.txt").write_text(home.run("study", "start", "tiny.yaml", timeout=150).stdout)
     return home
@@ -62,14 +73,15 @@ def test_mlflow_has_the_verdict_in_the_parent_run_and_the_trainings_in_runs_of_t
 
 
 def test_confirming_again_with_more_trainings_adds_only_what_is_missing(confirmed: Home) -> None:
-    verdict = confirmed.read("study", "confirm", "tiny", "--repeats", "4", "--target", "0.5", timeout=150)
+    verdict = confirmed.read("study", "confirm", "tiny", *GIVEN, "--repeats", "4", "--target", "0.5", timeout=150)
     assert (verdict["num_winner"], verdict["num_reference"]) == (4, 4)
     assert verdict["target"] == "val_accuracy at least 0.5"
     assert len(confirmed.read("study", "trials", "tiny.confirm")) == 8
 
 
 def test_report_measures_what_each_change_is_worth(confirmed: Home) -> None:
-    done = confirmed.run("study", "report", "tiny", "--ablate", "--repeats", "1", "--format", "markdown", timeout=150)
+    ablate = ("--ablate", *GIVEN, "--repeats", "1")
+    done = confirmed.run("study", "report", "tiny", *ablate, "--format", "markdown", timeout=150)
     assert "| parameter | baseline | winner | measured worth |" in done.stdout
     assert "configurations, 1 training each" in done.stderr
     trained = confirmed.read("study", "trials", "tiny.ablation")
@@ -80,7 +92,7 @@ def test_report_measures_what_each_change_is_worth(confirmed: Home) -> None:
 
 def test_ablation_goes_on_after_its_coordinator_is_killed(confirmed: Home) -> None:
     """Comes after the ablation with one training of each."""
-    more = ("study", "report", "tiny", "--ablate", "--repeats", "2", "--format", "json")
+    more = ("study", "report", "tiny", "--ablate", *GIVEN, "--repeats", "2", "--format", "json")
     searched, totals = _search_of(confirmed)
     before = len(confirmed.read("study", "trials", "tiny.ablation"))
     process = confirmed.start(*more)
@@ -105,14 +117,20 @@ def test_study_of_repeated_trainings_is_none_to_search_in(confirmed: Home, name:
     assert "or choose another --name" in refused
 
 
+def test_secret_that_repeated_trainings_were_given_stands_in_no_database(confirmed: Home) -> None:
+    stored = [path for path in confirmed.folder.rglob("*.db*") if path.is_file()]
+    assert stored
+    assert [path.name for path in stored if KEY.encode() in path.read_bytes()] == []
+
+
 def test_reference_that_is_not_there_is_said_before_anything_is_imported(confirmed: Home) -> None:
-    refused = confirmed.run("study", "confirm", "tiny", "--against", "99", status=1).stderr
+    refused = confirmed.run("study", "confirm", "tiny", *GIVEN, "--against", "99", status=1).stderr
     assert "trial 99 must be complete to be compared with, got no such trial" in refused
 
 
 def test_confirmation_goes_on_after_its_coordinator_is_stopped_and_killed(confirmed: Home) -> None:
     """Comes last: the study is deleted in the end."""
-    more = ("study", "confirm", "tiny", "--top", "2", "--repeats", "2")
+    more = ("study", "confirm", "tiny", *GIVEN, "--top", "2", "--repeats", "2")
     before = len(confirmed.read("study", "trials", "tiny.confirm"))
     for number, kill in ((before, signal.SIGINT), (before + 1, signal.SIGKILL)):
         process = confirmed.start(*more)
