@@ -8,11 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
-
-# On busy cores an example may take long: no test asserts how long.
-settings.register_profile("autotune", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("autotune")
 
 # Small models on busy cores: one thread each, in this process and in every one that a test starts.
 os.environ["OMP_NUM_THREADS"] = "1"

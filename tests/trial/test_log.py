@@ -2,7 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autotune.trial.log import LogDrain, TrialLog, last_words, open_pipe
@@ -63,6 +63,7 @@ def test_last_words_of_a_crash_say_where_it_was() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(sizes=st.lists(st.integers(0, 3000), max_size=12), max_bytes=st.integers(1024, 4096))
 def test_log_stays_within_its_limit_and_ends_as_written(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[int], max_bytes: int
