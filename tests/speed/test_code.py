@@ -1,6 +1,7 @@
 import ast
 import os
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -64,7 +65,9 @@ def test_every_loader_line_makes_a_loader() -> None:
     }
     for chosen in product(*values.values()):
         [line] = code_lines(dict(zip(values, chosen, strict=True)), device="cpu")
-        exec(line, {"DataLoader": DataLoader, "dataset": TensorDataset(torch.zeros(4)), "batch_size": 2})
+        names: dict[str, Any] = {"DataLoader": DataLoader, "dataset": TensorDataset(torch.zeros(4)), "batch_size": 2}
+        exec(line, names)
+        assert names["loader"].num_workers == chosen[0]
 
 
 def test_what_a_script_has_too_much_is_said() -> None:
