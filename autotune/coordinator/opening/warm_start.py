@@ -49,6 +49,5 @@ def warm_start(books: Books, *, source: str, ledger: Ledger, observer: Observer)
             is_out_of_memory=row.is_out_of_memory,
         )
         records.finish_trial(added, finished=finished, values=values[old_number], ended_at=row.ended_at)
-    observer.note(
-        f"took over {len(taken)} of {len(ended)} ended trials of study {source}; the others do not fit this space"
-    )
+    left = "; the others do not fit this space" if len(taken) < len(ended) else ""
+    observer.note(f"took over {len(taken)} of {len(ended)} ended trials of study {source}{left}")

@@ -1,10 +1,11 @@
 """A study that begins with what another one learned, cut off on its way."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from autotune.coordinator.books import Books
 from autotune.coordinator.histories import read_histories
@@ -30,14 +31,25 @@ PARAMETERS: dict[str, Scalar] = {
 
 
 @dataclass
+class Told(Acknowledged):
+    lines: list[str] = field(default_factory=list)
+
+    @override
+    def note(self, line: str) -> None:
+        self.lines.append(line)
+
+
+@dataclass
 class Cold:
     """A study that has no trial yet, beside one that has two."""
 
     books: Books
     ledger: Ledger
 
-    def warm(self) -> None:
-        warm_start(self.books, source=OLD, ledger=self.ledger, observer=Acknowledged())
+    def warm(self) -> list[str]:
+        told = Told()
+        warm_start(self.books, source=OLD, ledger=self.ledger, observer=told)
+        return told.lines
 
     @property
     def rows(self) -> list[tuple[int, str | None, Outcome | None]]:
@@ -68,7 +80,7 @@ WARM = [(0, None, None), (1, "old/0", Outcome.COMPLETE), (2, "old/1", Outcome.CO
 
 
 def test_trials_of_the_other_study_come_behind_the_baseline(cold: Cold) -> None:
-    cold.warm()
+    assert cold.warm() == ["took over 2 of 2 ended trials of study old"]
     assert cold.rows == WARM
 
 
