@@ -18,8 +18,8 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,12 +31,13 @@ from autotune.speed import Comparison, Entry, RacePlan, RaceResult, compare, mea
 from autotune.speed.arena import Arena, ContestantLostError
 from autotune.speed.entries import is_possible, meaningful
 from autotune.speed.knobs import KNOBS
-from autotune.speed.pace import Pace
-from autotune.speed.result import format_changes
+from autotune.speed.plan import RaceWatch
+from autotune.speed.result import Heat, format_changes
 from autotune.trial.launcher import Launcher
 from benchmarks.figures import figure, header, load
 
-_PACE = Pace()
+_BLOCK_SECONDS = 0.2
+_MIN_STEPS = 5
 _AUGMENTED = f"{Path(__file__).with_name('augmented.py')}:AugmentedMnist"
 _PROCESS: Mapping[str, list[Scalar]] = {"torch_threads": [1, "auto"], "allocator": ["default", "retain"]}
 _CHEAP_LOADER: Mapping[str, list[Scalar]] = {
@@ -95,6 +96,34 @@ WORKLOADS: Mapping[str, Workload] = {
 
 
 @dataclass(frozen=True)
+class Ground:
+    """Where contestants of one workload are started, and what both searches know of it."""
+
+    ground: RaceGround
+    arena: Arena
+    learning: Mapping[str, Scalar]
+
+    def plan(self, *, seconds: float) -> RacePlan:
+        """A race of so many seconds."""
+        return self.ground.plan(self.learning, seconds=seconds)
+
+
+@contextmanager
+def open_ground(workload: Workload) -> Iterator[Ground]:
+    """Start what contestants of this workload need; all of it is gone at the end."""
+    file = workload.spec
+    with Launcher.start(file.spec.task) as launcher, tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        stage = set_stage(file, launcher=launcher, jobs=1, folder=folder)
+        ground = RaceGround(file.spec, name=file.name, stage=stage, launcher=launcher, folder=folder, knobs=KNOBS)
+        learning = {**stage.space.fixed, **stage.space.learning.baseline}
+        lease = stage.pool.acquire()
+        assert lease is not None, "nobody else has one"
+        with ground.arena(learning, lease=lease, on_wait=lambda: None) as arena:
+            yield Ground(ground, arena, learning)
+
+
+@dataclass(frozen=True)
 class Exhaustive:
     """What the search of all combinations found."""
 
@@ -142,7 +171,7 @@ def search_exhaustively(arena: Arena, settings: Sequence[Mapping[str, Scalar]], 
         try:
             contestant = arena.enter(setting)
             try:
-                found = measure(contestant, blocks=blocks, seconds=_PACE.block_seconds, min_steps=_PACE.min_steps)
+                found = measure(contestant, blocks=blocks, seconds=_BLOCK_SECONDS, min_steps=_MIN_STEPS)
             finally:
                 contestant.retire()
         except ContestantLostError as error:
@@ -157,41 +186,40 @@ def search_exhaustively(arena: Arena, settings: Sequence[Mapping[str, Scalar]], 
 
 def run(workload: Workload, *, blocks: int, share: float, quads: int) -> Trophy:
     """Both searches, and the comparison of their winners."""
-    file = workload.spec
-    with ExitStack() as stack:
-        launcher = stack.enter_context(Launcher.start(file.spec.task))
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        stage = set_stage(file, launcher=launcher, jobs=1, folder=folder)
-        ground = RaceGround(file.spec, name=file.name, stage=stage, launcher=launcher, folder=folder, knobs=KNOBS)
-        learning = {**stage.space.fixed, **stage.space.learning.baseline}
-        lease = stage.pool.acquire()
-        assert lease is not None, "nobody else has one"
-        arena = stack.enter_context(ground.arena(learning, lease=lease, on_wait=lambda: None))
-        entries = ground.plan(learning, seconds=0).entries
+    with open_ground(workload) as ground:
+        arena, entries = ground.arena, ground.plan(seconds=0).entries
         exhaustive = search_exhaustively(arena, combinations(entries), blocks=blocks)
-        raced = _race(arena, ground.plan(learning, seconds=share * exhaustive.seconds))
+        raced = _race(arena, ground.plan(seconds=share * exhaustive.seconds))
         best, winner = arena.enter(exhaustive.best), arena.enter(raced.setting)
         names = [entry.name for entry in entries]
         is_same = all(best.warmed.in_force.get(name) == winner.warmed.in_force.get(name) for name in names)
-        comparison = compare(best, winner, quads=quads, seconds=_PACE.block_seconds, min_steps=_PACE.min_steps)
+        comparison = compare(best, winner, quads=quads, seconds=_BLOCK_SECONDS, min_steps=_MIN_STEPS)
     return Trophy(exhaustive, raced, comparison, is_same)
 
 
 def _race(arena: Arena, plan: RacePlan) -> RaceResult:
     print(f"race of up to {plan.seconds:.0f} s", file=sys.stderr)
-    return race(arena, plan)
+    return race(arena, plan, watch=RaceWatch(heat_over=_tell))
+
+
+def _tell(heat: Heat) -> None:
+    gain = f", {heat.gain.words} in {heat.gain.num_quads} quads" if heat.gain is not None else ""
+    print(
+        f"  {heat.stage}, {heat.change_words}: {heat.verdict}, {heat.reason}{gain} ({heat.seconds:.1f} s)",
+        file=sys.stderr,
+    )
 
 
 def main() -> None:
     """Print a table with a row for each workload, and the settings that won."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
-    parser.add_argument("--blocks", type=int, default=2 * _PACE.confirm_quads, help="for each combination")
+    parser.add_argument("--blocks", type=int, default=20, help="for each combination")
     parser.add_argument("--share", type=float, default=0.1, help="of the exhaustive search's time, for the race")
     parser.add_argument("--quads", type=int, default=12, help="of the comparison of both winners")
     arguments = parser.parse_args()
     print(header())
-    print(f"{arguments.blocks} blocks of {_PACE.block_seconds} s a combination, {arguments.quads} quads, 1 run a row")
+    print(f"{arguments.blocks} blocks of {_BLOCK_SECONDS} s a combination, {arguments.quads} quads, 1 run a row")
     print()
     print("| workload | combinations | race over baseline | raced / best [95 %] | race | exhaustive | share | load |")
     print("|---|---|---|---|---|---|---|---|")

@@ -10,7 +10,7 @@ The measuring is a small library of its own, torch-free::
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from autotune.speed.comparison import Comparison, break_even_steps, compare, is_clear
+    from autotune.speed.comparison import Comparison, break_even_steps, compare, is_clear, is_out_of_reach
     from autotune.speed.entries import Entry
     from autotune.speed.knob import Knob
     from autotune.speed.local import LocalArena, LocalContestant
@@ -32,6 +32,7 @@ __all__ = [
     "break_even_steps",
     "compare",
     "is_clear",
+    "is_out_of_reach",
     "measure",
     "noise_floor",
     "race",
@@ -50,6 +51,7 @@ _HOMES = {
     "break_even_steps": "comparison",
     "compare": "comparison",
     "is_clear": "comparison",
+    "is_out_of_reach": "comparison",
     "measure": "measurement",
     "noise_floor": "measurement",
     "race": "racing",

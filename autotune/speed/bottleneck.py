@@ -14,7 +14,7 @@ from autotune.events import Bottleneck, Feed
 from autotune.speed.arena import Contestant
 
 _ROUNDS = 3
-_LEAST_SHARE = 0.1
+_LEAST_SHARE = 0.05
 """A knob can gain no more than the share of what it moves; below this it is not worth its race."""
 _ORDER: tuple[tuple[Feed, ...], ...] = (("real", "cached", "half"), ("half", "cached", "real"))
 

@@ -70,6 +70,15 @@ def is_clear(comparison: Comparison) -> bool:
     return comparison.verdict != "tie" or comparison.half_width <= comparison.noise_floor
 
 
+def is_out_of_reach(comparison: Comparison) -> bool:
+    """B is so little faster so far, by half the noise floor at most, that more quads would hardly make it win.
+
+    After three quads or more this loses a true gain of twice the floor about once in a hundred comparisons, and
+    halves what a tie takes (``benchmarks/screening.py``).
+    """
+    return math.log(comparison.ratio) <= math.log1p(comparison.noise_floor) / 2
+
+
 def compare(
     a: Contestant | Step,
     b: Contestant | Step,

@@ -1,4 +1,8 @@
-"""How long a race measures."""
+"""How long a race measures.
+
+What disturbs a machine lasts longer than a block, so that many short blocks that alternate tell more than a
+few long ones in the same time (``benchmarks/screening.py``).
+"""
 
 from dataclasses import dataclass
 
@@ -7,14 +11,14 @@ from dataclasses import dataclass
 class Pace:
     """How long a heat measures."""
 
-    block_seconds: float = 0.2
+    block_seconds: float = 0.1
     min_steps: int = 5
-    floor_quads: int = 6
+    floor_quads: int = 8
     """Quads of alternating blocks in which two contestants of one setting show the noise."""
-    screen_quads: int = 5
-    """Most quads of a heat that only screens; it ends earlier where its verdict is clear."""
+    screen_quads: int = 10
+    """Most quads of a heat that only screens; it ends earlier where its verdict is clear or out of reach."""
     screen_confidence: float = 0.8
     """Of a screening: who wins by luck meets the confirmation, who loses by bad luck is lost."""
-    confirm_quads: int = 10
-    """With so many, one that was disturbed does not widen the interval."""
+    confirm_quads: int = 12
+    """Most quads of a confirmation: with so many, one that was disturbed does not widen the interval."""
     confirm_confidence: float = 0.95

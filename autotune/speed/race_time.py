@@ -4,7 +4,7 @@ from autotune.speed.heats import Clock
 from autotune.speed.plan import RacePlan
 from autotune.speed.track import Track
 
-LAST_BLOCKS = 6
+LAST_BLOCKS = 12
 """In which the winner is measured once more, for the figures of the result."""
 _LATE = 1.25
 """A race may end so late that its last confirmation is not lost to an estimate that was a little off."""

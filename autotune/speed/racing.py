@@ -121,7 +121,7 @@ class _Race:
     def _diagnose(self) -> None:
         pace = self._plan.pace
         try:
-            diagnosis = diagnose(self._track.incumbent, seconds=pace.block_seconds / 2, min_steps=pace.min_steps)
+            diagnosis = diagnose(self._track.incumbent, seconds=pace.block_seconds, min_steps=pace.min_steps)
         except ContestantLostError as error:
             if error.kind != "unsupported":
                 raise

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from autotune.events import Scalar
 from autotune.spec.written import written
 from autotune.speed.arena import Arena, Contestant, ContestantLostError
-from autotune.speed.comparison import Comparison, compare, is_clear, seconds_per_sample
+from autotune.speed.comparison import Comparison, compare, is_clear, is_out_of_reach, seconds_per_sample
 from autotune.speed.entries import difference
 from autotune.speed.heats import Clock, Heats
 from autotune.speed.measurement import noise_floor
@@ -17,6 +17,8 @@ from autotune.speed.result import Heat, Stage
 
 _FASTER_BY_FAR = 1.5
 """A knob that is surely faster by this much is adopted at once: what the old incumbent waited for hid the others."""
+_NARROW = 1.04
+"""The far end of an interval over its near end, where a confirmed gain is known well enough."""
 _SLOWER_BY_FAR = 1.3
 """Slower than the incumbent by this, twice in a row, needs no closer look."""
 
@@ -123,7 +125,7 @@ class Track:
                 changes = self._changes(setting)
                 self.heats.over(stage, challenger, changes=changes, verdict="rejected", reason=hopeless, began=began)
                 return None
-            comparison = self._compare(challenger)
+            comparison = self._compare(challenger, is_decided=is_clear if is_proven else _is_settled)
             is_faster = comparison.verdict == "faster" or (is_proven and comparison.ratio > 1)
             against = objection(self.incumbent, challenger, comparison) if is_faster and objection else None
             finish = Finish(dict(setting), comparison, is_kept=is_faster and against is None)
@@ -185,7 +187,7 @@ class Track:
         self.incumbent.retire()
         self.incumbent = successor
 
-    def _compare(self, challenger: Contestant) -> Comparison:
+    def _compare(self, challenger: Contestant, *, is_decided: Callable[[Comparison], bool]) -> Comparison:
         return compare(
             self.incumbent,
             challenger,
@@ -194,7 +196,7 @@ class Track:
             min_steps=self.pace.min_steps,
             confidence=self.pace.screen_confidence,
             noise_floor=self.noise_floor,
-            is_decided=is_clear,
+            is_decided=is_decided,
         )
 
     def _why_hopeless(self, challenger: Contestant) -> str | None:
@@ -250,7 +252,7 @@ class Track:
                 seconds=self.pace.block_seconds,
                 min_steps=self.pace.min_steps,
                 confidence=self.pace.confirm_confidence,
-                is_decided=_is_by_far,  # a baseline so slow that its blocks take seconds is not measured longer
+                is_decided=_is_known_well,
             )
         except ContestantLostError as error:
             is_other = other is None or other.is_retired
@@ -308,6 +310,19 @@ class Track:
         return difference(self.incumbent.setting, setting)
 
 
+def _is_settled(comparison: Comparison) -> bool:
+    return is_clear(comparison) or is_out_of_reach(comparison)
+
+
+def _is_known_well(comparison: Comparison) -> bool:
+    """The gain is sure, and more quads would add a digit at most.
+
+    A baseline so slow that its blocks take seconds is not measured for longer than that takes.
+    """
+    low, high = comparison.interval
+    return _is_by_far(comparison) or (comparison.verdict == "faster" and high <= _NARROW * low)
+
+
 def _is_by_far(comparison: Comparison) -> bool:
     return comparison.interval[0] >= _FASTER_BY_FAR
 
@@ -320,5 +335,7 @@ def _words(comparison: Comparison, *, is_kept: bool) -> str:
             return "faster"
         case "slower":
             return "slower"
-        case "tie":
+        case "tie" if is_clear(comparison) or not is_out_of_reach(comparison):
             return "a tie: the setting to beat stays"
+        case "tie":
+            return "no faster so far: the setting to beat stays"

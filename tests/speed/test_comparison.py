@@ -4,7 +4,7 @@ from collections.abc import Callable
 import pytest
 
 from autotune.errors import InputError
-from autotune.speed import Comparison, break_even_steps, compare, is_clear, noise_floor
+from autotune.speed import Comparison, break_even_steps, compare, is_clear, is_out_of_reach, noise_floor
 from tests.speed.simulated import (
     Cost,
     Drift,
@@ -161,6 +161,36 @@ def test_a_comparison_that_is_never_clear_ends_with_the_confidence_that_was_aske
 def test_a_tie_is_clear_once_its_interval_lies_inside_the_noise_floor() -> None:
     assert is_clear(compare(*two(noises=jitter()), noise_floor=0.1))
     assert not is_clear(compare(*two(noises=jitter()), noise_floor=0.001))
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.0, 1.014])
+def test_what_is_faster_by_half_the_noise_floor_at_most_is_out_of_reach(ratio: float) -> None:
+    assert is_out_of_reach(compare(*two(ratio=ratio), noise_floor=0.03))
+
+
+@pytest.mark.parametrize("ratio", [1.016, 1.5])
+def test_what_is_faster_by_more_than_half_the_noise_floor_is_within_reach(ratio: float) -> None:
+    assert not is_out_of_reach(compare(*two(ratio=ratio), noise_floor=0.03))
+
+
+@pytest.mark.parametrize("noises", [jitter, drift])
+def test_ending_where_a_challenger_is_out_of_reach_loses_a_gain_of_10_percent_in_5_of_100_runs_at_most(
+    noises: Callable[[], tuple[Noise, ...]],
+) -> None:
+    def is_settled(comparison: Comparison) -> bool:
+        return is_clear(comparison) or is_out_of_reach(comparison)
+
+    screened = [
+        compare(
+            *two(seed, ratio=1.1, noises=noises()),
+            quads=10,
+            confidence=0.8,
+            noise_floor=0.03,
+            is_decided=is_settled,
+        )
+        for seed in range(NUM_RUNS)
+    ]
+    assert sum(comparison.verdict == "faster" for comparison in screened) >= 0.95 * NUM_RUNS
 
 
 def test_an_epochs_start_is_charged_to_its_samples() -> None:

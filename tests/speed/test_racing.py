@@ -425,6 +425,24 @@ def test_race_measures_a_baseline_that_is_slower_by_far_no_longer_than_is_sure()
     assert result.gain.low > 5
 
 
+def test_race_measures_a_gain_no_longer_than_until_it_is_known_well() -> None:
+    result = run(SimulatedArena(compute_bound, machine=SimulatedMachine(noises=(Jitter(0.001),))), CHANNELS_LAST)
+    assert result.gain is not None
+    assert result.gain.num_quads < Pace().confirm_quads
+    assert result.gain.high <= 1.04 * result.gain.low
+
+
+def test_race_ends_a_heat_whose_challenger_is_no_faster_so_far() -> None:
+    slower = SimulatedArena(
+        lambda setting: Cost(compute_seconds=0.0101 if setting.get("channels_last") else 0.01),
+        machine=SimulatedMachine(noises=(Jitter(0.1),)),
+    )
+    (heat,) = heats_of(run(slower, CHANNELS_LAST), "channels_last")
+    assert heat.gain is not None
+    assert heat.gain.num_quads < Pace().screen_quads
+    assert (heat.verdict, heat.reason) == ("rejected", "no faster so far: the setting to beat stays")
+
+
 def test_race_of_little_time_tries_what_moves_everything_first() -> None:
     result = run(SimulatedArena(threads), CHANNELS_LAST, THREADS, baseline={"torch_threads": 2}, seconds=30.0)
     assert result.setting["torch_threads"] == 1
@@ -432,7 +450,7 @@ def test_race_of_little_time_tries_what_moves_everything_first() -> None:
 
 @pytest.mark.parametrize("seconds", [20.0, 25.0, 30.0, 40.0])
 def test_race_begins_no_heat_that_would_end_too_late(seconds: float) -> None:
-    knobs = [Entry(knob(f"knob_{number}", "off", "on"), ("off", "on")) for number in range(12)]
+    knobs = [Entry(knob(f"knob_{number}", "off", "on"), ("off", "on")) for number in range(24)]
     result = run(SimulatedArena(compute_bound), *knobs, seconds=seconds, informed={"channels_last": True})
     assert result.is_cut_short
     assert seconds / 2 < result.seconds <= seconds

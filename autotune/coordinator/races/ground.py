@@ -26,8 +26,8 @@ from autotune.trial.launcher import Launcher
 from autotune.trial.leases import Lease
 
 _SHORT_SECONDS = 30.0
-"""A race of no more than this takes shorter blocks, and fewer to confirm."""
-_SHORT_PACE = Pace(block_seconds=0.1, floor_quads=4, screen_quads=4, confirm_quads=6)
+"""A race of no more than this takes fewer blocks."""
+_SHORT_PACE = Pace(floor_quads=5, screen_quads=6, confirm_quads=8)
 _NEAR_MISS = 0.97
 """A knob that lost by more than this on the nearest workload is not tried again on this one."""
 
