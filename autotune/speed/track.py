@@ -335,7 +335,7 @@ def _words(comparison: Comparison, *, is_kept: bool) -> str:
             return "faster"
         case "slower":
             return "slower"
-        case "tie" if is_clear(comparison) or not is_out_of_reach(comparison):
+        case "tie" if is_clear(comparison):
             return "a tie: the setting to beat stays"
         case "tie":
-            return "no faster so far: the setting to beat stays"
+            return "not surely faster: the setting to beat stays"

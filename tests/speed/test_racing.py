@@ -440,7 +440,7 @@ def test_race_ends_a_heat_whose_challenger_is_no_faster_so_far() -> None:
     (heat,) = heats_of(run(slower, CHANNELS_LAST), "channels_last")
     assert heat.gain is not None
     assert heat.gain.num_quads < Pace().screen_quads
-    assert (heat.verdict, heat.reason) == ("rejected", "no faster so far: the setting to beat stays")
+    assert (heat.verdict, heat.reason) == ("rejected", "not surely faster: the setting to beat stays")
 
 
 def test_race_of_little_time_tries_what_moves_everything_first() -> None:
