@@ -236,8 +236,7 @@ class BlockPacer:
         num_samples = count_samples(batch)
         if feed == "cached" or num_samples < _MIN_HALVED:
             return batch
-        half, _ = next(micro_batches(batch, size=num_samples // 2))
-        return half
+        return next(micro_batches(batch, size=num_samples // 2))
 
     def _step(self, batch: Batch) -> Batches:
         """Let the loop train on it, until it asks for the next one."""

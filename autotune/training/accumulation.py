@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from autotune.errors import TaskError
 from autotune.events import Scalar
-from autotune.training.batches import Batch, count_samples, micro_batches
+from autotune.training.batches import Batch, Count, count_samples, micro_batches
 from autotune.training.failures import SINGLE_SAMPLE, is_out_of_memory, one_line
 
 Loss: TypeAlias = Callable[[Batch], Tensor]
@@ -71,7 +71,7 @@ class Accumulator:
     """Called with a batch, it leaves the gradient of the batch's mean loss, and returns that loss.
 
     The gradients must be cleared when it is called, as they are after ``trial.step``. The loss
-    of each part is weighted with its share of the samples.
+    of each part is weighted with its share of what ``count`` counts in the batch.
 
     With ``accumulate: auto``, a batch that finds no memory is tried again in parts of half the
     size, and those after it are cut like it. Nothing of the step is lost or counts twice: the
@@ -86,6 +86,7 @@ class Accumulator:
         *,
         model: nn.Module,
         loss: Loss,
+        count: Count,
         backward: Callable[[Tensor], None],
         device: torch.device,
         on_cut: Callable[[str], None],
@@ -93,6 +94,7 @@ class Accumulator:
         self._cut = cut
         self._model = model
         self._loss = loss
+        self._count = count
         self._backward = backward
         self._device = device
         self._on_cut = on_cut
@@ -139,8 +141,9 @@ class Accumulator:
             self._backward(loss)
             return loss.detach()
         total: Tensor | None = None
-        for part, share in micro_batches(batch, size=self._cut.size):
-            loss = self._loss(part) * share
+        whole = self._count(batch)
+        for part in micro_batches(batch, size=self._cut.size):
+            loss = self._loss(part) * (self._count(part) / whole)
             self._backward(loss)
             total = loss.detach() if total is None else total + loss.detach()
         assert total is not None

@@ -6,21 +6,36 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_sequence, unpack_sequence
 
 Batch: TypeAlias = Any
 """What a DataLoader yields: usually ``(inputs, targets)``; any nesting of tuples, lists, dicts and tensors."""
+
+Count: TypeAlias = Callable[[Batch], int | Tensor]
+"""How many values the mean loss of a batch, or of a part of one, is the mean of; a tensor stays on its device."""
 
 
 def count_samples(batch: Batch) -> int:
     """Length of the first tensor in the batch; of the batch itself where it holds none."""
     # Three times a step: what nearly all batches are needs no walk through them.
-    first = batch[0] if isinstance(batch, tuple | list) and batch else batch
+    is_nest = isinstance(batch, tuple | list) and not isinstance(batch, PackedSequence)
+    first = batch[0] if is_nest and batch else batch
     if isinstance(first, Tensor) and first.dim():
         return first.shape[0]
+    if isinstance(first, PackedSequence):
+        return int(first.batch_sizes[0])
     tensor = _first_tensor(batch)
     if tensor is not None:
         return tensor.shape[0]
     return len(batch) if isinstance(batch, Sized) else 1
+
+
+def add_times(total: Tensor, value: Tensor, count: int | Tensor) -> None:
+    """Add a mean as often as it counts, in the total's precision, without waiting for the device."""
+    if isinstance(count, Tensor):
+        total.add_(value.to(total.dtype) * count)
+    else:
+        total.add_(value, alpha=count)
 
 
 def mover(
@@ -29,7 +44,8 @@ def mover(
     """A function that brings a batch to the device; None where a batch is there already.
 
     With ``channels_last``, tensors of four dimensions (N, C, H, W) get that memory format, with
-    ``channels_last_3d`` those of five (N, C, D, H, W). Copies from pinned memory do not wait.
+    ``channels_last_3d`` those of five (N, C, D, H, W). Copies from pinned memory do not wait. What is neither a
+    tensor nor a tuple, list or dict of them, and has a ``to`` of its own, is moved by that.
     """
     formats: dict[int, torch.memory_format] = {}
     if channels_last:
@@ -44,11 +60,11 @@ def mover(
             return tensor.to(device, non_blocking=True, memory_format=formats[tensor.dim()])
         return tensor.to(device, non_blocking=True)
 
-    return lambda batch: change_tensors(batch, move)
+    return lambda batch: change_tensors(batch, move, other=lambda value: value.to(device))
 
 
-def micro_batches(batch: Batch, *, size: int) -> Iterator[tuple[Batch, float]]:
-    """As few slices of at most ``size`` samples as do, each with its share of the batch; shares add up to 1.
+def micro_batches(batch: Batch, *, size: int) -> Iterator[Batch]:
+    """As few slices of at most ``size`` samples as do.
 
     They are of the same size, or differ by one. None is a single sample, which BatchNorm can't train on, unless
     ``size`` is 1: of an odd batch in slices of two, one has three.
@@ -58,11 +74,11 @@ def micro_batches(batch: Batch, *, size: int) -> Iterator[tuple[Batch, float]]:
     if size > 1:
         number = min(number, total // 2)
     if number <= 1:
-        yield batch, 1.0
+        yield batch
         return
     ends = [total * part // number for part in range(number + 1)]
     for start, end in pairwise(ends):
-        yield _slice(batch, start, end, total), (end - start) / total
+        yield _slice(batch, start, end, total)
 
 
 def describe(batch: Batch) -> str:
@@ -96,20 +112,26 @@ def is_all_tensors(batch: Batch) -> bool:
     return isinstance(batch, Tensor)
 
 
-def change_tensors(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
-    """The batch with each tensor replaced, depth first; what is no tensor stays."""
+def change_tensors(
+    batch: Batch, change: Callable[[Tensor], Tensor], *, other: Callable[[Any], Any] | None = None
+) -> Batch:
+    """The batch with each tensor replaced, depth first, and with ``other`` what has a ``to`` and is no tensor."""
     if isinstance(batch, Tensor):
         return change(batch)
+    if other is not None and callable(getattr(batch, "to", None)):
+        return other(batch)
     if isinstance(batch, Mapping):
-        return {name: change_tensors(value, change) for name, value in batch.items()}
+        return {name: change_tensors(value, change, other=other) for name, value in batch.items()}
     if isinstance(batch, tuple | list):
-        return _like(batch, [change_tensors(value, change) for value in batch])
+        return _like(batch, [change_tensors(value, change, other=other) for value in batch])
     return batch
 
 
 def _slice(batch: Batch, start: int, end: int, total: int) -> Batch:
     if isinstance(batch, Tensor):
         return batch[start:end] if batch.dim() and batch.shape[0] == total else batch
+    if isinstance(batch, PackedSequence):
+        return pack_sequence(unpack_sequence(batch)[start:end], enforce_sorted=False)
     if isinstance(batch, Mapping):
         return {name: _slice(value, start, end, total) for name, value in batch.items()}
     if isinstance(batch, tuple | list):

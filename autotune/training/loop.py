@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from autotune.training.accumulation import Loss
-from autotune.training.batches import Batch, count_samples
+from autotune.training.batches import Batch, add_times
 from autotune.training.data import BatchLoader, Collate
 from autotune.training.failures import is_out_of_memory, one_line
 from autotune.training.rng import undisturbed_rng
@@ -65,17 +65,17 @@ class _Loop:
         self.optimizer: Optimizer = trial.optimizer(self.model) if own_optimizer is None else own_optimizer
         self.scheduler: LRScheduler = trial.scheduler(self.optimizer, steps_per_epoch=len(self._train_batches))
         self._autocast: AbstractContextManager[object] = trial.autocast()
-        self._gradient = trial.accumulator(self.model, _loss_of(task, self.model, self._autocast))
+        self._gradient = trial.accumulator(self.model, _loss_of(task, self.model, self._autocast), count=task.count)
         self.train_loss = _RunningMean(trial.device)
 
     def train(self) -> None:
         """One epoch, or what is left of it after a resume, as far as the trial's seconds or samples go."""
-        trial, gradient = self._trial, self._gradient
+        trial, gradient, count = self._trial, self._gradient, self._task.count
         self.model.train()
         if trial.is_used_up():
             return
         for batch in self._train_batches:
-            self.train_loss.add(gradient(batch), num_samples=count_samples(batch))
+            self.train_loss.add(gradient(batch), count=count(batch))
             trial.step(self.optimizer)
             self.scheduler.step()
             trial.check(self.train_loss.total)
@@ -137,41 +137,41 @@ def _loss_of(task: Task, model: nn.Module, autocast: AbstractContextManager[obje
 
 class _RunningMeanState(TypedDict):
     total: Tensor
-    num_samples: int
+    count: int | Tensor
 
 
 class _RunningMean:
-    """The mean loss over an epoch's samples so far, added up on the device without waiting for it."""
+    """The mean loss over an epoch so far, added up on the device without waiting for it."""
 
     def __init__(self, device: torch.device) -> None:
         self.total = torch.zeros((), dtype=torch.float64, device=device)
-        self._num_samples = 0
+        self._count: int | Tensor = 0
 
     @property
     def is_empty(self) -> bool:
         """Nothing was added since the epoch began."""
-        return self._num_samples == 0
+        return isinstance(self._count, int) and self._count == 0
 
-    def add(self, value: Tensor, *, num_samples: int) -> None:
-        """The mean over so many more samples."""
-        self.total.add_(value.detach(), alpha=num_samples)
-        self._num_samples += num_samples
+    def add(self, value: Tensor, *, count: int | Tensor) -> None:
+        """The mean of so many more values."""
+        add_times(self.total, value, count)
+        self._count = self._count + count
 
     def take(self) -> float:
         """The mean; the next epoch starts from nothing. NaN where nothing was added."""
-        mean = float(self.total) / self._num_samples if self._num_samples else float("nan")
+        mean = float("nan") if self.is_empty else float(self.total) / float(self._count)
         self.total.zero_()
-        self._num_samples = 0
+        self._count = 0
         return mean
 
     def state_dict(self) -> _RunningMeanState:
         """For the checkpoint."""
-        return {"total": self.total, "num_samples": self._num_samples}
+        return {"total": self.total, "count": self._count}
 
     def load_state_dict(self, state: _RunningMeanState) -> None:
         """From the checkpoint."""
         self.total.copy_(state["total"])
-        self._num_samples = state["num_samples"]
+        self._count = state["count"]
 
 
 def _load_training(task: Task, trial: Trial) -> BatchLoader:

@@ -39,7 +39,7 @@ def _launch(batch: Batch, move: Callable[[Batch], Batch], *, stream: torch.cuda.
 def _take_over(batch: Batch, *, stream: torch.cuda.Stream) -> Batch:
     current = torch.cuda.current_stream(stream.device)
     current.wait_stream(stream)
-    for tensor in list_tensors(batch):
+    for tensor in (tensor for tensor in list_tensors(batch) if tensor.is_cuda):  # a PackedSequence has one that is not
         # Its memory belongs to the copying stream, which would give it away while the step still reads it.
         tensor.record_stream(current)
     return batch

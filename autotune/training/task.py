@@ -63,6 +63,14 @@ class Task(ABC):
         """The mean loss over the batch, a scalar; by default cross-entropy."""
         return functional.cross_entropy(outputs, targets)
 
+    def count(self, batch: Batch) -> int | Tensor:
+        """How many values the batch's loss and metrics are means of; by default the number of its samples.
+
+        Where samples differ in it, as texts do in their tokens, return the number in this batch, so that
+        micro-batches add up to the gradient of the whole batch, and batches to the mean over the data.
+        """
+        return count_samples(batch)
+
     def metrics(self, outputs: Any, targets: Any) -> Mapping[str, Tensor]:  # noqa: ANN401 - whatever forward returns
         """Means over the batch by name; by default the accuracy. Recorded as ``val_NAME``."""
         return {"accuracy": (outputs.argmax(dim=1) == targets).double().mean()}
@@ -79,17 +87,17 @@ class Task(ABC):
     def evaluate(self, model: nn.Module, batches: Iterable[Batch]) -> Mapping[str, Tensor | float]:
         """Loss and metrics over the validation data; recorded as ``val_NAME``.
 
-        The default averages each batch's values weighted by its number of samples. A metric
-        that is no mean over samples (an F1 score, a perplexity) needs an evaluate of its own.
+        The default averages each batch's values weighted by its ``count``. A metric that is
+        no such mean (an F1 score, a perplexity) needs an evaluate of its own.
         """
         sums: dict[str, Tensor] = {}
-        num_samples = 0
+        total_count: int | Tensor = 0
         for batch in batches:
             outputs, targets = self.forward(model, batch)
-            length = count_samples(batch)
-            num_samples += length
+            count = self.count(batch)
+            total_count = total_count + count
             values = {"loss": self.loss(outputs, targets), **self.metrics(outputs, targets)}
             for name, value in values.items():
-                weighted = torch.as_tensor(value).double() * length
+                weighted = torch.as_tensor(value).double() * count
                 sums[name] = sums[name] + weighted if name in sums else weighted
-        return {name: total / num_samples for name, total in sums.items()}
+        return {name: total / total_count for name, total in sums.items()}

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from autotune.events import Adjusted, Outcome, Scalar, Started, TrialOrder, Unsaved
 from autotune.training.accumulation import Accumulator, Loss, MicroBatches
-from autotune.training.batches import Batch, mover
+from autotune.training.batches import Batch, Count, count_samples, mover
 from autotune.training.channel import Channel
 from autotune.training.checkpoint import Checkpoint, Stateful
 from autotune.training.data import BatchLoader, Collate, LoaderOptions
@@ -181,10 +181,11 @@ class Trial:
         self._in_force["precision"] = self._precision.in_force
         return self._precision.autocast()
 
-    def accumulator(self, model: nn.Module, loss: Loss) -> Accumulator:
+    def accumulator(self, model: nn.Module, loss: Loss, *, count: Count = count_samples) -> Accumulator:
         """What computes a batch's gradient, in as many micro-batches as ``accumulate`` says; make it once.
 
-        ``loss`` takes a batch or a part of one to its mean loss. ``trial.step`` follows each call::
+        ``loss`` takes a batch or a part of one to its mean loss, ``count`` to the number of values that this is the
+        mean of, where these are not the samples but, say, tokens. ``trial.step`` follows each call::
 
             gradient = trial.accumulator(model, lambda batch: criterion(model(batch[0]), batch[1]))
             for batch in loader:
@@ -194,7 +195,13 @@ class Trial:
         self.params.get("accumulate")
         self._is_accumulating = True
         return Accumulator(
-            self._cut, model=model, loss=loss, backward=self.backward, device=self.device, on_cut=self.adjust
+            self._cut,
+            model=model,
+            loss=loss,
+            count=count,
+            backward=self.backward,
+            device=self.device,
+            on_cut=self.adjust,
         )
 
     def backward(self, loss: Tensor) -> None:

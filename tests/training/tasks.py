@@ -1,14 +1,17 @@
 """Small tasks that the tests of this room train."""
 
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.data import Dataset, TensorDataset
 
 from autotune.training import Task
+from autotune.training.batches import Batch
 from autotune.training.parameters import Parameters
 
 NUM_TRAIN = 42
@@ -64,3 +67,42 @@ class NoisyPoints(Points):
     def validation_data(self, params: Parameters) -> Dataset[Any]:
         del params
         return Noisy(*points(NUM_VALIDATION, seed=1))
+
+
+class WeightedPoints(Points):
+    """Points of weight 1 or 3, as texts have a token or three; loss and accuracy are means over the weights."""
+
+    def train_data(self, params: Parameters) -> Dataset[Any]:
+        del params
+        return TensorDataset(*points(NUM_TRAIN, seed=0), _weights(NUM_TRAIN))
+
+    def validation_data(self, params: Parameters) -> Dataset[Any]:
+        del params
+        return TensorDataset(*points(NUM_VALIDATION, seed=1), _weights(NUM_VALIDATION))
+
+    def model(self, params: Parameters) -> nn.Module:
+        del params
+        return nn.Linear(4, 2)
+
+    def forward(self, model: nn.Module, batch: Batch) -> tuple[Any, Any]:
+        inputs, *targets = batch
+        return model(inputs), targets
+
+    def loss(self, outputs: Any, targets: Any) -> Tensor:
+        labels, weights = targets
+        loss: Tensor = (functional.cross_entropy(outputs, labels, reduction="none") * weights).sum() / weights.sum()
+        return loss
+
+    def metrics(self, outputs: Any, targets: Any) -> Mapping[str, Tensor]:
+        labels, weights = targets
+        return {"accuracy": ((outputs.argmax(dim=1) == labels) * weights).sum().double() / weights.sum()}
+
+    def count(self, batch: Batch) -> Tensor:
+        _, _, weights = batch
+        count: Tensor = weights.sum()
+        return count
+
+
+def _weights(num_samples: int) -> Tensor:
+    """3 for the first half of the data, so that batches and their parts weigh as differently as they can."""
+    return torch.where(torch.arange(num_samples) < num_samples // 2, 3, 1)

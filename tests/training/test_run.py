@@ -12,8 +12,9 @@ from torch.utils.data import Dataset, TensorDataset
 from autotune.errors import TaskError
 from autotune.events import Outcome, Progress, Scalar
 from autotune.training import InfeasibleError
+from autotune.training.batches import Batch
 from autotune.training.parameters import Parameters
-from tests.training.tasks import NUM_TRAIN, Noisy, Points, points
+from tests.training.tasks import NUM_TRAIN, NUM_VALIDATION, Noisy, Points, WeightedPoints, points
 from tests.training.trials import train
 
 
@@ -222,6 +223,27 @@ def test_micro_batches_add_up_to_the_whole_batchs_gradient(tmp_path: Path, accum
     assert cut.started.in_force["accumulate"] == accumulate
     for name, weight in whole.weights.items():
         torch.testing.assert_close(cut.weights[name], weight, rtol=1e-5, atol=1e-6)
+
+
+class Uncounted(WeightedPoints):
+    def count(self, batch: Batch) -> Tensor:
+        return torch.tensor(len(batch[0]))
+
+
+def test_means_over_something_else_than_samples_are_put_together_by_their_count(tmp_path: Path) -> None:
+    parameters: dict[str, Scalar] = {"batch_size": 16, "optimizer": "sgd", "lr": 0.01}
+    whole = train(WeightedPoints(), tmp_path / "whole", parameters)
+    cut = train(WeightedPoints(), tmp_path / "cut", parameters | {"accumulate": 4})
+    wrong = train(Uncounted(), tmp_path / "wrong", parameters | {"accumulate": 4})
+    for name, weight in whole.weights.items():
+        torch.testing.assert_close(cut.weights[name], weight, rtol=1e-5, atol=1e-6)
+        assert not torch.allclose(wrong.weights[name], weight, rtol=1e-3)
+    for report, same in zip(whole.metrics, cut.metrics, strict=True):
+        assert same == pytest.approx(report, rel=1e-5)
+    # One batch of all validation data says what several add up to.
+    at_once = train(WeightedPoints(), tmp_path / "once", parameters | {"validation_batch_size": NUM_VALIDATION})
+    parts = train(WeightedPoints(), tmp_path / "parts", parameters | {"validation_batch_size": 3})
+    assert parts.metrics[-1] == pytest.approx(at_once.metrics[-1], rel=1e-6)
 
 
 def test_gradient_clip_limits_each_step(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ _FROM = {
     "typing": ("Any", "ClassVar"),
     "torch": ("Tensor", "nn"),
     "torch.nn": ("functional",),
+    "torch.nn.utils.rnn": ("PackedSequence", "pack_sequence", "unpack_sequence"),
     "torch.optim": ("Optimizer",),
     "torch.optim.lr_scheduler": ("LambdaLR",),
     "torch.utils.data": ("DataLoader", "Dataset", "default_collate"),

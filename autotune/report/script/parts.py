@@ -267,7 +267,7 @@ _LATE_UPDATE = """    if STEPPED:  # the scale moves once, when all optimizers h
 
 def _accumulator(winner: Winner) -> str:
     if winner.micro_batches == 1:
-        return """def accumulator(loss_of):
+        return """def accumulator(loss_of, count):
     def gradient(batch):
         loss = loss_of(batch)
         backward(loss)
@@ -281,12 +281,12 @@ def _accumulator(winner: Winner) -> str:
     return f'''{cut}
 
 
-def accumulator(loss_of):
+def accumulator(loss_of, count):
     def gradient(batch):
         """The batch's gradient, added up over {winner.micro_batches} micro-batches."""
-        total = None
-        for part, share in micro_batches(batch, size={size}):
-            loss = loss_of(part) * share
+        total, whole = None, count(batch)
+        for part in micro_batches(batch, size={size}):
+            loss = loss_of(part) * (count(part) / whole)
             backward(loss)
             total = loss.detach() if total is None else total + loss.detach()
         return total

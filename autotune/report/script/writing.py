@@ -65,8 +65,8 @@ _TRIAL = '''class Trial:
     def autocast(self):
         return autocast()
 
-    def accumulator(self, model, loss):
-        return accumulator(loss)
+    def accumulator(self, model, loss, *, count=count_samples):
+        return accumulator(loss, count)
 
     def backward(self, loss):
         backward(loss)
@@ -110,15 +110,16 @@ _TRAIN = '''def train(task, params):
             outputs, targets = task.forward(model, batch)
             return task.loss(outputs, targets)
 
-    gradient, metrics = accumulator(loss_of), {{}}
+    gradient, metrics = accumulator(loss_of, task.count), {{}}
     steps = 0
     for epoch in range(1, EPOCHS + 1):
         model.train()
         batches.epoch = validation.epoch = epoch
-        total, num_samples = torch.zeros((), dtype=torch.float64, device=DEVICE), 0
+        total, total_count = torch.zeros((), dtype=torch.float64, device=DEVICE), 0
         for batch in batches:
-            total.add_(gradient(batch), alpha=count_samples(batch))
-            num_samples += count_samples(batch)
+            count = task.count(batch)
+            add_times(total, gradient(batch), count)
+            total_count = total_count + count
             step(optimizer)
             scheduler.step()
             steps += 1{end}
@@ -126,7 +127,7 @@ _TRAIN = '''def train(task, params):
         with torch.inference_mode(), context, undisturbed_rng():
             values = task.evaluate(model, validation)
         metrics = {{f"val_{{name}}": float(value) for name, value in values.items()}}
-        shown = {{"train_loss": float(total) / num_samples, **metrics}}
+        shown = {{"train_loss": float(total) / float(total_count), **metrics}}
         print(f"epoch {{epoch}}:", ", ".join(f"{{name}} {{value!r}}" for name, value in shown.items()))
     return model, metrics'''
 
@@ -229,6 +230,7 @@ def _task_part(winner: Winner) -> str:
     base = [piece("training.batches", "count_samples", "_first_tensor", "list_tensors")]
     if task.kind == "class":
         base.append(piece("training.task", "Task"))
+        base.append(piece("training.batches", "add_times"))
     places = [f"sys.path.append({str(folder)!r})  # where the task imports from" for folder in _folders(winner)]
     if "__file__" in task.text:
         places.append(f"__file__ = {str(task.path)!r}  # the task looks for its data from there")

@@ -28,6 +28,7 @@ POINTS = f"{TESTS}/training/tasks.py:Points"
 NOISY_POINTS = f"{TESTS}/training/tasks.py:NoisyPoints"
 DIGITS = "autotune.tasks.digits:Digits"
 MNIST = "autotune.tasks.mnist:Mnist"
+WEIGHTED_POINTS = f"{TESTS}/training/tasks.py:WeightedPoints"
 FUNCTION = f"{TESTS}/training/digits_script.py:train"
 PLAIN: Mapping[str, Scalar] = {"lr": 0.01, "batch_size": 16, "torch_threads": 1}
 
@@ -113,6 +114,12 @@ def _run(text: str, *, folder: Path, words: Sequence[str] = ()) -> list[dict[str
              "torch_threads": 1},
             Budget(trials=1, epochs=1),
             id="channels_last, micro-batches and bf16",
+        ),
+        pytest.param(
+            WEIGHTED_POINTS,
+            {"lr": 0.01, "batch_size": 20, "accumulate": 4, "torch_threads": 1},
+            None,
+            id="a count that is not of samples, micro-batches",
         ),
         pytest.param(
             POINTS,
