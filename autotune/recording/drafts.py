@@ -15,6 +15,8 @@ class NewStudy:
 
     name: str
     task: str
+    task_digest: str | None = None
+    """Of the task's source."""
     spec_text: str
     spec_json: str
     resolved_json: str = "{}"
@@ -26,6 +28,7 @@ class NewStudy:
             "uid": uuid.uuid4().hex,
             "name": self.name,
             "task": self.task,
+            "task_digest": self.task_digest,
             "spec_text": self.spec_text,
             "spec_json": self.spec_json,
             "resolved_json": self.resolved_json,

@@ -90,6 +90,10 @@ class Records:
         self._change_study(study, {**texts, "state": StudyState.OPEN, "ended_at": None})
         return self.study(study.name)
 
+    def set_task(self, study: StudyRow, *, task: str, digest: str | None) -> None:
+        """Record where the study's task lies now, and what its source is."""
+        self._change_study(study, {"task": task, "task_digest": digest})
+
     def set_state(self, study: StudyRow, *, state: StudyState) -> None:
         """Record where the study stands."""
         self._change_study(study, {"state": state, "ended_at": None if state is StudyState.OPEN else time.time()})

@@ -40,6 +40,8 @@ class StudyRow:
     """32 hex digits, never used again: a study of the same name made later has another."""
     name: str
     task: str
+    task_digest: str | None
+    """Of the task's source at the last start; None where that is not known."""
     spec_text: str
     """YAML, enough to parse again."""
     spec_json: str

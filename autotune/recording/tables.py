@@ -23,7 +23,7 @@ from sqlalchemy import (
 VERSION_TABLE = "autotune_alembic_version"
 """Optuna keeps an ``alembic_version`` in the same database."""
 
-HEAD_REVISION = "0005"
+HEAD_REVISION = "0006"
 """The newest migration, so that opening a current database needs no Alembic."""
 
 metadata = MetaData()
@@ -35,6 +35,7 @@ study = Table(
     Column("uid", String(32), nullable=False, unique=True),
     Column("name", String(200), nullable=False, unique=True),
     Column("task", Text, nullable=False),
+    Column("task_digest", String(32)),
     Column("spec_text", Text, nullable=False),
     Column("spec_json", Text, nullable=False),
     Column("resolved_json", Text, nullable=False),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from autotune.events import Scalar
 from autotune.spec.confirming import CONFIRM_KEYS
@@ -37,17 +38,31 @@ class SpecDiff:
         return all(change.can_continue for change in self.changes)
 
 
-def compare_specs(old: StudySpec, new: StudySpec) -> SpecDiff:
+@dataclass(frozen=True)
+class Sources:
+    """Digests of a task's source (``source_digest``), then and now; None where one is not known."""
+
+    old: str | None = None
+    new: str | None = None
+
+    @property
+    def are_known(self) -> bool:
+        """Whether they can be compared."""
+        return self.old is not None and self.new is not None
+
+
+def compare_specs(old: StudySpec, new: StudySpec, *, sources: Sources | None = None) -> SpecDiff:
     """What differs between the spec that a study was made with and the one that it is started with now.
 
     Optuna goes on from a range that moved (``check_distribution_compatibility`` asks for the same
     kind, the same ``log`` and the same choices). We go on from less: what makes the values of
     earlier trials incomparable (another task, metric, number of epochs, fixed learning parameter)
-    is refused too.
+    is refused too. A task is known by its source, where that of both is known: it may have been
+    moved.
     """
     return SpecDiff(
         changes=(
-            *_plain("task", old.task, new.task, refusal="the trials so far trained another task"),
+            *_task(old.task, new.task, sources=sources or Sources()),
             *_objectives(old.objectives, new.objectives),
             *_plain("budget.trials", old.budget.trials, new.budget.trials),
             *_plain("budget.seconds", old.budget.seconds, new.budget.seconds),
@@ -91,6 +106,26 @@ def compare_specs(old: StudySpec, new: StudySpec) -> SpecDiff:
             ),
         )
     )
+
+
+def _task(old: str, new: str, *, sources: Sources) -> Iterator[Change]:
+    is_same_code = sources.are_known and sources.old == sources.new
+    if old == new:
+        if sources.are_known and not is_same_code:
+            why = "trials from now on train other code than those so far"
+            yield Change("task", old, f"the same, and its code has changed: {why}", can_continue=True, why=why)
+    elif _name(old) != _name(new) or (not sources.are_known and _file(old) != _file(new)):
+        yield Change("task", old, new, can_continue=False, why="the trials so far trained another task")
+    elif sources.are_known and not is_same_code:
+        yield Change("task", old, new, can_continue=False, why="the trials so far trained other code")
+
+
+def _name(task: str) -> str:
+    return task.rpartition(":")[2]
+
+
+def _file(task: str) -> str:
+    return Path(task.rpartition(":")[0]).name
 
 
 def _plain(key: str, old: Scalar, new: Scalar, *, refusal: str | None = None) -> Iterator[Change]:

@@ -1,6 +1,6 @@
 import pytest
 
-from autotune.spec.diff import Change, compare_specs
+from autotune.spec.diff import Change, Sources, compare_specs
 from autotune.spec.load import load_spec, parse_spec
 
 TEXT = """\
@@ -79,6 +79,29 @@ def test_a_study_does_not_go_on_with_what_would_mix_trials_that_do_not_compare(
     (only,) = change(*overrides)
     assert (only.key, only.can_continue) == (key, False)
     assert only.why.startswith(why)
+
+
+@pytest.mark.parametrize("sources", [Sources("a", "a"), Sources(None, "a"), Sources()])
+def test_moved_task_is_no_other_task(sources: Sources) -> None:
+    assert _moved(sources) == ()
+
+
+def test_moved_task_with_other_code_is_another_one() -> None:
+    (only,) = _moved(Sources("a", "b"))
+    assert (only.key, only.can_continue, only.why) == ("task", False, "the trials so far trained other code")
+
+
+def test_task_whose_code_was_changed_in_its_place_goes_on_and_is_told() -> None:
+    spec = parse_spec(TEXT, origin="a.yaml").spec
+    (only,) = compare_specs(spec, spec, sources=Sources("a", "b")).changes
+    assert only.can_continue
+    assert only.new == "the same, and its code has changed: trials from now on train other code than those so far"
+    assert compare_specs(spec, spec, sources=Sources("a", None)).changes == ()
+
+
+def _moved(sources: Sources) -> tuple[Change, ...]:
+    specs = [parse_spec(TEXT.replace("a:B", f"/{place}/t.py:B"), origin="a.yaml").spec for place in ("old", "new")]
+    return compare_specs(*specs, sources=sources).changes
 
 
 def test_one_change_that_can_not_go_on_stops_the_whole() -> None:

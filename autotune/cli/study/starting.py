@@ -126,10 +126,11 @@ def resume(
     Its spec comes from the storage; a larger budget lets a study go on that is complete.
     """
     from autotune.coordinator.opening.order import StartOrder
+    from autotune.coordinator.opening.relocating import relocate
     from autotune.report.reading import open_records
     from autotune.spec.load import parse_spec
 
-    row = open_records(storage).study(name)
+    row = relocate(open_records(storage).study(name), storage=storage)
     overrides = _as_overrides(trials=trials, seconds=seconds)
     file = parse_spec(row.spec_text, origin=f"study {name}", overrides=overrides)
     order = StartOrder(

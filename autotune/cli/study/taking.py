@@ -1,5 +1,8 @@
 """What ``autotune study best`` does with ``--format`` and ``--register``."""
 
+from dataclasses import replace
+
+from autotune.coordinator.opening.relocating import relocate
 from autotune.errors import InputError
 from autotune.recording.mlflow.registry import RegisteredModel, register_model
 from autotune.report.formats import as_command, as_json, as_yaml
@@ -26,7 +29,8 @@ def taken_home(storage: str, *, name: str, kind: str, number: int | None) -> str
         case "command":
             return as_command(parameters)
         case _:
-            return write_script(record, number=chosen).rstrip("\n")
+            here = replace(record, study=relocate(record.study, storage=storage))
+            return write_script(here, number=chosen).rstrip("\n")
 
 
 def registered(storage: str, *, name: str, number: int | None, tracking_uri: str, model: str) -> RegisteredModel:

@@ -94,8 +94,10 @@ def _join_company(order: StartOrder, *, crew: Crew, study: StudyRow, observer: O
     others = crew.others()
     if not others:
         return
-    if order.warm_start is not None or check_spec(study, file=order.file).changes:
-        what = "--warm-start" if order.warm_start is not None else "another spec"
+    changes = check_spec(study, file=order.file).changes
+    if order.warm_start is not None or changes:
+        spec = "another spec" if any(change.key != "task" for change in changes) else "other code of its task"
+        what = "--warm-start" if order.warm_start is not None else spec
         rule = f"its spec stays while others run it, got {what} and {len(others)} other coordinators"
         raise StudyHeldError(f"study {order.name}: {rule}; start with the spec that they have, or stop them first")
     who = ", ".join(f"pid {holder.pid} on {holder.hostname}" for holder in others)

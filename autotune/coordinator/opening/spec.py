@@ -7,9 +7,10 @@ from autotune.recording.drafts import NewStudy
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
 from autotune.search.space import SearchSpace
-from autotune.spec.diff import Change, SpecDiff, compare_specs
+from autotune.spec.diff import Change, Sources, SpecDiff, compare_specs
 from autotune.spec.load import SpecFile
 from autotune.spec.model import StudySpec
+from autotune.spec.source import source_digest
 
 _space = TypeAdapter(SearchSpace)
 
@@ -25,12 +26,14 @@ def check_spec(study: StudyRow, *, file: SpecFile) -> SpecDiff:
     Raises:
         SpecChangedError: Optuna can't go on with a change; the message holds the diff and the way out.
     """
-    diff = compare_specs(StudySpec.model_validate_json(study.spec_json), file.spec)
+    old = StudySpec.model_validate_json(study.spec_json)
+    sources = Sources(old=study.task_digest or source_digest(old.task), new=source_digest(file.spec.task))
+    diff = compare_specs(old, file.spec, sources=sources)
     if diff.can_continue:
         return diff
     lines = [describe_change(change) for change in diff.changes]
     way_out = f"undo it, or start another study from this one's trials: --name {study.name}-2 --warm-start {study.name}"
-    refused = f"study {study.name}: it exists with another spec, and Optuna can't go on with what changed; {way_out}"
+    refused = f"study {study.name}: it exists with another spec, and can't go on with what changed; {way_out}"
     raise SpecChangedError("\n".join([refused, *lines]))
 
 
@@ -46,6 +49,7 @@ def create_study(records: Records, *, name: str, file: SpecFile, space: SearchSp
     new = NewStudy(
         name=name,
         task=file.spec.task,
+        task_digest=source_digest(file.spec.task),
         spec_text=file.text,
         spec_json=file.spec.model_dump_json(),
         resolved_json=_space.dump_json(space).decode(),
@@ -59,9 +63,13 @@ def take_over_spec(
 ) -> tuple[StudyRow, tuple[Change, ...]]:
     """The study with this start's spec and space, and what the spec says otherwise than before."""
     diff = check_spec(study, file=file)
+    task, digest = file.spec.task, source_digest(file.spec.task)
     resolved_json = _space.dump_json(space).decode()
-    if not diff.changes and study.resolved_json == resolved_json:
+    moved = (Change("task", study.task, task, can_continue=True, why="it was moved"),) if study.task != task else ()
+    if (study.task, study.task_digest) != (task, digest):
+        records.set_task(study, task=task, digest=digest)
+    if not diff.changes and not moved and study.resolved_json == resolved_json:
         return study, ()
     spec_json = file.spec.model_dump_json()
     study = records.update_spec(study, spec_text=file.text, spec_json=spec_json, resolved_json=resolved_json)
-    return study, diff.changes
+    return study, (*moved, *diff.changes)

@@ -59,11 +59,20 @@ def open_books(
         row = records.find_study(name)
         if row is None:
             Search.create(name, storage=optuna_storage, plan=plan)
-            new = NewStudy(name=name, task=study.task, seed=study.seed, resolved_json=resolved_json, **texts)
+            new = NewStudy(
+                name=name,
+                task=study.task,
+                task_digest=study.task_digest,
+                seed=study.seed,
+                resolved_json=resolved_json,
+                **texts,
+            )
             row = records.create_study(new)
     lease = StudyLease.acquire(records, study=row)
     stack.callback(lease.release)
     guard_writes(optuna_storage.engine, records)
+    if row.task != study.task:  # the search's was moved
+        records.set_task(row, task=study.task, digest=study.task_digest)
     row = records.update_spec(row, resolved_json=resolved_json, **texts)
     publisher = Publisher(place.storage, study=name, tracking_uri=place.tracking_uri)
     stack.callback(publisher.close, timeout=0.0)

@@ -8,6 +8,7 @@ from typing import TypeVar
 from autotune.coordinator.cut_off import cutting_off
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.observer import Observer
+from autotune.coordinator.opening.relocating import relocate
 from autotune.coordinator.retraining.run import Arena
 from autotune.coordinator.session import GRACE_SECONDS
 from autotune.events import Scalar
@@ -51,6 +52,7 @@ def reopen(
     Raises:
         StudyNotFoundError: There is no such study.
         InputError: A secret is missing.
+        SpecChangedError: The study's task is gone.
         StudyHeldError: Another coordinator runs the study, or what is trained again of it.
     """
     storage = normalise_url(order.storage)
@@ -61,7 +63,7 @@ def reopen(
     ):
         records = Records(open_database(storage, create=False))
         stack.callback(records.engine.dispose)
-        study = records.study(order.name)
+        study = relocate(records.study(order.name), storage=storage)
         spec = StudySpec.model_validate_json(study.spec_json)
         remedy = "name the spec file that has it: --spec FILE"
         check_secrets(spec, study=study.name, secrets=order.secrets, remedy=remedy)

@@ -10,6 +10,7 @@ from pathlib import Path
 from autotune.coordinator.aims import targets_of
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.observer import Observer, StudyView, TrialView
+from autotune.coordinator.opening.relocating import relocate
 from autotune.coordinator.orders import make_order
 from autotune.coordinator.standing import Standing
 from autotune.errors import RunError
@@ -54,11 +55,11 @@ def replay_trial(
 
     Raises:
         StudyNotFoundError: There is no such study or trial.
-        InputError: A secret is missing.
+        InputError: A secret is missing, or the study's task is gone.
         RunError: The trial's process ended without a word, or was interrupted.
     """
     records = Records(open_database(normalise_url(storage), create=False))
-    study = records.study(name)
+    study = relocate(records.study(name), storage=storage)
     row = records.trial(study, number=number)
     recorded = tuple(recorded.report for recorded in records.reports(row))
     spec = StudySpec.model_validate_json(study.spec_json)

@@ -3,11 +3,11 @@
 import ast
 import sys
 from dataclasses import dataclass
-from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Literal
 
 from autotune.errors import RunError
+from autotune.spec.source import find_source
 
 STOOD_IN = frozenset({"Task", "TaskKnob", "InfeasibleError", "Trial", "Parameters", "Batch", "Scalar", "count_samples"})
 """Names of autotune's that a script has under the same name."""
@@ -38,7 +38,7 @@ def read_task_source(reference: str) -> TaskSource:
         RunError: There is no such file or name, or it needs parts of autotune that a script lacks.
     """
     location, _, name = reference.rpartition(":")
-    path = _find(location, reference=reference)
+    path = _find(reference)
     text = path.read_text(encoding="utf-8")
     tree = ast.parse(text)
     kinds = {node.name: type(node) for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
@@ -61,30 +61,11 @@ def read_task_source(reference: str) -> TaskSource:
     )
 
 
-def _find(location: str, *, reference: str) -> Path:
-    if location.endswith(".py"):
-        path = Path(location).expanduser().absolute()
-    else:
-        path = _find_module(location) or Path(location)
-    if not path.is_file():
-        raise RunError(
-            f"task {reference}: a script repeats its source, got no file {path}; go where it can be imported"
-        )
+def _find(reference: str) -> Path:
+    path = find_source(reference)
+    if path is None:
+        raise RunError(f"task {reference}: a script repeats its source, got no file of it; go where it can be imported")
     return path
-
-
-def _find_module(name: str) -> Path | None:
-    """Part by part, since asking importlib for the whole name would import the packages above it."""
-    places: list[str] | None = [str(Path.cwd()), *sys.path]
-    parts = name.split(".")
-    for depth in range(len(parts)):
-        spec = PathFinder.find_spec(".".join(parts[: depth + 1]), places)
-        if spec is None:
-            return None
-        if depth == len(parts) - 1:
-            return Path(spec.origin) if spec.origin else None
-        places = list(spec.submodule_search_locations or [])
-    return None
 
 
 def _without_autotune(text: str, *, tree: ast.Module, reference: str, package: str) -> str:
