@@ -84,6 +84,17 @@ def describe_prune(report: EpochReport, *, spec: StudySpec) -> str:
     return f"{spec.pruner.name}: {metric} {value:.4g} after {_length(report, budget=spec.budget)}"
 
 
+def add_last_word(finished: Finished, *, reports: Sequence[EpochReport], spec: StudySpec) -> Finished:
+    """The end of a trial that trained on until it heard that it is pruned, with what it reported meanwhile."""
+    if finished.outcome is not Outcome.PRUNED or len(reports) < 2:  # noqa: PLR2004 - nothing came after the only one
+        return finished
+    *earlier, last = reports
+    if not any(finished.reason == describe_prune(report, spec=spec) for report in earlier):
+        return finished
+    said = describe_prune(last, spec=spec).partition(": ")[2]
+    return finished.model_copy(update={"reason": f"{finished.reason}; by the time it stopped, {said}"})
+
+
 def check_jobs(file: SpecFile, *, jobs: int) -> None:
     """Refuse to compare throughputs that were measured side by side.
 

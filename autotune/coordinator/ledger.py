@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from autotune.coordinator.aims import describe_prune, is_used_up, judge, step_of, value_on_the_way
+from autotune.coordinator.aims import add_last_word, describe_prune, is_used_up, judge, step_of, value_on_the_way
 from autotune.coordinator.books import Books
 from autotune.coordinator.first_failures import FirstFailures
 from autotune.coordinator.fitting import Fitting
@@ -212,11 +212,13 @@ class Ledger:
     def ended(self, ticket: Ticket, finished: Finished) -> Finished:
         """Record how the trial ended, and keep or delete its checkpoint; returns what was recorded."""
         books, row = self._books, ticket.row
-        finished, values = judge(finished, objectives=books.spec.objectives, reports=self._reports[row.number])
+        reports = self._reports[row.number]
+        finished, values = judge(finished, objectives=books.spec.objectives, reports=reports)
+        finished = add_last_word(finished, reports=reports, spec=books.spec)
         self._fitting.learn(
             row.number,
             parameters=row.parameters,
-            peak_bytes=max((report.peak_memory_bytes for report in self._reports[row.number]), default=None),
+            peak_bytes=max((report.peak_memory_bytes for report in reports), default=None),
             is_out_of_memory=finished.is_out_of_memory,
         )
         books.records.finish_trial(row, finished=finished, values=values)
@@ -228,7 +230,7 @@ class Ledger:
                 reason=finished.reason,
                 samples_per_second=finished.samples_per_second,
             )
-            reports = self._reports.pop(row.number, [])
+            self._reports.pop(row.number, None)
             self._failures.add(finished.outcome, finished.reason)
             value = values[0] if values else None
             self._count(Ending(row.number, finished.outcome, value=value, reason=finished.reason))

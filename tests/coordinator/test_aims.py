@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from autotune.coordinator.aims import (
+    add_last_word,
     check_jobs,
     known_values,
     spent_resource,
@@ -13,6 +14,7 @@ from autotune.coordinator.aims import (
     value_on_the_way,
 )
 from autotune.errors import SpecError
+from autotune.events import Finished, Outcome
 from autotune.goals import Target
 from autotune.spec.load import parse_spec
 from autotune.spec.model import Budget, Objective
@@ -23,6 +25,15 @@ TIME = Objective(metric="time_to_val_accuracy", direction="minimize", target=TAR
 SPEED = Objective(metric="samples_per_second", direction="maximize")
 MEMORY = Objective(metric="peak_memory_bytes", direction="minimize")
 LOSS = Objective(metric="train_loss", direction="minimize")
+SPEC = parse_spec(
+    """
+    task: a:B
+    objective: {metric: val_accuracy, direction: maximize}
+    budget: {trials: 3, epochs: 3}
+    learning: {lr: {low: 1e-3, high: 1, log: true}}
+    """,
+    origin="a.yaml",
+).spec
 
 
 def test_task_reports_what_it_can_know() -> None:
@@ -90,3 +101,19 @@ def test_throughput_is_no_objective_of_trials_that_run_side_by_side(
     check_jobs(file, jobs=1)
     with pytest.raises(SpecError, match=f"^{where}: samples_per_second is compared .*, got --jobs 2; leave --jobs"):
         check_jobs(file, jobs=2)
+
+
+def test_reason_of_a_pruned_trial_tells_the_last_epoch_that_it_reported() -> None:
+    reports = [make_report(1), make_report(2, metrics={"val_accuracy": 0.5})]
+    pruned = Finished(outcome=Outcome.PRUNED, reason="hyperband: val_accuracy 0.25 after epoch 1")
+    said = add_last_word(pruned, reports=reports, spec=SPEC)
+    later = "by the time it stopped, val_accuracy 0.5 after epoch 2"
+    assert said == Finished(outcome=Outcome.PRUNED, reason=f"{pruned.reason}; {later}")
+    assert add_last_word(pruned, reports=reports[:1], spec=SPEC) is pruned
+
+
+def test_reason_that_is_no_pruners_is_as_it_was() -> None:
+    reports = [make_report(1), make_report(2)]
+    for outcome in (Outcome.PRUNED, Outcome.FAILED):
+        finished = Finished(outcome=outcome, reason="the study's budget of 3 s is used up")
+        assert add_last_word(finished, reports=reports, spec=SPEC) is finished
