@@ -37,6 +37,8 @@ def found_lines(study: StudySummary) -> tuple[str, ...]:
     num_trials = sum(study.outcomes.values())
     trials = f"{num_trials} trial{'' if num_trials == 1 else 's'}" + (f" ({outcomes})" if outcomes else "")
     head = f"{study.name}: {trials} in {format_clock(study.elapsed_seconds)}"
+    if study.is_exhausted:
+        head += "; every combination of its grid is tried"
     if study.best is None:
         yet = " yet" if study.state == StudyState.OPEN else ""
         return head, *_race_lines(study), f"No trial is complete{yet}, so there is no best one."
@@ -54,17 +56,26 @@ def next_step_lines(study: StudySummary, *, places: Places, is_confirmed: bool) 
     storage, tracking = places.storage_option, places.tracking_option
     proof = (f"autotune study confirm {study.name}{storage}{tracking}", "is it more than luck?")
     is_proof_next = not is_confirmed and study.state == StudyState.COMPLETE and is_worth_confirming(study)
+    go_on, with_what = going_on(study, options=f"{storage}{tracking}")
     steps = [
         *([proof] if is_proof_next else []),
         (f"autotune study show {study.name}{storage}{tracking}", "all of it, and links to compare"),
         (f"autotune study best {study.name}{storage}", "its parameters, or --format python"),
         (f"autotune study report {study.name}{storage}", "a page to show to others"),
-        (f"autotune study resume {study.name}{larger_budget(study)}{storage}{tracking}", "go on"),
+        (go_on, f"go on{with_what}"),
         (f"autotune dashboard{storage}", "Optuna's dashboard"),
         (f"autotune mlflow{tracking}", "MLflow's UI"),
     ]
     width = min(_MAX_PADDING, max(len(command) for command, _ in steps))
     return ("Next:", *(f"  {command:<{width}}  # {explanation}" for command, explanation in steps))
+
+
+def going_on(study: StudySummary, *, options: str) -> tuple[str, str]:
+    """The command that goes on, and with what if not with the study itself; ``options`` say where that is."""
+    if study.is_exhausted:
+        command = f"autotune study start SPEC.yaml --name {study.name}-2 --warm-start {study.name}{options}"
+        return command, " with more values than this grid has"
+    return f"autotune study resume {study.name}{larger_budget(study)}{options}", ""
 
 
 def is_worth_confirming(study: StudySummary) -> bool:

@@ -9,6 +9,7 @@ from autotune.errors import RunError
 from autotune.events import EpochReport, Outcome, Scalar
 from autotune.recording.races import RaceRow
 from autotune.recording.rows import ReportRow, StudyRow, TrialRow
+from autotune.report.exhausted import is_exhausted
 from autotune.report.races import RaceSummary, summarise_recorded_race
 from autotune.report.trials import TrialSummary, summarise_trial
 from autotune.spec.model import Budget, Objective, StudySpec
@@ -36,6 +37,8 @@ class StudySummary:
     task: str
     state: str
     """``open``, ``complete``, or ``stopped`` by itself."""
+    is_exhausted: bool
+    """Complete, since every combination of its grid was tried: a larger budget changes nothing."""
     objectives: tuple[Objective, ...]
     budget: Budget
     elapsed_seconds: float
@@ -101,6 +104,7 @@ def summarise_study(row: StudyRow, *, trials: Sequence[TrialSummary], races: Seq
         name=row.name,
         task=row.task,
         state=row.state.value,
+        is_exhausted=is_exhausted(row, spec=spec, trials=trials),
         objectives=spec.objectives,
         budget=spec.budget,
         elapsed_seconds=row.elapsed_seconds,

@@ -1,13 +1,16 @@
 from dataclasses import replace
 
 import pytest
+from pydantic import TypeAdapter
 
 from autotune.events import Outcome
 from autotune.recording.rows import StudyState
 from autotune.report.ending import ending_lines
 from autotune.report.places import DEFAULT_STORAGE, DEFAULT_TRACKING_URI, Places
 from autotune.report.reading import read_study
-from tests.report.study_book import StudyBook
+from autotune.search.space import SearchSpace, SpaceParameter
+from autotune.spec.model import Choice
+from tests.report.study_book import StudyBook, make_spec
 
 HERE = Places(storage=DEFAULT_STORAGE, tracking_uri=DEFAULT_TRACKING_URI)
 
@@ -109,6 +112,25 @@ def test_complete_study_goes_on_past_what_it_has_where_its_budget_was_lowered(st
     study = read_study(storage, name="digits").study
     long = replace(study, elapsed_seconds=200.5, budget=study.budget.model_copy(update={"trials": 2}))
     assert "--trials 10 --seconds 402 " in "\n".join(ending_lines(long, places=HERE))
+
+
+def test_grid_that_is_tried_out_goes_on_in_another_study(storage: str) -> None:
+    spec = make_spec().model_copy(update={"sampler": Choice(name="grid")})
+    width = SpaceParameter(name="width", group="learning", type="int", low=8, high=9)
+    space = SearchSpace((width,), fixed={"lr": 0.1}, left_out=(), baseline={"width": 8})
+    book = StudyBook(storage, spec=spec)
+    resolved = TypeAdapter(SearchSpace).dump_json(space).decode()
+    book.records.update_spec(book.row, spec_text="", spec_json=spec.model_dump_json(), resolved_json=resolved)
+    book.records.set_state(book.row, state=StudyState.COMPLETE)
+    book.add(0, epochs=[{"val_accuracy": 0.8}], parameters={"width": 8, "lr": 0.1, "fused": True})
+    assert not read_study(storage, name="digits").study.is_exhausted
+    book.add(1, epochs=[{"val_accuracy": 0.8}], parameters={"width": 9, "lr": 0.1, "fused": True})
+    study = read_study(storage, name="digits").study
+    assert study.is_exhausted
+    text = "\n".join(ending_lines(study, places=HERE))
+    assert "; every combination of its grid is tried" in text
+    assert "autotune study start SPEC.yaml --name digits-2 --warm-start digits" in text
+    assert "study resume" not in text
 
 
 def test_study_without_trials_ends_with_a_plain_count(storage: str) -> None:

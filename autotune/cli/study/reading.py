@@ -51,10 +51,11 @@ def show(*, name: str, storage: str, tracking_uri: str, as_json: bool) -> None:
 
     The addresses work while `autotune dashboard` and `autotune mlflow` run.
 
-    JSON keys: name, task, state, objectives, budget, elapsed_seconds, speed_seconds (of them,
-    spent on races), races (workload, setting, kept, gain, samples_per_second, seconds),
-    created_at, outcomes, baseline, best, front, gain, mlflow_experiment_id, mlflow_run_id,
-    verdict (the keys of `autotune study confirm --json`; null until it was confirmed), addresses.
+    JSON keys: name, task, state, is_exhausted (complete, with every combination of its grid tried),
+    objectives, budget, elapsed_seconds, speed_seconds (of them, spent on races), races (workload,
+    setting, kept, gain, samples_per_second, seconds), created_at, outcomes, baseline, best, front,
+    gain, mlflow_experiment_id, mlflow_run_id, verdict (the keys of `autotune study confirm --json`;
+    null until it was confirmed), addresses.
     """
     from autotune.cli.output import echo_json, echo_lines, to_json
     from autotune.cli.study.showing import show_lines

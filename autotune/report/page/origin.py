@@ -3,7 +3,7 @@
 from collections import Counter
 
 from autotune.recording.rows import Environment
-from autotune.report.ending import larger_budget
+from autotune.report.ending import going_on
 from autotune.report.machines import machine_lines
 from autotune.report.page.blocks import Block, Code, Section, Table, Words
 from autotune.report.page.subject import Subject
@@ -34,7 +34,8 @@ def reproduce_section(subject: Subject) -> Section:
     """Commands, the code's commit, the seed, the spec."""
     study, places = subject.summary, subject.places
     storage, tracking = places.storage_option, places.tracking_option
-    lines = [f"autotune study resume {study.name}{larger_budget(study)}{storage}{tracking}  # goes on with this study"]
+    go_on, with_what = going_on(study, options=f"{storage}{tracking}")
+    lines = [f"{go_on}  # goes on{with_what or ' with this study'}"]
     if study.best is not None:
         replay = f"autotune trial replay {study.name} {study.best.number}{storage}"
         take = f"autotune study best {study.name} --format python{storage} > winner.py"
