@@ -3,23 +3,29 @@
 import csv
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias
+from types import NoneType
+from typing import Literal, TypeAlias, get_args, get_type_hints
 
 from autotune.errors import RunError
 from autotune.events import EpochReport, Outcome, Scalar
 from autotune.recording.rows import TrialRow
 from autotune.report.record import StudyRecord
+from autotune.spec.model import Parameter
 
 ExportFormat: TypeAlias = Literal["csv", "parquet", "json"]
 
 Cells: TypeAlias = Mapping[str, Scalar]
 """One row by the names of its columns; what a row lacks is empty."""
 
+Types: TypeAlias = Mapping[str, Collection[type]]
+"""What the values of each column may be, whether there are any or not."""
+
 _TRIAL_COLUMNS = (
     "number",
     "reason",
+    "traceback",
     "is_baseline",
     "origin",
     "seed",
@@ -36,6 +42,7 @@ _TRIAL_COLUMNS = (
     "restarts",
     "git_commit",
 )
+_EPOCH_COLUMNS = tuple(name for name in EpochReport.model_fields if name not in {"kind", "metrics"})
 
 
 def export_study(record: StudyRecord, *, kind: ExportFormat, output: Path) -> tuple[Path, ...]:
@@ -49,6 +56,7 @@ def export_study(record: StudyRecord, *, kind: ExportFormat, output: Path) -> tu
     """
     trials = [_trial_cells(trial, record=record) for trial in record.trials]
     epochs = [_epoch_cells(trial.number, report) for trial in record.trials for report in record.reports[trial.number]]
+    types = _trial_types(record), _epoch_types()
     beside = output.with_name(f"{output.stem}.epochs{output.suffix}")
     try:
         match kind:
@@ -56,11 +64,11 @@ def export_study(record: StudyRecord, *, kind: ExportFormat, output: Path) -> tu
                 _write_json(output, record=record, trials=trials, epochs=epochs)
                 return (output,)
             case "csv":
-                _write_csv(output, trials)
-                _write_csv(beside, epochs)
+                _write_csv(output, trials, types=types[0])
+                _write_csv(beside, epochs, types=types[1])
             case "parquet":
-                _write_parquet(output, trials)
-                _write_parquet(beside, epochs)
+                _write_parquet(output, trials, types=types[0])
+                _write_parquet(beside, epochs, types=types[1])
     except OSError as error:
         raise RunError(f"{output}: an export must be written there, got {error.strerror!r}; choose another") from error
     return output, beside
@@ -83,17 +91,54 @@ def _trial_cells(trial: TrialRow, *, record: StudyRecord) -> Cells:
 
 
 def _epoch_cells(number: int, report: EpochReport) -> Cells:
-    own = {name: getattr(report, name) for name in EpochReport.model_fields if name not in {"kind", "metrics"}}
+    own = {name: getattr(report, name) for name in _EPOCH_COLUMNS}
     return {"trial": number, **own, **{f"metrics.{name}": value for name, value in report.metrics.items()}}
 
 
-def _columns(rows: Sequence[Cells]) -> list[str]:
-    return list(dict.fromkeys(name for row in rows for name in row))
+def _trial_types(record: StudyRecord) -> Types:
+    """Of the columns that every study's trials have, in their order, and of its parameters."""
+    hints = get_type_hints(TrialRow)
+    declared = {name: {_plain_type(hints[name])} for name in _TRIAL_COLUMNS}
+    types: dict[str, set[type]] = {"trial": declared.pop("number"), "outcome": {str}, **declared}
+    types |= {"epochs": {int}, "mlflow_run_id": {str}, "peak_memory_bytes": {int}}
+    types |= {"hardware_fingerprint": {str}, "software_fingerprint": {str}}
+    types |= {f"values.{name}": {float} for name in record.metrics}
+    searched = {**record.spec.learning, **record.spec.speed}
+    return types | {f"params.{name}": _types_of(parameter) for name, parameter in searched.items()}
 
 
-def _write_csv(path: Path, rows: Sequence[Cells]) -> None:
+def _epoch_types() -> Types:
+    hints = get_type_hints(EpochReport)
+    return {"trial": {int}, **{name: {_plain_type(hints[name])} for name in _EPOCH_COLUMNS}}
+
+
+def _plain_type(hint: object) -> type:
+    """``int`` of ``int | None``."""
+    (kind,) = (each for each in get_args(hint) or (hint,) if isinstance(each, type) and each is not NoneType)
+    return kind
+
+
+def _types_of(parameter: Parameter | Scalar) -> set[type]:
+    if not isinstance(parameter, Parameter):
+        return {type(parameter)}
+    if parameter.type == "choices":
+        return {type(choice) for choice in parameter.choices}
+    return {float if parameter.type == "float" else int}
+
+
+def _columns(rows: Sequence[Cells], types: Types) -> list[str]:
+    """Those that all studies have, and what these rows have beside them; a parameter that no row has is left out."""
+    found = dict.fromkeys(name for row in rows for name in row)
+    return list(dict.fromkeys([*(name for name in types if name in found or not _is_parameter(name)), *found]))
+
+
+def _is_parameter(name: str) -> bool:
+    return name.startswith("params.")
+
+
+def _write_csv(path: Path, rows: Sequence[Cells], *, types: Types) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, _columns(rows), restval="")
+        writer = csv.DictWriter(file, _columns(rows, types), restval="")
         writer.writeheader()
         writer.writerows({name: _as_text(value) for name, value in row.items()} for row in rows)
 
@@ -102,22 +147,32 @@ def _as_text(value: Scalar) -> Scalar:
     return str(value).lower() if isinstance(value, bool) else value
 
 
-def _write_parquet(path: Path, rows: Sequence[Cells]) -> None:
+def _write_parquet(path: Path, rows: Sequence[Cells], *, types: Types) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    columns = {name: _one_type([row.get(name) for row in rows]) for name in _columns(rows)}
+    named = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
+    columns = {}
+    for name in _columns(rows, types):
+        values = [row.get(name) for row in rows]
+        kind = _one_type(values, declared=types.get(name, set()))
+        columns[name] = pa.array([_cast(value, kind) for value in values], type=named[kind])
     parquet.write_table(pa.table(columns), path)
 
 
-def _one_type(values: Sequence[Scalar]) -> list[Scalar]:
-    """A parquet column has one type: whole numbers beside fractions become floats, any other mixture texts."""
-    kinds = {type(value) for value in values if value is not None}
+def _one_type(values: Sequence[Scalar], *, declared: Collection[type]) -> type:
+    """A parquet column has one type, an empty one too: whole numbers beside fractions are floats, mixtures texts."""
+    kinds = {type(value) for value in values} | set(declared)
+    kinds.discard(NoneType)
     if kinds == {int, float}:
-        return [None if value is None else float(value) for value in values]
-    if len(kinds) > 1:
-        return [None if value is None else str(_as_text(value)) for value in values]
-    return list(values)
+        return float
+    return kinds.pop() if len(kinds) == 1 else str
+
+
+def _cast(value: Scalar, kind: type) -> Scalar:
+    if value is None or type(value) is kind:
+        return value
+    return float(value) if kind is float else str(_as_text(value))
 
 
 def _write_json(path: Path, *, record: StudyRecord, trials: Sequence[Cells], epochs: Sequence[Cells]) -> None:

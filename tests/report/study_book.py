@@ -43,6 +43,7 @@ class StudyBook:
         seconds: Sequence[float] = (4.0, 2.0),
         parameters: Mapping[str, Scalar] | None = None,
         reason: str | None = None,
+        traceback: str | None = None,
     ) -> None:
         new = NewTrial(number=number, parameters=parameters or {"lr": 0.1}, seed=number, is_baseline=number == 0)
         trial = self.records.add_trial(self.row, new=new)
@@ -62,4 +63,6 @@ class StudyBook:
             return
         is_complete = outcome is Outcome.COMPLETE
         values = [epochs[-1][objective.metric] for objective in self.spec.objectives] if is_complete else None
-        self.records.finish_trial(trial, finished=Finished(outcome=outcome, reason=reason), values=values)
+        self.records.finish_trial(
+            trial, finished=Finished(outcome=outcome, reason=reason, traceback=traceback), values=values
+        )
