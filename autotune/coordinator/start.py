@@ -63,7 +63,7 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
         ExitStack() as stack,
         waiting_out(observer.note, should_give_up=lambda: interrupts.should_stop_at_once),
     ):
-        check_existing(order)
+        check_existing(order, observer=observer)
         launcher = stack.enter_context(Launcher.start(order.file.spec.task, secrets=order.file.secrets))
         with tempfile.TemporaryDirectory() as folder:
             stage = set_stage(order.file, launcher=launcher, jobs=order.jobs, folder=Path(folder))

@@ -21,8 +21,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from autotune.errors import StorageError
 from autotune.recording import transactions
-from autotune.recording.revision import explain_revision, make_tables, read_revision, try_to_write
-from autotune.recording.sqlite_file import check_file, check_pages, check_whole, file_of, has_log, remove_mark
+from autotune.recording.looking import Found, look
+from autotune.recording.revision import explain_revision, make_tables, try_to_write
+from autotune.recording.sqlite_file import check_file, check_pages, file_of, remove_mark
 from autotune.recording.tables import HEAD_REVISION
 from autotune.recording.waiting import begin_writing
 
@@ -69,14 +70,13 @@ def open_database(url: str, *, create: bool) -> Engine:
         create: Make what is missing; else a database without our tables is an error.
 
     Raises:
-        StorageError: It can't be opened, is read-only, corrupt, empty, or of a newer schema.
+        StorageError: It can't be opened, is read-only, corrupt, empty, of a newer schema, or another program's.
     """
     parsed = make_url(normalise_url(url))
-    if parsed.get_backend_name() == "sqlite":
-        check_sqlite_file(parsed, create=create)
+    found = look_at(parsed, create=create)
     engine = _make_engine(parsed)
     try:
-        _bring_up_to_date(engine, create=create)
+        _bring_up_to_date(engine, found=found)
     except DBAPIError as error:
         raise transactions.explain_error(transactions.shown_url(engine), error) from error
     except BaseException:
@@ -89,13 +89,38 @@ def find_database(url: str) -> Engine | None:
     """As ``open_database``, but None and nothing made where the database or our tables in it are missing.
 
     Raises:
-        StorageError: It can't be opened, is read-only, corrupt, empty, or of a newer schema, or
-            lies where none can be made.
+        StorageError: It can't be opened, is read-only, corrupt, empty, of a newer schema, or another
+            program's, or lies where none can be made.
     """
     try:
         return open_database(url, create=False)
     except MissingError:
         return None
+
+
+def look_at(url: URL, *, create: bool) -> Found:
+    """What is in the database; its file is made where it is missing and ``create`` says so.
+
+    Raises:
+        MissingError: The database, or our tables in it, are missing, and ``create`` does not make them.
+        StorageError: It can't be opened, is corrupt, empty, or another program's.
+    """
+    if url.get_backend_name() == "sqlite":
+        _check_sqlite_file(url, create=create)
+    found = look(url)
+    if found.revision is None:
+        found.check_free()
+        if not create:
+            rule = "no study of autotune in this database"
+            raise MissingError(f"{found.shown}: {rule}; `autotune study start` makes one")
+    return found
+
+
+def is_optunas(url: str) -> bool:
+    """Whether the database is there and Optuna's alone: ours would be made beside its tables."""
+    parsed = make_url(normalise_url(url))
+    is_there = parsed.get_backend_name() != "sqlite" or file_of(parsed).exists()
+    return is_there and look(parsed).is_optunas
 
 
 def check_database(url: str) -> None:
@@ -106,7 +131,7 @@ def check_database(url: str) -> None:
     parsed = make_url(normalise_url(url))
     if parsed.get_backend_name() != "sqlite":
         return
-    check_sqlite_file(parsed, create=False)
+    _check_sqlite_file(parsed, create=False)
     engine = create_engine(parsed)  # not configured: a file that may be another program's stays as it is
     try:
         with engine.connect() as connection:
@@ -147,7 +172,7 @@ def accept_copy(url: str) -> None:
     """Take a database as it is that was copied without its write-ahead log; nothing happens to another one."""
     parsed = make_url(normalise_url(url))
     if parsed.get_backend_name() == "sqlite":
-        check_sqlite_file(parsed, create=False)
+        _check_sqlite_file(parsed, create=False)
         with opened(parsed) as engine, transactions.write(engine) as connection:
             remove_mark(connection)
 
@@ -234,7 +259,7 @@ def _begin(connection: Connection) -> None:
         begin_writing(connection)
 
 
-def check_sqlite_file(url: URL, *, create: bool) -> None:
+def _check_sqlite_file(url: URL, *, create: bool) -> None:
     """Raise StorageError for a file that can be no database; make one where it is missing and ``create`` says so."""
     path = file_of(url)
     if not path.parent.is_dir():
@@ -271,23 +296,15 @@ def _create_sqlite_file(path: Path) -> None:
         raise StorageError(f"sqlite:///{path}: a database is made in a directory, got {cause!r}; mend that") from error
 
 
-def _bring_up_to_date(engine: Engine, *, create: bool) -> None:
-    had_log = engine.dialect.name == "sqlite" and has_log(file_of(engine.url))
-    with engine.connect().execution_options(**{transactions.READS_ONLY: True}) as connection:
-        check_pages(connection)
-        revision = read_revision(connection)
-        is_mark_over = revision is not None and check_whole(connection, had_log=had_log)
-    if revision is None and not create:
-        shown = transactions.shown_url(engine)
-        raise MissingError(f"{shown}: no study of autotune in this database; `autotune study start` makes one")
-    if revision is None:
+def _bring_up_to_date(engine: Engine, *, found: Found) -> None:
+    if found.revision is None:
         with creation_lock(engine.url.render_as_string(hide_password=False)):
             make_tables(engine)
-    elif revision != HEAD_REVISION:
-        raise explain_revision(engine, revision)
+    elif found.revision != HEAD_REVISION:
+        raise explain_revision(engine, found.revision)
     elif engine.dialect.name == "sqlite":
         try_to_write(engine)
-    if is_mark_over:
+    if found.is_mark_over:
         with transactions.write(engine) as connection:
             remove_mark(connection)
 

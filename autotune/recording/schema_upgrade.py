@@ -5,13 +5,7 @@ from sqlalchemy import make_url
 from autotune.errors import StorageError
 from autotune.recording import transactions
 from autotune.recording.backup import Backup
-from autotune.recording.database import (
-    MissingError,
-    check_sqlite_file,
-    creation_lock,
-    normalise_url,
-    opened,
-)
+from autotune.recording.database import MissingError, creation_lock, look_at, normalise_url, opened
 from autotune.recording.lease import is_any_study_running
 from autotune.recording.migrations.upgrade import is_known_revision, upgrade_schema
 from autotune.recording.revision import explain_revision, read_revision
@@ -31,8 +25,7 @@ def upgrade_database(url: str, *, backup: Backup) -> tuple[str, str]:
         InputError: The backup can't be made; nothing was changed.
     """
     parsed = make_url(normalise_url(url))
-    if parsed.get_backend_name() == "sqlite":
-        check_sqlite_file(parsed, create=False)
+    look_at(parsed, create=False)
     with opened(parsed) as engine, creation_lock(url):
         shown = transactions.shown_url(engine)
         with transactions.read(engine) as connection:

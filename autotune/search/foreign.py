@@ -56,7 +56,7 @@ def _open(url: str) -> BaseStorage:
         raise StorageError(f"--from {url}: must be an Optuna storage that is there, got no file {file}")
     try:
         if "://" in url:
-            return open_for_reading(url, is_ours=False)
+            return open_for_reading(url, is_ours=False, option="--from")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         return JournalStorage(JournalFileBackend(url))
     except (ArgumentError, SQLAlchemyError, ValueError, AssertionError) as error:

@@ -35,14 +35,24 @@ def open_storage(url: str, *, configure_engine: "Callable[[Engine], None]") -> R
     return storage
 
 
-def open_for_reading(url: str, *, is_ours: bool = True) -> RDBStorage:
+def open_for_reading(url: str, *, is_ours: bool = True, option: str = "--storage") -> RDBStorage:
     """Optuna's storage as a reader: it makes no tables, and a read takes no write lock.
 
     Raises:
         StorageError: Its tables are of a version that this one can't use; another program's
-            (``is_ours=False``) are for Optuna's own command to upgrade.
+            (``is_ours=False``) are for Optuna's own command to upgrade. It begins with the ``option``
+            that named the storage.
     """
-    return _connect(url, skip_table_creation=True, is_ours=is_ours)
+    return _connect(url, skip_table_creation=True, is_ours=is_ours, option=option)
+
+
+def count_studies_of_others(url: str) -> int:
+    """Studies in a database of Optuna's that has no tables of ours; raises StorageError as ``open_for_reading``."""
+    storage = open_for_reading(url, is_ours=False)
+    try:
+        return len(storage.get_all_studies())
+    finally:
+        storage.engine.dispose()
 
 
 def has_older_tables(url: str) -> bool:
@@ -74,7 +84,9 @@ def _connect_to_any(url: str) -> RDBStorage:
     )
 
 
-def _connect(url: str, *, skip_table_creation: bool = False, is_ours: bool = True) -> RDBStorage:
+def _connect(
+    url: str, *, skip_table_creation: bool = False, is_ours: bool = True, option: str = "--storage"
+) -> RDBStorage:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # Optuna fills in {SCHEMA_VERSION} with str.format, so braces of a path have to be doubled.
     template = url.replace("{", "{{").replace("}", "}}")
@@ -88,7 +100,7 @@ def _connect(url: str, *, skip_table_creation: bool = False, is_ours: bool = Tru
             upgrade = "copy the database, and run `optuna storage upgrade --storage URL` on the copy"
         age, remedy = ("older", upgrade) if is_older else ("newer", "`pip install --upgrade optuna`")
         raise StorageError(
-            f"{'--storage' if is_ours else '--from'}: Optuna's tables must be those of optuna "
+            f"{option}: Optuna's tables must be those of optuna "
             f"{optuna.__version__}, got {age} ones; {remedy}, or name another database"
         ) from error
 

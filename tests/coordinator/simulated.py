@@ -17,6 +17,7 @@ from types import SimpleNamespace
 
 from optuna.storages import RDBStorage
 from sqlalchemy import Connection, Engine, event, update
+from typing_extensions import override
 
 from autotune.coordinator.books import Books
 from autotune.coordinator.fitting import Fitting
@@ -99,6 +100,17 @@ class Acknowledged:
 
     def ticked(self, study: StudyView) -> None:
         """Nothing that must last."""
+
+
+@dataclass
+class Told(Acknowledged):
+    """The same, and every line besides."""
+
+    lines: list[str] = field(default_factory=list)
+
+    @override
+    def note(self, line: str) -> None:
+        self.lines.append(line)
 
 
 @dataclass

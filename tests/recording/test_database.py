@@ -5,7 +5,14 @@ import pytest
 from sqlalchemy import inspect, text
 
 from autotune.errors import InputError, StorageError
-from autotune.recording.database import check_database, find_database, hide_password, normalise_url, open_database
+from autotune.recording.database import (
+    check_database,
+    find_database,
+    hide_password,
+    is_optunas,
+    normalise_url,
+    open_database,
+)
 from autotune.recording.drafts import NewStudy
 from autotune.recording.records import Records
 from autotune.recording.tables import HEAD_REVISION, VERSION_TABLE
@@ -21,8 +28,19 @@ def url(path: Path) -> str:
     return f"sqlite:///{path}"
 
 
+OPTUNAS = ("alembic_version", "studies", "trials", "version_info")
+
+
 def make_database(url: str) -> None:
     open_database(url, create=True).dispose()
+
+
+def make_database_of_others(path: Path, *names: str) -> bytes:
+    with sqlite3.connect(path) as connection:
+        for name in names:
+            connection.execute(f"CREATE TABLE {name} (version_num TEXT)")
+    connection.close()
+    return path.read_bytes()
 
 
 def test_a_database_in_a_missing_directory_is_refused(tmp_path: Path) -> None:
@@ -46,17 +64,26 @@ def test_looking_for_a_database_makes_none(url: str, path: Path) -> None:
     assert list(path.parent.iterdir()) == []
 
 
-def test_looking_for_a_database_makes_no_tables_in_that_of_others(url: str, path: Path) -> None:
-    with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE cats (name TEXT)")
-    connection.close()
-    before = path.read_bytes()
-    assert find_database(url) is None
-    with sqlite3.connect(path) as connection:
-        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("cats",)]
-    connection.close()
+@pytest.mark.parametrize("create", [True, False])
+def test_another_programs_database_is_refused_and_left_as_it_is(url: str, path: Path, *, create: bool) -> None:
+    before = make_database_of_others(path, "cats", "dogs", "alembic_version")
+    rule = "got another program's, with tables alembic_version, cats, dogs; name another with --storage"
+    with pytest.raises(StorageError, match=rule):
+        open_database(url, create=create)
+    with pytest.raises(StorageError, match=rule):
+        find_database(url)
+    assert path.read_bytes() == before
     check_database(url)
-    assert len(path.read_bytes()) == len(before)
+    assert path.read_bytes() == before
+
+
+def test_reading_leaves_a_database_of_optunas_as_it_is(url: str, path: Path) -> None:
+    """Not even its journal is another one: whoever made it may have it on a disk that takes no write-ahead log."""
+    before = make_database_of_others(path, *OPTUNAS)
+    assert find_database(url) is None
+    assert is_optunas(url)
+    assert not is_optunas(f"{url}.gone")
+    assert path.read_bytes() == before
 
 
 def test_looking_for_a_database_finds_it_and_what_is_wrong_with_it(url: str, tmp_path: Path) -> None:
@@ -144,9 +171,9 @@ def test_a_newer_schema_is_left_as_it_is(url: str, path: Path) -> None:
     connection.close()
 
 
-def test_a_database_of_others_gets_our_tables_beside_theirs(url: str, path: Path) -> None:
+def test_a_database_of_optunas_gets_our_tables_beside_its_own(url: str, path: Path) -> None:
+    make_database_of_others(path, *OPTUNAS)
     with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
         connection.execute("INSERT INTO alembic_version VALUES ('v3.2.0.a')")
     connection.close()
     with pytest.raises(StorageError, match="no study of autotune in this database"):

@@ -1,14 +1,16 @@
 """What is refused early: before torch is imported, and before anything is stored."""
 
+from autotune.coordinator.observer import Observer
 from autotune.coordinator.opening.order import StartOrder
 from autotune.coordinator.opening.spec import check_spec
 from autotune.errors import InputError, StudyNotFoundError
 from autotune.recording.ablated import ABLATION_SUFFIX
 from autotune.recording.confirmed import CONFIRM_SUFFIX
-from autotune.recording.database import find_database, hide_password
+from autotune.recording.database import find_database, hide_password, is_optunas, normalise_url
 from autotune.recording.files import check_study_name
 from autotune.recording.lease import check_holder
 from autotune.recording.records import Records
+from autotune.search.storage import count_studies_of_others
 from autotune.spec.secret_parameters import check_secrets
 
 
@@ -26,8 +28,8 @@ def check_name(name: str) -> None:
             raise InputError(f"study {name}: {rule}; {way_out}")
 
 
-def check_existing(order: StartOrder) -> None:
-    """Refuse what does not go with the study as it is in the database."""
+def check_existing(order: StartOrder, *, observer: Observer) -> None:
+    """Refuse what does not go with the study as it is in the database, or with whose database that is."""
     remedy = f"`autotune study start SPEC.yaml --name {order.name}` goes on, with the spec file that has it"
     check_secrets(order.file.spec, study=order.name, secrets=order.file.secrets, remedy=remedy)
     engine = find_database(order.storage)
@@ -35,6 +37,11 @@ def check_existing(order: StartOrder) -> None:
         if order.warm_start is not None:
             shown = hide_password(order.storage)
             raise StudyNotFoundError(f"--warm-start: must name a study of {shown}, got {order.warm_start}; it has none")
+        if is_optunas(order.storage):
+            count = count_studies_of_others(normalise_url(order.storage))
+            studies = "study stays" if count == 1 else "studies stay"
+            shown = hide_password(order.storage)
+            observer.note(f"{shown} is a database of Optuna's: its {count} {studies}, with autotune's tables beside")
         return
     records = Records(engine)
     study = records.find_study(order.name)

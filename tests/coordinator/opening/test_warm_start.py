@@ -1,11 +1,10 @@
 """A study that begins with what another one learned, cut off on its way."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from typing_extensions import override
 
 from autotune.coordinator.books import Books
 from autotune.coordinator.histories import read_histories
@@ -17,7 +16,7 @@ from autotune.recording.drafts import NewStudy, NewTrial
 from autotune.recording.lease import StudyLease
 from autotune.recording.records import Records
 from autotune.search.storage import open_storage
-from tests.coordinator.simulated import NAME, Acknowledged, make_books, make_ledger, make_study, study_url
+from tests.coordinator.simulated import NAME, Told, make_books, make_ledger, make_study, study_url
 from tests.reports import make_report
 
 OLD = "old"
@@ -28,15 +27,6 @@ PARAMETERS: dict[str, Scalar] = {
     "num_workers": 0,
     "optimizer_impl": "fused",
 }
-
-
-@dataclass
-class Told(Acknowledged):
-    lines: list[str] = field(default_factory=list)
-
-    @override
-    def note(self, line: str) -> None:
-        self.lines.append(line)
 
 
 @dataclass
