@@ -41,9 +41,9 @@ class Part(BaseModel):
     """End of the gain's interval, which is infinite below three values a side; a change's holds with all others'."""
     high: float
     share: float | None
-    """Of what all changes together gain; None where that is not sure."""
+    """Of what all changes together gain; None where that is not sure, or a mean lacks trainings that gave no value."""
     is_sure: bool
-    """The interval leaves out that the change does nothing."""
+    """The interval leaves out that the change does nothing, and no training that gave no value speaks against that."""
 
 
 class Ablation(BaseModel):
@@ -57,6 +57,8 @@ class Ablation(BaseModel):
     """Trial number in the search."""
     num_trainings: int
     """Of the winner itself, beside the others."""
+    num_failed: int = 0
+    """Of them, those that gave no value."""
     value: float | None
     """Its mean."""
     whole: Part
@@ -92,14 +94,18 @@ def weigh(
     """
     step = step_of(value for side in (values, baseline, *without.values()) for value in _known(side))
     names = tuple(name for each in without for name in each)
-    whole = _part(names, values, baseline, step=step, confidence=CONFIDENCE, whole=None)
-    confidence = 1 - (1 - CONFIDENCE) / max(1, len(without))
-    parts = [_part(each, values, side, step=step, confidence=confidence, whole=whole) for each, side in without.items()]
     sign = 1 if is_more_better else -1
+    whole = _part(names, values, baseline, step=step, confidence=CONFIDENCE, sign=sign)
+    confidence = 1 - (1 - CONFIDENCE) / max(1, len(without))
+    parts = [
+        _with_share(_part(each, values, side, step=step, confidence=confidence, sign=sign), values, whole=whole)
+        for each, side in without.items()
+    ]
     return Ablation(
         metric=metric,
         winner=winner,
         num_trainings=len(values),
+        num_failed=len(values) - len(_known(values)),
         value=_mean(values),
         whole=whole,
         parts=tuple(sorted(parts, key=lambda part: -sign * part.gain if part.gain is not None else -math.inf)),
@@ -107,19 +113,14 @@ def weigh(
 
 
 def _part(
-    names: tuple[str, ...],
-    values: Values,
-    without: Values,
-    *,
-    step: float,
-    confidence: float,
-    whole: Part | None,
+    names: tuple[str, ...], values: Values, without: Values, *, step: float, confidence: float, sign: int
 ) -> Part:
     one, other = _known(values), _known(without)
     gain: Interval | None = None
     if one and other:
         gain = difference_of_means(one, other, confidence=confidence, least_deviation=step / 2)
-    is_whole_sure = whole is not None and whole.is_sure and whole.gain
+    # What gave no value is missing in its side's mean, which is too good then: no evidence against the other side.
+    is_flattered = len(one) < len(values) if gain is not None and sign * gain.value > 0 else len(other) < len(without)
     return Part(
         names=names,
         num_trainings=len(without),
@@ -128,9 +129,16 @@ def _part(
         gain=gain.value if gain is not None else None,
         low=gain.low if gain is not None else -math.inf,
         high=gain.high if gain is not None else math.inf,
-        share=gain.value / whole.gain if gain is not None and is_whole_sure and whole and whole.gain else None,
-        is_sure=gain is not None and gain.is_sure and min(len(one), len(other)) >= LEAST_VALUES,
+        share=None,
+        is_sure=gain is not None and gain.is_sure and not is_flattered and min(len(one), len(other)) >= LEAST_VALUES,
     )
+
+
+def _with_share(part: Part, values: Values, *, whole: Part) -> Part:
+    is_complete = len(_known(values)) == len(values) and not part.num_failed and not whole.num_failed
+    if part.gain is None or not whole.gain or not whole.is_sure or not is_complete:
+        return part
+    return part.model_copy(update={"share": part.gain / whole.gain})
 
 
 def _known(values: Values) -> list[float]:

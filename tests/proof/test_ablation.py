@@ -47,6 +47,31 @@ def test_change_without_which_no_training_gives_a_value_comes_first() -> None:
     assert (width.num_failed, width.is_sure) == (1, False)
 
 
+def test_mean_that_lacks_trainings_is_no_evidence_against_the_other_side() -> None:
+    lost = (None, None)
+    better, worse = (0.95, 0.951, 0.949, *lost), (0.6, 0.601, 0.599, *lost)
+
+    ablation = weighed(lr=worse, width=better)
+
+    lr, width = ablation.parts
+    assert (lr.is_sure, lr.share) == (True, None)
+    assert (width.is_sure, width.share) == (False, None)
+    assert width.gain is not None
+    assert width.high < 0
+
+
+def test_winner_that_misses_is_not_surely_better() -> None:
+    part = weigh(
+        "time",
+        winner=7,
+        is_more_better=False,
+        values=(1.0, 1.01, 0.99, None),
+        baseline=(2.0, 2.01, 1.99),
+        without={("lr",): (2.0, 2.01, 1.99)},
+    )
+    assert (part.num_failed, part.whole.is_sure, part.parts[0].is_sure) == (1, False, False)
+
+
 def test_share_of_a_whole_that_is_not_sure_is_not_told() -> None:
     ablation = weighed(lr=(0.6, 0.601, 0.599), width=WINNER, baseline=(0.2, 0.9, 1.6))
 

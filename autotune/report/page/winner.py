@@ -102,7 +102,6 @@ def _ablation_blocks(subject: Subject, ablation: Ablation) -> list[Block]:
         for part in ablation.parts
         if part.gain is not None
     )
-    failed = [part for part in ablation.parts if part.num_failed and part.gain is not None]
     note = (
         f"Measured: the winner trained {ablation.num_trainings} times on fresh seeds, and as often with each change "
         f"set back to the baseline's, in turn. Its {ablation.metric} was {format_metric(ablation.value)}, without all "
@@ -115,12 +114,27 @@ def _ablation_blocks(subject: Subject, ablation: Ablation) -> list[Block]:
     if harmful:
         told = "; ".join(", ".join(part.names) for part in harmful)
         note += f" Surely better with the baseline's value: {told}."
-    if failed:
-        told = ", ".join(
-            f"{part.num_failed} of {part.num_trainings} without {', '.join(part.names)}" for part in failed
-        )
-        note += f" Trainings that gave no value: {told}."
+    note += _missing(ablation)
     return [Bars(bars=bars, heading=("change", f"measured worth in {ablation.metric}")), Words(text=note, kind="note")]
+
+
+def _missing(ablation: Ablation) -> str:
+    """What trainings that gave no value mean for the means; nothing where there are none."""
+    whole = ablation.whole
+    sides = [(ablation.num_failed, ablation.num_trainings, "of the winner")]
+    sides += [
+        (part.num_failed, part.num_trainings, f"without {', '.join(part.names)}")
+        for part in ablation.parts
+        if part.gain is not None
+    ]
+    sides.append((whole.num_failed, whole.num_trainings, "of the baseline"))
+    told = ", ".join(f"{missing} of {count} {what}" for missing, count, what in sides if missing)
+    if not told:
+        return ""
+    return (
+        f" Trainings that gave no value: {told}. They are in no mean, which is too good then: what it says against "
+        "the other side is not called sure, and no share is told of it."
+    )
 
 
 def _same(baseline: Mapping[str, Scalar], winner: Mapping[str, Scalar]) -> str:
@@ -175,7 +189,8 @@ def _share_blocks(subject: Subject, shares: _Shares) -> list[Block]:
         f"Estimated, not measured: {METHOD[:1].lower()}{METHOD[1:]} From baseline to winner it predicts "
         f"{format_gain(shares.predicted)}{scaled}. A parameter's share is its mean part over the orders in which the "
         "differences can be made (Shapley values). The forest explains "
-        f"{max(0.0, surrogate.skill):.0%} of the variance of trials that it has not seen."
+        f"{max(0.0, surrogate.skill):.0%} of the variance of trials that it has not seen. These parts have no "
+        "interval: a sampler chose the trials, so that they are no random sample; an ablation's have one."
     )
     heading = ("parameter", f"estimated part of the gain in {subject.objective.metric}")
     return [Bars(bars=bars, heading=heading), Words(text=note, kind="note")]
