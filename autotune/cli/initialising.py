@@ -80,7 +80,8 @@ def _reading_lines(script: "Script", *, path: Path) -> list[str]:
 
     lines = [f"{path}:{r.line}: {r.name} {format_scalar(r.value)}" for r in script.readings]
     unread = [f"{path}:{u.line}: {u.name} is computed ({u.expression}); write it into the spec" for u in script.unread]
-    return [*lines, *unread] or [f"{path}: no optimizer and no DataLoader was found; the baseline is a guess"]
+    notes = [f"{path}{'' if n.line is None else f':{n.line}'}: {n.text}" for n in script.notes]
+    return [*lines, *unread, *notes]
 
 
 def _missing_lines(missing: tuple[str, ...], unbound: tuple[str, ...], *, task: Path) -> list[str]:

@@ -57,14 +57,26 @@ def draft_spec(script: Script, *, is_classification: bool, path: Path, task: str
             "# What the script trains with: trial 0, and what the winner is compared with.",
             "baseline:",
             *(_baseline_line(name, value, place=f"{path.name}:{lines[name]}") for name, value in baseline.items()),
-            *(["  batch_size: 64 # the script does not tell"] if "batch_size" not in baseline else []),
+            *_guesses(script, baseline),
             *(
                 f"  # {u.name}: {u.expression} in {path.name}:{u.line} is computed; write it here"
                 for u in script.unread
             ),
+            *(f"  # {path.name}:{note.line}: {note.text}" for note in script.notes if note.line is not None),
             "",
         ]
     )
+
+
+def _guesses(script: Script, baseline: Mapping[str, Scalar]) -> list[str]:
+    """What every training has, and the script does not tell; an optimizer's own learning rate is no guess."""
+    has_own_lr = "optimizer" in baseline and "lr" not in {each.name for each in script.unread}
+    guesses = {"optimizer": "adam", **({} if has_own_lr else {"lr": "1e-3"}), "batch_size": "64"}
+    return [
+        f"  {name}: {guess} # a guess: the script does not tell"
+        for name, guess in guesses.items()
+        if name not in baseline
+    ]
 
 
 def _baseline_line(name: str, value: Scalar, *, place: str) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autotune.spec.first.script import Script, loaders_of
+from autotune.spec.first.reader import loaders_of
+from autotune.spec.first.script import Script
 from autotune.spec.first.slices import Slice, is_constant, slice_before
 from autotune.spec.first.values import Constants
 from autotune.spec.optimizers import OPTIMIZERS

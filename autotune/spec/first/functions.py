@@ -1,6 +1,10 @@
 """The functions of a script: which one a place stands in, and what it is called with."""
 
 import ast
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
+
+Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
 _PARSED_NAMES = frozenset({"args", "opt", "options", "opts"})
 
@@ -21,22 +25,59 @@ def arguments_of(tree: ast.Module, function: ast.FunctionDef) -> dict[str, ast.e
 
     A function that is called in several places, or with ``*arguments``, has its defaults.
     """
-    parameters = [*function.args.posonlyargs, *function.args.args]
+    calls = calls_of(function, None, tree=tree)
+    return arguments_in(calls[0] if len(calls) == 1 else None, function, is_method=False)
+
+
+def calls_of(function: Function, owner: ast.ClassDef | None, *, tree: ast.Module) -> list[ast.Call]:
+    """The script's calls of the function; of a method those on ``self``, of a constructor those of its class."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    if owner is None:
+        return [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == function.name]
+    if function.name == "__init__":
+        return [call for call in calls if ast.unparse(call.func).rpartition(".")[2] == owner.name]
+    return [call for call in calls if ast.unparse(call.func) == f"self.{function.name}"]
+
+
+def arguments_in(call: ast.Call | None, function: Function, *, is_method: bool) -> dict[str, ast.expr]:
+    """What the call gives each parameter, else its default; without a call, the defaults."""
+    parameters = [*function.args.posonlyargs, *function.args.args][is_method:]
     found = dict(zip([p.arg for p in parameters][::-1], function.args.defaults[::-1], strict=False))
     found |= {
         parameter.arg: default
         for parameter, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
         if default is not None
     }
-    calls = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == function.name
-    ]
-    if len(calls) != 1 or any(isinstance(argument, ast.Starred) for argument in calls[0].args):
+    if call is None or any(isinstance(argument, ast.Starred) for argument in call.args):
         return found
-    found |= dict(zip([parameter.arg for parameter in parameters], calls[0].args, strict=False))
-    return found | {keyword.arg: keyword.value for keyword in calls[0].keywords if keyword.arg is not None}
+    found |= dict(zip([parameter.arg for parameter in parameters], call.args, strict=False))
+    return found | {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg is not None}
+
+
+def options_of(tree: ast.Module) -> Mapping[str, ast.expr]:
+    """Options of a command line with their defaults, by the name that holds them: argparse, click and absl."""
+    return dict(option for call in ast.walk(tree) if isinstance(call, ast.Call) for option in _options_in(call))
+
+
+def _options_in(call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
+    maker = ast.unparse(call.func).rpartition(".")[2]
+    given = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg is not None}
+    flags = [a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+    if maker == "set_defaults":
+        yield from given.items()
+    elif maker.startswith("DEFINE_") and flags and len(call.args) > 1:
+        yield flags[0], call.args[1]
+    elif maker in {"add_argument", "option"} and flags:
+        flag = next((name for name in flags if name.startswith("--")), flags[0])
+        name = flag.partition("/")[0].lstrip("-").replace("-", "_")
+        if isinstance(given.get("dest"), ast.Constant):
+            name = ast.literal_eval(given["dest"])
+        if "default" in given:
+            yield name, given["default"]
+        elif "action" in given and ast.unparse(given["action"]) == "'store_true'":
+            yield name, ast.Constant(value=False)
+        elif "action" in given and ast.unparse(given["action"]) == "'store_false'":
+            yield name, ast.Constant(value=True)
 
 
 def option_names(tree: ast.Module) -> frozenset[str]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing_extensions import override
 
 from autotune.spec.first.functions import arguments_of, function_around, option_names
-from autotune.spec.first.values import Constants, UnknownValueError
+from autotune.spec.first.records import UnknownValueError
+from autotune.spec.first.values import Constants
 
 _MOVES = ("to", "cuda", "cpu")
 """Methods that bring a tensor or a model to a device, which is the trial's affair."""

@@ -1,0 +1,124 @@
+"""What a name of a script is bound to, in the function or at the top, by where it stands."""
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Scope: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Module
+_INNER = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+@dataclass(frozen=True)
+class Binding:
+    """One place that binds a name."""
+
+    place: ast.AST
+    value: ast.expr | None
+    """What it is bound to; None where no expression of the script says so: a loop's variable, ``x += 1``."""
+
+
+class Scopes:
+    """The functions and classes of a script, and which names each of them binds."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self.tree = tree
+        self._parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+        self.classes: Mapping[str, ast.ClassDef] = {n.name: n for n in ast.walk(tree) if isinstance(n, ast.ClassDef)}
+        self.functions: Mapping[str, ast.FunctionDef] = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
+        self._known: dict[Scope, Mapping[str, list[Binding]]] = {}
+
+    def knows(self, node: ast.AST) -> bool:
+        """Whether the node is one of the script's own."""
+        return node in self._parents
+
+    def ancestors(self, node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
+        """Each node around it with the one below, from the inside to the outside."""
+        while (parent := self._parents.get(node)) is not None:
+            yield parent, node
+            node = parent
+
+    def functions_around(self, node: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+        """Those in whose bodies it stands, from the inside to the outside; a default stands outside of its function."""
+        for parent, below in self.ancestors(node):
+            if isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef) and below in parent.body:
+                yield parent
+
+    def class_around(self, node: ast.AST) -> ast.ClassDef | None:
+        """The innermost class that it stands in."""
+        return next((parent for parent, _ in self.ancestors(node) if isinstance(parent, ast.ClassDef)), None)
+
+    def owner(self, function: ast.AST) -> ast.ClassDef | None:
+        """The class whose method the function is."""
+        parent = self._parents.get(function)
+        return parent if isinstance(parent, ast.ClassDef) else None
+
+    def bindings(self, name: str, scope: Scope) -> list[Binding]:
+        """Where this very scope binds the name, parameters aside."""
+        if scope not in self._known:
+            self._known[scope] = self._bindings(scope)
+        return self._known[scope].get(name, [])
+
+    def _bindings(self, scope: Scope) -> Mapping[str, list[Binding]]:
+        found: defaultdict[str, list[Binding]] = defaultdict(list)
+        borrowed = _global_names(scope) if not isinstance(scope, ast.Module) else set()
+        for name, binding in _bindings_in(scope):
+            if name not in borrowed:
+                found[name].append(binding)
+        if isinstance(scope, ast.Module):
+            for function in ast.walk(scope):
+                if isinstance(function, ast.FunctionDef) and (names := _global_names(function)):
+                    for name, binding in _bindings_in(function):
+                        if name in names:
+                            found[name].append(binding)
+        return found
+
+
+def own_nodes(scope: ast.AST) -> Iterator[ast.AST]:
+    """All nodes of a body, without those of functions and classes within."""
+    waiting = list(getattr(scope, "body", []))
+    while waiting:
+        node = waiting.pop(0)
+        yield node
+        if not isinstance(node, _INNER):
+            waiting = [*ast.iter_child_nodes(node), *waiting]
+
+
+def _bindings_in(scope: ast.AST) -> Iterator[tuple[str, Binding]]:
+    told: set[ast.AST] = set()
+    for node in own_nodes(scope):
+        if isinstance(node, _COMPREHENSIONS):  # its variables are its own
+            told.update(n for each in node.generators for n in ast.walk(each.target))
+        elif isinstance(node, ast.AnnAssign) and node.value is None:
+            told.add(node.target)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node not in told:
+            yield node.id, Binding(node, None)
+        for target, value in _assignments(node):
+            if isinstance(target, ast.Name):
+                told.add(target)
+                yield target.id, Binding(node, value)
+
+
+def _assignments(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
+    match node:
+        case ast.Assign(targets=targets, value=value):
+            for target in targets:
+                yield from _unpacked(target, value)
+        case ast.AnnAssign(target=target, value=ast.expr() as value):
+            yield target, value
+        case _:
+            pass
+
+
+def _unpacked(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """``a, b = 1, 2`` as two."""
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
+        yield from zip(target.elts, value.elts, strict=True)
+    else:
+        yield target, value
+
+
+def _global_names(function: ast.AST) -> set[str]:
+    return {name for node in own_nodes(function) if isinstance(node, ast.Global) for name in node.names}
