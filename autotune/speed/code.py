@@ -115,9 +115,10 @@ def _model(setting: Mapping[str, Scalar]) -> list[str]:
     mode = setting.get("compile", "off")
     if mode != "off":
         lines.append(f'model.compile(mode="{mode}")')
-    if setting.get("cache", "off") != "off":
-        lines.append("data = default_collate(list(dataset))  # once; then gather its tensors by index, batch by batch")
+    if setting.get("cache") == "memory":
+        lines.append("dataset = list(dataset)  # once; samples of one shape: better collate all, and index the whole")
     if setting.get("cache") == "device":
+        lines.append("data = default_collate(list(dataset))  # once; then gather its tensors by index, batch by batch")
         lines.append("data = [part.to(device) for part in data]")
     return lines
 

@@ -1,1 +1,1 @@
-"""The built-in tasks: real data that installs with a package, and no download."""
+"""The built-in tasks: data that installs with a package, is on every machine or is made, and no download."""

@@ -50,7 +50,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_carries_the_search_spaces(installed: Path, tmp_path: Path) -> None:
     command = str(installed / "bin" / "autotune")
     entries = json.loads(_run([command, "space", "list", "--json"], folder=tmp_path))
-    assert [entry["name"] for entry in entries] == ["cudnn", "digits", "mnist", "mnist1d"]
+    assert [entry["name"] for entry in entries] == ["cudnn", "digits", "mnist", "mnist1d", "stdlib", "vowels"]
     assert all(Path(entry["path"]).is_relative_to(installed) for entry in entries)
 
 

@@ -4,7 +4,7 @@ from autotune.spec.builtin import find_space, list_spaces
 from autotune.spec.load import load_spec, parse_spec
 from autotune.spec.model import Parameter
 
-SPACES = ("cudnn", "digits", "mnist", "mnist1d")
+SPACES = ("cudnn", "digits", "mnist", "mnist1d", "stdlib", "vowels")
 
 
 def test_the_search_spaces_that_come_along_are_listed() -> None:

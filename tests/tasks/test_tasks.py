@@ -4,18 +4,23 @@ import numpy as np
 import pytest
 import torch
 
-from autotune.events import EpochReport, Outcome, Scalar, TrialOrder
+from autotune.events import Outcome, Scalar, TrialOrder
+from autotune.training.cache import is_same
 from autotune.training.loading import LoadedTask, load_task
 from autotune.training.parameters import Parameters
 from autotune.training.rehearsal import rehearse
 from autotune.training.run import run_trial
 from autotune.training.task import Task
+from tests.tasks.trials import train
 from tests.training.trials import Recorder
 
 DIGITS = "autotune.tasks.digits:Digits"
 MNIST = "autotune.tasks.mnist:Mnist"
 MNIST1D = "autotune.tasks.mnist1d:Mnist1d"
-SAMPLES = {DIGITS: (1437, 360), MNIST: (4000, 1000), MNIST1D: (4000, 1000)}
+STDLIB = "autotune.tasks.stdlib:Stdlib"
+VOWELS = "autotune.tasks.vowels:Vowels"
+SAMPLES = {DIGITS: (1437, 360), MNIST: (4000, 1000), MNIST1D: (4000, 1000), STDLIB: (1500, 300), VOWELS: (1800, 600)}
+METRICS = {STDLIB: ("val_perplexity", "val_bits_per_character")}
 
 
 @pytest.fixture(scope="module", params=sorted(SAMPLES))
@@ -25,29 +30,10 @@ def task(request: pytest.FixtureRequest) -> LoadedTask:
     return loaded
 
 
-def train(task: LoadedTask, folder: Path, *, epochs: int, **parameters: Scalar) -> list[EpochReport]:
-    listener = Recorder()
-    order = TrialOrder(
-        study="tasks",
-        number=0,
-        task=task.reference,
-        parameters=parameters,
-        objective_metrics=("val_accuracy",),
-        epochs=epochs,
-        seed=0,
-        device="cpu",
-        folder=str(folder),
-    )
-    finished = run_trial(order, task=task, channel=listener)
-    assert finished.outcome is Outcome.COMPLETE, finished
-    assert finished.unread_parameters == ()
-    return listener.of(EpochReport)
-
-
 def test_data_has_its_known_size(task: LoadedTask) -> None:
     rehearsal = rehearse(task, parameters={}, device="cpu")
     assert (rehearsal.num_train_samples, rehearsal.num_validation_samples) == SAMPLES[task.reference]
-    assert rehearsal.metric_names == ("train_loss", "val_loss", "val_accuracy")
+    assert rehearsal.metric_names == ("train_loss", "val_loss", "val_accuracy", *METRICS.get(task.reference, ()))
 
 
 @pytest.mark.parametrize("depth", [1, 3])
@@ -81,9 +67,10 @@ def test_setup_disturbs_no_generator_and_gives_the_same_data_again(task: LoadedT
     assert isinstance(task.target, Task)
     assert isinstance(again.target, Task)
     first, second = (t.validation_data(Parameters({}))[3] for t in (task.target, again.target))
-    assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+    assert is_same(first, second)
 
 
+@pytest.mark.parametrize("task", [DIGITS, MNIST, MNIST1D], indirect=True)
 def test_both_parts_of_the_data_have_every_class_about_as_often(task: LoadedTask) -> None:
     assert isinstance(task.target, Task)
     for data in (task.target.train_data(Parameters({})), task.target.validation_data(Parameters({}))):
@@ -111,17 +98,23 @@ def test_mnist1d_is_better_than_chance(tmp_path: Path, network: str, accuracy: f
     assert reports[-1].metrics["val_accuracy"] > accuracy
 
 
-def test_unknown_network_is_infeasible_and_not_a_failure(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("reference", "name", "value"),
+    [(MNIST1D, "network", "transformer"), (VOWELS, "network", "transformer"), (STDLIB, "heads", 3)],
+)
+def test_impossible_architecture_is_infeasible_and_not_a_failure(
+    tmp_path: Path, reference: str, name: str, value: Scalar
+) -> None:
     order = TrialOrder(
         study="tasks",
         number=0,
-        task=MNIST1D,
-        parameters={"network": "transformer"},
+        task=reference,
+        parameters={name: value},
         objective_metrics=("val_accuracy",),
         epochs=1,
         seed=0,
         device="cpu",
         folder=str(tmp_path),
     )
-    finished = run_trial(order, task=load_task(MNIST1D), channel=Recorder())
+    finished = run_trial(order, task=load_task(reference), channel=Recorder())
     assert finished.outcome is Outcome.INFEASIBLE
