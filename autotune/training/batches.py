@@ -1,6 +1,6 @@
 """What can be done with a batch of any shape: count it, move it, cut it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -79,6 +79,21 @@ def micro_batches(batch: Batch, *, size: int) -> Iterator[Batch]:
     ends = [total * part // number for part in range(number + 1)]
     for start, end in pairwise(ends):
         yield _slice(batch, start, end, total)
+
+
+def made_outside(batches: Iterable[Batch], *, device: torch.device) -> Iterator[Batch]:
+    """The batches, each made as in training: outside of the autocast and the inference mode in which it is used.
+
+    A dataset that computes would else do so with fewer digits, wherever no worker does it.
+    """
+    iterator = iter(batches)
+    while True:
+        with torch.inference_mode(mode=False), torch.autocast(device.type, enabled=False):
+            try:
+                batch = next(iterator)
+            except StopIteration:
+                return
+        yield batch
 
 
 def describe(batch: Batch) -> str:

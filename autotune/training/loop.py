@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from autotune.training.accumulation import Loss
-from autotune.training.batches import Batch, add_times
+from autotune.training.batches import Batch, add_times, made_outside
 from autotune.training.data import BatchLoader, Collate
 from autotune.training.failures import is_out_of_memory, one_line
 from autotune.training.rng import undisturbed_rng
@@ -115,7 +115,7 @@ class _Loop:
         return self._trial.loader(data, train=False, batch_size=batch_size, collate=_collate_of(self._task))
 
     def _stoppable(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        for batch in batches:
+        for batch in made_outside(batches, device=self._trial.device):
             if self._trial.should_stop():
                 raise _StopRequestedError
             yield batch

@@ -246,6 +246,42 @@ def test_means_over_something_else_than_samples_are_put_together_by_their_count(
     assert parts.metrics[-1] == pytest.approx(at_once.metrics[-1], rel=1e-6)
 
 
+class Computing(Dataset[tuple[Tensor, Tensor]]):
+    """Computes its samples by what autocast takes hold of."""
+
+    def __len__(self) -> int:
+        return NUM_VALIDATION
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        inputs, labels = points(NUM_VALIDATION, seed=1)
+        return torch.eye(4) @ inputs[index], labels[index]
+
+
+class ComputingPoints(Points):
+    def __init__(self) -> None:
+        self.seen: list[tuple[torch.dtype, bool]] = []
+
+    def train_data(self, params: Parameters) -> Dataset[Any]:
+        return Computing()
+
+    def validation_data(self, params: Parameters) -> Dataset[Any]:
+        return Computing()
+
+    def forward(self, model: nn.Module, batch: Batch) -> tuple[Any, Any]:
+        inputs, targets = batch
+        self.seen.append((inputs.dtype, inputs.is_inference()))
+        outputs = model(inputs)
+        assert outputs.dtype == torch.bfloat16
+        return outputs, targets
+
+
+@pytest.mark.parametrize("cache", ["off", "memory"])
+def test_samples_are_computed_in_full_precision_in_training_and_in_validation(tmp_path: Path, cache: str) -> None:
+    task = ComputingPoints()
+    train(task, tmp_path, {"precision": "bf16", "batch_size": 5, "cache": cache}, epochs=1)
+    assert task.seen == [(torch.float32, False)] * 4
+
+
 def test_gradient_clip_limits_each_step(tmp_path: Path) -> None:
     parameters: dict[str, Scalar] = {"optimizer": "sgd", "lr": 1.0, "batch_size": 64, "gradient_clip": 1e-6}
     one = train(Points(), tmp_path / "one", parameters, epochs=1).weights

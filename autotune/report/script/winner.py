@@ -18,7 +18,7 @@ OWN_NAMES = frozenset(
         *("PARAMETERS", "SEED", "EPOCHS", "STEPS", "DEVICE", "SCALER", "STEPPED"),
         *("mover", "change_tensors", "_like", "_slice", "_first_tensor", "_one_cycle", "_between"),
         *("derive_seed", "seed_everything", "seed_loading", "undisturbed_rng", "list_tensors", "micro_batches"),
-        "add_times",
+        *("add_times", "made_outside"),
         "embeddings_of",
         *(
             "prepare",

@@ -125,7 +125,7 @@ _TRAIN = '''def train(task, params):
             steps += 1{end}
         model.eval()
         with torch.inference_mode(), context, undisturbed_rng():
-            values = task.evaluate(model, validation)
+            values = task.evaluate(model, made_outside(validation, device=DEVICE))
         metrics = {{f"val_{{name}}": float(value) for name, value in values.items()}}
         shown = {{"train_loss": float(total) / float(total_count), **metrics}}
         print(f"epoch {{epoch}}:", ", ".join(f"{{name}} {{value!r}}" for name, value in shown.items()))
@@ -230,7 +230,7 @@ def _task_part(winner: Winner) -> str:
     base = [piece("training.batches", "count_samples", "_first_tensor", "list_tensors")]
     if task.kind == "class":
         base.append(piece("training.task", "Task"))
-        base.append(piece("training.batches", "add_times"))
+        base.append(piece("training.batches", "add_times", "made_outside"))
     places = [f"sys.path.append({str(folder)!r})  # where the task imports from" for folder in _folders(winner)]
     if "__file__" in task.text:
         places.append(f"__file__ = {str(task.path)!r}  # the task looks for its data from there")
