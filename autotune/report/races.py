@@ -22,6 +22,8 @@ class RaceSummary:
     """Throughput over the baseline; None where nothing is surely faster."""
     samples_per_second: float
     seconds: float
+    is_in_turns: bool
+    """Two contestants had no room on the device side by side."""
 
 
 def summarise_recorded_race(row: RaceRow) -> RaceSummary:
@@ -34,4 +36,5 @@ def summarise_recorded_race(row: RaceRow) -> RaceSummary:
         gain=result.gain,
         samples_per_second=row.samples_per_second,
         seconds=row.seconds,
+        is_in_turns=result.is_in_turns,
     )

@@ -39,15 +39,20 @@ def summarise_race(raced: RacedWorkload) -> SpeedSummary:
 
 
 _CUT_SHORT = ", cut short: not everything was tried; --seconds gives it longer"
+_IN_TURNS = "in turns"
 HEAT_COLUMNS = ("stage", "tried", "throughput", "verdict", "why")
 
 
 def heat_rows(heats: Sequence[Heat]) -> list[tuple[str, ...]]:
     """A row for each heat, in order."""
     return [
-        (heat.stage, heat.change_words, heat.gain.words if heat.gain else "", heat.verdict, heat.reason)
+        (heat.stage, heat.change_words, heat.gain.words if heat.gain else "", heat.verdict, _why(heat))
         for heat in heats
     ]
+
+
+def _why(heat: Heat) -> str:
+    return f"{heat.reason} ({_IN_TURNS})" if heat.is_in_turns else heat.reason
 
 
 def ending_lines(summary: SpeedSummary) -> Iterator[str]:
@@ -58,14 +63,8 @@ def ending_lines(summary: SpeedSummary) -> Iterator[str]:
         yield f"            then {result.diagnoses[-1].words}"
     if result.noise_floor is not None:
         yield f"noise: two contestants of one setting differ by up to {result.noise_floor:.1%} here; less is a tie"
-    if result.gain is None:
-        yield "Keep what you have: nothing is surely faster than the baseline."
-    else:
-        yield f"winner: {format_parameters(result.kept)}"
-        yield f"gain: {result.gain.words} times the baseline's throughput, confirmed on fresh processes"
-    if result.informed is not None and result.informed_gain is not None:
-        informed = {name: value for name, value in result.informed.items() if result.baseline.get(name) != value}
-        yield f"      {result.informed_gain.words} times that of an informed guess ({format_parameters(informed)})"
+    yield from _turns(result)
+    yield from _conclusion(result)
     for name in result.reduced_precision:
         yield f"{name} computes with fewer digits; its loss stayed within the noise of full precision"
     for even in result.break_evens:
@@ -80,8 +79,40 @@ def ending_lines(summary: SpeedSummary) -> Iterator[str]:
         f"a step: data wait {split.data_wait:.0%}, copy to the device {split.copy_to_device:.0%}, "
         f"forward and backward {split.compute:.0%}, optimizer {split.optimizer:.0%}"
     )
-    yield f"cost: {result.seconds:.0f} s{_CUT_SHORT if result.is_cut_short else ''}"
+    yield f"cost: {result.seconds:.0f} s{_cut_short(result)}"
     if summary.code:
         yield ""
         yield "# for your script, each where its kind of thing is set up:"
         yield from summary.code
+
+
+def _conclusion(result: RaceResult) -> Iterator[str]:
+    """What is gained, and over what."""
+    if result.has_found_out_nothing:
+        yield "Nothing was tried: the race was over before one setting was measured."
+    elif result.gain is None:
+        yield "Keep what you have: nothing is surely faster than the baseline."
+    else:
+        yield f"winner: {format_parameters(result.kept)}"
+        yield f"gain: {result.gain.words} times the baseline's throughput, confirmed on fresh processes"
+    if result.informed is not None and result.informed_gain is not None:
+        informed = {name: value for name, value in result.informed.items() if result.baseline.get(name) != value}
+        yield f"      {result.informed_gain.words} times that of an informed guess ({format_parameters(informed)})"
+
+
+def _turns(result: RaceResult) -> Iterator[str]:
+    """What is other where two contestants had no room side by side."""
+    if not result.is_in_turns:
+        return
+    yield "turns: no room for two of these trainings on the device: one at a time held it, started for each turn"
+    if result.noise_floor_in_turns is not None:
+        yield f"       two of one setting differ by up to {result.noise_floor_in_turns:.1%} so; less is a tie"
+
+
+def _cut_short(result: RaceResult) -> str:
+    if result.ended_by is not None:
+        return f", ended before everything was tried: {result.ended_by}"
+    if not result.is_cut_short:
+        return ""
+    more = f" (one more heat in turns: {result.seconds_for_more:.0f})" if result.seconds_for_more is not None else ""
+    return f"{_CUT_SHORT}{more}"

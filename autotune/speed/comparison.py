@@ -4,11 +4,14 @@ Code that runs after other code runs on another machine: clocks, neighbours and 
 So blocks alternate, A B B A and then B A A B; within such a quad a drift that is linear in time
 cancels, and each quad gives one log-ratio. The estimate is their median, which a block that was
 disturbed does not move; ``statistics.py`` says how sure it is.
+
+Contestants that take turns on a device pay for each change of sides with a start (``turns.py``), so
+their quads are A B B A, all of them, and the sides change twice in each.
 """
 
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -21,8 +24,11 @@ from autotune.speed.statistics import median_interval
 Verdict: TypeAlias = Literal["faster", "slower", "tie"]
 
 _QUADS = ("ABBA", "BAAB")
+_TURNS = ("ABBA",)
 _FIRST_LOOK = 3
 """Quads before the first early look; two give no interval worth the name."""
+_FIRST_LOOK_IN_TURNS = 2
+"""They may tell that B is no faster (``is_never_ahead``), which needs no interval."""
 _LOOK_SHARE = 0.05
 """Of the error that is allowed at the end, what an early look may spend: for 95 %, an early interval has 99.75 %.
 J. L. Haybittle, "Repeated assessment of results in clinical trials of cancer treatment" (1971), and R. Peto et al.
@@ -45,6 +51,8 @@ class Comparison:
     """One a quad, in order."""
     blocks_a: tuple[Block, ...]
     blocks_b: tuple[Block, ...]
+    is_in_turns: bool = False
+    """The two held the device one at a time, started anew for each of their turns."""
 
     @property
     def num_quads(self) -> int:
@@ -77,6 +85,14 @@ def is_out_of_reach(comparison: Comparison) -> bool:
     halves what a tie takes (``benchmarks/screening.py``).
     """
     return math.log(comparison.ratio) <= math.log1p(comparison.noise_floor) / 2
+
+
+def is_never_ahead(comparison: Comparison) -> bool:
+    """Not one quad has shown B to be faster by more than half the noise floor.
+
+    Two quads may say so where each costs two starts, which ``is_out_of_reach`` takes three for.
+    """
+    return max(comparison.log_ratios) <= math.log1p(comparison.noise_floor) / 2
 
 
 def compare(
@@ -116,24 +132,86 @@ def compare(
         raise InputError(
             f"compare: needs quads >= 2 and 0.5 <= confidence < 1, got {quads} and {confidence}; take 8 and 0.95"
         )
-    first, second = as_contestant(a), as_contestant(b)
-    early = 1 - (1 - confidence) * _LOOK_SHARE
-    log_ratios: list[float] = []
-    blocks: dict[str, list[Block]] = {"A": [], "B": []}
-    while True:
+    series = _Series(as_contestant(a), as_contestant(b), seconds=seconds, min_steps=min_steps, orders=_QUADS)
+    first_look = quads if is_decided is None else _FIRST_LOOK
+    return series.run(
+        quads, confidence=confidence, noise_floor=noise_floor, first_look=first_look, is_decided=is_decided
+    )
+
+
+def compare_in_turns(
+    a: Contestant,
+    b: Contestant,
+    *,
+    quads: int,
+    seconds: float,
+    min_steps: int,
+    confidence: float,
+    noise_floor: float = 0.0,
+    is_decided: Callable[[Comparison], bool] | None = None,
+) -> Comparison:
+    """As ``compare``, of two that hold the device one at a time: their sides change twice a quad, and no more.
+
+    Whoever begins a turn is started for it, but for A in the first: it may be there.
+    """
+    series = _Series(a, b, seconds=seconds, min_steps=min_steps, orders=_TURNS)
+    first_look = quads if is_decided is None else _FIRST_LOOK_IN_TURNS
+    return series.run(
+        quads, confidence=confidence, noise_floor=noise_floor, first_look=first_look, is_decided=is_decided
+    )
+
+
+class _Series:
+    """Quads of blocks, one after the other."""
+
+    def __init__(self, a: Contestant, b: Contestant, *, seconds: float, min_steps: int, orders: Sequence[str]) -> None:
+        self._contestants = {"A": a, "B": b}
+        self._seconds = seconds
+        self._min_steps = min_steps
+        self._orders = orders
+        self._log_ratios: list[float] = []
+        self._blocks: dict[str, list[Block]] = {"A": [], "B": []}
+
+    def run(
+        self,
+        quads: int,
+        *,
+        confidence: float,
+        noise_floor: float,
+        first_look: int,
+        is_decided: Callable[[Comparison], bool] | None,
+    ) -> Comparison:
+        early = 1 - (1 - confidence) * _LOOK_SHARE
+        while True:
+            self._run_quad()
+            is_last = len(self._log_ratios) == quads
+            if not is_last and len(self._log_ratios) < first_look:
+                continue
+            comparison = self._comparison(confidence if is_last else early, noise_floor)
+            if is_last or (is_decided is not None and is_decided(comparison)):
+                return comparison
+
+    def _run_quad(self) -> None:
         costs: dict[str, list[float]] = {"A": [], "B": []}
-        for which in _QUADS[len(log_ratios) % 2]:
-            contestant = first if which == "A" else second
-            block = contestant.run_block(seconds=seconds, min_steps=min_steps)
-            blocks[which].append(block)
+        for which in self._orders[len(self._log_ratios) % len(self._orders)]:
+            contestant = self._contestants[which]
+            block = contestant.run_block(seconds=self._seconds, min_steps=self._min_steps)
+            self._blocks[which].append(block)
             costs[which].append(math.log(seconds_per_sample(block, contestant.warmed)))
-        log_ratios.append(statistics.fmean(costs["A"]) - statistics.fmean(costs["B"]))
-        is_last = len(log_ratios) == quads
-        if not is_last and (is_decided is None or len(log_ratios) < _FIRST_LOOK):
-            continue
-        comparison = _comparison(log_ratios, blocks, confidence if is_last else early, noise_floor)
-        if is_last or (is_decided is not None and is_decided(comparison)):
-            return comparison
+        self._log_ratios.append(statistics.fmean(costs["A"]) - statistics.fmean(costs["B"]))
+
+    def _comparison(self, confidence: float, noise_floor: float) -> Comparison:
+        low, high = median_interval(self._log_ratios, confidence=confidence)
+        return Comparison(
+            ratio=math.exp(statistics.median(self._log_ratios)),
+            interval=(math.exp(low), math.exp(high)),
+            confidence=confidence,
+            noise_floor=noise_floor,
+            log_ratios=tuple(self._log_ratios),
+            blocks_a=tuple(self._blocks["A"]),
+            blocks_b=tuple(self._blocks["B"]),
+            is_in_turns=self._orders == _TURNS,
+        )
 
 
 def seconds_per_sample(block: Block, warmed: Warmed) -> float:
@@ -159,18 +237,3 @@ def break_even_steps(a: Contestant, b: Contestant, comparison: Comparison) -> in
         seconds_per_sample(block, a.warmed) * block.samples / block.steps for block in comparison.blocks_a
     )
     return max(0, math.ceil(extra / (step_seconds * (1 - 1 / comparison.ratio))))
-
-
-def _comparison(
-    log_ratios: list[float], blocks: dict[str, list[Block]], confidence: float, noise_floor: float
-) -> Comparison:
-    low, high = median_interval(log_ratios, confidence=confidence)
-    return Comparison(
-        ratio=math.exp(statistics.median(log_ratios)),
-        interval=(math.exp(low), math.exp(high)),
-        confidence=confidence,
-        noise_floor=noise_floor,
-        log_ratios=tuple(log_ratios),
-        blocks_a=tuple(blocks["A"]),
-        blocks_b=tuple(blocks["B"]),
-    )

@@ -64,6 +64,7 @@ class Heats:
         reason: str,
         began: float,
         comparison: Comparison | None = None,
+        is_in_turns: bool = False,
     ) -> None:
         """A challenger met its opponent: in a comparison, or at first sight alone."""
         blocks = (*comparison.blocks_a, *comparison.blocks_b) if comparison else ()
@@ -80,6 +81,7 @@ class Heats:
                 start_seconds=challenger.warmed.start_seconds,
                 surroundings=Surroundings.of(blocks) if blocks else None,
                 seconds=self._clock() - began,
+                is_in_turns=is_in_turns,
             )
         )
 
@@ -91,7 +93,13 @@ class Heats:
 def gain_of(comparison: Comparison) -> Gain:
     """The comparison's figures, to keep."""
     low, high = comparison.interval
-    return Gain(ratio=comparison.ratio, low=low, high=high, num_quads=comparison.num_quads)
+    return Gain(
+        ratio=comparison.ratio,
+        low=low,
+        high=high,
+        num_quads=comparison.num_quads,
+        is_in_turns=comparison.is_in_turns,
+    )
 
 
 def _throughput(comparison: Comparison, challenger: Contestant) -> float:

@@ -5,7 +5,7 @@ import statistics
 from dataclasses import dataclass
 
 from autotune.errors import InputError
-from autotune.events import Block, Feed
+from autotune.events import Block, Feed, Warmed
 from autotune.speed.arena import Contestant
 from autotune.speed.comparison import compare, seconds_per_sample
 from autotune.speed.local import Step, as_contestant
@@ -68,7 +68,12 @@ def measure(
         )
     subject = as_contestant(contestant)
     done = tuple(subject.run_block(seconds=seconds, min_steps=min_steps, feed=feed) for _ in range(blocks))
-    speeds = [-math.log(seconds_per_sample(block, subject.warmed)) for block in done]
+    return measured(done, subject.warmed, confidence=confidence)
+
+
+def measured(done: tuple[Block, ...], warmed: Warmed, *, confidence: float = 0.95) -> Measurement:
+    """The figures of blocks that one contestant has trained."""
+    speeds = [-math.log(seconds_per_sample(block, warmed)) for block in done]
     low, high = median_interval(speeds, confidence=confidence)
     total = sum(block.seconds for block in done)
     return Measurement(
@@ -82,8 +87,8 @@ def measure(
         peak_memory_bytes=max(block.peak_memory_bytes for block in done),
         allocator_retries=sum(block.allocator_retries for block in done),
         recompilations=sum(block.recompilations for block in done),
-        start_seconds=subject.warmed.start_seconds,
-        epoch_start_seconds=subject.warmed.epoch_start_seconds,
+        start_seconds=warmed.start_seconds,
+        epoch_start_seconds=warmed.epoch_start_seconds,
         load=range_of(block.load for block in done),
         clock_mhz=range_of(block.clock_mhz for block in done),
         temperature_celsius=range_of(block.temperature_celsius for block in done),

@@ -6,6 +6,9 @@ few long ones in the same time (``benchmarks/screening.py``).
 
 from dataclasses import dataclass
 
+NUM_SEEDS = 3
+"""On which a reduced precision is trained beside the full one."""
+
 
 @dataclass(frozen=True)
 class Pace:
@@ -22,3 +25,9 @@ class Pace:
     confirm_quads: int = 12
     """Most quads of a confirmation: with so many, one that was disturbed does not widen the interval."""
     confirm_confidence: float = 0.95
+    turn_seconds: float = 1.0
+    """Of a block where contestants take turns: each is the more worth its start, the longer it is."""
+    turn_floor_quads: int = 3
+    turn_screen_quads: int = 4
+    turn_confirm_quads: int = 5
+    """Fewer, as each quad costs two starts."""

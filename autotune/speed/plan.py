@@ -28,12 +28,18 @@ class RacePlan:
     """Likewise."""
     seconds: float = 120.0
     """When they are up, what is left is skipped and the confirmation follows."""
+    seconds_in_turns: float | None = None
+    """What it may take instead where contestants have no room side by side, and each turn costs a start."""
+    memory_bytes: int | None = None
+    """Of the device; None where nobody knows."""
     pace: Pace = field(default_factory=Pace)
 
 
 @dataclass(frozen=True)
 class RaceWatch:
-    """What is told while a race runs; either function may raise to end it."""
+    """What is told while a race runs; each function may raise to end it."""
 
     diagnosed: Callable[[Diagnosis], None] = lambda _: None
     heat_over: Callable[[Heat], None] = lambda _: None
+    takes_turns: Callable[[], None] = lambda: None
+    """Once: contestants have no room side by side from now on."""

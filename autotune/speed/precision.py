@@ -15,10 +15,11 @@ from autotune.events import Scalar
 from autotune.speed.arena import Arena, Contestant
 from autotune.speed.comparison import Comparison
 from autotune.speed.entries import Entry, in_setting
+from autotune.speed.finish import Objection
+from autotune.speed.pace import NUM_SEEDS
 from autotune.speed.plan import RacePlan
-from autotune.speed.track import Objection
+from autotune.speed.turns import NoRoomError
 
-NUM_SEEDS = 3
 _LOSS_STEPS = 30
 _SPREADS = 2.0
 """Standard deviations of full precision's mean loss over its seeds."""
@@ -109,7 +110,10 @@ class LossJudge:
     def _record(self, setting: Mapping[str, Scalar], *, seed: int) -> LossCurve:
         contestant = self._arena.enter(setting, seed=seed)
         try:
-            block = contestant.run_block(seconds=0.0, min_steps=_LOSS_STEPS)
+            try:
+                block = contestant.run_block(seconds=0.0, min_steps=_LOSS_STEPS)
+            except NoRoomError:  # beside those that are raced; they have made room
+                block = contestant.run_block(seconds=0.0, min_steps=_LOSS_STEPS)
         finally:
             contestant.retire()
         return LossCurve(block.first_step, block.losses)

@@ -28,6 +28,9 @@ class RaceTime:
         self.kept_for_compiling = 0.0
         self.is_cut_short = False
         """Something was not tried for want of time."""
+        self.seconds_for_more: float | None = None
+        """What the race would have needed for one more heat, where contestants take turns."""
+        track.incumbency.seconds_left = self.left
 
     @property
     def spent(self) -> float:
@@ -36,23 +39,34 @@ class RaceTime:
 
     def left(self) -> float:
         """Seconds before the race must come to its end: its confirmations, and a last look at the winner."""
-        end = self._track.confirmation_seconds(self._num_confirmations) + LAST_BLOCKS * self._track.block_seconds
-        return self._plan.seconds - self.spent - end
+        return self._seconds - self.spent - self._end_seconds
 
     @property
     def is_up(self) -> bool:
         """Whether another heat would be too late; where it would, the race counts as cut short."""
-        is_up = self.left() <= self.kept_for_compiling + self._track.heat_seconds
-        self.is_cut_short = self.is_cut_short or is_up
+        needed = self.kept_for_compiling + self._track.heat_seconds
+        is_up = self.left() <= needed
+        self.is_cut_short = self.is_cut_short or is_up or self._track.incumbency.is_short_of_time
+        if is_up and self._track.incumbency.takes_turns:
+            self.seconds_for_more = self.spent + needed + self._end_seconds
         return is_up
 
     @property
     def has_room_to_confirm(self) -> bool:
         """Whether one more confirmation ends in time, or not too late."""
-        return self.spent + self._track.confirmation_seconds(1) <= self._plan.seconds * _LATE
+        return self.spent + self._track.confirmation_seconds(1) <= self._seconds * _LATE
+
+    @property
+    def _end_seconds(self) -> float:
+        return self._track.confirmation_seconds(self._num_confirmations) + LAST_BLOCKS * self._track.block_seconds
+
+    @property
+    def _seconds(self) -> float:
+        longer = self._plan.seconds_in_turns
+        return longer if longer is not None and self._track.incumbency.takes_turns else self._plan.seconds
 
     @property
     def _num_confirmations(self) -> int:
         """Against the baseline, and against an informed guess where that leaves the race half of its time."""
-        has_time = self._track.confirmation_seconds(2) <= self._plan.seconds / 2
+        has_time = self._track.confirmation_seconds(2) <= self._seconds / 2
         return 2 if self._plan.informed is not None and has_time else 1

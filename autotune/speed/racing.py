@@ -26,7 +26,7 @@ from autotune.speed.bottleneck import Diagnosis, diagnose
 from autotune.speed.compiling import COMPILE, Compiling
 from autotune.speed.entries import difference
 from autotune.speed.heats import Clock, gain_of
-from autotune.speed.measurement import measure
+from autotune.speed.measurement import Measurement, measure, measured
 from autotune.speed.plan import RacePlan, RaceWatch
 from autotune.speed.precision import LossJudge, shortened
 from autotune.speed.race_time import LAST_BLOCKS, RaceTime
@@ -34,6 +34,7 @@ from autotune.speed.result import Gain, RaceResult, Split
 from autotune.speed.screening import Screening
 from autotune.speed.stacking import Stacking
 from autotune.speed.track import Track
+from autotune.speed.turns import SharedArena, SharedContestant
 
 _ROUNDS = 6
 
@@ -52,7 +53,8 @@ def race(arena: Arena, plan: RacePlan, *, watch: RaceWatch | None = None, clock:
     """
     watch = watch or RaceWatch()
     began = clock()
-    track = Track(arena, baseline=plan.baseline, pace=plan.pace, heard=watch.heat_over, clock=clock)
+    shared = SharedArena(arena, memory_bytes=plan.memory_bytes, clock=clock)
+    track = Track(shared, baseline=plan.baseline, pace=plan.pace, heard=watch.heat_over, clock=clock)
     try:
         return _Race(track, plan, watch, time=RaceTime(plan, track, began=began, clock=clock)).run()
     finally:
@@ -70,8 +72,23 @@ class _Race:
         self._stacking = Stacking(track, plan, judge=self._judge, time=time)
         self._compiling = Compiling(plan)
         self._diagnoses: list[Diagnosis] = []
+        self._ended_by: str | None = None
+        track.incumbency.told = watch.takes_turns
 
     def run(self) -> RaceResult:
+        """The result; where the setting to beat is lost, of what was found until then."""
+        try:
+            try:
+                self._track.incumbency.tell_of_turns()
+                self._search()
+            except ContestantLostError as error:
+                self._rescue(error)
+                self._ended_by = str(error)
+            return self._finish()
+        except ContestantLostError as error:
+            return self._known(error)
+
+    def _search(self) -> None:
         self._screening.adopt_at_first_sight()
         self._diagnose()
         self._time.kept_for_compiling = self._compiling.reserve(self._track.incumbent)
@@ -83,7 +100,21 @@ class _Race:
             self._enter_other_world({COMPILE})
             self._diagnose()
             self._screen_and_stack()
-        return self._finish()
+
+    def _rescue(self, error: ContestantLostError) -> None:
+        """Let a setting to beat be there that can be trained with.
+
+        Raises:
+            ContestantLostError: There is none, or the baseline was never measured.
+        """
+        if not self._has_begun:
+            raise error
+        self._track.rescue(error)
+
+    @property
+    def _has_begun(self) -> bool:
+        """The baseline was measured, so that the race has something to say."""
+        return bool(self._diagnoses or self._track.heats.all)
 
     @property
     def _setting(self) -> dict[str, Scalar]:
@@ -124,7 +155,7 @@ class _Race:
             diagnosis = diagnose(self._track.incumbent, seconds=pace.block_seconds, min_steps=pace.min_steps)
         except ContestantLostError as error:
             if error.kind != "unsupported":
-                raise
+                self._rescue(error)
             return  # a step function of one's own has its own batches: every knob is screened
         self._diagnoses.append(diagnosis)
         self._watch.diagnosed(diagnosis)
@@ -134,35 +165,72 @@ class _Race:
         gain = informed_gain = None
         if self._setting != dict(plan.baseline):
             gain = self._confirm()
-        pace = plan.pace
-        measured = measure(track.incumbent, blocks=LAST_BLOCKS, seconds=pace.block_seconds, min_steps=pace.min_steps)
-        if plan.informed is not None and dict(plan.informed) != self._setting and self._time.has_room_to_confirm:
+        last = self._measure(track.incumbent)
+        if (
+            plan.informed is not None
+            and dict(plan.informed) not in (self._setting, plan.baseline)
+            and self._time.has_room_to_confirm
+        ):
             changes = difference(plan.baseline, plan.informed)
             comparison = track.confirm("informed", plan.informed, changes=changes)
             informed_gain = gain_of(comparison) if comparison else None
+        return self._result(track.incumbent, last, gain=gain, informed_gain=informed_gain)
+
+    def _measure(self, winner: SharedContestant) -> Measurement:
+        """Its figures: fresh ones, or where that would cost a start those of the last blocks that it trained."""
+        if not winner.is_present and winner.last_blocks:
+            return measured(tuple(winner.last_blocks), winner.warmed)
+        pace = self._plan.pace
+        return measure(winner, blocks=LAST_BLOCKS, seconds=pace.block_seconds, min_steps=pace.min_steps)
+
+    def _known(self, error: ContestantLostError) -> RaceResult:
+        """The baseline, as it was measured last: neither it nor another setting to beat could be started again.
+
+        Raises:
+            ContestantLostError: It was never measured.
+        """
+        baseline = self._track.incumbency.baseline
+        if not self._has_begun or not baseline.last_blocks:
+            raise error
+        self._ended_by = str(error)
+        return self._result(baseline, measured(tuple(baseline.last_blocks), baseline.warmed))
+
+    def _result(
+        self,
+        winner: SharedContestant,
+        last: Measurement,
+        *,
+        gain: Gain | None = None,
+        informed_gain: Gain | None = None,
+    ) -> RaceResult:
+        plan, track = self._plan, self._track
+        setting = dict(winner.setting)
         return RaceResult(
             baseline=dict(plan.baseline),
-            setting=self._setting,
+            setting=setting,
             diagnoses=tuple(self._diagnoses),
-            noise_floor=track.noise_floor if track.is_floor_known else None,
+            noise_floor=track.incumbency.beside.noise_floor,
+            noise_floor_in_turns=track.incumbency.in_turns.noise_floor,
+            seconds_for_more=self._time.seconds_for_more,
             heats=track.heats.all,
             gain=gain,
             informed=dict(plan.informed) if plan.informed is not None else None,
             informed_gain=informed_gain,
             break_evens=tuple(self._compiling.break_evens),
-            reduced_precision=tuple(shortened(self._setting, baseline=plan.baseline, entries=plan.entries)),
-            samples_per_second=measured.samples_per_second,
-            baseline_samples_per_second=measured.samples_per_second / (gain.ratio if gain else 1.0),
+            reduced_precision=tuple(shortened(setting, baseline=plan.baseline, entries=plan.entries)),
+            samples_per_second=last.samples_per_second,
+            baseline_samples_per_second=last.samples_per_second / (gain.ratio if gain else 1.0),
             split=Split(
-                data_wait=measured.data_wait_share,
-                copy_to_device=measured.copy_share,
-                compute=measured.compute_share,
-                optimizer=measured.optimizer_share,
+                data_wait=last.data_wait_share,
+                copy_to_device=last.copy_share,
+                compute=last.compute_share,
+                optimizer=last.optimizer_share,
             ),
-            peak_memory_bytes=track.incumbent.warmed.peak_memory_bytes,
-            steps_per_epoch=track.incumbent.warmed.steps_per_epoch,
+            peak_memory_bytes=winner.warmed.peak_memory_bytes,
+            steps_per_epoch=winner.warmed.steps_per_epoch,
             seconds=self._time.spent,
-            is_cut_short=self._time.is_cut_short,
+            is_cut_short=self._time.is_cut_short or track.incumbency.is_short_of_time or self._ended_by is not None,
+            ended_by=self._ended_by,
         )
 
     def _confirm(self) -> Gain | None:

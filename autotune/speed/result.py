@@ -28,6 +28,8 @@ class Gain(_Part):
     low: float
     high: float
     num_quads: int
+    is_in_turns: bool = False
+    """The two had no room side by side: they held the device one at a time, started anew for each turn."""
 
     @property
     def words(self) -> str:
@@ -85,6 +87,8 @@ class Heat(_Part):
     surroundings: Surroundings | None = None
     seconds: float = 0.0
     """What the heat cost."""
+    is_in_turns: bool = False
+    """It had no room beside the setting to beat: the two held the device one at a time."""
 
     @property
     def change_words(self) -> str:
@@ -113,6 +117,10 @@ class RaceResult(_Part):
     """Of the baseline, and of each incumbent after it."""
     noise_floor: float | None
     """Relative difference that two contestants of the same setting showed: within it, two settings tie."""
+    noise_floor_in_turns: float | None = None
+    """Likewise of two that took turns on the device; None where none had to."""
+    seconds_for_more: float | None = None
+    """What the race would have needed for one more heat, where contestants took turns and its time was too short."""
     heats: tuple[Heat, ...]
     gain: Gain | None = None
     """The winner over the baseline, on fresh contestants; None where the winner is the baseline."""
@@ -133,6 +141,18 @@ class RaceResult(_Part):
     """Wall clock of the whole race."""
     is_cut_short: bool = False
     """Its time was up before everything was tried."""
+    ended_by: str | None = None
+    """Why it ended with what was known by then: what it raced against could not be started again."""
+
+    @property
+    def is_in_turns(self) -> bool:
+        """Something was measured while two settings held the device one at a time."""
+        return self.seconds_for_more is not None or any(heat.is_in_turns for heat in self.heats)
+
+    @property
+    def has_found_out_nothing(self) -> bool:
+        """Its time was up, or it was ended, before one setting was measured."""
+        return self.is_cut_short and not any(heat.verdict in {"kept", "rejected"} for heat in self.heats)
 
     @property
     def kept(self) -> dict[str, Scalar]:
@@ -142,6 +162,11 @@ class RaceResult(_Part):
     @property
     def words(self) -> str:
         """How it ended, in one line."""
+        if self.gain is None and self.ended_by is not None:
+            return f"ended before everything was tried ({self.seconds:.0f} s): {self.ended_by}"
+        if self.gain is None and self.has_found_out_nothing:
+            more = f" of {self.seconds_for_more:.0f} s for one heat in turns" if self.seconds_for_more else ""
+            return f"nothing was tried: the time was too short{more} ({self.seconds:.0f} s)"
         if self.gain is None:
             return f"nothing is surely faster than the baseline ({self.seconds:.0f} s)"
         kept = format_changes(self.kept)

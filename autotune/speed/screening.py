@@ -6,10 +6,11 @@ from autotune.events import Bottleneck, Scalar
 from autotune.speed.bottleneck import Diagnosis
 from autotune.speed.compiling import COMPILE
 from autotune.speed.entries import Entry, apply, changed, in_setting, is_on, is_open, is_possible, meaningful
+from autotune.speed.finish import Finish
 from autotune.speed.plan import RacePlan
 from autotune.speed.precision import LossJudge
 from autotune.speed.race_time import RaceTime
-from autotune.speed.track import Finish, Track
+from autotune.speed.track import Track
 
 _FOR_FIRST_SIGHT = 0.5
 """Of a race's time, which looks at what can move everything may take at most."""

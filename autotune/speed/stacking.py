@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from autotune.events import Scalar
+from autotune.speed.arena import ContestantLostError
 from autotune.speed.entries import apply, difference, is_possible, meaningful
+from autotune.speed.finish import Finish
 from autotune.speed.plan import RacePlan
 from autotune.speed.precision import LossJudge
 from autotune.speed.race_time import RaceTime
-from autotune.speed.track import Finish, Track
+from autotune.speed.track import Track
 
 
 class Stacking:
@@ -29,14 +31,24 @@ class Stacking:
     def stack(self, winners: Sequence[Finish]) -> set[str]:
         """Adopt the best winner, and of the others what makes it faster still; the names of what changed."""
         before = self._setting
-        best, *others = sorted(winners, key=lambda finish: finish.ratio, reverse=True)
-        self._track.adopt(best.setting)
+        others = self._adopt_first(sorted(winners, key=lambda finish: finish.ratio, reverse=True))
         changes = [difference(before, winner.setting) for winner in others]
         is_kept = self._try(changes)
         if not is_kept and len(changes) > 1:  # together they hinder each other
             for change in changes:
                 self._try([change])
         return set(difference(before, self._setting))
+
+    def _adopt_first(self, winners: Sequence[Finish]) -> Sequence[Finish]:
+        """Adopt the first of them that can be started again, and return those behind it."""
+        for number, winner in enumerate(winners, start=1):
+            try:
+                self._track.adopt(winner.setting)
+            except ContestantLostError as error:
+                self._track.lose("stack", winner.setting, error)
+            else:
+                return winners[number:]
+        return ()
 
     def _try(self, changes: Sequence[Mapping[str, Scalar]]) -> bool:
         """Adopt the incumbent with these changes if it is no slower; whether it was, or they change nothing."""

@@ -2,55 +2,32 @@
 
 import statistics
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TypeAlias
 
 from autotune.events import Scalar
 from autotune.spec.written import written
-from autotune.speed.arena import Arena, Contestant, ContestantLostError
-from autotune.speed.comparison import Comparison, compare, is_clear, is_out_of_reach, seconds_per_sample
+from autotune.speed.arena import ContestantLostError
+from autotune.speed.comparison import Comparison
 from autotune.speed.entries import difference
+from autotune.speed.finish import Finish, Objection, finish_words
 from autotune.speed.heats import Clock, Heats
-from autotune.speed.measurement import noise_floor
-from autotune.speed.pace import Pace
+from autotune.speed.incumbent import Incumbency
+from autotune.speed.meeting import FASTER_BY_FAR, SLOWER_BY_FAR, Meeting
+from autotune.speed.pace import NUM_SEEDS, Pace
 from autotune.speed.result import Heat, Stage
-
-_FASTER_BY_FAR = 1.5
-"""A knob that is surely faster by this much is adopted at once: what the old incumbent waited for hid the others."""
-_NARROW = 1.04
-"""The far end of an interval over its near end, where a confirmed gain is known well enough."""
-_SLOWER_BY_FAR = 1.3
-"""Slower than the incumbent by this, twice in a row, needs no closer look."""
-
-
-@dataclass(frozen=True)
-class Finish:
-    """How a heat ended for a challenger that came to its end."""
-
-    setting: dict[str, Scalar]
-    comparison: Comparison
-    is_kept: bool
-
-    @property
-    def ratio(self) -> float:
-        """Its throughput over the incumbent's."""
-        return self.comparison.ratio
-
-    @property
-    def is_by_far(self) -> bool:
-        """It is surely faster by so much that what hindered the incumbent hid everything else."""
-        return _is_by_far(self.comparison)
-
-
-Objection: TypeAlias = Callable[[Contestant, Contestant, Comparison], str | None]
-"""Takes the incumbent, a faster challenger and their comparison; says why the challenger is not kept."""
+from autotune.speed.turns import SharedArena, SharedContestant
 
 
 class Track:
-    """Where heats are run; holds the incumbent, which stays alive from one heat to the next."""
+    """Where heats are run against the incumbent, which stays alive from one to the next where it has room."""
 
     def __init__(
-        self, arena: Arena, *, baseline: Mapping[str, Scalar], pace: Pace, heard: Callable[[Heat], None], clock: Clock
+        self,
+        arena: SharedArena,
+        *,
+        baseline: Mapping[str, Scalar],
+        pace: Pace,
+        heard: Callable[[Heat], None],
+        clock: Clock,
     ) -> None:
         """Enter the baseline as the first incumbent.
 
@@ -60,40 +37,40 @@ class Track:
         self.arena = arena
         self.pace = pace
         self.heats = Heats(heard, clock=clock)
-        self.noise_floor = 0.0
-        self.is_floor_known = False
+        self.incumbency = Incumbency(arena, baseline=baseline, pace=pace, clock=clock)
         self._clock = clock
-        began = clock()
-        self.incumbent: Contestant = arena.enter(dict(baseline))
-        self._enter_seconds = clock() - began
-        self.block_seconds = pace.block_seconds
-        """About how long a block takes here, with what surrounds it."""
+        self._enter_seconds = self.incumbent.start_seconds
 
     def close(self) -> None:
         """Retire the incumbent."""
         self.incumbent.retire()
 
+    @property
+    def incumbent(self) -> SharedContestant:
+        """The contestant with the setting to beat."""
+        return self.incumbency.holder
+
+    @property
+    def is_floor_known(self) -> bool:
+        """What two contestants of one setting differ by was measured."""
+        return self.incumbency.is_floor_known
+
+    @property
+    def block_seconds(self) -> float:
+        """About how long a block takes here, with what surrounds it."""
+        return self.incumbency.block_seconds
+
     def find_noise_floor(self) -> None:
-        """Measure the incumbent against a twin of it: what they differ by is noise.
+        """Measure the incumbent against a twin of it; see Incumbency. Tried again where one of the two is lost.
 
         Raises:
-            ContestantLostError: Two contestants of the incumbent's setting can't train side by side.
+            ContestantLostError: The incumbent's setting can't be started again.
         """
-        twin = self._enter_twin()
-        began = self._clock()
         try:
-            self.is_floor_known = True
-            self.noise_floor = noise_floor(
-                self.incumbent,
-                twin,
-                quads=self.pace.floor_quads,
-                seconds=self.pace.block_seconds,
-                min_steps=self.pace.min_steps,
-                confidence=self.pace.screen_confidence,
-            )
-        finally:
-            twin.retire()
-        self.block_seconds = (self._clock() - began) / (4 * self.pace.floor_quads)
+            self.incumbency.find_noise_floor()
+        except ContestantLostError as error:
+            self.rescue(error)
+            self.incumbency.find_noise_floor()
 
     def heat(
         self,
@@ -114,40 +91,23 @@ class Track:
             is_proven: Its parts were faster for certain, each alone: together they need only be no slower.
         """
         began = self._clock()
-        try:
-            challenger = self.arena.enter(dict(setting))
-        except ContestantLostError as error:
-            self._lose(stage, setting, error, began=began)
-            return None
+        challenger: SharedContestant | None = None
         finish: Finish | None = None
         try:
-            if (hopeless := self._why_hopeless(challenger)) is not None:
-                changes = self._changes(setting)
-                self.heats.over(stage, challenger, changes=changes, verdict="rejected", reason=hopeless, began=began)
-                return None
-            comparison = self._compare(challenger, is_decided=is_clear if is_proven else _is_settled)
-            is_faster = comparison.verdict == "faster" or (is_proven and comparison.ratio > 1)
-            against = objection(self.incumbent, challenger, comparison) if is_faster and objection else None
-            finish = Finish(dict(setting), comparison, is_kept=is_faster and against is None)
-            self.heats.over(
-                stage,
-                challenger,
-                changes=self._changes(setting),
-                verdict="kept" if finish.is_kept else "rejected",
-                reason=against or _words(comparison, is_kept=is_faster),
-                began=began,
-                comparison=comparison,
-            )
+            challenger = entered = self.arena.enter(dict(setting))
+
+            def measure(way: Meeting) -> Finish | None:
+                return self._heat(stage, entered, way, objection=objection, is_proven=is_proven, began=began)
+
+            finish = self.incumbency.meet(challenger, measure)
         except ContestantLostError as error:
-            challenger.retire()
-            self._lose(stage, setting, error, began=began)
-            finish = None
+            self._lose(stage, setting, error, challenger=challenger, began=began)
         finally:
-            if finish is None or not (may_adopt and finish.is_kept):
+            is_adopted = finish is not None and may_adopt and finish.is_kept
+            if challenger is not None and not is_adopted:
                 challenger.retire()
-        if finish is not None and may_adopt and finish.is_kept:
-            self.incumbent.retire()
-            self.incumbent = challenger
+        if challenger is not None and is_adopted:
+            self.incumbency.pass_to(challenger)
         return finish
 
     def adopt_at_first_sight(self, setting: Mapping[str, Scalar]) -> bool:
@@ -157,24 +117,32 @@ class Track:
         reason like this would make everything else slow to measure, and hide it in its noise.
         """
         began = self._clock()
-        challenger: Contestant | None = None
+        challenger: SharedContestant | None = None
         try:
-            challenger = self.arena.enter(dict(setting))
-            entered = self._clock() - began
-            ratios = self._looks(challenger)
+            challenger = entered = self.arena.enter(dict(setting))
+            enter_seconds = self._clock() - began
+
+            def look(way: Meeting) -> tuple[float, bool]:
+                return min(way.look(self.incumbent, entered)), way.is_in_turns
+
+            ratio, is_in_turns = self.incumbency.meet(challenger, look)
         except ContestantLostError as error:
-            if challenger is not None:
-                challenger.retire()
-            self._lose("screen", setting, error, began=began)
+            self._lose("screen", setting, error, challenger=challenger, began=began)
             return False
-        if min(ratios) < _FASTER_BY_FAR:
+        if ratio < FASTER_BY_FAR:
             challenger.retire()
             return False
-        reason = f"{min(ratios):.1f} times faster at first sight"
-        changes = self._changes(setting)
-        self.heats.over("screen", challenger, changes=changes, verdict="kept", reason=reason, began=began)
-        self.incumbent.retire()
-        self.incumbent, self._enter_seconds = challenger, entered
+        self.heats.over(
+            "screen",
+            challenger,
+            changes=self._changes(setting),
+            verdict="kept",
+            reason=f"{ratio:.1f} times faster at first sight",
+            began=began,
+            is_in_turns=is_in_turns,
+        )
+        self.incumbency.pass_to(challenger)
+        self._enter_seconds = enter_seconds
         return True
 
     def adopt(self, setting: Mapping[str, Scalar]) -> None:
@@ -183,42 +151,7 @@ class Track:
         Raises:
             ContestantLostError: It can't be trained with after all.
         """
-        successor = self.arena.enter(dict(setting))
-        self.incumbent.retire()
-        self.incumbent = successor
-
-    def _compare(self, challenger: Contestant, *, is_decided: Callable[[Comparison], bool]) -> Comparison:
-        return compare(
-            self.incumbent,
-            challenger,
-            quads=self.pace.screen_quads,
-            seconds=self.pace.block_seconds,
-            min_steps=self.pace.min_steps,
-            confidence=self.pace.screen_confidence,
-            noise_floor=self.noise_floor,
-            is_decided=is_decided,
-        )
-
-    def _why_hopeless(self, challenger: Contestant) -> str | None:
-        """Why the challenger needs no comparison: what it changes does not take hold, or it is slower by far."""
-        in_force = challenger.warmed.in_force
-        for name, value in self._changes(challenger.setting).items():
-            if value is not None and in_force.get(name, value) != value:
-                return f"it does not take hold: {name} is {written(in_force[name])} here"
-        slower = [1 / ratio for ratio in self._looks(challenger)]
-        return f"{min(slower):.1f} times slower at first sight" if min(slower) >= _SLOWER_BY_FAR else None
-
-    def _looks(self, challenger: Contestant) -> list[float]:
-        """The challenger's throughput over the incumbent's in two pairs of short blocks, or one that decides."""
-        ratios: list[float] = []
-        while len(ratios) < 2 and (not ratios or not 1 / _SLOWER_BY_FAR < ratios[0] < _FASTER_BY_FAR):  # noqa: PLR2004
-            costs = [self._block_cost(contestant) for contestant in (self.incumbent, challenger)]
-            ratios.append(costs[0] / costs[1])
-        return ratios
-
-    def _block_cost(self, contestant: Contestant) -> float:
-        block = contestant.run_block(seconds=self.pace.block_seconds / 2, min_steps=self.pace.min_steps)
-        return seconds_per_sample(block, contestant.warmed)
+        self.incumbency.pass_to(self.arena.enter(dict(setting)))
 
     def confirm(
         self,
@@ -241,18 +174,12 @@ class Track:
         began = self._clock()
         setting = dict(self.incumbent.setting if setting is None else setting)
         self.incumbent.retire()
-        other: Contestant | None = None
+        other: SharedContestant | None = None
         try:
-            other = self.arena.enter(dict(against))
-            self.incumbent = self.arena.enter(setting)
-            comparison = compare(
-                other,
-                self.incumbent,
-                quads=self.pace.confirm_quads,
-                seconds=self.pace.block_seconds,
-                min_steps=self.pace.min_steps,
-                confidence=self.pace.confirm_confidence,
-                is_decided=_is_known_well,
+            other = opponent = self.arena.enter(dict(against))
+            self.adopt(setting)
+            comparison = self.incumbency.meet(
+                self.incumbent, lambda way: way.confirm(opponent, self.incumbent), holder=opponent
             )
         except ContestantLostError as error:
             is_other = other is None or other.is_retired
@@ -268,74 +195,140 @@ class Track:
             self.incumbent,
             changes=changes,
             verdict="kept" if is_kept else "rejected",
-            reason=_words(comparison, is_kept=is_kept),
+            reason=finish_words(comparison, is_kept=is_kept),
             began=began,
             comparison=comparison,
+            is_in_turns=comparison.is_in_turns,
         )
         return comparison
 
     def confirmation_seconds(self, count: int) -> float:
         """About how long so many confirmations will take."""
+        if self.incumbency.takes_turns:
+            return count * self.incumbency.in_turns.seconds_to_confirm(self.incumbent.start_seconds)
         return count * (4 * self.pace.confirm_quads * self.block_seconds + 2 * self._enter_seconds)
 
     @property
     def heat_seconds(self) -> float:
-        """About how long the next heat will take: as long as those took that came to an end; 0 before the first."""
-        took = [heat.seconds for heat in self.heats.all if heat.gain is not None and heat.stage in {"screen", "stack"}]
+        """About how long the next heat will take: as long as those took that came to an end; 0 before the first.
+
+        Where contestants take turns: at most, with the noise that is to be measured first.
+        """
+        if self.incumbency.takes_turns:
+            return self.incumbency.seconds_in_turns()
+        ended = [heat for heat in self.heats.all if heat.gain is not None and heat.stage in {"screen", "stack"}]
+        took = [heat.seconds for heat in ended if not heat.is_in_turns]
         return statistics.fmean(took) if took else 0.0
 
     def skip(self, stage: Stage, setting: Mapping[str, Scalar], *, reason: str) -> None:
         """Record that a setting was passed over, and why."""
         self.heats.skipped(stage, setting, changes=self._changes(setting), reason=reason)
 
-    def _enter_twin(self) -> Contestant:
-        try:
-            return self.arena.enter(dict(self.incumbent.setting))
-        except ContestantLostError as error:
-            raise ContestantLostError(error.kind, f"beside another one with the same setting: {error}") from error
+    def lose(self, stage: Stage, setting: Mapping[str, Scalar], error: ContestantLostError) -> None:
+        """Record that a setting can't be trained with after all."""
+        self.heats.lost(stage, setting, error, changes=self._changes(setting), began=self._clock())
 
-    def _lose(self, stage: Stage, setting: Mapping[str, Scalar], error: ContestantLostError, *, began: float) -> None:
+    def rescue(self, error: ContestantLostError, *, stage: Stage = "screen") -> None:
+        """Record that the incumbent was lost, and let it enter anew, or the baseline in its stead.
+
+        Raises:
+            ContestantLostError: Neither can be trained with any more.
+        """
+        lost = dict(self.incumbent.setting)
+        self._record_lost_incumbent(
+            stage, lost, ContestantLostError(error.kind, f"the setting to beat was lost: {error}")
+        )
+        self._restore(stage)
+
+    def _heat(
+        self,
+        stage: Stage,
+        challenger: SharedContestant,
+        way: Meeting,
+        *,
+        objection: Objection | None,
+        is_proven: bool,
+        began: float,
+    ) -> Finish | None:
+        changes = self._changes(challenger.setting)
+        if way.is_in_turns:
+            seconds = self.incumbency.seconds_in_turns(challenger)
+            if objection is not None and stage != "compile":  # its losses are judged, one start for each seed and side
+                seconds += 2 * NUM_SEEDS * challenger.start_seconds
+            if not self.incumbency.has_time(seconds):
+                reason = (
+                    f"no room beside the setting to beat, and no time to take turns with it (about {seconds:.0f} s)"
+                )
+                self.heats.skipped(stage, challenger.setting, changes=changes, reason=reason)
+                return None
+            self.incumbency.find_noise_floor_in_turns()
+        if (hopeless := self._why_hopeless(challenger, way)) is not None:
+            self.heats.over(
+                stage,
+                challenger,
+                changes=changes,
+                verdict="rejected",
+                reason=hopeless,
+                began=began,
+                is_in_turns=way.is_in_turns,
+            )
+            return None
+        comparison = way.screen(self.incumbent, challenger, is_proven=is_proven)
+        is_faster = comparison.verdict == "faster" or (is_proven and comparison.ratio > 1)
+        against = objection(self.incumbent, challenger, comparison) if is_faster and objection else None
+        finish = Finish(dict(challenger.setting), comparison, is_kept=is_faster and against is None)
+        self.heats.over(
+            stage,
+            challenger,
+            changes=changes,
+            verdict="kept" if finish.is_kept else "rejected",
+            reason=against or finish_words(comparison, is_kept=is_faster),
+            began=began,
+            comparison=comparison,
+            is_in_turns=way.is_in_turns,
+        )
+        return finish
+
+    def _why_hopeless(self, challenger: SharedContestant, way: Meeting) -> str | None:
+        """Why the challenger needs no comparison: what it changes does not take hold, or it is slower by far."""
+        in_force = challenger.warmed.in_force
+        for name, value in self._changes(challenger.setting).items():
+            if value is not None and in_force.get(name, value) != value:
+                return f"it does not take hold: {name} is {written(in_force[name])} here"
+        slower = min(1 / ratio for ratio in way.look(self.incumbent, challenger))
+        return f"{slower:.1f} times slower at first sight" if slower >= SLOWER_BY_FAR else None
+
+    def _lose(
+        self,
+        stage: Stage,
+        setting: Mapping[str, Scalar],
+        error: ContestantLostError,
+        *,
+        challenger: SharedContestant | None,
+        began: float,
+    ) -> None:
         """Record a challenger that is gone; an incumbent that was lost in its stead enters anew.
 
         Raises:
-            ContestantLostError: It can't.
+            ContestantLostError: Neither it nor the baseline can.
         """
+        if challenger is not None:
+            challenger.retire()
         if self.incumbent.is_retired:
             error = ContestantLostError(error.kind, f"the setting to beat was lost beside it: {error}")
         self.heats.lost(stage, setting, error, changes=self._changes(setting), began=began)
-        if self.incumbent.is_retired:
-            self.incumbent = self.arena.enter(dict(self.incumbent.setting))
+        self._restore(stage)
+
+    def _restore(self, stage: Stage) -> None:
+        lost = dict(self.incumbent.setting)
+        error = self.incumbency.restore()
+        if error is not None:
+            again = ContestantLostError(error.kind, f"the setting to beat can't be started again: {error}")
+            self._record_lost_incumbent(stage, lost, again)
+
+    def _record_lost_incumbent(self, stage: Stage, setting: Mapping[str, Scalar], error: ContestantLostError) -> None:
+        changes = difference(self.incumbency.baseline.setting, setting)
+        self.heats.lost(stage, setting, error, changes=changes, began=self._clock())
 
     def _changes(self, setting: Mapping[str, Scalar]) -> dict[str, Scalar]:
         return difference(self.incumbent.setting, setting)
-
-
-def _is_settled(comparison: Comparison) -> bool:
-    return is_clear(comparison) or is_out_of_reach(comparison)
-
-
-def _is_known_well(comparison: Comparison) -> bool:
-    """The gain is sure, and more quads would add a digit at most.
-
-    A baseline so slow that its blocks take seconds is not measured for longer than that takes.
-    """
-    low, high = comparison.interval
-    return _is_by_far(comparison) or (comparison.verdict == "faster" and high <= _NARROW * low)
-
-
-def _is_by_far(comparison: Comparison) -> bool:
-    return comparison.interval[0] >= _FASTER_BY_FAR
-
-
-def _words(comparison: Comparison, *, is_kept: bool) -> str:
-    if is_kept and comparison.verdict == "tie":
-        return "no slower together"
-    match comparison.verdict:
-        case "faster":
-            return "faster"
-        case "slower":
-            return "slower"
-        case "tie" if is_clear(comparison):
-            return "a tie: the setting to beat stays"
-        case "tie":
-            return "not surely faster: the setting to beat stays"

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -120,12 +120,34 @@ class SimulatedMachine:
     generator: random.Random = field(init=False)
     turns: "list[SimulatedContestant]" = field(default_factory=list)
     """Whose block it was, for each block, in order."""
+    memory_bytes: int | None = None
+    """Of the device, which all contestants that were not retired share; None for enough."""
+    held_bytes: int = 0
+    """By other programs."""
+    start_spread: float = 0.0
+    """Of what processes of one setting differ by for as long as they live."""
+    most_at_once: int = 0
+    """Contestants that held the device together."""
+    num_refused: int = 0
+    """Starts for which memory was too small."""
 
     def __post_init__(self) -> None:
         self.generator = random.Random(self.seed)
 
     def factor(self) -> float:
         return math.prod(noise.factor(self.now, self.generator) for noise in self.noises)
+
+    def allocate(self, num_bytes: int, *, beside: "Sequence[SimulatedContestant]") -> None:
+        """A contestant of this size is started beside others."""
+        self.most_at_once = max(self.most_at_once, len(beside) + 1)
+        if self.memory_bytes is None:
+            return
+        held = sum(contestant.peak_memory_bytes for contestant in beside)
+        if held + num_bytes + self.held_bytes > self.memory_bytes:
+            self.num_refused += 1
+            is_crowded = num_bytes <= self.memory_bytes and held + self.held_bytes > 0
+            who = f"other processes hold {held + self.held_bytes}" if is_crowded else "no room"
+            raise ContestantLostError("out of memory", who)
 
 
 class SimulatedContestant:
@@ -144,8 +166,10 @@ class SimulatedContestant:
         self.failure = cost.block_failure
         """Raised by the next block, which retires it."""
         self.blocks: list[Block] = []
+        self.peak_memory_bytes = cost.peak_memory_bytes
         self._cost = cost
         self._machine = machine
+        self._factor = math.exp(machine.generator.gauss(0.0, machine.start_spread)) if machine.start_spread else 1.0
         self._seed = seed
         self._batch_size = batch_size
         self._steps = 0
@@ -165,7 +189,7 @@ class SimulatedContestant:
         if self.failure is not None:
             self.retire()
             raise self.failure
-        factor = self._machine.factor()
+        factor = self._factor * self._machine.factor()
         step_seconds = cost.step_seconds(feed) * factor
         steps = max(min_steps, math.ceil(seconds / step_seconds))
         took = steps * step_seconds
@@ -214,6 +238,8 @@ class SimulatedArena:
         cost = self._cost(setting)
         if cost.failure is not None:
             raise cost.failure
+        beside = [contestant for contestant in self.entered if not contestant.is_retired]
+        self.machine.allocate(cost.peak_memory_bytes, beside=beside)
         contestant = SimulatedContestant(
             setting,
             cost,

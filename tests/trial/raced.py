@@ -1,10 +1,12 @@
 """Tasks that are raced: one that meets a fault on its way, one whose loader burns time, a loop of its own."""
 
 import ctypes
+import fcntl
 import os
 import signal
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -52,6 +54,46 @@ class Faulty(Task):
                 raise ValueError(f"no access with {self.params.api_key}")
             FAULTS[str(self.params.fault)]()
         self.num_steps += 1
+        return super().forward(model, batch)
+
+
+class Large(Faulty):
+    """Holds a share of the GPU beside its model, and pauses in each step."""
+
+    def model(self, params: Parameters) -> nn.Module:
+        self.pause_seconds = float(params.get("pause", 40)) / 1000
+        _, total = torch.cuda.mem_get_info()
+        self._held = torch.empty(int(float(params.device_share) * total), dtype=torch.uint8, device="cuda")
+        return super().model(params)
+
+    def forward(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        time.sleep(self.pause_seconds)
+        return super().forward(model, batch)
+
+
+class Exclusive(Faulty):
+    """Takes the whole device, which is a file that one process at a time can have; the fault waits for its turn.
+
+    With ``faulty_start`` the fault comes at that start of this setting, counted from 0, and at each later one.
+    """
+
+    def model(self, params: Parameters) -> nn.Module:
+        self.pause_seconds = float(params.get("pause", 4)) / 1000
+        self._device = Path(str(params.device_file)).open("a")  # noqa: SIM115 - held as long as the process lives
+        try:
+            fcntl.flock(self._device, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate") from None
+        starts = Path(f"{params.device_file}.{params.get('pause', 4)}")
+        number = len(starts.read_bytes()) if starts.exists() else 0
+        with starts.open("ab") as file:
+            file.write(b".")
+        if params.get("faulty_pause") == params.get("pause", 4) and number >= int(params.faulty_start):
+            FAULTS[str(params.fault)]()
+        return super().model(params)
+
+    def forward(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        time.sleep(self.pause_seconds)
         return super().forward(model, batch)
 
 

@@ -7,6 +7,10 @@ import pytest
 import torch
 
 from autotune.events import Feed, Scalar
+from autotune.speed.entries import Entry
+from autotune.speed.knob import Knob
+from autotune.speed.plan import RacePlan
+from autotune.speed.racing import race
 from autotune.trial.arena import ProcessArena
 from autotune.trial.launcher import Launcher
 from autotune.trial.leases import make_pool
@@ -15,6 +19,7 @@ from tests.trial.listening import FOLDER, order
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")]
 
 FAULTY = f"{FOLDER / 'raced.py'}:Faulty"
+LARGE = f"{FOLDER / 'raced.py'}:Large"
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +68,31 @@ def test_compiled_contestant_is_warm_and_stays_so(arena: ProcessArena, mode: Sca
     blocks = [contestant.run_block(seconds=0.1, min_steps=5, feed=feed) for feed in feeds]
     assert [block.recompilations for block in blocks] == [0] * len(feeds)
     assert contestant.warmed.start_seconds > max(block.seconds / block.steps for block in blocks)
+
+
+@pytest.mark.timeout(600)
+def test_training_that_takes_most_of_the_device_is_raced_in_turns(tmp_path: Path) -> None:
+    """Two of 60 % of the device have no room side by side: told from the first that ran out, and then raced alone."""
+    knob = Knob(
+        name="pause",
+        choices=(40, 20),
+        simplest=40,
+        numerics="exact",
+        needs="relaunch",
+        moves=("launch", "compute"),
+        summary="",
+        docs="",
+    )
+    with Launcher.start(LARGE, method="fork_server") as launcher:
+        lease = make_pool("cuda", facts=launcher.facts, jobs=1).acquire()
+        assert lease is not None
+        on_gpu = order(tmp_path, task=LARGE, batch_size=8, device_share=0.6).model_copy(
+            update={"device": lease.device, "visible_devices": lease.visible_devices, "cores": lease.cores}
+        )
+        with ProcessArena(launcher, on_gpu, folder=tmp_path) as arena:
+            plan = RacePlan(entries=(Entry(knob, (40, 20)),), baseline={"pause": 40}, seconds=1e6)
+            result = race(arena, plan)
+    assert result.setting == {"pause": 20}
+    assert result.gain is not None
+    assert result.gain.is_in_turns
+    assert not any(heat.verdict == "infeasible" for heat in result.heats)

@@ -40,8 +40,17 @@ def show_race() -> "SpeedWatch":
 
     def heat_over(heat: "Heat") -> None:
         gain = f"  {heat.gain.words}" if heat.gain else ""
-        write(f"{heat.stage:<8} {heat.change_words}{gain}  {heat.verdict}: {heat.reason}")
+        turns = " (in turns)" if heat.is_in_turns else ""
+        write(f"{heat.stage:<8} {heat.change_words}{gain}  {heat.verdict}: {heat.reason}{turns}")
+
+    def takes_turns() -> None:
+        write("no room for two of these trainings side by side: they take turns, and each turn costs a start")
 
     return SpeedWatch(
-        batch_tried=batch_tried, largest_found=largest_found, begun=begun, diagnosed=diagnosed, heat_over=heat_over
+        batch_tried=batch_tried,
+        largest_found=largest_found,
+        begun=begun,
+        diagnosed=diagnosed,
+        heat_over=heat_over,
+        takes_turns=takes_turns,
     )

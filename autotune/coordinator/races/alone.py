@@ -31,8 +31,6 @@ from autotune.trial.leases import Lease
 
 _MOST_SAMPLES = 2**20
 """Of a task that does not tell how many samples it trains with."""
-_CPU_SHARE = 0.8
-"""Of the host's memory; the rest is other programs'."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,7 @@ class SpeedWatch:
     begun: Callable[[Workload], None]
     diagnosed: Callable[[Diagnosis], None]
     heat_over: Callable[[Heat], None]
+    takes_turns: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,8 @@ def _race(
 
     plan = ground.plan(learning, seconds=order.seconds, is_informed=True)
     with ground.arena(learning, lease=lease, on_wait=_nothing) as arena:
-        result = race(arena, plan, watch=RaceWatch(diagnosed=watch.diagnosed, heat_over=heat_over))
+        told = RaceWatch(diagnosed=watch.diagnosed, heat_over=heat_over, takes_turns=watch.takes_turns)
+        result = race(arena, plan, watch=told)
     log.keep(result, workload=workload, ground=ground)
     return RacedWorkload(workload, result)
 
@@ -158,20 +158,13 @@ def _largest(
         enter,
         start=start if isinstance(start, int) else DEFAULT_BATCH_SIZE,
         limit=stage.rehearsal.num_train_samples or _MOST_SAMPLES,
-        memory_bytes=_memory_bytes(stage),
+        memory_bytes=ground.memory_bytes,
         tried=watch.batch_tried,
     )
     watch.largest_found(found)
     if found.largest is None:
         raise ContestantLostError("out of memory", f"batch_size: must fit the device, got {found.tries[0].reason}")
     return found.largest
-
-
-def _memory_bytes(stage: Stage) -> int:
-    accelerators = stage.machine.torch.accelerators
-    if stage.device == "cuda":
-        return min(accelerator.memory_bytes for accelerator in accelerators)
-    return int(_CPU_SHARE * stage.machine.memory_bytes)
 
 
 def _nothing() -> None:

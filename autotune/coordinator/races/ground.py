@@ -28,6 +28,8 @@ from autotune.trial.leases import Lease
 _SHORT_SECONDS = 30.0
 """A race of no more than this takes fewer blocks."""
 _SHORT_PACE = Pace(floor_quads=5, screen_quads=6, confirm_quads=8)
+_CPU_SHARE = 0.8
+"""Of the host's memory; the rest is other programs'."""
 _NEAR_MISS = 0.97
 """A knob that lost by more than this on the nearest workload is not tried again on this one."""
 
@@ -60,6 +62,13 @@ class RaceGround:
         self._folder = folder
 
     @property
+    def memory_bytes(self) -> int:
+        """What contestants may hold: of the smallest GPU, or of the host as far as it is not other programs'."""
+        if self._device == "cuda":
+            return min(accelerator.memory_bytes for accelerator in self.machine.torch.accelerators)
+        return int(_CPU_SHARE * self.machine.memory_bytes)
+
+    @property
     def values(self) -> Mapping[str, Sequence[Scalar]]:
         """What each knob may be in a race."""
         return {entry.name: entry.values for entry in self.entries}
@@ -82,6 +91,7 @@ class RaceGround:
         learning: Mapping[str, Scalar],
         *,
         seconds: float,
+        seconds_in_turns: float | None = None,
         former: RaceResult | None = None,
         is_informed: bool = False,
     ) -> RacePlan:
@@ -90,6 +100,7 @@ class RaceGround:
         Args:
             learning: Learning parameters of the workload, the fixed ones too.
             seconds: What it may take.
+            seconds_in_turns: Likewise, where two contestants have no room on the device; as long if None.
             former: The race of a workload like this one.
             is_informed: Measure the winner against what an informed user would set, too.
         """
@@ -110,6 +121,8 @@ class RaceGround:
             run_seconds=budget.per_trial if budget.resource == "seconds" else None,
             run_samples=budget.per_trial if budget.resource == "samples" else None,
             seconds=seconds,
+            seconds_in_turns=seconds_in_turns,
+            memory_bytes=self.memory_bytes,
             pace=_SHORT_PACE if seconds <= _SHORT_SECONDS else Pace(),
         )
 

@@ -33,6 +33,8 @@ _LEAST_FIRST_SECONDS = 12.0
 _LEAST_SECONDS = 6.0
 """Less is not enough for a knob or two, brief as the race is."""
 _MOST_SECONDS = 120.0
+_MOST_SECONDS_IN_TURNS = 900.0
+"""Of a race whose contestants have no room side by side: what it measures costs a start each."""
 _MOST_OF_WHAT_IS_LEFT = 0.5
 """A first race is not run where it would take more than this of the study's time that is left."""
 _OVERRUN = 2.0
@@ -121,17 +123,18 @@ class RacedSpeeds:
         known = self._known.get(digest)
         return None if known is None else known[1]
 
-    def _allowance(self, *, is_first: bool) -> float:
+    def _allowance(self, *, is_first: bool, most: float = _MOST_SECONDS) -> float:
         """Seconds that the next race may take."""
+        elapsed = self._standing.elapsed_seconds
         if not is_first:
-            return min(_MOST_SECONDS, self._share * self._standing.elapsed_seconds - self._spent_seconds)
+            return min(most, self._share * elapsed - self._spent_seconds)
         if self._budget.seconds is None:
-            return _FIRST_SECONDS
-        seconds = min(_MOST_SECONDS, max(_LEAST_FIRST_SECONDS, self._share * self._budget.seconds))
+            # In turns even a first race is long: it has its share of what the trials will take, as the baseline tells.
+            expected = elapsed * (self._budget.trials or 1) if most > _MOST_SECONDS else 0.0
+            return min(most, max(_FIRST_SECONDS, self._share * expected))
+        seconds = min(most, max(_LEAST_FIRST_SECONDS, self._share * self._budget.seconds))
         # What is left is too short to be repaid where the race would be most of it.
-        return (
-            seconds if seconds <= _MOST_OF_WHAT_IS_LEFT * (self._budget.seconds - self._standing.elapsed_seconds) else 0
-        )
+        return seconds if seconds <= _MOST_OF_WHAT_IS_LEFT * (self._budget.seconds - elapsed) else 0
 
     def _race(
         self,
@@ -143,15 +146,23 @@ class RacedSpeeds:
         seconds: float,
     ) -> RaceResult | None:
         self._say(f"race: {workload.words}, up to {seconds:.0f} s{', briefly' if former else ''}")
-        plan = self._ground.plan(learning, seconds=seconds, former=former)
+        is_first = former is None and not self._without_winner
+        in_turns = max(seconds, self._allowance(is_first=is_first, most=_MOST_SECONDS_IN_TURNS))
+        plan = self._ground.plan(learning, seconds=seconds, seconds_in_turns=in_turns, former=former)
+        began = self._standing.elapsed_seconds
+        bound = _Bound(self._standing, floor, seconds=seconds)
+
+        def take_turns() -> None:
+            bound.seconds = in_turns
+            self._say(f"race: no room for two of these trainings side by side: they take turns, up to {in_turns:.0f} s")
+
         watch = RaceWatch(
             diagnosed=lambda diagnosis: self._say(f"race: {diagnosis.words}"),
             heat_over=lambda heat: self._heard(heat, workload),
+            takes_turns=take_turns,
         )
-        began = self._standing.elapsed_seconds
         try:
-            on_wait = self._bounded(floor, seconds=seconds)
-            with self._ground.arena(learning, lease=floor.lease, on_wait=on_wait) as arena:
+            with self._ground.arena(learning, lease=floor.lease, on_wait=bound.check) as arena:
                 result = race(arena, plan, watch=watch)
         except ContestantLostError as error:
             # A workload that is too large for the device says nothing of the others.
@@ -172,17 +183,6 @@ class RacedSpeeds:
         self._note(f"race: {result.words}")
         return result
 
-    def _bounded(self, floor: Floor, *, seconds: float) -> Callable[[], None]:
-        """What is called while contestants are waited for; ends a race that takes far longer than it may."""
-        limit = self._standing.elapsed_seconds + _OVERRUN * seconds
-
-        def on_wait() -> None:
-            floor.on_wait()
-            if self._standing.elapsed_seconds > limit:
-                raise RaceEndedError(f"it took {_OVERRUN:g} times its {seconds:.0f} s: the machine is busy")
-
-        return on_wait
-
     def _heard(self, heat: Heat, workload: Workload) -> None:
         self._log.add_heat(heat, workload=workload)
         if heat.verdict == "kept" and heat.gain is not None:
@@ -192,3 +192,19 @@ class RacedSpeeds:
         """Here, and to who watches the study from elsewhere while the race runs."""
         self._note(line)
         self._lease.tell(line)
+
+
+class _Bound:
+    """Ends a race that takes far longer than it may, while its contestants are waited for."""
+
+    def __init__(self, standing: Standing, floor: Floor, *, seconds: float) -> None:
+        self.seconds = seconds
+        """What it may take."""
+        self._standing = standing
+        self._floor = floor
+        self._began = standing.elapsed_seconds
+
+    def check(self) -> None:
+        self._floor.on_wait()
+        if self._standing.elapsed_seconds > self._began + _OVERRUN * self.seconds:
+            raise RaceEndedError(f"it took {_OVERRUN:g} times its {self.seconds:.0f} s: the machine is busy")

@@ -68,5 +68,6 @@ class RaceLog:
             "ratio_low": gain.low if gain else None,
             "ratio_high": gain.high if gain else None,
             "seconds": heat.seconds,
+            "in_turns": heat.is_in_turns,
         }
         persist(lambda: self._heats.add(RacedSetting(heat.setting, heat.samples_per_second, attributes)))

@@ -36,7 +36,15 @@ def _summary(race: RaceRow, result: RaceResult) -> str:
 def _noise(result: RaceResult) -> str:
     floor = result.noise_floor
     noise = f"Two processes of one setting differed by up to {floor:.1%}; less is a tie. " if floor is not None else ""
-    return f"{noise}Intervals are of the median over alternating blocks; a tie changes nothing."
+    return f"{noise}{_turns(result)}Intervals are of the median over alternating blocks; a tie changes nothing."
+
+
+def _turns(result: RaceResult) -> str:
+    if not result.is_in_turns:
+        return ""
+    floor = result.noise_floor_in_turns
+    differ = f"; two of one setting differed by up to {floor:.1%} so" if floor is not None else ""
+    return f"Where it says in turns, two had no room on the device, and held it one at a time{differ}. "
 
 
 def _interval(heat: Heat) -> Interval:
@@ -44,8 +52,9 @@ def _interval(heat: Heat) -> Interval:
     stage = {"screen": "", "stack": " (stacked)", "confirm": " (on fresh processes)"}.get(
         heat.stage, f" ({heat.stage})"
     )
+    turns = ", in turns" if heat.is_in_turns else ""
     return Interval(
-        label=f"{heat.change_words}{stage}",
+        label=f"{heat.change_words}{stage}{turns}",
         ratio=gain.ratio if gain else None,
         low=gain.low if gain else None,
         high=gain.high if gain else None,
