@@ -41,6 +41,11 @@ class MicroBatches:
         self._batch_size = max(self._batch_size, batch_size)
 
     @property
+    def is_needless(self) -> bool:
+        """No batch is ever cut."""
+        return self._wish == 1 and not self.is_auto
+
+    @property
     def size(self) -> int:
         """Samples of a micro-batch."""
         return max(1, self._batch_size // self._wish) if self._limit is None else self._limit
@@ -98,6 +103,7 @@ class Accumulator:
         self._backward = backward
         self._device = device
         self._on_cut = on_cut
+        self._is_whole = cut.is_needless
 
     def __call__(self, batch: Batch) -> Tensor:
         """The mean loss over the batch, a scalar without a graph, still on the device.
@@ -105,6 +111,8 @@ class Accumulator:
         Raises:
             torch.OutOfMemoryError: Memory ran out, with ``auto`` for a single sample.
         """
+        if self._is_whole:
+            return self._take_whole(batch)
         if not self._cut.is_auto:
             return self._add_up(batch)
         before = _StepState.capture(self._model, device=self._device)
@@ -137,9 +145,7 @@ class Accumulator:
         num_samples = count_samples(batch)
         self._cut.expect(num_samples)
         if num_samples <= self._cut.size:
-            loss = self._loss(batch)
-            self._backward(loss)
-            return loss.detach()
+            return self._take_whole(batch)
         total: Tensor | None = None
         whole = self._count(batch)
         for part in micro_batches(batch, size=self._cut.size):
@@ -148,6 +154,11 @@ class Accumulator:
             total = loss.detach() if total is None else total + loss.detach()
         assert total is not None
         return total
+
+    def _take_whole(self, batch: Batch) -> Tensor:
+        loss = self._loss(batch)
+        self._backward(loss)
+        return loss.detach()
 
 
 @dataclass(frozen=True)

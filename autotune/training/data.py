@@ -162,8 +162,7 @@ class BatchLoader:
 
     def _batches(self) -> Iterator[Batch]:
         with _quiet_start():
-            iterator = iter(self._loader)
-        yield from iterator
+            return iter(self._loader)
 
     def _validation_batches(self) -> Iterator[Batch]:
         for batch in self._begin():

@@ -153,7 +153,7 @@ class _RunningMean:
         return isinstance(self._count, int) and self._count == 0
 
     def add(self, value: Tensor, *, count: int | Tensor) -> None:
-        """The mean of so many more values."""
+        """The mean of so many more values, without a graph."""
         add_times(self.total, value, count)
         self._count = self._count + count
 

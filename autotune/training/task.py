@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.utils.data import Dataset, default_collate
 
 from autotune.events import TaskKnob
-from autotune.training.batches import Batch, count_samples
+from autotune.training.batches import Batch, add_times, count_samples
 from autotune.training.parameters import Parameters
 
 
@@ -96,8 +96,10 @@ class Task(ABC):
             outputs, targets = self.forward(model, batch)
             count = self.count(batch)
             total_count = total_count + count
-            values = {"loss": self.loss(outputs, targets), **self.metrics(outputs, targets)}
+            values: dict[str, Tensor | float] = {"loss": self.loss(outputs, targets), **self.metrics(outputs, targets)}
             for name, value in values.items():
-                weighted = torch.as_tensor(value).double() * count
-                sums[name] = sums[name] + weighted if name in sums else weighted
+                mean = value if isinstance(value, Tensor) else torch.as_tensor(value)
+                if name not in sums:
+                    sums[name] = torch.zeros_like(mean, dtype=torch.float64)
+                add_times(sums[name], mean, count)
         return {name: total / total_count for name, total in sums.items()}
