@@ -1,6 +1,7 @@
 """Contestants of a race as processes: each trains with one setting, and may die of it."""
 
 import re
+import signal
 import time
 from collections.abc import Callable, Mapping
 from itertools import count
@@ -12,6 +13,7 @@ from autotune.events import Block, Feed, Finished, Outcome, RunBlock, Scalar, Tr
 from autotune.speed.arena import ContestantLostError, Loss
 from autotune.trial.launcher import Launcher
 from autotune.trial.link import Link
+from autotune.trial.oom_killer import OomWatch
 
 _WAIT_SECONDS = 0.2
 _END_SECONDS = 10.0
@@ -68,6 +70,7 @@ class ProcessArena:
         warm_seconds: float = 120.0,
         block_seconds: float = 120.0,
         on_wait: Callable[[], None] = lambda: None,
+        oom_watch: OomWatch | None = None,
     ) -> None:
         """Nothing is started yet.
 
@@ -79,6 +82,7 @@ class ProcessArena:
             warm_seconds: From a contestant's start to its first block; one that takes longer hangs.
             block_seconds: Beyond what was asked for, for one block.
             on_wait: Called while a contestant is waited for.
+            oom_watch: Tells whether the kernel killed one for want of memory; this system's if None.
         """
         self._launcher = launcher
         self._order = order
@@ -87,6 +91,7 @@ class ProcessArena:
         self._warm_seconds = warm_seconds
         self._block_seconds = block_seconds
         self._on_wait = on_wait
+        self._oom_watch = oom_watch or OomWatch()
         # Below the numbers of trials, which count from 0.
         self._numbers = count(-1, -1)
         self._living: list[Link] = []
@@ -162,15 +167,18 @@ class ProcessArena:
         self.retire(link)
         if is_late:
             raise ContestantLostError("hung", f"it must {what} within {seconds:.0f} s, got no end")
-        raise _lost(answer, link=link)
+        raise self._lost(answer, link=link)
 
-
-def _lost(finished: Finished | None, *, link: Link) -> ContestantLostError:
-    if finished is None:
-        hint = ", which the kernel sends when memory runs out" if link.exited and link.exited.signal == 9 else ""  # noqa: PLR2004 - SIGKILL
-        return ContestantLostError("crashed", f"its process ended with {link.end_in_words}{hint}")
-    reason = finished.reason or f"its training ended as {finished.outcome}"
-    return ContestantLostError(_kind(finished, reason=reason), reason)
+    def _lost(self, finished: Finished | None, *, link: Link) -> ContestantLostError:
+        if finished is not None:
+            reason = finished.reason or f"its training ended as {finished.outcome}"
+            return ContestantLostError(_kind(finished, reason=reason), reason)
+        ended = f"its process ended with {link.end_in_words}"
+        if link.exited is None or link.exited.signal != signal.SIGKILL:
+            return ContestantLostError("crashed", ended)
+        if self._oom_watch.has_killed():
+            return ContestantLostError("out of memory", f"{ended}: the kernel killed it, as the host's memory ran out")
+        return ContestantLostError("crashed", f"{ended}, which the kernel sends when memory runs out")
 
 
 def _kind(finished: Finished, *, reason: str) -> Loss:

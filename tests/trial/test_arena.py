@@ -12,6 +12,7 @@ from autotune.secrecy import REDACTED
 from autotune.speed.arena import ContestantLostError, Loss
 from autotune.trial.arena import ProcessArena
 from autotune.trial.launcher import Launcher
+from autotune.trial.oom_killer import OomWatch
 from tests.trial.listening import FOLDER, finish_of, hear_out, is_gone, order, wait_until
 
 FAULTY = f"{FOLDER / 'raced.py'}:Faulty"
@@ -100,6 +101,20 @@ def test_contestant_that_meets_a_fault_is_lost_and_the_next_one_enters(
         arena.enter({"fault": fault, "fault_step": 0})
     assert (lost.value.kind, str(lost.value)) == (kind, reason)
     assert arena.enter({}).run_block(seconds=0.0, min_steps=1).steps == 1
+
+
+def test_contestant_that_the_kernel_killed_for_want_of_memory_ran_out_of_it(launcher: Launcher, tmp_path: Path) -> None:
+    """Beside another one it may be tried alone then, where a crash would end it."""
+    counter = tmp_path / "memory.events"
+    counter.write_text("oom_kill 0\n")
+    faulty = order(tmp_path, task=FAULTY, batch_size=8, fault="killed", fault_step=0)
+    with ProcessArena(launcher, faulty, folder=tmp_path, oom_watch=OomWatch([counter])) as arena:
+        with pytest.raises(ContestantLostError, match="which the kernel sends") as crashed:
+            arena.enter({})
+        counter.write_text("oom_kill 1\n")
+        with pytest.raises(ContestantLostError, match="the kernel killed it") as lost:
+            arena.enter({})
+    assert (crashed.value.kind, lost.value.kind) == ("crashed", "out of memory")
 
 
 def test_contestant_may_be_lost_in_a_block(arena: ProcessArena) -> None:

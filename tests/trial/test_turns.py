@@ -57,11 +57,11 @@ def test_processes_that_fit_one_at_a_time_are_raced_in_turns(launcher: Launcher,
 def test_challenger_that_dies_in_its_turn_is_infeasible_and_the_race_goes_on(
     launcher: Launcher, tmp_path: Path
 ) -> None:
-    result = run(launcher, tmp_path, 4, 3, faulty_pause=3, faulty_start=1, fault="segfault")
+    result = run(launcher, tmp_path, 8, 4, faulty_pause=4, faulty_start=1, fault="segfault")
     (heat,) = result.heats
     assert heat.verdict == "infeasible"
     assert heat.reason.startswith("crashed: it could not be started again")
-    assert result.setting == {"pause": 4}
+    assert result.setting == {"pause": 8}
     assert result.ended_by is None
 
 

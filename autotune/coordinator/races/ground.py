@@ -122,7 +122,8 @@ class RaceGround:
             run_samples=budget.per_trial if budget.resource == "samples" else None,
             seconds=seconds,
             seconds_in_turns=seconds_in_turns,
-            memory_bytes=self.memory_bytes,
+            # What processes of a host hold counts what they share with the fork server: their sum predicts nothing.
+            memory_bytes=self.memory_bytes if self._device == "cuda" else None,
             pace=_SHORT_PACE if seconds <= _SHORT_SECONDS else Pace(),
         )
 
