@@ -18,7 +18,7 @@
         ├── StudyCutOffError   the database took nothing more while trials trained
         ├── LeaseLostError     another coordinator took the study over
         ├── ForkServerError    the process that starts trials is gone
-        └── ContestantLostError  a setting can't be measured (speed/arena.py)
+        └── ContestantLostError  a setting can't be measured (speed/measuring/arena.py)
 
 A message reads *where: rule, got value; remedy*. Only the CLI turns these into a message
 and an exit status; any other exception is a bug and shows its traceback.

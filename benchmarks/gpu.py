@@ -26,14 +26,14 @@ from pathlib import Path
 
 from autotune.events import Scalar
 from autotune.speed import RacePlan, RaceResult, RaceWatch, race
-from autotune.speed.arena import Contestant, ContestantLostError
-from autotune.speed.code import code_lines
-from autotune.speed.comparison import Comparison
-from autotune.speed.entries import all_entries
-from autotune.speed.informed import informed_setting
 from autotune.speed.knobs import KNOBS
-from autotune.speed.pace import Pace
-from autotune.speed.result import Heat, format_changes
+from autotune.speed.knobs.code import code_lines
+from autotune.speed.knobs.entries import all_entries
+from autotune.speed.measuring.arena import Contestant, ContestantLostError
+from autotune.speed.measuring.comparison import Comparison
+from autotune.speed.racing.informed import informed_setting
+from autotune.speed.racing.pace import Pace
+from autotune.speed.racing.result import Heat, format_changes
 from benchmarks.gpu_ground import RIVAL, Ground, Scale, compare_steps, compare_trainings, figure, milliseconds
 from benchmarks.gpu_rival import loader_setting
 from benchmarks.gpu_tasks import WORKLOADS, Workload

@@ -9,8 +9,8 @@ from typing import Self
 
 from autotune.events import Block, Feed, Scalar, TrialOrder, Warmed
 from autotune.hardware import Machine, describe_machine
-from autotune.speed.arena import Contestant
-from autotune.speed.comparison import Comparison, compare
+from autotune.speed.measuring.arena import Contestant
+from autotune.speed.measuring.comparison import Comparison, compare
 from autotune.trial.arena import ProcessArena
 from autotune.trial.launcher import Launcher
 from autotune.trial.leases import make_pool

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 from typing_extensions import override
 
-from autotune.speed.statistics import median_interval
+from autotune.speed.measuring.statistics import median_interval
 from autotune.training import Task
 from autotune.training.loading import LoadedTask
 from autotune.training.parameters import Parameters

@@ -28,11 +28,11 @@ from autotune.coordinator.races.ground import RaceGround
 from autotune.events import Scalar
 from autotune.spec.load import SpecFile, parse_spec
 from autotune.speed import Comparison, Entry, RacePlan, RaceResult, compare, measure, race
-from autotune.speed.arena import Arena, ContestantLostError
-from autotune.speed.entries import is_possible, meaningful
 from autotune.speed.knobs import KNOBS
-from autotune.speed.plan import RaceWatch
-from autotune.speed.result import Heat, format_changes
+from autotune.speed.knobs.entries import is_possible, meaningful
+from autotune.speed.measuring.arena import Arena, ContestantLostError
+from autotune.speed.racing.plan import RaceWatch
+from autotune.speed.racing.result import Heat, format_changes
 from autotune.trial.launcher import Launcher
 from benchmarks.figures import figure, header, load
 

@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 
 from autotune.events import Block, Feed, Scalar, Warmed
 from autotune.speed import Comparison, compare, noise_floor
-from autotune.speed.comparison import is_clear, is_out_of_reach
-from autotune.speed.pace import Pace
+from autotune.speed.measuring.comparison import is_clear, is_out_of_reach
+from autotune.speed.racing.pace import Pace
 from benchmarks.figures import header, load
 from benchmarks.race_exhaustive import WORKLOADS, Workload, open_ground
 

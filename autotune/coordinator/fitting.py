@@ -9,7 +9,7 @@ from autotune.coordinator.workloads import Workload
 from autotune.events import Scalar
 from autotune.hardware import Machine, held_device_bytes
 from autotune.spec.model import StudySpec
-from autotune.speed.result import RaceResult
+from autotune.speed.racing.result import RaceResult
 from autotune.trial.leases import Lease
 
 _MEMORY_KNOBS = ("precision", "compile", "accumulate", "cache", "sdpa_backend", "optimizer_impl")

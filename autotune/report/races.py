@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from autotune.events import Scalar
 from autotune.recording.races import RaceRow
-from autotune.speed.result import Gain, RaceResult
+from autotune.speed.racing.result import Gain, RaceResult
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from autotune.coordinator.races.alone import RacedWorkload
 from autotune.disk import format_bytes
 from autotune.events import Scalar
 from autotune.report.wording import format_parameters
-from autotune.speed.code import code_lines
-from autotune.speed.result import Heat, RaceResult
+from autotune.speed.knobs.code import code_lines
+from autotune.speed.racing.result import Heat, RaceResult
 
 
 @dataclass(frozen=True, kw_only=True)

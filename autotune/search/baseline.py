@@ -13,7 +13,7 @@ from autotune.spec.load import SpecFile
 from autotune.spec.model import Parameter
 from autotune.spec.names import nearest
 from autotune.spec.written import written
-from autotune.speed.knob import Knob
+from autotune.speed.knobs.knob import Knob
 
 
 def check_baseline(

@@ -12,7 +12,7 @@ from autotune.spec.optimizers import (
     is_own_optimizer,
     optimizers_that_accept,
 )
-from autotune.speed.knob import Knob
+from autotune.speed.knobs.knob import Knob
 
 EVERYDAY_NAMES = frozenset({"alpha", "d", "rho", "t0", "lambd"})
 """Arguments of some optimizer that a task may as well have for its own. They are the task's

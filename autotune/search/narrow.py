@@ -9,7 +9,7 @@ from autotune.search.declared import Declared
 from autotune.search.space import Condition, LeftOut, Requirement, SpaceParameter
 from autotune.spec.model import Parameter
 from autotune.spec.written import written
-from autotune.speed.knob import Knob
+from autotune.speed.knobs.knob import Knob
 
 
 @dataclass

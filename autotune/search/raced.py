@@ -6,7 +6,7 @@ from dataclasses import replace
 from autotune.events import Scalar
 from autotune.spec.load import SpecFile
 from autotune.spec.model import Parameter
-from autotune.speed.knob import Knob
+from autotune.speed.knobs.knob import Knob
 
 
 def with_raced_knobs(file: SpecFile, *, knobs: Mapping[str, Knob]) -> SpecFile:

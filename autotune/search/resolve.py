@@ -11,8 +11,8 @@ from autotune.search.raced import with_raced_knobs
 from autotune.search.space import SearchSpace
 from autotune.spec.load import SpecFile
 from autotune.spec.model import Parameter
-from autotune.speed.knob import Knob
 from autotune.speed.knobs import KNOBS
+from autotune.speed.knobs.knob import Knob
 
 
 def resolve_space(

@@ -10,14 +10,14 @@ The measuring is a small library of its own, torch-free::
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from autotune.speed.comparison import Comparison, break_even_steps, compare, is_clear, is_out_of_reach
-    from autotune.speed.entries import Entry
-    from autotune.speed.knob import Knob
-    from autotune.speed.local import LocalArena, LocalContestant
-    from autotune.speed.measurement import Measurement, measure, noise_floor
-    from autotune.speed.plan import RacePlan, RaceWatch
-    from autotune.speed.racing import race
-    from autotune.speed.result import RaceResult
+    from autotune.speed.knobs.entries import Entry
+    from autotune.speed.knobs.knob import Knob
+    from autotune.speed.measuring.comparison import Comparison, break_even_steps, compare, is_clear, is_out_of_reach
+    from autotune.speed.measuring.local import LocalArena, LocalContestant
+    from autotune.speed.measuring.measurement import Measurement, measure, noise_floor
+    from autotune.speed.racing.plan import RacePlan, RaceWatch
+    from autotune.speed.racing.race import race
+    from autotune.speed.racing.result import RaceResult
 
 __all__ = [
     "Comparison",
@@ -39,22 +39,22 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Comparison": "comparison",
-    "Entry": "entries",
-    "Knob": "knob",
-    "LocalArena": "local",
-    "LocalContestant": "local",
-    "Measurement": "measurement",
-    "RacePlan": "plan",
-    "RaceResult": "result",
-    "RaceWatch": "plan",
-    "break_even_steps": "comparison",
-    "compare": "comparison",
-    "is_clear": "comparison",
-    "is_out_of_reach": "comparison",
-    "measure": "measurement",
-    "noise_floor": "measurement",
-    "race": "racing",
+    "Comparison": "measuring.comparison",
+    "Entry": "knobs.entries",
+    "Knob": "knobs.knob",
+    "LocalArena": "measuring.local",
+    "LocalContestant": "measuring.local",
+    "Measurement": "measuring.measurement",
+    "RacePlan": "racing.plan",
+    "RaceResult": "racing.result",
+    "RaceWatch": "racing.plan",
+    "break_even_steps": "measuring.comparison",
+    "compare": "measuring.comparison",
+    "is_clear": "measuring.comparison",
+    "is_out_of_reach": "measuring.comparison",
+    "measure": "measuring.measurement",
+    "noise_floor": "measuring.measurement",
+    "race": "racing.race",
 }
 """The module of each public name, imported when it is first asked for: those who want a knob import nothing else."""
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from autotune.events import Block, Feed, Finished, Outcome, RunBlock, Scalar, TrialOrder, Warmed
-from autotune.speed.arena import ContestantLostError, Loss
+from autotune.speed.measuring.arena import ContestantLostError, Loss
 from autotune.trial.launcher import Launcher
 from autotune.trial.link import Link
 from autotune.trial.oom_killer import OomWatch

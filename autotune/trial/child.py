@@ -162,7 +162,7 @@ def _carry_out(launch: Launch, *, task: "LoadedTask", channel: PipeChannel, proc
         channel.send(run_trial(order, task=task, channel=channel, process_started=process_started))
         return
     if isinstance(channel, RaceChannel):
-        from autotune.speed.contestant import compete
+        from autotune.speed.contestant.training import compete
 
         channel.send(compete(order, task=task, orders=channel, process_started=process_started))
         return

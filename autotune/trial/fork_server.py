@@ -97,7 +97,7 @@ def _prepare(control: socket.socket) -> "tuple[LoadedTask, int] | None":
 def _import_ahead() -> None:
     from autotune.training.forking import import_ahead
 
-    import_ahead("autotune.speed.contestant")
+    import_ahead("autotune.speed.contestant.training")
     gc.collect()
     gc.freeze()  # a collection in a trial would otherwise write to, and so copy, every page that is shared
 

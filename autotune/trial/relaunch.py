@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from autotune.events import Scalar
 from autotune.hardware import find_allocator
-from autotune.speed.code import CUDA_ALLOCATORS
+from autotune.speed.knobs.code import CUDA_ALLOCATORS
 from autotune.trial.messages import MAX_MESSAGE_BYTES, Launch
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from autotune.events import Scalar
 from autotune.speed import LocalArena
-from autotune.speed.arena import Arena
+from autotune.speed.measuring.arena import Arena
 from tests.speed.simulated import Cost, SimulatedArena
 
 STEP_SECONDS = 0.125

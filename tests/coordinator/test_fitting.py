@@ -5,7 +5,7 @@ from autotune.coordinator.workloads import Workload
 from autotune.events import Scalar
 from autotune.spec.model import Choice, StudySpec
 from autotune.speed.knobs import KNOBS
-from autotune.speed.result import Heat, RaceResult, Split
+from autotune.speed.racing.result import Heat, RaceResult, Split
 from autotune.trial.leases import Lease
 from tests.machines import machine
 from tests.report.study_book import make_spec

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autotune.speed.statistics import median_interval
+from autotune.speed.measuring.statistics import median_interval
 
 VALUES = st.lists(st.floats(-10, 10), min_size=2, max_size=14)
 CONFIDENCES = st.sampled_from([0.5, 0.8, 0.95, 0.9975])

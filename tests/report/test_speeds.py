@@ -1,7 +1,7 @@
 """What a race says of itself where its contestants took turns on the device."""
 
 from autotune.report.speeds import SpeedSummary, ending_lines, heat_rows
-from autotune.speed.result import Gain, Heat, RaceResult, Split
+from autotune.speed.racing.result import Gain, Heat, RaceResult, Split
 
 GAIN = Gain(ratio=1.4, low=1.3, high=1.5, num_quads=4, is_in_turns=True)
 HEAT = Heat(

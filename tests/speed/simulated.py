@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from autotune.events import Block, Feed, Scalar, Warmed
-from autotune.speed.arena import ContestantLostError
+from autotune.speed.measuring.arena import ContestantLostError
 
 Setting = Mapping[str, Scalar]
 

@@ -10,7 +10,9 @@ def test_public_names_are_sorted_and_there() -> None:
 
 
 def test_public_functions_stay_functions_whatever_was_imported_before() -> None:
-    lines = "import autotune.speed.racing; from autotune.speed import compare, measure, race; print(callable(race))"
+    lines = (
+        "import autotune.speed.racing.race; from autotune.speed import compare, measure, race; print(callable(race))"
+    )
     done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"
 
@@ -28,7 +30,7 @@ def test_measuring_imports_no_torch() -> None:
 def test_knobs_are_had_without_the_measuring() -> None:
     lines = (
         "import sys; import autotune.speed.knobs;"
-        "print([name for name in ('autotune.speed.comparison', 'numpy') if name in sys.modules])"
+        "print([name for name in ('autotune.speed.measuring.comparison', 'numpy') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset, TensorDataset
 
 from autotune.events import Outcome, Scalar
 from autotune.hardware import TorchFacts
-from autotune.speed.surroundings import read_counts
+from autotune.speed.contestant.surroundings import read_counts
 from autotune.training import Task
 from autotune.training.batches import mover
 from autotune.training.device import DeviceWatch, open_device, open_nvml

@@ -9,7 +9,7 @@ import pytest
 from autotune.errors import ForkServerError, TaskError
 from autotune.events import EpochReport, Feed, Outcome, Scalar
 from autotune.secrecy import REDACTED
-from autotune.speed.arena import ContestantLostError, Loss
+from autotune.speed.measuring.arena import ContestantLostError, Loss
 from autotune.trial.arena import ProcessArena
 from autotune.trial.launcher import Launcher
 from autotune.trial.oom_killer import OomWatch

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from autotune.events import Feed, Scalar
-from autotune.speed.entries import Entry
-from autotune.speed.knob import Knob
-from autotune.speed.plan import RacePlan
-from autotune.speed.racing import race
+from autotune.speed.knobs.entries import Entry
+from autotune.speed.knobs.knob import Knob
+from autotune.speed.racing.plan import RacePlan
+from autotune.speed.racing.race import race
 from autotune.trial.arena import ProcessArena
 from autotune.trial.launcher import Launcher
 from autotune.trial.leases import make_pool

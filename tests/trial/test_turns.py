@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from autotune.events import Scalar
-from autotune.speed.entries import Entry
-from autotune.speed.knob import Knob
-from autotune.speed.pace import Pace
-from autotune.speed.plan import RacePlan
-from autotune.speed.racing import race
-from autotune.speed.result import RaceResult
+from autotune.speed.knobs.entries import Entry
+from autotune.speed.knobs.knob import Knob
+from autotune.speed.racing.pace import Pace
+from autotune.speed.racing.plan import RacePlan
+from autotune.speed.racing.race import race
+from autotune.speed.racing.result import RaceResult
 from autotune.trial.arena import ProcessArena
 from autotune.trial.launcher import Launcher
 from tests.trial.listening import FOLDER, order

@@ -11,9 +11,9 @@ from autotune.report.wording import format_clock, one_line
 if TYPE_CHECKING:
     from autotune.coordinator.races.alone import SpeedWatch
     from autotune.coordinator.workloads import Workload
-    from autotune.speed.batch import BatchLimit, BatchTry
-    from autotune.speed.bottleneck import Diagnosis
-    from autotune.speed.result import Heat
+    from autotune.speed.measuring.bottleneck import Diagnosis
+    from autotune.speed.racing.batch import BatchLimit, BatchTry
+    from autotune.speed.racing.result import Heat
 
 
 def show_race() -> "SpeedWatch":

@@ -16,8 +16,8 @@ from autotune.hardware import Machine, describe_machine
 from autotune.search.resolve import resolve_space
 from autotune.search.space import SearchSpace
 from autotune.spec.load import SpecFile
-from autotune.speed.knob import Knob
 from autotune.speed.knobs import with_own
+from autotune.speed.knobs.knob import Knob
 from autotune.trial.launcher import Launcher
 from autotune.trial.leases import DevicePool, make_pool
 

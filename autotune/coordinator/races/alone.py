@@ -20,12 +20,12 @@ from autotune.search.races import RaceStudy
 from autotune.search.storage import open_storage
 from autotune.spec.learning import DEFAULT_BATCH_SIZE
 from autotune.spec.load import SpecFile
-from autotune.speed.arena import Contestant, ContestantLostError
-from autotune.speed.batch import BatchLimit, BatchTry, find_largest_batch
-from autotune.speed.bottleneck import Diagnosis
-from autotune.speed.plan import RaceWatch
-from autotune.speed.racing import race
-from autotune.speed.result import Heat, RaceResult
+from autotune.speed.measuring.arena import Contestant, ContestantLostError
+from autotune.speed.measuring.bottleneck import Diagnosis
+from autotune.speed.racing.batch import BatchLimit, BatchTry, find_largest_batch
+from autotune.speed.racing.plan import RaceWatch
+from autotune.speed.racing.race import race
+from autotune.speed.racing.result import Heat, RaceResult
 from autotune.trial.launcher import Launcher
 from autotune.trial.leases import Lease
 

@@ -15,12 +15,12 @@ from autotune.events import Scalar
 from autotune.hardware import Machine
 from autotune.search.space import SearchSpace, SpaceParameter
 from autotune.spec.model import StudySpec
-from autotune.speed.entries import Entry
-from autotune.speed.informed import informed_setting
-from autotune.speed.knob import Knob
-from autotune.speed.pace import Pace
-from autotune.speed.plan import RacePlan
-from autotune.speed.result import RaceResult
+from autotune.speed.knobs.entries import Entry
+from autotune.speed.knobs.knob import Knob
+from autotune.speed.racing.informed import informed_setting
+from autotune.speed.racing.pace import Pace
+from autotune.speed.racing.plan import RacePlan
+from autotune.speed.racing.result import RaceResult
 from autotune.trial.arena import ProcessArena
 from autotune.trial.launcher import Launcher
 from autotune.trial.leases import Lease

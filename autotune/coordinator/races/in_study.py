@@ -19,10 +19,10 @@ from autotune.coordinator.workloads import Workload
 from autotune.events import Scalar
 from autotune.search.proposals import Proposal
 from autotune.search.space import SearchSpace
-from autotune.speed.arena import ContestantLostError
-from autotune.speed.plan import RaceWatch
-from autotune.speed.racing import race
-from autotune.speed.result import Heat, RaceResult
+from autotune.speed.measuring.arena import ContestantLostError
+from autotune.speed.racing.plan import RaceWatch
+from autotune.speed.racing.race import race
+from autotune.speed.racing.result import Heat, RaceResult
 
 DEFAULT_SHARE = 0.1
 """Of a study's time that its races may take, unless ``speed_search: {race: {share: ...}}`` says otherwise."""

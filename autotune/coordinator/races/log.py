@@ -8,7 +8,7 @@ from autotune.recording.races import RaceRecords, RaceRow
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
 from autotune.search.races import RacedSetting, RaceStudy
-from autotune.speed.result import Heat, RaceResult
+from autotune.speed.racing.result import Heat, RaceResult
 
 
 class RaceLog:

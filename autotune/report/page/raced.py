@@ -4,7 +4,7 @@ from autotune.recording.races import RaceRow
 from autotune.report.page.blocks import Block, Interval, Intervals, Section, Table, Words
 from autotune.report.page.subject import Subject
 from autotune.report.wording import NOTHING, format_duration, format_parameters, one_line
-from autotune.speed.result import Heat, RaceResult
+from autotune.speed.racing.result import Heat, RaceResult
 
 
 def raced_section(subject: Subject) -> Section | None:

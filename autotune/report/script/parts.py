@@ -7,7 +7,7 @@ from autotune.report.script.pieces import piece
 from autotune.report.script.winner import Winner
 from autotune.spec.learning import DEFAULT_BATCH_SIZE
 from autotune.spec.optimizers import DEFAULT_OPTIMIZER, OPTIMIZERS, as_fraction, is_own_optimizer
-from autotune.speed.code import environment_lines, process_lines
+from autotune.speed.knobs.code import environment_lines, process_lines
 
 _IMPLEMENTATIONS = {
     "for_loop": {"foreach": False, "fused": False},

@@ -1,7 +1,7 @@
 """Where a knob applies: reasons that several of them share."""
 
 from autotune.hardware import Machine
-from autotune.speed.knob import Reason
+from autotune.speed.knobs.knob import Reason
 
 
 def needs_cuda(machine: Machine) -> Reason:

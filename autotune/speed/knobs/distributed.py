@@ -1,7 +1,7 @@
 """Knobs of a training on several devices at once, which no trial is yet."""
 
 from autotune.hardware import Machine
-from autotune.speed.knob import Knob, Reason
+from autotune.speed.knobs.knob import Knob, Reason
 
 _DDP = "https://docs.pytorch.org/docs/stable/generated/torch.nn.parallel.DistributedDataParallel.html"
 

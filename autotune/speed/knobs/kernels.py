@@ -2,8 +2,8 @@
 
 from autotune.events import Scalar
 from autotune.hardware import Machine
-from autotune.speed.knob import Knob, Reason
 from autotune.speed.knobs.applies import has_ampere, needs_cudnn
+from autotune.speed.knobs.knob import Knob, Reason
 
 _CUDNN = "https://docs.pytorch.org/docs/stable/backends.html#torch-backends-cudnn"
 _MEMORY_FORMAT = "https://docs.pytorch.org/tutorials/intermediate/memory_format_tutorial.html"

@@ -2,8 +2,8 @@
 
 from autotune.events import Scalar
 from autotune.hardware import Machine
-from autotune.speed.knob import Companion, Knob, Reason
 from autotune.speed.knobs.applies import needs_cuda
+from autotune.speed.knobs.knob import Companion, Knob, Reason
 
 MOST_WORKERS = 512
 """Processes, threads or batches held ready: ten times as many would start, and take the machine down."""

@@ -6,7 +6,7 @@ from autotune.errors import TaskError
 from autotune.events import TaskKnob
 from autotune.spec.learning import LEARNING_LIMITS
 from autotune.spec.optimizers import OPTIMIZER_ARGUMENTS
-from autotune.speed.knob import Knob
+from autotune.speed.knobs.knob import Knob
 from autotune.speed.knobs.table import KNOBS
 
 _LEARNING = {"optimizer", *LEARNING_LIMITS, *OPTIMIZER_ARGUMENTS}

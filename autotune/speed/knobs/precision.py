@@ -2,8 +2,8 @@
 
 from autotune.events import Scalar
 from autotune.hardware import Machine
-from autotune.speed.knob import Knob, Reason
 from autotune.speed.knobs.applies import has_ampere, needs_tf32
+from autotune.speed.knobs.knob import Knob, Reason
 
 _NUMERICS = "https://docs.pytorch.org/docs/stable/notes/cuda.html#tensorfloat-32-tf32-on-ampere-and-later-devices"
 

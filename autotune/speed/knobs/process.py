@@ -2,8 +2,8 @@
 
 from autotune.events import Scalar
 from autotune.hardware import Machine
-from autotune.speed.knob import Knob, Reason
 from autotune.speed.knobs.applies import needs_cuda
+from autotune.speed.knobs.knob import Knob, Reason
 from autotune.speed.knobs.loader import MOST_WORKERS
 
 _TUNING_GUIDE = "https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html"

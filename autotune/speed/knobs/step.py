@@ -2,7 +2,7 @@
 
 from autotune.events import Scalar
 from autotune.hardware import Machine
-from autotune.speed.knob import Knob, Reason
+from autotune.speed.knobs.knob import Knob, Reason
 
 
 def _needs_compiler(machine: Machine) -> Reason:

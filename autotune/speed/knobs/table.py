@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from autotune.speed.knob import Knob
 from autotune.speed.knobs.distributed import DDP_KNOBS
 from autotune.speed.knobs.kernels import KERNEL_KNOBS
+from autotune.speed.knobs.knob import Knob
 from autotune.speed.knobs.loader import LOADER_KNOBS
 from autotune.speed.knobs.precision import PRECISION_KNOBS
 from autotune.speed.knobs.process import PROCESS_KNOBS

@@ -1,0 +1,278 @@
+"""Paces a training loop for a race: warms it up, then trains one block for each order."""
+
+import statistics
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+
+from autotune.events import Block, Feed, RunBlock, Started, Warmed
+from autotune.hardware import read_load
+from autotune.speed.contestant.passes import Passes
+from autotune.speed.contestant.start_state import StartState
+from autotune.speed.contestant.surroundings import Counts, read_clock_and_temperature, read_counts
+from autotune.training.batches import Batch, count_samples, micro_batches
+from autotune.training.device import DeviceWatch, peak_memory_bytes, synchronize
+from autotune.training.pacing import Source
+from autotune.training.phases import Phases
+from autotune.training.trial import Trial
+
+_MIN_STEPS = 3
+_MAX_STEPS = 30
+_MAX_SECONDS = 20.0
+"""A warm-up is over after so many steps, or seconds since its slowest step, settled or not; but not before
+``_MIN_STEPS``. A step that compiles takes minutes, and a CUDA graph is recorded at the second one after it."""
+_SETTLED_RATIO = 1.25
+"""Of the longest of the last ``_MIN_STEPS`` steps to the shortest, when they have settled."""
+_MIN_HALVED = 4
+"""A batch of fewer samples is not halved."""
+_LONG_START_SECONDS = 2.0
+_MAX_LOSSES = 10_000
+"""Told of one block: a message has an end."""
+
+Batches: TypeAlias = Generator[Batch | None, None, None]
+"""What the loop is given; None where it is to begin a pass of its own."""
+
+
+class Orders(Protocol):
+    """The contestant's side of the pipe to its coordinator."""
+
+    def next_block(self) -> RunBlock:
+        """The next order; waits for it."""
+
+    def send(self, event: Warmed | Block) -> None:
+        """Answer."""
+
+
+@dataclass(frozen=True)
+class StepSeconds:
+    """Of one step in the warm-up; the start of a pass is in none of them."""
+
+    wait: float
+    work: float
+
+
+class BlockPacer:
+    """Hands a training loop its batches; between two blocks the loop waits inside of ``next``.
+
+    The loop's pass over the data never ends where its source can begin again, so that it neither
+    evaluates nor reports.
+    """
+
+    def __init__(self, trial: Trial, *, orders: Orders, started: Callable[[], Started]) -> None:
+        self._trial = trial
+        self._device = trial.device
+        self._orders = orders
+        self._started = started
+        self._watch = DeviceWatch(trial.device)
+        self._phases = Phases(trial.device)
+        self._passes = Passes(trial.device, phases=self._phases)
+        self._program = self._race()
+        self._cached: Batch | None = None
+        self._fed: set[Feed] = set()
+        self._last_feed: Feed | None = None
+        self._losses: list[list[Tensor]] = []
+        self._has_optimized = False
+        self.num_steps = 0
+        """Since the weights were last those that the seed gave."""
+
+    @property
+    def has_begun(self) -> bool:
+        """The loop has asked for a batch."""
+        return bool(self._passes.start_seconds)
+
+    def pace(self, source: Source) -> Iterator[Batch]:
+        """The batches of all blocks to come, or of those that this source is good for."""
+        self._passes.enter(source)
+        self._phases.resume()
+        try:
+            for batch in self._program:
+                if batch is None:
+                    return
+                yield batch
+        finally:
+            # The loop goes about its own business: evaluation, a report.
+            self._phases.pause()
+
+    def see_loss(self, loss: Tensor) -> None:
+        """Keep it on the device; a copy, since the memory may be a captured graph's own."""
+        if self._losses:
+            self._losses[-1].append(loss.detach().clone())
+
+    def begin_optimizer(self) -> None:
+        """Forward and backward are over."""
+        self._phases.mark("compute")
+
+    def end_optimizer(self) -> None:
+        """The optimizer has stepped."""
+        self._phases.mark("optimizer")
+        self._has_optimized = True
+
+    def _race(self) -> Batches:
+        try:
+            yield from self._warm_up()
+            while True:
+                order = self._orders.next_block()
+                yield from self._get_ready(order.feed)
+                yield from self._train(order)
+        finally:
+            self._passes.leave()
+
+    def _warm_up(self) -> Batches:
+        start = StartState(self._trial.checkpoint.objects, device=self._device)
+        began = time.perf_counter()
+        steps = yield from self._settle("real")
+        seconds = time.perf_counter() - began
+        wait = statistics.median(step.wait for step in steps[-_MIN_STEPS:])
+        work = statistics.median(step.work for step in steps[-_MIN_STEPS:])
+        later_starts = sum(self._passes.start_seconds[1:])
+        start.put_back()
+        if not start.is_empty:
+            self.num_steps = 0
+        epoch_start = self._measure_epoch_start(step_seconds=wait + work)
+        started = self._started()
+        self._orders.send(
+            Warmed(
+                in_force=started.in_force,
+                device=started.device,
+                start_seconds=max(0.0, seconds - later_starts - len(steps) * (wait + work)),
+                epoch_start_seconds=max(0.0, epoch_start - wait),
+                steps_per_epoch=self._passes.source.num_batches,
+                peak_memory_bytes=peak_memory_bytes(self._device),
+            )
+        )
+
+    def _settle(self, feed: Feed) -> Generator[Batch | None, None, list[StepSeconds]]:
+        """Train until the steps take equally long: compilation and cuDNN's search are over."""
+        steps: list[StepSeconds] = []
+        while not _has_settled(steps):
+            starts = sum(self._passes.start_seconds)
+            asked = time.perf_counter()
+            batch = yield from self._next(feed)
+            came = time.perf_counter()
+            yield from self._step(batch)
+            synchronize(self._device)
+            wait = came - asked - (sum(self._passes.start_seconds) - starts)
+            steps.append(StepSeconds(wait=max(0.0, wait), work=time.perf_counter() - came))
+        self._fed.add(feed)
+        return steps
+
+    def _measure_epoch_start(self, *, step_seconds: float) -> float:
+        if not self._passes.source.can_restart:
+            return self._passes.start_seconds[-1]
+        # Twice, since one may be unlucky; a start of seconds is told apart from others by one.
+        for _ in range(2):
+            self._passes.restart(step_seconds=step_seconds)
+            if self._passes.start_seconds[-1] > _LONG_START_SECONDS:
+                return self._passes.start_seconds[-1]
+        return statistics.median(self._passes.start_seconds[-2:])
+
+    def _get_ready(self, feed: Feed) -> Batches:
+        """What a change of the feed needs before a block of it is timed."""
+        if feed == "real" and self._last_feed != "real":
+            self._passes.drain()
+            # The workers refill the queue while the loop waits for this one.
+            batch = yield from self._next("real")
+            yield from self._step(batch)
+        elif feed == "half" and feed not in self._fed:
+            with _static_shapes():
+                yield from self._settle(feed)
+        self._last_feed = feed
+
+    def _train(self, order: RunBlock) -> Batches:
+        counts, load, first_step = read_counts(self._device), read_load(), self.num_steps
+        num_samples = 0
+        self._losses = []
+        self._phases.start()
+        while self.num_steps - first_step < order.min_steps or self._phases.seconds < order.seconds:
+            batch = yield from self._next(order.feed)
+            num_samples += count_samples(batch)
+            self._losses.append([])
+            yield from self._step(batch)
+        self._answer(order.feed, first_step=first_step, num_samples=num_samples, counts=counts, load=load)
+
+    def _answer(self, feed: Feed, *, first_step: int, num_samples: int, counts: Counts, load: float | None) -> None:
+        split = self._phases.stop()
+        losses, self._losses = _read_losses(self._losses), []
+        now = read_counts(self._device)
+        clock_mhz, temperature_celsius = read_clock_and_temperature(self._watch, device=self._device)
+        self._orders.send(
+            Block(
+                feed=feed,
+                steps=self.num_steps - first_step,
+                samples=num_samples,
+                seconds=self._phases.seconds,
+                data_wait_seconds=split.get("data_wait", 0.0),
+                copy_seconds=split.get("copy", 0.0),
+                compute_seconds=split.get("compute", 0.0),
+                optimizer_seconds=split.get("optimizer", 0.0),
+                first_step=first_step,
+                losses=losses,
+                peak_memory_bytes=peak_memory_bytes(self._device),
+                allocator_retries=now.allocator_retries - counts.allocator_retries,
+                recompilations=now.graphs - counts.graphs,
+                load=load,
+                clock_mhz=clock_mhz,
+                temperature_celsius=temperature_celsius,
+            )
+        )
+
+    def _next(self, feed: Feed) -> Generator[Batch | None, None, Batch]:
+        if feed != "real":
+            return self._kept(feed)
+        while (batch := self._passes.draw()) is None:
+            yield None
+        if self._cached is None:
+            self._cached = batch
+        return batch
+
+    def _kept(self, feed: Feed) -> Batch:
+        """The batch that stays on the device, or the first half of it."""
+        batch = self._cached
+        num_samples = count_samples(batch)
+        if feed == "cached" or num_samples < _MIN_HALVED:
+            return batch
+        return next(micro_batches(batch, size=num_samples // 2))
+
+    def _step(self, batch: Batch) -> Batches:
+        """Let the loop train on it, until it asks for the next one."""
+        self._has_optimized = False
+        yield batch
+        # A loop that steps its optimizer by itself tells no phase.
+        self._phases.mark("rest" if self._has_optimized else "compute")
+        self.num_steps += 1
+
+
+@contextmanager
+def _static_shapes() -> Iterator[None]:
+    """Compile a second shape for itself, where torch.compile would make a graph of any shape of it.
+
+    That graph would be taken for whole batches too from then on, and it is the slower one.
+    """
+    import torch._dynamo.config as dynamo_config
+
+    with dynamo_config.patch(automatic_dynamic_shapes=False):
+        yield
+
+
+def _has_settled(steps: list[StepSeconds]) -> bool:
+    if len(steps) < _MIN_STEPS:
+        return False
+    slowest = max(range(len(steps)), key=lambda index: steps[index].work)
+    seconds = sum(step.wait + step.work for step in steps[slowest + 1 :])
+    last = [step.work for step in steps[-_MIN_STEPS:]]
+    return len(steps) >= _MAX_STEPS or seconds > _MAX_SECONDS or max(last) <= _SETTLED_RATIO * min(last)
+
+
+def _read_losses(losses: list[list[Tensor]]) -> tuple[float, ...]:
+    """The sum of each step's shares; waits for the device once."""
+    losses = losses[:_MAX_LOSSES]
+    shares = [share for step in losses for share in step]
+    if not shares or not all(losses):
+        return ()
+    values = iter(torch.stack([share.float() for share in shares]).tolist())
+    return tuple(sum(next(values) for _ in step) for step in losses)

@@ -1,0 +1,64 @@
+"""One contestant of a race, in the process that trains it: a training that runs block by block."""
+
+from autotune.events import Event, Finished, Outcome, Started, Stop, TrialOrder
+from autotune.speed.contestant.block_pacer import BlockPacer, Orders
+from autotune.training.loading import LoadedTask
+from autotune.training.run import run_trial
+from autotune.training.trial import Trial
+
+_UNLIMITED = {"resource": "epochs", "per_trial": None, "targets": (), "objective_metrics": ()}
+
+
+def compete(order: TrialOrder, *, task: LoadedTask, orders: Orders, process_started: float) -> Finished:
+    """Train as ordered until the process is ended, and say why where that comes too soon.
+
+    A Warmed and a Block for each order go to ``orders``; what a trial would report is dropped,
+    and no checkpoint is written. Neither a target nor used-up seconds end a contestant.
+    """
+    order = order.model_copy(update=_UNLIMITED)
+    quiet = _Quiet()
+    pacers: list[BlockPacer] = []
+
+    def pace(trial: Trial) -> None:
+        pacers.append(BlockPacer(trial, orders=orders, started=lambda: quiet.started))
+        trial.pace(pacers[0])
+
+    finished = run_trial(order, task=task, channel=quiet, process_started=process_started, on_ready=pace)
+    has_raised = finished.outcome not in {Outcome.COMPLETE, Outcome.FAILED} or finished.traceback is not None
+    if not pacers or has_raised:
+        return finished
+    return Finished(outcome=Outcome.FAILED, reason=_too_short(order, pacers[0]))
+
+
+class _Quiet:
+    """A channel that remembers what is in force and drops the rest."""
+
+    def __init__(self) -> None:
+        self._started: Started | None = None
+
+    @property
+    def started(self) -> Started:
+        """Told before the first batch is asked for."""
+        assert self._started is not None
+        return self._started
+
+    @property
+    def stop(self) -> Stop | None:
+        """Never: a contestant is ended from outside."""
+        return None
+
+    def send(self, event: Event) -> None:
+        if isinstance(event, Started):
+            self._started = event
+
+
+def _too_short(order: TrialOrder, pacer: BlockPacer) -> str:
+    where = f"task {order.task}"
+    if not pacer.has_begun:
+        return (
+            f"{where}: a race paces the batches that go through trial.loader or trial.watch, got none; use one of them"
+        )
+    return (
+        f"{where}: a race trains as long as it needs, got the training's end after {pacer.num_steps} steps; "
+        "give trial.watch a loader that can be iterated again, or train more epochs"
+    )

@@ -1,0 +1,124 @@
+"""What a training step waits for, by three kinds of blocks: the real loop, one cached batch, half of that batch.
+
+With the seconds a step of each, r, c and h: the input's share is 1 - c / r, since a cached batch
+needs no loader. Of the rest, a step costs o + w for a launching cost o that no batch size changes
+and work w that grows with it; half the batch costs o + w / 2, so o = 2 h - c.
+"""
+
+import statistics
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict
+
+from autotune.events import Bottleneck, Feed
+from autotune.speed.measuring.arena import Contestant
+
+_ROUNDS = 3
+_LEAST_SHARE = 0.05
+"""A knob can gain no more than the share of what it moves; below this it is not worth its race."""
+_ORDER: tuple[tuple[Feed, ...], ...] = (("real", "cached", "half"), ("half", "cached", "real"))
+
+
+class Diagnosis(BaseModel):
+    """How a step's time splits among its three possible bottlenecks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input_share: float
+    """Of a step's wall clock, 0 to 1: waiting for data, epoch starts included."""
+    launch_share: float
+    """Paid for each step whatever the batch's size."""
+    compute_share: float
+    """Grows with the batch."""
+    real_seconds: float
+    """A step of the real loop, with its share of the epoch's start."""
+    cached_seconds: float
+    """A step on one batch that is on the device already."""
+    half_seconds: float
+    """A step on half of that batch."""
+
+    @property
+    def shares(self) -> Mapping[Bottleneck, float]:
+        """By bottleneck; they add up to 1."""
+        return {"input": self.input_share, "launch": self.launch_share, "compute": self.compute_share}
+
+    @property
+    def kind(self) -> Bottleneck:
+        """The largest share."""
+        shares = self.shares
+        return max(shares, key=lambda kind: shares[kind])
+
+    @property
+    def worth_moving(self) -> tuple[Bottleneck, ...]:
+        """Bottlenecks whose share a race can win something of, the largest first."""
+        ordered = sorted(self.shares.items(), key=lambda item: -item[1])
+        return tuple(kind for kind, share in ordered if share >= _LEAST_SHARE)
+
+    @property
+    def words(self) -> str:
+        """The finding with its evidence, in one line."""
+        real, cached = (
+            f"{_ms(self.real_seconds)} a step",
+            f"{_ms(self.cached_seconds)} with a batch that is there already",
+        )
+        if self.kind == "input":
+            return f"input-bound: {self.input_share:.0%} of a step waits for data ({real}, {cached})"
+        half = f"half the batch takes {self.half_seconds / self.cached_seconds:.0%} of the time"
+        if self.kind == "launch":
+            return f"launch-bound: {self.launch_share:.0%} of a step is paid whatever the batch's size ({half}; {real})"
+        return f"compute-bound: {self.compute_share:.0%} of a step grows with the batch ({half}; {real}, {cached})"
+
+
+def diagnose(contestant: Contestant, *, seconds: float = 0.2, min_steps: int = 5) -> Diagnosis:
+    """Find the bottleneck of a warm contestant, in about nine blocks.
+
+    Raises:
+        ContestantLostError: It is lost on the way.
+    """
+    steps: dict[Feed, list[float]] = {"real": [], "cached": [], "half": []}
+    fractions: list[float] = []
+    for number in range(_ROUNDS):
+        for feed in _ORDER[number % 2]:
+            block = contestant.run_block(seconds=seconds, min_steps=min_steps, feed=feed)
+            steps[feed].append(block.seconds / block.steps)
+            if feed != "real":
+                fractions.append(block.samples / block.steps)
+    warmed = contestant.warmed
+    charge = warmed.epoch_start_seconds / warmed.steps_per_epoch if warmed.steps_per_epoch else 0.0
+    medians = {feed: statistics.median(values) for feed, values in steps.items()}
+    return split(
+        real=medians["real"] + charge,
+        cached=medians["cached"],
+        half=medians["half"],
+        fraction=min(fractions) / max(fractions),
+    )
+
+
+def split(*, real: float, cached: float, half: float, fraction: float = 0.5) -> Diagnosis:
+    """The shares, from the seconds of one step of each kind.
+
+    Args:
+        real: A step of the real loop.
+        cached: A step on one batch that is there.
+        half: A step on the first ``fraction`` of that batch.
+        fraction: 1 where the batch was too small to be cut: all but the input then counts as launching.
+    """
+    input_share = _clamp(1 - cached / real)
+    overhead = (half - fraction * cached) / (1 - fraction) if fraction < 1 else cached
+    launch_share = (1 - input_share) * _clamp(overhead / cached)
+    return Diagnosis(
+        input_share=input_share,
+        launch_share=launch_share,
+        compute_share=1 - input_share - launch_share,
+        real_seconds=real,
+        cached_seconds=cached,
+        half_seconds=half,
+    )
+
+
+def _clamp(share: float) -> float:
+    return min(1.0, max(0.0, share))
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.3g} ms"

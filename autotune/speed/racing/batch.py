@@ -1,0 +1,127 @@
+"""The largest batch that fits the device: found by a few contestants, not by trials that fail."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from autotune.speed.measuring.arena import Contestant, ContestantLostError
+
+_FINENESS = 8
+"""The answer is at least this share minus one of what fits: within an eighth."""
+
+
+@dataclass(frozen=True)
+class BatchTry:
+    """One batch size that was tried."""
+
+    batch_size: int
+    peak_memory_bytes: int | None
+    """None where it ran out, or was predicted to."""
+    reason: str
+    """Why it does not fit; empty where it does."""
+
+
+@dataclass(frozen=True)
+class BatchLimit:
+    """The largest batch that fits, and what was tried on the way."""
+
+    largest: int | None
+    """None where not even the first one fits."""
+    is_bounded_by_data: bool
+    """It is the whole training set, and memory would take more."""
+    tries: tuple[BatchTry, ...]
+
+    @property
+    def bound(self) -> str:
+        """Why no larger one is taken: of those that did not fit, the smallest tells."""
+        failed = [attempt for attempt in self.tries if attempt.reason]
+        if self.is_bounded_by_data or not failed:
+            return "the whole training set"
+        least = min(failed, key=lambda attempt: attempt.batch_size)
+        return f"{least.batch_size}: {least.reason}"
+
+
+def find_largest_batch(
+    enter: Callable[[int], Contestant],
+    *,
+    start: int,
+    limit: int,
+    memory_bytes: int | None = None,
+    tried: Callable[[BatchTry], None] = lambda _: None,
+) -> BatchLimit:
+    """Double the batch until it no longer fits, then close in on the limit.
+
+    A batch whose peak the last two peaks predict to be above ``memory_bytes`` is not tried: on a CPU
+    running out ends other programs too. Beside a smaller batch that trains, one that hangs or crashes is
+    too large as well: a step may take minutes, and kernels have limits of their own.
+
+    Args:
+        enter: Starts a contestant with a batch size.
+        start: The first to try.
+        limit: The number of training samples: no batch is larger.
+        memory_bytes: What the device has; None where nothing is known.
+        tried: Hears of each try when it is over.
+
+    Raises:
+        ContestantLostError: The first batch can't be trained with, for another reason than memory.
+    """
+    search = _Search(enter, memory_bytes, tried)
+    good, size = 0, min(start, limit)
+    while search.fits(size):
+        good = size
+        if size >= limit:
+            return BatchLimit(good, is_bounded_by_data=True, tries=tuple(search.tries))
+        size = min(2 * size, limit)
+    bad = size
+    while good and bad - good > max(1, good // _FINENESS):
+        middle = (good + bad) // 2
+        if search.fits(middle):
+            good = middle
+        else:
+            bad = middle
+    return BatchLimit(good or None, is_bounded_by_data=False, tries=tuple(search.tries))
+
+
+class _Search:
+    def __init__(
+        self, enter: Callable[[int], Contestant], memory_bytes: int | None, tried: Callable[[BatchTry], None]
+    ) -> None:
+        self._enter = enter
+        self._memory_bytes = memory_bytes
+        self._tried = tried
+        self._peaks: dict[int, int] = {}
+        self.tries: list[BatchTry] = []
+
+    def fits(self, batch_size: int) -> bool:
+        predicted = self._predict(batch_size)
+        if predicted is not None and self._memory_bytes is not None and predicted > self._memory_bytes:
+            reason = f"predicted not to fit: about {predicted / 2**30:.1f} GiB of {self._memory_bytes / 2**30:.1f} GiB"
+            self._add(BatchTry(batch_size, None, reason))
+            return False
+        try:
+            self._peaks[batch_size] = peak = self._train(batch_size)
+        except ContestantLostError as error:
+            if error.kind != "out of memory" and not self._peaks:
+                raise
+            reason = str(error) if error.kind == "out of memory" else f"{error.kind}: {error}"
+            self._add(BatchTry(batch_size, None, reason))
+            return False
+        self._add(BatchTry(batch_size, peak, ""))
+        return True
+
+    def _add(self, attempt: BatchTry) -> None:
+        self.tries.append(attempt)
+        self._tried(attempt)
+
+    def _train(self, batch_size: int) -> int:
+        contestant = self._enter(batch_size)
+        try:
+            return contestant.run_block(seconds=0.0, min_steps=2).peak_memory_bytes
+        finally:
+            contestant.retire()
+
+    def _predict(self, batch_size: int) -> float | None:
+        """A line through the two largest batches that fitted; None with fewer."""
+        if len(self._peaks) < 2:  # noqa: PLR2004 - a line goes through two points
+            return None
+        (low, low_peak), (high, high_peak) = sorted(self._peaks.items())[-2:]
+        return high_peak + max(0.0, (high_peak - low_peak) / (high - low)) * (batch_size - high)

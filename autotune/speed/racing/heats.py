@@ -1,0 +1,107 @@
+"""The records of a race's heats, made as they end."""
+
+import statistics
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from autotune.events import Scalar
+from autotune.speed.measuring.arena import Contestant, ContestantLostError
+from autotune.speed.measuring.comparison import Comparison, seconds_per_sample
+from autotune.speed.racing.result import Gain, Heat, Stage, Surroundings, Verdict
+
+Clock: TypeAlias = Callable[[], float]
+"""Seconds; a simulation has its own."""
+
+Changes: TypeAlias = Mapping[str, Scalar]
+"""What of a setting differs from what it was tried against."""
+
+
+class Heats:
+    """All heats of one race, in order; whoever watches hears of each."""
+
+    def __init__(self, heard: Callable[[Heat], None], *, clock: Clock) -> None:
+        self._heard = heard
+        self._clock = clock
+        self._all: list[Heat] = []
+
+    @property
+    def all(self) -> tuple[Heat, ...]:
+        """Those that are over."""
+        return tuple(self._all)
+
+    def skipped(self, stage: Stage, setting: Mapping[str, Scalar], *, changes: Changes, reason: str) -> None:
+        """A setting was passed over."""
+        self._add(Heat(stage=stage, setting=dict(setting), changes=dict(changes), verdict="skipped", reason=reason))
+
+    def lost(
+        self,
+        stage: Stage,
+        setting: Mapping[str, Scalar],
+        error: ContestantLostError,
+        *,
+        changes: Changes,
+        began: float,
+    ) -> None:
+        """A setting can't be trained with."""
+        self._add(
+            Heat(
+                stage=stage,
+                setting=dict(setting),
+                changes=dict(changes),
+                verdict="infeasible",
+                reason=f"{error.kind}: {error}",
+                seconds=self._clock() - began,
+            )
+        )
+
+    def over(
+        self,
+        stage: Stage,
+        challenger: Contestant,
+        *,
+        changes: Changes,
+        verdict: Verdict,
+        reason: str,
+        began: float,
+        comparison: Comparison | None = None,
+        is_in_turns: bool = False,
+    ) -> None:
+        """A challenger met its opponent: in a comparison, or at first sight alone."""
+        blocks = (*comparison.blocks_a, *comparison.blocks_b) if comparison else ()
+        self._add(
+            Heat(
+                stage=stage,
+                setting=dict(challenger.setting),
+                changes=dict(changes),
+                verdict=verdict,
+                reason=reason,
+                gain=gain_of(comparison) if comparison else None,
+                samples_per_second=_throughput(comparison, challenger) if comparison else None,
+                peak_memory_bytes=challenger.warmed.peak_memory_bytes,
+                start_seconds=challenger.warmed.start_seconds,
+                surroundings=Surroundings.of(blocks) if blocks else None,
+                seconds=self._clock() - began,
+                is_in_turns=is_in_turns,
+            )
+        )
+
+    def _add(self, heat: Heat) -> None:
+        self._all.append(heat)
+        self._heard(heat)
+
+
+def gain_of(comparison: Comparison) -> Gain:
+    """The comparison's figures, to keep."""
+    low, high = comparison.interval
+    return Gain(
+        ratio=comparison.ratio,
+        low=low,
+        high=high,
+        num_quads=comparison.num_quads,
+        is_in_turns=comparison.is_in_turns,
+    )
+
+
+def _throughput(comparison: Comparison, challenger: Contestant) -> float:
+    """Samples per second of the challenger's blocks, the median, epoch starts included."""
+    return 1 / statistics.median(seconds_per_sample(block, challenger.warmed) for block in comparison.blocks_b)

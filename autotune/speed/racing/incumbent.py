@@ -1,0 +1,148 @@
+"""The setting to beat: the contestant that has it, and how others meet it, with what that takes."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from autotune.events import Scalar
+from autotune.speed.measuring.arena import ContestantLostError
+from autotune.speed.racing.heats import Clock
+from autotune.speed.racing.meeting import InTurns, Meeting, SideBySide
+from autotune.speed.racing.pace import Pace
+from autotune.speed.racing.turns import NoRoomError, SharedArena, SharedContestant
+
+_Answer = TypeVar("_Answer")
+
+
+class Incumbency:
+    """The incumbent of a race, from the baseline on.
+
+    Args:
+        arena: Where contestants are started.
+        baseline: The first setting to beat.
+        pace: How long is measured.
+        clock: Seconds, of the race.
+
+    Raises:
+        ContestantLostError: The baseline can't be trained with.
+    """
+
+    def __init__(self, arena: SharedArena, *, baseline: Mapping[str, Scalar], pace: Pace, clock: Clock) -> None:
+        self.arena = arena
+        self.beside = SideBySide(pace)
+        self.in_turns = InTurns(arena, pace)
+        self.baseline = arena.enter(dict(baseline))
+        """The first one; known by its last blocks when it is gone."""
+        self.holder: SharedContestant = self.baseline
+        self.is_short_of_time = False
+        """Something was passed over because contestants that take turns would have taken too long."""
+        self.seconds_left: Callable[[], float] = lambda: math.inf
+        """Of the race, before its end must begin."""
+        self.told: Callable[[], None] = lambda: None
+        """Called once, when contestants of the incumbent's size turn out to have no room side by side."""
+        self._has_told = False
+        self.block_seconds = pace.block_seconds
+        """About how long a block takes side by side, with what surrounds it."""
+        self._pace = pace
+        self._clock = clock
+
+    @property
+    def takes_turns(self) -> bool:
+        """There is no room for a second contestant of the incumbent's size."""
+        return not self.arena.has_room_for_two(self.holder)
+
+    @property
+    def is_floor_known(self) -> bool:
+        """What two contestants of one setting differ by was measured."""
+        return self.beside.noise_floor is not None or self.in_turns.noise_floor is not None
+
+    def pass_to(self, successor: SharedContestant) -> None:
+        """Another contestant has the setting to beat now."""
+        self.holder.retire()
+        self.holder = successor
+
+    def restore(self) -> ContestantLostError | None:
+        """Let an incumbent that was lost enter anew, or the baseline in its stead; what kept the former from it.
+
+        Raises:
+            ContestantLostError: Neither can be trained with any more.
+        """
+        if not self.holder.is_retired:
+            return None
+        setting = dict(self.holder.setting)
+        try:
+            self.holder = self.arena.enter(setting)
+        except ContestantLostError as error:
+            if setting == self.baseline.setting:
+                raise
+            self.holder = self.arena.enter(dict(self.baseline.setting))
+            return error
+        return None
+
+    def meet(
+        self, other: SharedContestant, measure: Callable[[Meeting], _Answer], *, holder: SharedContestant | None = None
+    ) -> _Answer:
+        """Measure another contestant against the incumbent: side by side where the device has room, else in turns."""
+        holder = holder or self.holder
+        if self.arena.has_room_for_two(holder) and self.arena.are_side_by_side(holder, other):
+            try:
+                return measure(self.beside)
+            except NoRoomError:
+                pass
+        self.tell_of_turns()
+        return measure(self.in_turns)
+
+    def tell_of_turns(self) -> None:
+        """Tell once where the incumbent has no room for another one beside it."""
+        if self.takes_turns and not self._has_told:
+            self._has_told = True
+            self.told()
+
+    def find_noise_floor(self) -> None:
+        """Measure the incumbent against a twin of it: what they differ by is noise.
+
+        Where they take turns and the race has no time for that and a heat, nothing is measured.
+
+        Raises:
+            ContestantLostError: The incumbent's setting can't be started again.
+        """
+        self.beside.noise_floor = self.in_turns.noise_floor = None
+
+        def measure(twin: SharedContestant) -> None:
+            self.meet(twin, lambda way: self._find_noise_floor(way, twin))
+
+        self._with_twin(measure)
+
+    def find_noise_floor_in_turns(self) -> None:
+        """Likewise for a challenger that has no room beside the incumbent, though a twin of that may have."""
+        if self.in_turns.noise_floor is None:
+            self._with_twin(lambda twin: self.in_turns.find_noise_floor(self.holder, twin))
+
+    def seconds_in_turns(self, challenger: SharedContestant | None = None) -> float:
+        """About how long a heat takes at most where contestants take turns, with the noise that is measured first."""
+        noise = self.in_turns.seconds_to_find_noise_floor(self.holder)
+        return noise + self.in_turns.seconds_to_screen(self.holder, challenger or self.holder)
+
+    def has_time(self, seconds: float) -> bool:
+        """Whether the race has so many left; where it has not, it is short of time from now on."""
+        has_time = seconds <= self.seconds_left()
+        self.is_short_of_time = self.is_short_of_time or not has_time
+        return has_time
+
+    def _find_noise_floor(self, way: Meeting, twin: SharedContestant) -> None:
+        if way.is_in_turns and not self.has_time(self.seconds_in_turns()):
+            return
+        began = self._clock()
+        way.find_noise_floor(self.holder, twin)
+        if not way.is_in_turns:
+            self.block_seconds = (self._clock() - began) / (4 * self._pace.floor_quads)
+
+    def _with_twin(self, measure: Callable[[SharedContestant], None]) -> None:
+        try:
+            twin = self.arena.enter(dict(self.holder.setting))
+        except ContestantLostError as error:
+            raise ContestantLostError(error.kind, f"a second one with the setting to beat: {error}") from error
+        try:
+            measure(twin)
+        finally:
+            twin.retire()

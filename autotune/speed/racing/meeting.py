@@ -1,0 +1,241 @@
+"""How two contestants of a race meet: side by side in short blocks that alternate, or in turns on the device.
+
+Both ways give the same kinds of answers. They differ in what a block costs, and each has its own
+noise: two that take turns differ by what their processes differ by from one start to the next, too.
+"""
+
+import statistics
+from collections.abc import Callable
+from typing import Protocol
+
+from autotune.speed.measuring.comparison import (
+    Comparison,
+    compare,
+    compare_in_turns,
+    is_clear,
+    is_never_ahead,
+    is_out_of_reach,
+    seconds_per_sample,
+)
+from autotune.speed.measuring.measurement import noise_floor
+from autotune.speed.racing.pace import Pace
+from autotune.speed.racing.turns import SharedArena, SharedContestant
+
+SLOWER_BY_FAR = 1.3
+"""Slower than the incumbent by this, twice in a row, needs no closer look."""
+_NARROW = 1.04
+"""The far end of an interval over its near end, where a confirmed gain is known well enough."""
+_NARROW_IN_TURNS = 1.1
+_FOR_OUT_OF_REACH = 3
+"""Quads that it takes to tell."""
+FASTER_BY_FAR = 1.5
+"""A knob that is surely faster by this much is adopted at once: what the old incumbent waited for hid the others."""
+
+
+class Meeting(Protocol):
+    """One of the two ways."""
+
+    is_in_turns: bool
+    noise_floor: float | None
+    """What two of one setting seem to differ by at most, measured this way; None where it is not known."""
+
+    def look(self, incumbent: SharedContestant, challenger: SharedContestant) -> list[float]:
+        """The challenger's throughput over the incumbent's in two pairs of blocks, or in one that decides."""
+
+    def screen(self, incumbent: SharedContestant, challenger: SharedContestant, *, is_proven: bool) -> Comparison:
+        """The challenger over the incumbent, until it is clear or, unless it is proven, out of reach."""
+
+    def confirm(self, other: SharedContestant, winner: SharedContestant) -> Comparison:
+        """The winner over the other one, with more quads."""
+
+    def find_noise_floor(self, contestant: SharedContestant, twin: SharedContestant) -> None:
+        """Measure what two of one setting differ by."""
+
+
+class SideBySide:
+    """Both hold the device, and a block costs no more than its time.
+
+    Args:
+        pace: How long is measured.
+    """
+
+    is_in_turns = False
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self.noise_floor: float | None = None
+
+    def look(self, incumbent: SharedContestant, challenger: SharedContestant) -> list[float]:
+        """See Meeting."""
+        ratios: list[float] = []
+        while len(ratios) < 2 and (not ratios or not 1 / SLOWER_BY_FAR < ratios[0] < FASTER_BY_FAR):  # noqa: PLR2004
+            costs = [self._cost(contestant) for contestant in (incumbent, challenger)]
+            ratios.append(costs[0] / costs[1])
+        return ratios
+
+    def screen(self, incumbent: SharedContestant, challenger: SharedContestant, *, is_proven: bool) -> Comparison:
+        """See Meeting."""
+        return compare(
+            incumbent,
+            challenger,
+            quads=self._pace.screen_quads,
+            seconds=self._pace.block_seconds,
+            min_steps=self._pace.min_steps,
+            confidence=self._pace.screen_confidence,
+            noise_floor=self.noise_floor or 0.0,
+            is_decided=is_clear if is_proven else _is_settled,
+        )
+
+    def confirm(self, other: SharedContestant, winner: SharedContestant) -> Comparison:
+        """See Meeting."""
+        return compare(
+            other,
+            winner,
+            quads=self._pace.confirm_quads,
+            seconds=self._pace.block_seconds,
+            min_steps=self._pace.min_steps,
+            confidence=self._pace.confirm_confidence,
+            is_decided=_is_known_well,
+        )
+
+    def find_noise_floor(self, contestant: SharedContestant, twin: SharedContestant) -> None:
+        """See Meeting."""
+        self.noise_floor = noise_floor(
+            contestant,
+            twin,
+            quads=self._pace.floor_quads,
+            seconds=self._pace.block_seconds,
+            min_steps=self._pace.min_steps,
+            confidence=self._pace.screen_confidence,
+        )
+
+    def _cost(self, contestant: SharedContestant) -> float:
+        block = contestant.run_block(seconds=self._pace.block_seconds / 2, min_steps=self._pace.min_steps)
+        return seconds_per_sample(block, contestant.warmed)
+
+
+class InTurns:
+    """Each holds the device alone, from its start to the end of its turn; a change of sides costs a start.
+
+    Args:
+        arena: Where one makes room for the other.
+        pace: How long is measured.
+    """
+
+    is_in_turns = True
+
+    def __init__(self, arena: SharedArena, pace: Pace) -> None:
+        self._arena = arena
+        self._pace = pace
+        self.noise_floor: float | None = None
+        self._block_seconds = pace.turn_seconds
+
+    def look(self, incumbent: SharedContestant, challenger: SharedContestant) -> list[float]:
+        """See Meeting; two blocks each in one turn, and whoever is there has the first."""
+        costs: dict[bool, list[float]] = {}
+        with self._arena.one_at_a_time():
+            for contestant in sorted((incumbent, challenger), key=lambda each: not each.is_present):
+                costs[contestant is challenger] = [self._cost(contestant) for _ in range(2)]
+        return [slow / fast for slow, fast in zip(costs[False], costs[True], strict=True)]
+
+    def screen(self, incumbent: SharedContestant, challenger: SharedContestant, *, is_proven: bool) -> Comparison:
+        """See Meeting."""
+        pace = self._pace
+        return self._compare(
+            incumbent,
+            challenger,
+            quads=pace.turn_screen_quads,
+            confidence=pace.screen_confidence,
+            is_decided=is_clear if is_proven else _is_settled_in_turns,
+        )
+
+    def confirm(self, other: SharedContestant, winner: SharedContestant) -> Comparison:
+        """See Meeting."""
+        pace = self._pace
+        return self._compare(
+            other,
+            winner,
+            quads=pace.turn_confirm_quads,
+            confidence=pace.confirm_confidence,
+            is_decided=_is_known_well_in_turns,
+        )
+
+    def find_noise_floor(self, contestant: SharedContestant, twin: SharedContestant) -> None:
+        """See Meeting."""
+        pace = self._pace
+        comparison = self._compare(contestant, twin, quads=pace.turn_floor_quads, confidence=pace.screen_confidence)
+        self.noise_floor = comparison.half_width
+        blocks = (*comparison.blocks_a, *comparison.blocks_b)
+        self._block_seconds = statistics.fmean(block.seconds for block in blocks)
+
+    def seconds_to_screen(self, a: SharedContestant, b: SharedContestant) -> float:
+        """About how long a heat of these two takes at most: two looks, and all quads."""
+        starts = a.start_seconds + b.start_seconds
+        return starts + self._seconds(self._pace.turn_screen_quads, starts=starts) + 4 * self._block_seconds
+
+    def seconds_to_find_noise_floor(self, contestant: SharedContestant) -> float:
+        """About how long it takes, its twin's first start left out; 0 where it is known."""
+        starts = 2 * contestant.start_seconds
+        return self._seconds(self._pace.turn_floor_quads, starts=starts) if self.noise_floor is None else 0.0
+
+    def seconds_to_confirm(self, start_seconds: float) -> float:
+        """About how long it takes at most, where a start takes so long."""
+        return 2 * start_seconds + self._seconds(self._pace.turn_confirm_quads, starts=2 * start_seconds)
+
+    def _seconds(self, quads: int, *, starts: float) -> float:
+        return quads * (starts + 4 * self._block_seconds)
+
+    def _compare(
+        self,
+        a: SharedContestant,
+        b: SharedContestant,
+        *,
+        quads: int,
+        confidence: float,
+        is_decided: Callable[[Comparison], bool] | None = None,
+    ) -> Comparison:
+        with self._arena.one_at_a_time():
+            return compare_in_turns(
+                a,
+                b,
+                quads=quads,
+                seconds=self._pace.turn_seconds,
+                min_steps=self._pace.min_steps,
+                confidence=confidence,
+                noise_floor=self.noise_floor or 0.0,
+                is_decided=is_decided,
+            )
+
+    def _cost(self, contestant: SharedContestant) -> float:
+        block = contestant.run_block(seconds=self._pace.turn_seconds / 2, min_steps=self._pace.min_steps)
+        return seconds_per_sample(block, contestant.warmed)
+
+
+def is_by_far(comparison: Comparison) -> bool:
+    """B is surely faster by so much that what hindered A hid everything else."""
+    return comparison.interval[0] >= FASTER_BY_FAR
+
+
+def _is_settled(comparison: Comparison) -> bool:
+    return is_clear(comparison) or is_out_of_reach(comparison)
+
+
+def _is_settled_in_turns(comparison: Comparison) -> bool:
+    is_hopeless = comparison.num_quads >= _FOR_OUT_OF_REACH and is_out_of_reach(comparison)
+    return is_clear(comparison) or is_never_ahead(comparison) or is_hopeless
+
+
+def _is_known_well(comparison: Comparison) -> bool:
+    """The gain is sure, and more quads would add a digit at most.
+
+    A baseline so slow that its blocks take seconds is not measured for longer than that takes.
+    """
+    low, high = comparison.interval
+    return is_by_far(comparison) or (comparison.verdict == "faster" and high <= _NARROW * low)
+
+
+def _is_known_well_in_turns(comparison: Comparison) -> bool:
+    """As ``_is_known_well``, less narrowly: a quad costs two starts. Or B is no winner after all."""
+    low, high = comparison.interval
+    is_known = comparison.verdict == "faster" and high <= _NARROW_IN_TURNS * low
+    return is_by_far(comparison) or is_known or is_never_ahead(comparison)

@@ -1,0 +1,45 @@
+"""What a race is asked to do, and who hears of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from autotune.events import Scalar
+from autotune.speed.knobs.entries import Entry
+from autotune.speed.measuring.bottleneck import Diagnosis
+from autotune.speed.racing.pace import Pace
+from autotune.speed.racing.result import Heat
+
+
+@dataclass(frozen=True)
+class RacePlan:
+    """What a race tries, from where, and how long it may take."""
+
+    entries: tuple[Entry, ...]
+    baseline: Mapping[str, Scalar]
+    start: Mapping[str, Scalar] | None = None
+    """A setting to try first: the winner of a workload like this one."""
+    informed: Mapping[str, Scalar] | None = None
+    """What an informed user would set without measuring."""
+    epochs: int = 1
+    """Of a training run: what it pays once is charged against so many epochs."""
+    run_seconds: float | None = None
+    """Of a training run that is measured out in them, and ends before its epochs do."""
+    run_samples: int | None = None
+    """Likewise."""
+    seconds: float = 120.0
+    """When they are up, what is left is skipped and the confirmation follows."""
+    seconds_in_turns: float | None = None
+    """What it may take instead where contestants have no room side by side, and each turn costs a start."""
+    memory_bytes: int | None = None
+    """Of the device; None where nobody knows."""
+    pace: Pace = field(default_factory=Pace)
+
+
+@dataclass(frozen=True)
+class RaceWatch:
+    """What is told while a race runs; each function may raise to end it."""
+
+    diagnosed: Callable[[Diagnosis], None] = lambda _: None
+    heat_over: Callable[[Heat], None] = lambda _: None
+    takes_turns: Callable[[], None] = lambda: None
+    """Once: contestants have no room side by side from now on."""

@@ -1,0 +1,136 @@
+"""Whether a training with fewer digits still learns as one with all of them, judged on a few raced steps.
+
+Full precision is trained on several seeds; the spread of its mean losses is the noise that a user
+accepts already. The reduced one is trained on the same seeds, so that the two differ by their digits
+alone, and may be worse by no more than that noise. What is judged is everything that a setting computes
+with fewer digits than the baseline, together: two losses that are small alone may not be so in one step.
+"""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from autotune.events import Scalar
+from autotune.speed.knobs.entries import Entry, in_setting
+from autotune.speed.measuring.arena import Arena, Contestant
+from autotune.speed.measuring.comparison import Comparison
+from autotune.speed.racing.finish import Objection
+from autotune.speed.racing.pace import NUM_SEEDS
+from autotune.speed.racing.plan import RacePlan
+from autotune.speed.racing.turns import NoRoomError
+
+_LOSS_STEPS = 30
+_SPREADS = 2.0
+"""Standard deviations of full precision's mean loss over its seeds."""
+
+
+@dataclass(frozen=True)
+class LossCurve:
+    """Training losses of one contestant, from a known step on."""
+
+    first_step: int
+    losses: tuple[float, ...]
+
+    def mean_over(self, first: int, last: int) -> float:
+        """The mean loss of the steps from ``first`` up to ``last``, that one left out."""
+        part = self.losses[first - self.first_step : last - self.first_step]
+        return statistics.fmean(part) if part else math.nan
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Whether the reduced precision may be kept, and the figures that say so."""
+
+    is_within_noise: bool
+    difference: float
+    """Mean loss of the reduced precision less that of the full one."""
+    noise: float
+    """What the difference may be."""
+
+    @property
+    def words(self) -> str:
+        """In one line."""
+        relation = "within" if self.is_within_noise else "outside"
+        return f"its loss differs by {self.difference:+.2g}, {relation} full precision's own noise of {self.noise:.2g}"
+
+
+def shortened(
+    setting: Mapping[str, Scalar], *, baseline: Mapping[str, Scalar], entries: Sequence[Entry]
+) -> dict[str, Scalar]:
+    """What the setting computes with fewer digits than it could, where the baseline does not do the same."""
+    found: dict[str, Scalar] = {}
+    for entry in entries:
+        value = in_setting(setting, entry.name, entries)
+        is_as_before = value == in_setting(baseline, entry.name, entries)
+        if entry.knob.numerics == "reduced precision" and not is_as_before and value != entry.knob.all_digits:
+            found[entry.name] = value
+    return found
+
+
+class LossJudge:
+    """Asks whether a faster challenger with fewer digits still learns; each choice of digits is judged once a race."""
+
+    def __init__(self, arena: Arena, plan: RacePlan) -> None:
+        self._arena = arena
+        self._plan = plan
+        self._full: list[LossCurve] = []
+        self._objections: dict[str, str | None] = {}
+        """By the choice of digits; None where it learns as well."""
+
+    def objection_to(self, setting: Mapping[str, Scalar]) -> Objection | None:
+        """To be asked about a challenger with this setting; None where its digits are the baseline's.
+
+        What is asked raises ContestantLostError where the challenger can't be trained with on another seed.
+        """
+        digits = self._shortened(setting)
+        if not digits:
+            return None
+
+        def objection(incumbent: Contestant, challenger: Contestant, comparison: Comparison) -> str | None:
+            del comparison
+            key = repr(sorted(digits.items()))
+            if key not in self._objections:
+                self._objections[key] = self._judge(challenger.setting, beside=incumbent.setting)
+            return self._objections[key]
+
+        return objection
+
+    def _judge(self, setting: Mapping[str, Scalar], *, beside: Mapping[str, Scalar]) -> str | None:
+        if not self._full:
+            # Other knobs don't change what is learned: one setting with all digits speaks for every other.
+            full = self._plan.baseline if self._shortened(beside) else beside
+            self._full = [self._record(full, seed=seed) for seed in range(NUM_SEEDS)]
+        judgement = judge_losses(self._full, [self._record(setting, seed=seed) for seed in range(NUM_SEEDS)])
+        return None if judgement.is_within_noise else f"faster, but {judgement.words}"
+
+    def _shortened(self, setting: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        return shortened(setting, baseline=self._plan.baseline, entries=self._plan.entries)
+
+    def _record(self, setting: Mapping[str, Scalar], *, seed: int) -> LossCurve:
+        contestant = self._arena.enter(setting, seed=seed)
+        try:
+            try:
+                block = contestant.run_block(seconds=0.0, min_steps=_LOSS_STEPS)
+            except NoRoomError:  # beside those that are raced; they have made room
+                block = contestant.run_block(seconds=0.0, min_steps=_LOSS_STEPS)
+        finally:
+            contestant.retire()
+        return LossCurve(block.first_step, block.losses)
+
+
+def judge_losses(full: Sequence[LossCurve], reduced: Sequence[LossCurve]) -> Judgement:
+    """Compare the losses of the same seeds over the steps that all curves have.
+
+    A curve without losses, or with one that is not finite, is never within the noise.
+    """
+    curves = (*full, *reduced)
+    first = max(curve.first_step for curve in curves)
+    last = min(curve.first_step + len(curve.losses) for curve in curves)
+    full_means = [curve.mean_over(first, last) for curve in full]
+    reduced_means = [curve.mean_over(first, last) for curve in reduced]
+    if not all(map(math.isfinite, (*full_means, *reduced_means))):
+        return Judgement(is_within_noise=False, difference=math.nan, noise=math.nan)
+    difference = statistics.fmean(reduced_means) - statistics.fmean(full_means)
+    noise = _SPREADS * statistics.stdev(full_means)
+    return Judgement(difference <= noise, difference, noise)

@@ -1,0 +1,254 @@
+"""The race: which speed knobs make this training faster on this machine, measured in seconds.
+
+One incumbent, the setting to beat, stays alive; challengers enter one after the other, train
+alternating blocks against it and retire. The order of a race:
+
+1. look at what can move everything (threads, allocators), and adopt at once what is faster by far;
+2. find the incumbent's bottleneck, and by a twin of it the noise below which settings tie; screen each
+   knob that can move the bottleneck, one value at a time, cheap ones first;
+3. stack the winners, find the bottleneck again, and screen what interacts with them or means
+   something only now;
+4. try ``torch.compile`` where the steps that remain can repay it; a compiled step may wait for something
+   else, so that what moves that is screened once more;
+5. confirm the winner against the baseline, and against what an informed user would set, on fresh
+   contestants.
+
+A tie changes nothing. A setting that can't be trained with is recorded and passed over. A faster one
+with fewer digits is kept only while its loss stays within full precision's own noise.
+"""
+
+import time
+from collections.abc import Mapping
+
+from autotune.events import Scalar
+from autotune.speed.knobs.entries import difference
+from autotune.speed.measuring.arena import Arena, ContestantLostError
+from autotune.speed.measuring.bottleneck import Diagnosis, diagnose
+from autotune.speed.measuring.measurement import Measurement, measure, measured
+from autotune.speed.racing.compiling import COMPILE, Compiling
+from autotune.speed.racing.heats import Clock, gain_of
+from autotune.speed.racing.plan import RacePlan, RaceWatch
+from autotune.speed.racing.precision import LossJudge, shortened
+from autotune.speed.racing.race_time import LAST_BLOCKS, RaceTime
+from autotune.speed.racing.result import Gain, RaceResult, Split
+from autotune.speed.racing.screening import Screening
+from autotune.speed.racing.stacking import Stacking
+from autotune.speed.racing.track import Track
+from autotune.speed.racing.turns import SharedArena, SharedContestant
+
+_ROUNDS = 6
+
+
+def race(arena: Arena, plan: RacePlan, *, watch: RaceWatch | None = None, clock: Clock = time.monotonic) -> RaceResult:
+    """Find the fastest setting of one workload.
+
+    Args:
+        arena: Starts the contestants: processes of a task, or callables of one's own (``LocalArena``).
+        plan: What to try, and how long.
+        watch: Hears of each step.
+        clock: Seconds, for the race's own time; a simulation has its own.
+
+    Raises:
+        ContestantLostError: The baseline itself can't be trained with.
+    """
+    watch = watch or RaceWatch()
+    began = clock()
+    shared = SharedArena(arena, memory_bytes=plan.memory_bytes, clock=clock)
+    track = Track(shared, baseline=plan.baseline, pace=plan.pace, heard=watch.heat_over, clock=clock)
+    try:
+        return _Race(track, plan, watch, time=RaceTime(plan, track, began=began, clock=clock)).run()
+    finally:
+        track.close()
+
+
+class _Race:
+    def __init__(self, track: Track, plan: RacePlan, watch: RaceWatch, *, time: RaceTime) -> None:
+        self._track = track
+        self._plan = plan
+        self._watch = watch
+        self._time = time
+        self._judge = LossJudge(track.arena, plan)
+        self._screening = Screening(track, plan, judge=self._judge, time=time)
+        self._stacking = Stacking(track, plan, judge=self._judge, time=time)
+        self._compiling = Compiling(plan)
+        self._diagnoses: list[Diagnosis] = []
+        self._ended_by: str | None = None
+        track.incumbency.told = watch.takes_turns
+
+    def run(self) -> RaceResult:
+        """The result; where the setting to beat is lost, of what was found until then."""
+        try:
+            try:
+                self._track.incumbency.tell_of_turns()
+                self._search()
+            except ContestantLostError as error:
+                self._rescue(error)
+                self._ended_by = str(error)
+            return self._finish()
+        except ContestantLostError as error:
+            return self._known(error)
+
+    def _search(self) -> None:
+        self._screening.adopt_at_first_sight()
+        self._diagnose()
+        self._time.kept_for_compiling = self._compiling.reserve(self._track.incumbent)
+        if self._plan.start is not None and dict(self._plan.start) != self._setting:
+            objection = self._judge.objection_to(self._plan.start)
+            self._track.heat("start", self._plan.start, objection=objection, may_adopt=True)
+        self._screen_and_stack()
+        if self._compile() and not self._time.is_up:
+            self._enter_other_world({COMPILE})
+            self._diagnose()
+            self._screen_and_stack()
+
+    def _rescue(self, error: ContestantLostError) -> None:
+        """Let a setting to beat be there that can be trained with.
+
+        Raises:
+            ContestantLostError: There is none, or the baseline was never measured.
+        """
+        if not self._has_begun:
+            raise error
+        self._track.rescue(error)
+
+    @property
+    def _has_begun(self) -> bool:
+        """The baseline was measured, so that the race has something to say."""
+        return bool(self._diagnoses or self._track.heats.all)
+
+    @property
+    def _setting(self) -> dict[str, Scalar]:
+        return dict(self._track.incumbent.setting)
+
+    @property
+    def _diagnosis(self) -> Diagnosis | None:
+        return self._diagnoses[-1] if self._diagnoses else None
+
+    def _screen_and_stack(self) -> None:
+        for _ in range(_ROUNDS):
+            winners = self._screening.screen(self._diagnosis)
+            if not winners:
+                break
+            adopted = self._stacking.stack(winners)
+            if winners[-1].is_by_far:
+                self._enter_other_world(adopted)
+            self._screening.forget_what_interacts(adopted)
+            self._diagnose()
+
+    def _compile(self) -> bool:
+        """Try to compile with the time that was kept for it; whether that was adopted."""
+        self._time.kept_for_compiling = 0.0
+        before = self._setting
+        bottleneck = self._diagnosis.kind if self._diagnosis is not None else None
+        if not self._compiling.try_modes(self._track, bottleneck=bottleneck, seconds_left=self._time.left):
+            self._time.is_cut_short = True
+        return self._setting != before
+
+    def _enter_other_world(self, adopted: set[str]) -> None:
+        """Forget what lost against an incumbent that waited for something else, and measure the noise anew."""
+        self._screening.forget_all_but(adopted)
+        self._track.find_noise_floor()
+
+    def _diagnose(self) -> None:
+        pace = self._plan.pace
+        try:
+            diagnosis = diagnose(self._track.incumbent, seconds=pace.block_seconds, min_steps=pace.min_steps)
+        except ContestantLostError as error:
+            if error.kind != "unsupported":
+                self._rescue(error)
+            return  # a step function of one's own has its own batches: every knob is screened
+        self._diagnoses.append(diagnosis)
+        self._watch.diagnosed(diagnosis)
+
+    def _finish(self) -> RaceResult:
+        plan, track = self._plan, self._track
+        gain = informed_gain = None
+        if self._setting != dict(plan.baseline):
+            gain = self._confirm()
+        last = self._measure(track.incumbent)
+        if (
+            plan.informed is not None
+            and dict(plan.informed) not in (self._setting, plan.baseline)
+            and self._time.has_room_to_confirm
+        ):
+            changes = difference(plan.baseline, plan.informed)
+            comparison = track.confirm("informed", plan.informed, changes=changes)
+            informed_gain = gain_of(comparison) if comparison else None
+        return self._result(track.incumbent, last, gain=gain, informed_gain=informed_gain)
+
+    def _measure(self, winner: SharedContestant) -> Measurement:
+        """Its figures: fresh ones, or where that would cost a start those of the last blocks that it trained."""
+        if not winner.is_present and winner.last_blocks:
+            return measured(tuple(winner.last_blocks), winner.warmed)
+        pace = self._plan.pace
+        return measure(winner, blocks=LAST_BLOCKS, seconds=pace.block_seconds, min_steps=pace.min_steps)
+
+    def _known(self, error: ContestantLostError) -> RaceResult:
+        """The baseline, as it was measured last: neither it nor another setting to beat could be started again.
+
+        Raises:
+            ContestantLostError: It was never measured.
+        """
+        baseline = self._track.incumbency.baseline
+        if not self._has_begun or not baseline.last_blocks:
+            raise error
+        self._ended_by = str(error)
+        return self._result(baseline, measured(tuple(baseline.last_blocks), baseline.warmed))
+
+    def _result(
+        self,
+        winner: SharedContestant,
+        last: Measurement,
+        *,
+        gain: Gain | None = None,
+        informed_gain: Gain | None = None,
+    ) -> RaceResult:
+        plan, track = self._plan, self._track
+        setting = dict(winner.setting)
+        return RaceResult(
+            baseline=dict(plan.baseline),
+            setting=setting,
+            diagnoses=tuple(self._diagnoses),
+            noise_floor=track.incumbency.beside.noise_floor,
+            noise_floor_in_turns=track.incumbency.in_turns.noise_floor,
+            seconds_for_more=self._time.seconds_for_more,
+            heats=track.heats.all,
+            gain=gain,
+            informed=dict(plan.informed) if plan.informed is not None else None,
+            informed_gain=informed_gain,
+            break_evens=tuple(self._compiling.break_evens),
+            reduced_precision=tuple(shortened(setting, baseline=plan.baseline, entries=plan.entries)),
+            samples_per_second=last.samples_per_second,
+            baseline_samples_per_second=last.samples_per_second / (gain.ratio if gain else 1.0),
+            split=Split(
+                data_wait=last.data_wait_share,
+                copy_to_device=last.copy_share,
+                compute=last.compute_share,
+                optimizer=last.optimizer_share,
+            ),
+            peak_memory_bytes=winner.warmed.peak_memory_bytes,
+            steps_per_epoch=winner.warmed.steps_per_epoch,
+            seconds=self._time.spent,
+            is_cut_short=self._time.is_cut_short or track.incumbency.is_short_of_time or self._ended_by is not None,
+            ended_by=self._ended_by,
+        )
+
+    def _confirm(self) -> Gain | None:
+        """The winner's gain on fresh contestants; where it is none, the baseline wins and None is returned.
+
+        What was adopted at first sight is not proven, and may have been a moment of the machine's: where the
+        whole fails, what was screened is tried without it.
+        """
+        gain = self._gain_of(self._setting)
+        proven = self._screening.without_first_sight(self._setting)
+        if gain is None and proven not in (self._setting, self._plan.baseline) and self._time.has_room_to_confirm:
+            gain = self._gain_of(proven)
+        if gain is None:
+            self._track.adopt(self._plan.baseline)
+        return gain
+
+    def _gain_of(self, setting: Mapping[str, Scalar]) -> Gain | None:
+        baseline = self._plan.baseline
+        changes = difference(baseline, setting)
+        comparison = self._track.confirm("confirm", baseline, changes=changes, setting=setting)
+        return gain_of(comparison) if comparison is not None and comparison.verdict == "faster" else None

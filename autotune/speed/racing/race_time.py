@@ -1,0 +1,72 @@
+"""A race's time: what is spent, and what is left before its confirmations must begin."""
+
+from autotune.speed.racing.heats import Clock
+from autotune.speed.racing.plan import RacePlan
+from autotune.speed.racing.track import Track
+
+LAST_BLOCKS = 12
+"""In which the winner is measured once more, for the figures of the result."""
+_LATE = 1.25
+"""A race may end so late that its last confirmation is not lost to an estimate that was a little off."""
+
+
+class RaceTime:
+    """The clock of one race, with what its end will take and what is kept for compiling.
+
+    Args:
+        plan: Says how long the race may take.
+        track: Knows how long a confirmation takes there.
+        began: When the race began, by ``clock``.
+        clock: Seconds.
+    """
+
+    def __init__(self, plan: RacePlan, track: Track, *, began: float, clock: Clock) -> None:
+        self._plan = plan
+        self._track = track
+        self._began = began
+        self._clock = clock
+        self.kept_for_compiling = 0.0
+        self.is_cut_short = False
+        """Something was not tried for want of time."""
+        self.seconds_for_more: float | None = None
+        """What the race would have needed for one more heat, where contestants take turns."""
+        track.incumbency.seconds_left = self.left
+
+    @property
+    def spent(self) -> float:
+        """Seconds since the race began."""
+        return self._clock() - self._began
+
+    def left(self) -> float:
+        """Seconds before the race must come to its end: its confirmations, and a last look at the winner."""
+        return self._seconds - self.spent - self._end_seconds
+
+    @property
+    def is_up(self) -> bool:
+        """Whether another heat would be too late; where it would, the race counts as cut short."""
+        needed = self.kept_for_compiling + self._track.heat_seconds
+        is_up = self.left() <= needed
+        self.is_cut_short = self.is_cut_short or is_up or self._track.incumbency.is_short_of_time
+        if is_up and self._track.incumbency.takes_turns:
+            self.seconds_for_more = self.spent + needed + self._end_seconds
+        return is_up
+
+    @property
+    def has_room_to_confirm(self) -> bool:
+        """Whether one more confirmation ends in time, or not too late."""
+        return self.spent + self._track.confirmation_seconds(1) <= self._seconds * _LATE
+
+    @property
+    def _end_seconds(self) -> float:
+        return self._track.confirmation_seconds(self._num_confirmations) + LAST_BLOCKS * self._track.block_seconds
+
+    @property
+    def _seconds(self) -> float:
+        longer = self._plan.seconds_in_turns
+        return longer if longer is not None and self._track.incumbency.takes_turns else self._plan.seconds
+
+    @property
+    def _num_confirmations(self) -> int:
+        """Against the baseline, and against an informed guess where that leaves the race half of its time."""
+        has_time = self._track.confirmation_seconds(2) <= self._seconds / 2
+        return 2 if self._plan.informed is not None and has_time else 1

@@ -1,0 +1,179 @@
+"""What a race found, as it is shown, stored and read again."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+from autotune.events import Block, Scalar
+from autotune.spec.written import written
+from autotune.speed.measuring.bottleneck import Diagnosis
+from autotune.speed.measuring.statistics import Range, range_of
+
+Stage: TypeAlias = Literal["start", "screen", "stack", "precision", "compile", "confirm", "informed"]
+"""Which part of a race a heat belongs to."""
+
+Verdict: TypeAlias = Literal["kept", "rejected", "infeasible", "skipped"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Gain(_Part):
+    """Throughput of one setting over another's, with its interval."""
+
+    ratio: float
+    """Above 1: faster."""
+    low: float
+    high: float
+    num_quads: int
+    is_in_turns: bool = False
+    """The two had no room side by side: they held the device one at a time, started anew for each turn."""
+
+    @property
+    def words(self) -> str:
+        """Such as ``1.42 [1.38, 1.47]``."""
+        return f"{self.ratio:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+class Surroundings(_Part):
+    """What was around while a setting's blocks were measured."""
+
+    allocator_retries: int
+    recompilations: int
+    load: Range | None
+    """The host's load average, least and greatest."""
+    clock_mhz: Range | None
+    temperature_celsius: Range | None
+
+    @classmethod
+    def of(cls, blocks: Sequence[Block]) -> Self:
+        """Sums and ranges over the blocks."""
+        return cls(
+            allocator_retries=sum(block.allocator_retries for block in blocks),
+            recompilations=sum(block.recompilations for block in blocks),
+            load=range_of(block.load for block in blocks),
+            clock_mhz=range_of(block.clock_mhz for block in blocks),
+            temperature_celsius=range_of(block.temperature_celsius for block in blocks),
+        )
+
+
+class Split(_Part):
+    """Where the winner's steps spend their time, in shares of it."""
+
+    data_wait: float
+    copy_to_device: float
+    compute: float
+    """Forward and backward."""
+    optimizer: float
+
+
+class Heat(_Part):
+    """One setting that was tried against another, or passed over."""
+
+    stage: Stage
+    setting: dict[str, Scalar]
+    """What was tried, whole."""
+    changes: dict[str, Scalar]
+    """What of it differs from what it was tried against."""
+    verdict: Verdict
+    reason: str
+    gain: Gain | None = None
+    samples_per_second: float | None = None
+    peak_memory_bytes: int | None = None
+    start_seconds: float | None = None
+    """What a run pays once with it."""
+    surroundings: Surroundings | None = None
+    seconds: float = 0.0
+    """What the heat cost."""
+    is_in_turns: bool = False
+    """It had no room beside the setting to beat: the two held the device one at a time."""
+
+    @property
+    def change_words(self) -> str:
+        """What it changed, such as ``num_workers 2, channels_last true``."""
+        return format_changes(self.changes)
+
+
+class BreakEven(_Part):
+    """When a one-off cost has paid for itself."""
+
+    knob: str
+    start_seconds: float
+    """More than without it, once a run."""
+    steps: int | None
+    """Steps after which it has paid; None for never."""
+    steps_that_remain: int
+
+
+class RaceResult(_Part):
+    """The setting that a race ends with, and everything that it measured on the way."""
+
+    baseline: dict[str, Scalar]
+    setting: dict[str, Scalar]
+    """The winner; the baseline where nothing is surely faster."""
+    diagnoses: tuple[Diagnosis, ...]
+    """Of the baseline, and of each incumbent after it."""
+    noise_floor: float | None
+    """Relative difference that two contestants of the same setting showed: within it, two settings tie."""
+    noise_floor_in_turns: float | None = None
+    """Likewise of two that took turns on the device; None where none had to."""
+    seconds_for_more: float | None = None
+    """What the race would have needed for one more heat, where contestants took turns and its time was too short."""
+    heats: tuple[Heat, ...]
+    gain: Gain | None = None
+    """The winner over the baseline, on fresh contestants; None where the winner is the baseline."""
+    informed: dict[str, Scalar] | None = None
+    """What an informed user would have set without measuring."""
+    informed_gain: Gain | None = None
+    """The winner over that."""
+    break_evens: tuple[BreakEven, ...] = ()
+    reduced_precision: tuple[str, ...] = ()
+    """Knobs in the winner that compute with fewer digits."""
+    samples_per_second: float
+    """The winner's throughput, epoch starts included."""
+    baseline_samples_per_second: float
+    peak_memory_bytes: int
+    split: Split
+    steps_per_epoch: int | None = None
+    seconds: float
+    """Wall clock of the whole race."""
+    is_cut_short: bool = False
+    """Its time was up before everything was tried."""
+    ended_by: str | None = None
+    """Why it ended with what was known by then: what it raced against could not be started again."""
+
+    @property
+    def is_in_turns(self) -> bool:
+        """Something was measured while two settings held the device one at a time."""
+        return self.seconds_for_more is not None or any(heat.is_in_turns for heat in self.heats)
+
+    @property
+    def has_found_out_nothing(self) -> bool:
+        """Its time was up, or it was ended, before one setting was measured."""
+        return self.is_cut_short and not any(heat.verdict in {"kept", "rejected"} for heat in self.heats)
+
+    @property
+    def kept(self) -> dict[str, Scalar]:
+        """What of the winner differs from the baseline."""
+        return {name: value for name, value in self.setting.items() if self.baseline.get(name, ...) != value}
+
+    @property
+    def words(self) -> str:
+        """How it ended, in one line."""
+        if self.gain is None and self.ended_by is not None:
+            return f"ended before everything was tried ({self.seconds:.0f} s): {self.ended_by}"
+        if self.gain is None and self.has_found_out_nothing:
+            more = f" of {self.seconds_for_more:.0f} s for one heat in turns" if self.seconds_for_more else ""
+            return f"nothing was tried: the time was too short{more} ({self.seconds:.0f} s)"
+        if self.gain is None:
+            return f"nothing is surely faster than the baseline ({self.seconds:.0f} s)"
+        kept = format_changes(self.kept)
+        return f"{kept}: {self.gain.words} times the baseline's throughput ({self.seconds:.0f} s)"
+
+
+def format_changes(changes: Mapping[str, Scalar]) -> str:
+    """Knobs with their values in one line; one that is left to torch shows ``default``."""
+    shown = (f"{name} {'default' if value is None else written(value)}" for name, value in changes.items())
+    return ", ".join(shown) or "nothing"

@@ -1,0 +1,196 @@
+"""Screening: the values of one knob after the other, each by itself against the incumbent."""
+
+from collections.abc import Mapping, Sequence
+
+from autotune.events import Bottleneck, Scalar
+from autotune.speed.knobs.entries import Entry, apply, changed, in_setting, is_on, is_open, is_possible, meaningful
+from autotune.speed.measuring.bottleneck import Diagnosis
+from autotune.speed.racing.compiling import COMPILE
+from autotune.speed.racing.finish import Finish
+from autotune.speed.racing.plan import RacePlan
+from autotune.speed.racing.precision import LossJudge
+from autotune.speed.racing.race_time import RaceTime
+from autotune.speed.racing.track import Track
+
+_FOR_FIRST_SIGHT = 0.5
+"""Of a race's time, which looks at what can move everything may take at most."""
+_EVERYTHING: tuple[Bottleneck, ...] = ("input", "launch", "compute")
+_COST_ORDER = {"live": 0, "new loader": 1, "relaunch": 2, "new graph": 3}
+_MOST_LOSSES_IN_A_ROW = 2
+"""Values of a whole-number knob that are no faster, after which the larger ones are not tried."""
+_RIVALS = {"num_workers": "torch_threads"}
+"""Of the same cores, one of the two can have more only where the other has less: neither may win alone."""
+_INTERACTIONS: tuple[frozenset[str], ...] = (
+    frozenset({"num_workers", "torch_threads"}),  # they compete for the same cores
+    frozenset({"cache", "torch_threads"}),
+    frozenset({"channels_last", "precision"}),  # tensor cores want NHWC
+    frozenset({"channels_last", "fp32_precision_conv"}),
+    frozenset({"sdpa_backend", "precision"}),  # flash attention takes bf16 and fp16 alone
+)
+"""Knobs whose gains are known to depend on each other."""
+
+
+class Screening:
+    """Tries each value of each knob once, until what it was tried against has changed.
+
+    Args:
+        track: Where the heats are run.
+        plan: The knobs and their values.
+        judge: Of settings that compute with fewer digits.
+        time: The race's.
+    """
+
+    def __init__(self, track: Track, plan: RacePlan, *, judge: LossJudge, time: RaceTime) -> None:
+        self._track = track
+        self._plan = plan
+        self._time = time
+        self._judge = judge
+        # What the baseline has was measured with it, and is not tried again once something better is found.
+        self._tried = {(entry.name, self._current(entry)) for entry in plan.entries}
+        self._passed_over: set[str] = set()
+        self._adopted_at_first_sight: set[str] = set()
+
+    def adopt_at_first_sight(self) -> None:
+        """Look at what can move everything (threads, allocators), before anything is measured closely.
+
+        Not at a task's own knob with fewer digits: what it learns is not judged at first sight.
+        """
+        for entry in self._plan.entries:
+            if not _moves_everything(entry) or entry.knob.numerics == "reduced precision":
+                continue
+            current = self._current(entry)
+            for value in _from(current, entry.values):
+                setting = self._changed(entry, value)
+                # Even where slow steps leave no time for more: these may be what makes them slow.
+                is_over = self._time.spent >= _FOR_FIRST_SIGHT * self._plan.seconds
+                if setting is not None and not is_over and self._track.adopt_at_first_sight(setting):
+                    self._tried.add((entry.name, current))
+                    self._adopted_at_first_sight.add(entry.name)
+                    break
+
+    def without_first_sight(self, setting: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """The setting with the baseline's values of what was adopted at first sight; itself where that can't be."""
+        restored = {name: self._plan.baseline.get(name) for name in self._adopted_at_first_sight}
+        candidate = meaningful(apply(setting, restored), entries=self._plan.entries)
+        return candidate if is_possible(candidate, entries=self._plan.entries) else dict(setting)
+
+    def screen(self, diagnosis: Diagnosis | None) -> list[Finish]:
+        """The best challenger of each knob that can move the bottleneck and is surely faster.
+
+        One that is faster by far ends the screening, and is the last. Without a diagnosis, every knob is tried.
+        """
+        movable = diagnosis.worth_moving if diagnosis is not None else _EVERYTHING
+        winners: list[Finish] = []
+        for entry in sorted(self._plan.entries, key=lambda entry: _turn(entry, movable)):
+            if entry.name == COMPILE or not is_open(entry, self._setting, entries=self._plan.entries):
+                continue
+            if (reason := _why_not(entry, diagnosis)) is not None:
+                self._pass_over(entry, reason)
+                continue
+            if self._time.is_up:
+                break
+            if not self._track.is_floor_known:
+                self._track.find_noise_floor()
+            best = self._screen_values(entry)
+            if best is not None:
+                winners.append(best)
+                if best.is_by_far:
+                    break
+        return winners
+
+    def forget_all_but(self, adopted: set[str]) -> None:
+        """Let all be tried again but what was adopted: the incumbent waits for something else now."""
+        self._tried = {(name, value) for name, value in self._tried if name in adopted}
+
+    def forget_what_interacts(self, adopted: set[str]) -> None:
+        """Let knobs be tried again whose gain depends on one that has just changed."""
+        partners = {name for pair in _INTERACTIONS if pair & adopted for name in pair - adopted}
+        self._tried = {(name, value) for name, value in self._tried if name not in partners}
+
+    @property
+    def _setting(self) -> dict[str, Scalar]:
+        return dict(self._track.incumbent.setting)
+
+    def _current(self, entry: Entry) -> Scalar:
+        incumbent = self._track.incumbent
+        return in_setting({**incumbent.warmed.in_force, **incumbent.setting}, entry.name, self._plan.entries)
+
+    def _changed(self, entry: Entry, value: Scalar) -> dict[str, Scalar] | None:
+        return changed(self._setting, entry.name, value, entries=self._plan.entries)
+
+    def _pass_over(self, entry: Entry, reason: str) -> None:
+        if entry.name not in self._passed_over:
+            self._passed_over.add(entry.name)
+            self._track.skip("screen", {**self._setting, entry.name: None}, reason=reason)
+
+    def _screen_values(self, entry: Entry) -> Finish | None:
+        best: Finish | None = None
+        num_lost = 0
+        for value in _from(self._current(entry), entry.values):
+            setting = self._changed(entry, value)
+            if setting is None or (entry.name, value) in self._tried:
+                continue
+            if self._time.is_up:
+                return best
+            self._tried.add((entry.name, value))
+            finish = self._try(entry.name, setting)
+            if finish is not None and finish.is_kept and (best is None or finish.ratio > best.ratio):
+                best, num_lost = finish, 0
+            elif entry.knob.low is not None:
+                num_lost += 1
+                if num_lost == _MOST_LOSSES_IN_A_ROW:
+                    break
+        return best
+
+    def _try(self, name: str, setting: Mapping[str, Scalar]) -> Finish | None:
+        """The setting by itself, and where that is not kept, with what it takes from its rival."""
+        finish = self._track.heat("screen", setting, objection=self._judge.objection_to(setting))
+        if (finish is not None and finish.is_kept) or self._time.is_up:
+            return finish
+        yielding = self._with_rival_at_its_least(name, setting)
+        return finish if yielding is None else self._track.heat("screen", yielding)
+
+    def _with_rival_at_its_least(self, name: str, setting: Mapping[str, Scalar]) -> dict[str, Scalar] | None:
+        rival = next((entry for entry in self._plan.entries if entry.name == _RIVALS.get(name)), None)
+        if rival is None or not is_on(setting.get(name)):
+            return None
+        least = min(value for value in rival.values if isinstance(value, int))
+        if self._current(rival) == least:
+            return None
+        return changed(setting, rival.name, least, entries=self._plan.entries)
+
+
+def _moves_everything(entry: Entry) -> bool:
+    return set(entry.knob.moves) == set(_EVERYTHING)
+
+
+def _why_not(entry: Entry, diagnosis: Diagnosis | None) -> str | None:
+    """Why the knob can't make a step faster; None where it can, or where nobody knows."""
+    if not entry.knob.moves:
+        return "no training step waits for what it changes"
+    if diagnosis is None or set(diagnosis.worth_moving) & set(entry.knob.moves):
+        return None
+    share = sum(diagnosis.shares[kind] for kind in entry.knob.moves)
+    return f"it moves the {' and '.join(entry.knob.moves)} share of a step, which is {share:.0%} here"
+
+
+def _turn(entry: Entry, movable: Sequence[Bottleneck]) -> tuple[bool, int, bool, int]:
+    """What can move everything goes first, then what moves the largest share, and of equals what is cheap to change.
+
+    Where the training is on a GPU, what its host computes is the last of them.
+
+    The first of a knob's bottlenecks is the one that it is made for.
+    """
+    main = entry.knob.moves[:1]
+    place = movable.index(main[0]) if set(main) & set(movable) else len(movable)
+    moves_everything = _moves_everything(entry)
+    is_aside = entry.knob.is_of_host and not moves_everything
+    return not moves_everything, place, is_aside, _COST_ORDER[entry.knob.needs]
+
+
+def _from(current: Scalar, values: Sequence[Scalar]) -> list[Scalar]:
+    """The values that differ from the current one; numbers upwards from it first, then downwards."""
+    others = [value for value in values if value != current]
+    if not all(isinstance(value, int) for value in (current, *values)):
+        return others
+    return [v for v in others if v > current] + [v for v in reversed(others) if v < current]  # type: ignore[operator]

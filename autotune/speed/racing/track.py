@@ -1,0 +1,334 @@
+"""One incumbent and the challengers that it meets: each heat is measured, recorded, and never lost."""
+
+import statistics
+from collections.abc import Callable, Mapping
+
+from autotune.events import Scalar
+from autotune.spec.written import written
+from autotune.speed.knobs.entries import difference
+from autotune.speed.measuring.arena import ContestantLostError
+from autotune.speed.measuring.comparison import Comparison
+from autotune.speed.racing.finish import Finish, Objection, finish_words
+from autotune.speed.racing.heats import Clock, Heats
+from autotune.speed.racing.incumbent import Incumbency
+from autotune.speed.racing.meeting import FASTER_BY_FAR, SLOWER_BY_FAR, Meeting
+from autotune.speed.racing.pace import NUM_SEEDS, Pace
+from autotune.speed.racing.result import Heat, Stage
+from autotune.speed.racing.turns import SharedArena, SharedContestant
+
+
+class Track:
+    """Where heats are run against the incumbent, which stays alive from one to the next where it has room."""
+
+    def __init__(
+        self,
+        arena: SharedArena,
+        *,
+        baseline: Mapping[str, Scalar],
+        pace: Pace,
+        heard: Callable[[Heat], None],
+        clock: Clock,
+    ) -> None:
+        """Enter the baseline as the first incumbent.
+
+        Raises:
+            ContestantLostError: It can't be trained with.
+        """
+        self.arena = arena
+        self.pace = pace
+        self.heats = Heats(heard, clock=clock)
+        self.incumbency = Incumbency(arena, baseline=baseline, pace=pace, clock=clock)
+        self._clock = clock
+        self._enter_seconds = self.incumbent.start_seconds
+
+    def close(self) -> None:
+        """Retire the incumbent."""
+        self.incumbent.retire()
+
+    @property
+    def incumbent(self) -> SharedContestant:
+        """The contestant with the setting to beat."""
+        return self.incumbency.holder
+
+    @property
+    def is_floor_known(self) -> bool:
+        """What two contestants of one setting differ by was measured."""
+        return self.incumbency.is_floor_known
+
+    @property
+    def block_seconds(self) -> float:
+        """About how long a block takes here, with what surrounds it."""
+        return self.incumbency.block_seconds
+
+    def find_noise_floor(self) -> None:
+        """Measure the incumbent against a twin of it; see Incumbency. Tried again where one of the two is lost.
+
+        Raises:
+            ContestantLostError: The incumbent's setting can't be started again.
+        """
+        try:
+            self.incumbency.find_noise_floor()
+        except ContestantLostError as error:
+            self.rescue(error)
+            self.incumbency.find_noise_floor()
+
+    def heat(
+        self,
+        stage: Stage,
+        setting: Mapping[str, Scalar],
+        *,
+        objection: Objection | None = None,
+        may_adopt: bool = False,
+        is_proven: bool = False,
+    ) -> Finish | None:
+        """Measure a setting against the incumbent; None where it can't be trained with, which is recorded.
+
+        Args:
+            stage: Part of the race.
+            setting: The challenger's.
+            objection: Asked about a challenger that is faster: why it is not kept nevertheless.
+            may_adopt: A challenger that is kept becomes the incumbent.
+            is_proven: Its parts were faster for certain, each alone: together they need only be no slower.
+        """
+        began = self._clock()
+        challenger: SharedContestant | None = None
+        finish: Finish | None = None
+        try:
+            challenger = entered = self.arena.enter(dict(setting))
+
+            def measure(way: Meeting) -> Finish | None:
+                return self._heat(stage, entered, way, objection=objection, is_proven=is_proven, began=began)
+
+            finish = self.incumbency.meet(challenger, measure)
+        except ContestantLostError as error:
+            self._lose(stage, setting, error, challenger=challenger, began=began)
+        finally:
+            is_adopted = finish is not None and may_adopt and finish.is_kept
+            if challenger is not None and not is_adopted:
+                challenger.retire()
+        if challenger is not None and is_adopted:
+            self.incumbency.pass_to(challenger)
+        return finish
+
+    def adopt_at_first_sight(self, setting: Mapping[str, Scalar]) -> bool:
+        """Make a setting the incumbent if two looks agree that it is faster by far; whether they do.
+
+        The confirmation at the end is all the proof that it gets: an incumbent that is slow for a
+        reason like this would make everything else slow to measure, and hide it in its noise.
+        """
+        began = self._clock()
+        challenger: SharedContestant | None = None
+        try:
+            challenger = entered = self.arena.enter(dict(setting))
+            enter_seconds = self._clock() - began
+
+            def look(way: Meeting) -> tuple[float, bool]:
+                return min(way.look(self.incumbent, entered)), way.is_in_turns
+
+            ratio, is_in_turns = self.incumbency.meet(challenger, look)
+        except ContestantLostError as error:
+            self._lose("screen", setting, error, challenger=challenger, began=began)
+            return False
+        if ratio < FASTER_BY_FAR:
+            challenger.retire()
+            return False
+        self.heats.over(
+            "screen",
+            challenger,
+            changes=self._changes(setting),
+            verdict="kept",
+            reason=f"{ratio:.1f} times faster at first sight",
+            began=began,
+            is_in_turns=is_in_turns,
+        )
+        self.incumbency.pass_to(challenger)
+        self._enter_seconds = enter_seconds
+        return True
+
+    def adopt(self, setting: Mapping[str, Scalar]) -> None:
+        """Make a setting the incumbent that was measured before.
+
+        Raises:
+            ContestantLostError: It can't be trained with after all.
+        """
+        self.incumbency.pass_to(self.arena.enter(dict(setting)))
+
+    def confirm(
+        self,
+        stage: Stage,
+        against: Mapping[str, Scalar],
+        *,
+        changes: Mapping[str, Scalar],
+        setting: Mapping[str, Scalar] | None = None,
+    ) -> Comparison | None:
+        """The incumbent's setting over another one's, both on fresh contestants and with more blocks.
+
+        None where one of the two can't be trained with; the incumbent is retired then.
+
+        Args:
+            stage: Part of the race.
+            against: The other one.
+            changes: What the heat is shown by.
+            setting: Becomes the incumbent's first, where it is given.
+        """
+        began = self._clock()
+        setting = dict(self.incumbent.setting if setting is None else setting)
+        self.incumbent.retire()
+        other: SharedContestant | None = None
+        try:
+            other = opponent = self.arena.enter(dict(against))
+            self.adopt(setting)
+            comparison = self.incumbency.meet(
+                self.incumbent, lambda way: way.confirm(opponent, self.incumbent), holder=opponent
+            )
+        except ContestantLostError as error:
+            is_other = other is None or other.is_retired
+            self.heats.lost(stage, against if is_other else setting, error, changes=changes, began=began)
+            self.incumbent.retire()
+            return None
+        finally:
+            if other is not None:
+                other.retire()
+        is_kept = comparison.verdict == "faster"
+        self.heats.over(
+            stage,
+            self.incumbent,
+            changes=changes,
+            verdict="kept" if is_kept else "rejected",
+            reason=finish_words(comparison, is_kept=is_kept),
+            began=began,
+            comparison=comparison,
+            is_in_turns=comparison.is_in_turns,
+        )
+        return comparison
+
+    def confirmation_seconds(self, count: int) -> float:
+        """About how long so many confirmations will take."""
+        if self.incumbency.takes_turns:
+            return count * self.incumbency.in_turns.seconds_to_confirm(self.incumbent.start_seconds)
+        return count * (4 * self.pace.confirm_quads * self.block_seconds + 2 * self._enter_seconds)
+
+    @property
+    def heat_seconds(self) -> float:
+        """About how long the next heat will take: as long as those took that came to an end; 0 before the first.
+
+        Where contestants take turns: at most, with the noise that is to be measured first.
+        """
+        if self.incumbency.takes_turns:
+            return self.incumbency.seconds_in_turns()
+        ended = [heat for heat in self.heats.all if heat.gain is not None and heat.stage in {"screen", "stack"}]
+        took = [heat.seconds for heat in ended if not heat.is_in_turns]
+        return statistics.fmean(took) if took else 0.0
+
+    def skip(self, stage: Stage, setting: Mapping[str, Scalar], *, reason: str) -> None:
+        """Record that a setting was passed over, and why."""
+        self.heats.skipped(stage, setting, changes=self._changes(setting), reason=reason)
+
+    def lose(self, stage: Stage, setting: Mapping[str, Scalar], error: ContestantLostError) -> None:
+        """Record that a setting can't be trained with after all."""
+        self.heats.lost(stage, setting, error, changes=self._changes(setting), began=self._clock())
+
+    def rescue(self, error: ContestantLostError, *, stage: Stage = "screen") -> None:
+        """Record that the incumbent was lost, and let it enter anew, or the baseline in its stead.
+
+        Raises:
+            ContestantLostError: Neither can be trained with any more.
+        """
+        lost = dict(self.incumbent.setting)
+        self._record_lost_incumbent(
+            stage, lost, ContestantLostError(error.kind, f"the setting to beat was lost: {error}")
+        )
+        self._restore(stage)
+
+    def _heat(
+        self,
+        stage: Stage,
+        challenger: SharedContestant,
+        way: Meeting,
+        *,
+        objection: Objection | None,
+        is_proven: bool,
+        began: float,
+    ) -> Finish | None:
+        changes = self._changes(challenger.setting)
+        if way.is_in_turns:
+            seconds = self.incumbency.seconds_in_turns(challenger)
+            if objection is not None and stage != "compile":  # its losses are judged, one start for each seed and side
+                seconds += 2 * NUM_SEEDS * challenger.start_seconds
+            if not self.incumbency.has_time(seconds):
+                reason = (
+                    f"no room beside the setting to beat, and no time to take turns with it (about {seconds:.0f} s)"
+                )
+                self.heats.skipped(stage, challenger.setting, changes=changes, reason=reason)
+                return None
+            self.incumbency.find_noise_floor_in_turns()
+        if (hopeless := self._why_hopeless(challenger, way)) is not None:
+            self.heats.over(
+                stage,
+                challenger,
+                changes=changes,
+                verdict="rejected",
+                reason=hopeless,
+                began=began,
+                is_in_turns=way.is_in_turns,
+            )
+            return None
+        comparison = way.screen(self.incumbent, challenger, is_proven=is_proven)
+        is_faster = comparison.verdict == "faster" or (is_proven and comparison.ratio > 1)
+        against = objection(self.incumbent, challenger, comparison) if is_faster and objection else None
+        finish = Finish(dict(challenger.setting), comparison, is_kept=is_faster and against is None)
+        self.heats.over(
+            stage,
+            challenger,
+            changes=changes,
+            verdict="kept" if finish.is_kept else "rejected",
+            reason=against or finish_words(comparison, is_kept=is_faster),
+            began=began,
+            comparison=comparison,
+            is_in_turns=way.is_in_turns,
+        )
+        return finish
+
+    def _why_hopeless(self, challenger: SharedContestant, way: Meeting) -> str | None:
+        """Why the challenger needs no comparison: what it changes does not take hold, or it is slower by far."""
+        in_force = challenger.warmed.in_force
+        for name, value in self._changes(challenger.setting).items():
+            if value is not None and in_force.get(name, value) != value:
+                return f"it does not take hold: {name} is {written(in_force[name])} here"
+        slower = min(1 / ratio for ratio in way.look(self.incumbent, challenger))
+        return f"{slower:.1f} times slower at first sight" if slower >= SLOWER_BY_FAR else None
+
+    def _lose(
+        self,
+        stage: Stage,
+        setting: Mapping[str, Scalar],
+        error: ContestantLostError,
+        *,
+        challenger: SharedContestant | None,
+        began: float,
+    ) -> None:
+        """Record a challenger that is gone; an incumbent that was lost in its stead enters anew.
+
+        Raises:
+            ContestantLostError: Neither it nor the baseline can.
+        """
+        if challenger is not None:
+            challenger.retire()
+        if self.incumbent.is_retired:
+            error = ContestantLostError(error.kind, f"the setting to beat was lost beside it: {error}")
+        self.heats.lost(stage, setting, error, changes=self._changes(setting), began=began)
+        self._restore(stage)
+
+    def _restore(self, stage: Stage) -> None:
+        lost = dict(self.incumbent.setting)
+        error = self.incumbency.restore()
+        if error is not None:
+            again = ContestantLostError(error.kind, f"the setting to beat can't be started again: {error}")
+            self._record_lost_incumbent(stage, lost, again)
+
+    def _record_lost_incumbent(self, stage: Stage, setting: Mapping[str, Scalar], error: ContestantLostError) -> None:
+        changes = difference(self.incumbency.baseline.setting, setting)
+        self.heats.lost(stage, setting, error, changes=changes, began=self._clock())
+
+    def _changes(self, setting: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        return difference(self.incumbent.setting, setting)

@@ -1,0 +1,223 @@
+"""One device for all contestants of a race: side by side while they fit, else one at a time, in turns.
+
+A training that takes more than half of a device's memory leaves no room for a second one. Its
+contestants take turns then: the one that has to train is started while every other is put away, and
+a contestant that was put away is started anew when its next turn comes. Nothing is parked: a process
+keeps its CUDA context, its captured graphs and the allocator's pools as long as it lives, and a
+training loop of one's own holds tensors that nobody else knows of. A new process is what a training
+run is anyway, and what two of them differ by is then part of the measurement.
+
+Whoever uses an arena sees none of this but the time that it takes: a block may begin with a start.
+"""
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from autotune.events import Block, Feed, Scalar, Warmed
+from autotune.speed.measuring.arena import Arena, Contestant, ContestantLostError
+
+_ROOM_SHARE = 0.95
+"""Of peaks that together did not fit: what is larger than this share of them is not tried side by side again."""
+_LAST_BLOCKS = 6
+"""That a contestant's figures are known by, where it can't be started again."""
+
+
+class NoRoomError(ContestantLostError):
+    """Contestants that trained side by side have no room any more; none of them is lost, and they take turns now."""
+
+
+class SharedContestant:
+    """A contestant that may be put away between two of its blocks; it starts anew when it has to train."""
+
+    def __init__(self, arena: "SharedArena", setting: Mapping[str, Scalar], *, seed: int) -> None:
+        self.setting: Mapping[str, Scalar] = dict(setting)
+        self.seed = seed
+        self.is_retired = False
+        self.start_seconds = 0.0
+        """What its last start took, of the race's time."""
+        self.peak_memory_bytes = 0
+        """Measured; before its first start, what it is expected to be."""
+        self.last_blocks: deque[Block] = deque(maxlen=_LAST_BLOCKS)
+        """Those that the loader fed."""
+        self._arena = arena
+        self._living: Contestant | None = None
+        self._warmed: Warmed | None = None
+
+    @property
+    def warmed(self) -> Warmed:
+        """Of its last start."""
+        assert self._warmed is not None, "it has entered"
+        return self._warmed
+
+    @property
+    def is_present(self) -> bool:
+        """It holds its part of the device now."""
+        return self._living is not None
+
+    def run_block(self, *, seconds: float, min_steps: int, feed: Feed = "real") -> Block:
+        """Train for at least so long and so many steps; see Contestant.
+
+        Raises:
+            NoRoomError: It ran out of memory beside others, which are put away now, as it is.
+            ContestantLostError: It is lost, or can't be started again.
+        """
+        assert not self.is_retired
+        self._arena.let_train(self)
+        assert self._living is not None
+        try:
+            block = self._living.run_block(seconds=seconds, min_steps=min_steps, feed=feed)
+        except ContestantLostError as error:
+            if error.kind == "out of memory" and self._arena.make_room():
+                raise NoRoomError(error.kind, str(error)) from error
+            if error.kind != "unsupported" or self._living.is_retired:
+                self.retire()
+            raise
+        self.peak_memory_bytes = max(self.peak_memory_bytes, block.peak_memory_bytes)
+        if feed == "real":
+            self.last_blocks.append(block)
+        return block
+
+    def retire(self) -> None:
+        """End it and free what it held; again is harmless."""
+        self.is_retired = True
+        self.put_away()
+
+    def put_away(self) -> None:
+        """Free what it holds until it has to train again."""
+        if self._living is not None:
+            self._arena.forget(self)
+            self._living.retire()
+            self._living = None
+
+    def appear(self, living: Contestant, *, start_seconds: float) -> None:
+        """It was started."""
+        known = self.peak_memory_bytes if self._warmed is not None else 0
+        self._living, self._warmed, self.start_seconds = living, living.warmed, start_seconds
+        self.peak_memory_bytes = max(known, living.warmed.peak_memory_bytes)
+
+
+class SharedArena:
+    """An arena that makes room for who has to train, where the device's memory does not hold all of its contestants.
+
+    That two do not fit is told from a limit that was met (one ran out beside the other, and entered alone), or
+    predicted: by peaks that were measured, against such a limit and what the device has.
+
+    Args:
+        arena: Starts the contestants.
+        memory_bytes: What the device has; None where nobody knows.
+        clock: Seconds, of the race.
+    """
+
+    def __init__(
+        self, arena: Arena, *, memory_bytes: int | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._arena = arena
+        self._clock = clock
+        self._present: list[SharedContestant] = []
+        self._is_one_at_a_time = False
+        self._room_bytes = math.inf if memory_bytes is None else float(memory_bytes)
+        """Peaks that add up to more do not fit together."""
+
+    def enter(self, setting: Mapping[str, Scalar], *, seed: int = 0) -> SharedContestant:
+        """A contestant that is warm; those beside which it does not fit are put away. See Arena.
+
+        Raises:
+            ContestantLostError: It can't be trained with, alone on the device either.
+        """
+        contestant = SharedContestant(self, setting, seed=seed)
+        # As large as those that are there, until it is measured.
+        contestant.peak_memory_bytes = max((other.peak_memory_bytes for other in self._present), default=0)
+        self.start(contestant)
+        return contestant
+
+    def start(self, contestant: SharedContestant) -> None:
+        """Bring it on the device, beside those who are there where they fit together, else alone.
+
+        Raises:
+            ContestantLostError: It can't be started.
+        """
+        if self._is_too_much([*self._present, contestant]):
+            self._clear()
+        try:
+            self._bring(contestant)
+        except ContestantLostError as error:
+            if error.kind != "out of memory" or not self._present:
+                raise
+            others = self._clear()
+            self._bring(contestant)
+            self._learn([*others, contestant])
+
+    def let_train(self, contestant: SharedContestant) -> None:
+        """Bring back one that was put away; the others leave where one at a time is to be there.
+
+        Raises:
+            ContestantLostError: It can't be started again; it is retired then.
+        """
+        if self._is_one_at_a_time:
+            self._clear(but=contestant)
+        if not contestant.is_present:
+            try:
+                self.start(contestant)
+            except ContestantLostError as error:
+                contestant.retire()
+                raise ContestantLostError(error.kind, f"it could not be started again: {error}") from error
+
+    @contextmanager
+    def one_at_a_time(self) -> Iterator[None]:
+        """Within it whoever trains is alone on the device, even where there is room for more."""
+        self._is_one_at_a_time = True
+        try:
+            yield
+        finally:
+            self._is_one_at_a_time = False
+
+    def are_side_by_side(self, a: SharedContestant, b: SharedContestant) -> bool:
+        """Whether both hold the device at once, which one that was put away is brought back for if they may fit."""
+        if not (a.is_present and b.is_present) and not self._is_too_much([a, b]):
+            for contestant in (a, b):
+                if not contestant.is_present:
+                    self.start(contestant)
+        return a.is_present and b.is_present
+
+    def has_room_for_two(self, contestant: SharedContestant) -> bool:
+        """Whether one of the same size may fit beside it, as far as anything tells."""
+        return not self._is_too_much([contestant, contestant])
+
+    def make_room(self) -> bool:
+        """Put everybody away, as one of them ran out of memory; False where that one was alone."""
+        if len(self._present) < 2:  # noqa: PLR2004 - it has nobody beside it
+            return False
+        self._learn(self._clear())
+        return True
+
+    def forget(self, contestant: SharedContestant) -> None:
+        """It is about to leave the device."""
+        if contestant in self._present:
+            self._present.remove(contestant)
+
+    def _bring(self, contestant: SharedContestant) -> None:
+        began = self._clock()
+        living = self._arena.enter(contestant.setting, seed=contestant.seed)
+        contestant.appear(living, start_seconds=self._clock() - began)
+        self._present.append(contestant)
+
+    def _clear(self, *, but: SharedContestant | None = None) -> list[SharedContestant]:
+        """Put everybody away but one; who it was."""
+        gone = [contestant for contestant in self._present if contestant is not but]
+        for contestant in gone:
+            contestant.put_away()
+        return gone
+
+    def _is_too_much(self, contestants: list[SharedContestant]) -> bool:
+        return len(contestants) > 1 and _sum(contestants) > self._room_bytes
+
+    def _learn(self, contestants: list[SharedContestant]) -> None:
+        """They did not fit together."""
+        self._room_bytes = min(self._room_bytes, _ROOM_SHARE * _sum(contestants))
+
+
+def _sum(contestants: list[SharedContestant]) -> float:
+    return float(sum(contestant.peak_memory_bytes for contestant in contestants))

@@ -1,0 +1,365 @@
+"""Contestants in this process; ``tests/trial/test_arena.py`` has them as processes."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, TensorDataset
+
+from autotune.events import Block, Feed, Finished, Outcome, RunBlock, Scalar, Warmed
+from autotune.speed.contestant.training import compete
+from autotune.training import Task, Trial
+from autotune.training.parameters import Parameters
+from tests.training.tasks import NoisyPoints, Points
+from tests.training.trials import loaded, order
+
+
+class RaceOverError(BaseException):
+    """Stands for the end of the process."""
+
+
+class Script:
+    """Orders one block after the other, and remembers the answers."""
+
+    def __init__(self, orders: Sequence[RunBlock]) -> None:
+        self._orders = list(orders)
+        self.warmed: Warmed | None = None
+        self.blocks: list[Block] = []
+
+    def next_block(self) -> RunBlock:
+        if not self._orders:
+            raise RaceOverError
+        return self._orders.pop(0)
+
+    def send(self, event: Warmed | Block) -> None:
+        if isinstance(event, Warmed):
+            self.warmed = event
+        else:
+            self.blocks.append(event)
+
+
+def steps(number: int, *, feed: Feed = "real") -> RunBlock:
+    return RunBlock(seconds=0.0, min_steps=number, feed=feed)
+
+
+def race(
+    task: Task | Callable[[Trial], None],
+    folder: Path,
+    *orders: RunBlock,
+    seed: int = 7,
+    **parameters: Scalar,
+) -> tuple[Script, Finished | None]:
+    """What was answered, and why it ended too soon, if it did."""
+    script = Script(orders)
+    trial_order = order(folder, {"batch_size": 8, **parameters}, seed=seed)
+    try:
+        return script, compete(trial_order, task=loaded(task), orders=script, process_started=time.monotonic())
+    except RaceOverError:
+        return script, None
+
+
+def test_blocks_follow_the_warm_up(tmp_path: Path) -> None:
+    script, finished = race(Points(), tmp_path, steps(4), steps(3))
+    assert finished is None
+    assert script.warmed is not None
+    assert script.warmed.steps_per_epoch == 6
+    assert script.warmed.in_force["num_workers"] == 0
+    assert [block.steps for block in script.blocks] == [4, 3]
+    assert script.blocks[1].first_step == script.blocks[0].first_step + 4
+
+
+def test_block_lasts_as_long_as_was_asked_for(tmp_path: Path) -> None:
+    script, _ = race(Points(), tmp_path, RunBlock(seconds=0.05, min_steps=1))
+    (block,) = script.blocks
+    assert block.seconds >= 0.05
+    assert block.steps == len(block.losses) > 1
+    parts = block.data_wait_seconds, block.copy_seconds, block.compute_seconds, block.optimizer_seconds
+    assert min(parts[0], *parts[2:]) > 0
+    assert sum(parts) <= block.seconds
+
+
+def test_contestant_writes_no_file_and_evaluates_nothing(tmp_path: Path) -> None:
+    class Unevaluated(Points):
+        def validation_data(self, params: Parameters) -> Dataset[Any]:
+            return TensorDataset(torch.full((4, 4), math.nan), torch.zeros(4, dtype=torch.int64))
+
+        def metrics(self, outputs: Any, targets: Any) -> dict[str, Tensor]:
+            raise AssertionError("evaluated")
+
+    script, finished = race(Unevaluated(), tmp_path, steps(40))
+    assert finished is None
+    assert len(script.blocks) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("parameters", [{}, {"num_workers": 2}, {"accumulate": 2}], ids=str)
+def test_same_seed_gives_the_same_losses_however_long_the_warm_up_took(
+    tmp_path: Path, parameters: dict[str, Scalar]
+) -> None:
+    class Unsettled(NoisyPoints):
+        """Its first steps take longer in every second training."""
+
+        num_trainings = 0
+
+        def model(self, params: Parameters) -> nn.Module:
+            self.num_trainings += 1
+            self.num_steps = 0
+            return super().model(params)
+
+        def forward(self, model: nn.Module, batch: Any) -> tuple[Any, Any]:
+            self.num_steps += 1
+            if self.num_trainings == 2 and self.num_steps < 9:
+                time.sleep(0.004 * (self.num_steps % 2))
+            return super().forward(model, batch)
+
+    task = Unsettled()
+    first, second, other = (
+        race(task, tmp_path, steps(8), steps(12), seed=seed, **parameters)[0].blocks for seed in (7, 7, 8)
+    )
+    assert [block.losses for block in first] == [block.losses for block in second]
+    assert [block.first_step for block in first] == [block.first_step for block in second]
+    assert first[0].losses != other[0].losses
+
+
+def test_losses_of_micro_batches_add_up_to_the_batchs(tmp_path: Path) -> None:
+    class Plain(Points):
+        def model(self, params: Parameters) -> nn.Module:
+            return nn.Linear(4, 2)
+
+    whole, _ = race(Plain(), tmp_path, steps(6))
+    parts, _ = race(Plain(), tmp_path, steps(6), accumulate=4)
+    assert parts.blocks[0].losses == pytest.approx(whole.blocks[0].losses, rel=1e-5)
+
+
+class Slow(Dataset[tuple[Tensor, Tensor]]):
+    def __len__(self) -> int:
+        return 64
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        time.sleep(0.001)
+        return torch.full((4,), float(index)), torch.tensor(index % 2)
+
+
+class SlowLoading(Points):
+    def train_data(self, params: Parameters) -> Dataset[Any]:
+        return Slow()
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_slow_loader_shows_as_data_wait(tmp_path: Path, num_workers: int) -> None:
+    script, _ = race(SlowLoading(), tmp_path, steps(6), steps(6, feed="cached"), num_workers=num_workers)
+    real, cached = script.blocks
+    # Eight samples of a millisecond each a batch, but for what the lead-in step left in the queue.
+    assert real.data_wait_seconds > 4 * 0.008
+    assert cached.data_wait_seconds == 0.0
+    assert cached.seconds < real.seconds
+
+
+def test_queue_that_filled_during_cached_steps_flatters_no_real_block(tmp_path: Path) -> None:
+    orders = steps(1), RunBlock(seconds=0.2, min_steps=1, feed="cached"), steps(3)
+    script, _ = race(SlowLoading(), tmp_path, *orders, num_workers=1, prefetch_factor=4)
+    # Undrained, the next four batches would come at once.
+    assert script.blocks[2].data_wait_seconds > 0.008
+
+
+def test_half_feed_has_half_the_samples_of_the_cached_one(tmp_path: Path) -> None:
+    script, _ = race(Points(), tmp_path, steps(4, feed="cached"), steps(4, feed="half"))
+    assert [block.samples for block in script.blocks] == [32, 16]
+
+
+def test_batch_of_three_is_not_halved(tmp_path: Path) -> None:
+    script, _ = race(Points(), tmp_path, steps(4, feed="half"), batch_size=3)
+    assert script.blocks[0].samples == 12
+
+
+def test_start_of_an_epoch_is_told_apart_from_the_steps(tmp_path: Path) -> None:
+    class SlowStart(Points):
+        def train_data(self, params: Parameters) -> Dataset[Any]:
+            return Late()
+
+    class Late(Dataset[tuple[Tensor, Tensor]]):
+        """What a worker takes long for is its first sample."""
+
+        def __init__(self) -> None:
+            self.is_new = True
+
+        def __len__(self) -> int:
+            return 64
+
+        def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+            if self.is_new:
+                self.is_new = False
+                time.sleep(0.1)
+            return torch.full((4,), float(index)), torch.tensor(index % 2)
+
+    # 40 steps are five passes, each with a new worker.
+    script, _ = race(SlowStart(), tmp_path, steps(40), num_workers=1)
+    assert script.warmed is not None
+    assert script.warmed.epoch_start_seconds > 0.1
+    assert script.blocks[0].seconds < 5 * 0.1
+    script, _ = race(SlowStart(), tmp_path, steps(1), num_workers=1, persistent_workers=True)
+    assert script.warmed is not None
+    assert script.warmed.epoch_start_seconds < 0.1
+    assert script.warmed.start_seconds > 0.09
+
+
+def test_slow_first_step_is_a_cost_of_the_start(tmp_path: Path) -> None:
+    class Compiling(Points):
+        def model(self, params: Parameters) -> nn.Module:
+            self.num_steps = 0
+            return super().model(params)
+
+        def forward(self, model: nn.Module, batch: Any) -> tuple[Any, Any]:
+            self.num_steps += 1
+            if self.num_steps == 1:
+                time.sleep(0.3)
+            return super().forward(model, batch)
+
+    script, _ = race(Compiling(), tmp_path, steps(3))
+    assert script.warmed is not None
+    assert script.warmed.start_seconds > 0.25
+    assert script.blocks[0].seconds < 0.3
+
+
+def test_steps_after_a_long_compilation_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Recording(Points):
+        """Compiles at its first step, and records a CUDA graph at its third."""
+
+        def model(self, params: Parameters) -> nn.Module:
+            self.num_steps = 0
+            return super().model(params)
+
+        def forward(self, model: nn.Module, batch: Any) -> tuple[Any, Any]:
+            self.num_steps += 1
+            time.sleep({1: 0.4, 3: 0.3}.get(self.num_steps, 0.0))
+            return super().forward(model, batch)
+
+    monkeypatch.setattr("autotune.speed.contestant.block_pacer._MAX_SECONDS", 0.35)  # less than compiling takes
+    script, _ = race(Recording(), tmp_path, steps(3))
+    assert script.warmed is not None
+    assert script.warmed.start_seconds > 0.5
+
+
+def test_half_a_batch_leaves_the_graph_of_whole_ones_as_it_was(tmp_path: Path) -> None:
+    graphs: list[str] = []
+
+    def remember(graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
+        shapes = [size for value in inputs if isinstance(value, Tensor) for size in value.shape]
+        kind = "any shape" if any(isinstance(size, torch.SymInt) for size in [*shapes, *inputs]) else "one shape"
+
+        def run(*values: Any) -> Any:
+            graphs.append(kind)
+            return graph(*values)
+
+        return run
+
+    class Compiled(Points):
+        def model(self, params: Parameters) -> nn.Module:
+            return cast("nn.Module", torch.compile(super().model(params), backend=remember))
+
+    race(Compiled(), tmp_path, steps(2, feed="cached"), steps(2, feed="half"), steps(2, feed="cached"))
+    assert len(graphs) > 6
+    assert set(graphs) == {"one shape"}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("parameters", [{}, {"pin_memory": True, "device_prefetch": True}, {"precision": "fp16"}])
+def test_block_on_a_gpu_is_split_by_what_passed_there(tmp_path: Path, parameters: dict[str, Scalar]) -> None:
+    script = Script([steps(20), steps(20, feed="cached"), steps(20, feed="half")])
+    on_gpu = order(tmp_path, {"batch_size": 8, **parameters}).model_copy(update={"device": "cuda"})
+    with pytest.raises(RaceOverError):
+        compete(on_gpu, task=loaded(Points()), orders=script, process_started=time.monotonic())
+    real, cached, half = script.blocks
+    assert [cached.data_wait_seconds, cached.copy_seconds] == [0.0, 0.0]
+    assert [block.samples for block in (real, cached, half)] == [160, 160, 80]
+    for block in script.blocks:
+        parts = block.data_wait_seconds, block.copy_seconds, block.compute_seconds, block.optimizer_seconds
+        # Events and the host's clock differ by microseconds a block.
+        assert 0 < sum(parts) <= block.seconds * 1.01 + 1e-4
+        assert len(block.losses) == 20
+        assert block.allocator_retries == 0
+        assert block.peak_memory_bytes > 0
+
+
+def test_used_up_seconds_end_no_contestant(tmp_path: Path) -> None:
+    script = Script([steps(3)])
+    limited = order(tmp_path, {"batch_size": 8}).model_copy(update={"resource": "samples", "per_trial": 1})
+    with pytest.raises(RaceOverError):
+        compete(limited, task=loaded(Points()), orders=script, process_started=time.monotonic())
+    assert len(script.blocks) == 1
+
+
+def test_training_that_diverges_goes_on(tmp_path: Path) -> None:
+    script, finished = race(Points(), tmp_path, steps(30), steps(3), optimizer="sgd", lr=1e30)
+    assert finished is None
+    assert math.isnan(script.blocks[1].losses[-1])
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "reason"),
+    [
+        (MemoryError(), Outcome.INFEASIBLE, "MemoryError"),
+        (KeyError("images"), Outcome.FAILED, "KeyError: 'images'"),
+    ],
+)
+def test_error_ends_a_contestant_as_it_ends_a_trial(
+    tmp_path: Path, error: Exception, outcome: Outcome, reason: str
+) -> None:
+    class Broken(Points):
+        def loss(self, outputs: Any, targets: Any) -> Tensor:
+            raise error
+
+    script, finished = race(Broken(), tmp_path)
+    assert script.warmed is None
+    assert finished is not None
+    assert (finished.outcome, finished.reason) == (outcome, reason)
+
+
+def test_own_loop_is_paced_through_watch(tmp_path: Path) -> None:
+    script, finished = race(_own_loop, tmp_path, steps(12), steps(5))
+    assert finished is None
+    assert [block.steps for block in script.blocks] == [12, 5]
+    assert script.blocks[0].losses == ()
+    assert script.blocks[0].optimizer_seconds == 0.0
+    assert script.blocks[0].compute_seconds > 0
+
+
+def test_own_loop_with_one_pass_a_source_is_paced_as_long_as_it_trains(tmp_path: Path) -> None:
+    def train(trial: Trial) -> None:
+        for epoch in range(trial.epochs):
+            for inputs in trial.watch(iter(_batches())):
+                inputs.square().sum()
+            time.sleep(0.1)
+            trial.report(epoch + 1, val_loss=1.0)
+
+    script, finished = race(train, tmp_path, steps(15), steps(100))
+    assert script.blocks[0].steps == 15
+    # A report came in between, and its time is not the block's.
+    assert script.blocks[0].seconds < 0.1
+    assert finished is not None
+    assert finished.outcome is Outcome.FAILED
+    assert "got the training's end after 30 steps; give trial.watch a loader" in str(finished.reason)
+
+
+def test_own_loop_that_watches_nothing_can_not_be_raced(tmp_path: Path) -> None:
+    _, finished = race(lambda trial: trial.report(1, val_loss=1.0), tmp_path)
+    assert finished is not None
+    assert "batches that go through trial.loader or trial.watch, got none" in str(finished.reason)
+
+
+def _batches() -> list[Tensor]:
+    return [torch.ones(4, 4) for _ in range(10)]
+
+
+def _own_loop(trial: Trial) -> None:
+    weight = torch.ones(4, requires_grad=True)
+    for _ in range(trial.epochs):
+        for inputs in trial.watch(_batches()):
+            (inputs @ weight).sum().backward()
+    raise AssertionError("the first pass has ended")

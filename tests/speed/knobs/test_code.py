@@ -1,0 +1,104 @@
+import ast
+import os
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from autotune.events import Scalar
+from autotune.hardware import physical_cores, usable_cores
+from autotune.speed.knobs import KNOBS
+from autotune.speed.knobs.code import code_lines
+
+
+def lines(**setting: Scalar) -> str:
+    return "\n".join(code_lines(setting, device="cuda"))
+
+
+def test_knobs_become_the_lines_that_set_them() -> None:
+    code = lines(num_workers=4, pin_memory=True, cudnn_benchmark=True, torch_threads=2, optimizer_impl="fused")
+    assert "num_workers=4, pin_memory=True" in code
+    assert "torch.backends.cudnn.benchmark = True" in code
+    assert "torch.set_num_threads(2)" in code
+    assert "fused=True" in code
+
+
+def test_matrix_products_are_set_by_the_call_that_leaves_torchs_getters_whole() -> None:
+    assert lines(fp32_precision_matmul="tf32") == 'torch.set_float32_matmul_precision("high")'
+
+
+def test_micro_batches_that_memory_decides_are_said_so() -> None:
+    assert lines(accumulate="auto") == "# cut each batch into as few micro-batches as fit and add their gradients up"
+
+
+def test_a_tasks_own_knob_is_named_and_left_to_the_task() -> None:
+    assert lines(decoder="turbo") == "# decoder = 'turbo': your task reads it"
+
+
+def test_only_what_is_new_becomes_a_line() -> None:
+    before: dict[str, Scalar] = {"torch_threads": 2, "cudnn_benchmark": False}
+    code = code_lines({"torch_threads": 2, "cudnn_benchmark": True}, device="cuda", before=before)
+    assert code == ("torch.backends.cudnn.benchmark = True",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("prefetch_factor", 4), ("persistent_workers", True), ("worker_start_method", "spawn")]
+)
+def test_loader_has_the_workers_that_a_new_argument_needs(name: str, value: Scalar) -> None:
+    [line] = code_lines({"num_workers": 2, name: value}, device="cpu", before={"num_workers": 2})
+    names: dict[str, object] = {"DataLoader": DataLoader, "dataset": TensorDataset(torch.zeros(4)), "batch_size": 2}
+    exec(line, names)
+    loader = names["loader"]
+    assert isinstance(loader, DataLoader)
+    assert loader.num_workers == 2
+
+
+def test_every_loader_line_makes_a_loader() -> None:
+    values: dict[str, tuple[Scalar, ...]] = {
+        "num_workers": (0, 2),
+        "prefetch_factor": (2, 4),
+        "persistent_workers": (False, True),
+        "in_order": (True, False),
+        "worker_start_method": ("fork", "forkserver", "spawn"),
+    }
+    for chosen in product(*values.values()):
+        [line] = code_lines(dict(zip(values, chosen, strict=True)), device="cpu")
+        names: dict[str, Any] = {"DataLoader": DataLoader, "dataset": TensorDataset(torch.zeros(4)), "batch_size": 2}
+        exec(line, names)
+        assert names["loader"].num_workers == chosen[0]
+
+
+def test_what_a_script_has_too_much_is_said() -> None:
+    code = code_lines({"compile": "off"}, device="cpu", before={"compile": "default"})
+    assert code == ("# compile = 'off': take out what sets compile to 'default'",)
+    assert code_lines({"compile": "off"}, device="cpu") == ()
+
+
+@pytest.mark.skipif(not physical_cores(usable_cores()), reason="the system tells nothing of physical cores")
+def test_lines_of_the_affinity_leave_one_logical_core_of_each_physical_one() -> None:
+    cores = usable_cores()
+    try:
+        exec(lines(cpu_affinity="physical"), {})
+        left = usable_cores()
+    finally:
+        os.sched_setaffinity(0, cores)
+    assert len(left) == len(physical_cores(cores))
+    assert len(physical_cores(left)) == len(left)
+
+
+@pytest.mark.parametrize("name", [name for name, knob in KNOBS.items() if knob.is_raced])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_no_knob_that_is_raced_is_taken_for_a_tasks_own(name: str, device: str) -> None:
+    knob = KNOBS[name]
+    for value in knob.choices or (knob.low,):
+        assert all("your task reads it" not in line for line in code_lines({name: value}, device=device))
+
+
+@pytest.mark.parametrize("name", list(KNOBS))
+def test_every_line_is_python(name: str) -> None:
+    knob = KNOBS[name]
+    for value in knob.choices or (knob.low,):
+        for line in code_lines({name: value}, device="cuda"):
+            ast.parse(f"{line}\n    pass" if line.partition("  #")[0].endswith(":") else line)

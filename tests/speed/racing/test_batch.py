@@ -1,0 +1,84 @@
+import pytest
+
+from autotune.speed.measuring.arena import ContestantLostError, Loss
+from autotune.speed.racing.batch import BatchLimit, find_largest_batch
+from tests.speed.simulated import Cost, SimulatedContestant, SimulatedMachine
+
+GIB = 2**30
+
+
+class Device:
+    """A device with so much memory, on which each sample takes so much."""
+
+    def __init__(self, *, largest: int, kind: Loss = "out of memory") -> None:
+        self.largest = largest
+        self.kind: Loss = kind
+        self.tried: list[int] = []
+        self.contestants: list[SimulatedContestant] = []
+
+    def enter(self, batch_size: int) -> SimulatedContestant:
+        self.tried.append(batch_size)
+        if batch_size > self.largest:
+            raise ContestantLostError(self.kind, "CUDA out of memory")
+        cost = Cost(compute_seconds=0.01, peak_memory_bytes=GIB + batch_size * GIB // 100)
+        contestant = SimulatedContestant({}, cost, SimulatedMachine())
+        self.contestants.append(contestant)
+        return contestant
+
+    def search(self, *, start: int = 64, limit: int = 100_000, memory_bytes: int | None = None) -> BatchLimit:
+        return find_largest_batch(self.enter, start=start, limit=limit, memory_bytes=memory_bytes)
+
+
+@pytest.mark.parametrize("largest", [64, 100, 700, 5000])
+def test_largest_batch_is_found_within_an_eighth(largest: int) -> None:
+    device = Device(largest=largest)
+    found = device.search().largest
+    assert found is not None
+    assert largest * 7 / 8 <= found <= largest
+    assert all(contestant.is_retired for contestant in device.contestants)
+
+
+def test_no_batch_fits_where_the_first_one_does_not() -> None:
+    found = Device(largest=10).search(start=64)
+    assert found.largest is None
+    assert [attempt.reason for attempt in found.tries] == ["CUDA out of memory"]
+
+
+def test_largest_batch_is_no_larger_than_the_data() -> None:
+    found = Device(largest=10**9).search(limit=1000)
+    assert (found.largest, found.is_bounded_by_data) == (1000, True)
+
+
+def test_batch_that_the_peaks_predict_not_to_fit_is_not_tried() -> None:
+    device = Device(largest=10**9)
+    found = device.search(memory_bytes=5 * GIB)  # 400 samples
+    assert found.largest is not None
+    assert 350 <= found.largest <= 400
+    assert max(device.tried) <= 400
+    assert any("predicted not to fit: about" in attempt.reason for attempt in found.tries)
+
+
+def test_first_batch_that_is_lost_for_another_reason_than_memory_is_an_error() -> None:
+    with pytest.raises(ContestantLostError, match="CUDA out of memory"):
+        Device(largest=10, kind="crashed").search()
+
+
+@pytest.mark.parametrize("kind", ["hung", "crashed", "unsupported"])
+def test_batch_that_cannot_be_trained_with_where_a_smaller_one_can_is_too_large(kind: Loss) -> None:
+    found = Device(largest=100, kind=kind).search()
+    assert found.largest is not None
+    assert 88 <= found.largest <= 100
+    assert found.bound.endswith(f": {kind}: CUDA out of memory")
+
+
+def test_bound_of_the_largest_batch_is_told_by_the_smallest_that_did_not_fit() -> None:
+    assert Device(largest=100).search().bound == "104: CUDA out of memory"
+    assert Device(largest=10**9).search(limit=1000).bound == "the whole training set"
+
+
+def test_search_of_the_largest_batch_tells_of_each_try() -> None:
+    heard: list[int] = []
+    found = find_largest_batch(
+        Device(largest=100).enter, start=64, limit=1000, tried=lambda t: heard.append(t.batch_size)
+    )
+    assert heard == [attempt.batch_size for attempt in found.tries]

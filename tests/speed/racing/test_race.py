@@ -1,0 +1,538 @@
+from typing import Any
+
+import pytest
+
+from autotune.events import Scalar
+from autotune.speed.knobs import KNOBS
+from autotune.speed.knobs.entries import Entry
+from autotune.speed.knobs.knob import Companion, Knob
+from autotune.speed.measuring.arena import ContestantLostError
+from autotune.speed.measuring.local import LocalArena
+from autotune.speed.racing.pace import Pace
+from autotune.speed.racing.plan import RacePlan, RaceWatch
+from autotune.speed.racing.race import race
+from autotune.speed.racing.result import Heat, RaceResult
+from tests.speed.simulated import Cost, Jitter, Setting, SimulatedArena, SimulatedContestant, SimulatedMachine, Spikes
+
+
+def knob(name: str, *choices: Scalar, **fields: object) -> Knob:
+    defaults: dict[str, object] = {"numerics": "exact", "needs": "live", "summary": "", "docs": ""}
+    return Knob(name=name, simplest=choices[0], choices=choices, **{**defaults, **fields})  # type: ignore[arg-type]
+
+
+WORKERS = Entry(KNOBS["num_workers"], (0, 1, 2, 4))
+PREFETCH = Entry(KNOBS["prefetch_factor"], (2, 4))
+CHANNELS_LAST = Entry(KNOBS["channels_last"], (False, True))
+FUSED = Entry(KNOBS["optimizer_impl"], ("for_loop", "foreach", "fused"))
+PRECISION = Entry(KNOBS["precision"], ("fp32", "bf16"))
+COMPILE = Entry(KNOBS["compile"], ("off", "default"))
+CACHE = Entry(
+    knob("cache", "off", "memory", moves=("input",), companions=(Companion("memory", "num_workers", (0,)),)),
+    ("off", "memory"),
+)
+
+
+def run(
+    arena: SimulatedArena, *entries: Entry, baseline: Setting | None = None, seconds: float = 1e6, **fields: object
+) -> RaceResult:
+    plan = RacePlan(entries=entries, baseline=baseline or {}, seconds=seconds, **fields)  # type: ignore[arg-type]
+    return race(arena, plan, clock=lambda: arena.machine.now)
+
+
+def heats_of(result: RaceResult, name: str) -> list[Heat]:
+    return [heat for heat in result.heats if name in heat.changes and heat.stage == "screen"]
+
+
+def compute_bound(setting: Setting) -> Cost:
+    factor = 0.8 if setting.get("channels_last") else 1.0
+    factor *= 0.9 if setting.get("optimizer_impl") == "fused" else 1.0
+    return Cost(compute_seconds=0.01 * factor)
+
+
+def input_bound(setting: Setting) -> Cost:
+    workers = int(str(setting.get("num_workers", 0)))
+    wait = {0: 0.03, 1: 0.03, 2: 0.012, 4: 0.0}[workers]
+    if setting.get("cache") == "memory":
+        wait = 0.001
+    return Cost(compute_seconds=0.01, wait_seconds=wait)
+
+
+def noisy(seed: int = 0) -> SimulatedMachine:
+    return SimulatedMachine(seed=seed, noises=(Jitter(0.02), Spikes(0.01)))
+
+
+def test_race_stacks_the_knobs_that_make_a_step_faster() -> None:
+    result = run(SimulatedArena(compute_bound, machine=noisy()), CHANNELS_LAST, FUSED)
+    assert result.setting == {"channels_last": True, "optimizer_impl": "fused"}
+    assert result.gain is not None
+    assert result.gain.low <= 1 / 0.72 <= result.gain.high
+    assert result.diagnoses[0].kind == "compute"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_race_keeps_the_baseline_where_nothing_helps(seed: int) -> None:
+    result = run(SimulatedArena(lambda _: Cost(compute_seconds=0.01), machine=noisy(seed)), CHANNELS_LAST, FUSED)
+    assert result.setting == {}
+    assert result.gain is None
+
+
+def test_race_passes_over_knobs_that_cannot_move_the_bottleneck() -> None:
+    arena = SimulatedArena(compute_bound)
+    result = run(arena, WORKERS, CHANNELS_LAST)
+    assert [heat.verdict for heat in heats_of(result, "num_workers")] == ["skipped"]
+    assert "0% here" in heats_of(result, "num_workers")[0].reason
+    assert all("num_workers" not in contestant.setting for contestant in arena.entered)
+
+
+@pytest.mark.parametrize("arena", [SimulatedArena(compute_bound), LocalArena(lambda _: lambda: 1)])
+def test_race_passes_over_a_knob_that_no_training_step_waits_for(arena: SimulatedArena | LocalArena) -> None:
+    evaluation = Entry(KNOBS["validation_batch_size"], (64, 128))
+    result = race(arena, RacePlan(entries=(evaluation,), baseline={"validation_batch_size": 64}))
+    [heat] = result.heats
+    assert (heat.verdict, heat.reason) == ("skipped", "no training step waits for what it changes")
+    assert result.setting == {"validation_batch_size": 64}
+
+
+def test_race_raises_workers_while_the_step_waits_for_data() -> None:
+    result = run(SimulatedArena(input_bound, machine=noisy()), WORKERS)
+    assert result.setting == {"num_workers": 4}
+    assert result.diagnoses[0].kind == "input"
+    assert result.diagnoses[-1].kind == "compute"
+
+
+def test_race_opens_a_knob_that_means_something_only_beside_a_winner() -> None:
+    def cost(setting: Setting) -> Cost:
+        workers, prefetch = setting.get("num_workers", 0), setting.get("prefetch_factor", 2)
+        wait = 0.03 if not workers else 0.01 if prefetch == 2 else 0.002
+        return Cost(compute_seconds=0.01, wait_seconds=wait)
+
+    result = run(SimulatedArena(cost), Entry(KNOBS["num_workers"], (0, 2)), PREFETCH)
+    assert result.setting == {"num_workers": 2, "prefetch_factor": 4}
+
+
+def test_race_never_joins_what_cannot_go_together() -> None:
+    arena = SimulatedArena(input_bound)
+    result = run(arena, WORKERS, CACHE)
+    assert result.setting in ({"cache": "memory"}, {"num_workers": 4})
+    for contestant in arena.entered:
+        assert not (contestant.setting.get("cache") == "memory" and contestant.setting.get("num_workers", 0))
+
+
+@pytest.mark.parametrize("kind", ["out of memory", "unsupported", "crashed", "hung"])
+def test_race_records_a_setting_that_cannot_be_trained_with_and_goes_on(kind: str) -> None:
+    def cost(setting: Setting) -> Cost:
+        failure = ContestantLostError(kind, "no") if setting.get("optimizer_impl") == "foreach" else None  # type: ignore[arg-type]
+        return Cost(compute_seconds=compute_bound(setting).compute_seconds, failure=failure)
+
+    result = run(SimulatedArena(cost), FUSED)
+    assert result.setting == {"optimizer_impl": "fused"}
+    assert [(heat.verdict, heat.reason) for heat in result.heats if heat.setting == {"optimizer_impl": "foreach"}] == [
+        ("infeasible", f"{kind}: no")
+    ]
+
+
+def test_race_goes_on_after_a_setting_that_dies_in_its_first_block() -> None:
+    def cost(setting: Setting) -> Cost:
+        failure = ContestantLostError("crashed", "no") if setting.get("optimizer_impl") == "foreach" else None
+        return Cost(compute_seconds=compute_bound(setting).compute_seconds, block_failure=failure)
+
+    result = run(SimulatedArena(cost), FUSED)
+    assert result.setting == {"optimizer_impl": "fused"}
+
+
+class HarmfulArena(SimulatedArena):
+    """A contestant with ``foreach`` takes those down that are there when it enters."""
+
+    def enter(self, setting: Setting, *, seed: int = 0) -> SimulatedContestant:
+        if setting.get("optimizer_impl") == "foreach":
+            for contestant in self.entered:
+                contestant.failure = ContestantLostError("crashed", "no")
+        return super().enter(setting, seed=seed)
+
+
+def test_race_goes_on_where_the_setting_to_beat_is_lost_beside_another() -> None:
+    arena = HarmfulArena(compute_bound)
+    result = run(arena, FUSED, CHANNELS_LAST)
+    assert result.setting == {"optimizer_impl": "fused", "channels_last": True}
+    [heat] = heats_of(result, "optimizer_impl")[:1]
+    assert heat.changes == {"optimizer_impl": "foreach"}
+    assert heat.reason == "crashed: the setting to beat was lost beside it: no"
+    assert all(contestant.is_retired for contestant in arena.entered)
+
+
+@pytest.mark.parametrize("fails_at", ["failure", "block_failure"])
+def test_race_whose_winner_is_lost_in_its_confirmation_keeps_the_baseline(fails_at: str) -> None:
+    """What can't be started twice is no setting to train with; the race is not lost with it."""
+
+    def cost(setting: Setting) -> Cost:
+        is_fused = setting.get("optimizer_impl") == "fused"
+        has_won = sum(contestant.setting == setting for contestant in arena.entered) >= 2
+        failures = {fails_at: ContestantLostError("crashed", "no")} if is_fused and has_won else {}
+        return Cost(compute_seconds=compute_bound(setting).compute_seconds, **failures)  # type: ignore[arg-type]
+
+    arena = SimulatedArena(cost)
+    result = run(arena, FUSED)
+    assert result.setting == {}
+    assert result.gain is None
+    assert [(heat.stage, heat.verdict, heat.setting) for heat in result.heats][-1] == (
+        "confirm",
+        "infeasible",
+        {"optimizer_impl": "fused"},
+    )
+    assert all(contestant.is_retired for contestant in arena.entered)
+
+
+def test_race_raises_where_the_baseline_itself_cannot_be_trained_with() -> None:
+    lost = ContestantLostError("out of memory", "no")
+    with pytest.raises(ContestantLostError, match="no"):
+        run(SimulatedArena(lambda _: Cost(compute_seconds=1, failure=lost)), FUSED)
+
+
+def learns(setting: Setting, *, harm: float) -> Cost:
+    is_reduced = setting.get("precision") == "bf16"
+
+    def loss(seed: int, step: int) -> float:
+        return 2.0 / (1 + 0.01 * step) + 0.02 * seed + (harm if is_reduced else 0.0)
+
+    return Cost(compute_seconds=0.006 if is_reduced else 0.01, losses=loss)
+
+
+def test_race_keeps_reduced_precision_whose_loss_stays_within_the_noise() -> None:
+    result = run(SimulatedArena(lambda setting: learns(setting, harm=0.005)), PRECISION)
+    assert result.setting == {"precision": "bf16"}
+    assert result.reduced_precision == ("precision",)
+
+
+@pytest.mark.parametrize("harm", [0.5, float("nan")])
+def test_race_rejects_reduced_precision_that_learns_worse(harm: float) -> None:
+    result = run(SimulatedArena(lambda setting: learns(setting, harm=harm)), PRECISION)
+    assert result.setting == {}
+    assert "outside full precision's own noise" in heats_of(result, "precision")[0].reason
+
+
+def test_race_rejects_reduced_precision_that_cannot_be_judged() -> None:
+    def cost(setting: Setting) -> Cost:
+        return Cost(compute_seconds=0.006 if setting.get("precision") == "bf16" else 0.01)
+
+    assert run(SimulatedArena(cost), PRECISION).setting == {}
+
+
+MATMUL = Entry(KNOBS["fp32_precision_matmul"], ("ieee", "tf32"))
+CONV = Entry(KNOBS["fp32_precision_conv"], ("ieee", "tf32"))
+OWN_DIGITS = Entry(knob("digits", "many", "few", numerics="reduced precision"), ("many", "few"))
+
+
+def learns_with_few_digits(setting: Setting, *, harms: Setting) -> Cost:
+    """Each of these values is twice as fast, and adds so much to the loss."""
+    shortened = [name for name in harms if setting.get(name) in {"bf16", "tf32", "few"}]
+    harm = sum(float(str(harms[name])) for name in shortened)
+
+    def loss(seed: int, step: int) -> float:
+        return 2.0 / (1 + 0.01 * step) + 0.02 * seed + harm
+
+    return Cost(compute_seconds=0.01 * 0.5 ** len(shortened), losses=loss)
+
+
+def test_race_judges_what_several_reduced_precisions_do_to_the_loss_together() -> None:
+    harms = {"fp32_precision_matmul": 0.03, "precision": 0.03}  # the noise is 0.04
+    result = run(SimulatedArena(lambda setting: learns_with_few_digits(setting, harms=harms)), MATMUL, PRECISION)
+    assert len(result.reduced_precision) == 1
+    refused = [heat for heat in result.heats if {"precision", "fp32_precision_matmul"} <= heat.setting.keys()]
+    assert all("outside full precision's own noise" in heat.reason for heat in refused)
+    assert refused
+
+
+def test_race_judges_the_reduced_precision_of_a_setting_that_won_elsewhere() -> None:
+    arena = SimulatedArena(lambda setting: learns(setting, harm=0.5))
+    result = run(arena, PRECISION, start={"precision": "bf16"})
+    assert (result.heats[0].stage, result.heats[0].verdict) == ("start", "rejected")
+    assert result.setting == {}
+
+
+def test_race_adopts_no_reduced_precision_at_first_sight() -> None:
+    result = run(SimulatedArena(lambda setting: learns_with_few_digits(setting, harms={"digits": 0.5})), OWN_DIGITS)
+    assert "outside full precision's own noise" in result.heats[0].reason
+    assert result.setting == {}
+
+
+@pytest.mark.parametrize(
+    ("entry", "baseline"), [(PRECISION, {"precision": "bf16"}), (CONV, {"fp32_precision_conv": "tf32"})]
+)
+def test_race_whose_winner_has_all_digits_names_no_reduced_precision(entry: Entry, baseline: Setting) -> None:
+    [(name, value)] = baseline.items()
+    arena = SimulatedArena(lambda setting: Cost(compute_seconds=0.02 if setting.get(name) == value else 0.01))
+    result = run(arena, entry, baseline=baseline)
+    assert result.kept == {name: entry.values[0]}
+    assert result.reduced_precision == ()
+
+
+def test_race_judges_the_same_digits_once() -> None:
+    arena = SimulatedArena(lambda setting: learns(setting, harm=0.005))
+    run(arena, PRECISION, CHANNELS_LAST, start={"precision": "bf16"})
+    judged = [
+        blocks for blocks in ([*entered.blocks] for entered in arena.entered) if [b.steps for b in blocks] == [30]
+    ]
+    assert len(judged) == 6
+
+
+def compiled(setting: Setting) -> Cost:
+    is_compiled = setting.get("compile") == "default"
+    return Cost(compute_seconds=0.005 if is_compiled else 0.01, start_seconds=30.0 if is_compiled else 0.1)
+
+
+def test_race_compiles_where_the_steps_that_remain_repay_it() -> None:
+    result = run(SimulatedArena(compiled), COMPILE, epochs=100)
+    assert result.setting == {"compile": "default"}
+    (break_even,) = result.break_evens
+    assert break_even.steps == pytest.approx(29.9 / 0.005, rel=0.01)
+    assert break_even.steps_that_remain == 10_000
+
+
+def test_race_does_not_compile_for_a_run_that_ends_before_it_is_repaid() -> None:
+    result = run(SimulatedArena(compiled), COMPILE, epochs=30)
+    assert result.setting == {}
+    assert result.break_evens[0].steps_that_remain == 3_000
+
+
+@pytest.mark.parametrize("length", [{"run_seconds": 30.0}, {"run_samples": 3_000 * 32}])
+def test_race_counts_the_steps_that_a_run_in_seconds_or_samples_has(length: dict[str, Any]) -> None:
+    result = run(SimulatedArena(compiled), COMPILE, epochs=1000, **length)
+    assert result.setting == {}
+    assert result.break_evens[0].steps_that_remain == pytest.approx(3_000, rel=0.01)
+
+
+def test_race_counts_the_steps_of_a_run_in_seconds_where_the_loader_tells_no_length() -> None:
+    arena = SimulatedArena(compiled, steps_per_epoch=None)
+    assert run(arena, COMPILE, epochs=1000, run_seconds=600.0).setting == {"compile": "default"}
+
+
+def test_race_does_not_compile_for_a_run_of_unknown_length() -> None:
+    result = run(SimulatedArena(compiled, steps_per_epoch=None), COMPILE, epochs=1000)
+    assert [heat.reason for heat in result.heats] == ["nobody knows how many steps a run has"]
+
+
+def test_race_does_not_even_try_to_compile_for_a_short_run() -> None:
+    arena = SimulatedArena(compiled)
+    result = run(arena, COMPILE, epochs=1)
+    assert all("compile" not in contestant.setting for contestant in arena.entered)
+    assert [heat.verdict for heat in result.heats] == ["skipped"]
+
+
+def test_race_charges_the_epochs_start() -> None:
+    def cost(setting: Setting) -> Cost:
+        is_kept = setting.get("persistent_workers")
+        return Cost(compute_seconds=0.01, wait_seconds=0.01, epoch_start_seconds=0.0 if is_kept else 1.0)
+
+    entry = Entry(KNOBS["persistent_workers"], (False, True))
+    workers = Entry(KNOBS["num_workers"], (2,))
+    baseline = {"num_workers": 2}
+    assert run(SimulatedArena(cost), workers, entry, baseline=baseline).setting == {
+        "num_workers": 2,
+        "persistent_workers": True,
+    }
+
+
+def test_race_starts_from_a_setting_that_won_elsewhere() -> None:
+    start = {"channels_last": True}
+    result = run(SimulatedArena(compute_bound), CHANNELS_LAST, FUSED, start=start)
+    assert result.heats[0].stage == "start"
+    assert result.setting == {"channels_last": True, "optimizer_impl": "fused"}
+
+
+def test_race_measures_the_winner_against_the_informed_setting() -> None:
+    result = run(SimulatedArena(compute_bound), CHANNELS_LAST, FUSED, informed={"channels_last": True})
+    assert result.informed_gain is not None
+    assert result.informed_gain.ratio == pytest.approx(1 / 0.9, rel=0.01)
+
+
+def test_race_whose_time_is_up_confirms_what_it_has() -> None:
+    arena = SimulatedArena(compute_bound)
+    result = run(arena, CHANNELS_LAST, FUSED, seconds=7.0)
+    assert result.is_cut_short
+    assert result.setting in ({"channels_last": True}, {})
+    assert arena.machine.now < 60
+
+
+def test_race_retires_every_contestant() -> None:
+    arena = SimulatedArena(compute_bound)
+    run(arena, CHANNELS_LAST, FUSED, WORKERS)
+    assert all(contestant.is_retired for contestant in arena.entered)
+
+
+def test_race_that_its_watch_ends_retires_every_contestant() -> None:
+    arena = SimulatedArena(compute_bound)
+
+    def stop(heat: Heat) -> None:
+        raise KeyboardInterrupt(heat.reason)
+
+    plan = RacePlan(entries=(CHANNELS_LAST, FUSED), baseline={})
+    with pytest.raises(KeyboardInterrupt, match="faster"):
+        race(arena, plan, watch=RaceWatch(heat_over=stop))
+    assert all(contestant.is_retired for contestant in arena.entered)
+
+
+def test_race_result_survives_json() -> None:
+    result = run(SimulatedArena(compute_bound), CHANNELS_LAST, FUSED)
+    assert RaceResult.model_validate_json(result.model_dump_json()) == result
+
+
+def test_race_does_not_time_a_knob_that_does_not_take_hold() -> None:
+    def cost(setting: Setting) -> Cost:
+        del setting
+        return Cost(compute_seconds=0.01, in_force={"channels_last": False})
+
+    arena = SimulatedArena(cost)
+    result = run(arena, CHANNELS_LAST)
+    (heat,) = result.heats
+    assert (heat.verdict, heat.reason) == ("rejected", "it does not take hold: channels_last is false here")
+    assert arena.entered[-1].blocks == []
+
+
+THREADS = Entry(KNOBS["torch_threads"], (1, 2))
+
+
+def threads(setting: Setting) -> Cost:
+    is_crowded = setting.get("torch_threads", 2) == 2
+    seconds = 0.06 if is_crowded else 0.008
+    return Cost(compute_seconds=seconds * (0.8 if setting.get("channels_last") else 1.0))
+
+
+def test_race_takes_what_is_faster_at_first_sight_before_it_measures_anything() -> None:
+    arena = SimulatedArena(threads)
+    result = run(arena, CHANNELS_LAST, THREADS, baseline={"torch_threads": 2})
+    assert result.setting == {"torch_threads": 1, "channels_last": True}
+    assert result.heats[0].reason == "7.5 times faster at first sight"
+    assert result.diagnoses[0].real_seconds == pytest.approx(0.008)
+    assert result.gain is not None
+    assert result.gain.ratio == pytest.approx(7.5 / 0.8)
+
+
+def test_race_measures_a_baseline_that_is_slower_by_far_no_longer_than_is_sure() -> None:
+    result = run(SimulatedArena(threads, machine=noisy()), THREADS, baseline={"torch_threads": 2})
+    assert result.gain is not None
+    assert result.gain.num_quads < Pace().confirm_quads
+    assert result.gain.low > 5
+
+
+def test_race_measures_a_gain_no_longer_than_until_it_is_known_well() -> None:
+    result = run(SimulatedArena(compute_bound, machine=SimulatedMachine(noises=(Jitter(0.001),))), CHANNELS_LAST)
+    assert result.gain is not None
+    assert result.gain.num_quads < Pace().confirm_quads
+    assert result.gain.high <= 1.04 * result.gain.low
+
+
+def test_race_ends_a_heat_whose_challenger_is_no_faster_so_far() -> None:
+    slower = SimulatedArena(
+        lambda setting: Cost(compute_seconds=0.0101 if setting.get("channels_last") else 0.01),
+        machine=SimulatedMachine(noises=(Jitter(0.1),)),
+    )
+    (heat,) = heats_of(run(slower, CHANNELS_LAST), "channels_last")
+    assert heat.gain is not None
+    assert heat.gain.num_quads < Pace().screen_quads
+    assert (heat.verdict, heat.reason) == ("rejected", "not surely faster: the setting to beat stays")
+
+
+def test_race_of_little_time_tries_what_moves_everything_first() -> None:
+    result = run(SimulatedArena(threads), CHANNELS_LAST, THREADS, baseline={"torch_threads": 2}, seconds=30.0)
+    assert result.setting["torch_threads"] == 1
+
+
+@pytest.mark.parametrize("seconds", [20.0, 25.0, 30.0, 40.0])
+def test_race_begins_no_heat_that_would_end_too_late(seconds: float) -> None:
+    knobs = [Entry(knob(f"knob_{number}", "off", "on"), ("off", "on")) for number in range(24)]
+    result = run(SimulatedArena(compute_bound), *knobs, seconds=seconds, informed={"channels_last": True})
+    assert result.is_cut_short
+    assert seconds / 2 < result.seconds <= seconds
+
+
+def test_race_whose_time_is_up_does_not_measure_the_noise() -> None:
+    result = run(SimulatedArena(compute_bound), CHANNELS_LAST, FUSED, seconds=0.1)
+    assert result.is_cut_short
+    assert result.noise_floor is None
+    assert result.heats == ()
+
+
+def test_race_tries_workers_with_the_cores_that_threads_give_up() -> None:
+    def cost(setting: Setting) -> Cost:
+        workers, threads_ = setting.get("num_workers", 0), setting.get("torch_threads", 2)
+        wait = 0.004 if workers and threads_ == 1 else 0.03  # beside two threads a worker has no core
+        return Cost(compute_seconds=0.011 if threads_ == 1 else 0.01, wait_seconds=wait)
+
+    workers = Entry(KNOBS["num_workers"], (0, 1, 2))
+    result = run(SimulatedArena(cost), workers, THREADS, baseline={"torch_threads": 2})
+    assert result.setting == {"num_workers": 1, "torch_threads": 1}
+
+
+def test_race_keeps_time_for_compiling_where_a_run_repays_it() -> None:
+    """Without that, screening takes what there is, and the largest gain is never tried."""
+    knobs = [Entry(knob(f"knob_{number}", "off", "on"), ("off", "on")) for number in range(20)]
+    result = run(SimulatedArena(compiled), *knobs, COMPILE, epochs=100, seconds=100.0)
+    assert result.setting == {"compile": "default"}
+    assert result.is_cut_short
+
+
+def test_race_begins_no_mode_of_compiling_for_which_no_time_is_left() -> None:
+    arena = SimulatedArena(compiled)
+    modes = Entry(KNOBS["compile"], ("off", "default", "max-autotune"))
+    result = run(arena, modes, epochs=100, seconds=100.0)
+    assert result.setting == {"compile": "default"}
+    assert all(contestant.setting.get("compile") != "max-autotune" for contestant in arena.entered)
+    assert result.is_cut_short
+
+
+def test_race_tries_graphs_first_where_steps_wait_for_launches() -> None:
+    def cost(setting: Setting) -> Cost:
+        return Cost(compute_seconds=0.001, launch_seconds=0.01, start_seconds=1.0 if "compile" in setting else 0.1)
+
+    modes = Entry(KNOBS["compile"], ("off", "default", "reduce-overhead"))
+    result = run(SimulatedArena(cost), modes, epochs=100)
+    assert [heat.changes["compile"] for heat in result.heats if heat.stage == "compile"] == [
+        "reduce-overhead",
+        "default",
+    ]
+
+
+def test_race_screens_again_what_a_compiled_step_waits_for() -> None:
+    """Compiling makes the step so short that the loader's share, too small to be looked at before, is most of it."""
+
+    def cost(setting: Setting) -> Cost:
+        is_compiled, has_workers = "compile" in setting, setting.get("num_workers", 0) != 0
+        return Cost(
+            compute_seconds=0.002 if is_compiled else 0.1,
+            wait_seconds=0.0 if has_workers else 0.004,
+            start_seconds=5.0 if is_compiled else 0.1,
+        )
+
+    arena = SimulatedArena(cost)
+    result = run(arena, Entry(KNOBS["num_workers"], (0, 2)), COMPILE, epochs=100)
+    assert result.setting == {"compile": "default", "num_workers": 2}
+    assert [diagnosis.kind for diagnosis in result.diagnoses][:2] == ["compute", "input"]
+
+
+def test_race_looks_at_threads_also_where_slow_steps_leave_no_time_for_more() -> None:
+    """Two threads on busy cores made every step and every start ten times as slow, and the race tried nothing."""
+
+    def cost(setting: Setting) -> Cost:
+        is_slow = setting.get("torch_threads") != 1
+        return Cost(compute_seconds=0.1 if is_slow else 0.004, start_seconds=6.0 if is_slow else 0.5)
+
+    arena = SimulatedArena(cost)
+    result = run(arena, THREADS, baseline={"torch_threads": 2}, seconds=30.0, informed={"torch_threads": 2, "x": 1})
+    assert result.setting == {"torch_threads": 1}
+    assert result.gain is not None
+    assert arena.machine.now < 60
+
+
+def test_race_whose_first_sight_was_a_moment_of_the_machine_keeps_what_it_proved() -> None:
+    arena = SimulatedArena(lambda setting: threads_in_a_busy_moment(setting, now=arena.machine.now))
+    result = run(arena, CHANNELS_LAST, THREADS, baseline={"torch_threads": 2})
+    assert result.heats[0].reason.endswith("faster at first sight")
+    assert result.setting == {"torch_threads": 2, "channels_last": True}
+    assert result.gain is not None
+    assert result.gain.ratio == pytest.approx(1 / 0.8)
+
+
+def threads_in_a_busy_moment(setting: Setting, *, now: float) -> Cost:
+    """Two threads are the faster ones, but while another program has the second core."""
+    seconds = 0.01 if setting.get("torch_threads") == 1 else 0.1 if now < 1 else 0.005
+    return Cost(compute_seconds=seconds * (0.8 if setting.get("channels_last") else 1.0))

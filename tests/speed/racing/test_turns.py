@@ -1,0 +1,321 @@
+"""Races whose contestants have no room side by side, on a device whose memory they share."""
+
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from autotune.events import Scalar
+from autotune.speed.knobs import KNOBS
+from autotune.speed.knobs.entries import Entry
+from autotune.speed.measuring.arena import ContestantLostError
+from autotune.speed.measuring.comparison import compare_in_turns
+from autotune.speed.racing.plan import RacePlan
+from autotune.speed.racing.race import race
+from autotune.speed.racing.result import Heat, RaceResult
+from autotune.speed.racing.turns import SharedArena
+from tests.speed.simulated import Cost, Drift, Jitter, Noise, RandomWalk, Setting, SimulatedArena, SimulatedMachine
+
+CHANNELS_LAST = Entry(KNOBS["channels_last"], (False, True))
+FUSED = Entry(KNOBS["optimizer_impl"], ("for_loop", "foreach", "fused"))
+PRECISION = Entry(KNOBS["precision"], ("fp32", "bf16"))
+COMPILE = Entry(KNOBS["compile"], ("off", "default"))
+DEVICE_BYTES = 100
+LARGE = 60
+
+
+def device(seed: int = 0, **fields: object) -> SimulatedMachine:
+    return SimulatedMachine(seed=seed, memory_bytes=DEVICE_BYTES, **fields)  # type: ignore[arg-type]
+
+
+def large(setting: Setting) -> Cost:
+    factor = 0.8 if setting.get("channels_last") else 1.0
+    factor *= 0.9 if setting.get("optimizer_impl") == "fused" else 1.0
+    return Cost(compute_seconds=0.01 * factor, start_seconds=2.0, peak_memory_bytes=LARGE)
+
+
+def run(arena: SimulatedArena, *entries: Entry, seconds: float = 1e6, **fields: object) -> RaceResult:
+    plan = RacePlan(entries=entries, baseline={}, seconds=seconds, **fields)  # type: ignore[arg-type]
+    return race(arena, plan, clock=lambda: arena.machine.now)
+
+
+def heats_of(result: RaceResult, **setting: Scalar) -> list[Heat]:
+    return [heat for heat in result.heats if heat.setting == setting]
+
+
+def test_race_of_a_training_that_takes_most_of_the_device_finds_what_is_faster() -> None:
+    arena = SimulatedArena(large, machine=device(noises=(Jitter(0.005),), start_spread=0.003))
+    result = run(arena, CHANNELS_LAST, FUSED)
+    assert result.setting == {"channels_last": True, "optimizer_impl": "fused"}
+    assert result.gain is not None
+    assert result.gain.low <= 1 / 0.72 <= result.gain.high
+    assert result.gain.is_in_turns
+    assert result.is_in_turns
+    assert all(heat.is_in_turns for heat in result.heats if heat.gain is not None)
+    assert result.noise_floor is None
+    assert result.noise_floor_in_turns is not None
+    assert arena.machine.most_at_once <= 2  # the twin that told, and then never again
+    assert all(contestant.is_retired for contestant in arena.entered)
+    assert RaceResult.model_validate_json(result.model_dump_json()) == result
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_race_in_turns_keeps_the_baseline_where_nothing_helps(seed: int) -> None:
+    machine = device(seed, noises=(Jitter(0.01), Drift(0.05, 60.0)), start_spread=0.005)
+    arena = SimulatedArena(lambda _: Cost(compute_seconds=0.01, peak_memory_bytes=LARGE), machine=machine)
+    assert run(arena, CHANNELS_LAST, FUSED).setting == {}
+
+
+def test_race_with_room_for_two_never_takes_turns() -> None:
+    roomy, endless = (
+        SimulatedArena(large, machine=SimulatedMachine(memory_bytes=memory_bytes)) for memory_bytes in (4 * LARGE, None)
+    )
+    result = run(roomy, CHANNELS_LAST, FUSED, memory_bytes=4 * LARGE)
+    assert not result.is_in_turns
+    assert result == run(endless, CHANNELS_LAST, FUSED)
+    assert len(roomy.entered) == len(endless.entered)
+
+
+def test_setting_alone_that_is_too_large_for_two_takes_turns_and_the_others_do_not() -> None:
+    def cost(setting: Setting) -> Cost:
+        peak = 80 if setting.get("optimizer_impl") == "fused" else 40
+        return Cost(compute_seconds=large(setting).compute_seconds, start_seconds=2.0, peak_memory_bytes=peak)
+
+    result = run(SimulatedArena(cost, machine=device()), FUSED, CHANNELS_LAST)
+    assert result.setting == {"optimizer_impl": "fused", "channels_last": True}
+    (fused,) = heats_of(result, optimizer_impl="fused")
+    assert (fused.verdict, fused.is_in_turns) == ("kept", True)
+    assert not any(heat.is_in_turns for heat in heats_of(result, optimizer_impl="foreach"))
+    assert result.noise_floor is not None
+    assert result.noise_floor_in_turns is not None
+
+
+def test_contestants_that_are_predicted_not_to_fit_are_not_started_side_by_side() -> None:
+    arena = SimulatedArena(large, machine=device())
+    assert run(arena, CHANNELS_LAST, memory_bytes=DEVICE_BYTES).setting == {"channels_last": True}
+    assert arena.machine.num_refused == 0
+    assert arena.machine.most_at_once == 1
+
+
+def test_no_room_is_learned_from_one_start_that_failed() -> None:
+    arena = SimulatedArena(large, machine=device())
+    run(arena, CHANNELS_LAST, FUSED)
+    assert arena.machine.num_refused == 1
+
+
+def test_setting_that_does_not_fit_alone_is_infeasible_with_its_reason() -> None:
+    def cost(setting: Setting) -> Cost:
+        peak = 120 if setting.get("optimizer_impl") == "foreach" else LARGE
+        return Cost(compute_seconds=large(setting).compute_seconds, peak_memory_bytes=peak)
+
+    result = run(SimulatedArena(cost, machine=device()), FUSED)
+    (heat,) = heats_of(result, optimizer_impl="foreach")
+    assert (heat.verdict, heat.reason) == ("infeasible", "out of memory: no room")
+    assert result.setting == {"optimizer_impl": "fused"}
+
+
+def test_device_that_other_programs_fill_is_told_apart_from_one_without_room_for_two() -> None:
+    machine = device()
+
+    def cost(setting: Setting) -> Cost:
+        machine.held_bytes = 70 if setting.get("optimizer_impl") == "foreach" else 0
+        return Cost(compute_seconds=large(setting).compute_seconds, peak_memory_bytes=40)
+
+    result = run(SimulatedArena(cost, machine=machine), FUSED)
+    (heat,) = heats_of(result, optimizer_impl="foreach")
+    assert (heat.verdict, heat.reason) == ("infeasible", "out of memory: other processes hold 70")
+    assert result.setting == {"optimizer_impl": "fused"}
+    assert not result.is_in_turns
+
+
+class ShrinkingArena(SimulatedArena):
+    """The device is smaller from the first block of ``fused`` on: it ran out in a block, not at its start."""
+
+    def enter(self, setting: Setting, *, seed: int = 0):  # type: ignore[no-untyped-def] # noqa: ANN201
+        contestant = super().enter(setting, seed=seed)
+        is_beside = sum(not other.is_retired for other in self.entered) > 1
+        if setting.get("optimizer_impl") == "fused" and is_beside:
+            contestant.failure = ContestantLostError("out of memory", "no")
+        return contestant
+
+
+def test_contestant_that_runs_out_in_a_block_beside_another_takes_turns_with_it() -> None:
+    arena = ShrinkingArena(lambda setting: Cost(compute_seconds=large(setting).compute_seconds, peak_memory_bytes=40))
+    result = run(arena, FUSED)
+    (heat,) = heats_of(result, optimizer_impl="fused")[:1]
+    assert (heat.verdict, heat.is_in_turns) == ("kept", True)
+    assert result.setting == {"optimizer_impl": "fused"}
+
+
+def test_reduced_precision_is_judged_one_training_at_a_time() -> None:
+    def cost(setting: Setting) -> Cost:
+        def loss(seed: int, step: int) -> float:
+            return 2.0 / (1 + 0.01 * step) + 0.02 * seed
+
+        seconds = 0.006 if setting.get("precision") == "bf16" else 0.01
+        return Cost(compute_seconds=seconds, losses=loss, start_seconds=2.0, peak_memory_bytes=LARGE)
+
+    arena = SimulatedArena(cost, machine=device())
+    result = run(arena, PRECISION, memory_bytes=DEVICE_BYTES)
+    assert result.reduced_precision == ("precision",)
+    assert arena.machine.most_at_once == 1
+
+
+def test_compiling_is_raced_in_turns_where_a_run_repays_it() -> None:
+    def cost(setting: Setting) -> Cost:
+        is_compiled = setting.get("compile") == "default"
+        seconds = 0.005 if is_compiled else 0.01
+        return Cost(compute_seconds=seconds, start_seconds=30.0 if is_compiled else 2.0, peak_memory_bytes=LARGE)
+
+    result = run(SimulatedArena(cost, machine=device()), COMPILE, epochs=100)
+    assert result.setting == {"compile": "default"}
+    assert result.break_evens[0].steps_that_remain == 10_000
+
+
+SLOW_TO_START = 10.0
+
+
+def slow_to_start(setting: Setting) -> Cost:
+    cost = large(setting)
+    return Cost(compute_seconds=cost.compute_seconds, start_seconds=SLOW_TO_START, peak_memory_bytes=LARGE)
+
+
+@pytest.mark.parametrize("seconds", [60.0, 120.0, 240.0, 400.0, 800.0])
+@pytest.mark.parametrize("memory_bytes", [None, DEVICE_BYTES])
+def test_race_in_turns_begins_no_heat_that_would_end_too_late(seconds: float, memory_bytes: int | None) -> None:
+    arena = SimulatedArena(slow_to_start, machine=device(noises=(Jitter(0.005),)))
+    result = run(arena, FUSED, CHANNELS_LAST, seconds=seconds, memory_bytes=memory_bytes)
+    assert result.seconds <= seconds + 2 * SLOW_TO_START
+    assert result.is_cut_short == (seconds < 800)
+    assert (result.gain is not None) == (seconds >= 400)
+
+
+def test_race_in_turns_may_take_the_time_that_it_is_given_for_that() -> None:
+    arena = SimulatedArena(slow_to_start, machine=device())
+    result = run(arena, FUSED, CHANNELS_LAST, seconds=60.0, seconds_in_turns=900.0, memory_bytes=DEVICE_BYTES)
+    assert result.setting == {"channels_last": True, "optimizer_impl": "fused"}
+    assert 60 < result.seconds <= 900
+
+
+def test_heat_for_whose_turns_no_time_is_left_is_passed_over_with_that_reason() -> None:
+    def cost(setting: Setting) -> Cost:
+        peak = 80 if setting.get("optimizer_impl") == "fused" else 40
+        return Cost(compute_seconds=large(setting).compute_seconds, start_seconds=10.0, peak_memory_bytes=peak)
+
+    result = run(SimulatedArena(cost, machine=device()), FUSED, CHANNELS_LAST, seconds=180.0)
+    (fused,) = heats_of(result, optimizer_impl="fused")
+    assert fused.verdict == "skipped"
+    assert "no time to take turns with it" in fused.reason
+    assert result.is_cut_short
+    assert result.setting == {"channels_last": True}
+
+
+class FailingArena(SimulatedArena):
+    """Starts of a contestant fail as ``fails`` says, by its setting and how often it was started before."""
+
+    def __init__(self, fails: Callable[[Setting, int], ContestantLostError | None]) -> None:
+        super().__init__(large, machine=device())
+        self._fails = fails
+        self._started: dict[str, int] = {}
+
+    def enter(self, setting: Setting, *, seed: int = 0):  # type: ignore[no-untyped-def] # noqa: ANN201
+        key = repr(sorted(setting.items()))
+        number = self._started.get(key, 0)
+        self._started[key] = number + 1
+        if (failure := self._fails(setting, number)) is not None:
+            raise failure
+        return super().enter(setting, seed=seed)
+
+
+@pytest.mark.parametrize("kind", ["crashed", "hung"])
+@pytest.mark.parametrize("turn", [0, 1, 2])
+def test_challenger_that_is_lost_in_its_turn_is_infeasible_and_the_race_goes_on(kind: str, turn: int) -> None:
+    def fails(setting: Setting, number: int) -> ContestantLostError | None:
+        is_lost = setting.get("optimizer_impl") == "foreach" and number == turn
+        return ContestantLostError(kind, "no") if is_lost else None  # type: ignore[arg-type]
+
+    def nearly(setting: Setting) -> Cost:  # so that its heat has more turns than two
+        factor = 0.97 if setting.get("optimizer_impl") == "foreach" else 1.0
+        return Cost(compute_seconds=large(setting).compute_seconds * factor, start_seconds=2.0, peak_memory_bytes=LARGE)
+
+    arena = FailingArena(fails)
+    arena._cost = nearly  # noqa: SLF001
+    result = run(arena, FUSED, memory_bytes=DEVICE_BYTES)
+    (heat,) = heats_of(result, optimizer_impl="foreach")
+    again = "it could not be started again: " if turn else ""
+    assert (heat.verdict, heat.reason) == ("infeasible", f"{kind}: {again}no")
+    assert result.setting == {"optimizer_impl": "fused"}
+    assert all(contestant.is_retired for contestant in arena.entered)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
+def test_setting_to_beat_that_fails_to_start_once_after_it_was_put_away_is_started_again(number: int) -> None:
+    """A moment's failure must not lose the race."""
+
+    def fails(setting: Setting, count: int) -> ContestantLostError | None:
+        return ContestantLostError("crashed", "no") if not setting and count == number else None
+
+    result = run(FailingArena(fails), CHANNELS_LAST, FUSED, memory_bytes=DEVICE_BYTES)
+    assert any("no" in heat.reason for heat in result.heats if heat.verdict == "infeasible")
+    assert result.gain is not None
+    assert result.ended_by is None
+
+
+@pytest.mark.parametrize("number", [4, 6])
+def test_race_goes_on_from_the_baseline_where_an_adopted_setting_can_not_be_started_again(number: int) -> None:
+    def fails(setting: Setting, count: int) -> ContestantLostError | None:
+        is_lost = setting == {"channels_last": True} and count >= number
+        return ContestantLostError("crashed", "no") if is_lost else None
+
+    result = run(FailingArena(fails), FUSED, CHANNELS_LAST, memory_bytes=DEVICE_BYTES)
+    assert any("the setting to beat can't be started again" in heat.reason for heat in result.heats)
+    assert result.setting == {}
+    assert result.ended_by is None
+
+
+def test_winner_that_can_not_be_started_when_it_is_to_be_adopted_leaves_its_place_to_the_next() -> None:
+    def fails(setting: Setting, count: int) -> ContestantLostError | None:
+        is_lost = setting == {"channels_last": True} and count >= 3
+        return ContestantLostError("crashed", "no") if is_lost else None
+
+    result = run(FailingArena(fails), FUSED, CHANNELS_LAST, memory_bytes=DEVICE_BYTES)
+    assert result.setting == {"optimizer_impl": "fused"}
+    assert [(heat.stage, heat.verdict) for heat in heats_of(result, channels_last=True)][-1] == ("stack", "infeasible")
+
+
+@pytest.mark.parametrize("number", [1, 2, 4, 6, 9])
+def test_race_whose_baseline_can_not_be_started_again_ends_with_what_is_known(number: int) -> None:
+    def fails(setting: Setting, count: int) -> ContestantLostError | None:
+        return (
+            ContestantLostError("out of memory", "other processes hold 70") if not setting and count >= number else None
+        )
+
+    arena = FailingArena(fails)
+    result = run(arena, CHANNELS_LAST, FUSED, memory_bytes=DEVICE_BYTES)
+    assert result.setting == {}
+    assert result.gain is None
+    assert result.is_cut_short
+    assert result.ended_by is not None
+    assert "other processes hold 70" in result.ended_by
+    assert result.samples_per_second == pytest.approx(3200, rel=0.01)
+    assert all(contestant.is_retired for contestant in arena.entered)
+
+
+NOISES: Mapping[str, Callable[[], tuple[Noise, ...]]] = {
+    "jitter": lambda: (Jitter(0.005),),
+    "drift": lambda: (Jitter(0.003), Drift(0.08, 60.0)),
+    "walk": lambda: (RandomWalk(0.004),),
+}
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("start_spread", [0.0, 0.01])
+def test_interval_in_turns_holds_the_ratio_as_often_as_it_says(noise: str, start_spread: float) -> None:
+    """Also where processes of one setting differ for as long as they live, which side by side is in the floor alone."""
+    held = 0
+    for seed in range(150):
+        arena = SimulatedArena(large, machine=device(seed, noises=NOISES[noise](), start_spread=start_spread))
+        shared = SharedArena(arena, memory_bytes=DEVICE_BYTES)
+        a, b = shared.enter({}), shared.enter({"channels_last": True})
+        low, high = compare_in_turns(a, b, quads=5, seconds=1.0, min_steps=5, confidence=0.95).interval
+        held += low <= 1.25 <= high
+    assert held / 150 >= 0.92
