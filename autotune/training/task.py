@@ -81,7 +81,12 @@ class Task(ABC):
         return None
 
     def collate(self, samples: list[Any]) -> Batch:
-        """One batch from single samples; by default torch's ``default_collate``."""
+        """One batch from single samples; by default torch's ``default_collate``.
+
+        Micro-batches (``accumulate``) cut those tensors whose first dimension is the batch's number of samples, and
+        packed sequences; all else stays whole. So pad what differs in length (CTC's targets, say), and concatenate
+        nothing.
+        """
         return default_collate(samples)
 
     def evaluate(self, model: nn.Module, batches: Iterable[Batch]) -> Mapping[str, Tensor | float]:
