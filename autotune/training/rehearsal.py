@@ -101,8 +101,18 @@ class _Rehearsed:
         if not isinstance(loss, Tensor) or loss.dim() != 0:
             shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
             raise self._error(f"loss() must return a scalar tensor, got {shape}; take the mean")
+        self._check_count(batch)
         with blaming(self._where, "loss().backward()"):
             loss.backward()  # type: ignore[no-untyped-call]
+
+    def _check_count(self, batch: Batch) -> None:
+        with blaming(self._where, "count()"):
+            count: object = self._task.count(batch)
+            is_right = isinstance(count, int | Tensor) and torch.as_tensor(count).dim() == 0 and bool(count > 0)
+        if not is_right:
+            raise self._error(
+                f"count() must return one number above 0, got {count!r}; count what the loss is a mean of"
+            )
 
     def _evaluate(self, model: nn.Module, batch: Batch) -> list[str]:
         model.eval()

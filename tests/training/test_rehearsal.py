@@ -8,6 +8,7 @@ from torch.utils.data import Dataset, IterableDataset
 
 from autotune.errors import TaskError
 from autotune.events import Rehearsal
+from autotune.training.batches import Batch
 from autotune.training.parameters import Parameters
 from autotune.training.rehearsal import rehearse
 from autotune.training.task import Task
@@ -102,6 +103,16 @@ class DetachedLoss(Points):
         return super().loss(outputs, targets).detach()
 
 
+class CountlessBatch(Points):
+    def count(self, batch: Batch) -> int:
+        return 0
+
+
+class CountEach(Points):
+    def count(self, batch: Batch) -> Tensor:
+        return torch.ones(2)
+
+
 class VectorMetric(Points):
     def metrics(self, outputs: Any, targets: Any) -> dict[str, Tensor]:
         return {"hits": (outputs.argmax(dim=1) == targets).float()}
@@ -125,6 +136,8 @@ class BrokenMetric(Points):
         (WrongShape(), r"forward\(\) raised RuntimeError: mat1 and mat2 shapes cannot be multiplied"),
         (VectorLoss(), r"loss\(\) must return a scalar tensor, got \(8,\); take the mean"),
         (DetachedLoss(), r"loss\(\)\.backward\(\) raised RuntimeError"),
+        (CountlessBatch(), r"count\(\) must return one number above 0, got 0; count what the loss is a mean of"),
+        (CountEach(), r"count\(\) must return one number above 0, got tensor\(\[1\., 1\.\]\)"),
         (VectorMetric(), r"metric hits: must be one number, got a tensor of shape \(8,\)"),
         (BrokenMetric(), r"evaluate\(\) raised ZeroDivisionError: no samples \(.*test_rehearsal\.py:\d+\)"),
     ],
