@@ -222,7 +222,10 @@ class Dying(torch.nn.Linear):
 """
     )
     done = home.run("study", "start", "slow.yaml")
-    assert "race: the baseline can't be measured (RuntimeError: worn out)" in done.stderr
+    assert (
+        "race: the baseline can't be measured with batch_size 32, torch_threads 1 (RuntimeError: worn out)"
+        in done.stderr
+    )
     assert workers_of(home, "slow") == [0, 0, 0]
 
 

@@ -15,6 +15,7 @@ from autotune.events import Scalar
 from autotune.hardware import Machine
 from autotune.search.space import SearchSpace, SpaceParameter
 from autotune.spec.model import StudySpec
+from autotune.spec.source import source_digest
 from autotune.speed.knobs.entries import Entry
 from autotune.speed.knobs.knob import Knob
 from autotune.speed.racing.informed import informed_setting
@@ -60,6 +61,7 @@ class RaceGround:
         self._num_cores = stage.pool.num_cores
         self._launcher = launcher
         self._folder = folder
+        self._source = source_digest(spec.task)
 
     @property
     def memory_bytes(self) -> int:
@@ -78,12 +80,16 @@ class RaceGround:
         return Workload.of(self._spec.task, learning, device=self._device, num_cores=self._num_cores)
 
     def digest(self, workload: Workload) -> str:
-        """What must be the same for a result to hold: the workload, and what was raced from which baseline."""
+        """What must be the same for a result to hold: the workload, the task's source, what was raced from where.
+
+        The source is the task's file and what it imports of its own (``spec/source.py``). A change of its data, of
+        an installed package that is not torch, or of a file that it reads is not seen.
+        """
         baseline, fixed = _only(self._space.baseline, self.values), _only(self._space.fixed, self._spec.speed)
         fixed |= {
             parameter.name: parameter.choices[0] for parameter in self._space.speed if len(parameter.choices) == 1
         }
-        text = json.dumps([workload.digest, self.values, baseline, fixed], sort_keys=True)
+        text = json.dumps([workload.digest, self._source, self.values, baseline, fixed], sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     def plan(

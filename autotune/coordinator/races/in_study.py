@@ -4,7 +4,10 @@ The first race, of the baseline's workload, is a whole one. It waits until the b
 keeps its own speed parameters and is the first answer that a study has; where several trials run at once it comes
 before all of them, for a race needs the device to itself. A workload that comes up later races
 briefly, from the winner of the one that is most like it, when no other trial runs and races have
-not had their share of the study's time; otherwise it takes that winner over.
+not had their share of the study's time; otherwise it takes that winner over, but for what of it computes
+with fewer digits: whether the loss bears that was judged on the other workload alone.
+
+A workload whose race crashes is not raced again in this start; several in a row end its races.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,6 +40,11 @@ _MOST_SECONDS_IN_TURNS = 900.0
 """Of a race whose contestants have no room side by side: what it measures costs a start each."""
 _MOST_OF_WHAT_IS_LEFT = 0.5
 """A first race is not run where it would take more than this of the study's time that is left."""
+_MOST_FAILURES = 3
+"""So many races of different workloads that crash in a row are the task's doing, or the machine's: more would
+cost time and say the same."""
+_CHARGE_SECONDS = 5.0
+"""A running race is charged to the study this often, so that it is paid for whatever becomes of the coordinator."""
 _OVERRUN = 2.0
 """A race looks at the clock between heats, and one heat can be long: beyond so many times its seconds it is ended."""
 
@@ -77,7 +85,8 @@ class RacedSpeeds:
         self._lease = books.lease
         self._spent_seconds = books.study.speed_seconds
         self._race_right = books.race_right
-        self._has_failed = False
+        self._failures = 0
+        """Races that crashed since one came to its end."""
         self._without_winner: set[str] = set()
         self._trains_one_at_a_time = not books.is_contended
         self._known: dict[str, tuple[Workload, RaceResult]] = log.known(ground)
@@ -106,7 +115,7 @@ class RacedSpeeds:
         # After a race without a winner the next one has to wait for its share of the study's time.
         seconds = self._allowance(is_first=former is None and not self._without_winner)
         result = None
-        is_open = not self._has_failed and digest not in self._without_winner
+        is_open = self._failures < _MOST_FAILURES and digest not in self._without_winner
         if floor is not None and floor.is_alone and seconds >= _LEAST_SECONDS and is_open:
             with self._race_right(self._ground.machine) as has_right:
                 result = self._known_elsewhere(digest)
@@ -114,8 +123,9 @@ class RacedSpeeds:
                     result = self._race(learning, workload, floor=floor, former=former, seconds=seconds)
                     if result is None:
                         self._without_winner.add(digest)
-        found = result or former
-        return found.setting if found is not None else self._space.baseline
+        if result is not None:
+            return result.setting
+        return former.setting_in_full_precision if former is not None else self._space.baseline
 
     def _known_elsewhere(self, digest: str) -> RaceResult | None:
         """What another coordinator of the study has found meanwhile, on a machine like this one."""
@@ -149,11 +159,10 @@ class RacedSpeeds:
         is_first = former is None and not self._without_winner
         in_turns = max(seconds, self._allowance(is_first=is_first, most=_MOST_SECONDS_IN_TURNS))
         plan = self._ground.plan(learning, seconds=seconds, seconds_in_turns=in_turns, former=former)
-        began = self._standing.elapsed_seconds
-        bound = _Bound(self._standing, floor, seconds=seconds)
+        watchman = _Watchman(self._log, self._standing, floor, seconds=seconds)
 
         def take_turns() -> None:
-            bound.seconds = in_turns
+            watchman.seconds = in_turns
             self._say(f"race: no room for two of these trainings side by side: they take turns, up to {in_turns:.0f} s")
 
         watch = RaceWatch(
@@ -162,26 +171,32 @@ class RacedSpeeds:
             takes_turns=take_turns,
         )
         try:
-            with self._ground.arena(learning, lease=floor.lease, on_wait=bound.check) as arena:
+            with self._ground.arena(learning, lease=floor.lease, on_wait=watchman.check) as arena:
                 result = race(arena, plan, watch=watch)
         except ContestantLostError as error:
-            # A workload that is too large for the device says nothing of the others.
-            self._has_failed = error.kind != "out of memory"
-            self._note(f"race: the baseline can't be measured ({error}); trials take its speed parameters unraced")
+            self._fail(error, workload=workload)
             return None
         except RaceEndedError as error:
             self._note(f"race: ended without a winner, {error}")
             return None
         finally:
-            spent = self._standing.elapsed_seconds - began
-            self._spent_seconds += spent
-            self._log.charge(spent)
+            self._spent_seconds += watchman.charge()
             self._lease.tell(None)
+        self._failures = 0
         self._known[self._ground.digest(workload)] = workload, result
         self._fitting.learn_race(workload, result)
         self._log.keep(result, workload=workload, ground=self._ground)
         self._note(f"race: {result.words}")
         return result
+
+    def _fail(self, error: ContestantLostError, *, workload: Workload) -> None:
+        """Say what could not be raced; a workload that is too large for the device says nothing of the others."""
+        if error.kind != "out of memory":
+            self._failures += 1
+        where = f"the baseline can't be measured with {workload.words} ({error})"
+        self._note(f"race: {where}; its trials take speed parameters unraced")
+        if self._failures == _MOST_FAILURES:
+            self._note(f"race: {_MOST_FAILURES} workloads in a row could not be raced; this start races no more")
 
     def _heard(self, heat: Heat, workload: Workload) -> None:
         self._log.add_heat(heat, workload=workload)
@@ -194,17 +209,32 @@ class RacedSpeeds:
         self._lease.tell(line)
 
 
-class _Bound:
-    """Ends a race that takes far longer than it may, while its contestants are waited for."""
+class _Watchman:
+    """What happens while contestants are waited for: the race is paid for, and ended where it takes far too long."""
 
-    def __init__(self, standing: Standing, floor: Floor, *, seconds: float) -> None:
+    def __init__(self, log: RaceLog, standing: Standing, floor: Floor, *, seconds: float) -> None:
         self.seconds = seconds
         """What it may take."""
+        self._log = log
         self._standing = standing
         self._floor = floor
         self._began = standing.elapsed_seconds
+        self._charged_seconds = 0.0
 
     def check(self) -> None:
         self._floor.on_wait()
-        if self._standing.elapsed_seconds > self._began + _OVERRUN * self.seconds:
+        if self._took - self._charged_seconds >= _CHARGE_SECONDS:
+            self.charge()
+        if self._took > _OVERRUN * self.seconds:
             raise RaceEndedError(f"it took {_OVERRUN:g} times its {self.seconds:.0f} s: the machine is busy")
+
+    def charge(self) -> float:
+        """Charge the study what the race took since the last time; the seconds that it took in all."""
+        took = self._took
+        self._log.charge(took - self._charged_seconds)
+        self._charged_seconds = took
+        return took
+
+    @property
+    def _took(self) -> float:
+        return self._standing.elapsed_seconds - self._began

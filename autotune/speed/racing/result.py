@@ -160,6 +160,13 @@ class RaceResult(_Part):
         return {name: value for name, value in self.setting.items() if self.baseline.get(name, ...) != value}
 
     @property
+    def setting_in_full_precision(self) -> dict[str, Scalar]:
+        """The winner with the baseline's digits: for a workload whose loss was not judged with fewer."""
+        shortened = self.reduced_precision
+        setting = {name: value for name, value in self.setting.items() if name not in shortened}
+        return setting | {name: self.baseline[name] for name in shortened if name in self.baseline}
+
+    @property
     def words(self) -> str:
         """How it ended, in one line."""
         if self.gain is None and self.ended_by is not None:

@@ -1,10 +1,17 @@
 """What a race tries, and what its contestants and the trials after it train with."""
 
+from pathlib import Path
+
+import pytest
+
 from autotune.coordinator.races.ground import entries_of, possible_entries
 from autotune.search.resolve import resolve_space
 from autotune.search.space import SearchSpace
 from autotune.spec.load import parse_spec
-from autotune.speed.knobs import KNOBS
+from autotune.speed.knobs.table import KNOBS
+from tests.coordinator.races.simulated import racing_study
+from tests.coordinator.races.test_in_study import SPEC as IN_STUDY
+from tests.coordinator.races.test_in_study import fails
 from tests.machines import machine
 
 SPEC = """
@@ -55,3 +62,19 @@ def test_fixed_knob_that_means_something_beside_others_alone_goes_with_each_sett
     }
     assert space.with_speed(adam, {"num_workers": 0}) == {**adam, "num_workers": 0, "optimizer_impl": "fused"}
     assert space.with_speed({"optimizer": "rprop"}, {"num_workers": 0}) == {"optimizer": "rprop", "num_workers": 0}
+
+
+def test_result_holds_until_the_tasks_source_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "mine.py"
+    spec = IN_STUDY.replace("autotune.tasks.digits:Digits", "mine.py:Mine")
+
+    def digest_of(text: str, *, folder: str) -> str:
+        source.write_text(text)
+        (tmp_path / folder).mkdir()
+        with racing_study(tmp_path, spec=spec, cost=fails(), monkeypatch=monkeypatch) as study:
+            (tmp_path / "autotune.db").rename(tmp_path / folder / "autotune.db")
+            return study.ground.digest(study.ground.workload({"batch_size": 32}))
+
+    one = digest_of("WIDTH = 1\n", folder="one")
+    assert digest_of("WIDTH = 1  # narrow\n", folder="two") == one
+    assert digest_of("WIDTH = 2\n", folder="three") != one

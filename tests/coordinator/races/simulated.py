@@ -1,0 +1,150 @@
+"""A study whose races are run among simulated contestants: its books, its ground and what it says are real."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from autotune.coordinator import standing as standing_module
+from autotune.coordinator.books import Books
+from autotune.coordinator.fitting import Fitting
+from autotune.coordinator.opening.planning import plan_of
+from autotune.coordinator.opening.stage import Stage
+from autotune.coordinator.races.ground import RaceGround
+from autotune.coordinator.races.in_study import RacedSpeeds
+from autotune.coordinator.races.log import RaceLog
+from autotune.coordinator.speeds import Floor
+from autotune.coordinator.standing import standing_of
+from autotune.events import Rehearsal, Scalar
+from autotune.recording.database import configure_engine, open_database
+from autotune.recording.drafts import NewStudy
+from autotune.recording.files import StudyFiles
+from autotune.recording.lease import StudyLease
+from autotune.recording.mlflow.publisher import Publisher
+from autotune.recording.records import Records
+from autotune.search.proposals import Proposal
+from autotune.search.races import RaceStudy
+from autotune.search.resolve import resolve_space
+from autotune.search.storage import open_storage
+from autotune.search.study import Search
+from autotune.spec.load import parse_spec
+from autotune.speed.knobs.table import KNOBS
+from autotune.trial.launcher import Launcher
+from autotune.trial.leases import DevicePool, Lease
+from tests.coordinator.simulated import PassingClock
+from tests.machines import machine
+from tests.speed.simulated import Cost, Setting, SimulatedArena, SimulatedContestant
+
+NAME = "raced"
+CostOf = Callable[[Mapping[str, Scalar], Setting], Cost]
+"""What a step costs with these learning parameters and this setting."""
+
+
+class _WaitingArena(SimulatedArena):
+    """Lets its coordinator wait for each contestant."""
+
+    def __init__(self, cost: Callable[[Setting], Cost], *, on_wait: Callable[[], None]) -> None:
+        super().__init__(cost)
+        self._on_wait = on_wait
+
+    def enter(self, setting: Setting, *, seed: int = 0) -> SimulatedContestant:
+        self._on_wait()
+        return super().enter(setting, seed=seed)
+
+
+class SimulatedGround(RaceGround):
+    """Its contestants are computed; ``raced`` keeps the batch sizes of its races, in order."""
+
+    raced: list[Scalar]
+    cost: CostOf
+
+    @contextmanager
+    def arena(  # type: ignore[override]  # contestants are no processes
+        self, learning: Mapping[str, Scalar], *, lease: Lease, on_wait: Callable[[], None]
+    ) -> Iterator[SimulatedArena]:
+        del lease
+        self.raced.append(learning["batch_size"])
+        yield _WaitingArena(lambda setting: self.cost(learning, setting), on_wait=on_wait)
+
+
+class RacingStudy:
+    """A study in a database of its own, an hour old; ``said`` is what a person was told."""
+
+    def __init__(self, folder: Path, *, spec: str, cost: CostOf, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.clock = PassingClock()
+        monkeypatch.setattr(standing_module, "time", self.clock)
+        self.said: list[str] = []
+        self._folder = folder
+        file = parse_spec(spec, origin="raced.yaml", folder=folder)
+        space = resolve_space(file, machine=machine(), num_cores=4)
+        pool = DevicePool(["cpu"], cores=(0, 1, 2, 3), jobs=1)
+        self._lease = pool.acquire()
+        self._stage = Stage(machine(), "cpu", pool, KNOBS, space, Rehearsal(metric_names=("val_loss",)))
+        self._url = f"sqlite:///{folder}/autotune.db"
+        self.records = Records(open_database(self._url, create=True))
+        self._storage = open_storage(self._url, configure_engine=configure_engine)
+        plan = plan_of(file.spec, space=space, jobs=1)
+        Search.create(NAME, storage=self._storage, plan=plan)
+        new = NewStudy(
+            name=NAME, task=file.spec.task, spec_text="", spec_json=file.spec.model_dump_json(), seed=file.spec.seed
+        )
+        study = self.records.create_study(new)
+        self.books = Books(
+            study=study,
+            spec=file.spec,
+            records=self.records,
+            search=Search.open(NAME, storage=self._storage, plan=plan),
+            publisher=Publisher(self._url, study=NAME, tracking_uri="sqlite:///never.db"),
+            files=StudyFiles.of(study, root=folder),
+            lease=StudyLease.acquire(self.records, study=study),
+            environment_id=self.records.add_environment(machine()),
+            git_commit=None,
+        )
+        self.standing = standing_of(study, spec=file.spec, rows=(), storage="")
+        self.clock.pass_seconds(3600)
+        # The launcher is for processes, and there are none.
+        launcher = Launcher.__new__(Launcher)
+        self.ground = SimulatedGround(
+            file.spec, name=NAME, stage=self._stage, launcher=launcher, folder=folder, knobs=KNOBS
+        )
+        self.ground.raced, self.ground.cost = [], cost
+        heats = RaceStudy(NAME, storage=self._storage, values=self.ground.values)
+        self.speeds = RacedSpeeds(
+            self.books,
+            ground=self.ground,
+            log=RaceLog(self.records, heats=heats, study=study),
+            space=space,
+            standing=self.standing,
+            fitting=Fitting(file.spec, machine=machine(), speed_parameters=KNOBS, has_shared_devices=False),
+            note=self.said.append,
+        )
+
+    def train(
+        self,
+        number: int,
+        *,
+        batch_size: int,
+        is_alone: bool = True,
+        on_wait: Callable[[], None] = lambda: None,
+    ) -> dict[str, Scalar]:
+        """The parameters of a trial with this batch size; a race is run for it if there is a reason to."""
+        assert self._lease is not None
+        proposal = Proposal(number=number, optuna_id=number, parameters={"batch_size": batch_size})
+        return self.speeds.complete(proposal, floor=Floor(self._lease, is_alone=is_alone, on_wait=on_wait))
+
+    @property
+    def charged_seconds(self) -> float:
+        """What the database says that races took so far."""
+        return self.records.study(NAME).speed_seconds
+
+    def close(self) -> None:
+        self.records.engine.dispose()
+        self._storage.engine.dispose()
+
+
+@contextmanager
+def racing_study(folder: Path, *, spec: str, cost: CostOf, monkeypatch: pytest.MonkeyPatch) -> Iterator[RacingStudy]:
+    """A study that is closed at the end."""
+    with closing(RacingStudy(folder, spec=spec, cost=cost, monkeypatch=monkeypatch)) as study:
+        yield study

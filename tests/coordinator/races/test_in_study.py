@@ -1,0 +1,90 @@
+"""What a study does with its races: what they cost it, what it takes over, and what it does where they fail."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from autotune.events import Scalar
+from autotune.speed.measuring.arena import ContestantLostError, Loss
+from tests.coordinator.races.simulated import CostOf, racing_study
+from tests.speed.simulated import Cost, Setting
+
+SPEC = """
+task: autotune.tasks.digits:Digits
+objective: {metric: val_loss, direction: minimize}
+budget: {trials: 30, epochs: 2}
+learning: {batch_size: {choices: [16, 32, 64, 128, 256, 512]}}
+speed:
+  num_workers: {choices: [0, 2]}
+  precision: {choices: [fp32, bf16]}
+baseline: {batch_size: 32, num_workers: 0, precision: fp32}
+"""
+
+
+def fails(*batch_sizes: int, kind: Loss = "crashed") -> CostOf:
+    """Workers pay, and with these batch sizes nothing can be measured."""
+
+    def cost(learning: Mapping[str, Scalar], setting: Setting) -> Cost:
+        failure = ContestantLostError(kind, "worn out") if learning["batch_size"] in batch_sizes else None
+        wait = 0.0 if setting["num_workers"] else 0.02
+        return Cost(compute_seconds=0.01, wait_seconds=wait, failure=failure)
+
+    return cost
+
+
+def test_race_that_crashes_costs_its_own_workload_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with racing_study(tmp_path, spec=SPEC, cost=fails(32), monkeypatch=monkeypatch) as study:
+        assert study.train(1, batch_size=64)["num_workers"] == 2
+        assert study.train(2, batch_size=32)["num_workers"] == 2  # of the workload that is most like it
+    assert study.ground.raced == [32, 64]
+    assert "race: the baseline can't be measured with batch_size 32 (worn out)" in " ".join(study.said)
+
+
+def test_races_that_all_crash_end_with_a_line_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = (16, 32, 64, 128, 256, 512)
+    with racing_study(tmp_path, spec=SPEC, cost=fails(*sizes), monkeypatch=monkeypatch) as study:
+        for number, size in enumerate(sizes, start=1):
+            assert study.train(number, batch_size=size)["num_workers"] == 0
+    assert len(study.ground.raced) == 3
+    assert study.said[-1] == "race: 3 workloads in a row could not be raced; this start races no more"
+
+
+def test_workloads_that_are_too_large_end_no_races(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cost = fails(64, 128, 256, kind="out of memory")
+    with racing_study(tmp_path, spec=SPEC, cost=cost, monkeypatch=monkeypatch) as study:
+        for number, size in enumerate((64, 128, 256, 512), start=1):
+            study.train(number, batch_size=size)
+    assert study.ground.raced == [32, 64, 128, 256, 512]
+
+
+def test_race_is_paid_for_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A coordinator that is killed in a race has charged it, up to the last seconds."""
+    with racing_study(tmp_path, spec=SPEC, cost=fails(), monkeypatch=monkeypatch) as study:
+        began = study.standing.elapsed_seconds
+        owed: list[float] = []
+
+        def on_wait() -> None:
+            owed.append(study.standing.elapsed_seconds - began - study.charged_seconds)
+            study.clock.pass_seconds(3.0)
+
+        study.train(1, batch_size=32, on_wait=on_wait)
+        assert study.charged_seconds == pytest.approx(study.standing.elapsed_seconds - began, abs=3.0)
+    assert len(owed) >= 6
+    assert max(owed) < 9
+
+
+def test_workload_without_a_race_takes_no_precision_that_was_judged_on_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cost(learning: Mapping[str, Scalar], setting: Setting) -> Cost:
+        del learning
+        wait = 0.0 if setting["num_workers"] else 0.02
+        compute = 0.005 if setting["precision"] == "bf16" else 0.01
+        return Cost(compute_seconds=compute, wait_seconds=wait, losses=lambda seed, step: 2 / (1 + step) + 0.01 * seed)
+
+    with racing_study(tmp_path, spec=SPEC, cost=cost, monkeypatch=monkeypatch) as study:
+        raced = study.train(1, batch_size=32)
+        taken_over = study.train(2, batch_size=64, is_alone=False)
+    assert (raced["num_workers"], raced["precision"]) == (2, "bf16")
+    assert (taken_over["num_workers"], taken_over["precision"]) == (2, "fp32")
