@@ -1,32 +1,27 @@
 """Our own tables as the coordinator, the reports and the CLI use them: each call one transaction."""
 
 import difflib
-import hashlib
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
-from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from autotune.errors import InputError, StudyNotFoundError
 from autotune.events import Adjusted, EpochReport, Finished, Outcome, Scalar, Started
-from autotune.hardware import Machine
 from autotune.outages import persist, repeatable
 from autotune.recording import tables, transactions
 from autotune.recording.drafts import NewStudy, NewTrial
 from autotune.recording.files import check_study_name, is_study_name
 from autotune.recording.rows import (
-    Environment,
     ReportRow,
     StudyRow,
     StudyState,
     TrialRow,
     TrialStatus,
     clean_text,
-    read_environment,
     read_report,
     read_study,
     read_trial,
@@ -38,7 +33,7 @@ from autotune.recording.transactions import Guard
 
 @repeatable(but=("create_study", "finish_study", "add_report", "add_reports", "count_restart"))
 class Records:
-    """Studies, trials, reports and environments in one database.
+    """Studies, trials and reports in one database.
 
     ``guard`` is set by a lease (``StudyLease.acquire``): from then on, each write checks that
     the lease is still ours and raises LeaseLostError when it is not.
@@ -126,7 +121,7 @@ class Records:
     def add_trial(self, study: StudyRow, *, new: NewTrial) -> TrialRow:
         """A queued trial, written before anything starts; an existing number is that trial's row."""
         with self._write() as connection:
-            insert_or_ignore(connection, tables.trial, {"study_id": study.id, **new.first_row()})
+            transactions.insert_or_ignore(connection, tables.trial, {"study_id": study.id, **new.first_row()})
             return _trial(connection, study.id, new.number)
 
     def trial(self, study: StudyRow, *, number: int) -> TrialRow:
@@ -236,7 +231,7 @@ class Records:
             with self._write() as connection:
                 for index, (trial, report) in enumerate(reports):
                     row = {"trial_id": trial.id, **write_report(report)}
-                    are_new[index] |= insert_or_ignore(connection, tables.report, row)
+                    are_new[index] |= transactions.insert_or_ignore(connection, tables.report, row)
 
         persist(add)  # what an attempt found new is new, whatever became of its commit
         return are_new
@@ -288,27 +283,6 @@ class Records:
         persist(count)
         return restarts
 
-    def add_environment(self, machine: Machine) -> int:
-        """The id of this machine with its software; the same facts have one row."""
-        text = machine.model_dump_json()
-        digest = hashlib.blake2b(text.encode(), digest_size=32).hexdigest()
-        row: dict[str, object] = {
-            "digest": digest,
-            "hardware_fingerprint": machine.hardware_fingerprint,
-            "software_fingerprint": machine.software_fingerprint,
-            "machine": text,
-        }
-        with self._write() as connection:
-            insert_or_ignore(connection, tables.environment, row)
-            query = select(tables.environment.c.id).where(tables.environment.c.digest == digest)
-            return int(connection.execute(query).scalar_one())
-
-    def environments(self) -> Mapping[int, Environment]:
-        """All machines that trials of this database ran on, by id."""
-        with transactions.read(self.engine) as connection:
-            rows = connection.execute(select(tables.environment)).mappings()
-            return {row["id"]: read_environment(row) for row in rows}
-
     def _restarts(self, trial: TrialRow) -> int:
         with transactions.read(self.engine) as connection:
             query = select(tables.trial.c.restarts).where(tables.trial.c.id == trial.id)
@@ -332,14 +306,6 @@ class Records:
         with transactions.read(self.engine) as connection:
             rows = connection.execute(query.order_by(tables.trial.c.number, tables.report.c.epoch)).mappings()
             return tuple(read_report(row) for row in rows)
-
-
-def insert_or_ignore(connection: Connection, table: Table, row: Mapping[str, object]) -> bool:
-    """Insert the row unless one of its unique keys is there; whether it was inserted."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    # RETURNING, since psycopg's row count of an insert is not told.
-    inserted = dialect.insert(table).values(row).on_conflict_do_nothing().returning(*table.primary_key)
-    return connection.execute(inserted).first() is not None
 
 
 def _trial(connection: Connection, study_id: int, number: int) -> TrialRow:

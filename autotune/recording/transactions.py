@@ -1,11 +1,12 @@
 """Reading and writing transactions, with a database's errors told in one line."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from sqlalchemy import URL, Connection, Engine, event, select
+from sqlalchemy import URL, Connection, Engine, Table, event, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from autotune.errors import LeaseLostError, StorageError, StorageGoneError
@@ -81,6 +82,14 @@ def write(engine: Engine, *, guard: Guard | None = None) -> Iterator[Connection]
         raise
     except DBAPIError as error:
         raise explain_error(shown_url(engine), error) from error
+
+
+def insert_or_ignore(connection: Connection, table: Table, row: Mapping[str, object]) -> bool:
+    """Insert the row unless one of its unique keys is there; whether it was inserted."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    # RETURNING, since psycopg's row count of an insert is not told.
+    inserted = dialect.insert(table).values(row).on_conflict_do_nothing().returning(*table.primary_key)
+    return connection.execute(inserted).first() is not None
 
 
 def shown_url(engine: Engine) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from autotune.coordinator.observer import Ending
 from autotune.coordinator.standing import ending_of
 from autotune.errors import RunError
+from autotune.recording.environments import EnvironmentRecords
 from autotune.recording.files import StudyFiles, files_root
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow, TrialStatus
@@ -55,7 +56,8 @@ def find_log(storage: str, *, name: str, number: int) -> FoundLog:
     log = FoundLog(StudyFiles.of(study, root=files_root(storage)).log(number), number, study, records)
     if not log.can_grow and not log.path.exists():
         row = records.trial(study, number=number)
-        where = records.environments()[row.environment_id].machine.hostname if row.environment_id else "no machine"
+        machines = EnvironmentRecords(records.engine).all()
+        where = machines[row.environment_id].machine.hostname if row.environment_id else "no machine"
         rule = f"a log lies where its trial trained, got no file {log.path}; {name}/{number} trained on {where}"
         raise RunError(f"trial {number}: {rule}")
     return log

@@ -8,6 +8,7 @@ from autotune.events import EpochReport, Outcome
 from autotune.proof.ablation import Ablation
 from autotune.proof.verdict import Verdict
 from autotune.recording import ablated, confirmed
+from autotune.recording.environments import EnvironmentRecords
 from autotune.recording.races import RaceRecords, RaceRow
 from autotune.recording.records import Records
 from autotune.recording.rows import Environment, ReportRow, StudyRow, TrialRow
@@ -80,7 +81,7 @@ def read_record(storage: str, *, name: str) -> StudyRecord:
         repeats=_repeats(records, study),
         verdict=confirmed.read_verdict(records, study=study),
         ablation=ablated.read_ablation(records, study=study),
-        environments=records.environments(),
+        environments=EnvironmentRecords(records.engine).all(),
     )
 
 

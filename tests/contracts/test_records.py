@@ -15,6 +15,7 @@ from autotune.events import Adjusted, Finished, Outcome, Scalar, Started
 from autotune.recording import tables, transactions
 from autotune.recording.database import creation_lock, open_database
 from autotune.recording.drafts import NewStudy, NewTrial
+from autotune.recording.environments import EnvironmentRecords
 from autotune.recording.lease import StudyLease
 from autotune.recording.mlflow.publication import Publication
 from autotune.recording.records import Records
@@ -120,7 +121,7 @@ def test_a_missing_trial_is_not_found(records: Records, study: StudyRow) -> None
 
 
 def test_a_trial_is_recorded_from_launch_to_end(records: Records, study: StudyRow, trial: TrialRow) -> None:
-    environment_id = records.add_environment(machine())
+    environment_id = EnvironmentRecords(records.engine).add(machine())
     records.launch_trial(trial, pid=123, device="cpu", environment_id=environment_id, git_commit="abc")
     records.start_trial(
         trial, started=Started(in_force={"num_workers": 2}, device="cpu", setup_seconds=0.5, num_parameters=9)
@@ -206,11 +207,12 @@ def test_reports_of_a_study_come_by_trial_and_epoch(records: Records, study: Stu
 
 
 def test_the_same_machine_has_one_row(records: Records) -> None:
-    first = records.add_environment(machine())
-    assert records.add_environment(machine()) == first
-    other = records.add_environment(machine(hostname="elsewhere"))
-    assert set(records.environments()) == {first, other}
-    assert records.environments()[other].machine == machine(hostname="elsewhere")
+    environments = EnvironmentRecords(records.engine)
+    first = environments.add(machine())
+    assert environments.add(machine()) == first
+    other = environments.add(machine(hostname="elsewhere"))
+    assert set(environments.all()) == {first, other}
+    assert environments.all()[other].machine == machine(hostname="elsewhere")
 
 
 def test_deleting_a_study_leaves_no_row_of_it_and_all_of_others(

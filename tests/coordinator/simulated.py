@@ -31,6 +31,7 @@ from autotune.events import EpochReport, Event, Finished, Outcome, Progress, Sca
 from autotune.recording import tables
 from autotune.recording.database import configure_engine, open_database
 from autotune.recording.drafts import NewStudy
+from autotune.recording.environments import EnvironmentRecords
 from autotune.recording.files import StudyFiles
 from autotune.recording.lease import StudyLease
 from autotune.recording.mlflow.publisher import Publisher
@@ -394,7 +395,7 @@ def make_books(records: Records, storage: RDBStorage, *, folder: Path, lease: St
         publisher=Publisher(study_url(folder), study=NAME, tracking_uri="sqlite:///never.db"),
         files=StudyFiles.of(study, root=folder),
         lease=lease,
-        environment_id=records.add_environment(machine()),
+        environment_id=EnvironmentRecords(records.engine).add(machine()),
         git_commit=None,
     )
 

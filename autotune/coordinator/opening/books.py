@@ -16,6 +16,7 @@ from autotune.errors import StorageError, StudyHeldError
 from autotune.outages import waiting_out
 from autotune.recording.crew import Crew
 from autotune.recording.database import configure_optuna_engine, creation_lock, normalise_url, open_database
+from autotune.recording.environments import EnvironmentRecords
 from autotune.recording.files import StudyFiles, make_files_root
 from autotune.recording.lease import StudyLease
 from autotune.recording.mlflow.publisher import Publisher
@@ -67,7 +68,7 @@ def open_books(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: O
         publisher=publisher,
         files=StudyFiles.of(study, root=root),
         lease=lease,
-        environment_id=records.add_environment(stage.machine),
+        environment_id=EnvironmentRecords(records.engine).add(stage.machine, guard=records.guard),
         git_commit=git_commit(order.file.spec.task),
         is_contended=order.jobs > 1,
         crew=crew,

@@ -1,6 +1,7 @@
 """A study that goes on on another machine, or with other versions: what is kept, and what is not."""
 
 from autotune.hardware import Machine
+from autotune.recording.environments import EnvironmentRecords
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
 from autotune.spec.model import StudySpec
@@ -16,7 +17,7 @@ def describe_move(records: Records, study: StudyRow, *, spec: StudySpec, machine
     ran_on = [row.environment_id for row in records.trials(study) if row.environment_id is not None]
     if not ran_on:
         return None
-    before = records.environments()[ran_on[-1]].machine
+    before = EnvironmentRecords(records.engine).all()[ran_on[-1]].machine
     differences = _differences(before, machine)
     if not differences:
         return None

@@ -11,6 +11,7 @@ from autotune.coordinator.retraining.ledger import Series
 from autotune.hardware import Machine
 from autotune.recording.database import configure_engine, creation_lock
 from autotune.recording.drafts import NewStudy
+from autotune.recording.environments import EnvironmentRecords
 from autotune.recording.files import StudyFiles, make_files_root
 from autotune.recording.lease import StudyLease
 from autotune.recording.mlflow.publisher import Publisher
@@ -84,7 +85,7 @@ def open_books(
         publisher=publisher,
         files=StudyFiles.of(row, root=make_files_root(place.storage)),
         lease=lease,
-        environment_id=records.add_environment(place.machine),
+        environment_id=EnvironmentRecords(records.engine).add(place.machine, guard=records.guard),
         git_commit=git_commit(spec.task),
     )
 

@@ -19,6 +19,7 @@ from autotune.coordinator.standing import standing_of
 from autotune.events import Rehearsal, Scalar
 from autotune.recording.database import configure_engine, open_database
 from autotune.recording.drafts import NewStudy
+from autotune.recording.environments import EnvironmentRecords
 from autotune.recording.files import StudyFiles
 from autotune.recording.lease import StudyLease
 from autotune.recording.mlflow.publisher import Publisher
@@ -98,7 +99,7 @@ class RacingStudy:
             publisher=Publisher(self._url, study=NAME, tracking_uri="sqlite:///never.db"),
             files=StudyFiles.of(study, root=folder),
             lease=StudyLease.acquire(self.records, study=study),
-            environment_id=self.records.add_environment(machine()),
+            environment_id=EnvironmentRecords(self.records.engine).add(machine()),
             git_commit=None,
         )
         self.standing = standing_of(study, spec=file.spec, rows=(), storage="")
