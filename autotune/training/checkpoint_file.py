@@ -11,6 +11,7 @@ import torch
 
 from autotune.disk import find_disk_error
 from autotune.errors import TaskError
+from autotune.training.background import forkable
 from autotune.training.failures import one_line
 from autotune.training.rng import RngState
 
@@ -64,7 +65,8 @@ def write_checkpoint(path: Path, content: CheckpointFile, *, check: Callable[[],
         with temporary.open("xb") as file:
             torch.save(content, file)
             file.flush()
-            os.fsync(file.fileno())
+            with forkable(file.fileno()):
+                os.fsync(file.fileno())
         check()
         temporary.replace(path)
     except (OSError, RuntimeError) as error:
@@ -78,6 +80,7 @@ def write_checkpoint(path: Path, content: CheckpointFile, *, check: Callable[[],
     if os.name == "posix":  # Windows can't open a folder, and needs not: NTFS journals the rename
         folder = os.open(path.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)
+            with forkable(folder):
+                os.fsync(folder)
         finally:
             os.close(folder)

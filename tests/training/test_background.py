@@ -1,11 +1,13 @@
+import os
 import threading
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from autotune.training.background import Background
+from autotune.training.background import Background, forkable
 from autotune.training.data import BatchLoader, LoaderOptions
 from autotune.training.meter import Meter
 
@@ -53,6 +55,57 @@ def test_workers_are_forked_when_the_work_is_over(make_loader: Any) -> None:
     loader = make_loader(dataset)
     background.run(dataset.work, name="work")
     (batch,) = loader
+    assert batch.tolist() == [1, 1]
+
+
+class FileOfTheWorker(Dataset[bool]):
+    """Whether the worker has the file open that its parent has."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._descriptor = file.fileno()
+        self._identity = os.fstat(self._descriptor).st_ino
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> bool:
+        del index
+        return os.fstat(self._descriptor).st_ino == self._identity
+
+
+def test_fork_does_not_wait_for_the_disk_and_leaves_the_file_to_its_writer(tmp_path: Path) -> None:
+    """A worker that had the file open would keep its space on the disk when the next checkpoint takes its place."""
+    is_waiting, is_there, background = threading.Event(), threading.Event(), Background()
+    with (tmp_path / "checkpoint.tmp").open("xb") as file:
+
+        def work() -> None:
+            with forkable(file.fileno()):
+                is_waiting.set()
+                assert is_there.wait(30)
+
+        background.run(work, name="work")
+        assert is_waiting.wait(30)
+        (batch,) = own(FileOfTheWorker(file))
+        is_there.set()
+        background.wait()
+        (later,) = own(FileOfTheWorker(file))
+    assert [batch.tolist(), later.tolist()] == [[False, False], [True, True]]
+
+
+def test_fork_waits_for_what_comes_after_the_disk(tmp_path: Path) -> None:
+    dataset, background, is_over = AsSeenByTheWorker(), Background(), threading.Event()
+    with (tmp_path / "checkpoint.tmp").open("xb") as file:
+
+        def work() -> None:
+            with forkable(file.fileno()):
+                pass
+            is_over.set()
+            dataset.work()
+
+        background.run(work, name="work")
+        assert is_over.wait(30)
+        (batch,) = own(dataset)
+        background.wait()
     assert batch.tolist() == [1, 1]
 
 
