@@ -8,7 +8,7 @@ from autotune.spec.load import load_spec
 from autotune.spec.model import Parameter
 from autotune.spec.optimizers import OPTIMIZERS
 from autotune.training.trial import Trial
-from tests.training.tasks import Noisy, NoisyPoints, Points, points
+from tests.training.tasks import Noisy, NoisyPoints, Points, WeightedPoints, points
 from tests.training.trials import PRUNED, Ends, KilledError, Recorder, Trained, is_same_weights, train
 
 # 42 samples in batches of 8: six steps an epoch, the last of two samples.
@@ -60,6 +60,13 @@ def test_run_stopped_and_killed_goes_on_as_if_it_had_not_with_every_optimizer(tm
     parameters = BASE | {"optimizer": name} | ARGUMENTS.get(name, {})
     whole = train(NoisyPoints(), tmp_path / "whole", parameters)
     assert_same(disturb(tmp_path / "parts", parameters), whole)
+
+
+def test_mean_that_is_not_over_samples_goes_on_inside_an_epoch(tmp_path: Path) -> None:
+    whole = train(WeightedPoints(), tmp_path / "whole", BASE | {"accumulate": 2})
+    stopped = train(WeightedPoints(), tmp_path / "parts", BASE | {"accumulate": 2}, channel=Recorder(stop_after=3))
+    assert (stopped.reports, stopped.finished.outcome) == ([], Outcome.INTERRUPTED)
+    assert_same(train(WeightedPoints(), tmp_path / "parts", BASE | {"accumulate": 2}), whole)
 
 
 @pytest.mark.parametrize("path", sorted(Path("search_spaces").glob("*.yaml")), ids=lambda path: path.stem)
