@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from autotune.recording.confirmed import read_verdict
 from autotune.recording.files import StudyFiles
 from autotune.recording.mlflow import run_contents as contents
+from autotune.recording.mlflow.moved_store import follow_artifacts
 from autotune.recording.mlflow.publication import Publication
 from autotune.recording.mlflow.store import (
     RUN_TAG,
@@ -91,6 +92,8 @@ class Delivery:
         if experiment_id is None:
             self._publication.forget()
             experiment_id = create_experiment(self._client, study=study, tracking_uri=self._tracking_uri)
+        else:
+            follow_artifacts(self._client, experiment_id=experiment_id, tracking_uri=self._tracking_uri)
         self._runs = self._find_runs(study, experiment_id)
         if self._is_rebuild:
             if self._publication.num_waiting() == 0:

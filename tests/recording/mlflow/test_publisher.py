@@ -298,6 +298,28 @@ def test_another_mlflow_gets_everything(
     assert len(history(other, run, "val_accuracy")) == 2
 
 
+def test_a_store_that_was_moved_has_its_artifacts_where_they_are_now(
+    storage: str, tracking_uri: str, records: Records, study: StudyRow, tmp_path: Path
+) -> None:
+    """Else MLflow makes the old folder again, and finds nothing of what was logged before."""
+    add_trial(records, study)
+    publish(storage, tracking_uri)
+    old, new = tmp_path / "mlruns", tmp_path / "moved" / "mlruns"
+    new.parent.mkdir()
+    old.rename(new)
+    uri = f"sqlite:///{new}/mlflow.db"
+
+    add_trial(records, study, number=1)
+    assert publish(storage, uri) == PublishState(num_waiting=0, error=None)
+
+    runs = find_runs(uri, study)
+    client = MlflowClient(uri)
+    for run in runs.values():  # on the disk: this process has MLflow's cache of where they were
+        assert run.info.artifact_uri.startswith(new.as_uri())
+        assert any(Path(run.info.artifact_uri.removeprefix("file://")).iterdir())
+    assert client.get_experiment(runs["0"].info.experiment_id).artifact_location.startswith(new.as_uri())
+
+
 def test_an_experiment_that_a_person_deleted_is_made_anew(
     storage: str, tracking_uri: str, records: Records, study: StudyRow
 ) -> None:
