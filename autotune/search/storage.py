@@ -46,11 +46,11 @@ def open_for_reading(url: str, *, is_ours: bool = True, option: str = "--storage
     return _connect(url, skip_table_creation=True, is_ours=is_ours, option=option)
 
 
-def count_studies_of_others(url: str) -> int:
+def studies_of_others(url: str) -> tuple[str, ...]:
     """Studies in a database of Optuna's that has no tables of ours; raises StorageError as ``open_for_reading``."""
     storage = open_for_reading(url, is_ours=False)
     try:
-        return len(storage.get_all_studies())
+        return tuple(study.study_name for study in storage.get_all_studies())
     finally:
         storage.engine.dispose()
 

@@ -3,14 +3,14 @@
 from autotune.coordinator.observer import Observer
 from autotune.coordinator.opening.order import StartOrder
 from autotune.coordinator.opening.spec import check_spec
-from autotune.errors import InputError, StudyNotFoundError
+from autotune.errors import InputError, StorageError, StudyNotFoundError
 from autotune.recording.ablated import ABLATION_SUFFIX
 from autotune.recording.confirmed import CONFIRM_SUFFIX
 from autotune.recording.database import find_database, hide_password, is_optunas, normalise_url
 from autotune.recording.files import check_study_name
 from autotune.recording.lease import check_holder
 from autotune.recording.records import Records
-from autotune.search.storage import count_studies_of_others
+from autotune.search.storage import studies_of_others
 from autotune.spec.secret_parameters import check_secrets
 
 
@@ -38,10 +38,7 @@ def check_existing(order: StartOrder, *, observer: Observer) -> None:
             shown = hide_password(order.storage)
             raise StudyNotFoundError(f"--warm-start: must name a study of {shown}, got {order.warm_start}; it has none")
         if is_optunas(order.storage):
-            count = count_studies_of_others(normalise_url(order.storage))
-            studies = "study stays" if count == 1 else "studies stay"
-            shown = hide_password(order.storage)
-            observer.note(f"{shown} is a database of Optuna's: its {count} {studies}, with autotune's tables beside")
+            _join_optunas(order, observer=observer)
         return
     records = Records(engine)
     study = records.find_study(order.name)
@@ -52,3 +49,13 @@ def check_existing(order: StartOrder, *, observer: Observer) -> None:
     if order.warm_start is not None:
         records.study(order.warm_start)
     records.engine.dispose()
+
+
+def _join_optunas(order: StartOrder, *, observer: Observer) -> None:
+    """Say that our tables come beside those of another program's studies, none of which has this name."""
+    shown, names = hide_password(order.storage), studies_of_others(normalise_url(order.storage))
+    if order.name in names:
+        rule = "its name must be new to Optuna's tables, got one that is there"
+        raise StorageError(f"study {order.name}: {rule}; choose another --name")
+    studies = "study stays" if len(names) == 1 else "studies stay"
+    observer.note(f"{shown} is a database of Optuna's: its {len(names)} {studies}, with autotune's tables beside")

@@ -12,9 +12,9 @@ from autotune.spec.load import load_spec
 from tests.coordinator.simulated import Told
 
 
-def check(path: Path) -> list[str]:
+def check(path: Path, *, name: str = "digits") -> list[str]:
     told = Told()
-    order = StartOrder(file=load_spec("digits"), name="digits", storage=f"sqlite:///{path}", tracking_uri="none")
+    order = StartOrder(file=load_spec("digits"), name=name, storage=f"sqlite:///{path}", tracking_uri="none")
     check_existing(order, observer=told)
     return told.lines
 
@@ -34,6 +34,13 @@ def test_start_in_a_database_of_optunas_says_what_becomes_of_it(path: Path) -> N
     assert check(path) == [
         f"sqlite:///{path} is a database of Optuna's: its 1 study stays, with autotune's tables beside"
     ]
+    assert path.read_bytes() == before
+
+
+def test_start_under_the_name_of_a_study_of_optunas_is_refused_before_anything_is_made(path: Path) -> None:
+    before = path.read_bytes()
+    with pytest.raises(StorageError, match="study mine: its name must be new to Optuna's tables"):
+        check(path, name="mine")
     assert path.read_bytes() == before
 
 
