@@ -28,7 +28,8 @@ def to_json(value: object) -> Json:
     if value is None or isinstance(value, str | int):
         return value
     if isinstance(value, BaseModel):
-        return {name: to_json(getattr(value, name)) for name in type(value).model_fields}
+        names = (*type(value).model_fields, *type(value).model_computed_fields)
+        return {name: to_json(getattr(value, name)) for name in names}
     if dataclasses.is_dataclass(value):
         return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):

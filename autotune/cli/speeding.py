@@ -82,7 +82,8 @@ def speed(
     knobs that can move it, one at a time, then the winners together. Nothing is learned; the
     result is kept, and later studies of this task on this machine start from it.
 
-    JSON: a list of races with the keys task, device, num_cores, workload, result, code.
+    JSON: a list of races with the keys task, device, num_cores, workload, result, code, doubt (which
+    gains are vague, and why); where a race fails, those before it.
     """
     from autotune.cli.display.race import show_race
     from autotune.cli.output import echo_json, print_table
@@ -94,20 +95,22 @@ def speed(
 
     order = SpeedOrder(file=file, name=name or file.name, storage=storage, batch_sizes=batch_sizes, seconds=seconds)
     summaries: list[SpeedSummary] = []
-    with waiting_out(lambda line: click.echo(line, err=True)):
-        for raced in race_task(order, watch=show_race()):
-            summary = summarise_race(raced)
-            summaries.append(summary)
-            if not as_json:
-                click.echo()
-                if len(batch_sizes) > 1:
-                    click.echo(f"{raced.workload.words}:\n")
-                print_table(HEAT_COLUMNS, heat_rows(summary.result.heats))
-                click.echo()
-                click.echo("\n".join(ending_lines(summary)))
-                click.echo()
-    if as_json:
-        echo_json(summaries)
+    try:
+        with waiting_out(lambda line: click.echo(line, err=True)):
+            for raced in race_task(order, watch=show_race()):
+                summary = summarise_race(raced)
+                summaries.append(summary)
+                if not as_json:
+                    click.echo()
+                    if len(batch_sizes) > 1:
+                        click.echo(f"{raced.workload.words}:\n")
+                    print_table(HEAT_COLUMNS, heat_rows(summary.result.heats))
+                    click.echo()
+                    click.echo("\n".join(ending_lines(summary)))
+                    click.echo()
+    finally:
+        if as_json and summaries:
+            echo_json(summaries)
 
 
 def _spec(task: str, *, space: str | None, epochs: int | None, overrides: tuple[str, ...]) -> "SpecFile":
@@ -115,9 +118,9 @@ def _spec(task: str, *, space: str | None, epochs: int | None, overrides: tuple[
 
     own = [f"budget.epochs={epochs}"] if epochs is not None else []
     if space is not None:
-        return load_spec(space, overrides=[*overrides, *own, f"task={task}"])
+        return load_spec(space, overrides=[*overrides, *own, f"task={task}"], called="--space")
     if ":" not in task:
-        return load_spec(task, overrides=[*overrides, *own])
+        return load_spec(task, overrides=[*overrides, *own], called="TASK")
     if overrides:
         raise click.UsageError("--set: changes a spec, and TASK is none; name a spec with --space")
     return task_spec(task, epochs=epochs or 10)

@@ -94,7 +94,8 @@ def _race_lines(study: StudySummary) -> Sequence[str]:
         return [f"{spent}; nothing was surely faster than the baseline's speed parameters"]
     best = max(gained, key=lambda race: race.gain.ratio if race.gain else 0.0)
     assert best.gain is not None
-    return [f"{spent}; {format_parameters(best.kept)}: {best.gain.words} times the baseline's throughput"]
+    line = f"{spent}; {format_parameters(best.kept)}: {best.gain.words} times the baseline's throughput"
+    return [line, f"  {best.doubt}"] if best.gain.is_vague and best.doubt is not None else [line]
 
 
 def _best_lines(study: StudySummary, best: TrialSummary) -> Sequence[str]:

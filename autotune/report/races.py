@@ -20,6 +20,8 @@ class RaceSummary:
     """What of it differs from the baseline."""
     gain: Gain | None
     """Throughput over the baseline; None where nothing is surely faster."""
+    doubt: str | None
+    """Which of its figures are vague, and why; None where none is."""
     samples_per_second: float
     seconds: float
     is_in_turns: bool
@@ -34,6 +36,7 @@ def summarise_recorded_race(row: RaceRow) -> RaceSummary:
         setting=row.setting,
         kept=result.kept,
         gain=result.gain,
+        doubt=result.doubt(num_cores=row.num_cores),
         samples_per_second=row.samples_per_second,
         seconds=row.seconds,
         is_in_turns=result.is_in_turns,

@@ -23,6 +23,8 @@ class SpeedSummary:
     result: RaceResult
     code: tuple[str, ...]
     """Lines of plain PyTorch that set the winner."""
+    doubt: str | None
+    """Which figures are vague, and why; None where none is."""
 
 
 def summarise_race(raced: RacedWorkload) -> SpeedSummary:
@@ -35,6 +37,7 @@ def summarise_race(raced: RacedWorkload) -> SpeedSummary:
         workload=workload.features,
         result=raced.result,
         code=code_lines(raced.result.setting, device=workload.device, before=raced.result.baseline),
+        doubt=raced.result.doubt(num_cores=workload.num_cores),
     )
 
 
@@ -65,6 +68,8 @@ def ending_lines(summary: SpeedSummary) -> Iterator[str]:
         yield f"noise: two contestants of one setting differ by up to {result.noise_floor:.1%} here; less is a tie"
     yield from _turns(result)
     yield from _conclusion(result)
+    if summary.doubt is not None:
+        yield f"      {summary.doubt}"
     for name in result.reduced_precision:
         yield f"{name} computes with fewer digits; its loss stayed within the noise of full precision"
     for even in result.break_evens:

@@ -45,7 +45,7 @@ class SpecFile:
         return self.places.error(key, rule=rule, got=got, remedy=remedy)
 
 
-def load_spec(space: str, *, overrides: Sequence[str | Override] = ()) -> SpecFile:
+def load_spec(space: str, *, overrides: Sequence[str | Override] = (), called: str = "SPACE") -> SpecFile:
     """Read a spec from a file, or from a search space that comes with the package.
 
     A name without ``.yaml`` and without a folder is one that comes along; a file of that very
@@ -54,11 +54,12 @@ def load_spec(space: str, *, overrides: Sequence[str | Override] = ()) -> SpecFi
     Args:
         space: A path, or a name of ``list_spaces()``.
         overrides: Text is ``KEY=VALUE``, as typed after ``--set``.
+        called: What the place is called where ``space`` was typed; a ``TASK`` may name a task, too.
 
     Raises:
         SpecError: It can't be read, or breaks a rule.
     """
-    path = _find(space)
+    path = _find(space, called=called)
     origin = _shown(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -152,8 +153,10 @@ def task_spec(task: str, *, epochs: int) -> SpecFile:
     return SpecFile(spec=spec, text="", origin=task, name=task.rpartition(":")[2].lower(), places=places)
 
 
-def _find(space: str) -> Path:
+def _find(space: str, *, called: str) -> Path:
     path = Path(space).expanduser()
+    if path.suffix == ".py":
+        raise SpecError(f"{called}: must name a class or function of the file, got {space!r}; write {space}:NAME")
     if path.suffix.lower() in _SUFFIXES or len(path.parts) > 1:
         return path
     if found := find_space(space):
@@ -163,7 +166,9 @@ def _find(space: str) -> Path:
     names = list_spaces()
     hint = nearest(space, names)
     remedy = f"did you mean {hint}?" if hint else f"those that come along are {', '.join(names)}"
-    raise SpecError(f"SPACE: must be a YAML file, or a search space that comes along, got {space!r}; {remedy}")
+    tasks = ", or a task as package.module:Class or file.py:Class" if called == "TASK" else ""
+    rule = f"must be a YAML file, or a search space that comes along{tasks}"
+    raise SpecError(f"{called}: {rule}, got {space!r}; {remedy}")
 
 
 def _shown(path: Path) -> str:

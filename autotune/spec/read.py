@@ -5,6 +5,7 @@ from pathlib import Path
 
 from autotune.events import Scalar
 from autotune.spec.budgets import EXAMPLE_BUDGET, read_budget
+from autotune.spec.builtin import list_spaces, task_of
 from autotune.spec.checkpoints import read_checkpoints
 from autotune.spec.conditions import check_conditions
 from autotune.spec.confirming import read_confirm
@@ -12,7 +13,7 @@ from autotune.spec.deadlines import read_deadlines
 from autotune.spec.learning import check_learning, is_number
 from autotune.spec.limits import declared_values
 from autotune.spec.model import Checkpoints, Choice, Confirm, Deadlines, Parameter, StudySpec
-from autotune.spec.names import is_name
+from autotune.spec.names import is_name, nearest
 from autotune.spec.node import Node
 from autotune.spec.objectives import read_objectives
 from autotune.spec.parameters import read_parameter
@@ -94,7 +95,8 @@ def read_task(node: Node, *, folder: Path) -> str:
     text = node.text(example=example)
     module, colon, name = text.rpartition(":")
     if not colon or not module or not name.isidentifier():
-        raise node.error("must name a module or file, and a class or function in it", remedy=f"write {example}")
+        meant = task_of(nearest(text, list_spaces()) or "") or example
+        raise node.error("must name a module or file, and a class or function in it", remedy=f"write {meant}")
     if not module.endswith(".py"):
         if not all(part.isidentifier() for part in module.split(".")):
             raise node.error("must name a module or a file that ends in .py", remedy=f"write {example}")

@@ -156,6 +156,15 @@ def test_speed_command_answers_each_batch_size_as_its_race_ends(home: Home) -> N
     assert "an odd batch" in done.stderr
 
 
+def test_speed_command_gives_json_of_the_races_before_one_that_fails(home: Home) -> None:
+    (home.folder / "odd.py").write_text(TASK.replace("0.0005", "0") + ODD)
+    sizes = ("--batch-size", "32", "--batch-size", "64")
+    done = home.run("speed", "odd.py:Slow", *sizes, "--seconds", "1", "--json", status=1)
+    (summary,) = json.loads(done.stdout)
+    assert summary["workload"] == {"batch_size": 32}
+    assert "an odd batch" in done.stderr
+
+
 def test_batch_of_more_samples_than_there_are_is_refused(home: Home) -> None:
     done = home.run("speed", "slow.py:Slow", "--batch-size", "641", status=2)
     assert "--batch-size: must be at most 640, the task's training samples, got 641" in done.stderr

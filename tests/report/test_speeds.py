@@ -5,7 +5,8 @@ from tests.report.raced import BESIDE, IN_TURNS, result_of
 
 
 def lines(**fields: object) -> str:
-    summary = SpeedSummary(task="t.py:T", device="cuda", num_cores=2, workload={}, result=result_of(**fields), code=())
+    result = result_of(**fields)
+    summary = SpeedSummary(task="t.py:T", device="cuda", num_cores=2, workload={}, result=result, code=(), doubt=None)
     return "\n".join(ending_lines(summary))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from autotune.errors import SpecError
+from autotune.spec.builtin import list_spaces
 from autotune.spec.load import load_spec, parse_spec
 
 GOOD = """\
@@ -286,5 +287,22 @@ def test_an_unknown_name_is_answered_with_the_nearest_one() -> None:
 
 @pytest.mark.parametrize("space", ["qqqqqq", "", ".", "/"])
 def test_a_name_like_none_is_answered_with_all_that_come_along(space: str) -> None:
-    with pytest.raises(SpecError, match=r"^SPACE: .*those that come along are cudnn, digits, mnist, mnist1d$"):
+    with pytest.raises(SpecError, match=rf"^SPACE: .*those that come along are {', '.join(list_spaces())}$"):
         load_spec(space)
+
+
+def test_a_name_that_was_meant_for_a_task_is_answered_with_what_a_task_looks_like() -> None:
+    with pytest.raises(
+        SpecError, match=r"^TASK: must be .*, or a task as package\.module:Class or file\.py:Class, got"
+    ):
+        load_spec("nosuch", called="TASK")
+
+
+def test_a_script_without_a_name_in_it_is_no_spec() -> None:
+    with pytest.raises(SpecError, match=r"got 'tasks/own\.py'; write tasks/own\.py:NAME$"):
+        load_spec("tasks/own.py")
+
+
+def test_a_task_by_the_name_of_a_space_is_answered_with_that_spaces_task() -> None:
+    with pytest.raises(SpecError, match=r"got mnist1d; write autotune\.tasks\.mnist1d:Mnist1d$"):
+        load_spec("digits", overrides=["task=mnist1d"])

@@ -20,6 +20,8 @@ def raced_section(subject: Subject) -> Section | None:
     skipped = [f"{heat.change_words} ({one_line(heat.reason)})" for heat in result.heats if heat.verdict == "skipped"]
     if skipped:
         blocks.append(Words(text=f"Passed over: {'; '.join(skipped)}.", kind="note"))
+    if (doubt := result.doubt(num_cores=races[0].num_cores)) is not None:
+        blocks.append(Words(text=f"{one_line(doubt)}.", kind="note"))
     blocks.append(Words(text=_noise(result), kind="note"))
     if len(races) > 1:
         blocks.append(_others(races[1:]))

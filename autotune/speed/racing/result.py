@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, computed_field
 
 from autotune.events import Block, Scalar
 from autotune.spec.written import written
@@ -16,12 +16,22 @@ Stage: TypeAlias = Literal["start", "screen", "stack", "precision", "compile", "
 Verdict: TypeAlias = Literal["kept", "rejected", "infeasible", "skipped"]
 
 
+_VAGUE_SPAN = 2.0
+"""An interval whose greatest is more than so many times its least does not tell a gain from its double. Two contestants
+of one setting differ by less than a tenth on busy cores, so that a median of many alternating quads is never so vague
+by itself: the quads were few, or other programs took the cores from some of them."""
+_MANY_QUADS = 6
+"""From so many on an interval needs no assumption of how noise is shaped (``measuring/statistics.py``)."""
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Gain(_Part):
     """Throughput of one setting over another's, with its interval."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")  # what is computed is written, too
 
     ratio: float
     """Above 1: faster."""
@@ -31,10 +41,16 @@ class Gain(_Part):
     is_in_turns: bool = False
     """The two had no room side by side: they held the device one at a time, started anew for each turn."""
 
+    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
+    @property
+    def is_vague(self) -> bool:
+        """The interval is so wide that it says which is faster at most, and not by how much."""
+        return self.high > _VAGUE_SPAN * self.low
+
     @property
     def words(self) -> str:
-        """Such as ``1.42 [1.38, 1.47]``."""
-        return f"{self.ratio:.2f} [{self.low:.2f}, {self.high:.2f}]"
+        """Such as ``1.42 [1.38, 1.47]``, with a question mark behind a figure that is vague."""
+        return f"{self.ratio:.2f} [{self.low:.2f}, {self.high:.2f}]{' ?' if self.is_vague else ''}"
 
 
 class Surroundings(_Part):
@@ -158,6 +174,25 @@ class RaceResult(_Part):
     def kept(self) -> dict[str, Scalar]:
         """What of the winner differs from the baseline."""
         return {name: value for name, value in self.setting.items() if self.baseline.get(name, ...) != value}
+
+    def doubt(self, *, num_cores: int) -> str | None:
+        """Which figures say too little to be relied on, and why; None where there is none.
+
+        Args:
+            num_cores: Cores that each contestant had.
+        """
+        vague = [heat for heat in self.heats if heat.gain is not None and heat.gain.is_vague]
+        if not vague:
+            return None
+        quads = min(heat.gain.num_quads for heat in vague if heat.gain is not None)
+        loads = [heat.surroundings.load[1] for heat in vague if heat.surroundings and heat.surroundings.load]
+        few = f"decided after {quads} quads" if quads < _MANY_QUADS else "its quads differ"
+        around = f", beside a load of up to {max(loads):.1f} on {num_cores} cores" if loads else ""
+        again = "; race again when other programs are done" if loads and max(loads) > num_cores else ""
+        return (
+            f"? is a gain whose interval spans more than a factor of {_VAGUE_SPAN:g}: rely on its direction at most, "
+            f"not on the figure ({few}{around}{again})"
+        )
 
     @property
     def setting_in_full_precision(self) -> dict[str, Scalar]:
