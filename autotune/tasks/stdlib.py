@@ -20,6 +20,8 @@ from autotune.training import InfeasibleError, Task
 from autotune.training.batches import Batch
 from autotune.training.parameters import Parameters
 
+FOLDER = Path(sysconfig.get_paths()["stdlib"])
+"""Where the modules are; a Python may come without their source."""
 _TRAIN_MODULES, _VALIDATION_MODULES = "[a-o]*.py", "[p-r]*.py"
 """By their first letters, so that no file is both learned from and measured on."""
 _NUM_TRAIN, _NUM_VALIDATION = 1_500, 300
@@ -151,7 +153,7 @@ class _Block(nn.Module):
 def _read_paragraphs(modules: str) -> list[bytes]:
     """Those of the right length, in ASCII, each once, without the indentation that all their lines have."""
     paragraphs: dict[bytes, None] = {}
-    for file in sorted(Path(sysconfig.get_paths()["stdlib"]).glob(modules)):
+    for file in sorted(FOLDER.glob(modules)):
         for block in re.split(r"\n\s*\n", file.read_text(encoding="utf-8")):
             text = textwrap.dedent(block).strip("\n")
             if text.isascii() and "\0" not in text and _SHORTEST <= len(text) <= _LONGEST:
@@ -161,5 +163,7 @@ def _read_paragraphs(modules: str) -> list[bytes]:
 
 def _draw(texts: Iterable[bytes], number: int) -> list[bytes]:
     texts = list(texts)
+    if len(texts) < number:
+        raise FileNotFoundError(f"{FOLDER}: needs Python's modules as source, got {len(texts)} texts of {number}")
     order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(_SEED))
     return [texts[index] for index in order[:number]]

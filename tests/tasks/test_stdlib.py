@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from autotune.errors import TaskError
 from autotune.events import Scalar
 from autotune.tasks.stdlib import Stdlib
 from autotune.training.loading import LoadedTask
@@ -99,3 +100,9 @@ def test_characters_are_learned_better_than_their_frequencies_tell(tmp_path: Pat
     *_, last = train(loaded, tmp_path, epochs=2, **SMALL | {"lr": 1e-2, "width": 32})
     assert last.metrics["val_bits_per_character"] < float(-(shares * shares.log2()).sum())
     assert last.metrics["val_perplexity"] == pytest.approx(2 ** last.metrics["val_bits_per_character"])
+
+
+def test_python_without_its_source_is_told_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autotune.tasks.stdlib.FOLDER", tmp_path)
+    with pytest.raises(TaskError, match="needs Python's modules as source, got 0 texts of 1500"):
+        few().setup()
