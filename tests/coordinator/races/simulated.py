@@ -35,7 +35,7 @@ from autotune.trial.launcher import Launcher
 from autotune.trial.leases import DevicePool, Lease
 from tests.coordinator.simulated import PassingClock
 from tests.machines import machine
-from tests.speed.simulated import Cost, Setting, SimulatedArena, SimulatedContestant
+from tests.speed.simulated import Cost, Setting, SimulatedArena, SimulatedContestant, SimulatedMachine
 
 NAME = "raced"
 CostOf = Callable[[Mapping[str, Scalar], Setting], Cost]
@@ -45,8 +45,10 @@ CostOf = Callable[[Mapping[str, Scalar], Setting], Cost]
 class _WaitingArena(SimulatedArena):
     """Lets its coordinator wait for each contestant."""
 
-    def __init__(self, cost: Callable[[Setting], Cost], *, on_wait: Callable[[], None]) -> None:
-        super().__init__(cost)
+    def __init__(
+        self, cost: Callable[[Setting], Cost], *, memory_bytes: int | None, on_wait: Callable[[], None]
+    ) -> None:
+        super().__init__(cost, machine=SimulatedMachine(memory_bytes=memory_bytes))
         self._on_wait = on_wait
 
     def enter(self, setting: Setting, *, seed: int = 0) -> SimulatedContestant:
@@ -59,6 +61,8 @@ class SimulatedGround(RaceGround):
 
     raced: list[Scalar]
     cost: CostOf
+    device_bytes: int | None = None
+    """What all contestants of a race may hold together; None for enough."""
 
     @contextmanager
     def arena(  # type: ignore[override]  # contestants are no processes
@@ -66,7 +70,9 @@ class SimulatedGround(RaceGround):
     ) -> Iterator[SimulatedArena]:
         del lease
         self.raced.append(learning["batch_size"])
-        yield _WaitingArena(lambda setting: self.cost(learning, setting), on_wait=on_wait)
+        yield _WaitingArena(
+            lambda setting: self.cost(learning, setting), memory_bytes=self.device_bytes, on_wait=on_wait
+        )
 
 
 class RacingStudy:

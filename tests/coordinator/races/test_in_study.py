@@ -88,3 +88,17 @@ def test_workload_without_a_race_takes_no_precision_that_was_judged_on_another(
         taken_over = study.train(2, batch_size=64, is_alone=False)
     assert (raced["num_workers"], raced["precision"]) == (2, "bf16")
     assert (taken_over["num_workers"], taken_over["precision"]) == (2, "fp32")
+
+
+def test_race_in_turns_has_its_share_of_the_study_and_is_not_ended_as_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its starts alone take longer than twice what a first race may take where two have room."""
+    with racing_study(tmp_path, spec=SPEC, cost=fails(), monkeypatch=monkeypatch) as study:
+        study.ground.device_bytes = 1_500_000
+        began = study.standing.elapsed_seconds
+        raced = study.train(1, batch_size=32, on_wait=lambda: study.clock.pass_seconds(4.0))
+        took = study.standing.elapsed_seconds - began
+    assert raced["num_workers"] == 2
+    assert took > 60
+    assert [line for line in study.said if "they take turns, up to 900 s" in line]
