@@ -46,8 +46,7 @@ class BatchSize(click.ParamType[int | Literal["max"]]):
 @click.option(
     "--seconds",
     type=Number(min=1),
-    default=120.0,
-    show_default=True,
+    show_default="120; 600 where the device has no room for two of the trainings",
     metavar="SECONDS",
     help="What a race may take before it confirms what it has.",
 )
@@ -66,7 +65,7 @@ def speed(
     task: str,
     space: str | None,
     batch_sizes: tuple[int | Literal["max"], ...],
-    seconds: float,
+    seconds: float | None,
     epochs: int | None,
     name: str | None,
     overrides: tuple[str, ...],
@@ -91,9 +90,16 @@ def speed(
     from autotune.report.speeds import HEAT_COLUMNS, ending_lines, heat_rows, summarise_race
 
     file = _spec(task, space=space, epochs=epochs, overrides=overrides)
-    from autotune.coordinator.races.alone import SpeedOrder, race_task
+    from autotune.coordinator.races.alone import SECONDS, SECONDS_IN_TURNS, SpeedOrder, race_task
 
-    order = SpeedOrder(file=file, name=name or file.name, storage=storage, batch_sizes=batch_sizes, seconds=seconds)
+    order = SpeedOrder(
+        file=file,
+        name=name or file.name,
+        storage=storage,
+        batch_sizes=batch_sizes,
+        seconds=seconds if seconds is not None else SECONDS,
+        seconds_in_turns=seconds if seconds is not None else SECONDS_IN_TURNS,
+    )
     summaries: list[SpeedSummary] = []
     try:
         with waiting_out(lambda line: click.echo(line, err=True)):

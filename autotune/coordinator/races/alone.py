@@ -31,6 +31,8 @@ from autotune.trial.leases import Lease
 
 _MOST_SAMPLES = 2**20
 """Of a task that does not tell how many samples it trains with."""
+SECONDS = 120.0
+SECONDS_IN_TURNS = 600.0
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,10 @@ class SpeedOrder:
     storage: str
     batch_sizes: tuple[int | Literal["max"], ...] = ()
     """A race for each; none: for the baseline's. ``max`` is the largest that fits the device."""
-    seconds: float = 120.0
+    seconds: float = SECONDS
     """What one race may take."""
+    seconds_in_turns: float = SECONDS_IN_TURNS
+    """Likewise, where two contestants have no room on the device side by side."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ def _race(
         log.add_heat(heat, workload=workload)
         watch.heat_over(heat)
 
-    plan = ground.plan(learning, seconds=order.seconds, is_informed=True)
+    plan = ground.plan(learning, seconds=order.seconds, seconds_in_turns=order.seconds_in_turns, is_informed=True)
     with ground.arena(learning, lease=lease, on_wait=_nothing) as arena:
         told = RaceWatch(diagnosed=watch.diagnosed, heat_over=heat_over, takes_turns=watch.takes_turns)
         result = race(arena, plan, watch=told)
