@@ -5,12 +5,13 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
 from pydantic import BaseModel, ConfigDict
 
+from autotune.control_groups import memory_left, memory_limit
 from autotune.errors import RunError
 
 _ALLOCATORS = {"jemalloc": ("libjemalloc",), "tcmalloc": ("libtcmalloc_minimal", "libtcmalloc")}
@@ -69,6 +70,7 @@ class Machine(_Facts):
     num_cores: int
     """Cores that this process may use (its affinity), not those that the host has."""
     memory_bytes: int
+    """Of the host, or what a control group (a container) lets this process have of it."""
     python_version: str
     torch: TorchFacts
     num_physical_cores: int | None = None
@@ -107,7 +109,7 @@ def describe_machine(torch: TorchFacts) -> Machine:
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         cpu=_cpu_name(),
         num_cores=num_cores,
-        memory_bytes=psutil.virtual_memory().total,
+        memory_bytes=host_memory_bytes(),
         python_version=platform.python_version(),
         torch=torch,
         num_physical_cores=len(cores) if (cores := physical_cores(usable_cores())) else None,
@@ -135,6 +137,18 @@ def usable_cores() -> tuple[int, ...]:
     if hasattr(os, "sched_getaffinity"):
         return tuple(sorted(os.sched_getaffinity(0)))
     return tuple(range(os.cpu_count() or 1))
+
+
+def host_memory_bytes(*, limit: Callable[[], int | None] = memory_limit) -> int:
+    """Memory of the host, or what a control group lets this process have of it, such as a container's."""
+    total, bound = int(psutil.virtual_memory().total), limit()
+    return total if bound is None else min(total, bound)
+
+
+def available_host_bytes(*, left: Callable[[], int | None] = memory_left) -> int:
+    """What of that can be had now without swapping."""
+    available, bound = int(psutil.virtual_memory().available), left()
+    return available if bound is None else min(available, bound)
 
 
 def peak_process_bytes() -> int:

@@ -12,7 +12,7 @@ import psutil
 
 from autotune.disk import format_bytes
 from autotune.errors import AutotuneError
-from autotune.hardware import Machine, ask_machine, count_gpus, cpu_quota, read_load, usable_cores
+from autotune.hardware import Machine, ask_machine, available_host_bytes, count_gpus, cpu_quota, read_load, usable_cores
 from autotune.recording.database import find_database, hide_password, normalise_url, server_seconds, sqlite_folder
 from autotune.recording.files import files_root
 from autotune.recording.mlflow.store import find_problem, shown_uri
@@ -49,7 +49,7 @@ def check_setup(storage: str, *, tracking_uri: str) -> tuple[Finding, ...]:
     return (
         *check_torch(),
         *check_cores(num_usable=len(usable_cores()), num_all=os.cpu_count() or 1, quota=cpu_quota(), load=read_load()),
-        check_memory(psutil.virtual_memory().available),
+        check_memory(available_host_bytes()),
         check_shared_memory(_usage(Path("/dev/shm"))),  # noqa: S108 - no file of ours
         check_disk(folder := existing_folder(files_root(storage)), free=shutil.disk_usage(folder).free),
         *check_storage(storage),

@@ -1,20 +1,18 @@
 """The device that a trial trains on: waiting for it, its memory, and what NVML says of it."""
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from autotune.errors import TaskError
-from autotune.hardware import peak_process_bytes
+from autotune.hardware import available_host_bytes, peak_process_bytes
 from autotune.training.failures import one_line
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 _SAMPLE_SECONDS = 1.0
-_CGROUP = Path("/sys/fs/cgroup")
 
 
 def open_device(name: str) -> torch.device:
@@ -51,14 +49,7 @@ def available_memory_bytes(device: torch.device) -> int:
     """Memory that is free now: of a CUDA device, or of the host, or what its container leaves of that."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    import psutil
-
-    available = int(psutil.virtual_memory().available)
-    try:
-        limit, held = (int((_CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
-    except (OSError, ValueError):  # no container, or one without a limit, which reads "max"
-        return available
-    return max(0, min(available, limit - held))
+    return available_host_bytes()
 
 
 class DeviceWatch:

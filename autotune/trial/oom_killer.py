@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-_CGROUP = Path("/proc/self/cgroup")
-_CGROUPS = Path("/sys/fs/cgroup")
+from autotune.control_groups import own_groups
+
 _WHOLE_SYSTEM = Path("/proc/vmstat")
 
 
@@ -41,18 +41,5 @@ class OomWatch:
 
 
 def _find_counters() -> tuple[Path, ...]:
-    """The files of this process's own control group, of either version, then the whole system's.
-
-    https://docs.kernel.org/admin-guide/cgroup-v2.html and .../cgroup-v1/memory.html.
-    """
-    try:
-        entries = [entry.split(":", 2) for entry in _CGROUP.read_text().splitlines()]
-    except OSError:
-        entries = []
-    second = [_CGROUPS / group.lstrip("/") / "memory.events" for _, kinds, group in entries if not kinds]
-    first = [
-        _CGROUPS / "memory" / group.lstrip("/") / "memory.oom_control"
-        for _, kinds, group in entries
-        if "memory" in kinds.split(",")
-    ]
-    return (*second, *first, _WHOLE_SYSTEM)
+    """The files of this process's own control groups, of either version, then the whole system's."""
+    return (*(group.kills for group in own_groups()), _WHOLE_SYSTEM)
