@@ -87,7 +87,7 @@ def is_worth_confirming(study: StudySummary) -> bool:
 def _race_lines(study: StudySummary) -> Sequence[str]:
     """What races of speed parameters cost and found: the largest gain of all workloads."""
     if not study.races:
-        return []
+        return [f"races: none came to its end, in {format_clock(study.speed_seconds)}"] if study.speed_seconds else []
     spent = f"races: {len(study.races)} in {format_clock(study.speed_seconds)}"
     gained = [race for race in study.races if race.gain is not None]
     if not gained:

@@ -4,6 +4,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from autotune.events import Outcome
+from autotune.recording.races import RaceRecords
 from autotune.recording.rows import StudyState
 from autotune.report.ending import ending_lines
 from autotune.report.places import DEFAULT_STORAGE, DEFAULT_TRACKING_URI, Places
@@ -43,6 +44,14 @@ def test_ending_says_so_where_no_trial_is_complete(storage: str) -> None:
     StudyBook(storage).add(0, outcome=Outcome.DIVERGED)
     text = "\n".join(ending_lines(read_study(storage, name="digits").study, places=HERE))
     assert "No trial is complete yet" in text
+
+
+def test_ending_says_what_races_cost_that_came_to_no_end(storage: str) -> None:
+    book = StudyBook(storage)
+    _add_two(book)
+    RaceRecords(book.records.engine).charge(book.row, seconds=75)
+    text = "\n".join(ending_lines(read_study(storage, name="digits").study, places=HERE))
+    assert "races: none came to its end, in 1:15" in text
 
 
 def test_next_steps_are_commands_that_need_no_option_for_the_usual_places(storage: str) -> None:
