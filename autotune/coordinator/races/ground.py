@@ -79,6 +79,10 @@ class RaceGround:
         """The workload of these learning parameters."""
         return Workload.of(self._spec.task, learning, device=self._device, num_cores=self._num_cores)
 
+    def is_of(self, workload: Workload) -> bool:
+        """Whether a workload of the task trains where these races are run: on this device, with as many cores."""
+        return (workload.device, workload.num_cores) == (self._device, self._num_cores)
+
     def digest(self, workload: Workload) -> str:
         """What must be the same for a result to hold: the workload, the task's source, what was raced from where.
 

@@ -23,11 +23,15 @@ class RaceLog:
     def known(self, ground: RaceGround) -> dict[str, tuple[Workload, RaceResult]]:
         """Races of the ground's task on this very hardware and software that tried the same, by digest.
 
-        One whose time was up before it found anything has nothing to say.
+        Those on another device of the machine, or with another share of its cores (``--jobs``), are not the ground's:
+        its own settings and peaks would be taken for theirs. One whose time was up before it found anything has nothing
+        to say.
         """
         found: dict[str, tuple[Workload, RaceResult]] = {}
         for row in reversed(self._races.known(task=ground.task, machine=ground.machine)):
             workload = Workload(row.task, row.device, row.num_cores, row.workload)
+            if not ground.is_of(workload):
+                continue
             result = RaceResult.model_validate_json(row.result_json)
             if row.workload_digest == ground.digest(workload) and (result.gain or not result.is_cut_short):
                 found[row.workload_digest] = workload, result

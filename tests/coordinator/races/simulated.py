@@ -37,7 +37,6 @@ from tests.coordinator.simulated import PassingClock
 from tests.machines import machine
 from tests.speed.simulated import Cost, Setting, SimulatedArena, SimulatedContestant, SimulatedMachine
 
-NAME = "raced"
 CostOf = Callable[[Mapping[str, Scalar], Setting], Cost]
 """What a step costs with these learning parameters and this setting."""
 
@@ -78,31 +77,33 @@ class SimulatedGround(RaceGround):
 class RacingStudy:
     """A study in a database of its own, an hour old; ``said`` is what a person was told."""
 
-    def __init__(self, folder: Path, *, spec: str, cost: CostOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, folder: Path, *, spec: str, cost: CostOf, monkeypatch: pytest.MonkeyPatch, name: str, jobs: int
+    ) -> None:
         self.clock = PassingClock()
         monkeypatch.setattr(standing_module, "time", self.clock)
         self.said: list[str] = []
         self._folder = folder
         file = parse_spec(spec, origin="raced.yaml", folder=folder)
         space = resolve_space(file, machine=machine(), num_cores=4)
-        pool = DevicePool(["cpu"], cores=(0, 1, 2, 3), jobs=1)
+        pool = DevicePool(["cpu"], cores=(0, 1, 2, 3), jobs=jobs)
         self._lease = pool.acquire()
         self._stage = Stage(machine(), "cpu", pool, KNOBS, space, Rehearsal(metric_names=("val_loss",)))
         self._url = f"sqlite:///{folder}/autotune.db"
         self.records = Records(open_database(self._url, create=True))
         self._storage = open_storage(self._url, configure_engine=configure_engine)
-        plan = plan_of(file.spec, space=space, jobs=1)
-        Search.create(NAME, storage=self._storage, plan=plan)
+        plan = plan_of(file.spec, space=space, jobs=jobs)
+        Search.create(name, storage=self._storage, plan=plan)
         new = NewStudy(
-            name=NAME, task=file.spec.task, spec_text="", spec_json=file.spec.model_dump_json(), seed=file.spec.seed
+            name=name, task=file.spec.task, spec_text="", spec_json=file.spec.model_dump_json(), seed=file.spec.seed
         )
         study = self.records.create_study(new)
         self.books = Books(
             study=study,
             spec=file.spec,
             records=self.records,
-            search=Search.open(NAME, storage=self._storage, plan=plan),
-            publisher=Publisher(self._url, study=NAME, tracking_uri="sqlite:///never.db"),
+            search=Search.open(name, storage=self._storage, plan=plan),
+            publisher=Publisher(self._url, study=name, tracking_uri="sqlite:///never.db"),
             files=StudyFiles.of(study, root=folder),
             lease=StudyLease.acquire(self.records, study=study),
             environment_id=EnvironmentRecords(self.records.engine).add(machine()),
@@ -113,10 +114,10 @@ class RacingStudy:
         # The launcher is for processes, and there are none.
         launcher = Launcher.__new__(Launcher)
         self.ground = SimulatedGround(
-            file.spec, name=NAME, stage=self._stage, launcher=launcher, folder=folder, knobs=KNOBS
+            file.spec, name=name, stage=self._stage, launcher=launcher, folder=folder, knobs=KNOBS
         )
         self.ground.raced, self.ground.cost = [], cost
-        heats = RaceStudy(NAME, storage=self._storage, values=self.ground.values)
+        heats = RaceStudy(name, storage=self._storage, values=self.ground.values)
         self.speeds = RacedSpeeds(
             self.books,
             ground=self.ground,
@@ -143,7 +144,7 @@ class RacingStudy:
     @property
     def charged_seconds(self) -> float:
         """What the database says that races took so far."""
-        return self.records.study(NAME).speed_seconds
+        return self.records.study(self.books.study.name).speed_seconds
 
     def close(self) -> None:
         self.records.engine.dispose()
@@ -151,7 +152,15 @@ class RacingStudy:
 
 
 @contextmanager
-def racing_study(folder: Path, *, spec: str, cost: CostOf, monkeypatch: pytest.MonkeyPatch) -> Iterator[RacingStudy]:
+def racing_study(
+    folder: Path,
+    *,
+    spec: str,
+    cost: CostOf,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str = "raced",
+    jobs: int = 1,
+) -> Iterator[RacingStudy]:
     """A study that is closed at the end."""
-    with closing(RacingStudy(folder, spec=spec, cost=cost, monkeypatch=monkeypatch)) as study:
+    with closing(RacingStudy(folder, spec=spec, cost=cost, monkeypatch=monkeypatch, name=name, jobs=jobs)) as study:
         yield study

@@ -102,3 +102,15 @@ def test_race_in_turns_has_its_share_of_the_study_and_is_not_ended_as_too_long(
     assert raced["num_workers"] == 2
     assert took > 60
     assert [line for line in study.said if "they take turns, up to 900 s" in line]
+
+
+def test_winner_with_other_cores_is_no_answer_and_no_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def said_by(name: str, *, jobs: int) -> list[str]:
+        study_of = racing_study(tmp_path, spec=SPEC, cost=fails(), monkeypatch=monkeypatch, name=name, jobs=jobs)
+        with study_of as study:
+            study.train(1, batch_size=32)
+        return study.said
+
+    assert said_by("first", jobs=1)[0] == "race: batch_size 32, up to 30 s"
+    assert said_by("again", jobs=1) == ["races: the winners of 1 workloads of this task are known on this machine"]
+    assert said_by("halved", jobs=2)[0] == "race: batch_size 32, up to 30 s"
