@@ -194,6 +194,9 @@ class Warmed(_Event):
     steps_per_epoch: int | None
     """Batches of a whole pass; None where the loader does not tell."""
     peak_memory_bytes: int
+    held_memory_bytes: int | None = None
+    """What its allocator keeps of a CUDA device while it waits: less than the peak where a search of cuDNN's took
+    workspaces that were given back. None on a CPU, where processes share what they hold."""
 
 
 class RunBlock(_Event):

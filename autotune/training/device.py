@@ -45,6 +45,11 @@ def peak_memory_bytes(device: torch.device) -> int:
     return peak_process_bytes()
 
 
+def held_memory_bytes(device: torch.device) -> int | None:
+    """What this process keeps of a CUDA device's memory, in use or not; None on a CPU."""
+    return int(torch.cuda.memory_reserved(device)) if device.type == "cuda" else None
+
+
 def available_memory_bytes(device: torch.device) -> int:
     """Memory that is free now: of a CUDA device, or of the host, or what its container leaves of that."""
     if device.type == "cuda":

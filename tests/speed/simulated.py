@@ -103,6 +103,8 @@ class Cost:
     block_failure: ContestantLostError | None = None
     """Raised by its first block."""
     peak_memory_bytes: int = 1_000_000
+    held_memory_bytes: int | None = None
+    """While it waits; None for the peak."""
 
     def step_seconds(self, feed: Feed) -> float:
         compute = self.compute_seconds / 2 if feed == "half" else self.compute_seconds
@@ -142,7 +144,7 @@ class SimulatedMachine:
         self.most_at_once = max(self.most_at_once, len(beside) + 1)
         if self.memory_bytes is None:
             return
-        held = sum(contestant.peak_memory_bytes for contestant in beside)
+        held = sum(contestant.held_memory_bytes for contestant in beside)
         if held + num_bytes + self.held_bytes > self.memory_bytes:
             self.num_refused += 1
             is_crowded = num_bytes <= self.memory_bytes and held + self.held_bytes > 0
@@ -166,7 +168,7 @@ class SimulatedContestant:
         self.failure = cost.block_failure
         """Raised by the next block, which retires it."""
         self.blocks: list[Block] = []
-        self.peak_memory_bytes = cost.peak_memory_bytes
+        self.held_memory_bytes = cost.peak_memory_bytes if cost.held_memory_bytes is None else cost.held_memory_bytes
         self._cost = cost
         self._machine = machine
         self._factor = math.exp(machine.generator.gauss(0.0, machine.start_spread)) if machine.start_spread else 1.0
@@ -181,6 +183,7 @@ class SimulatedContestant:
             epoch_start_seconds=cost.epoch_start_seconds,
             steps_per_epoch=steps_per_epoch,
             peak_memory_bytes=cost.peak_memory_bytes,
+            held_memory_bytes=cost.held_memory_bytes,
         )
 
     def run_block(self, *, seconds: float, min_steps: int, feed: Feed = "real") -> Block:

@@ -16,7 +16,7 @@ from autotune.speed.contestant.passes import Passes
 from autotune.speed.contestant.start_state import StartState
 from autotune.speed.contestant.surroundings import Counts, read_clock_and_temperature, read_counts
 from autotune.training.batches import Batch, count_samples, micro_batches
-from autotune.training.device import DeviceWatch, peak_memory_bytes, synchronize
+from autotune.training.device import DeviceWatch, held_memory_bytes, peak_memory_bytes, synchronize
 from autotune.training.pacing import Source
 from autotune.training.phases import Phases
 from autotune.training.trial import Trial
@@ -143,6 +143,7 @@ class BlockPacer:
                 epoch_start_seconds=max(0.0, epoch_start - wait),
                 steps_per_epoch=self._passes.source.num_batches,
                 peak_memory_bytes=peak_memory_bytes(self._device),
+                held_memory_bytes=held_memory_bytes(self._device),
             )
         )
 

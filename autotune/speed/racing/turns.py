@@ -13,14 +13,14 @@ Whoever uses an arena sees none of this but the time that it takes: a block may 
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from autotune.events import Block, Feed, Scalar, Warmed
 from autotune.speed.measuring.arena import Arena, Contestant, ContestantLostError
 
 _ROOM_SHARE = 0.95
-"""Of peaks that together did not fit: what is larger than this share of them is not tried side by side again."""
+"""Of what did not fit together: what is larger than this share of it is not tried side by side again."""
 _LAST_BLOCKS = 6
 """That a contestant's figures are known by, where it can't be started again."""
 
@@ -38,8 +38,10 @@ class SharedContestant:
         self.is_retired = False
         self.start_seconds = 0.0
         """What its last start took, of the race's time."""
-        self.peak_memory_bytes = 0
-        """Measured; before its first start, what it is expected to be."""
+        self.held_bytes = 0
+        """Of the device, while it waits, as its last start showed; before the first, what is expected."""
+        self.peak_bytes = 0
+        """At most, likewise."""
         self.last_blocks: deque[Block] = deque(maxlen=_LAST_BLOCKS)
         """Those that the loader fed."""
         self._arena = arena
@@ -70,12 +72,11 @@ class SharedContestant:
         try:
             block = self._living.run_block(seconds=seconds, min_steps=min_steps, feed=feed)
         except ContestantLostError as error:
-            if error.kind == "out of memory" and self._arena.make_room():
+            if error.kind == "out of memory" and self._arena.make_room(self):
                 raise NoRoomError(error.kind, str(error)) from error
             if error.kind != "unsupported" or self._living.is_retired:
                 self.retire()
             raise
-        self.peak_memory_bytes = max(self.peak_memory_bytes, block.peak_memory_bytes)
         if feed == "real":
             self.last_blocks.append(block)
         return block
@@ -94,16 +95,16 @@ class SharedContestant:
 
     def appear(self, living: Contestant, *, start_seconds: float) -> None:
         """It was started."""
-        known = self.peak_memory_bytes if self._warmed is not None else 0
         self._living, self._warmed, self.start_seconds = living, living.warmed, start_seconds
-        self.peak_memory_bytes = max(known, living.warmed.peak_memory_bytes)
+        self.peak_bytes = living.warmed.peak_memory_bytes
+        self.held_bytes = living.warmed.held_memory_bytes or self.peak_bytes
 
 
 class SharedArena:
     """An arena that makes room for who has to train, where the device's memory does not hold all of its contestants.
 
     That two do not fit is told from a limit that was met (one ran out beside the other, and entered alone), or
-    predicted: by peaks that were measured, against such a limit and what the device has.
+    predicted: by what each was seen to hold, against such a limit and what the device has.
 
     Args:
         arena: Starts the contestants.
@@ -118,8 +119,9 @@ class SharedArena:
         self._clock = clock
         self._present: list[SharedContestant] = []
         self._is_one_at_a_time = False
-        self._room_bytes = math.inf if memory_bytes is None else float(memory_bytes)
-        """Peaks that add up to more do not fit together."""
+        self._memory_bytes = math.inf if memory_bytes is None else float(memory_bytes)
+        self._met_bytes = math.inf
+        """What those who were there held and the newcomer's peak came to, where they did not fit together."""
 
     def enter(self, setting: Mapping[str, Scalar], *, seed: int = 0) -> SharedContestant:
         """A contestant that is warm; those beside which it does not fit are put away. See Arena.
@@ -129,7 +131,8 @@ class SharedArena:
         """
         contestant = SharedContestant(self, setting, seed=seed)
         # As large as those that are there, until it is measured.
-        contestant.peak_memory_bytes = max((other.peak_memory_bytes for other in self._present), default=0)
+        contestant.held_bytes = max((other.held_bytes for other in self._present), default=0)
+        contestant.peak_bytes = max((other.peak_bytes for other in self._present), default=0)
         self.start(contestant)
         return contestant
 
@@ -139,7 +142,7 @@ class SharedArena:
         Raises:
             ContestantLostError: It can't be started.
         """
-        if self._is_too_much([*self._present, contestant]):
+        if self._is_too_much(self._present, contestant):
             self._clear()
         try:
             self._bring(contestant)
@@ -148,7 +151,7 @@ class SharedArena:
                 raise
             others = self._clear()
             self._bring(contestant)
-            self._learn([*others, contestant])
+            self._learn(others, contestant)
 
     def let_train(self, contestant: SharedContestant) -> None:
         """Bring back one that was put away; the others leave where one at a time is to be there.
@@ -176,7 +179,7 @@ class SharedArena:
 
     def are_side_by_side(self, a: SharedContestant, b: SharedContestant) -> bool:
         """Whether both hold the device at once, which one that was put away is brought back for if they may fit."""
-        if not (a.is_present and b.is_present) and not self._is_too_much([a, b]):
+        if not (a.is_present and b.is_present) and not self._is_too_much([a], b):
             for contestant in (a, b):
                 if not contestant.is_present:
                     self.start(contestant)
@@ -184,13 +187,13 @@ class SharedArena:
 
     def has_room_for_two(self, contestant: SharedContestant) -> bool:
         """Whether one of the same size may fit beside it, as far as anything tells."""
-        return not self._is_too_much([contestant, contestant])
+        return not self._is_too_much([contestant], contestant)
 
-    def make_room(self) -> bool:
-        """Put everybody away, as one of them ran out of memory; False where that one was alone."""
+    def make_room(self, contestant: SharedContestant) -> bool:
+        """Put everybody away, the contestant too, which ran out of memory; False where it was alone."""
         if len(self._present) < 2:  # noqa: PLR2004 - it has nobody beside it
             return False
-        self._learn(self._clear())
+        self._learn([other for other in self._clear() if other is not contestant], contestant)
         return True
 
     def forget(self, contestant: SharedContestant) -> None:
@@ -211,13 +214,18 @@ class SharedArena:
             contestant.put_away()
         return gone
 
-    def _is_too_much(self, contestants: list[SharedContestant]) -> bool:
-        return len(contestants) > 1 and _sum(contestants) > self._room_bytes
+    def _is_too_much(self, present: Sequence[SharedContestant], newcomer: SharedContestant) -> bool:
+        """Whether the newcomer has no room beside the others.
 
-    def _learn(self, contestants: list[SharedContestant]) -> None:
+        A search of cuDNN's takes workspaces as large as it finds room for, so that a peak predicts nothing but
+        what another peak came to; what all of them hold once they are warm, they need.
+        """
+        if not present:
+            return False
+        held = sum(contestant.held_bytes for contestant in present)
+        return held + newcomer.held_bytes > self._memory_bytes or held + newcomer.peak_bytes > self._met_bytes
+
+    def _learn(self, present: Sequence[SharedContestant], newcomer: SharedContestant) -> None:
         """They did not fit together."""
-        self._room_bytes = min(self._room_bytes, _ROOM_SHARE * _sum(contestants))
-
-
-def _sum(contestants: list[SharedContestant]) -> float:
-    return float(sum(contestant.peak_memory_bytes for contestant in contestants))
+        together = sum(contestant.held_bytes for contestant in present) + newcomer.peak_bytes
+        self._met_bytes = min(self._met_bytes, _ROOM_SHARE * together)

@@ -96,6 +96,29 @@ def test_contestants_that_are_predicted_not_to_fit_are_not_started_side_by_side(
     assert arena.machine.most_at_once == 1
 
 
+def test_peak_that_was_given_back_does_not_predict_that_two_have_no_room() -> None:
+    """cuDNN's search takes workspaces as large as the device has room for, once."""
+
+    def cost(setting: Setting) -> Cost:
+        seconds = large(setting).compute_seconds
+        return Cost(compute_seconds=seconds, start_seconds=2.0, peak_memory_bytes=LARGE, held_memory_bytes=30)
+
+    result = run(SimulatedArena(cost, machine=device()), CHANNELS_LAST, memory_bytes=DEVICE_BYTES)
+    assert result.setting == {"channels_last": True}
+    assert not result.is_in_turns
+
+
+def test_peak_of_one_setting_that_had_no_room_says_nothing_of_smaller_ones() -> None:
+    def cost(setting: Setting) -> Cost:
+        peak = 80 if setting.get("optimizer_impl") == "foreach" else 50
+        seconds = large(setting).compute_seconds
+        return Cost(compute_seconds=seconds, start_seconds=2.0, peak_memory_bytes=peak, held_memory_bytes=30)
+
+    result = run(SimulatedArena(cost, machine=device()), FUSED, memory_bytes=DEVICE_BYTES)
+    assert [heat.is_in_turns for heat in heats_of(result, optimizer_impl="foreach")] == [True]
+    assert [heat.is_in_turns for heat in heats_of(result, optimizer_impl="fused")] == [False, False]
+
+
 def test_no_room_is_learned_from_one_start_that_failed() -> None:
     arena = SimulatedArena(large, machine=device())
     run(arena, CHANNELS_LAST, FUSED)
