@@ -78,6 +78,7 @@ class Checkpoint:
         self._saved_at: tuple[int, ...] | None = None
         self._background = Background()
         self._saver = saver
+        self._snapshot: Snapshot | None = None
         self._is_forgone = False
 
     @property
@@ -194,7 +195,7 @@ class Checkpoint:
         is_saved = self._position(inside_epoch=inside_epoch) == self._saved_at
         if is_saved or self._is_forgone or not self._is_wanted():
             return None
-        snapshot = Snapshot()
+        self._snapshot = snapshot = Snapshot(self._snapshot)  # the last write is over
         content: CheckpointFile = {
             "format": FORMAT,
             "objects": {name: snapshot.take(item.state_dict(), name) for name, item in self._objects.items()},

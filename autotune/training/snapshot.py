@@ -19,10 +19,16 @@ class Snapshot:
 
     Such a copy is launched, not waited for: into pinned memory, in the order of the device's
     other work, so that what is launched afterwards can't change what is copied. The pinned
-    memory comes from torch's caching allocator and serves the next snapshot again.
+    memory comes from torch's caching allocator and serves the next snapshot again. What is on the
+    CPU is copied into the memory of an earlier snapshot: new memory costs several times the copy,
+    since the system has to hand out each page of it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, earlier: "Snapshot | None" = None) -> None:
+        """``earlier`` is one whose values nobody needs any more: they become those of this one."""
+        self._spare = earlier.places if earlier is not None else {}
+        self.places: dict[str, Tensor] = {}
+        """Its copies on the CPU, by where they stand in the state."""
         self._copies: dict[_Key, Tensor] = {}
         self._devices: set[torch.device] = set()
         self.num_bytes = 0
@@ -35,7 +41,7 @@ class Snapshot:
             TaskError: It holds what ``torch.load(weights_only=True)`` would refuse when it is too late.
         """
         if isinstance(value, Tensor):
-            return self._copy(value)
+            return self._copy(value, where)
         if isinstance(value, dict) and type(value) in {dict, OrderedDict}:
             taken = copy.copy(value)  # with the versions of modules, an attribute that state_dict hangs on its dict
             for key, item in value.items():
@@ -58,6 +64,7 @@ class Snapshot:
             event.record(torch.cuda.current_stream(device))
             events.append(event)
         self._copies.clear()
+        self._spare = {}
 
         def wait() -> None:
             for event in events:
@@ -65,18 +72,28 @@ class Snapshot:
 
         return wait
 
-    def _copy(self, tensor: Tensor) -> Tensor:
+    def _copy(self, tensor: Tensor, where: str) -> Tensor:
         tensor = tensor.detach()
         if tensor.layout is not torch.strided:
             return tensor.to("cpu", copy=True)
         key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
         if key not in self._copies:
             self.num_bytes += tensor.nbytes
-            self._copies[key] = self._copy_strided(tensor)
+            self._copies[key] = self._copy_strided(tensor, where)
         return self._copies[key]
 
-    def _copy_strided(self, tensor: Tensor) -> Tensor:
+    def _copy_strided(self, tensor: Tensor, where: str) -> Tensor:
         if tensor.device.type != "cuda":
-            return tensor.to("cpu", copy=True)
+            spare = self._spare.pop(where, None)
+            if spare is not None and _is_alike(spare, tensor):
+                self.places[where] = spare.copy_(tensor)
+            else:
+                self.places[where] = tensor.to("cpu", copy=True)
+            return self.places[where]
         self._devices.add(tensor.device)
         return torch.empty_like(tensor, device="cpu", pin_memory=True).copy_(tensor, non_blocking=True)
+
+
+def _is_alike(spare: Tensor, tensor: Tensor) -> bool:
+    is_same = (spare.shape, spare.stride(), spare.dtype) == (tensor.shape, tensor.stride(), tensor.dtype)
+    return is_same and not spare.is_inference()  # of a report inside of inference mode: it can't be written to outside

@@ -50,6 +50,38 @@ def test_copy_keeps_the_memory_format() -> None:
     assert Snapshot().take(weight, "weight").is_contiguous(memory_format=torch.channels_last)
 
 
+def test_snapshot_is_taken_into_the_memory_of_an_earlier_one_where_it_fits() -> None:
+    state = {"same": torch.zeros(4, 3), "longer": torch.zeros(3), "turned": torch.zeros(3, 2)}
+    earlier = Snapshot()
+    old = earlier.take(state, "state")
+    earlier.seal()
+    places = {name: tensor.data_ptr() for name, tensor in old.items()}
+    state = {"same": torch.ones(4, 3), "longer": torch.ones(5), "turned": torch.ones(2, 3).t(), "new": torch.ones(3)}
+    taken = Snapshot(earlier).take(state, "state")
+    assert all(torch.equal(taken[name], tensor) for name, tensor in state.items())
+    assert [name for name, tensor in taken.items() if tensor.data_ptr() == places.get(name)] == ["same"]
+    assert taken["turned"].stride() == (1, 3)
+
+
+def test_states_of_one_name_do_not_share_the_memory_of_an_earlier_one() -> None:
+    """A loop's own object may be called as one of the trial's."""
+    earlier = Snapshot()
+    for value in (1.0, 2.0):
+        earlier.take({"total": torch.tensor(value)}, "meter")
+    snapshot = Snapshot(earlier)
+    taken = [snapshot.take({"total": torch.tensor(value)}, "meter")["total"] for value in (3.0, 4.0)]
+    assert [tensor.item() for tensor in taken] == [3.0, 4.0]
+
+
+def test_snapshot_after_one_in_inference_mode_is_a_plain_one() -> None:
+    earlier = Snapshot()
+    with torch.inference_mode():
+        earlier.take({"total": torch.zeros(2)}, "sums")
+    taken = Snapshot(earlier).take({"total": torch.ones(2)}, "sums")
+    assert torch.equal(taken["total"], torch.ones(2))
+    assert not taken["total"].is_inference()
+
+
 def test_sparse_tensor_is_copied() -> None:
     sparse = torch.eye(3).to_sparse()
     assert torch.equal(Snapshot().take(sparse, "sparse").to_dense(), torch.eye(3))
