@@ -69,9 +69,9 @@ def test_race_is_paid_for_while_it_runs(tmp_path: Path, monkeypatch: pytest.Monk
             study.clock.pass_seconds(3.0)
 
         study.train(1, batch_size=32, on_wait=on_wait)
-        assert study.charged_seconds == pytest.approx(study.standing.elapsed_seconds - began, abs=3.0)
+        assert study.charged_seconds == pytest.approx(study.standing.elapsed_seconds - began, abs=10)
     assert len(owed) >= 6
-    assert max(owed) < 9
+    assert max(owed) < 12  # or all of it, 15 s and more
 
 
 def test_workload_without_a_race_takes_no_precision_that_was_judged_on_another(
