@@ -11,7 +11,7 @@ alternating blocks against it and retire. The order of a race:
 4. try ``torch.compile`` where the steps that remain can repay it; a compiled step may wait for something
    else, so that what moves that is screened once more;
 5. confirm the winner against the baseline, and against what an informed user would set, on fresh
-   contestants.
+   contestants; where that guess is surely faster, and as precise, it is the winner.
 
 A tie changes nothing. A setting that can't be trained with is recorded and passed over. A faster one
 with fewer digits is kept only while its loss stays within full precision's own noise.
@@ -174,6 +174,10 @@ class _Race:
             changes = difference(plan.baseline, plan.informed)
             comparison = track.confirm("informed", plan.informed, changes=changes)
             informed_gain = gain_of(comparison) if comparison else None
+            if comparison is not None and comparison.verdict == "slower":
+                taken = self._take_informed(plan.informed, winners=gain_of(comparison))
+                if taken is not None:
+                    gain, informed_gain, last = taken, None, self._measure(track.incumbent)
         return self._result(track.incumbent, last, gain=gain, informed_gain=informed_gain)
 
     def _measure(self, winner: SharedContestant) -> Measurement:
@@ -245,6 +249,30 @@ class _Race:
             gain = self._gain_of(proven)
         if gain is None:
             self._track.adopt(self._plan.baseline)
+        return gain
+
+    def _take_informed(self, informed: Mapping[str, Scalar], *, winners: Gain) -> Gain | None:
+        """Make the informed setting the winner, which it has beaten on fresh contestants; its gain over the baseline.
+
+        A screening in noise may well pass over what it is better by. None where it stays a guess: its digits are fewer,
+        and nobody has judged its loss, or no time is left, or it is not surely faster than the baseline.
+
+        Args:
+            informed: The setting.
+            winners: The winner's gain over it, below 1.
+        """
+        plan, winner = self._plan, self._setting
+        if shortened(informed, baseline=plan.baseline, entries=plan.entries):
+            return None
+        if winner == plan.baseline:
+            self._track.adopt(informed)
+            turned = {"ratio": 1 / winners.ratio, "low": 1 / winners.high, "high": 1 / winners.low}
+            return winners.model_copy(update=turned)
+        if not self._time.has_room_to_confirm:
+            return None
+        gain = self._gain_of(dict(informed))
+        if gain is None:
+            self._track.adopt(winner)
         return gain
 
     def _gain_of(self, setting: Mapping[str, Scalar]) -> Gain | None:

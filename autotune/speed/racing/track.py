@@ -190,12 +190,13 @@ class Track:
             if other is not None:
                 other.retire()
         is_kept = comparison.verdict == "faster"
+        is_guess_faster = stage == "informed" and comparison.verdict == "slower"
         self.heats.over(
             stage,
             self.incumbent,
             changes=changes,
             verdict="kept" if is_kept else "rejected",
-            reason=finish_words(comparison, is_kept=is_kept),
+            reason="the guess is faster" if is_guess_faster else finish_words(comparison, is_kept=is_kept),
             began=began,
             comparison=comparison,
             is_in_turns=comparison.is_in_turns,

@@ -345,6 +345,25 @@ def test_race_measures_the_winner_against_the_informed_setting() -> None:
     assert result.informed_gain.ratio == pytest.approx(1 / 0.9, rel=0.01)
 
 
+@pytest.mark.parametrize("entry", [WORKERS, FUSED], ids=["nothing won", "something won"])
+def test_race_takes_an_informed_setting_that_is_surely_faster_than_its_winner(entry: Entry) -> None:
+    result = run(SimulatedArena(compute_bound, machine=noisy()), entry, informed={"channels_last": True})
+    assert result.setting == {"channels_last": True}
+    assert result.gain is not None
+    assert result.gain.ratio == pytest.approx(1 / 0.8, rel=0.05)
+    assert result.gain.low < 1 / 0.8 < result.gain.high
+    assert result.samples_per_second == pytest.approx(32 / 0.008, rel=0.05)
+    assert result.informed_gain is None
+    assert [heat.reason for heat in result.heats if heat.stage == "informed"] == ["the guess is faster"]
+
+
+def test_race_takes_no_informed_setting_with_digits_that_nobody_has_judged() -> None:
+    result = run(SimulatedArena(lambda setting: learns(setting, harm=0.5)), PRECISION, informed={"precision": "bf16"})
+    assert result.setting == {}
+    assert result.informed_gain is not None
+    assert result.informed_gain.ratio < 0.7
+
+
 def test_race_whose_time_is_up_confirms_what_it_has() -> None:
     arena = SimulatedArena(compute_bound)
     result = run(arena, CHANNELS_LAST, FUSED, seconds=7.0)
