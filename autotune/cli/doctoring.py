@@ -21,7 +21,7 @@ def doctor(*, storage: str, tracking_uri: str, as_json: bool) -> None:
 
     JSON: a list with the keys name, state (ok, note, mend), found, remedy.
     """
-    from autotune.cli.output import echo_json
+    from autotune.cli.output import echo_json, echo_lines
     from autotune.report.checkup import check_setup, needs_mending
 
     findings = check_setup(storage, tracking_uri=tracking_uri)
@@ -33,6 +33,6 @@ def doctor(*, storage: str, tracking_uri: str, as_json: bool) -> None:
             state = click.style(f"{finding.state:<4}", fg=_STYLES[finding.state])
             click.echo(f"{state}  {finding.name:<{width}}  {finding.found}")
             if finding.remedy is not None:
-                click.echo(f"{'':<{width + 8}}{finding.remedy}")
+                echo_lines([f"{'':<{width + 8}}{finding.remedy}"])
     if needs_mending(findings):
         sys.exit(1)

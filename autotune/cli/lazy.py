@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 import click
 
+_GROUPS = ("study", "trial", "storage", "space")
+"""Whose commands are known from elsewhere, by those who forget the group."""
+
 
 class LazyCommand(NamedTuple):
     """Where a command is, and the line that a listing shows for it without importing it."""
@@ -52,9 +55,14 @@ class LazyGroup(click.Group):
         if name not in self.lazy and not name.startswith("-") and not ctx.resilient_parsing:
             from autotune.spec.names import nearest
 
-            near = nearest(name, self.lazy)
+            near = self._within(ctx, name) or nearest(name, self.lazy)
             ctx.fail(f"No such command {name!r}. {f'Did you mean {near!r}?' if near else ''}".rstrip())
         return super().resolve_command(ctx, args)
+
+    def _within(self, ctx: click.Context, name: str) -> str | None:
+        """The command of that very name in one of the groups: ``best`` is ``study best``."""
+        groups = ((each, self.get_command(ctx, each)) for each in self.lazy if each in _GROUPS)
+        return next((f"{each} {name}" for each, g in groups if isinstance(g, LazyGroup) and name in g.lazy), None)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # type: ignore[explicit-override]
         """The table, as a section of the help."""

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 import shutil
 import sys
 import textwrap
@@ -14,6 +15,9 @@ from pydantic import BaseModel
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 """What JSON can say."""
+
+_LEAST_LAST = 40
+"""Columns of a terminal that the last column of a table can be read in, where it needs more."""
 
 
 def echo_json(value: object) -> None:
@@ -48,15 +52,38 @@ def echo_lines(lines: Iterable[str]) -> None:
 
 def fold(line: str, *, width: int) -> str:
     """The line in rows of this width, the later ones indented by two more; addresses and commands stay whole."""
-    if len(line) <= width or "://" in line or "  # " in line:
+    if len(line) <= width or "://" in line:
         return line
+    if "  # " in line:
+        return re.sub(r" {2,}# ", "  # ", line)
     indent = " " * (len(line) - len(line.lstrip(" ")) + 2)
     rows = textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     return "\n".join(rows)
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Aligned columns, numbers to the right; fitted to a terminal, unfolded in a pipe."""
+    """Aligned columns, numbers to the right; fitted to a terminal, unfolded in a pipe.
+
+    Where a terminal is too narrow for the last column, each row's last cell stands below the row.
+    """
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    if width is None or not _is_last_too_long(header, rows, width=width):
+        click.echo("\n".join(_table_lines(header, rows, width=width)))
+        return
+    first, *lines = _table_lines(header[:-1], [row[:-1] for row in rows], width=None)
+    click.echo(first)
+    for line, row in zip(lines, rows, strict=True):
+        click.echo("\n".join([line, *([fold(f"  {row[-1]}", width=width)] if row[-1] else [])]))
+
+
+def _is_last_too_long(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int) -> bool:
+    """The last column is a long one, and the others leave it too little to be read."""
+    *others, longest = [max(map(len, cells)) for cells in zip(header, *rows, strict=True)]
+    return longest >= _LEAST_LAST and width < sum(others) + 2 * len(others) + _LEAST_LAST
+
+
+def _table_lines(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | None) -> list[str]:
+    """The table in this width; None for all that it needs."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -69,8 +96,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     # In a pipe nothing is folded: one row, one line, for grep and awk.
-    width = None if sys.stdout.isatty() else 10_000
-    console = Console(width=width, markup=False, highlight=False, emoji=False)
+    console = Console(width=width or 10_000, markup=False, highlight=False, emoji=False)
     with console.capture() as capture:
         console.print(table)
-    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
+    return [line.rstrip() for line in capture.get().splitlines()]

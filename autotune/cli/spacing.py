@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 
-import click
-
-from autotune.cli.output import print_table
+from autotune.cli.output import echo_lines, print_table
 from autotune.events import Scalar
 from autotune.report.spaces import SpaceSummary
 from autotune.report.wording import format_parameters, format_scalar
@@ -18,21 +16,28 @@ def print_space(summary: SpaceSummary) -> None:
     budget += [f"{summary.budget.seconds:g} s"] if summary.budget.seconds is not None else []
     objectives = ", ".join(objective.text for objective in summary.objectives)
     length = f"{summary.budget.max_resource} {summary.budget.resource}"
-    click.echo(f"{summary.name}: {summary.task} on {', '.join(summary.devices)}")
-    click.echo(f"data: {_data(summary)}")
-    click.echo(f"objective: {objectives}")
-    click.echo(f"budget: {' or '.join(budget) or 'no limit'}, {length} a trial")
-    click.echo(f"sampler: {_choice(summary.sampler)}; pruner: {_choice(summary.pruner)}")
-    click.echo()
+    echo_lines(
+        [
+            f"{summary.name}: {summary.task} on {', '.join(summary.devices)}",
+            f"data: {_data(summary)}",
+            f"objective: {objectives}",
+            f"budget: {' or '.join(budget) or 'no limit'}, {length} a trial",
+            f"sampler: {_choice(summary.sampler)}; pruner: {_choice(summary.pruner)}",
+            "",
+        ]
+    )
     rows = [(p.group, p.name, _range(p), _conditions(p)) for p in summary.parameters]
     print_table(("group", "parameter", "searched", "when"), rows)
-    if summary.fixed:
-        click.echo(f"\nfixed: {format_parameters(summary.fixed)}")
-    click.echo(f"\nbaseline (trial 0): {format_parameters(summary.baseline) or 'the defaults of torch and the task'}")
-    if summary.left_out:
-        click.echo("\nleft out here:")
-        for left_out in summary.left_out:
-            click.echo(f"  {left_out.name}: {left_out.reason}")
+    baseline = format_parameters(summary.baseline) or "the defaults of torch and the task"
+    echo_lines(
+        [
+            *(["", f"fixed: {format_parameters(summary.fixed)}"] if summary.fixed else []),
+            "",
+            f"baseline (trial 0): {baseline}",
+            *(["", "left out here:"] if summary.left_out else []),
+            *(f"  {left_out.name}: {left_out.reason}" for left_out in summary.left_out),
+        ]
+    )
 
 
 def _data(summary: SpaceSummary) -> str:

@@ -151,7 +151,9 @@ def check_storage(storage: str) -> tuple[Finding, ...]:
             clock = check_clock(now=time.time(), server=server_seconds(engine), newest=newest)
         finally:
             engine.dispose()
-        return Finding("database", "ok", f"{shown}, {len(studies)} studies"), clock
+        return Finding(
+            "database", "ok", f"{shown}, {len(studies)} {'study' if len(studies) == 1 else 'studies'}"
+        ), clock
     except AutotuneError as error:
         return (Finding("database", "mend", str(error), "mend that, or name another by --storage"),)
 

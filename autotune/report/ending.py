@@ -51,16 +51,21 @@ def found_lines(study: StudySummary) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def next_step_lines(study: StudySummary, *, places: Places, is_confirmed: bool) -> tuple[str, ...]:
-    """Exact commands, each with a comment, which a shell skips when the line is pasted."""
+def next_step_lines(
+    study: StudySummary, *, places: Places, is_confirmed: bool, is_shown: bool = False
+) -> tuple[str, ...]:
+    """Exact commands, each with a comment, which a shell skips when the line is pasted.
+
+    What ``study show`` says is left out where that ``is_shown``.
+    """
     storage, tracking = places.storage_option, places.tracking_option
     proof = (f"autotune study confirm {study.name}{storage}{tracking}", "is it more than luck?")
     is_proof_next = not is_confirmed and study.state == StudyState.COMPLETE and is_worth_confirming(study)
     go_on, with_what = going_on(study, options=f"{storage}{tracking}")
     steps = [
         *([proof] if is_proof_next else []),
-        (f"autotune study show {study.name}{storage}{tracking}", "all of it, and links to compare"),
-        (f"autotune study best {study.name}{storage}", "its parameters, or --format python"),
+        *([] if is_shown else [(f"autotune study show {study.name}{storage}{tracking}", "all of it, with links")]),
+        (f"autotune study best {study.name}{storage}", "its parameters, or as Python"),
         (f"autotune study report {study.name}{storage}", "a page to show to others"),
         (go_on, f"go on{with_what}"),
         (f"autotune dashboard{storage}", "Optuna's dashboard"),

@@ -68,3 +68,8 @@ def test_unknown_command_names_the_nearest() -> None:
     assert answer.returncode == 2
     assert "No such command 'stduy'. Did you mean 'study'?" in answer.stderr
     assert answer.stdout == ""
+
+
+def test_command_of_a_group_is_told_with_its_group() -> None:
+    with pytest.raises(click.UsageError, match="Did you mean 'study best'"):
+        root.main(["best", "mnist"], prog_name="autotune", standalone_mode=False)

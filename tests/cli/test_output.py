@@ -2,6 +2,7 @@ import json
 import math
 from dataclasses import dataclass
 
+import click
 import pytest
 
 from autotune.cli.output import echo_json, fold, print_table, to_json
@@ -34,6 +35,24 @@ def test_table_keeps_a_long_cell_on_one_line_in_a_pipe(capsys: pytest.CaptureFix
     print_table(("name", "n"), [("x" * 300, "1"), ("y", "22")])
     lines = capsys.readouterr().out.splitlines()
     assert lines == ["name" + " " * 298 + " n", "x" * 300 + "   1", "y" + " " * 301 + "22"]
+
+
+def test_last_cell_that_a_terminal_has_no_room_for_stands_below_its_row(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    print_table(("n", "parameters"), [("1", "lr 0.1 · width 32 · depth 3 · dropout 0.5 · seed 7"), ("2", "")])
+    lines = click.unstyle(capsys.readouterr().out).splitlines()
+    assert lines == ["n", "1", "  lr 0.1 · width 32 · depth 3 · dropout", "    0.5 · seed 7", "2"]
+    print_table(("n", "parameters"), [("1", "lr 0.1")])
+    assert click.unstyle(capsys.readouterr().out).splitlines() == ["n  parameters", "1  lr 0.1"]
+
+
+def test_comment_of_a_command_comes_nearer_where_a_terminal_is_narrow() -> None:
+    assert fold("  autotune study show digits          # all of it", width=40) == (
+        "  autotune study show digits  # all of it"
+    )
 
 
 def test_line_is_folded_between_words_under_its_own_indent() -> None:

@@ -102,7 +102,7 @@ def test_database_is_counted_and_its_clock_read(tmp_path: Path) -> None:
     book = StudyBook(f"sqlite:///{tmp_path / 'autotune.db'}")
     findings = checkup.check_storage(book.storage)
     assert [(finding.name, finding.state) for finding in findings] == [("database", "ok"), ("clock", "ok")]
-    assert "1 studies" in findings[0].found
+    assert "1 study" in findings[0].found
 
 
 @pytest.mark.parametrize("storage", ["mysql://x/y", "sqlite:////nowhere/at/all/autotune.db"])

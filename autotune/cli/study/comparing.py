@@ -26,7 +26,7 @@ def compare(*, names: tuple[str, ...], storage: str, as_json: bool) -> None:
     JSON keys: contenders (name, study, trial, metrics, noise, num_trials, study_seconds),
     differing, shared, metrics.
     """
-    from autotune.cli.output import echo_json, print_table
+    from autotune.cli.output import echo_json, echo_lines, print_table
     from autotune.report.comparing import compare as compare_trials
 
     comparison = compare_trials(storage, names=names)
@@ -38,7 +38,7 @@ def compare(*, names: tuple[str, ...], storage: str, as_json: bool) -> None:
     if comparison.shared:
         from autotune.report.wording import format_parameters
 
-        click.echo(f"\nthe same in all: {format_parameters(comparison.shared)}")
+        echo_lines(["", f"the same in all: {format_parameters(comparison.shared)}"])
 
 
 def _rows(comparison: "Comparison") -> list[tuple[str, tuple[str, ...]]]:

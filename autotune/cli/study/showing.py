@@ -30,7 +30,8 @@ def show_lines(report: StudyReport, *, addresses: Addresses, places: Places) -> 
         "Addresses, while `autotune dashboard` and `autotune mlflow` run:",
     ]
     lines += [f"  {label}:\n    {address}" for label, address in _labelled(addresses) if address]
-    return [*lines, "", *next_step_lines(study, places=places, is_confirmed=report.verdict is not None)]
+    is_confirmed = report.verdict is not None
+    return [*lines, "", *next_step_lines(study, places=places, is_confirmed=is_confirmed, is_shown=True)]
 
 
 def _labelled(addresses: Addresses) -> Sequence[tuple[str, str | None]]:
