@@ -38,9 +38,9 @@ def draft_task(script: Script, *, path: Path) -> TaskDraft:
     """The script's data, model and loss as a task; what its text does not tell is left to be written."""
     constants = Constants(script.tree)
     datasets = [data for call in loaders_of(script.tree) if (data := _dataset(call)) is not None]
-    made = [slice_before(script.tree, data, constants=constants) for data in datasets[:2]]
+    made = [slice_before(script.tree, constants.maker(data), constants=constants) for data in datasets[:2]]
     model = _model(script.tree)
-    model_slice = slice_before(script.tree, model, constants=constants) if model is not None else None
+    model_slice = slice_before(script.tree, constants.maker(model), constants=constants) if model is not None else None
     loss = _loss(script.tree)
     slices = [*made, *([model_slice] if model_slice else [])]
     used: list[ast.AST] = [part for each in slices for part in (*each.statements, each.expression)]
@@ -77,6 +77,9 @@ def _unbound(text: str) -> tuple[str, ...]:
                 return ()
     assert isinstance(task, ast.ClassDef)
     found: dict[str, None] = {}
+    on_self = [n for n in ast.walk(task) if isinstance(n, ast.Attribute) and ast.unparse(n.value) == "self"]
+    put = {node.attr for node in on_self if isinstance(node.ctx, ast.Store)}
+    found |= {f"self.{node.attr}": None for node in on_self if node.attr not in put}
     for method in task.body:
         inner = {n.arg for n in ast.walk(method) if isinstance(n, ast.arg)} | _bound_in(method)
         found |= dict.fromkeys(sorted(_read_in([method]) - inner - known))

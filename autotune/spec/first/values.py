@@ -61,6 +61,30 @@ class Constants:
         bound = self._alive(self._scopes.bindings(name, self._scopes.tree))
         return bound[0].value if len(bound) == 1 else None
 
+    def maker(self, node: ast.expr) -> ast.expr:
+        """What makes an object that a method has on ``self`` or as a parameter: there, or where its class is called."""
+        seen: set[ast.expr] = set()
+        while node not in seen:
+            seen.add(node)
+            function = next(self._scopes.functions_around(node), None)
+            if function is None or self._scopes.owner(function) is None:
+                return node
+            node = self._brought(node, function) or node
+        return node
+
+    def _brought(self, node: ast.expr, method: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.expr | None:
+        """What another method has put on ``self``, or what the method was called with."""
+        try:
+            match node:
+                case ast.Attribute(value=ast.Name(id="self") as owner, attr=name) if not _puts(method, name):
+                    return self._records.member(owner, name)
+                case ast.Name(id=name) if any(each.arg == name for each in _parameters(method.args)):
+                    return None if self._scopes.bindings(name, method) else self._argument(method, name)
+                case _:
+                    return None
+        except UnknownValueError:
+            return None
+
     def entries(self, node: ast.expr) -> dict[str, ast.expr] | None:
         """What a dictionary of the script holds, updates included; None where the text does not tell."""
         return self._records.entries(node, is_dead=self.is_dead)
@@ -194,6 +218,14 @@ class Constants:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise UnknownValueError(ast.unparse(node))
         return value
+
+
+def _puts(method: ast.AST, name: str) -> bool:
+    """Whether the method itself sets ``self.name``."""
+    return any(
+        isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node) == f"self.{name}"
+        for node in ast.walk(method)
+    )
 
 
 def _parameters(arguments: ast.arguments) -> list[ast.arg]:

@@ -135,6 +135,33 @@ def test_attributes_of_a_trainer_hide_no_method_of_the_task() -> None:
     assert "return self.model_\n" in method
 
 
+def test_model_and_data_that_a_trainer_is_given_are_those_of_its_call() -> None:
+    text = """
+    class Trainer:
+        def __init__(self, model, data):
+            self.model = model
+            self.loader = DataLoader(data)
+            self.optimizer = self.make_optimizer()
+        def make_optimizer(self):
+            return SGD(self.model.parameters())
+    width = int("8")
+    Trainer(Linear(4, width), TensorDataset(zeros(8, 4)))
+    """
+    draft = _draft(text)
+    assert "return Linear(4, width)" in draft.text
+    assert "self.train_set = TensorDataset(zeros(8, 4))" in draft.text
+    assert "self" not in draft.unbound
+
+
+def test_what_nothing_puts_on_self_is_told() -> None:
+    text = """
+    class Data:
+        def train_dataloader(self):
+            return DataLoader(self.pictures, shuffle=True)
+    """
+    assert _draft(text).unbound == ("self.pictures",)
+
+
 @pytest.mark.parametrize(("use", "missing"), [("fit(Lit(8))", ()), ("pass", ("model",))])
 def test_module_with_an_optimizer_of_its_own_is_made_as_the_script_makes_it(use: str, missing: tuple[str, ...]) -> None:
     text = f"""
