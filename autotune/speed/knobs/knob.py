@@ -51,6 +51,8 @@ class Knob:
     """The bottlenecks that it can move; a race leaves it out where the step waits for something else."""
     is_of_host: bool = False
     """It speeds up what the host computes: beside a GPU the input alone, after what is made for that."""
+    starts_with_a_pass: bool = False
+    """With any value but the simplest, a training fetches all its samples before its first step."""
     choices: tuple[Scalar, ...] = ()
     low: int | None = None
     high: int | None = None

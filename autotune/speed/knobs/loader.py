@@ -117,6 +117,7 @@ LOADER_KNOBS = (
         simplest="off",
         docs="https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html",
         moves=("input",),
+        starts_with_a_pass=True,
         choices=("off", "memory", "device"),
         choice_applies=_cache_applies,
         # Workers would each hold a copy, and send what is there already.

@@ -1,6 +1,7 @@
 """Screening: the values of one knob after the other, each by itself against the incumbent."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from autotune.events import Bottleneck, Scalar
 from autotune.speed.knobs.entries import Entry, apply, changed, in_setting, is_on, is_open, is_possible, meaningful
@@ -16,6 +17,10 @@ _FOR_FIRST_SIGHT = 0.5
 """Of a race's time, which looks at what can move everything may take at most."""
 _EVERYTHING: tuple[Bottleneck, ...] = ("input", "launch", "compute")
 _COST_ORDER = {"live": 0, "new loader": 1, "relaunch": 2, "new graph": 3}
+_MOST_OF_A_STEP = 0.5
+"""Share of its bottleneck from which a step has nothing else mended before."""
+_MOST_FOR_A_PASS = 0.3
+"""Of the time that a race has left, for a heat that begins with a pass over all data."""
 _MOST_LOSSES_IN_A_ROW = 2
 """Values of a whole-number knob that are no faster, after which the larger ones are not tried."""
 _RIVALS = {"num_workers": "torch_threads"}
@@ -81,10 +86,12 @@ class Screening:
         """
         movable = diagnosis.worth_moving if diagnosis is not None else _EVERYTHING
         winners: list[Finish] = []
-        for entry in sorted(self._plan.entries, key=lambda entry: _turn(entry, movable)):
+        waits_for_data = diagnosis is not None and diagnosis.input_share >= _MOST_OF_A_STEP
+        turn = partial(_turn, movable=movable, is_input_first=waits_for_data)
+        for entry in sorted(self._plan.entries, key=turn):
             if entry.name == COMPILE or not is_open(entry, self._setting, entries=self._plan.entries):
                 continue
-            if (reason := _why_not(entry, diagnosis)) is not None:
+            if (reason := _why_not(entry, diagnosis) or self._why_too_long(entry, diagnosis)) is not None:
                 self._pass_over(entry, reason)
                 continue
             if self._time.is_up:
@@ -122,6 +129,17 @@ class Screening:
         if entry.name not in self._passed_over:
             self._passed_over.add(entry.name)
             self._track.skip("screen", {**self._setting, entry.name: None}, reason=reason)
+
+    def _why_too_long(self, entry: Entry, diagnosis: Diagnosis | None) -> str | None:
+        """Why this race has no time for the knob's start; None where it has, or where nobody knows."""
+        if diagnosis is None or not entry.knob.starts_with_a_pass:
+            return None
+        num_steps = self._track.incumbent.warmed.steps_per_epoch or 0
+        num_fetching = max(1, int(self._setting.get("num_workers") or 0))
+        seconds = num_steps * num_fetching * diagnosis.input_share * diagnosis.real_seconds
+        if seconds <= _MOST_FOR_A_PASS * self._time.left():
+            return None
+        return f"a first pass over the data takes about {seconds:.0f} s, too long for this race"
 
     def _screen_values(self, entry: Entry) -> Finish | None:
         best: Finish | None = None
@@ -174,10 +192,13 @@ def _why_not(entry: Entry, diagnosis: Diagnosis | None) -> str | None:
     return f"it moves the {' and '.join(entry.knob.moves)} share of a step, which is {share:.0%} here"
 
 
-def _turn(entry: Entry, movable: Sequence[Bottleneck]) -> tuple[bool, int, bool, int]:
-    """What can move everything goes first, then what moves the largest share, and of equals what is cheap to change.
+def _turn(
+    entry: Entry, *, movable: Sequence[Bottleneck], is_input_first: bool
+) -> tuple[bool, bool, int, bool, int, int]:
+    """What can move everything goes first, then what moves the largest share, and of equals what is cheap to try.
 
-    Where the training is on a GPU, what its host computes is the last of them.
+    A step that mostly waits for data has that mended before all: nothing else shows beside it. Where the training
+    is on a GPU, what its host computes is the last of those that move the same.
 
     The first of a knob's bottlenecks is the one that it is made for.
     """
@@ -185,7 +206,9 @@ def _turn(entry: Entry, movable: Sequence[Bottleneck]) -> tuple[bool, int, bool,
     place = movable.index(main[0]) if set(main) & set(movable) else len(movable)
     moves_everything = _moves_everything(entry)
     is_aside = entry.knob.is_of_host and not moves_everything
-    return not moves_everything, place, is_aside, _COST_ORDER[entry.knob.needs]
+    is_later = is_input_first and (moves_everything or main != ("input",))
+    cost = _COST_ORDER[entry.knob.needs]
+    return is_later, not moves_everything, place, is_aside, cost, len(entry.values)
 
 
 def _from(current: Scalar, values: Sequence[Scalar]) -> list[Scalar]:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -108,6 +109,28 @@ def test_race_opens_a_knob_that_means_something_only_beside_a_winner() -> None:
 
     result = run(SimulatedArena(cost), Entry(KNOBS["num_workers"], (0, 2)), PREFETCH)
     assert result.setting == {"num_workers": 2, "prefetch_factor": 4}
+
+
+def slow_to_load(setting: Setting) -> Cost:
+    wait = 0.001 if setting.get("cache") == "memory" else 0.09
+    return Cost(compute_seconds=0.01 / (setting.get("torch_threads", 1) or 1), wait_seconds=wait)  # type: ignore[operator]
+
+
+def test_race_mends_the_loader_first_where_a_step_mostly_waits_for_data() -> None:
+    threads = Entry(KNOBS["torch_threads"], (1, 2))
+    first = next(heat for heat in run(SimulatedArena(slow_to_load), threads, WORKERS, CACHE).heats if heat.gain)
+    assert first.changes == {"cache": "memory"}
+
+
+def test_race_fills_no_cache_that_would_take_most_of_its_time() -> None:
+    fills = Entry(replace(CACHE.knob, starts_with_a_pass=True, companions=()), CACHE.values)
+    result = run(SimulatedArena(slow_to_load, steps_per_epoch=1000), fills, seconds=60)  # 1,000 steps of 0.1 s
+    (heat,) = result.heats
+    assert (heat.verdict, heat.reason) == (
+        "skipped",
+        "a first pass over the data takes about 90 s, too long for this race",
+    )
+    assert run(SimulatedArena(slow_to_load), fills, seconds=90).setting["cache"] == "memory"
 
 
 def test_race_never_joins_what_cannot_go_together() -> None:
