@@ -31,6 +31,8 @@ def export(*, name: str, kind: str | None, output: Path, storage: str) -> None:
     from autotune.report.export import export_study
     from autotune.report.record import read_record
 
+    if output == Path("-"):
+        raise click.UsageError(f"--output -: an export is files, not stdout; name one, such as {name}.json")
     found = kind or _SUFFIXES.get(output.suffix)
     if found is None:
         raise click.UsageError(f"{output}: the suffix must be .csv, .parquet or .json, or --format must say which")

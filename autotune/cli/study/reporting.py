@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from autotune.report.page.composing import Report
 
 _ABLATION_REPEATS = 3
+_STDOUT = Path("-")
 
 
 @click.command()
@@ -31,7 +32,7 @@ _ABLATION_REPEATS = 3
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Where to write; for a page NAME-report.html if left out, else stdout.",
+    help="Where to write, - for stdout; for a page NAME-report.html if left out, else stdout.",
 )
 @click.option("--open", "is_opened", is_flag=True, help="Show the page in the browser.")
 @click.option(
@@ -77,6 +78,8 @@ def report(
 
     if is_opened and kind != "html":
         raise click.UsageError("--open shows a page: leave --format out, or say html")
+    if is_opened and output == _STDOUT:
+        raise click.UsageError("--open shows a file: leave --output - out")
     if repeats is not None and not is_ablated:
         raise click.UsageError("--repeats goes with --ablate: leave it out, or say both")
     if is_ablated:
@@ -92,7 +95,7 @@ def report(
     made = compose(record, places=Places(storage=storage, tracking_uri=tracking_uri))
     text = _text(made, kind=kind)
     target = output or (Path(f"{name}-report.html") if kind == "html" else None)
-    if target is None:
+    if target is None or target == _STDOUT:
         click.echo(text, nl=False)
         return
     try:

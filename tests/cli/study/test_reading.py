@@ -126,3 +126,17 @@ def test_reading_makes_no_database(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     CliRunner().invoke(root, ["study", "list"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_dash_is_stdout_for_a_report_and_no_file_for_an_export(
+    book: StudyBook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    there = set(tmp_path.iterdir())
+    text = _answer("study", "report", "digits", "--format", "json", "--output", "-", "--storage", book.storage)
+    assert json.loads(text)["name"] == "digits"
+    command = ["study", "export", "digits", "--format", "json", "--output", "-", "--storage", book.storage]
+    answer = CliRunner().invoke(root, command, prog_name="autotune")
+    assert answer.exit_code == 2
+    assert "an export is files, not stdout; name one, such as digits.json" in answer.stderr
+    assert set(tmp_path.iterdir()) == there
