@@ -71,6 +71,7 @@ class RaceLog:
             "ratio": gain.ratio if gain else None,
             "ratio_low": gain.low if gain else None,
             "ratio_high": gain.high if gain else None,
+            "is_vague": gain.is_vague if gain else None,
             "seconds": heat.seconds,
             "in_turns": heat.is_in_turns,
         }
