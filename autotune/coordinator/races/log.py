@@ -24,8 +24,8 @@ class RaceLog:
         """Races of the ground's task on this very hardware and software that tried the same, by digest.
 
         Those on another device of the machine, or with another share of its cores (``--jobs``), are not the ground's:
-        its own settings and peaks would be taken for theirs. One whose time was up before it found anything has nothing
-        to say.
+        its own settings and peaks would be taken for theirs. One that found nothing says nothing where its time was up,
+        or where the machine was too busy to see anything.
         """
         found: dict[str, tuple[Workload, RaceResult]] = {}
         for row in reversed(self._races.known(task=ground.task, machine=ground.machine)):
@@ -33,7 +33,7 @@ class RaceLog:
             if not ground.is_of(workload):
                 continue
             result = RaceResult.model_validate_json(row.result_json)
-            if row.workload_digest == ground.digest(workload) and (result.gain or not result.is_cut_short):
+            if row.workload_digest == ground.digest(workload) and result.is_answer:
                 found[row.workload_digest] = workload, result
         return found
 

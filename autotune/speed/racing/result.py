@@ -20,6 +20,9 @@ _VAGUE_SPAN = 2.0
 """An interval whose greatest is more than so many times its least does not tell a gain from its double. Two contestants
 of one setting differ by less than a tenth on busy cores, so that a median of many alternating quads is never so vague
 by itself: the quads were few, or other programs took the cores from some of them."""
+_LOUD = 0.2
+"""A noise floor above this hides gains that are worth having, such as the 1.17 of the README's example: that nothing
+was found beside it says nothing of a quieter hour."""
 _MANY_QUADS = 6
 """From so many on an interval needs no assumption of how noise is shaped (``measuring/statistics.py``)."""
 
@@ -193,6 +196,12 @@ class RaceResult(_Part):
             f"? is a gain whose interval spans more than a factor of {_VAGUE_SPAN:g}: rely on its direction at most, "
             f"not on the figure ({few}{around}{again})"
         )
+
+    @property
+    def is_answer(self) -> bool:
+        """It says something of later trainings: a winner, or that there is none where one could be seen."""
+        floors = [floor for floor in (self.noise_floor, self.noise_floor_in_turns) if floor is not None]
+        return self.gain is not None or not (self.is_cut_short or max(floors, default=0.0) > _LOUD)
 
     @property
     def setting_in_full_precision(self) -> dict[str, Scalar]:

@@ -43,6 +43,25 @@ def test_doubt_names_few_quads_on_a_quiet_machine() -> None:
     assert doubt.endswith("(decided after 3 quads, beside a load of up to 1.0 on 2 cores)")
 
 
+@pytest.mark.parametrize(
+    ("fields", "is_answer"),
+    [
+        ({"noise_floor": 0.03}, True),
+        ({"noise_floor": None}, True),
+        ({"noise_floor": 0.61}, False),
+        ({"noise_floor": 0.03, "noise_floor_in_turns": 0.4}, False),
+        ({"noise_floor": 0.03, "is_cut_short": True}, False),
+        ({"noise_floor": 0.61, "is_cut_short": True, "gain": gain(1.4, 1.5)}, True),
+    ],
+    ids=repr,
+)
+def test_that_nothing_was_found_is_an_answer_where_something_could_be_seen(
+    fields: dict[str, object],
+    is_answer: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    assert result_of(**{"gain": None, **fields}).is_answer is is_answer
+
+
 def test_race_is_read_as_it_was_written() -> None:
     result = result_beside(1.0, gain=gain(21, 1008))
     assert RaceResult.model_validate_json(result.model_dump_json()) == result
