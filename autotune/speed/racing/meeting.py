@@ -25,6 +25,7 @@ SLOWER_BY_FAR = 1.3
 """Slower than the incumbent by this, twice in a row, needs no closer look."""
 _NARROW = 1.04
 """The far end of an interval over its near end, where a confirmed gain is known well enough."""
+_NARROW_BY_FAR = 1.5
 _NARROW_IN_TURNS = 1.1
 _FOR_OUT_OF_REACH = 3
 """Quads that it takes to tell."""
@@ -228,10 +229,11 @@ def _is_settled_in_turns(comparison: Comparison) -> bool:
 def _is_known_well(comparison: Comparison) -> bool:
     """The gain is sure, and more quads would add a digit at most.
 
-    A baseline so slow that its blocks take seconds is not measured for longer than that takes.
+    Of a baseline that is slower by far the first digit does: its blocks may take seconds.
     """
     low, high = comparison.interval
-    return is_by_far(comparison) or (comparison.verdict == "faster" and high <= _NARROW * low)
+    narrow = _NARROW_BY_FAR if is_by_far(comparison) else _NARROW
+    return comparison.verdict == "faster" and high <= narrow * low
 
 
 def _is_known_well_in_turns(comparison: Comparison) -> bool:
