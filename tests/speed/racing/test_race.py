@@ -456,6 +456,15 @@ def test_race_measures_a_baseline_that_is_slower_by_far_no_longer_than_is_sure()
     assert result.gain.low > 5
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_race_confirms_a_large_gain_until_its_figure_is_not_vague(seed: int) -> None:
+    machine = SimulatedMachine(seed=seed, noises=(Jitter(0.2),))
+    result = run(SimulatedArena(threads, machine=machine), THREADS, baseline={"torch_threads": 2})
+    assert result.gain is not None
+    assert result.gain.low > 3
+    assert not result.gain.is_vague
+
+
 def test_race_measures_a_gain_no_longer_than_until_it_is_known_well() -> None:
     result = run(SimulatedArena(compute_bound, machine=SimulatedMachine(noises=(Jitter(0.001),))), CHANNELS_LAST)
     assert result.gain is not None
