@@ -6,6 +6,8 @@ from pathlib import Path
 
 BENCHMARKS = (
     ("loop_tax.py", "--threads", "1"),
+    ("loop_tax.py", "--threads", "1", "--overhead"),
+    ("checkpoint_cost.py",),
     ("aa_spread.py",),
     ("race_exhaustive.py", "--workloads", "mnist1d-32", "augmented-128"),
     ("race_joint.py", "--tasks", "mnist", "--seeds", "3"),
