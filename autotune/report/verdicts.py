@@ -75,12 +75,16 @@ def quantity_line(quantity: Quantity, verdict: Verdict) -> str:
 
 
 def effect(quantity: Quantity) -> str:
-    """The ratio or the difference with its interval; nothing where a side never comes to the target."""
+    """The ratio or the difference, with its interval where there are enough values for one.
+
+    Nothing where a side never comes to the target.
+    """
     if any(side is not None and math.isinf(side) for side in (quantity.winner, quantity.reference)):
         return ""
-    if quantity.kind == "ratio":
-        return f"{_times(quantity.value)} [{_times(quantity.low)}, {_times(quantity.high)}]"
-    return f"{format_gain(quantity.value)} [{format_gain(quantity.low)}, {format_gain(quantity.high)}]"
+    show = _times if quantity.kind == "ratio" else format_gain
+    if math.isinf(quantity.high) and quantity.low in {0, -math.inf}:
+        return show(quantity.value)
+    return f"{show(quantity.value)} [{show(quantity.low)}, {show(quantity.high)}]"
 
 
 def name_reference(verdict: Verdict) -> str:
