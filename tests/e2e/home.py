@@ -68,6 +68,24 @@ confirm: {repeats: 0}
 """
 
 
+HELD = """
+started, hold = Path({folder!r}) / "started", Path({folder!r}) / "hold"
+batches = 0
+
+
+def pause():
+    global batches
+    time.sleep(0.01)
+    batches += 1
+    if batches == 6:  # a rehearsal has fewer
+        with started.open("a") as file:
+            file.write(".")
+    while batches > 14 and hold.exists() and len(started.read_text()) > int(hold.read_text()):
+        time.sleep(0.01)
+"""
+"""In its second epoch, or its third where batches are large, the trial whose number is in ``hold`` waits."""
+
+
 @dataclass(frozen=True)
 class Home:
     """A folder in which a person types commands."""
@@ -96,6 +114,17 @@ class Home:
     @property
     def output(self) -> str:
         return (self.folder / "output.txt").read_text()
+
+    def hold_trial(self, number: int) -> Path:
+        """Have a trial wait between its first report and its end; the file that lets it go on when it is removed."""
+        task = (self.folder / "tiny.py").read_text()
+        top, marker, bottom = task.partition("class Tiny")
+        pausing = HELD.format(folder=str(self.folder))
+        bottom = bottom.replace("time.sleep(0.01)", "pause()")
+        (self.folder / "tiny.py").write_text(f"from pathlib import Path\n{top}{pausing}\n\n{marker}{bottom}")
+        hold = self.folder / "hold"
+        hold.write_text(str(number))
+        return hold
 
     def wait_for(self, text: str, *, timeout: float = 40) -> None:
         wait_until(lambda: text in self.output, timeout=timeout, what=f"{text!r} in:\n")

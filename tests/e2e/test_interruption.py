@@ -21,10 +21,12 @@ def test_interrupted_study_goes_on_as_if_nothing_had_happened(
     home: Home, uninterrupted: list[list[dict[str, float]]], number: signal.Signals, status: int
 ) -> None:
     """Same trial numbers, same MLflow runs, the same losses to the last bit, no trial more."""
+    hold = home.hold_trial(2)
     process = home.start("study", "start", "tiny.yaml")
     home.wait_for("trial 2 epoch 1/3")
     family = family_of(process.pid)
     process.send_signal(number)
+    hold.unlink()
     assert process.wait(timeout=30) == status
     wait_until(lambda: not any(map(_is_alive, family)), timeout=15, what="the end of every process of the study")
     before = {number: run.info.run_id for number, run in runs_of(home.folder, "tiny").items()}
@@ -90,11 +92,13 @@ def test_ctrl_c_during_set_up_ends_everything_with_nothing_stored(home: Home) ->
 
 
 def test_killed_trial_starts_again_from_its_checkpoint(home: Home, uninterrupted: list[list[dict[str, float]]]) -> None:
+    hold = home.hold_trial(1)
     process = home.start("study", "start", "tiny.yaml")
     home.wait_for("trial 1 epoch 1/3")
     pid = rows_of(home.folder, "tiny")[1].pid
     assert pid is not None, "trial 1 is running"
     os.kill(pid, signal.SIGKILL)
+    hold.unlink()
     assert process.wait(timeout=40) == 0
     assert "its process was killed" in home.output
     trials = home.read("study", "trials", "tiny")

@@ -87,12 +87,14 @@ def test_spec_with_a_tag_runs_nothing(home: Home, tag: str) -> None:
 
 def test_checkpoint_with_code_in_it_runs_nothing(home: Home) -> None:
     """Its trial fails by name, and the study goes on."""
+    hold = home.hold_trial(0)
     process = home.start("study", "start", "tiny.yaml", "--trials", "2")
     home.wait_for("trial 0 epoch 1/3")
     family = family_of(process.pid)
     process.send_signal(signal.SIGKILL)
     process.wait()
     wait_until(lambda: not any(each.is_running() for each in family), timeout=20, what="the end of every process")
+    hold.unlink()
     (checkpoint,) = home.folder.rglob("checkpoint.pt")
     marker = home.folder / MARKER
     torch.save({"format": 1, "objects": Exploit(marker), "own": {}, "rng": {}}, checkpoint)
