@@ -24,14 +24,14 @@ root = LazyGroup(
             "Write a task file and a study spec that run as they are, with every line explained.",
         ),
         "study": LazyCommand("autotune.cli.study.group:study", "Start, resume and look at studies."),
-        "trial": LazyCommand("autotune.cli.trial:trial", "Work with one trial of a study."),
+        "trial": LazyCommand("autotune.cli.trial.group:trial", "Work with one trial of a study."),
         "speed": LazyCommand(
             "autotune.cli.speeding:speed", "Find what makes a training faster on this machine, in seconds."
         ),
         "storage": LazyCommand(
-            "autotune.cli.storage:storage", "Back up, check and upgrade the database that studies live in."
+            "autotune.cli.storage.group:storage", "Back up, check and upgrade the database that studies live in."
         ),
-        "space": LazyCommand("autotune.cli.space:space", "Look at study specs and their search spaces."),
+        "space": LazyCommand("autotune.cli.space.group:space", "Look at study specs and their search spaces."),
         "hardware": LazyCommand("autotune.cli.hardware:hardware", "Show the machine at hand as studies see it."),
         "doctor": LazyCommand("autotune.cli.doctoring:doctor", "Check this machine's set-up, and say what to mend."),
         "dashboard": LazyCommand("autotune.cli.servers:dashboard", "Serve the Optuna dashboard of a storage."),

@@ -61,7 +61,7 @@ def check(*, space: str, overrides: tuple[str, ...], jobs: int, as_json: bool) -
     left_out, baseline, rehearsal.
     """
     from autotune.cli.output import echo_json
-    from autotune.cli.spacing import print_space
+    from autotune.cli.space.words import print_space
     from autotune.report.spaces import check_space
     from autotune.spec.load import load_spec
 

@@ -1,0 +1,1 @@
+"""The commands of ``autotune space``; ``group.py`` lists them."""

@@ -1,0 +1,1 @@
+"""The commands of ``autotune storage``; ``group.py`` lists them."""

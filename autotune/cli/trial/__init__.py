@@ -1,0 +1,1 @@
+"""The commands of ``autotune trial``; ``group.py`` lists them."""
