@@ -1,7 +1,7 @@
 """How long a race measures.
 
-What disturbs a machine lasts longer than a block, so that many short blocks that alternate tell more than a
-few long ones in the same time (``benchmarks/screening.py``).
+What disturbs a machine lasts longer than a block, so that many short blocks that alternate tell as much as a
+few long ones in the same time, and a heat can end after fewer of them (``benchmarks/screening.py``).
 """
 
 from dataclasses import dataclass
