@@ -22,7 +22,8 @@ from dataclasses import dataclass, field
 
 from autotune.events import Block, Feed, Scalar, Warmed
 from autotune.speed import Comparison, compare, noise_floor
-from autotune.speed.measuring.comparison import is_clear, is_out_of_reach
+from autotune.speed.measuring.comparison import is_clear
+from autotune.speed.racing.meeting import is_settled
 from autotune.speed.racing.pace import Pace
 from benchmarks.figures import header, load
 from benchmarks.race_exhaustive import WORKLOADS, Workload, open_ground
@@ -138,10 +139,6 @@ def _neighbours(series: Series, count: int, generator: random.Random) -> Sequenc
     return run[start : start + count]
 
 
-def _is_settled(comparison: Comparison) -> bool:
-    return is_clear(comparison) or is_out_of_reach(comparison)
-
-
 def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -164,7 +161,7 @@ def main() -> None:
     print(f"|---|---|{'---|' * len(_GAINS)}")
     for name, shapes in measured.items():
         series = shapes[_PACE.block_seconds]
-        for words, is_decided in (("where it is clear", is_clear), ("or out of reach", _is_settled)):
+        for words, is_decided in (("where it is clear", is_clear), ("or out of reach", is_settled)):
             print(f"| {name} | {words} | {' | '.join(_cell(series, gain, is_decided) for gain in _GAINS)} |")
 
 

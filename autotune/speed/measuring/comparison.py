@@ -81,7 +81,7 @@ def is_clear(comparison: Comparison) -> bool:
 def is_out_of_reach(comparison: Comparison) -> bool:
     """B is so little faster so far, by half the noise floor at most, that more quads would hardly make it win.
 
-    After three quads or more this loses about three in a hundred of the gains of 5 %, and a tie takes a third of the
+    After three quads or more this loses about three in a hundred of the gains of 5 %, and a tie takes two fifths of the
     time (``benchmarks/screening.py``, on one noisy machine).
     """
     return math.log(comparison.ratio) <= math.log1p(comparison.noise_floor) / 2

@@ -84,7 +84,7 @@ class SideBySide:
             min_steps=self._pace.min_steps,
             confidence=self._pace.screen_confidence,
             noise_floor=self.noise_floor or 0.0,
-            is_decided=is_clear if is_proven else _is_settled,
+            is_decided=is_clear if is_proven else is_settled,
         )
 
     def confirm(self, other: SharedContestant, winner: SharedContestant) -> Comparison:
@@ -217,7 +217,8 @@ def is_by_far(comparison: Comparison) -> bool:
     return comparison.interval[0] >= FASTER_BY_FAR
 
 
-def _is_settled(comparison: Comparison) -> bool:
+def is_settled(comparison: Comparison) -> bool:
+    """A screening side by side needs no more quads: its verdict is clear, or its challenger out of reach."""
     return is_clear(comparison) or is_out_of_reach(comparison)
 
 
