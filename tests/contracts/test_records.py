@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, inspect, update
+from sqlalchemy import Engine, inspect, select, update
 
 from autotune.errors import InputError, LeaseLostError, StudyHeldError, StudyNotFoundError
 from autotune.events import Adjusted, Finished, Outcome, Scalar, Started
@@ -300,6 +300,7 @@ def test_coordinator_and_publisher_hold_the_same_study(records: Records, study: 
     publisher = StudyLease.acquire(publication, study=study, role="publisher")
     coordinator.beat()
     publisher.beat()
+    assert _beats(records.engine) == {"coordinator": 1, "publisher": 1}
 
 
 def test_a_holder_elsewhere_whose_counter_stands_still_is_taken_over(records: Records, study: StudyRow) -> None:
@@ -355,6 +356,7 @@ def test_releasing_a_lost_lease_leaves_the_new_holder_alone(records: Records, st
     held = StudyLease.acquire(Records(records.engine), study=study, stale_seconds=0.1)
     lost.release()
     held.beat()
+    assert _beats(records.engine) == {"coordinator": 1}
 
 
 def test_only_what_changed_waits_to_be_published(records: Records, study: StudyRow, trial: TrialRow) -> None:
@@ -392,6 +394,12 @@ def test_what_was_published_can_be_forgotten(records: Records, study: StudyRow, 
     assert publication.num_waiting() == 3
     assert records.trial(study, number=0).run_id is None
     assert records.study("digits").experiment_id is None
+
+
+def _beats(engine: Engine) -> dict[str, int]:
+    """How often each lease that is held was renewed, by its role."""
+    with transactions.read(engine) as connection:
+        return {row.role: row.counter for row in connection.execute(select(tables.lease))}
 
 
 def _move_elsewhere(engine: Engine) -> None:

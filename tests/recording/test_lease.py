@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from autotune.errors import LeaseLostError, StudyHeldError
 from autotune.recording import tables, transactions
@@ -49,6 +49,7 @@ def test_a_killed_holder_on_this_host_is_taken_over_at_once(
     holder.kill()
     holder.wait()
     StudyLease.acquire(records, study=study, stale_seconds=1e9).beat()
+    assert _pids(records) == [os.getpid()]
 
 
 def test_a_killed_holder_that_nobody_reaped_is_taken_over_at_once(
@@ -57,6 +58,7 @@ def test_a_killed_holder_that_nobody_reaped_is_taken_over_at_once(
     holder.kill()
     os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)
     StudyLease.acquire(records, study=study, stale_seconds=1e9).beat()
+    assert _pids(records) == [os.getpid()]
 
 
 def test_a_released_lease_guards_no_writes(records: Records, study: StudyRow) -> None:
@@ -70,6 +72,7 @@ def test_a_lease_of_a_commit_that_was_cut_off_is_nobodys(records: Records, study
     with transactions.write(records.engine) as connection:
         connection.execute(insert(tables.lease).values(lease_row(study, role=COORDINATOR, token="unheard")))
     StudyLease.acquire(records, study=study, stale_seconds=1e9).beat()
+    assert _pids(records) == [os.getpid()]
 
 
 def test_a_deleted_study_holds_no_lease(records: Records, study: StudyRow) -> None:
@@ -77,3 +80,9 @@ def test_a_deleted_study_holds_no_lease(records: Records, study: StudyRow) -> No
     records.delete_study(study)
     with pytest.raises(LeaseLostError, match="got one that was deleted meanwhile"):
         lease.beat()
+
+
+def _pids(records: Records) -> list[int]:
+    """Of the processes that hold a lease."""
+    with transactions.read(records.engine) as connection:
+        return list(connection.execute(select(tables.lease.c.pid)).scalars())
