@@ -6,8 +6,8 @@ alternating blocks against it and retire. The order of a race:
 1. look at what can move everything (threads, allocators), and adopt at once what is faster by far;
 2. find the incumbent's bottleneck, and by a twin of it the noise below which settings tie; screen each
    knob that can move the bottleneck, one value at a time, cheap ones first;
-3. stack the winners, find the bottleneck again, and screen what interacts with them or means
-   something only now;
+3. stack the winners, for which a heat's time is kept from the first one on, find the bottleneck again,
+   and screen what interacts with them or means something only now;
 4. try ``torch.compile`` where the steps that remain can repay it; a compiled step may wait for something
    else, so that what moves that is screened once more;
 5. confirm the winner against the baseline, and against what an informed user would set, on fresh
@@ -169,7 +169,7 @@ class _Race:
         if (
             plan.informed is not None
             and dict(plan.informed) not in (self._setting, plan.baseline)
-            and self._time.has_room_to_confirm
+            and self._time.has_room_to_meet_a_guess
         ):
             changes = difference(plan.baseline, plan.informed)
             comparison = track.confirm("informed", plan.informed, changes=changes)

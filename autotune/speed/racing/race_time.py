@@ -26,6 +26,9 @@ class RaceTime:
         self._began = began
         self._clock = clock
         self.kept_for_compiling = 0.0
+        self.keeps_a_heat_for_stacking = False
+        """A screening has a winner: with the next one it needs a heat of both together."""
+        self._has_given_up_a_guess = False
         self.is_cut_short = False
         """Something was not tried for want of time."""
         self.seconds_for_more: float | None = None
@@ -44,17 +47,38 @@ class RaceTime:
     @property
     def is_up(self) -> bool:
         """Whether another heat would be too late; where it would, the race counts as cut short."""
+        num_heats = 2 if self.keeps_a_heat_for_stacking else 1
+        return self._is_too_late(self.kept_for_compiling + num_heats * self._track.heat_seconds)
+
+    def take_for_stacking(self) -> bool:
+        """Whether a heat of winners together is not too late; it takes what was kept to meet a guess if it must.
+
+        What was won already is worth more than that.
+        """
         needed = self.kept_for_compiling + self._track.heat_seconds
+        if self._keeps_time_to_meet_a_guess and self.left() <= needed:
+            self._has_given_up_a_guess = self.left() + self._track.confirmation_seconds(1) > needed
+        return not self._is_too_late(needed)
+
+    @property
+    def has_room_to_confirm(self) -> bool:
+        """Whether one more confirmation ends in time, or not too late."""
+        return self._ends_by(self._seconds * _LATE)
+
+    @property
+    def has_room_to_meet_a_guess(self) -> bool:
+        """Likewise for the informed setting; no later than in time where what was kept for it was taken."""
+        return self._ends_by(self._seconds * (1.0 if self._has_given_up_a_guess else _LATE))
+
+    def _is_too_late(self, needed: float) -> bool:
         is_up = self.left() <= needed
         self.is_cut_short = self.is_cut_short or is_up or self._track.incumbency.is_short_of_time
         if is_up and self._track.incumbency.takes_turns:
             self.seconds_for_more = self.spent + needed + self._end_seconds
         return is_up
 
-    @property
-    def has_room_to_confirm(self) -> bool:
-        """Whether one more confirmation ends in time, or not too late."""
-        return self.spent + self._track.confirmation_seconds(1) <= self._seconds * _LATE
+    def _ends_by(self, seconds: float) -> bool:
+        return self.spent + self._track.confirmation_seconds(1) <= seconds
 
     @property
     def _end_seconds(self) -> float:
@@ -67,6 +91,10 @@ class RaceTime:
 
     @property
     def _num_confirmations(self) -> int:
-        """Against the baseline, and against an informed guess where that leaves the race half of its time."""
+        """Against the baseline, and against an informed guess where there is time for one."""
+        return 2 if self._keeps_time_to_meet_a_guess else 1
+
+    @property
+    def _keeps_time_to_meet_a_guess(self) -> bool:
         has_time = self._track.confirmation_seconds(2) <= self._seconds / 2
-        return 2 if self._plan.informed is not None and has_time else 1
+        return self._plan.informed is not None and has_time and not self._has_given_up_a_guess

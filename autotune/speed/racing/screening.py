@@ -86,6 +86,7 @@ class Screening:
         """
         movable = diagnosis.worth_moving if diagnosis is not None else _EVERYTHING
         winners: list[Finish] = []
+        self._time.keeps_a_heat_for_stacking = False
         waits_for_data = diagnosis is not None and diagnosis.input_share >= _MOST_OF_A_STEP
         turn = partial(_turn, movable=movable, is_input_first=waits_for_data)
         for entry in sorted(self._plan.entries, key=turn):
@@ -101,6 +102,7 @@ class Screening:
             best = self._screen_values(entry)
             if best is not None:
                 winners.append(best)
+                self._time.keeps_a_heat_for_stacking = True
                 if best.is_by_far:
                     break
         return winners

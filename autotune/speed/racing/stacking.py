@@ -55,7 +55,7 @@ class Stacking:
         setting = self._merged(changes)
         if setting == self._setting:
             return True
-        if self._time.is_up:
+        if not self._time.take_for_stacking():
             return False
         objection = self._judge.objection_to(setting)
         finish = self._track.heat("stack", setting, objection=objection, may_adopt=True, is_proven=True)

@@ -496,6 +496,20 @@ def test_race_begins_no_heat_that_would_end_too_late(seconds: float) -> None:
     assert seconds / 2 < result.seconds <= seconds
 
 
+@pytest.mark.parametrize("seconds", range(36, 60, 4))
+def test_race_keeps_time_to_put_winners_together(seconds: float) -> None:
+    """Screening would take what time there is, and the race end with the best winner alone."""
+    fast = {"knob_0", "knob_3"}
+    knobs = [Entry(knob(f"knob_{number}", "off", "on"), ("off", "on")) for number in range(12)]
+    arena = SimulatedArena(
+        lambda setting: Cost(compute_seconds=0.03 * 0.85 ** sum(setting.get(name) == "on" for name in fast)),
+        machine=noisy(3),
+    )
+    result = run(arena, *knobs, seconds=seconds, informed={"knob_5": "on"})
+    assert result.setting == dict.fromkeys(fast, "on")
+    assert result.seconds <= 1.05 * seconds
+
+
 def test_race_whose_time_is_up_does_not_measure_the_noise() -> None:
     result = run(SimulatedArena(compute_bound), CHANNELS_LAST, FUSED, seconds=0.1)
     assert result.is_cut_short
