@@ -1,5 +1,7 @@
 """``autotune speed``."""
 
+import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -12,6 +14,10 @@ if TYPE_CHECKING:
     from autotune.report.speeds import SpeedSummary
     from autotune.spec.load import SpecFile
 
+_BATCH_SIZE = "--batch-size"
+_SIZE = re.compile(r"[\d.,]+|max")
+"""What was meant as a batch size, whether it can be one or not."""
+
 
 class BatchSize(click.ParamType[int | Literal["max"]]):
     """A number of samples, or ``max``."""
@@ -23,11 +29,32 @@ class BatchSize(click.ParamType[int | Literal["max"]]):
         if value == "max":
             return "max"
         if not value.isdecimal() or int(value) < 1:
-            self.fail(f"must be a whole number above 0, or max, got {value!r}", param, ctx)
+            rule = "must be whole numbers above 0, or max, with spaces between them"
+            self.fail(f"{rule}, got {value!r}", param, ctx)
         return int(value)
 
 
-@click.command()
+class RacingCommand(click.Command):
+    """A command whose ``--batch-size`` takes all the sizes behind it, and not the first alone.
+
+    click's options take a fixed number of words, since any number of them could not be told from arguments.
+    Sizes can be told: no task is written like one.
+    """
+
+    @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, with the option named again before each further size."""
+        words: list[str] = []
+        is_size = False
+        for before, word in pairwise(["", *args]):
+            is_first = before == _BATCH_SIZE
+            is_size = is_first or (is_size and _SIZE.fullmatch(word) is not None)
+            words += [word] if is_first or not is_size else [_BATCH_SIZE, word]
+            is_size = is_size or word.startswith(f"{_BATCH_SIZE}=")
+        return super().parse_args(ctx, words)
+
+
+@click.command(cls=RacingCommand)
 @click.argument("task", shell_complete=complete_space)
 @click.option(
     "--space",
@@ -36,12 +63,12 @@ class BatchSize(click.ParamType[int | Literal["max"]]):
     help="Study spec whose baseline and speed section TASK is raced with.",
 )
 @click.option(
-    "--batch-size",
+    _BATCH_SIZE,
     "batch_sizes",
     type=BatchSize(),
     multiple=True,
-    metavar="N",
-    help="Race with this batch size, or with max, the largest that fits; may be repeated, a race each.",
+    metavar="N...",
+    help="Race with each of these batch sizes; max is the largest that fits.",
 )
 @click.option(
     "--seconds",

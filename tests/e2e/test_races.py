@@ -149,7 +149,7 @@ ODD = """
 
 def test_speed_command_answers_each_batch_size_as_its_race_ends(home: Home) -> None:
     (home.folder / "odd.py").write_text(TASK.replace("0.001", "0") + ODD)
-    sizes = ("--batch-size", "32", "--batch-size", "64")
+    sizes = ("--batch-size", "32", "64")
     done = home.run("speed", "odd.py:Slow", *sizes, "--seconds", "1", status=1)
     assert "batch_size 32:" in done.stdout
     assert "throughput:" in done.stdout
