@@ -65,6 +65,7 @@ class Plan:
 
     device: str
     parts: tuple[str, ...]
+    alone: tuple[str, ...]
     seconds: float
     budget: int
     quads: int
@@ -121,7 +122,8 @@ def measure_knobs(ground: Ground, workload: Workload, plan: Plan) -> list[str]:
 def _settings(ground: Ground, workload: Workload, plan: Plan) -> Iterator[dict[str, Scalar]]:
     for setting in _ALONE:
         is_meant = workload.has_convolutions or not _OF_CONVOLUTIONS & setting.keys()
-        if is_meant and not (plan.is_tiny and "compile" in setting) and _applies(setting, ground):
+        is_asked = not plan.alone or setting.keys() <= set(plan.alone)
+        if is_meant and is_asked and not (plan.is_tiny and "compile" in setting) and _applies(setting, ground):
             yield setting
 
 
@@ -178,9 +180,8 @@ def _print_race(result: RaceResult, plan: Plan) -> None:
     print(f"  over the one-liners:     {result.informed_gain.words if result.informed_gain else 'not measured'}")
     print(f"    which are {format_changes(result.informed or {})}")
     print(f"  {result.samples_per_second:,.0f} samples/s, peak {result.peak_memory_bytes / 2**20:,.0f} MiB")
-    print(
-        f"  A against A differs by up to {result.noise_floor:.1%}; fewer digits: {result.reduced_precision or 'none'}"
-    )
+    floor = "was not measured" if result.noise_floor is None else f"differs by up to {result.noise_floor:.1%}"
+    print(f"  A against A {floor}; fewer digits: {', '.join(result.reduced_precision) or 'none'}")
     for even in result.break_evens:
         print(f"  {even.knob}: {even.start_seconds:.1f} s more to start, repaid after {even.steps} steps")
     for line in code_lines(result.setting, device=plan.device):
@@ -205,21 +206,23 @@ def race_rival(ground: Ground, workload: Workload, plan: Plan, *, ours: Mapping[
         print(f"pytorch-autotune: {config}, found in {found['total_s']:.0f} s")
         loader = loader_setting(config)
         workers: dict[str, Scalar] = {"num_workers": ground.num_cores, "pin_memory": True, "persistent_workers": True}
-        _compare_rival(
-            ground.arena.enter({}), theirs.arena.enter(loader), workload, plan, "its step over the defaults'"
-        )
-        _compare_rival(theirs.arena.enter(loader), ground.arena.enter(ours), workload, plan, "our step over its")
+        defaults, rival = ground.arena.enter({}), theirs.arena.enter(loader)
+        _compare_rival(defaults, rival, workload, plan, "its step over the defaults'")
+        defaults.retire()
+        rival.retire()
         for name, extra in (("torch's default loader", {}), ("workers = cores, pinned", workers)):
             rival, champion = theirs.arena.enter({**loader, **extra}), ground.arena.enter(ours)
+            if not extra:
+                _compare_rival(rival, champion, workload, plan, "our step over its")
             _compare_rival(rival, champion, workload, plan, f"ours end to end over it with {name}", is_whole=True)
+            rival.retire()
+            champion.retire()
 
 
 def _compare_rival(
     first: Contestant, second: Contestant, workload: Workload, plan: Plan, what: str, *, is_whole: bool = False
 ) -> None:
     compared = (compare_trainings if is_whole else compare_steps)(first, second, scale=plan.scale)
-    for contestant in (first, second):
-        contestant.retire()
     print(f"  {what:56s} {_row(compared)}", flush=True)
     plan.keep(workload, "rival", {"what": what, "ratio": compared.ratio, "interval": compared.interval})
 
@@ -285,6 +288,7 @@ def main() -> int:
     parser.add_argument("--tiny", action="store_true", help="sizes that only show that the script works")
     parser.add_argument("--workloads", nargs="+", choices=tuple(WORKLOADS), default=list(WORKLOADS))
     parser.add_argument("--parts", nargs="+", choices=_PARTS, default=list(_PARTS), help="rival races first")
+    parser.add_argument("--alone", nargs="+", default=[], metavar="KNOB", help="the part knobs of these knobs alone")
     parser.add_argument("--seconds", type=float, default=180.0, help="what one race may take")
     parser.add_argument("--budget", type=int, default=360, help="seconds of pytorch-autotune's search")
     parser.add_argument("--quads", type=int, default=8, help="of alternating blocks in each comparison, the race aside")
@@ -301,6 +305,7 @@ def main() -> int:
         plan = Plan(
             device=device,
             parts=tuple(arguments.parts),
+            alone=tuple(arguments.alone),
             seconds=arguments.seconds,
             budget=arguments.budget,
             quads=arguments.quads,

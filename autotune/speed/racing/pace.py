@@ -15,7 +15,8 @@ class Pace:
     """How long a heat measures."""
 
     block_seconds: float = 0.1
-    min_steps: int = 5
+    min_steps: int = 2
+    """Of a block, where a step takes longer: five of 0.1 s each would make a race five times as long."""
     floor_quads: int = 8
     """Quads of alternating blocks in which two contestants of one setting show the noise."""
     screen_quads: int = 10
