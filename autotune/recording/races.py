@@ -75,9 +75,9 @@ class RaceRecords:
             connection.execute(mine.values(speed_seconds=spent, version=tables.study.c.version + 1))
 
     def known(self, *, task: str, machine: Machine) -> tuple[RaceRow, ...]:
-        """Races of the task on this very hardware and software, the newest first."""
+        """Races of the tasks of this name on this very hardware and software, the newest first: a task may be moved."""
         return self._select(
-            tables.race.c.task == task,
+            tables.race.c.task.endswith(f":{task.rpartition(':')[2]}", autoescape=True),
             tables.race.c.hardware_fingerprint == machine.hardware_fingerprint,
             tables.race.c.software_fingerprint == machine.software_fingerprint,
         )

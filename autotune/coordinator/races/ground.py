@@ -15,7 +15,7 @@ from autotune.events import Scalar
 from autotune.hardware import Machine
 from autotune.search.space import SearchSpace, SpaceParameter
 from autotune.spec.model import StudySpec
-from autotune.spec.source import source_digest
+from autotune.spec.source import find_source, source_digest
 from autotune.speed.knobs.entries import Entry
 from autotune.speed.knobs.knob import Knob
 from autotune.speed.racing.informed import informed_setting
@@ -81,7 +81,13 @@ class RaceGround:
 
     def is_of(self, workload: Workload) -> bool:
         """Whether a workload of the task trains where these races are run: on this device, with as many cores."""
-        return (workload.device, workload.num_cores) == (self._device, self._num_cores)
+        is_here = (workload.device, workload.num_cores) == (self._device, self._num_cores)
+        return is_here and (workload.task == self.task or self._may_be_moved(workload.task))
+
+    def _may_be_moved(self, task: str) -> bool:
+        """A task that is in its place no more may be this one; its digest tells."""
+        names = (each.rpartition(":")[2] for each in (task, self.task))
+        return self._source is not None and len({*names}) == 1 and find_source(task) is None
 
     def digest(self, workload: Workload) -> str:
         """What must be the same for a result to hold: the workload, the task's source, what was raced from where.

@@ -1,5 +1,7 @@
 """Where races are written down: their winners in our own table, their heats as an Optuna study."""
 
+from dataclasses import replace
+
 from autotune.coordinator.races.ground import RaceGround
 from autotune.coordinator.workloads import Workload
 from autotune.events import Scalar
@@ -23,18 +25,20 @@ class RaceLog:
     def known(self, ground: RaceGround) -> dict[str, tuple[Workload, RaceResult]]:
         """Races of the ground's task on this very hardware and software that tried the same, by digest.
 
-        Those on another device of the machine, or with another share of its cores (``--jobs``), are not the ground's:
-        its own settings and peaks would be taken for theirs. One that found nothing says nothing where its time was up,
-        or where the machine was too busy to see anything.
+        Those of a task that was moved since, as projects are, are the ground's where the code is the same. Those on
+        another device of the machine, or with another share of its cores (``--jobs``), are not: its own settings and
+        peaks would be taken for theirs. One that found nothing says nothing where its time was up, or where the
+        machine was too busy to see anything.
         """
         found: dict[str, tuple[Workload, RaceResult]] = {}
         for row in reversed(self._races.known(task=ground.task, machine=ground.machine)):
-            workload = Workload(row.task, row.device, row.num_cores, row.workload)
-            if not ground.is_of(workload):
+            then = Workload(row.task, row.device, row.num_cores, row.workload)
+            if row.workload_digest != ground.digest(then) or not ground.is_of(then):
                 continue
             result = RaceResult.model_validate_json(row.result_json)
-            if row.workload_digest == ground.digest(workload) and result.is_answer:
-                found[row.workload_digest] = workload, result
+            if result.is_answer:
+                workload = replace(then, task=ground.task)
+                found[ground.digest(workload)] = workload, result
         return found
 
     def keep(self, result: RaceResult, *, workload: Workload, ground: RaceGround) -> None:

@@ -1,5 +1,6 @@
 """What a study does with its races: what they cost it, what it takes over, and what it does where they fail."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -114,3 +115,42 @@ def test_winner_with_other_cores_is_no_answer_and_no_start(tmp_path: Path, monke
     assert said_by("first", jobs=1)[0] == "race: batch_size 32, up to 30 s"
     assert said_by("again", jobs=1) == ["races: the winners of 1 workloads of this task are known on this machine"]
     assert said_by("halved", jobs=2)[0] == "race: batch_size 32, up to 30 s"
+
+
+def said_first(folder: Path, monkeypatch: pytest.MonkeyPatch, *, name: str, task: str = "Mine") -> str:
+    """What a study of this class in the folder's ``mine.py`` says at first, of its races."""
+    spec = SPEC.replace("autotune.tasks.digits:Digits", f"mine.py:{task}")
+    with racing_study(folder, spec=spec, cost=fails(), monkeypatch=monkeypatch, name=name) as study:
+        study.train(1, batch_size=32)
+    return study.said[0]
+
+
+def test_race_holds_where_the_project_lies_after_it_was_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A race is stored with the place of its task; what it says hangs on the task's code alone."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    (old / "mine.py").write_text("WIDTH = 1\n")
+    assert said_first(old, monkeypatch, name="first").startswith("race: batch_size 32")
+    old.rename(new)
+    assert said_first(new, monkeypatch, name="moved").startswith("races: the winners of 1 workloads")
+    (new / "mine.py").write_text("WIDTH = 2\n")
+    assert said_first(new, monkeypatch, name="changed").startswith("race: batch_size 32")
+
+
+def test_race_says_nothing_of_a_copy_beside_its_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy may be there for the sake of other data."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    (old / "mine.py").write_text("WIDTH = 1\n")
+    said_first(old, monkeypatch, name="first")
+    shutil.copytree(old, new)
+    assert said_first(new, monkeypatch, name="copied").startswith("race: batch_size 32")
+
+
+def test_race_says_nothing_of_another_class_in_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    (old / "mine.py").write_text("WIDTH = 1\n")
+    said_first(old, monkeypatch, name="first")
+    old.rename(new)
+    assert said_first(new, monkeypatch, name="other", task="Other").startswith("race: batch_size 32")
