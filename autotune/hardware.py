@@ -39,7 +39,7 @@ class Accelerator(_Facts):
 
 
 class TorchFacts(_Facts):
-    """What torch answers about itself and the devices that it sees (``training/facts.py``)."""
+    """What torch answers about itself and the devices that it sees (``training/machine/facts.py``)."""
 
     version: str
     cuda_version: str | None
@@ -124,7 +124,7 @@ def ask_machine() -> Machine:
     Raises:
         RunError: torch can't be imported there; the message ends with its last line.
     """
-    command = [sys.executable, "-m", "autotune.training.facts"]
+    command = [sys.executable, "-m", "autotune.training.machine.facts"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own module
     if answer.returncode != 0:
         lines = answer.stderr.strip().splitlines() or [f"exit status {answer.returncode}"]

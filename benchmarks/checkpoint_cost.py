@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from autotune.events import EpochReport, Event, Outcome, Stop, TrialOrder
-from autotune.training.loading import LoadedTask
-from autotune.training.run import run_trial
+from autotune.training.process.loading import LoadedTask
+from autotune.training.process.run import run_trial
 from autotune.training.trial import Trial
 from benchmarks.figures import header
 

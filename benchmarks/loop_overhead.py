@@ -21,8 +21,8 @@ from typing_extensions import override
 
 from autotune.speed.measuring.statistics import median_interval
 from autotune.training import Task
-from autotune.training.loading import LoadedTask
 from autotune.training.parameters import Parameters
+from autotune.training.process.loading import LoadedTask
 from benchmarks.loops import LOOPS, Loop, Setting, run_by_hand
 
 _BATCH_SIZE = 8

@@ -22,7 +22,7 @@ import torch
 from autotune.events import Block, Feed, Scalar, Warmed
 from autotune.speed import compare
 from autotune.speed.measuring.statistics import median_interval
-from autotune.training.loading import load_task
+from autotune.training.process.loading import load_task
 from benchmarks.figures import figure, header
 from benchmarks.loop_overhead import print_overhead
 from benchmarks.loops import LOOPS, PARAMS, Loop, Setting, run_by_hand

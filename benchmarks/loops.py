@@ -23,9 +23,9 @@ from typing_extensions import override
 
 from autotune.events import EpochReport, Event, Outcome, Scalar, Stop, TrialOrder
 from autotune.training import Task
-from autotune.training.loading import LoadedTask
 from autotune.training.parameters import Parameters
-from autotune.training.run import run_trial
+from autotune.training.process.loading import LoadedTask
+from autotune.training.process.run import run_trial
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule

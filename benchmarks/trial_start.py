@@ -60,8 +60,8 @@ def measure_processes(method: Method, *, trials: int, folder: Path) -> list[floa
 
 def measure_in_process(*, trials: int, folder: Path) -> list[float]:
     """Seconds from ask to start of each trial, where Optuna asks and trains in this process."""
-    from autotune.training.loading import load_task
-    from autotune.training.run import run_trial
+    from autotune.training.process.loading import load_task
+    from autotune.training.process.run import run_trial
 
     task = load_task(_TASK)
     task.setup()

@@ -9,7 +9,7 @@ def test_benchmark_on_a_gpu_needs_no_study_no_database_and_no_tracker() -> None:
     strangers = "{'optuna', 'mlflow', 'sqlalchemy', 'alembic', 'click', 'rich', 'ruamel'}"
     script = (
         "import sys, benchmarks.gpu, autotune.trial.fork_server, autotune.trial.child, "
-        f"autotune.speed.contestant.training, autotune.training.rehearsal; "
+        f"autotune.speed.contestant.training, autotune.training.process.rehearsal; "
         f"found = {strangers} & set(sys.modules); assert not found, found"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -25,8 +25,8 @@ def test_benchmark_says_so_where_there_is_no_gpu() -> None:
 
 
 def test_networks_of_the_gpu_benchmark_have_the_sizes_of_the_papers() -> None:
-    from autotune.training.models import count_parameters
     from autotune.training.parameters import Parameters
+    from autotune.training.steps.models import count_parameters
     from benchmarks.gpu_tasks import WORKLOADS
 
     def count(name: str) -> int:

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from autotune.training.accumulation import Loss
 from autotune.training.batches import Batch, add_times, made_outside
-from autotune.training.data import BatchLoader, Collate
+from autotune.training.data.loader import BatchLoader, Collate
 from autotune.training.failures import is_out_of_memory, one_line
 from autotune.training.rng import undisturbed_rng
+from autotune.training.steps.accumulation import Loss
 from autotune.training.task import Task
 from autotune.training.trial import Trial
 

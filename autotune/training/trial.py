@@ -13,24 +13,24 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import Dataset
 
 from autotune.events import Adjusted, Outcome, Scalar, Started, TrialOrder, Unsaved
-from autotune.training.accumulation import Accumulator, Loss, MicroBatches
 from autotune.training.batches import Batch, Count, count_samples, mover
-from autotune.training.channel import Channel
-from autotune.training.checkpoint import Checkpoint, Stateful
-from autotune.training.data import BatchLoader, Collate, LoaderOptions
-from autotune.training.divergence import LossWatch
+from autotune.training.checkpoints.checkpoint import Checkpoint, Stateful
+from autotune.training.checkpoints.saving import Saver
+from autotune.training.data.loader import BatchLoader, Collate, LoaderOptions
 from autotune.training.failures import DivergedError
-from autotune.training.meter import Meter, count_batches
-from autotune.training.models import count_parameters, model_knobs_in_force, prepare_model
-from autotune.training.optimizers import implementation_in_force, learning_rate, make_optimizer
-from autotune.training.pacing import Pacer
+from autotune.training.machine.process_knobs import process_knobs_in_force
 from autotune.training.parameters import Parameters
-from autotune.training.precision import Precision
-from autotune.training.process_knobs import process_knobs_in_force
-from autotune.training.reports import Reports
-from autotune.training.saving import Saver
-from autotune.training.schedules import make_scheduler
-from autotune.training.stepping import Stepper
+from autotune.training.reporting.channel import Channel
+from autotune.training.reporting.divergence import LossWatch
+from autotune.training.reporting.meter import Meter, count_batches
+from autotune.training.reporting.reports import Reports
+from autotune.training.steps.accumulation import Accumulator, Loss, MicroBatches
+from autotune.training.steps.models import count_parameters, model_knobs_in_force, prepare_model
+from autotune.training.steps.optimizers import implementation_in_force, learning_rate, make_optimizer
+from autotune.training.steps.pacing import Pacer
+from autotune.training.steps.precision import Precision
+from autotune.training.steps.schedules import make_scheduler
+from autotune.training.steps.stepping import Stepper
 
 
 class Trial:

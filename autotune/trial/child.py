@@ -23,14 +23,14 @@ from autotune.trial.relaunch import read_launch, relaunch_if_needed
 from autotune.trial.watch import EndWithCoordinator
 
 if TYPE_CHECKING:
-    from autotune.training.loading import LoadedTask
+    from autotune.training.process.loading import LoadedTask
 
 _CHUNK_BYTES = 2**16
 
 
 def become_trial(launch: Launch, *, task: "LoadedTask", num_threads: int, events: socket.socket, log: int) -> NoReturn:
     """Turn a process that was just forked into a trial, and end it when the trial is over."""
-    from autotune.training.forking import restore_threads
+    from autotune.training.process.forking import restore_threads
 
     process_started = time.monotonic()
     status = 1
@@ -124,8 +124,8 @@ def _receive(events: socket.socket, *, lines: LineBuffer) -> Request:
 
 def _prepare(request: Prepare) -> Ready | Refused:
     extend_import_path(request.import_path)
-    from autotune.training.facts import torch_facts
-    from autotune.training.loading import load_task
+    from autotune.training.machine.facts import torch_facts
+    from autotune.training.process.loading import load_task
 
     try:
         task = load_task(request.task)
@@ -138,7 +138,7 @@ def _prepare(request: Prepare) -> Ready | Refused:
 
 def _launch(request: Launch, *, channel: PipeChannel, process_started: float) -> None:
     extend_import_path(request.import_path)
-    from autotune.training.loading import load_task
+    from autotune.training.process.loading import load_task
 
     try:
         task = load_task(request.order.task)
@@ -157,7 +157,7 @@ def _open_channel(launch: Launch, *, events: socket.socket, lines: LineBuffer | 
 def _carry_out(launch: Launch, *, task: "LoadedTask", channel: PipeChannel, process_started: float) -> None:
     order = launch.order
     if launch.purpose == "train":
-        from autotune.training.run import run_trial
+        from autotune.training.process.run import run_trial
 
         channel.send(run_trial(order, task=task, channel=channel, process_started=process_started))
         return
@@ -166,7 +166,7 @@ def _carry_out(launch: Launch, *, task: "LoadedTask", channel: PipeChannel, proc
 
         channel.send(compete(order, task=task, orders=channel, process_started=process_started))
         return
-    from autotune.training.rehearsal import rehearse
+    from autotune.training.process.rehearsal import rehearse
 
     try:
         channel.send(rehearse(task, parameters=order.parameters, device=order.device))

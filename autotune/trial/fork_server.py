@@ -38,7 +38,7 @@ from autotune.trial.messages import (
 from autotune.trial.watch import EndWithCoordinator, end_everything
 
 if TYPE_CHECKING:
-    from autotune.training.loading import LoadedTask
+    from autotune.training.process.loading import LoadedTask
 
 _NUM_DESCRIPTORS = 2
 
@@ -73,9 +73,9 @@ def _prepare(control: socket.socket) -> "tuple[LoadedTask, int] | None":
     request = REQUEST.validate_json(control.recv(MAX_MESSAGE_BYTES))
     assert isinstance(request, Prepare), request
     extend_import_path(request.import_path)
-    from autotune.training.facts import torch_facts
-    from autotune.training.forking import has_used_cuda, hold_threads
-    from autotune.training.loading import load_task
+    from autotune.training.machine.facts import torch_facts
+    from autotune.training.process.forking import has_used_cuda, hold_threads
+    from autotune.training.process.loading import load_task
 
     facts = torch_facts()
     num_threads = hold_threads()
@@ -95,7 +95,7 @@ def _prepare(control: socket.socket) -> "tuple[LoadedTask, int] | None":
 
 
 def _import_ahead() -> None:
-    from autotune.training.forking import import_ahead
+    from autotune.training.process.forking import import_ahead
 
     import_ahead("autotune.speed.contestant.training")
     gc.collect()

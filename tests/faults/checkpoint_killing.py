@@ -135,7 +135,7 @@ def _fork(
 def _train(
     folder: Path, parameters: dict[str, Scalar], *, epochs: int, pipe: int, prepare: Callable[[], None] | None
 ) -> None:
-    from autotune.training.run import run_trial
+    from autotune.training.process.run import run_trial
     from tests.faults.ballast import Ballasted
     from tests.training.trials import loaded, order
 
@@ -162,7 +162,7 @@ class _State:
 
 
 def _read(folder: Path) -> _State:
-    from autotune.training.checkpoint_file import read_checkpoint
+    from autotune.training.checkpoints.checkpoint_file import read_checkpoint
 
     content = read_checkpoint(folder / "checkpoint.pt")
     reports = [EpochReport.model_validate_json(text) for text in content["own"]["reports"]["reports"]]
@@ -269,7 +269,7 @@ def _die_at_byte(at: int) -> None:
 
 def _die_at_step(number: int) -> None:
     """Let this process die before one of the calls by which it writes a checkpoint, counted from 0."""
-    from autotune.training.checkpoint_file import write_checkpoint
+    from autotune.training.checkpoints.checkpoint_file import write_checkpoint
 
     steps = itertools.count()
     writing = threading.local()
@@ -293,7 +293,7 @@ def _import_all() -> None:
     """What a trial imports, some of it at its first optimizer: once here, and not in each of hundreds of processes."""
     import torch
 
-    from autotune.training import run
+    from autotune.training.process import run
     from tests.faults import ballast
     from tests.training import trials
 

@@ -15,9 +15,9 @@ from mlflow.exceptions import MlflowException
 
 from autotune.disk import LEFT_FREE_BYTES
 from autotune.recording.mlflow.store import explain_failure, open_client
-from autotune.training.checkpoint_file import CheckpointFile, read_checkpoint, write_checkpoint
+from autotune.training.checkpoints.checkpoint_file import CheckpointFile, read_checkpoint, write_checkpoint
+from autotune.training.checkpoints.saving import Saver
 from autotune.training.rng import capture_rng
-from autotune.training.saving import Saver
 from autotune.trial.log import TrialLog
 from tests.e2e.home import Home, histories_of, rows_of, runs_of, wait_until
 from tests.faults.disks import fill, mounted

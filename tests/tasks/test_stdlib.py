@@ -6,8 +6,8 @@ import torch
 from autotune.errors import TaskError
 from autotune.events import Scalar
 from autotune.tasks.stdlib import Stdlib
-from autotune.training.loading import LoadedTask
 from autotune.training.parameters import Parameters
+from autotune.training.process.loading import LoadedTask
 from tests.tasks.trials import train
 
 SMALL: dict[str, Scalar] = {"lr": 3e-3, "batch_size": 8, "width": 16, "depth": 1, "heads": 2, "torch_threads": 1}

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from autotune.events import Outcome, Scalar, TrialOrder
-from autotune.training.cache import is_same
-from autotune.training.loading import LoadedTask, load_task
+from autotune.training.data.cache import is_same
 from autotune.training.parameters import Parameters
-from autotune.training.rehearsal import rehearse
-from autotune.training.run import run_trial
+from autotune.training.process.loading import LoadedTask, load_task
+from autotune.training.process.rehearsal import rehearse
+from autotune.training.process.run import run_trial
 from autotune.training.task import Task
 from tests.tasks.trials import train
 from tests.training.trials import Recorder

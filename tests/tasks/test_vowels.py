@@ -5,9 +5,9 @@ import torch
 
 from autotune.events import Scalar
 from autotune.tasks.vowels import WORDS, Utterances, Vowels, resonate
-from autotune.training.cache import is_same
-from autotune.training.loading import LoadedTask, load_task
+from autotune.training.data.cache import is_same
 from autotune.training.parameters import Parameters
+from autotune.training.process.loading import LoadedTask, load_task
 from tests.tasks.trials import train
 
 REFERENCE = "autotune.tasks.vowels:Vowels"

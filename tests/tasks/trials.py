@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from autotune.events import EpochReport, Outcome, Scalar, TrialOrder
-from autotune.training.loading import LoadedTask
-from autotune.training.run import run_trial
+from autotune.training.process.loading import LoadedTask
+from autotune.training.process.run import run_trial
 from tests.training.trials import Recorder
 
 

@@ -16,11 +16,11 @@ from autotune.hardware import TorchFacts
 from autotune.speed.contestant.surroundings import read_counts
 from autotune.training import Task
 from autotune.training.batches import mover
-from autotune.training.device import DeviceWatch, open_device, open_nvml
+from autotune.training.data.prefetch import copied_ahead
+from autotune.training.machine.device import DeviceWatch, open_device, open_nvml
+from autotune.training.machine.process_knobs import apply_process_knobs, process_knobs_in_force
 from autotune.training.parameters import Parameters
-from autotune.training.prefetch import copied_ahead
-from autotune.training.process_knobs import apply_process_knobs, process_knobs_in_force
-from autotune.training.run import run_trial
+from autotune.training.process.run import run_trial
 from tests.training.trials import Recorder, Trained, loaded, order
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")]
@@ -178,7 +178,8 @@ def test_allocator_tells_its_retries(device: torch.device) -> None:
 
 def test_facts_are_told_without_using_the_device() -> None:
     script = (
-        "import torch; from autotune.training.facts import torch_facts; from autotune.training.forking import *; "
+        "import torch; from autotune.training.machine.facts import torch_facts; "
+        "from autotune.training.process.forking import *; "
         "facts = torch_facts(); assert not has_used_cuda(); assert not torch.cuda._is_in_bad_fork(); "
         "import os; pid = os.fork(); print(facts.model_dump_json(), flush=True) if pid else "
         "os._exit(int(torch.ones(2, device='cuda').sum().item()) - 2); assert os.waitpid(pid, 0)[1] == 0"

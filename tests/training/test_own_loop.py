@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from autotune.events import EpochReport, Outcome, Scalar, Started
-from autotune.training.loading import load_task
-from autotune.training.run import run_trial
+from autotune.training.process.loading import load_task
+from autotune.training.process.run import run_trial
 from autotune.training.trial import Trial
 from tests.training.tasks import points
 from tests.training.trials import PRUNED, Recorder, is_same_weights, order, train

@@ -11,14 +11,14 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from autotune.events import Outcome, Scalar
-from autotune.training.run import run_trial
+from autotune.training.process.run import run_trial
 from autotune.training.trial import Trial
 from tests.training.tasks import Points
 from tests.training.trials import Recorder, loaded, order, train
 
 # Adam's step counts stand on the CPU wherever its parameters are: reading them waits for no device.
 SGD: dict[str, Scalar] = {"optimizer": "sgd", "momentum": 0.9}
-LOOK_SECONDS = "autotune.training.divergence._LOOK_SECONDS"
+LOOK_SECONDS = "autotune.training.reporting.divergence._LOOK_SECONDS"
 
 WAITING = {getattr(torch.ops.aten, name).default for name in ("_local_scalar_dense", "nonzero")}
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from autotune.events import EpochReport, Event, Finished, Outcome, Progress, Scalar, Started, Stop, TrialOrder
 from autotune.goals import Resource, Target
-from autotune.training.checkpoint_file import read_checkpoint
-from autotune.training.loading import LoadedTask
-from autotune.training.run import run_trial
+from autotune.training.checkpoints.checkpoint_file import read_checkpoint
+from autotune.training.process.loading import LoadedTask
+from autotune.training.process.run import run_trial
 from autotune.training.task import Task
 from autotune.training.trial import Trial
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from mlflow import MlflowClient
 
-    from autotune.training.rebuild import RebuiltModel
+    from autotune.training.process.rebuild import RebuiltModel
 
 MODEL_NAME = "model"
 
@@ -101,7 +101,7 @@ def _log(order: _Order) -> None:
     )  # ``Model.log`` takes ids, and reads the URI from here alone
     if ready_model(client, trial.run_id) is not None:
         return
-    from autotune.training.rebuild import rebuild_model
+    from autotune.training.process.rebuild import rebuild_model
 
     rebuilt = rebuild_model(study.task, parameters=dict(trial.parameters), checkpoint=checkpoint)
     last_epoch = reports[-1].report.epoch if reports else 0

@@ -30,12 +30,12 @@ def flag_lines(winner: Winner) -> list[str]:
 
 def loader_part(winner: Winner) -> str:
     """``Batches``, with what it needs."""
-    parts = [piece("training.rng", "derive_seed"), piece("training.sample_order", "EpochOrder")]
+    parts = [piece("training.rng", "derive_seed"), piece("training.data.sample_order", "EpochOrder")]
     if winner.num_workers:
         parts += [
             "_MAX_NUMPY_SEED = 2**32",
             piece("training.rng", "seed_loading"),
-            piece("training.data", "_SeededSamples").replace("_SeededSamples", "SeededSamples"),
+            piece("training.data.loader", "_SeededSamples").replace("_SeededSamples", "SeededSamples"),
         ]
     if winner.is_cached:
         parts.append(_HELD_WHOLE)
@@ -152,7 +152,7 @@ def optimizer_part(winner: Winner) -> str:
         return head + _own_optimizer(name, winner.parameters)
     arguments = _arguments(name, winner.parameters)
     if name == "muon":
-        muon = piece("training.optimizers", "embeddings_of", "MuonWithAdamW")
+        muon = piece("training.steps.optimizers", "embeddings_of", "MuonWithAdamW")
         return f"{muon}\n\n\n{head}    return MuonWithAdamW(trainable, {arguments!r}, embeddings=embeddings_of(model))"
     words = "".join(f", {argument}={value!r}" for argument, value in arguments.items())
     return f"{head}    return torch.optim.{OPTIMIZERS[name].class_name}(trainable{words})"
@@ -213,8 +213,8 @@ def schedule_part(winner: Winner) -> str:
     """``make_scheduler``: the learning rate's factor in closed form."""
     parameters = winner.parameters
     total = "STEPS" if winner.steps is not None else f"{winner.schedule_epochs} * steps_per_epoch"
-    factor = piece("training.schedules", "_ONE_CYCLE_RISE", "_ONE_CYCLE_START", "_ONE_CYCLE_END")
-    classes = piece("training.schedules", "Factor", "_one_cycle", "_between")
+    factor = piece("training.steps.schedules", "_ONE_CYCLE_RISE", "_ONE_CYCLE_START", "_ONE_CYCLE_END")
+    classes = piece("training.steps.schedules", "Factor", "_one_cycle", "_between")
     schedule = parameters.get("schedule", "constant")
     rest = f"warmup_steps=round({parameters.get('warmup', 0.0)!r} * total_steps)"
     for name, argument in (("schedule_gamma", "gamma"), ("schedule_step", "step_share")):

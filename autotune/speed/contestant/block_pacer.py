@@ -16,9 +16,9 @@ from autotune.speed.contestant.passes import Passes
 from autotune.speed.contestant.start_state import StartState
 from autotune.speed.contestant.surroundings import Counts, read_clock_and_temperature, read_counts
 from autotune.training.batches import Batch, count_samples, micro_batches
-from autotune.training.device import DeviceWatch, held_memory_bytes, peak_memory_bytes, synchronize
-from autotune.training.pacing import Source
-from autotune.training.phases import Phases
+from autotune.training.machine.device import DeviceWatch, held_memory_bytes, peak_memory_bytes, synchronize
+from autotune.training.reporting.phases import Phases
+from autotune.training.steps.pacing import Source
 from autotune.training.trial import Trial
 
 _MIN_STEPS = 3

@@ -7,9 +7,9 @@ import torch
 
 from autotune.errors import TaskError
 from autotune.training.batches import Batch, count_samples
-from autotune.training.device import synchronize
-from autotune.training.pacing import Source
-from autotune.training.phases import Phases
+from autotune.training.machine.device import synchronize
+from autotune.training.reporting.phases import Phases
+from autotune.training.steps.pacing import Source
 
 _REST_SECONDS = 1.0
 

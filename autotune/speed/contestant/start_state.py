@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import torch
 
-from autotune.training.checkpoint import Stateful
+from autotune.training.checkpoints.checkpoint import Stateful
+from autotune.training.checkpoints.snapshot import Snapshot
 from autotune.training.rng import capture_rng, restore_rng
-from autotune.training.snapshot import Snapshot
 
 
 class StartState:

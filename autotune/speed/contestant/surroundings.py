@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from autotune.hardware import read_cpu_clock_mhz
-from autotune.training.device import DeviceWatch
+from autotune.training.machine.device import DeviceWatch
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from autotune.events import Event, Finished, Outcome, Started, Stop, TrialOrder
 from autotune.speed.contestant.block_pacer import BlockPacer, Orders
-from autotune.training.loading import LoadedTask
-from autotune.training.run import run_trial
+from autotune.training.process.loading import LoadedTask
+from autotune.training.process.run import run_trial
 from autotune.training.trial import Trial
 
 _UNLIMITED = {"resource": "epochs", "per_trial": None, "targets": (), "objective_metrics": ()}

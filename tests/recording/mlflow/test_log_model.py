@@ -17,9 +17,9 @@ from autotune.recording.mlflow.publisher import Publisher
 from autotune.recording.mlflow.registry import RegisteredModel, register_model
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
-from autotune.training.loading import load_task
-from autotune.training.rebuild import rebuild_model
-from autotune.training.run import run_trial
+from autotune.training.process.loading import load_task
+from autotune.training.process.rebuild import rebuild_model
+from autotune.training.process.run import run_trial
 from tests.stores import copy_store
 from tests.training.trials import Recorder
 

@@ -18,8 +18,8 @@ from autotune.recording.records import Records
 from autotune.report.record import StudyRecord, read_record
 from autotune.report.script.writing import write_script
 from autotune.spec.model import Budget
-from autotune.training.loading import load_task
-from autotune.training.run import run_trial
+from autotune.training.process.loading import load_task
+from autotune.training.process.run import run_trial
 from tests.report.study_book import make_spec
 from tests.training.trials import Recorder
 

@@ -9,8 +9,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from autotune.errors import TaskError
 from autotune.speed.contestant.passes import Passes
 from autotune.training.batches import Batch
-from autotune.training.pacing import Restartable, Source
-from autotune.training.phases import Phases
+from autotune.training.reporting.phases import Phases
+from autotune.training.steps.pacing import Restartable, Source
 
 CPU = torch.device("cpu")
 

@@ -1,0 +1,145 @@
+"""One trial from its order to its outcome, in the process that trains it."""
+
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from autotune.events import Finished, Outcome, TrialOrder
+from autotune.training.failures import (
+    DivergedError,
+    FencedError,
+    InfeasibleError,
+    is_device_out_of_memory,
+    is_killed_worker,
+    is_out_of_memory,
+    is_unsupported,
+    one_line,
+)
+from autotune.training.loop import fit
+from autotune.training.machine.crowding import crowding, memory_at
+from autotune.training.machine.device import open_device
+from autotune.training.machine.process_knobs import apply_process_knobs
+from autotune.training.process.loading import LoadedTask
+from autotune.training.reporting.channel import Channel
+from autotune.training.rng import seed_everything
+from autotune.training.task import Task
+from autotune.training.trial import Trial
+
+_TRACEBACK_LINES = 30
+
+
+def run_trial(
+    order: TrialOrder,
+    *,
+    task: LoadedTask,
+    channel: Channel,
+    process_started: float | None = None,
+    on_ready: Callable[[Trial], None] | None = None,
+) -> Finished:
+    """Train as ordered, and say how it ended.
+
+    Started, Progress and EpochReports go to the channel; the Finished is returned, not sent,
+    so that the caller sends it as its last word. Whatever the task raises becomes an outcome.
+
+    Args:
+        order: What to train.
+        task: As ``load_task`` gave it; its ``setup`` is run first if nobody did.
+        channel: Where events go, and where the wish to stop comes from.
+        process_started: ``time.monotonic()`` at the process's first line; now, if left out.
+        on_ready: Called with the trial before it trains.
+    """
+    started = time.monotonic() if process_started is None else process_started
+    try:
+        return _run(order, task=task, channel=channel, started=started, on_ready=on_ready)
+    except RuntimeError as late:
+        # torch tells of a killed worker from a signal handler, wherever the code is then: also where the outcome
+        # of the batch that broke off with it is being made up.
+        if not is_killed_worker(late):
+            raise
+        return _finished_by(late)
+
+
+def _run(
+    order: TrialOrder,
+    *,
+    task: LoadedTask,
+    channel: Channel,
+    started: float,
+    on_ready: Callable[[Trial], None] | None,
+) -> Finished:
+    try:
+        trial = _prepare(order, task=task, channel=channel, process_started=started)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - it becomes the outcome
+        return _finished_by(error)
+    try:
+        if on_ready is not None:
+            on_ready(trial)
+        if isinstance(task.target, Task):
+            fit(task.target, trial)
+        else:
+            task.target(trial)
+        trial.checkpoint.wait()
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - it becomes the outcome
+        return _finished_by(error, trial=trial)
+    finally:
+        trial.checkpoint.join()
+    return _finished(trial, channel=channel)
+
+
+def _prepare(order: TrialOrder, *, task: LoadedTask, channel: Channel, process_started: float) -> Trial:
+    Path(order.folder).mkdir(parents=True, exist_ok=True)
+    task.setup()
+    device = open_device(order.device)
+    trial = Trial(order, device=device, channel=channel, process_started=process_started)
+    apply_process_knobs(trial.params, cores=order.cores, device=device)
+    seed_everything(order.seed)
+    return trial
+
+
+def _finished(trial: Trial, *, channel: Channel) -> Finished:
+    stop = channel.stop
+    if stop is not None and trial.has_seen_stop and not trial.is_over:
+        return _tell(trial, outcome=stop.outcome, reason=stop.reason)
+    if trial.epochs_done == 0:
+        return _tell(
+            trial, outcome=Outcome.FAILED, reason="the task ended without a report; call trial.report each epoch"
+        )
+    trial.begin()
+    if trial.reason_to_prune is not None:
+        return _tell(trial, outcome=Outcome.PRUNED, reason=trial.reason_to_prune)
+    return _tell(trial, outcome=Outcome.COMPLETE, reason=None)
+
+
+def _finished_by(error: BaseException, *, trial: Trial | None = None) -> Finished:
+    reason = one_line(error)
+    is_killed = is_killed_worker(error)
+    memory = memory_at(error, device=trial.device) if trial and is_out_of_memory(error) else None
+    lines = "".join(traceback.format_exception(error)).splitlines()[-_TRACEBACK_LINES:]
+    # torch's re-raised worker errors refer to their own frames; left to the garbage collector, the
+    # loader's workers would be ended in an order in which they wait five seconds for a word.
+    traceback.clear_frames(error.__traceback__)
+    if isinstance(error, DivergedError):
+        return _tell(trial, outcome=Outcome.DIVERGED, reason=str(error))
+    if isinstance(error, FencedError):
+        return _tell(trial, outcome=Outcome.INTERRUPTED, reason=str(error))
+    if memory is not None and (crowd := crowding(memory)) is not None:
+        return _tell(trial, outcome=Outcome.INTERRUPTED, reason=crowd)  # to be tried again
+    if is_killed:
+        told = _tell(trial, outcome=Outcome.INTERRUPTED, reason="a DataLoader worker was killed (signal 9)")
+        return told.model_copy(update={"is_killed_worker": True})
+    if isinstance(error, InfeasibleError) or is_unsupported(error) or is_out_of_memory(error):
+        told = _tell(trial, outcome=Outcome.INFEASIBLE, reason=reason)
+        is_lost = is_device_out_of_memory(error, is_cpu=trial is None or trial.device.type == "cpu")
+        return told.model_copy(update={"is_out_of_memory": is_lost})
+    return _tell(trial, outcome=Outcome.FAILED, reason=reason, tail="\n".join(lines))
+
+
+def _tell(trial: Trial | None, *, outcome: Outcome, reason: str | None, tail: str | None = None) -> Finished:
+    return Finished(
+        outcome=outcome,
+        reason=reason,
+        traceback=tail,
+        samples_per_second=trial.samples_per_second if trial else None,
+        unread_parameters=trial.params.unread if trial and outcome is Outcome.COMPLETE else (),
+    )

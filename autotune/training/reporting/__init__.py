@@ -1,0 +1,1 @@
+"""What an epoch took and came to, when a training is over or lost, and what the coordinator hears of it."""

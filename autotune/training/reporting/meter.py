@@ -1,0 +1,271 @@
+"""The throughput meter: what an epoch took, what of it was waiting for data, and where it stands."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from operator import length_hint
+from typing import TypedDict
+
+import torch
+from torch import Tensor
+
+from autotune.events import Progress
+from autotune.training.batches import Batch, count_samples
+from autotune.training.machine.device import DeviceWatch, synchronize
+from autotune.training.steps.pacing import Pacer, Source
+
+_PROGRESS_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class EpochMeasures:
+    """What the meter saw of one epoch."""
+
+    step: int
+    samples: int
+    seconds: float
+    evaluation_seconds: float
+    data_wait_share: float
+    step_seconds_p50: float | None
+    step_seconds_p95: float | None
+    trained_seconds: float
+    trained_samples: int
+
+    @property
+    def samples_per_second(self) -> float:
+        """Training throughput of the epoch; 0 where the loop is not watched."""
+        return self.samples / self.seconds if self.seconds > 0 else 0.0
+
+
+class MeterState(TypedDict):
+    """Where the meter stands, for a checkpoint."""
+
+    epochs_done: int
+    steps: int
+    batch: int
+    samples: int
+    seconds: float
+    wait_seconds: float
+    step_seconds: Tensor
+    trained_seconds: float
+    trained_samples: int
+
+
+class Meter:
+    """Counts and times the batches of a training loop, epoch by epoch.
+
+    It never waits for a device, except once at the end of a pass over the data: times of
+    single steps on a CUDA device are those of launching, and even out over the epoch.
+    """
+
+    def __init__(
+        self, *, device: torch.device, on_first_batch: Callable[[], None], on_progress: Callable[[Progress], None]
+    ) -> None:
+        self.epochs_done = 0
+        self.steps = 0
+        self.trained_samples = 0
+        self._device = device
+        self._on_first_batch = on_first_batch
+        self._on_progress = on_progress
+        self.device_watch = DeviceWatch(device)
+        self.pacer: Pacer | None = None
+        """Of a race: it hands out the batches, and nothing is measured here."""
+        self._past: list[tuple[int, float]] = []
+        self._num_batches: int | None = None
+        self._next_tick = 0.0
+        self._resume_batch = 0
+        self._made = time.perf_counter()
+        self._clock_began: float | None = None
+        self._earlier_seconds = 0.0
+        self._clear()
+
+    @property
+    def trained_seconds(self) -> float:
+        """Since the first batch was asked for, over all processes of the trial; 0 before that."""
+        return self._earlier_seconds + (time.perf_counter() - self._clock_began if self._clock_began else 0.0)
+
+    def _clear(self) -> None:
+        self._passes = 0
+        self._batch = 0
+        self._samples = 0
+        self._seconds = 0.0
+        self._wait_seconds = 0.0
+        self._step_seconds: list[float] = []
+        self._pass_began: float | None = None
+        self._pass_ended: float | None = None
+        self._can_wind = False
+
+    @property
+    def is_between_epochs(self) -> bool:
+        """Nothing was trained since the last report."""
+        return self._passes == 0 and self._resume_batch == 0
+
+    @property
+    def can_resume_inside_epoch(self) -> bool:
+        """The epoch's only pass so far came from a loader that can start at any batch."""
+        return self._passes == 1 and self._can_wind
+
+    def watch(
+        self,
+        batches: Iterable[Batch],
+        *,
+        num_batches: int | None,
+        change: Callable[[Batch], Batch] | None = None,
+        wind: Callable[[int, int], None] | None = None,
+        can_resume: bool = True,
+    ) -> Iterator[Batch]:
+        """The same batches, timed; ``change`` (a copy to the device) counts as waiting for data.
+
+        Args:
+            batches: One pass over the training data.
+            num_batches: Length of a whole pass, where it is known.
+            change: Applied to each batch.
+            wind: Called with the epoch and the first batch wanted, before iteration starts;
+                without it, a pass always starts at the first batch.
+            can_resume: The batches come in an order, so that a later process can go on inside it.
+        """
+        self._begin_pass(num_batches, wind)
+        self._can_wind = wind is not None and can_resume
+        if self.pacer is not None:
+            yield from self.pacer.pace(Source(batches, num_batches=num_batches, change=change, wind=wind))
+            return
+        clock = time.perf_counter
+        asked = began = clock()
+        self._pass_began = began
+        iterator = iter(batches)
+        try:
+            for batch in iterator:
+                if change is not None:
+                    batch = change(batch)  # noqa: PLW2901 - the loop's own name would keep the host copy alive
+                self._wait_seconds += clock() - asked
+                self._count(batch)
+                yield batch
+                now = clock()
+                self._step_seconds.append(now - asked)
+                asked = now
+                if now >= self._next_tick:
+                    self.tick()
+        finally:
+            self._end_pass(began)
+
+    def _begin_pass(self, num_batches: int | None, wind: Callable[[int, int], None] | None) -> None:
+        self._on_first_batch()
+        if self._clock_began is None:
+            self._clock_began = time.perf_counter()
+        self._passes += 1
+        self._num_batches = num_batches
+        self._batch, self._resume_batch = self._resume_batch, 0
+        if wind is not None:
+            wind(self.epochs_done + self._passes, self._batch)
+
+    def _end_pass(self, began: float) -> None:
+        synchronize(self._device)
+        self._pass_ended = time.perf_counter()
+        self._pass_began = None
+        self._seconds += self._pass_ended - began
+
+    def _count(self, batch: Batch) -> None:
+        self._batch += 1
+        self.steps += 1
+        num_samples = count_samples(batch)
+        self._samples += num_samples
+        self.trained_samples += num_samples
+
+    def tick(self) -> None:
+        """Send the progress, if the last was sent a while ago."""
+        now = time.perf_counter()
+        if now < self._next_tick:
+            return
+        self._next_tick = now + _PROGRESS_SECONDS
+        self.device_watch.sample()
+        seconds = self._seconds_so_far(now)
+        self._on_progress(
+            Progress(
+                epoch=self.epochs_done + max(self._passes, 1),
+                fraction=min(1.0, self._batch / self._num_batches) if self._num_batches else 0.0,
+                samples_per_second=self._samples / seconds if seconds > 0 else 0.0,
+                data_wait_share=_share(self._wait_seconds, seconds),
+            )
+        )
+
+    def _seconds_so_far(self, now: float) -> float:
+        return self._seconds + (now - self._pass_began if self._pass_began is not None else 0.0)
+
+    def close_epoch(self, epoch: int) -> EpochMeasures:
+        """The epoch's measures; the next pass belongs to the next epoch."""
+        now = time.perf_counter()
+        if self._clock_began is None:  # nothing was watched: all that the process has done counts
+            self._clock_began = self._made
+        quantiles = _quantiles(self._step_seconds)
+        seconds = self._seconds_so_far(now)
+        measures = EpochMeasures(
+            step=self.steps,
+            samples=self._samples,
+            seconds=seconds,
+            evaluation_seconds=now - self._pass_ended if self._pass_ended is not None else 0.0,
+            data_wait_share=_share(self._wait_seconds, seconds),
+            step_seconds_p50=quantiles[0] if quantiles else None,
+            step_seconds_p95=quantiles[1] if quantiles else None,
+            trained_seconds=self.trained_seconds,
+            trained_samples=self.trained_samples,
+        )
+        if self._samples:
+            self._past.append((self._samples, seconds))
+        self.epochs_done = epoch
+        self._resume_batch = 0
+        self._clear()
+        return measures
+
+    @property
+    def steady_samples_per_second(self) -> float | None:
+        """Over this process's epochs without its first, which warms up; over that one if there is no other."""
+        steady = self._past[1:] or self._past
+        seconds = sum(seconds for _, seconds in steady)
+        return sum(samples for samples, _ in steady) / seconds if seconds > 0 else None
+
+    def state_dict(self) -> MeterState:
+        """Where the epoch stands."""
+        return {
+            "epochs_done": self.epochs_done,
+            "steps": self.steps,
+            "batch": self._batch,
+            "samples": self._samples,
+            "seconds": self._seconds_so_far(time.perf_counter()),
+            "wait_seconds": self._wait_seconds,
+            "step_seconds": torch.tensor(self._step_seconds, dtype=torch.float64),
+            "trained_seconds": self.trained_seconds,
+            "trained_samples": self.trained_samples,
+        }
+
+    def load_state_dict(self, state: MeterState) -> None:
+        """Go on from there; the next pass starts at the batch after the last one counted."""
+        self._clear()
+        self.epochs_done = state["epochs_done"]
+        self.steps = state["steps"]
+        self._resume_batch = state["batch"]
+        self._samples = state["samples"]
+        self._seconds = state["seconds"]
+        self._wait_seconds = state["wait_seconds"]
+        self._step_seconds = state["step_seconds"].tolist()
+        self._earlier_seconds = state["trained_seconds"]
+        self.trained_samples = state["trained_samples"]
+
+
+def count_batches(batches: Iterable[Batch]) -> int | None:
+    """Length of a pass over them; None where it is unknown, as of a DataLoader over a stream, whose ``len`` raises."""
+    try:
+        return length_hint(batches, 0) or None
+    except NotImplementedError:
+        return None
+
+
+def _share(part: float, whole: float) -> float:
+    return min(1.0, part / whole) if whole > 0 else 0.0
+
+
+def _quantiles(values: list[float]) -> tuple[float, float] | None:
+    """The median and the 95th percentile, by the nearest rank."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    return ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, len(ordered) * 95 // 100)]

@@ -1,0 +1,91 @@
+"""Where the time of a block of training steps goes: data wait, copy, forward and backward, optimizer."""
+
+import time
+from collections import defaultdict
+from typing import Literal, TypeAlias
+
+import torch
+
+from autotune.training.machine.device import synchronize
+
+Phase: TypeAlias = Literal["data_wait", "copy", "compute", "optimizer", "rest"]
+
+
+class Phases:
+    """Splits a block's time at marks: each mark ends a stretch of time and says what it was.
+
+    On a CPU by the clock. On a CUDA device by events, which are read after the block: a stretch
+    is then what passed on the device, so that waiting for data counts only while the device has
+    nothing left to do. The device is waited for where a block starts, pauses and stops.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._has_events = device.type == "cuda"
+        self._pool: list[torch.cuda.Event] = []
+        self._clear()
+
+    def _clear(self) -> None:
+        self._is_running = self._is_paused = False
+        self._resumed = 0.0
+        self._seconds = 0.0
+        self._last = 0.0
+        self._split: defaultdict[Phase, float] = defaultdict(float)
+        self._marks: list[tuple[Phase | None, torch.cuda.Event]] = []
+
+    @property
+    def seconds(self) -> float:
+        """Of the block so far, as the host sees it, without pauses."""
+        return self._seconds + (time.perf_counter() - self._resumed if self._is_running else 0.0)
+
+    def start(self) -> None:
+        """Begin a block."""
+        self._clear()
+        self._is_paused = True
+        self.resume()
+
+    def mark(self, phase: Phase) -> None:
+        """What has passed since the last mark was this; nothing while no block runs."""
+        if not self._is_running:
+            return
+        if self._has_events:
+            self._record(phase)
+            return
+        now = time.perf_counter()
+        self._split[phase] += now - self._last
+        self._last = now
+
+    def pause(self) -> None:
+        """Leave out what follows; the device is done with what came before."""
+        if not self._is_running:
+            return
+        synchronize(self._device)
+        self._seconds = self.seconds
+        self._is_running, self._is_paused = False, True
+
+    def resume(self) -> None:
+        """Go on with the block that was paused; nothing where none was."""
+        if not self._is_paused:
+            return
+        synchronize(self._device)
+        self._is_running, self._is_paused = True, False
+        if self._has_events:
+            self._record(None)
+        self._resumed = self._last = time.perf_counter()
+
+    def stop(self) -> dict[Phase, float]:
+        """End the block; seconds by phase. ``seconds`` stays until the next start."""
+        self.pause()
+        self._is_paused = False
+        for (_, before), (phase, after) in zip(self._marks, self._marks[1:], strict=False):
+            if phase is not None:
+                self._split[phase] += before.elapsed_time(after) / 1000
+        self._pool += [event for _, event in self._marks]
+        self._marks = []
+        return dict(self._split)
+
+    def _record(self, phase: Phase | None) -> None:
+        """``None`` begins anew: the time before it belongs to nothing."""
+        event = self._pool.pop() if self._pool else torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        event.record(torch.cuda.current_stream(self._device))
+        self._marks.append((phase, event))

@@ -1,0 +1,111 @@
+"""The epochs that a trial has reported, kept with its checkpoint so that none is ever lost."""
+
+import time
+from collections.abc import Mapping
+from typing import TypedDict
+
+import torch
+from torch import Tensor
+
+from autotune.errors import TaskError
+from autotune.events import EpochReport, TrialOrder
+from autotune.training.machine.device import peak_memory_bytes
+from autotune.training.reporting.divergence import check_finite
+from autotune.training.reporting.ending import Ending
+from autotune.training.reporting.meter import Meter
+
+
+class ReportsState(TypedDict):
+    """All reports as JSON texts."""
+
+    reports: list[str]
+
+
+class Reports:
+    """Reports of a trial over all its processes, in order, and what they mean for its end."""
+
+    def __init__(self, order: TrialOrder, *, meter: Meter, device: torch.device) -> None:
+        """None yet.
+
+        Args:
+            order: The trial's.
+            meter: Measures the epochs; a report closes one.
+            device: Whose memory is told.
+        """
+        self.ending = Ending(order, clock=meter)
+        self._objective_metrics = order.objective_metrics
+        self._meter = meter
+        self._device = device
+        self._reports: list[EpochReport] = []
+
+    @property
+    def all(self) -> tuple[EpochReport, ...]:
+        """Every report so far, those of earlier processes too."""
+        return tuple(self._reports)
+
+    @property
+    def is_last(self) -> bool:
+        """After the newest of them the trial has what it was started for, whatever epochs remain."""
+        return self.ending.is_over(self._reports)
+
+    @property
+    def reason_to_prune(self) -> str | None:
+        """Why the trial is not complete if it ends here: the target that it never saw."""
+        return self.ending.reason_to_prune(self._reports)
+
+    def add(self, epoch: int, metrics: Mapping[str, float | Tensor], *, lr: float | None) -> EpochReport:
+        """The epoch's report; what comes now belongs to the next epoch.
+
+        Raises:
+            DivergedError: A metric is NaN or infinite.
+            TaskError: The epoch does not follow the last one, or an objective's metric is missing.
+        """
+        if epoch <= self._meter.epochs_done:
+            raise TaskError(
+                f"trial.report: epochs count from 1 and rise, got {epoch} after {self._meter.epochs_done}; "
+                "report epoch + 1 in a loop that counts from 0"
+            )
+        report = self._make(epoch, self._checked(epoch, metrics), lr=lr)
+        self._reports.append(report)
+        return report
+
+    def _checked(self, epoch: int, metrics: Mapping[str, float | Tensor]) -> dict[str, float]:
+        values = {name: float(value) for name, value in metrics.items()}
+        check_finite(values, epoch=epoch)
+        for name in self._objective_metrics:
+            if name not in values:
+                known = ", ".join(sorted(values)) or "nothing"
+                raise TaskError(f"objective: {name} is no metric of this task, which reports {known}")
+        return values
+
+    def _make(self, epoch: int, metrics: dict[str, float], *, lr: float | None) -> EpochReport:
+        measures = self._meter.close_epoch(epoch)
+        times = self.ending.times(metrics, earlier=self._reports, seconds=measures.trained_seconds)
+        utilisation, watts = self._meter.device_watch.take()
+        return EpochReport(
+            epoch=epoch,
+            step=measures.step,
+            metrics=metrics | times,
+            lr=lr,
+            samples=measures.samples,
+            seconds=measures.seconds,
+            evaluation_seconds=measures.evaluation_seconds,
+            samples_per_second=measures.samples_per_second,
+            step_seconds_p50=measures.step_seconds_p50,
+            step_seconds_p95=measures.step_seconds_p95,
+            data_wait_share=measures.data_wait_share,
+            peak_memory_bytes=peak_memory_bytes(self._device),
+            device_utilisation=utilisation,
+            power_watts=watts,
+            trained_seconds=measures.trained_seconds,
+            trained_samples=measures.trained_samples,
+            at=time.time(),
+        )
+
+    def state_dict(self) -> ReportsState:
+        """For the checkpoint."""
+        return {"reports": [report.model_dump_json() for report in self._reports]}
+
+    def load_state_dict(self, state: ReportsState) -> None:
+        """From the checkpoint."""
+        self._reports = [EpochReport.model_validate_json(text) for text in state["reports"]]
