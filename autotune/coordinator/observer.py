@@ -49,6 +49,8 @@ class StudyView:
     total_seconds: float | None
     elapsed_seconds: float
     """Of this and of all earlier starts."""
+    trial_seconds: float
+    """Of them, those that no race took."""
     outcomes: Mapping[str, int]
     """Number of ended trials by outcome."""
     num_running: int
@@ -62,8 +64,13 @@ class StudyView:
     """The last that failed, diverged, did not fit or took too long."""
     sides: tuple[SideView, ...] = ()
     """In a study of repeated trainings; none in one that searches."""
-    is_racing: bool = False
-    """Speed parameters are raced at this moment."""
+    race_ends_at: float | None = None
+    """The elapsed seconds at which the time of the race is up that runs at this moment; None while none does."""
+
+    @property
+    def is_racing(self) -> bool:
+        """Speed parameters are raced at this moment."""
+        return self.race_ends_at is not None
 
 
 @dataclass(frozen=True)

@@ -154,11 +154,11 @@ class Session:
         self._is_exhausted = ticket is None
         return ticket
 
-    def _wait_for_race(self) -> None:
+    def _wait_for_race(self, ends_at: float) -> None:
         """Keep the lease and the display alive while a race runs, and end it with the study."""
         if time.monotonic() - self._beaten_at >= BEAT_SECONDS:
             self._beat()
-        self._observer.ticked(replace(self._view(), is_racing=True))
+        self._observer.ticked(replace(self._view(), race_ends_at=ends_at))
         if self._should_end():
             raise RaceEndedError("the study stops")
 

@@ -22,8 +22,8 @@ class Floor:
     lease: Lease
     is_alone: bool
     """No trial runs: what is measured now is not disturbed."""
-    on_wait: Callable[[], None]
-    """To be called often while a race runs; raises to end it."""
+    on_wait: Callable[[float], None]
+    """To be called often while a race runs, with the elapsed seconds at which its time is up; raises to end it."""
 
 
 class Speeds(Protocol):

@@ -27,6 +27,8 @@ class Standing:
         self._num_trials = 0
         self.reserved_seconds = 0.0
         """Of the budget, that are not the search's to spend."""
+        self.speed_seconds = 0.0
+        """What races took of the time so far, one that runs at this moment too."""
         self._earlier_seconds = 0.0
         self._started = time.monotonic()
         self.baseline_value: float | None = None
@@ -69,6 +71,11 @@ class Standing:
     def elapsed_seconds(self) -> float:
         """Seconds of this and of all earlier starts."""
         return self._earlier_seconds + self.session_seconds
+
+    @property
+    def trial_seconds(self) -> float:
+        """Of the elapsed ones, those that no race took."""
+        return max(0.0, self.elapsed_seconds - self.speed_seconds)
 
     @property
     def is_time_up(self) -> bool:
@@ -117,6 +124,7 @@ class Standing:
             total_trials=self._budget.trials,
             total_seconds=self._budget.seconds,
             elapsed_seconds=self.elapsed_seconds,
+            trial_seconds=self.trial_seconds,
             outcomes=dict(self._outcomes),
             num_running=num_running,
             baseline_value=self.baseline_value,
@@ -152,6 +160,7 @@ def standing_of(study: StudyRow, *, spec: StudySpec, rows: Iterable[TrialRow], s
     ended = sorted((row for row in own if row.is_over), key=lambda row: (row.ended_at or 0.0, row.number))
     endings = [ending for row in ended if (ending := ending_of(row)) is not None]
     standing.load(endings, num_trials=len(own), seconds=study.elapsed_seconds)
+    standing.speed_seconds = study.speed_seconds
     return standing
 
 

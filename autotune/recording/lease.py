@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from autotune.errors import StudyHeldError
 from autotune.outages import repeatable
 from autotune.recording import tables, transactions
-from autotune.recording.rows import StudyRow
+from autotune.recording.rows import Activity, StudyRow
 from autotune.recording.transactions import Guard, Guarded
 
 COORDINATOR = "coordinator"
@@ -89,11 +89,11 @@ class StudyLease:
                 guard = Guard(study_id=self._study.id, role=self._role, token=self.token)
                 raise transactions.lease_lost(connection, guard)
 
-    def tell(self, activity: str | None) -> None:
-        """Say in a line what is done beside trials, to who watches; None when it is over. It goes with the lease."""
+    def tell(self, activity: Activity | None) -> None:
+        """Say what is done beside trials, to who watches; None when it is over. It goes with the lease."""
         mine = _key(self._study, self._role) & (tables.lease.c.token == self.token)
         with transactions.write(self._guarded.engine) as connection:
-            connection.execute(update(tables.lease).where(mine).values(activity=activity))
+            connection.execute(update(tables.lease).where(mine).values(_told(activity)))
 
     def release(self) -> None:
         """Give the lease back; nothing happens when it is another's."""
@@ -115,8 +115,7 @@ class Holder:
     """Seconds since 1970, by the holder's clock."""
     is_gone: bool
     """It ran on this host, and its process is gone; of a holder elsewhere nobody here can tell."""
-    activity: str | None = None
-    """What it does beside trials: what the race came to that runs at this moment."""
+    activity: Activity | None = None
 
 
 def read_holders(engine: Engine, *, study: StudyRow, role: str = COORDINATOR) -> tuple[Holder, ...]:
@@ -135,8 +134,20 @@ def as_holder(row: RowMapping) -> Holder:
         pid=row["pid"],
         acquired_at=row["acquired_at"],
         is_gone=is_here(row) and birth_of(row["pid"]) != row["birth"],
-        activity=row["activity"],
+        activity=None if row["activity"] is None else _heard(row),
     )
+
+
+def _told(activity: Activity | None) -> dict[str, object]:
+    return {
+        "activity": activity.line if activity is not None else None,
+        "activity_trial_seconds": activity.trial_seconds if activity is not None else None,
+        "activity_ends_at": activity.ends_at if activity is not None else None,
+    }
+
+
+def _heard(row: RowMapping) -> Activity:
+    return Activity(row["activity"], trial_seconds=row["activity_trial_seconds"], ends_at=row["activity_ends_at"])
 
 
 def is_any_study_running(connection: Connection) -> bool:

@@ -66,6 +66,18 @@ class StudyRow:
     """Grows with every change that MLflow should see."""
 
 
+@dataclass(frozen=True)
+class Activity:
+    """What a coordinator does beside its trials: the race that runs at this moment."""
+
+    line: str
+    """What it came to."""
+    trial_seconds: float
+    """Of the study's elapsed seconds, those that no race took."""
+    ends_at: float
+    """The study's elapsed seconds at which its time is up."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrialRow:
     """One trial."""

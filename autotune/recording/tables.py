@@ -23,7 +23,7 @@ from sqlalchemy import (
 VERSION_TABLE = "autotune_alembic_version"
 """Optuna keeps an ``alembic_version`` in the same database."""
 
-HEAD_REVISION = "0006"
+HEAD_REVISION = "0007"
 """The newest migration, so that opening a current database needs no Alembic."""
 
 metadata = MetaData()
@@ -178,4 +178,6 @@ lease = Table(
     Column("counter", BigInteger, nullable=False),
     Column("acquired_at", Double, nullable=False),
     Column("activity", Text),
+    Column("activity_trial_seconds", Double),
+    Column("activity_ends_at", Double),
 )

@@ -12,7 +12,7 @@ from autotune.recording.confirmed import find_confirmation
 from autotune.recording.database import MissingError, hide_password
 from autotune.recording.lease import Holder, read_holders
 from autotune.recording.records import Records
-from autotune.recording.rows import StudyRow, StudyState, TrialRow, TrialStatus
+from autotune.recording.rows import Activity, StudyRow, StudyState, TrialRow, TrialStatus
 from autotune.report.reading import open_records
 from autotune.report.repeated import names_of_repeats
 from autotune.report.wording import format_moment
@@ -51,9 +51,10 @@ class Follower:
         """Tell what is new; false when the study is over and nobody runs it."""
         study, rows = self._read()
         holders = read_holders(self._records.engine, study=study)
-        activities = frozenset(each.activity for each in holders if each.activity is not None and not each.is_gone)
-        view = replace(self._view(study, rows), is_racing=bool(activities))
+        races = [each.activity for each in holders if each.activity is not None and not each.is_gone]
+        view = _racing(self._view(study, rows), races)
         self._tell_holders(holders, study=study)
+        activities = frozenset(race.line for race in races)
         for line in sorted(activities - self._activities):
             self._observer.note(line)
         self._activities = activities
@@ -166,6 +167,14 @@ def follow(follower: Follower, *, seconds: float) -> None:
     follower.begin()
     while follower.look():
         time.sleep(seconds)
+
+
+def _racing(view: StudyView, races: Sequence[Activity]) -> StudyView:
+    """The view while these races run: what they took so far is charged to the study later, and no trial's."""
+    if not races:
+        return view
+    last = max(races, key=lambda race: race.ends_at)
+    return replace(view, trial_seconds=min(view.trial_seconds, last.trial_seconds), race_ends_at=last.ends_at)
 
 
 def _is_running(row: TrialRow) -> bool:

@@ -8,7 +8,7 @@ from autotune.coordinator.observer import StudyView
 from autotune.errors import StudyNotFoundError
 from autotune.events import Finished, Outcome, Started
 from autotune.recording.lease import StudyLease
-from autotune.recording.rows import StudyState
+from autotune.recording.rows import Activity, StudyState
 from autotune.report.following import Follower, await_study
 from tests.report.study_book import StudyBook
 
@@ -126,9 +126,10 @@ def test_watcher_hears_how_a_race_goes_while_its_coordinator_lives(
     follower = Follower(book.storage, name="digits", observer=Watching())
     follower.begin()
     follower.look()
-    lease.tell("race: batch_size 64, up to 12 s")
+    book.records.set_seconds(book.row, seconds=20.0)
+    lease.tell(Activity("race: batch_size 64, up to 12 s", trial_seconds=15.0, ends_at=27.0))
     follower.look()
-    lease.tell("race: launch-bound")
+    lease.tell(Activity("race: launch-bound", trial_seconds=15.0, ends_at=27.0))
     follower.look()
     follower.look()
     lease.tell(None)
@@ -137,8 +138,9 @@ def test_watcher_hears_how_a_race_goes_while_its_coordinator_lives(
         "race: batch_size 64, up to 12 s",
         "race: launch-bound",
     ]
-    assert [view.is_racing for view in views] == [False, True, True, True, False]
-    lease.tell("race: batch_size 64, up to 12 s")
+    assert [view.race_ends_at for view in views] == [None, 27.0, 27.0, 27.0, None]
+    assert [view.trial_seconds for view in views[1:4]] == [15.0, 15.0, 15.0]
+    lease.tell(Activity("race: batch_size 64, up to 12 s", trial_seconds=15.0, ends_at=27.0))
     lease.release()
     follower.look()
     assert not views[-1].is_racing

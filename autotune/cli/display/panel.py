@@ -101,13 +101,17 @@ def render_panel(study: StudyView, running: Sequence[RunningTrial], *, width: in
 
 
 def seconds_left(study: StudyView) -> float | None:
-    """Until the budget ends, by its clock or by the trials' pace so far; None where neither tells."""
+    """Until the budget ends, by its clock or by the trials' pace so far; None where neither tells.
+
+    A race that runs has its time before the trials that remain, and no race is a part of their pace.
+    """
     done = sum(study.outcomes.values())
     known = []
     if study.total_seconds is not None:
         known.append(study.total_seconds - study.elapsed_seconds)
     if study.total_trials is not None and done:
-        known.append((study.total_trials - done) * study.elapsed_seconds / done)
+        race_left = max(0.0, study.race_ends_at - study.elapsed_seconds) if study.race_ends_at is not None else 0.0
+        known.append((study.total_trials - done) * study.trial_seconds / done + race_left)
     return max(0.0, min(known)) if known else None
 
 

@@ -20,6 +20,7 @@ from autotune.coordinator.speeds import Floor, RaceEndedError
 from autotune.coordinator.standing import BASELINE_NUMBER, Standing
 from autotune.coordinator.workloads import Workload
 from autotune.events import Scalar
+from autotune.recording.rows import Activity
 from autotune.search.proposals import Proposal
 from autotune.search.space import SearchSpace
 from autotune.speed.measuring.arena import ContestantLostError
@@ -83,7 +84,6 @@ class RacedSpeeds:
         self._fitting = fitting
         self._note = note
         self._lease = books.lease
-        self._spent_seconds = books.study.speed_seconds
         self._race_right = books.race_right
         self._failures = 0
         """Races that crashed since one came to its end."""
@@ -137,7 +137,7 @@ class RacedSpeeds:
         """Seconds that the next race may take."""
         elapsed = self._standing.elapsed_seconds
         if not is_first:
-            return min(most, self._share * elapsed - self._spent_seconds)
+            return min(most, self._share * elapsed - self._standing.speed_seconds)
         if self._budget.seconds is None:
             # In turns even a first race is long: it has its share of what the trials will take, as the baseline tells.
             expected = elapsed * (self._budget.trials or 1) if most > _MOST_SECONDS else 0.0
@@ -155,19 +155,23 @@ class RacedSpeeds:
         former: RaceResult | None,
         seconds: float,
     ) -> RaceResult | None:
-        self._say(f"race: {workload.words}, up to {seconds:.0f} s{', briefly' if former else ''}")
         is_first = former is None and not self._without_winner
         in_turns = max(seconds, self._allowance(is_first=is_first, most=_MOST_SECONDS_IN_TURNS))
         plan = self._ground.plan(learning, seconds=seconds, seconds_in_turns=in_turns, former=former)
         watchman = _Watchman(self._log, self._standing, floor, seconds=seconds)
 
+        def say(line: str) -> None:
+            self._say(line, watchman=watchman)
+
+        say(f"race: {workload.words}, up to {seconds:.0f} s{', briefly' if former else ''}")
+
         def take_turns() -> None:
             watchman.seconds = in_turns
-            self._say(f"race: no room for two of these trainings side by side: they take turns, up to {in_turns:.0f} s")
+            say(f"race: no room for two of these trainings side by side: they take turns, up to {in_turns:.0f} s")
 
         watch = RaceWatch(
-            diagnosed=lambda diagnosis: self._say(f"race: {diagnosis.words}"),
-            heat_over=lambda heat: self._heard(heat, workload),
+            diagnosed=lambda diagnosis: say(f"race: {diagnosis.words}"),
+            heat_over=lambda heat: self._heard(heat, workload, say=say),
             takes_turns=take_turns,
         )
         try:
@@ -180,7 +184,7 @@ class RacedSpeeds:
             self._note(f"race: ended without a winner, {error}")
             return None
         finally:
-            self._spent_seconds += watchman.charge()
+            watchman.charge()
             self._lease.tell(None)
         self._failures = 0
         self._known[self._ground.digest(workload)] = workload, result
@@ -198,15 +202,15 @@ class RacedSpeeds:
         if self._failures == _MOST_FAILURES:
             self._note(f"race: {_MOST_FAILURES} workloads in a row could not be raced; this start races no more")
 
-    def _heard(self, heat: Heat, workload: Workload) -> None:
+    def _heard(self, heat: Heat, workload: Workload, *, say: Callable[[str], None]) -> None:
         self._log.add_heat(heat, workload=workload)
         if heat.verdict == "kept" and heat.gain is not None:
-            self._say(f"race: {heat.change_words}: {heat.gain.words} times the throughput ({heat.stage})")
+            say(f"race: {heat.change_words}: {heat.gain.words} times the throughput ({heat.stage})")
 
-    def _say(self, line: str) -> None:
+    def _say(self, line: str, *, watchman: "_Watchman") -> None:
         """Here, and to who watches the study from elsewhere while the race runs."""
         self._note(line)
-        self._lease.tell(line)
+        self._lease.tell(watchman.activity(line))
 
 
 class _Watchman:
@@ -219,22 +223,34 @@ class _Watchman:
         self._standing = standing
         self._floor = floor
         self._began = standing.elapsed_seconds
+        self._tallied_seconds = 0.0
         self._charged_seconds = 0.0
 
     def check(self) -> None:
-        self._floor.on_wait()
-        if self._took - self._charged_seconds >= _CHARGE_SECONDS:
+        self._tally()
+        self._floor.on_wait(self._ends_at)
+        self._tally()
+        if self._tallied_seconds - self._charged_seconds >= _CHARGE_SECONDS:
             self.charge()
-        if self._took > _OVERRUN * self.seconds:
+        if self._tallied_seconds > _OVERRUN * self.seconds:
             raise RaceEndedError(f"it took {_OVERRUN:g} times its {self.seconds:.0f} s: the machine is busy")
 
-    def charge(self) -> float:
-        """Charge the study what the race took since the last time; the seconds that it took in all."""
-        took = self._took
-        self._log.charge(took - self._charged_seconds)
-        self._charged_seconds = took
-        return took
+    def charge(self) -> None:
+        """Charge the study what the race took since the last time."""
+        self._tally()
+        self._log.charge(self._tallied_seconds - self._charged_seconds)
+        self._charged_seconds = self._tallied_seconds
+
+    def activity(self, line: str) -> Activity:
+        """The race, as those hear of it who watch the study from elsewhere."""
+        self._tally()
+        return Activity(line, trial_seconds=self._standing.trial_seconds, ends_at=self._ends_at)
 
     @property
-    def _took(self) -> float:
-        return self._standing.elapsed_seconds - self._began
+    def _ends_at(self) -> float:
+        return self._began + self.seconds
+
+    def _tally(self) -> None:
+        took = self._standing.elapsed_seconds - self._began
+        self._standing.speed_seconds += took - self._tallied_seconds
+        self._tallied_seconds = took

@@ -15,6 +15,7 @@ def view(
     baseline: float | None = None,
     best: tuple[int, float] | None = None,
     total_seconds: float | None = 600.0,
+    raced: float = 0.0,
 ) -> StudyView:
     return StudyView(
         name="mnist",
@@ -26,6 +27,7 @@ def view(
         total_trials=30,
         total_seconds=total_seconds,
         elapsed_seconds=elapsed,
+        trial_seconds=elapsed - raced,
         outcomes=outcomes or {},
         num_running=num_running,
         baseline_value=baseline,

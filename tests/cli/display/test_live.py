@@ -105,7 +105,7 @@ def test_study_without_a_limit_shows_none() -> None:
 def test_study_that_races_says_so_where_no_trial_runs() -> None:
     console = Console(file=io.StringIO(), width=60)
     with console.capture() as capture:
-        console.print(render_panel(replace(story.view(), is_racing=True), [], width=60, height=24))
+        console.print(render_panel(replace(story.view(), race_ends_at=30.0), [], width=60, height=24))
     assert "trials, racing speed parameters\n" in capture.get()
 
 
@@ -122,6 +122,22 @@ def test_live_display_keeps_what_happened_above_what_runs() -> None:
     assert "trial 2 failed: ValueError: no [bold]such [2J" in text
     assert "MLflow has not got 3 records yet" in text
     assert "\x1b[2J" not in file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "raced", "race_ends_at", "left"),
+    [
+        (10.0, 8.0, 32.0, 22.0 + 29 * 2.0),  # the first trial took 2 s, and its race goes on for 22 s
+        (40.0, 38.0, 32.0, 29 * 2.0),  # longer than it may
+        (40.0, 38.0, None, 29 * 2.0),  # it is over
+    ],
+)
+def test_end_of_the_trials_counts_what_a_race_may_still_take(
+    elapsed: float, raced: float, race_ends_at: float | None, left: float
+) -> None:
+    """What it took so far makes no trial slower."""
+    study = story.view(elapsed=elapsed, outcomes={"complete": 1}, total_seconds=None, raced=raced)
+    assert seconds_left(replace(study, race_ends_at=race_ends_at)) == pytest.approx(left)
 
 
 def test_live_display_gives_the_cursor_back_after_an_error() -> None:

@@ -139,7 +139,7 @@ class RacingStudy:
         """The parameters of a trial with this batch size; a race is run for it if there is a reason to."""
         assert self._lease is not None
         proposal = Proposal(number=number, optuna_id=number, parameters={"batch_size": batch_size})
-        return self.speeds.complete(proposal, floor=Floor(self._lease, is_alone=is_alone, on_wait=on_wait))
+        return self.speeds.complete(proposal, floor=Floor(self._lease, is_alone=is_alone, on_wait=lambda _: on_wait()))
 
     @property
     def charged_seconds(self) -> float:

@@ -64,8 +64,10 @@ def test_race_is_paid_for_while_it_runs(tmp_path: Path, monkeypatch: pytest.Monk
     with racing_study(tmp_path, spec=SPEC, cost=fails(), monkeypatch=monkeypatch) as study:
         began = study.standing.elapsed_seconds
         owed: list[float] = []
+        of_trials: list[float] = []
 
         def on_wait() -> None:
+            of_trials.append(study.standing.trial_seconds)
             owed.append(study.standing.elapsed_seconds - began - study.charged_seconds)
             study.clock.pass_seconds(3.0)
 
@@ -73,6 +75,7 @@ def test_race_is_paid_for_while_it_runs(tmp_path: Path, monkeypatch: pytest.Monk
         assert study.charged_seconds == pytest.approx(study.standing.elapsed_seconds - began, abs=10)
     assert len(owed) >= 6
     assert max(owed) < 12  # or all of it, 15 s and more
+    assert of_trials == [pytest.approx(began)] * len(of_trials)
 
 
 def test_workload_without_a_race_takes_no_precision_that_was_judged_on_another(
