@@ -20,6 +20,12 @@ class Number(click.FloatRange):
     name = "number"
 
 
+class AnyNumber(click.types.FloatParamType):
+    """A number without bounds: a range that has none is told as ``x<=None``."""
+
+    name = "number"
+
+
 def _not_empty(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
     """MLflow takes an empty URI for a file of its own choosing."""
     if not value.strip():

@@ -73,9 +73,9 @@ class RacingCommand(click.Command):
 @click.option(
     "--seconds",
     type=Number(min=1),
-    show_default="120; 600 where the device has no room for two of the trainings",
     metavar="SECONDS",
-    help="What a race may take before it confirms what it has.",
+    help="What a race may take before it confirms what it has; unless given, 120, and 600 where the device has no room "
+    "for two of the trainings.",
 )
 @click.option(
     "--epochs",

@@ -5,6 +5,7 @@ from importlib import import_module
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from autotune.cli.lazy import LazyCommand, LazyGroup
 from autotune.cli.main import root
@@ -44,6 +45,14 @@ def test_help_imports_nothing_heavy(path: str) -> None:
     command = [sys.executable, "-c", SHOW_HELP, path, " ".join(HEAVY)]
     answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
     assert answer.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("path", ["", *ALL])
+def test_help_tells_no_bound_and_no_default_that_is_none(path: str) -> None:
+    answer = CliRunner().invoke(root, [*path.split(), "--help"], prog_name="autotune")
+    assert answer.exit_code == 0
+    assert "None" not in answer.output
+    assert "[default: (" not in answer.output
 
 
 @pytest.mark.parametrize("path", ALL)

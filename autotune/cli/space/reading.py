@@ -7,7 +7,7 @@ import click
 from autotune.cli.names import complete_space
 from autotune.cli.options import jobs_option, json_option
 
-_space_argument = click.argument("space", shell_complete=complete_space)
+_space_argument = click.argument("space", metavar="SPEC", shell_complete=complete_space)
 
 
 @click.command("list")

@@ -8,7 +8,7 @@ import click
 from autotune.cli.main import INTERRUPTED_STATUS
 from autotune.cli.options import (
     MOST_REPEATS,
-    Number,
+    AnyNumber,
     WholeNumber,
     grace_option,
     json_option,
@@ -49,7 +49,7 @@ def _read_against(ctx: click.Context, parameter: click.Parameter, value: str) ->
 )
 @click.option(
     "--target",
-    type=Number(),
+    type=AnyNumber(),
     metavar="VALUE",
     help="Trainings are timed until the metric is seen here; what all of them came to unless given.",
 )

@@ -28,7 +28,7 @@ _KEYS = {"trials": ("budget", "trials"), "seconds": ("budget", "seconds")}
 
 
 @click.command()
-@click.argument("space", default="mnist", shell_complete=complete_space)
+@click.argument("space", metavar="[SPEC]", default="mnist", shell_complete=complete_space)
 @click.option("--name", metavar="STUDY", help="Name of the study; unless given, that of the spec's file.")
 @trials_option
 @seconds_option
@@ -76,7 +76,7 @@ def start(
 ) -> None:
     """Run a study, or go on with it.
 
-    SPACE is a study spec: a YAML file, or the name of one that comes with the package
+    SPEC is a study spec: a YAML file, or the name of one that comes with the package
     (see `autotune space list`); mnist unless given.
 
     A study of the same name goes on where it was. Ctrl-C stops it with checkpoints, and the
