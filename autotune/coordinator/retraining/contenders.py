@@ -55,20 +55,23 @@ def choose_contenders(rows: Sequence[TrialRow], *, confirm: Confirm, objective: 
         NotConfirmedError: There is nothing to compare: one of the two sides has no complete trial, or the
             baseline itself is the best one.
     """
-    where = f"study {study}"
+    where = f"study {study}: the winner is not confirmed"
     ranked = rank_rows(rows, objective=objective)
     reference = next((row for row in rows if row.number == confirm.against and row.origin is None), None)
     if reference is None or reference.outcome is not Outcome.COMPLETE:
         what = "the baseline" if confirm.against == 0 else f"trial {confirm.against}"
         state = "no such trial" if reference is None else f"{reference.outcome or reference.status}"
         rule = f"{what} must be complete to be compared with"
-        raise NotConfirmedError(f"{where}: {rule}, got {state}; name another trial with --against")
+        remedy = f"`autotune study confirm {study} --against N` compares with another trial"
+        raise NotConfirmedError(f"{where}: {rule}, got {state}; {remedy}")
     others = [row for row in ranked if row.parameters != reference.parameters]
     if not others:
-        rule = f"a complete trial must be there beside trial {reference.number}"
-        raise NotConfirmedError(f"{where}: {rule}, got none; let it run on")
+        what = "the baseline" if reference.is_baseline else f"trial {reference.number}"
+        raise NotConfirmedError(
+            f"{where}: a trial with other parameters than {what} must be complete, got none; let the study run on"
+        )
     if ranked[0].parameters == reference.parameters and reference.is_baseline:
         raise NotConfirmedError(
-            f"{where}: the baseline itself is the best trial, so there is nothing to confirm; keep it"
+            f"study {study}: the baseline itself is the best trial, so there is nothing to confirm; keep it"
         )
     return Contenders(reference, tuple(others[: confirm.top]))

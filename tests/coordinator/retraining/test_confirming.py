@@ -227,7 +227,7 @@ def test_training_that_misses_its_target_counts_as_infinite(
 
 
 def test_reference_must_be_there(world: World) -> None:
-    with pytest.raises(NotConfirmedError, match="got no such trial; name another trial with --against"):
+    with pytest.raises(NotConfirmedError, match="got no such trial; `autotune study confirm"):
         world.confirm(alike, wanted=Confirm(against=9))
 
 
@@ -242,3 +242,12 @@ def test_baseline_that_is_the_best_needs_no_confirmation(world: World) -> None:
 
     with pytest.raises(NotConfirmedError, match="the baseline itself is the best trial"):
         world.confirm(alike)
+
+
+def test_baseline_alone_leaves_nothing_to_confirm_and_says_so(world: World) -> None:
+    alone = StudyBook(world.book.storage, name="alone", spec=make_spec(MAXIMIZE, budget=Budget(trials=3, epochs=1)))
+    alone.add(0, epochs=[{"val_accuracy": 0.9}], parameters={"lr": 0.1})
+    rule = "the winner is not confirmed: a trial with other parameters than the baseline must be complete, got none"
+
+    with pytest.raises(NotConfirmedError, match=f"study alone: {rule}; let the study run on"):
+        World(world.folder, alone, world.interrupts).confirm(alike)
