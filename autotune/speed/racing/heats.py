@@ -7,6 +7,7 @@ from typing import TypeAlias
 from autotune.events import Scalar
 from autotune.speed.measuring.arena import Contestant, ContestantLostError
 from autotune.speed.measuring.comparison import Comparison, seconds_per_sample
+from autotune.speed.racing.meeting import Looks
 from autotune.speed.racing.result import Gain, Heat, Stage, Surroundings, Verdict
 
 Clock: TypeAlias = Callable[[], float]
@@ -66,7 +67,7 @@ class Heats:
         comparison: Comparison | None = None,
         is_in_turns: bool = False,
     ) -> None:
-        """A challenger met its opponent: in a comparison, or at first sight alone."""
+        """A challenger met its opponent in a comparison, or needed none."""
         blocks = (*comparison.blocks_a, *comparison.blocks_b) if comparison else ()
         self._add(
             Heat(
@@ -80,6 +81,31 @@ class Heats:
                 peak_memory_bytes=challenger.warmed.peak_memory_bytes,
                 start_seconds=challenger.warmed.start_seconds,
                 surroundings=Surroundings.of(blocks) if blocks else None,
+                seconds=self._clock() - began,
+                is_in_turns=is_in_turns,
+            )
+        )
+
+    def adopted(
+        self,
+        challenger: Contestant,
+        looks: Looks,
+        *,
+        changes: Changes,
+        began: float,
+        is_in_turns: bool,
+    ) -> None:
+        """A challenger was faster by far at first sight: its throughput is known, and no interval of its gain."""
+        self._add(
+            Heat(
+                stage="screen",
+                setting=dict(challenger.setting),
+                changes=dict(changes),
+                verdict="kept",
+                reason=f"{min(looks.ratios):.1f} times faster at first sight",
+                samples_per_second=looks.samples_per_second,
+                peak_memory_bytes=challenger.warmed.peak_memory_bytes,
+                start_seconds=challenger.warmed.start_seconds,
                 seconds=self._clock() - began,
                 is_in_turns=is_in_turns,
             )

@@ -5,8 +5,9 @@ noise: two that take turns differ by what their processes differ by from one sta
 """
 
 import statistics
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self
 
 from autotune.speed.measuring.comparison import (
     Comparison,
@@ -33,6 +34,22 @@ FASTER_BY_FAR = 1.5
 """A knob that is surely faster by this much is adopted at once: what the old incumbent waited for hid the others."""
 
 
+@dataclass(frozen=True)
+class Looks:
+    """What two contestants of a race seem to be at first sight."""
+
+    ratios: tuple[float, ...]
+    """The challenger's throughput over the incumbent's, in each pair of blocks."""
+    samples_per_second: float
+    """The challenger's, the median of its blocks, epoch starts included."""
+
+    @classmethod
+    def of(cls, costs: Sequence[tuple[float, float]]) -> Self:
+        """Of the incumbent's and the challenger's seconds per sample, a pair of blocks each."""
+        ratios = tuple(incumbent / challenger for incumbent, challenger in costs)
+        return cls(ratios, samples_per_second=1 / statistics.median(challenger for _, challenger in costs))
+
+
 class Meeting(Protocol):
     """One of the two ways."""
 
@@ -40,8 +57,8 @@ class Meeting(Protocol):
     noise_floor: float | None
     """What two of one setting seem to differ by at most, measured this way; None where it is not known."""
 
-    def look(self, incumbent: SharedContestant, challenger: SharedContestant) -> list[float]:
-        """The challenger's throughput over the incumbent's in two pairs of blocks, or in one that decides."""
+    def look(self, incumbent: SharedContestant, challenger: SharedContestant) -> Looks:
+        """Two pairs of blocks, or one that decides."""
 
     def screen(self, incumbent: SharedContestant, challenger: SharedContestant, *, is_proven: bool) -> Comparison:
         """The challenger over the incumbent, until it is clear or, unless it is proven, out of reach."""
@@ -66,13 +83,12 @@ class SideBySide:
         self._pace = pace
         self.noise_floor: float | None = None
 
-    def look(self, incumbent: SharedContestant, challenger: SharedContestant) -> list[float]:
+    def look(self, incumbent: SharedContestant, challenger: SharedContestant) -> Looks:
         """See Meeting."""
-        ratios: list[float] = []
-        while len(ratios) < 2 and (not ratios or not 1 / SLOWER_BY_FAR < ratios[0] < FASTER_BY_FAR):  # noqa: PLR2004
-            costs = [self._cost(contestant) for contestant in (incumbent, challenger)]
-            ratios.append(costs[0] / costs[1])
-        return ratios
+        costs = [(self._cost(incumbent), self._cost(challenger))]
+        if not 1 / SLOWER_BY_FAR < costs[0][0] / costs[0][1] < FASTER_BY_FAR:
+            costs.append((self._cost(incumbent), self._cost(challenger)))
+        return Looks.of(costs)
 
     def screen(self, incumbent: SharedContestant, challenger: SharedContestant, *, is_proven: bool) -> Comparison:
         """See Meeting."""
@@ -131,13 +147,13 @@ class InTurns:
         self.noise_floor: float | None = None
         self._block_seconds = pace.turn_seconds
 
-    def look(self, incumbent: SharedContestant, challenger: SharedContestant) -> list[float]:
+    def look(self, incumbent: SharedContestant, challenger: SharedContestant) -> Looks:
         """See Meeting; two blocks each in one turn, and whoever is there has the first."""
         costs: dict[bool, list[float]] = {}
         with self._arena.one_at_a_time():
             for contestant in sorted((incumbent, challenger), key=lambda each: not each.is_present):
                 costs[contestant is challenger] = [self._cost(contestant) for _ in range(2)]
-        return [slow / fast for slow, fast in zip(costs[False], costs[True], strict=True)]
+        return Looks.of(list(zip(costs[False], costs[True], strict=True)))
 
     def screen(self, incumbent: SharedContestant, challenger: SharedContestant, *, is_proven: bool) -> Comparison:
         """See Meeting."""

@@ -11,7 +11,7 @@ from autotune.speed.measuring.comparison import Comparison
 from autotune.speed.racing.finish import Finish, Objection, finish_words
 from autotune.speed.racing.heats import Clock, Heats
 from autotune.speed.racing.incumbent import Incumbency
-from autotune.speed.racing.meeting import FASTER_BY_FAR, SLOWER_BY_FAR, Meeting
+from autotune.speed.racing.meeting import FASTER_BY_FAR, SLOWER_BY_FAR, Looks, Meeting
 from autotune.speed.racing.pace import NUM_SEEDS, Pace
 from autotune.speed.racing.result import Heat, Stage
 from autotune.speed.racing.turns import SharedArena, SharedContestant
@@ -122,25 +122,18 @@ class Track:
             challenger = entered = self.arena.enter(dict(setting))
             enter_seconds = self._clock() - began
 
-            def look(way: Meeting) -> tuple[float, bool]:
-                return min(way.look(self.incumbent, entered)), way.is_in_turns
+            def look(way: Meeting) -> tuple[Looks, bool]:
+                return way.look(self.incumbent, entered), way.is_in_turns
 
-            ratio, is_in_turns = self.incumbency.meet(challenger, look)
+            looks, is_in_turns = self.incumbency.meet(challenger, look)
         except ContestantLostError as error:
             self._lose("screen", setting, error, challenger=challenger, began=began)
             return False
-        if ratio < FASTER_BY_FAR:
+        if min(looks.ratios) < FASTER_BY_FAR:
             challenger.retire()
             return False
-        self.heats.over(
-            "screen",
-            challenger,
-            changes=self._changes(setting),
-            verdict="kept",
-            reason=f"{ratio:.1f} times faster at first sight",
-            began=began,
-            is_in_turns=is_in_turns,
-        )
+        changes = self._changes(setting)
+        self.heats.adopted(challenger, looks, changes=changes, began=began, is_in_turns=is_in_turns)
         self.incumbency.pass_to(challenger)
         self._enter_seconds = enter_seconds
         return True
@@ -296,7 +289,7 @@ class Track:
         for name, value in self._changes(challenger.setting).items():
             if value is not None and in_force.get(name, value) != value:
                 return f"it does not take hold: {name} is {written(in_force[name])} here"
-        slower = min(1 / ratio for ratio in way.look(self.incumbent, challenger))
+        slower = min(1 / ratio for ratio in way.look(self.incumbent, challenger).ratios)
         return f"{slower:.1f} times slower at first sight" if slower >= SLOWER_BY_FAR else None
 
     def _lose(

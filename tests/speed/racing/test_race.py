@@ -444,6 +444,7 @@ def test_race_takes_what_is_faster_at_first_sight_before_it_measures_anything() 
     result = run(arena, CHANNELS_LAST, THREADS, baseline={"torch_threads": 2})
     assert result.setting == {"torch_threads": 1, "channels_last": True}
     assert result.heats[0].reason == "7.5 times faster at first sight"
+    assert result.heats[0].samples_per_second == pytest.approx(32 / 0.008)
     assert result.diagnoses[0].real_seconds == pytest.approx(0.008)
     assert result.gain is not None
     assert result.gain.ratio == pytest.approx(7.5 / 0.8)
