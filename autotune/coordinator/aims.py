@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from autotune.errors import SpecError
 from autotune.events import EpochReport, Finished, Outcome
+from autotune.figures import format_figure
 from autotune.goals import MEASUREMENTS, PEAK_MEMORY_BYTES, SAMPLES_PER_SECOND, Target, grain
 from autotune.spec.load import SpecFile
 from autotune.spec.model import Budget, Objective, StudySpec
@@ -81,7 +82,7 @@ def describe_prune(report: EpochReport, *, spec: StudySpec) -> str:
     objective = spec.objectives[0]
     metric = objective.target.metric if objective.target else objective.metric
     value = report.metrics.get(metric, value_on_the_way(objective, report))
-    return f"{spec.pruner.name}: {metric} {value:.4g} after {_length(report, budget=spec.budget)}"
+    return f"{spec.pruner.name}: {metric} {format_figure(value, digits=4)} after {_length(report, budget=spec.budget)}"
 
 
 def add_last_word(finished: Finished, *, reports: Sequence[EpochReport], spec: StudySpec) -> Finished:
@@ -138,4 +139,4 @@ def judge(
 def _length(report: EpochReport, *, budget: Budget) -> str:
     if budget.resource == "epochs":
         return f"epoch {report.epoch}"
-    return f"{spent_resource(report, budget=budget):.4g} {budget.resource}"
+    return f"{format_figure(spent_resource(report, budget=budget), digits=4)} {budget.resource}"

@@ -22,6 +22,7 @@ from autotune.coordinator.seeds import trial_seed
 from autotune.coordinator.speeds import Floor, Speeds
 from autotune.coordinator.standing import BASELINE_NUMBER, Standing
 from autotune.events import Adjusted, EpochReport, Finished, Outcome, Scalar, Started, TrialOrder, Unsaved
+from autotune.figures import format_figure
 from autotune.outages import persist
 from autotune.recording.drafts import NewTrial
 from autotune.recording.rows import TrialRow, TrialStatus
@@ -252,8 +253,10 @@ class Ledger:
     def time_up_reason(self) -> str:
         """What is recorded for trials that the end of the budget stops."""
         used_up = f"the study's budget of {self._books.spec.budget.seconds:g} s is used up"
-        reserved = self.standing.reserved_seconds
-        return used_up if not reserved else f"{used_up}, but for {reserved:.3g} s to confirm the winner"
+        if not self.standing.reserved_seconds:
+            return used_up
+        reserved = format_figure(self.standing.reserved_seconds, digits=3)
+        return f"{used_up}, but for {reserved} s to confirm the winner"
 
     def beat(self) -> None:
         """A sign of life in the lease, and the seconds spent since the last one."""

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from autotune.disk import format_bytes
+from autotune.figures import format_figure
 from autotune.goals import PEAK_MEMORY_BYTES, SAMPLES_PER_SECOND
 from autotune.proof.quantities import SECONDS_TO_TARGET, Quantity
 from autotune.proof.verdict import Verdict
@@ -124,7 +125,7 @@ def _value(name: str, value: float | None) -> str:
 def _times(ratio: float | None) -> str:
     if ratio is None or math.isnan(ratio):
         return "?x"
-    return "infx" if math.isinf(ratio) else f"{ratio:.3g}x"
+    return "infx" if math.isinf(ratio) else f"{format_figure(ratio, digits=3)}x"
 
 
 def _counts_failed(verdict: Verdict) -> str:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 
 from autotune.events import Scalar
+from autotune.figures import format_figure
 from autotune.recording.mlflow.run_contents import show_value
 
 NOTHING = "-"
@@ -13,12 +14,12 @@ NOTHING = "-"
 
 def format_metric(value: float | None) -> str:
     """Five significant digits, which tell apart two accuracies on 10,000 samples."""
-    return NOTHING if value is None else format(value, ".5g")
+    return NOTHING if value is None else format_figure(value, digits=5)
 
 
 def format_gain(gain: float | None) -> str:
     """A signed difference, to three digits."""
-    return NOTHING if gain is None else format(gain, "+.3g")
+    return NOTHING if gain is None else format_figure(gain, digits=3, is_signed=True)
 
 
 CONTENDED_NOTE = "* measured while other trials ran on the same machine: not to be compared"
@@ -57,7 +58,7 @@ def format_duration(seconds: float | None) -> str:
     """Three digits with a unit, for spans down to milliseconds: ``85 ms``, ``3.21 s``, ``140 s``."""
     if seconds is None or not math.isfinite(seconds):
         return NOTHING
-    return f"{seconds * 1000:.3g} ms" if seconds < 0.1 else f"{seconds:.3g} s"  # noqa: PLR2004
+    return f"{seconds * 1000:.3g} ms" if seconds < 0.1 else f"{format_figure(seconds, digits=3)} s"  # noqa: PLR2004
 
 
 def format_scalar(value: Scalar) -> str:

@@ -32,3 +32,9 @@ def test_parameters_read_as_yaml_would_have_them() -> None:
 
 def test_one_line_keeps_a_message_from_driving_the_terminal() -> None:
     assert wording.one_line("a\nb\x1b[2Jc\td\u202ee") == "a b [2Jc d e"
+
+
+def test_large_values_show_no_exponent() -> None:
+    assert wording.format_metric(123456.7) == "123,457"
+    assert wording.format_gain(2071.3) == "+2,071"
+    assert wording.format_duration(5120.0) == "5,120 s"

@@ -69,18 +69,20 @@ def _rows(comparison: "Comparison") -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _metric(one: "Contender", metric: str) -> str:
+    from autotune.figures import format_figure
     from autotune.report.wording import format_metric
 
     noise = one.noise.get(metric)
     value = format_metric(one.metrics.get(metric))
     if noise is None:
         return value
-    return f"{value} ±{'~' if noise.source == 'epochs' else ''}{noise.deviation:.2g}"
+    return f"{value} ±{'~' if noise.source == 'epochs' else ''}{format_figure(noise.deviation, digits=2)}"
 
 
 def _rate(one: "Contender") -> str:
+    from autotune.figures import format_figure
     from autotune.report.wording import format_rate
 
     noise = one.noise.get("samples_per_second")
     value = format_rate(one.trial.samples_per_second, is_contended=one.trial.is_contended)
-    return value if noise is None else f"{value} ±~{noise.deviation:.2g}"
+    return value if noise is None else f"{value} ±~{format_figure(noise.deviation, digits=2)}"

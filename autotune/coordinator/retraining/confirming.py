@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from autotune.coordinator.retraining.contenders import Contender, Contenders, NotConfirmedError, choose_contenders
 from autotune.coordinator.retraining.ledger import Series
 from autotune.coordinator.retraining.run import Arena, about_seconds, plan_series, retrain
+from autotune.figures import format_figure
 from autotune.proof.statistics import LEAST_VALUES
 from autotune.recording.confirmed import confirm_name, find_confirmation, read_verdict
 from autotune.recording.database import open_database
@@ -175,4 +176,4 @@ def _affordable(
 
 
 def _seconds(seconds: float) -> str:
-    return f"{seconds:.3g} s"
+    return f"{format_figure(seconds, digits=3)} s"

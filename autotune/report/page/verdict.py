@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from autotune.disk import format_bytes
+from autotune.figures import format_figure
 from autotune.proof.verdict import Verdict
 from autotune.recording.rows import StudyState
 from autotune.report.ending import is_worth_confirming
@@ -110,7 +111,7 @@ def _unproved(subject: Subject) -> str:
         source = (
             "between trainings that differ in their seed alone" if noise.source == "seeds" else "among its last epochs"
         )
-        text += f" Its value moves by about ±{noise.deviation:.2g} {source}."
+        text += f" Its value moves by about ±{format_figure(noise.deviation, digits=2)} {source}."
     return f"{text} This trains winner and baseline again on fresh seeds, and says what is left of the gain:"
 
 

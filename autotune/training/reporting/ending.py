@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from autotune.events import EpochReport, TrialOrder
+from autotune.figures import format_figure
 from autotune.goals import Target
 
 
@@ -73,4 +74,4 @@ class Ending:
 def _unseen(target: Target, reports: Sequence[EpochReport]) -> str:
     best = min((report.metrics[target.metric] for report in reports), key=target.shortfall)
     verb = "reached" if target.is_at_least else "came down to"
-    return f"{target.metric} {best:.4g} never {verb} {target.bound:g}"
+    return f"{target.metric} {format_figure(best, digits=4)} never {verb} {target.bound:g}"
