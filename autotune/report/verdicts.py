@@ -52,9 +52,9 @@ def sentence(verdict: Verdict) -> str:
         case "worse":
             return f"keep {reference}: {winner} is worse"
         case "no significant gain":
-            return f"keep {reference}: no significant gain of {winner}{_hint(verdict)}"
+            return f"keep {reference}: no significant gain of {winner}{_hint(verdict, sees='would see a smaller one')}"
         case "too few trainings":
-            return f"too few trainings to tell {winner} from {reference}{_hint(verdict)}"
+            return f"too few trainings to tell {winner} from {reference}{_hint(verdict, sees='trains more')}"
 
 
 def _sentence_on_failures(verdict: Verdict, *, winner: str, reference: str) -> str:
@@ -100,16 +100,17 @@ _NAMES = {SAMPLES_PER_SECOND: "throughput, samples/s", PEAK_MEMORY_BYTES: "memor
 
 
 def _basis(verdict: Verdict) -> str:
-    counts = f"{verdict.num_winner} trainings of trial {verdict.winner}, {verdict.num_reference} of "
+    trainings = "training" if verdict.num_winner == 1 else "trainings"
+    counts = f"{verdict.num_winner} {trainings} of trial {verdict.winner}, {verdict.num_reference} of "
     early = ", enough to be sure" if verdict.is_decided and verdict.num_winner < verdict.num_wanted else ""
     told = f"with {100 * verdict.confidence:.3g}% intervals ({_INTERVALS})"
     return f"{counts}{name_reference(verdict)}{early}, on fresh seeds, {told}"
 
 
-def _hint(verdict: Verdict) -> str:
+def _hint(verdict: Verdict, *, sees: str) -> str:
     if min(verdict.num_winner, verdict.num_reference) >= _ENOUGH:
         return ""
-    return f"; `autotune study confirm {verdict.study} --repeats {_ENOUGH}` would see a smaller one"
+    return f"; `autotune study confirm {verdict.study} --repeats {_ENOUGH}` {sees}"
 
 
 def _value(name: str, value: float | None) -> str:
