@@ -26,7 +26,7 @@ from typing import Literal, TypeAlias
 
 from autotune.events import Outcome
 from autotune.recording.rows import StudyRow
-from autotune.report.reading import open_records
+from autotune.report.summaries.reading import open_records
 from autotune.speed.measuring.statistics import median_interval
 from benchmarks.figures import figure, header, load
 

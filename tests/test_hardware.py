@@ -1,7 +1,7 @@
 import pytest
 
 from autotune.hardware import Machine
-from autotune.report.machines import machine_lines
+from autotune.report.machine.description import machine_lines
 from tests.machines import machine
 
 

@@ -22,7 +22,7 @@ def doctor(*, storage: str, tracking_uri: str, as_json: bool) -> None:
     JSON: a list with the keys name, state (ok, note, mend), found, remedy.
     """
     from autotune.cli.output import echo_json, echo_lines
-    from autotune.report.checkup import check_setup, needs_mending
+    from autotune.report.machine.checkup import check_setup, needs_mending
 
     findings = check_setup(storage, tracking_uri=tracking_uri)
     if as_json:

@@ -7,7 +7,7 @@ import click
 from autotune.cli.options import json_option
 
 if TYPE_CHECKING:
-    from autotune.report.knobs import KnobSummary
+    from autotune.report.machine.knobs import KnobSummary
 
 
 @click.command()
@@ -24,8 +24,8 @@ def hardware(*, as_json: bool) -> None:
     """
     from autotune.cli.output import echo_json, print_table, to_json
     from autotune.hardware import ask_machine
-    from autotune.report.knobs import list_knobs
-    from autotune.report.machines import machine_lines
+    from autotune.report.machine.description import machine_lines
+    from autotune.report.machine.knobs import list_knobs
 
     machine = ask_machine()
     if as_json:

@@ -76,7 +76,7 @@ def _from_script(path: Path, *, task: Path, spec: Path) -> tuple[tuple[str, str]
 
 
 def _reading_lines(script: "Script", *, path: Path) -> list[str]:
-    from autotune.report.wording import format_scalar
+    from autotune.report.text.wording import format_scalar
 
     lines = [f"{path}:{r.line}: {r.name} {format_scalar(r.value)}" for r in script.readings]
     unread = [f"{path}:{u.line}: {u.name} is computed ({u.expression}); write it into the spec" for u in script.unread]

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import click
 from click.shell_completion import CompletionItem
 
-from autotune.report.places import DEFAULT_STORAGE
+from autotune.report.text.places import DEFAULT_STORAGE
 
 _Completer: TypeAlias = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from autotune.cli.names import complete_study
-from autotune.report.places import DEFAULT_STORAGE, DEFAULT_TRACKING_URI
+from autotune.report.text.places import DEFAULT_STORAGE, DEFAULT_TRACKING_URI
 
 
 class WholeNumber(click.IntRange):

@@ -9,7 +9,7 @@ import click
 
 from autotune.cli.options import WholeNumber, storage_option, tracking_option
 from autotune.errors import RunError
-from autotune.report.places import DASHBOARD_PORT, MLFLOW_PORT
+from autotune.report.text.places import DASHBOARD_PORT, MLFLOW_PORT
 
 _PORT = WholeNumber(min=1, max=65535)
 _host_option = click.option(
@@ -61,7 +61,7 @@ def mlflow(*, port: int, host: str, should_open: bool, storage: str, tracking_ur
     says otherwise, and runs until Ctrl-C.
     """
     from autotune.recording.mlflow.server import MlflowServer
-    from autotune.report.addresses import runs_addresses
+    from autotune.report.dashboards.addresses import runs_addresses
 
     with _until_stopped(), MlflowServer(tracking_uri, host=host, port=port) as server:
         server.wait_until_ready()

@@ -11,7 +11,7 @@ from autotune.cli.names import complete_space
 from autotune.cli.options import Number, WholeNumber, json_option, storage_option
 
 if TYPE_CHECKING:
-    from autotune.report.speeds import SpeedSummary
+    from autotune.report.text.speeds import SpeedSummary
     from autotune.spec.load import SpecFile
 
 _BATCH_SIZE = "--batch-size"
@@ -114,7 +114,7 @@ def speed(
     from autotune.cli.display.race import show_race
     from autotune.cli.output import echo_json, print_table
     from autotune.outages import waiting_out
-    from autotune.report.speeds import HEAT_COLUMNS, ending_lines, heat_rows, summarise_race
+    from autotune.report.text.speeds import HEAT_COLUMNS, ending_lines, heat_rows, summarise_race
 
     file = _spec(task, space=space, epochs=epochs, overrides=overrides)
     from autotune.coordinator.races.alone import SECONDS, SECONDS_IN_TURNS, SpeedOrder, race_task

@@ -24,7 +24,7 @@ from autotune.recording.crew import Crew as Group
 from autotune.recording.database import configure_engine, open_database
 from autotune.recording.records import Records
 from autotune.recording.rows import TrialRow
-from autotune.report.following import Follower
+from autotune.report.watching.following import Follower
 from autotune.search.storage import open_storage
 from autotune.spec.load import load_spec
 from benchmarks.simulated import SimulatedTrials, simulated_session

@@ -2,8 +2,8 @@
 
 from autotune.events import Outcome
 from autotune.report.page.composing import Report, compose
-from autotune.report.places import DEFAULT_STORAGE, DEFAULT_TRACKING_URI, Places
-from autotune.report.record import read_record
+from autotune.report.summaries.record import read_record
+from autotune.report.text.places import DEFAULT_STORAGE, DEFAULT_TRACKING_URI, Places
 from tests.report.study_book import StudyBook
 
 PLACES = Places(storage=DEFAULT_STORAGE, tracking_uri=DEFAULT_TRACKING_URI)

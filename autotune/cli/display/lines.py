@@ -2,7 +2,7 @@
 
 from autotune.coordinator.observer import StudyView, TrialView
 from autotune.events import EpochReport, Finished, Started
-from autotune.report.wording import (
+from autotune.report.text.wording import (
     format_clock,
     format_duration,
     format_metric,

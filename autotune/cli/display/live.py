@@ -15,7 +15,7 @@ from autotune.cli.display import lines
 from autotune.cli.display.panel import RunningTrial, render_panel
 from autotune.coordinator.observer import Observer, StudyView, TrialView
 from autotune.events import EpochReport, Finished, Progress, Started
-from autotune.report.wording import one_line
+from autotune.report.text.wording import one_line
 
 _SECONDS_BETWEEN_FRAMES = 0.1
 

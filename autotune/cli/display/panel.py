@@ -13,7 +13,7 @@ from autotune.cli.display.sparkline import Sparkline
 from autotune.coordinator.observer import Ending, SideView, StudyView, TrialView
 from autotune.disk import format_bytes
 from autotune.events import EpochReport, Outcome, Progress, Started
-from autotune.report.wording import (
+from autotune.report.text.wording import (
     NOTHING,
     format_clock,
     format_gain,

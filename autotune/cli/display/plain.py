@@ -9,7 +9,7 @@ from typing_extensions import override
 from autotune.cli.display import lines
 from autotune.coordinator.observer import Observer, StudyView, TrialView
 from autotune.events import EpochReport, Finished, Progress, Started
-from autotune.report.wording import format_clock, one_line
+from autotune.report.text.wording import format_clock, one_line
 
 
 class PlainDisplay(Observer):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from autotune.disk import format_bytes
-from autotune.report.wording import format_clock, one_line
+from autotune.report.text.wording import format_clock, one_line
 
 if TYPE_CHECKING:
     from autotune.coordinator.races.alone import SpeedWatch

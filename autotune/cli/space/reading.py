@@ -18,7 +18,7 @@ def list_names(*, as_json: bool) -> None:
     JSON: a list with the keys name, task, path.
     """
     from autotune.cli.output import echo_json, print_table
-    from autotune.report.spaces import list_space_summaries
+    from autotune.report.machine.spaces import list_space_summaries
 
     summaries = list_space_summaries()
     if as_json:
@@ -62,7 +62,7 @@ def check(*, space: str, overrides: tuple[str, ...], jobs: int, as_json: bool) -
     """
     from autotune.cli.output import echo_json
     from autotune.cli.space.words import print_space
-    from autotune.report.spaces import check_space
+    from autotune.report.machine.spaces import check_space
     from autotune.spec.load import load_spec
 
     summary = check_space(load_spec(space, overrides=overrides), jobs=jobs)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from autotune.cli.output import echo_lines, print_table
 from autotune.events import Scalar
-from autotune.report.spaces import SpaceSummary
-from autotune.report.wording import format_parameters, format_scalar
+from autotune.report.machine.spaces import SpaceSummary
+from autotune.report.text.wording import format_parameters, format_scalar
 from autotune.search.space import Condition, Requirement, SpaceParameter
 from autotune.spec.model import Choice
 

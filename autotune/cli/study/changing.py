@@ -15,7 +15,7 @@ from autotune.errors import RunError
 def delete(*, name: str, yes: bool, storage: str, tracking_uri: str) -> None:
     """Delete a study with its checkpoints and MLflow runs."""
     from autotune.coordinator.upkeep.deletion import delete_study
-    from autotune.report.reading import read_study
+    from autotune.report.summaries.reading import read_study
 
     num_trials = len(read_study(storage, name=name).trials)
     if not yes:
@@ -53,8 +53,8 @@ def sync(*, name: str | None, timeout: float, storage: str, tracking_uri: str) -
         raise RunError(f"MLflow has not got {state.num_waiting} records yet ({state.error}); try again when it can")
     click.echo("MLflow has all records.", err=True)
     if name is not None:
-        from autotune.report.annotating import annotate_study
-        from autotune.report.places import Places
+        from autotune.report.dashboards.annotating import annotate_study
+        from autotune.report.text.places import Places
 
         problem = annotate_study(name, places=Places(storage=storage, tracking_uri=tracking_uri))
         if problem is not None:

@@ -8,7 +8,7 @@ from autotune.cli.names import complete_study
 from autotune.cli.options import json_option, storage_option
 
 if TYPE_CHECKING:
-    from autotune.report.comparing import Comparison, Contender
+    from autotune.report.comparing.trials import Comparison, Contender
 
 
 @click.command()
@@ -27,7 +27,7 @@ def compare(*, names: tuple[str, ...], storage: str, as_json: bool) -> None:
     differing, shared, metrics.
     """
     from autotune.cli.output import echo_json, echo_lines, print_table
-    from autotune.report.comparing import compare as compare_trials
+    from autotune.report.comparing.trials import compare as compare_trials
 
     comparison = compare_trials(storage, names=names)
     if as_json:
@@ -36,7 +36,7 @@ def compare(*, names: tuple[str, ...], storage: str, as_json: bool) -> None:
     header = ("", *(one.name for one in comparison.contenders))
     print_table(header, [(title, *cells) for title, cells in _rows(comparison)])
     if comparison.shared:
-        from autotune.report.wording import format_parameters
+        from autotune.report.text.wording import format_parameters
 
         echo_lines(["", f"the same in all: {format_parameters(comparison.shared)}"])
 
@@ -44,7 +44,7 @@ def compare(*, names: tuple[str, ...], storage: str, as_json: bool) -> None:
 def _rows(comparison: "Comparison") -> list[tuple[str, tuple[str, ...]]]:
     """Rows of one cell a contender: what it is, what differs, what came out, what it took."""
     from autotune.disk import format_bytes
-    from autotune.report.wording import format_clock, format_duration, format_scalar
+    from autotune.report.text.wording import format_clock, format_duration, format_scalar
 
     contenders = comparison.contenders
     rows = [
@@ -70,7 +70,7 @@ def _rows(comparison: "Comparison") -> list[tuple[str, tuple[str, ...]]]:
 
 def _metric(one: "Contender", metric: str) -> str:
     from autotune.figures import format_figure
-    from autotune.report.wording import format_metric
+    from autotune.report.text.wording import format_metric
 
     noise = one.noise.get(metric)
     value = format_metric(one.metrics.get(metric))
@@ -81,7 +81,7 @@ def _metric(one: "Contender", metric: str) -> str:
 
 def _rate(one: "Contender") -> str:
     from autotune.figures import format_figure
-    from autotune.report.wording import format_rate
+    from autotune.report.text.wording import format_rate
 
     noise = one.noise.get("samples_per_second")
     value = format_rate(one.trial.samples_per_second, is_contended=one.trial.is_contended)

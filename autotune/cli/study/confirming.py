@@ -87,10 +87,10 @@ def confirm(
     from autotune.cli.display.choice import choose_display
     from autotune.cli.output import echo_json, echo_lines
     from autotune.coordinator.retraining.confirm_study import ConfirmOrder, confirm_study
-    from autotune.report.annotating import annotate_long_study
-    from autotune.report.places import Places
-    from autotune.report.reading import read_study
-    from autotune.report.verdicts import verdict_lines
+    from autotune.report.dashboards.annotating import annotate_long_study
+    from autotune.report.summaries.reading import read_study
+    from autotune.report.text.places import Places
+    from autotune.report.text.verdicts import verdict_lines
     from autotune.spec.secret_parameters import secrets_in
 
     order = ConfirmOrder(

@@ -8,7 +8,7 @@ import click
 from autotune.cli.options import storage_option, study_argument
 
 if TYPE_CHECKING:
-    from autotune.report.export import ExportFormat
+    from autotune.report.export.study import ExportFormat
 
 _SUFFIXES = {".csv": "csv", ".parquet": "parquet", ".json": "json"}
 
@@ -28,8 +28,8 @@ def export(*, name: str, kind: str | None, output: Path, storage: str) -> None:
     CSV and parquet are two tables: FILE has a row a trial, and FILE with .epochs before its
     suffix a row an epoch; the column `trial` joins them. JSON is one file with both, and the spec.
     """
-    from autotune.report.export import export_study
-    from autotune.report.record import read_record
+    from autotune.report.export.study import export_study
+    from autotune.report.summaries.record import read_record
 
     if output == Path("-"):
         raise click.UsageError(f"--output -: an export is files, not stdout; name one, such as {name}.json")

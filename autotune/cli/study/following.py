@@ -37,7 +37,7 @@ def watch(*, name: str, interval: float, wait: float, storage: str, no_progress:
     leaves the study alone. In a pipe it prints a line for each event.
     """
     from autotune.cli.display.choice import choose_display
-    from autotune.report.following import Follower, await_study, follow
+    from autotune.report.watching.following import Follower, await_study, follow
 
     with choose_display(no_progress=no_progress, waiting="reading the storage …") as display:
         try:
@@ -60,8 +60,8 @@ def logs(*, name: str, number: int, follow: bool, lines: int | None, storage: st
     N is the trial's number. The log lies beside the storage, on the machine that trained the
     trial; of a very long one the middle is left out. How the trial ended stands on stderr.
     """
-    from autotune.report.logs import find_log, read_log
-    from autotune.report.wording import one_line
+    from autotune.report.text.wording import one_line
+    from autotune.report.watching.logs import find_log, read_log
 
     log = find_log(storage, name=name, number=number)
     try:

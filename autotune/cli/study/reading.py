@@ -9,7 +9,7 @@ from autotune.cli.options import WholeNumber, json_option, storage_option, study
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from autotune.report.trials import TrialSummary
+    from autotune.report.summaries.trials import TrialSummary
 
 
 @click.command("list")
@@ -21,8 +21,8 @@ def list_studies(*, storage: str, as_json: bool) -> None:
     JSON: a list with the keys of `autotune study show --json`, addresses aside.
     """
     from autotune.cli.output import echo_json, print_table
-    from autotune.report.reading import read_studies
-    from autotune.report.wording import format_clock, format_metric
+    from autotune.report.summaries.reading import read_studies
+    from autotune.report.text.wording import format_clock, format_metric
 
     studies = read_studies(storage)
     if as_json:
@@ -59,9 +59,9 @@ def show(*, name: str, storage: str, tracking_uri: str, as_json: bool) -> None:
     """
     from autotune.cli.output import echo_json, echo_lines, to_json
     from autotune.cli.study.showing import show_lines
-    from autotune.report.addresses import study_addresses
-    from autotune.report.places import Places
-    from autotune.report.reading import read_study
+    from autotune.report.dashboards.addresses import study_addresses
+    from autotune.report.summaries.reading import read_study
+    from autotune.report.text.places import Places
 
     report = read_study(storage, name=name)
     places = Places(storage=storage, tracking_uri=tracking_uri)
@@ -116,8 +116,8 @@ def best(
     objective), best, front, baseline (trials with the keys of `autotune study trials --json`).
     """
     from autotune.cli.output import echo_json
-    from autotune.report.reading import read_study
-    from autotune.report.studies import best_of_study
+    from autotune.report.summaries.reading import read_study
+    from autotune.report.summaries.studies import best_of_study
 
     if kind is not None and model is not None:
         raise click.UsageError("--format and --register exclude each other; give them one after the other")
@@ -145,7 +145,7 @@ def best(
 
 
 def _echo_best(front: "Sequence[TrialSummary]") -> None:
-    from autotune.report.wording import format_metric, format_rate
+    from autotune.report.text.wording import format_metric, format_rate
 
     for trial in front:
         values = ", ".join(f"{metric} {format_metric(value)}" for metric, value in trial.objectives.items())
@@ -169,8 +169,8 @@ def trials(*, name: str, storage: str, as_json: bool) -> None:
     unread_parameters, mlflow_run_id.
     """
     from autotune.cli.output import echo_json, print_table
-    from autotune.report.reading import read_study
-    from autotune.report.wording import (
+    from autotune.report.summaries.reading import read_study
+    from autotune.report.text.wording import (
         CONTENDED_NOTE,
         format_duration,
         format_metric,

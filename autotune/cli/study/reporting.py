@@ -73,8 +73,8 @@ def report(
     JSON keys: name, task, objectives, state, made, sections (key, title, data).
     """
     from autotune.report.page.composing import compose
-    from autotune.report.places import Places
-    from autotune.report.record import read_record
+    from autotune.report.summaries.record import read_record
+    from autotune.report.text.places import Places
 
     if is_opened and kind != "html":
         raise click.UsageError("--open shows a page: leave --format out, or say html")
@@ -112,9 +112,9 @@ def _ablate(
 ) -> None:
     from autotune.cli.display.choice import choose_display
     from autotune.coordinator.retraining.ablating import AblateOrder, ablate_study
-    from autotune.report.annotating import annotate_long_study
-    from autotune.report.places import Places
-    from autotune.report.reading import read_study
+    from autotune.report.dashboards.annotating import annotate_long_study
+    from autotune.report.summaries.reading import read_study
+    from autotune.report.text.places import Places
     from autotune.spec.secret_parameters import secrets_in
 
     order = AblateOrder(

@@ -127,7 +127,7 @@ def resume(
     """
     from autotune.coordinator.opening.order import StartOrder
     from autotune.coordinator.opening.relocating import relocate
-    from autotune.report.reading import open_records
+    from autotune.report.summaries.reading import open_records
     from autotune.spec.load import parse_spec
 
     row = relocate(open_records(storage).study(name), storage=storage)
@@ -154,10 +154,10 @@ def _run(order: "StartOrder", *, no_progress: bool) -> None:
     from autotune.cli.display.choice import choose_display
     from autotune.cli.output import echo_lines
     from autotune.coordinator.start import start_study
-    from autotune.report.annotating import annotate_long_study
-    from autotune.report.ending import ending_lines
-    from autotune.report.places import Places
-    from autotune.report.reading import read_study
+    from autotune.report.dashboards.annotating import annotate_long_study
+    from autotune.report.summaries.reading import read_study
+    from autotune.report.text.ending import ending_lines
+    from autotune.report.text.places import Places
 
     with choose_display(no_progress=no_progress) as display:
         result = start_study(order, observer=display)

@@ -5,10 +5,10 @@ from dataclasses import replace
 from autotune.coordinator.opening.relocating import relocate
 from autotune.errors import InputError
 from autotune.recording.mlflow.registry import RegisteredModel, register_model
-from autotune.report.formats import as_command, as_json, as_yaml
-from autotune.report.record import StudyRecord, read_record
-from autotune.report.script.writing import write_script
-from autotune.report.studies import best_of_study
+from autotune.report.export.formats import as_command, as_json, as_yaml
+from autotune.report.export.script.writing import write_script
+from autotune.report.summaries.record import StudyRecord, read_record
+from autotune.report.summaries.studies import best_of_study
 
 
 def taken_home(storage: str, *, name: str, kind: str, number: int | None) -> str:

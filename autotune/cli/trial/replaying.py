@@ -27,8 +27,8 @@ def replay(*, study: str, number: int, spec_path: Path | None, storage: str, as_
     from autotune.cli.display.choice import choose_display
     from autotune.cli.output import echo_json, print_table
     from autotune.coordinator.retraining.replay import replay_trial
-    from autotune.report.replays import summarise_replay
-    from autotune.report.wording import format_metric
+    from autotune.report.comparing.replays import summarise_replay
+    from autotune.report.text.wording import format_metric
     from autotune.spec.secret_parameters import secrets_in
 
     with choose_display(no_progress=no_progress) as display:

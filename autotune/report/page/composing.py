@@ -16,9 +16,9 @@ from autotune.report.page.spent import spent_section
 from autotune.report.page.subject import Subject
 from autotune.report.page.verdict import verdict_section
 from autotune.report.page.winner import winner_section
-from autotune.report.places import Places
-from autotune.report.record import StudyRecord
-from autotune.report.wording import one_line
+from autotune.report.summaries.record import StudyRecord
+from autotune.report.text.places import Places
+from autotune.report.text.wording import one_line
 
 _SECTIONS: tuple[Callable[[Subject], Section | None], ...] = (
     verdict_section,

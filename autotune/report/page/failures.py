@@ -8,7 +8,7 @@ from autotune.events import Outcome
 from autotune.recording.rows import TrialRow
 from autotune.report.page.blocks import Block, Section, Table, Words
 from autotune.report.page.subject import Subject
-from autotune.report.wording import format_scalar, one_line
+from autotune.report.text.wording import format_scalar, one_line
 
 _FAILED = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.INFEASIBLE, Outcome.DIVERGED, Outcome.INTERRUPTED)
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*(?:e[+-]?\d+)?")

@@ -10,8 +10,8 @@ from autotune.report.page.drawing import Line, Point, plot
 from autotune.report.page.progress import name_point
 from autotune.report.page.scales import focused, scale_of
 from autotune.report.page.subject import Subject
-from autotune.report.trials import TrialSummary
-from autotune.report.wording import format_metric, format_parameters, one_line
+from autotune.report.summaries.trials import TrialSummary
+from autotune.report.text.wording import format_metric, format_parameters, one_line
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from collections import Counter
 
 from autotune.recording.rows import Environment
-from autotune.report.ending import going_on
-from autotune.report.machines import machine_lines
+from autotune.report.machine.description import machine_lines
 from autotune.report.page.blocks import Block, Code, Section, Table, Words
 from autotune.report.page.subject import Subject
-from autotune.report.wording import one_line
+from autotune.report.text.ending import going_on
+from autotune.report.text.wording import one_line
 
 
 def machine_section(subject: Subject) -> Section | None:

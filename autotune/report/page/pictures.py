@@ -11,8 +11,8 @@ from autotune.report.page.composing import Report
 from autotune.report.page.drawing import HEIGHT, LEGEND, WIDTH, Role, mark_at
 from autotune.report.page.progress import trial_curve
 from autotune.report.page.subject import Subject
-from autotune.report.trials import TrialSummary
-from autotune.report.wording import one_line
+from autotune.report.summaries.trials import TrialSummary
+from autotune.report.text.wording import one_line
 
 _TITLE, _SUBTITLE, _KEYS = 24, 16, 18
 """Heights of the lines above and below a drawing."""

@@ -3,7 +3,7 @@
 from autotune.recording.races import RaceRow
 from autotune.report.page.blocks import Block, Interval, Intervals, Section, Table, Words
 from autotune.report.page.subject import Subject
-from autotune.report.wording import NOTHING, format_duration, format_parameters, one_line
+from autotune.report.text.wording import NOTHING, format_duration, format_parameters, one_line
 from autotune.speed.racing.result import Heat, RaceResult
 
 

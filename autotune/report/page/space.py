@@ -9,8 +9,8 @@ from autotune.report.page.progress import name_point
 from autotune.report.page.scales import Scale, categories_of, scale_of
 from autotune.report.page.subject import Subject
 from autotune.report.page.surrogate import LEAST_SKILL, LEAST_TRIALS, METHOD
-from autotune.report.trials import TrialSummary
-from autotune.report.wording import format_scalar
+from autotune.report.summaries.trials import TrialSummary
+from autotune.report.text.wording import format_scalar
 
 _MOST_SLICES = 8
 _DRAW_ORDER = ("failed", "pruned", "complete", "baseline", "best")

@@ -4,8 +4,8 @@ from autotune.events import EpochReport
 from autotune.report.page.blocks import Bar, Bars, Block, Section, Words
 from autotune.report.page.subject import Subject
 from autotune.report.page.timeline import Timeline
-from autotune.report.trials import TrialSummary
-from autotune.report.wording import format_duration
+from autotune.report.summaries.trials import TrialSummary
+from autotune.report.text.wording import format_duration
 
 
 def spent_section(subject: Subject) -> Section | None:

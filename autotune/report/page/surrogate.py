@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from autotune.events import Scalar
-from autotune.report.record import StudyRecord
-from autotune.report.trials import TrialSummary
+from autotune.report.summaries.record import StudyRecord
+from autotune.report.summaries.trials import TrialSummary
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from autotune.report.record import StudyRecord
+from autotune.report.summaries.record import StudyRecord
 
 _GAP_SECONDS = 20.0
 """Between two trials of one start lie milliseconds, and the end of a race; a longer gap is a pause."""

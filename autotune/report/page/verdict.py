@@ -6,12 +6,12 @@ from autotune.disk import format_bytes
 from autotune.figures import format_figure
 from autotune.proof.verdict import Verdict
 from autotune.recording.rows import StudyState
-from autotune.report.ending import is_worth_confirming
-from autotune.report.noise import Noise, noise_of
+from autotune.report.comparing.noise import Noise, noise_of
 from autotune.report.page.blocks import Block, Code, Facts, Section, Table, Words
 from autotune.report.page.subject import Subject
-from autotune.report.verdicts import quantity_line, sentence, verdict_lines, verdict_notes
-from autotune.report.wording import (
+from autotune.report.text.ending import is_worth_confirming
+from autotune.report.text.verdicts import quantity_line, sentence, verdict_lines, verdict_notes
+from autotune.report.text.wording import (
     CONTENDED_NOTE,
     format_clock,
     format_duration,

@@ -9,7 +9,7 @@ from autotune.proof.ablation import Ablation, Part
 from autotune.report.page.blocks import Bar, Bars, Block, Code, Section, Table, Words
 from autotune.report.page.subject import Subject
 from autotune.report.page.surrogate import LEAST_SKILL, METHOD
-from autotune.report.wording import NOTHING, format_gain, format_metric, format_scalar
+from autotune.report.text.wording import NOTHING, format_gain, format_metric, format_scalar
 
 
 def winner_section(subject: Subject) -> Section | None:

@@ -9,8 +9,8 @@ from autotune.cli.main import root
 from autotune.errors import RunError
 from autotune.events import Outcome
 from autotune.recording.mlflow.publication import Publication
-from autotune.report.studies import BestTrial, StudySummary
-from autotune.report.trials import TrialSummary
+from autotune.report.summaries.studies import BestTrial, StudySummary
+from autotune.report.summaries.trials import TrialSummary
 from tests.report.study_book import StudyBook
 
 

@@ -12,8 +12,8 @@ from autotune.events import Scalar
 from autotune.recording.ablated import read_ablation, sides_of
 from autotune.report.page.blocks import Bars, Code, Table, Words
 from autotune.report.page.composing import compose
-from autotune.report.places import Places
-from autotune.report.record import read_record
+from autotune.report.summaries.record import read_record
+from autotune.report.text.places import Places
 from autotune.spec.model import Budget, Parameter
 from tests.coordinator.retraining.instant import InstantTrials, Said, ends_with, make_arena
 from tests.report.study_book import StudyBook, make_spec

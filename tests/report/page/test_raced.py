@@ -4,7 +4,7 @@ from autotune.recording.races import RaceRow
 from autotune.report.page.blocks import Intervals, Words
 from autotune.report.page.raced import raced_section
 from autotune.report.page.subject import Subject
-from autotune.report.record import read_record
+from autotune.report.summaries.record import read_record
 from tests.report.page_study import PLACES
 from tests.report.raced import BESIDE, IN_TURNS, result_of
 from tests.report.study_book import StudyBook

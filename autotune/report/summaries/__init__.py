@@ -1,0 +1,1 @@
+"""Recorded rows, read and summed up: a trial, a race, a study, and all that is recorded of one."""

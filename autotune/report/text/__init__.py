@@ -1,0 +1,1 @@
+"""Summaries in lines of text, and how numbers, times and places read in them."""

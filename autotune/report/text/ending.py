@@ -1,0 +1,141 @@
+"""The last words of a study: what was found, what it gains over the baseline, and what to type next."""
+
+import math
+from collections.abc import Sequence
+
+from autotune.proof.verdict import Verdict
+from autotune.recording.ablated import ABLATION_SUFFIX
+from autotune.recording.confirmed import CONFIRM_SUFFIX
+from autotune.recording.rows import StudyState
+from autotune.report.summaries.studies import StudySummary
+from autotune.report.summaries.trials import TrialSummary
+from autotune.report.text.places import Places
+from autotune.report.text.verdicts import verdict_lines
+from autotune.report.text.wording import (
+    CONTENDED_NOTE,
+    format_clock,
+    format_duration,
+    format_gain,
+    format_metric,
+    format_parameters,
+    format_rate,
+)
+
+_MAX_PADDING = 44
+"""Commands that name a storage are too long to line their comments up."""
+
+
+def ending_lines(study: StudySummary, *, places: Places, verdict: Verdict | None = None) -> tuple[str, ...]:
+    """All lines that ``study start`` ends with."""
+    proved = verdict_lines(verdict) if verdict is not None else ()
+    return (*found_lines(study), *proved, "", *next_step_lines(study, places=places, is_confirmed=verdict is not None))
+
+
+def found_lines(study: StudySummary) -> tuple[str, ...]:
+    """What the study spent, the best trial, and the baseline that it is compared with."""
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in study.outcomes.items())
+    num_trials = sum(study.outcomes.values())
+    trials = f"{num_trials} trial{'' if num_trials == 1 else 's'}" + (f" ({outcomes})" if outcomes else "")
+    head = f"{study.name}: {trials} in {format_clock(study.elapsed_seconds)}"
+    if study.is_exhausted:
+        head += "; every combination of its grid is tried"
+    if study.best is None:
+        yet = " yet" if study.state == StudyState.OPEN else ""
+        return head, *_race_lines(study), f"No trial is complete{yet}, so there is no best one."
+    lines = [head, *_race_lines(study), *_best_lines(study, study.best)]
+    if study.best.is_contended or (study.baseline is not None and study.baseline.is_contended):
+        lines.append(f"  {CONTENDED_NOTE}")
+    if len(study.objectives) > 1:
+        numbers = ", ".join(str(trial.number) for trial in study.front)
+        lines.append(f"Pareto front: trial{'' if len(study.front) == 1 else 's'} {numbers}")
+    return tuple(lines)
+
+
+def next_step_lines(
+    study: StudySummary, *, places: Places, is_confirmed: bool, is_shown: bool = False
+) -> tuple[str, ...]:
+    """Exact commands, each with a comment, which a shell skips when the line is pasted.
+
+    What ``study show`` says is left out where that ``is_shown``.
+    """
+    storage, tracking = places.storage_option, places.tracking_option
+    proof = (f"autotune study confirm {study.name}{storage}{tracking}", "is it more than luck?")
+    is_proof_next = not is_confirmed and study.state == StudyState.COMPLETE and is_worth_confirming(study)
+    go_on, with_what = going_on(study, options=f"{storage}{tracking}")
+    steps = [
+        *([proof] if is_proof_next else []),
+        *([] if is_shown else [(f"autotune study show {study.name}{storage}{tracking}", "all of it, with links")]),
+        (f"autotune study best {study.name}{storage}", "its parameters, or as Python"),
+        (f"autotune study report {study.name}{storage}", "a page to show to others"),
+        (go_on, f"go on{with_what}"),
+        (f"autotune dashboard{storage}", "Optuna's dashboard"),
+        (f"autotune mlflow{tracking}", "MLflow's UI"),
+    ]
+    width = min(_MAX_PADDING, max(len(command) for command, _ in steps))
+    return ("Next:", *(f"  {command:<{width}}  # {explanation}" for command, explanation in steps))
+
+
+def going_on(study: StudySummary, *, options: str) -> tuple[str, str]:
+    """The command that goes on, and with what if not with the study itself; ``options`` say where that is."""
+    if study.is_exhausted:
+        command = f"autotune study start SPEC.yaml --name {study.name}-2 --warm-start {study.name}{options}"
+        return command, " with more values than this grid has"
+    return f"autotune study resume {study.name}{larger_budget(study)}{options}", ""
+
+
+def is_worth_confirming(study: StudySummary) -> bool:
+    """A search has found something better than its baseline: else there is nothing to confirm."""
+    is_search = not study.name.endswith((CONFIRM_SUFFIX, ABLATION_SUFFIX))
+    return is_search and study.gain is not None and study.gain.is_better
+
+
+def _race_lines(study: StudySummary) -> Sequence[str]:
+    """What races of speed parameters cost and found: the largest gain of all workloads."""
+    if not study.races:
+        return [f"races: none came to its end, in {format_clock(study.speed_seconds)}"] if study.speed_seconds else []
+    spent = f"races: {len(study.races)} in {format_clock(study.speed_seconds)}"
+    gained = [race for race in study.races if race.gain is not None]
+    if not gained:
+        return [f"{spent}; nothing was surely faster than the baseline's speed parameters"]
+    best = max(gained, key=lambda race: race.gain.ratio if race.gain else 0.0)
+    assert best.gain is not None
+    line = f"{spent}; {format_parameters(best.kept)}: {best.gain.words} times the baseline's throughput"
+    return [line, f"  {best.doubt}"] if best.gain.is_vague and best.doubt is not None else [line]
+
+
+def _best_lines(study: StudySummary, best: TrialSummary) -> Sequence[str]:
+    objective = study.objectives[0]
+    metric, baseline, gain = objective.metric, study.baseline, study.gain
+    line = f"best: trial {best.number}, {metric} {format_metric(best.objectives[metric])}"
+    if baseline is None or gain is None:
+        return [f"{line} (the baseline is not complete)", f"  {format_parameters(best.parameters)}", _speed(best)]
+    if best.number == baseline.number:
+        found = "; nothing better was found" if sum(study.outcomes.values()) > 1 else ", the only trial"
+        return [f"{line}: the baseline itself{found}", _speed(best)]
+    against = f"baseline {format_metric(baseline.objectives[metric])}, {format_gain(gain.objective)}"
+    verdict = "" if gain.is_better else "; no better than the baseline"
+    lines = [f"{line} ({against}{verdict})", f"  {format_parameters(best.parameters)}", _speed(best)]
+    if gain.throughput_ratio is not None and gain.epoch_time_ratio is not None:
+        ratios = f"throughput {gain.throughput_ratio:.2f}x, time an epoch {gain.epoch_time_ratio:.2f}x of the baseline"
+        lines[-1] += f": {ratios}"
+        lines.append(f"  baseline: {_speed(baseline).strip()}")
+    return lines
+
+
+def _speed(trial: TrialSummary) -> str:
+    rate = format_rate(trial.samples_per_second, is_contended=trial.is_contended)
+    return f"  {rate} samples/s, {format_duration(trial.epoch_seconds)} an epoch"
+
+
+def larger_budget(study: StudySummary) -> str:
+    """Options with the larger budget that a finished study needs to go on; nothing for one that is still open."""
+    if study.state != "complete":
+        return ""
+    budget, options = study.budget, ""
+    num_trials = sum(study.outcomes.values())
+    if budget.trials is not None and num_trials >= budget.trials:
+        options += f" --trials {num_trials * 2}"
+    if budget.seconds is not None and study.elapsed_seconds >= budget.seconds:
+        spent = study.elapsed_seconds
+        options += f" --seconds {2 * (budget.seconds if spent < 2 * budget.seconds else math.ceil(spent)):g}"
+    return options

@@ -1,0 +1,123 @@
+"""A race in a table and a few lines: what was kept, what was not, what it gains, and the code to paste."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from autotune.coordinator.races.alone import RacedWorkload
+from autotune.disk import format_bytes
+from autotune.events import Scalar
+from autotune.report.text.wording import format_parameters
+from autotune.speed.knobs.code import code_lines
+from autotune.speed.racing.result import Heat, RaceResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedSummary:
+    """One race; the fields are the keys of its JSON."""
+
+    task: str
+    device: str
+    num_cores: int
+    workload: Mapping[str, Scalar]
+    """Learning parameters that fix what a step costs."""
+    result: RaceResult
+    code: tuple[str, ...]
+    """Lines of plain PyTorch that set the winner."""
+    doubt: str | None
+    """Which figures are vague, and why; None where none is."""
+
+
+def summarise_race(raced: RacedWorkload) -> SpeedSummary:
+    """The race as it is shown."""
+    workload = raced.workload
+    return SpeedSummary(
+        task=workload.task,
+        device=workload.device,
+        num_cores=workload.num_cores,
+        workload=workload.features,
+        result=raced.result,
+        code=code_lines(raced.result.setting, device=workload.device, before=raced.result.baseline),
+        doubt=raced.result.doubt(num_cores=workload.num_cores),
+    )
+
+
+_CUT_SHORT = ", cut short: not everything was tried; --seconds gives it longer"
+_IN_TURNS = "in turns"
+HEAT_COLUMNS = ("stage", "tried", "throughput", "verdict", "why")
+
+
+def heat_rows(heats: Sequence[Heat]) -> list[tuple[str, ...]]:
+    """A row for each heat, in order."""
+    return [
+        (heat.stage, heat.change_words, heat.gain.words if heat.gain else "", heat.verdict, _why(heat))
+        for heat in heats
+    ]
+
+
+def _why(heat: Heat) -> str:
+    return f"{heat.reason} ({_IN_TURNS})" if heat.is_in_turns else heat.reason
+
+
+def ending_lines(summary: SpeedSummary) -> Iterator[str]:
+    """What the race ends with."""
+    result = summary.result
+    yield f"bottleneck: {result.diagnoses[0].words}" if result.diagnoses else "bottleneck: not looked for"
+    if result.kept and result.diagnoses[1:]:
+        yield f"            then {result.diagnoses[-1].words}"
+    if result.noise_floor is not None:
+        yield f"noise: two contestants of one setting differ by up to {result.noise_floor:.1%} here; less is a tie"
+    yield from _turns(result)
+    yield from _conclusion(result)
+    if summary.doubt is not None:
+        yield f"      {summary.doubt}"
+    for name in result.reduced_precision:
+        yield f"{name} computes with fewer digits; its loss stayed within the noise of full precision"
+    for even in result.break_evens:
+        after = f"after {even.steps:,} steps" if even.steps is not None else "never"
+        run = f"a run has {even.steps_that_remain:,}"
+        yield f"{even.knob}: costs {even.start_seconds:.1f} s once, repaid {after}; {run}"
+    yield (
+        f"throughput: {result.samples_per_second:,.0f} samples/s, peak memory {format_bytes(result.peak_memory_bytes)}"
+    )
+    split = result.split
+    yield (
+        f"a step: data wait {split.data_wait:.0%}, copy to the device {split.copy_to_device:.0%}, "
+        f"forward and backward {split.compute:.0%}, optimizer {split.optimizer:.0%}"
+    )
+    yield f"cost: {result.seconds:.0f} s{_cut_short(result)}"
+    if summary.code:
+        yield ""
+        yield "# for your script, each where its kind of thing is set up:"
+        yield from summary.code
+
+
+def _conclusion(result: RaceResult) -> Iterator[str]:
+    """What is gained, and over what."""
+    if result.has_found_out_nothing:
+        yield "Nothing was tried: the race was over before one setting was measured."
+    elif result.gain is None:
+        yield "Keep what you have: nothing is surely faster than the baseline."
+    else:
+        yield f"winner: {format_parameters(result.kept)}"
+        yield f"gain: {result.gain.words} times the baseline's throughput, confirmed on fresh processes"
+    if result.informed is not None and result.informed_gain is not None:
+        informed = {name: value for name, value in result.informed.items() if result.baseline.get(name) != value}
+        yield f"      {result.informed_gain.words} times that of an informed guess ({format_parameters(informed)})"
+
+
+def _turns(result: RaceResult) -> Iterator[str]:
+    """What is other where two contestants had no room side by side."""
+    if not result.is_in_turns:
+        return
+    yield "turns: no room for two of these trainings on the device: one at a time held it, started for each turn"
+    if result.noise_floor_in_turns is not None:
+        yield f"       two of one setting differ by up to {result.noise_floor_in_turns:.1%} so; less is a tie"
+
+
+def _cut_short(result: RaceResult) -> str:
+    if result.ended_by is not None:
+        return f", ended before everything was tried: {result.ended_by}"
+    if not result.is_cut_short:
+        return ""
+    more = f" (one more heat in turns: {result.seconds_for_more:.0f})" if result.seconds_for_more is not None else ""
+    return f"{_CUT_SHORT}{more}"

@@ -1,0 +1,193 @@
+"""A running study as its rows tell it, put to an observer as the coordinator itself would tell it."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from autotune.coordinator.observer import Observer, StudyView, TrialView
+from autotune.coordinator.standing import ending_of, standing_of
+from autotune.errors import StudyNotFoundError
+from autotune.events import Finished, Started
+from autotune.recording.confirmed import find_confirmation
+from autotune.recording.database import MissingError, hide_password
+from autotune.recording.lease import Holder, read_holders
+from autotune.recording.records import Records
+from autotune.recording.rows import Activity, StudyRow, StudyState, TrialRow, TrialStatus
+from autotune.report.summaries.reading import open_records
+from autotune.report.text.wording import format_moment
+from autotune.report.watching.repeated import names_of_repeats
+from autotune.spec.model import StudySpec
+
+_POLL_SECONDS = 0.25
+
+
+class Follower:
+    """Reads the rows again and again, and tells what is new in them since the last time.
+
+    It writes nothing and asks nothing of the coordinators, which may be on other machines.
+    """
+
+    def __init__(self, storage: str, *, name: str, observer: Observer) -> None:
+        self._storage = storage
+        self._name = name
+        self._observer = observer
+        self._records: Records = open_records(storage)
+        self._running: dict[int, int] = {}
+        """The last epoch that was told of each running trial."""
+        self._started: set[int] = set()
+        self._ended: set[int] = set()
+        self._holders: frozenset[str] | None = None
+        self._activities: frozenset[str] = frozenset()
+        self._sides: Mapping[int, str] = {}
+        self._is_confirming = False
+
+    def begin(self) -> None:
+        """Tell where the study stands; raises StudyNotFoundError."""
+        study, rows = self._read()
+        self._ended = {row.number for row in rows if row.is_over}
+        self._observer.study_opened(self._view(study, rows))
+
+    def look(self) -> bool:
+        """Tell what is new; false when the study is over and nobody runs it."""
+        study, rows = self._read()
+        holders = read_holders(self._records.engine, study=study)
+        races = [each.activity for each in holders if each.activity is not None and not each.is_gone]
+        view = _racing(self._view(study, rows), races)
+        self._tell_holders(holders, study=study)
+        activities = frozenset(race.line for race in races)
+        for line in sorted(activities - self._activities):
+            self._observer.note(line)
+        self._activities = activities
+        for row in rows:
+            self._tell_trial(row, view)
+        is_held = any(not holder.is_gone for holder in holders)
+        self._tell_confirmation(study, is_held=is_held)
+        self._observer.ticked(view)
+        return study.state is StudyState.OPEN or is_held
+
+    def close(self) -> None:
+        """Close the database."""
+        self._records.engine.dispose()
+
+    def _read(self) -> tuple[StudyRow, Sequence[TrialRow]]:
+        study = self._records.study(self._name)
+        return study, [row for row in self._records.trials(study) if row.origin is None]
+
+    def _view(self, study: StudyRow, rows: Sequence[TrialRow]) -> StudyView:
+        spec = StudySpec.model_validate_json(study.spec_json)
+        standing = standing_of(study, spec=spec, rows=rows, storage=hide_password(self._storage))
+        self._sides = names_of_repeats(self._records, study, rows=rows)
+        standing.set_sides(dict.fromkeys(self._sides.values()), trials=self._sides)
+        return standing.view(num_running=sum(_is_running(row) for row in rows))
+
+    def _tell_holders(self, holders: Sequence[Holder], *, study: StudyRow) -> None:
+        words = frozenset(_holder_words(holder) for holder in holders) or frozenset({_nobody_words(study)})
+        for line in sorted(words - (self._holders or frozenset())):
+            self._observer.note(line)
+        self._holders = words
+
+    def _tell_confirmation(self, study: StudyRow, *, is_held: bool) -> None:
+        """Where to look while the study itself seems to stand still."""
+        confirmation = find_confirmation(self._records, study=study)
+        is_open = is_held and confirmation is not None and confirmation.state is StudyState.OPEN
+        if is_open and confirmation is not None and not self._is_confirming:
+            self._observer.note(f"its winner is being confirmed: `autotune study watch {confirmation.name}` shows it")
+        self._is_confirming = is_open
+
+    def _tell_trial(self, row: TrialRow, view: StudyView) -> None:
+        number = row.number
+        if number in self._ended:
+            return
+        # It may have started and ended between two looks.
+        if row.started_at is not None and number not in self._running and (row.is_over or _is_running(row)):
+            is_adopted = row.restarts > 0
+            self._running[number] = 0
+            device, side = row.device or "-", self._sides.get(number)
+            self._observer.trial_launched(
+                TrialView(number, row.parameters, row.is_baseline, is_adopted, device, side), view
+            )
+        if number in self._running:
+            self._tell_epochs(row, view)
+        ending = ending_of(row)
+        if ending is not None and (row.is_over or number in self._running):
+            self._running.pop(number, None)
+            self._started.discard(number)
+            finished = Finished(outcome=ending.outcome, reason=ending.reason, traceback=row.traceback)
+            self._observer.trial_ended(number, finished, view)
+        if row.is_over:
+            self._ended.add(number)
+
+    def _tell_epochs(self, row: TrialRow, view: StudyView) -> None:
+        number = row.number
+        if row.setup_seconds is not None and number not in self._started:
+            self._started.add(number)
+            started = Started(in_force={}, device=row.device or "-", setup_seconds=row.setup_seconds)
+            self._observer.trial_started(number, started)
+        for recorded in self._records.reports(row):
+            if recorded.report.epoch > self._running[number]:
+                self._running[number] = recorded.report.epoch
+                self._observer.trial_reported(number, recorded.report, view)
+
+
+def await_study(storage: str, *, name: str, seconds: float, note: Callable[[str], None]) -> None:
+    """Wait for a study whose first start is just beginning: it is stored once its task has been tried.
+
+    Args:
+        storage: URL.
+        name: The study's.
+        seconds: To wait at most.
+        note: Told once that there is nothing yet.
+
+    Raises:
+        MissingError: There is no such database (``recording.database``) after that time.
+        StudyNotFoundError: The database has no such study.
+    """
+    began = time.monotonic()
+    is_told = False
+    while True:
+        try:
+            records = open_records(storage)
+            try:
+                records.study(name)
+            finally:
+                records.engine.dispose()
+        except (MissingError, StudyNotFoundError):
+            if time.monotonic() - began >= seconds:
+                raise
+            if not is_told:
+                note(f"study {name}: not there yet, waits up to {seconds:g} s for its start")
+            is_told = True
+            time.sleep(min(seconds, _POLL_SECONDS))
+        else:
+            return
+
+
+def follow(follower: Follower, *, seconds: float) -> None:
+    """Tell until the study is over, looking every so many seconds."""
+    follower.begin()
+    while follower.look():
+        time.sleep(seconds)
+
+
+def _racing(view: StudyView, races: Sequence[Activity]) -> StudyView:
+    """The view while these races run: what they took so far is charged to the study later, and no trial's."""
+    if not races:
+        return view
+    last = max(races, key=lambda race: race.ends_at)
+    return replace(view, trial_seconds=min(view.trial_seconds, last.trial_seconds), race_ends_at=last.ends_at)
+
+
+def _is_running(row: TrialRow) -> bool:
+    return row.status is TrialStatus.RUNNING and row.outcome is None
+
+
+def _nobody_words(study: StudyRow) -> str:
+    words = "no coordinator runs it now"
+    return f"{words}; `autotune study resume {study.name}` goes on" if study.state is StudyState.OPEN else words
+
+
+def _holder_words(holder: Holder) -> str:
+    who = f"coordinator {holder.pid} on {holder.hostname}"
+    if holder.is_gone:
+        return f"{who} is gone; `autotune study resume` goes on"
+    return f"{who} runs it since {format_moment(holder.acquired_at)}"

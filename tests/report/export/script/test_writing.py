@@ -1,0 +1,265 @@
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from autotune.errors import RunError
+from autotune.events import EpochReport, Finished, Outcome, Scalar, Started, TrialOrder
+from autotune.recording.database import open_database
+from autotune.recording.drafts import NewStudy, NewTrial
+from autotune.recording.records import Records
+from autotune.report.export.script.writing import write_script
+from autotune.report.summaries.record import StudyRecord, read_record
+from autotune.spec.model import Budget
+from autotune.training.process.loading import load_task
+from autotune.training.process.run import run_trial
+from tests.report.study_book import make_spec
+from tests.training.trials import Recorder
+
+TESTS = Path(__file__).parents[3]
+POINTS = f"{TESTS}/training/tasks.py:Points"
+NOISY_POINTS = f"{TESTS}/training/tasks.py:NoisyPoints"
+DIGITS = "autotune.tasks.digits:Digits"
+MNIST = "autotune.tasks.mnist:Mnist"
+WEIGHTED_POINTS = f"{TESTS}/training/tasks.py:WeightedPoints"
+FUNCTION = f"{TESTS}/training/digits_script.py:train"
+PLAIN: Mapping[str, Scalar] = {"lr": 0.01, "batch_size": 16, "torch_threads": 1}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def _train(folder: Path, *, task: str, parameters: Mapping[str, Scalar], budget: Budget | None = None) -> StudyRecord:
+    """A trial that is trained for real in this process, with its record."""
+    storage = f"sqlite:///{folder}/autotune.db"
+    budget = budget or Budget(trials=1, epochs=3)
+    spec = make_spec(budget=budget).model_copy(update={"task": task})
+    order = TrialOrder(
+        study="mine",
+        number=0,
+        task=task,
+        parameters=dict(parameters),
+        objective_metrics=("val_accuracy",),
+        epochs=budget.epochs,
+        resource=budget.resource,
+        per_trial=budget.per_trial,
+        seed=11,
+        device="cpu",
+        folder=str(folder / "trial"),
+    )
+    channel = Recorder()
+    finished = run_trial(order, task=load_task(task), channel=channel)
+    assert finished.outcome is Outcome.COMPLETE, finished
+    records = Records(open_database(storage, create=True))
+    new = NewStudy(name="mine", task=task, spec_text="", spec_json=spec.model_dump_json(), seed=0)
+    study = records.create_study(new)
+    trial = records.add_trial(study, new=NewTrial(number=0, parameters=parameters, seed=11))
+    records.launch_trial(trial, pid=1, device="cpu", environment_id=None, git_commit=None)
+    records.start_trial(trial, started=channel.of(Started)[0])
+    for report in channel.of(EpochReport):
+        records.add_report(trial, report=report)
+    records.finish_trial(trial, finished=Finished(outcome=Outcome.COMPLETE), values=[0.5])
+    return read_record(storage, name="mine")
+
+
+def _run(text: str, *, folder: Path, words: Sequence[str] = ()) -> list[dict[str, float]]:
+    """The metrics that the script prints, epoch by epoch, where autotune can't be imported."""
+    path = folder / "winner.py"
+    path.write_text(text)
+    (folder / "autotune.py").write_text("raise ImportError('a script needs no autotune')")
+    environment = {**os.environ, "PYTHONPATH": "", "PYTHONSAFEPATH": ""}
+    command = [sys.executable, "-W", "error", str(path), *words]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=50)
+    assert done.returncode == 0, done.stderr
+    return [
+        {name: float(value) for name, value in re.findall(r"(\w+) ([-\d.e+]+)", line.partition(": ")[2])}
+        for line in done.stdout.splitlines()
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("task", "parameters", "budget"),
+    [
+        pytest.param(
+            DIGITS,
+            {"optimizer": "sgd", "momentum": 0.9, "nesterov": True, "lr": 0.05, "batch_size": 64, "dropout": 0.2,
+             "schedule": "one_cycle", "warmup": 0.1, "gradient_clip": 1.0, "torch_threads": 1, "cache": "memory"},
+            None,
+            id="schedule, clip and cache",
+        ),
+        pytest.param(
+            NOISY_POINTS,
+            {"optimizer": "muon", "lr": 0.02, "batch_size": 8, "num_workers": 2, "persistent_workers": True,
+             "prefetch_factor": 2, "torch_threads": 1},
+            None,
+            id="workers, augmentation and muon",
+        ),
+        pytest.param(
+            MNIST,
+            {"optimizer": "adam", "beta1": 0.8, "lr": 0.01, "batch_size": 100, "width": 4, "depth": 1,
+             "channels_last": True, "accumulate": 3, "precision": "bf16", "optimizer_impl": "foreach",
+             "torch_threads": 1},
+            Budget(trials=1, epochs=1),
+            id="channels_last, micro-batches and bf16",
+        ),
+        pytest.param(
+            WEIGHTED_POINTS,
+            {"lr": 0.01, "batch_size": 20, "accumulate": 4, "torch_threads": 1},
+            None,
+            id="a count that is not of samples, micro-batches",
+        ),
+        pytest.param(
+            POINTS,
+            {"optimizer": "muon", "lr": 0.01, "optimizer_impl": "for_loop", "torch_threads": 1},
+            None,
+            id="the default batch, and an optimizer of one implementation",
+        ),
+        pytest.param(FUNCTION, {"lr": 0.01, "torch_threads": 1}, None, id="a function"),
+    ],
+)  # fmt: skip
+def test_a_script_trains_to_the_trials_metrics_without_autotune(
+    task: str, parameters: Mapping[str, Scalar], budget: Budget | None, tmp_path: Path
+) -> None:
+    record = _train(tmp_path, task=task, parameters=parameters, budget=budget)
+    trained = _run(write_script(record, number=0), folder=tmp_path)
+    assert trained == [dict(report.metrics) for report in record.reports[0]]
+
+
+@pytest.mark.slow
+def test_a_trial_in_samples_ends_at_the_same_step_and_leaves_its_weights(tmp_path: Path) -> None:
+    budget = Budget(trials=1, epochs=9, resource="samples", per_trial=100)
+    record = _train(tmp_path, task=POINTS, parameters={**PLAIN, "optimizer": "adamw"}, budget=budget)
+    trained = _run(write_script(record, number=0), folder=tmp_path, words=["weights.pt"])
+    assert trained == [dict(report.metrics) for report in record.reports[0]]
+    assert "0.weight" in torch.load(tmp_path / "weights.pt", weights_only=True)
+
+
+def test_no_name_can_end_the_docstring_of_a_script(tmp_path: Path) -> None:
+    folder = tmp_path / 'a"""b\\'
+    folder.mkdir()
+    task = folder / 'my"""task.py'
+    task.write_text((TESTS / "training" / "tasks.py").read_text())
+    record = _train(tmp_path, task=f"{task}:Points", parameters=PLAIN)
+    module = ast.parse(write_script(record, number=0))
+    assert 'my"""task.py' in (ast.get_docstring(module) or "")
+
+
+def test_a_script_for_a_gpu_sets_what_the_trial_had_and_names_nothing_that_is_not_there(tmp_path: Path) -> None:
+    parameters: dict[str, Scalar] = {
+        "optimizer": "muon",
+        "lr": 0.01,
+        "batch_size": 16,
+        "gradient_clip": 1.0,
+        "schedule": "cosine",
+        "precision": "fp16",
+        "channels_last": True,
+        "compile": "default",
+        "accumulate": 2,
+        "pin_memory": True,
+        "num_workers": 2,
+        "prefetch_factor": 4,
+        "cudnn_benchmark": True,
+        "fp32_precision_matmul": "tf32",
+    }
+    record = _train(tmp_path, task=POINTS, parameters=PLAIN)
+    in_force = {**record.trials[0].in_force, "num_workers": 2, "accumulate": 2}
+    trial = replace(record.trials[0], parameters=parameters, device="cuda:0", in_force=in_force)
+    path = tmp_path / "winner.py"
+    path.write_text(write_script(replace(record, trials=(trial,)), number=0))
+    text = path.read_text()
+    assert "DEVICE = torch.device('cuda')" in text
+    for line in (
+        "torch.backends.cudnn.benchmark = True",
+        'torch.set_float32_matmul_precision("high")',
+        "SCALER = torch.amp.GradScaler('cuda')",
+        "pin_memory=True",
+        "model.compile(mode='default')",
+        "It was trained on a GPU",
+    ):
+        assert line in text
+    command = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "E9,F63,F7,F82", str(path)]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_a_script_does_not_import_from_the_inside_of_the_tasks_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "samename_pack"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "torch.py").write_text("raise RuntimeError('a module of the package, not torch')\n")
+    (package / "mine.py").write_text((TESTS / "training" / "tasks.py").read_text())
+    monkeypatch.syspath_prepend(tmp_path)
+    record = _train(tmp_path, task="samename_pack.mine:Points", parameters=PLAIN)
+    assert f"sys.path.append({str(package)!r})" not in write_script(record, number=0)
+
+
+def test_a_task_that_takes_a_name_of_the_script_is_refused(tmp_path: Path) -> None:
+    task = tmp_path / "mine.py"
+    task.write_text((TESTS / "training" / "tasks.py").read_text() + "\n\ndef derive_seed():\n    return 1\n")
+    record = _train(tmp_path, task=f"{task}:Points", parameters=PLAIN)
+    with pytest.raises(RunError, match="a script has names of its own, got derive_seed; rename"):
+        write_script(record, number=0)
+
+
+OWN_LOOP = """
+import torch
+from torch import nn
+
+class Drift(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.1, betas=(0.5, 0.5)):
+        super().__init__(params, {"lr": lr, "betas": betas})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p -= group["lr"] * (p.grad + group["betas"][0] + 2 * group["betas"][1])
+
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = nn.Parameter(torch.zeros(())), nn.Parameter(torch.zeros(()))
+
+def train(trial):
+    model = Pair()
+    optimizers = [trial.optimizer(nn.ParameterList([p])) for p in (model.one, model.other)]
+    trial.autocast()
+    for epoch in range(trial.epochs):
+        trial.backward(model.one * (1e35 if epoch == 0 else 1.0) + model.other)
+        for optimizer in optimizers:
+            trial.step(optimizer)
+        trial.report(epoch + 1, val_accuracy=model.one.item() ** 2 + model.other.item())
+        if trial.should_stop():
+            return
+"""
+
+
+@pytest.mark.slow
+def test_a_script_has_the_optimizer_of_a_file_and_steps_several_by_one_scale(tmp_path: Path) -> None:
+    (tmp_path / "own_loop.py").write_text(OWN_LOOP)
+    parameters: dict[str, Scalar] = {
+        "optimizer": f"{tmp_path / 'own_loop.py'}:Drift",
+        "lr": 0.5,
+        "beta1": 0,
+        "precision": "fp16",
+        "torch_threads": 1,
+    }
+    record = _train(tmp_path, task=f"{tmp_path / 'own_loop.py'}:train", parameters=parameters)
+    trained = _run(write_script(record, number=0), folder=tmp_path)
+    assert trained == [dict(report.metrics) for report in record.reports[0]]
+    assert trained[0]["val_accuracy"] == -1.0  # 0.5 x (1 + 2 x 0.5): the overflow of one leaves the other's gradient

@@ -1,0 +1,147 @@
+from dataclasses import replace
+
+import pytest
+from pydantic import TypeAdapter
+
+from autotune.events import Outcome
+from autotune.recording.races import RaceRecords
+from autotune.recording.rows import StudyState
+from autotune.report.summaries.reading import read_study
+from autotune.report.text.ending import ending_lines
+from autotune.report.text.places import DEFAULT_STORAGE, DEFAULT_TRACKING_URI, Places
+from autotune.search.space import SearchSpace, SpaceParameter
+from autotune.spec.model import Choice
+from tests.report.study_book import StudyBook, make_spec
+
+HERE = Places(storage=DEFAULT_STORAGE, tracking_uri=DEFAULT_TRACKING_URI)
+
+
+def _add_two(book: StudyBook) -> None:
+    book.add(0, epochs=[{"val_accuracy": 0.7}, {"val_accuracy": 0.8}], seconds=[9.0, 2.0])
+    book.add(1, epochs=[{"val_accuracy": 0.7}, {"val_accuracy": 0.9}], seconds=[9.0, 1.0])
+
+
+def test_ending_says_what_was_found_and_what_it_gains(storage: str) -> None:
+    _add_two(StudyBook(storage))
+    text = "\n".join(ending_lines(read_study(storage, name="digits").study, places=HERE))
+    assert "digits: 2 trials (2 complete)" in text
+    assert "best: trial 1, val_accuracy 0.9 (baseline 0.8, +0.1)" in text
+    assert "1,000 samples/s, 1.5 s an epoch: throughput 2.00x, time an epoch 0.60x of the baseline" in text
+
+
+def test_ending_says_so_where_the_baseline_is_best(storage: str) -> None:
+    book = StudyBook(storage)
+    book.add(0, epochs=[{"val_accuracy": 0.8}])
+    text = "\n".join(ending_lines(read_study(storage, name="digits").study, places=HERE))
+    assert "digits: 1 trial (1 complete)" in text
+    assert "trial 0, val_accuracy 0.8: the baseline itself, the only trial" in text
+    book.add(1, epochs=[{"val_accuracy": 0.7}])
+    text = "\n".join(ending_lines(read_study(storage, name="digits").study, places=HERE))
+    assert "trial 0, val_accuracy 0.8: the baseline itself; nothing better was found" in text
+
+
+def test_ending_says_so_where_no_trial_is_complete(storage: str) -> None:
+    StudyBook(storage).add(0, outcome=Outcome.DIVERGED)
+    text = "\n".join(ending_lines(read_study(storage, name="digits").study, places=HERE))
+    assert "No trial is complete yet" in text
+
+
+def test_ending_says_what_races_cost_that_came_to_no_end(storage: str) -> None:
+    book = StudyBook(storage)
+    _add_two(book)
+    RaceRecords(book.records.engine).charge(book.row, seconds=75)
+    text = "\n".join(ending_lines(read_study(storage, name="digits").study, places=HERE))
+    assert "races: none came to its end, in 1:15" in text
+
+
+def test_next_steps_are_commands_that_need_no_option_for_the_usual_places(storage: str) -> None:
+    _add_two(StudyBook(storage))
+    lines = ending_lines(read_study(storage, name="digits").study, places=HERE)
+    commands = [line.split("  ")[1] for line in lines[lines.index("Next:") + 1 :]]
+    assert commands == [
+        "autotune study show digits",
+        "autotune study best digits",
+        "autotune study report digits",
+        "autotune study resume digits",
+        "autotune dashboard",
+        "autotune mlflow",
+    ]
+
+
+@pytest.mark.parametrize(("name", "times"), [("digits", 1), ("digits.confirm", 0)])
+def test_next_step_of_a_winner_that_is_not_confirmed_is_to_do_that(storage: str, name: str, times: int) -> None:
+    book = StudyBook(storage, name=name)
+    _add_two(book)
+    book.records.set_state(book.row, state=StudyState.COMPLETE)
+    text = "\n".join(ending_lines(read_study(storage, name=name).study, places=HERE))
+    assert text.count(f"autotune study confirm {name} ") == times
+
+
+def test_next_steps_name_places_that_are_not_the_usual_ones(storage: str) -> None:
+    _add_two(StudyBook(storage))
+    places = Places(storage=storage, tracking_uri="http://mlflow:5000")
+    text = "\n".join(ending_lines(read_study(storage, name="digits").study, places=places))
+    assert f"autotune study show digits --storage {storage} --tracking-uri http://mlflow:5000" in text
+    assert f"autotune dashboard --storage {storage}" in text
+
+
+def test_next_steps_trust_the_environment_of_the_user(storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOTUNE_STORAGE", storage)
+    assert Places(storage=storage, tracking_uri=DEFAULT_TRACKING_URI).storage_option == ""
+
+
+PASSWORDS = [
+    ("postgresql://ann:secret@host/db", "postgresql://ann:***@host/db"),
+    ("postgresql://ann@host/db?password=secret", "postgresql://ann@host/db?password=%2A%2A%2A"),
+]
+
+
+@pytest.mark.parametrize(("storage", "shown"), PASSWORDS)
+def test_next_steps_show_no_password(storage: str, shown: str) -> None:
+    places = Places(storage=storage, tracking_uri=DEFAULT_TRACKING_URI)
+    assert places.storage_option == f" --storage '{shown}'"
+
+
+def test_complete_study_goes_on_with_twice_the_budget_that_it_used_up(storage: str) -> None:
+    book = StudyBook(storage)
+    for number in range(4):
+        book.add(number, epochs=[{"val_accuracy": 0.8}])
+    book.records.set_state(book.row, state=StudyState.COMPLETE)
+    study = read_study(storage, name="digits").study
+    assert "autotune study resume digits --trials 8 " in "\n".join(ending_lines(study, places=HERE))
+    late = replace(study, elapsed_seconds=61.0)
+    assert "autotune study resume digits --trials 8 --seconds 120 " in "\n".join(ending_lines(late, places=HERE))
+
+
+def test_complete_study_goes_on_past_what_it_has_where_its_budget_was_lowered(storage: str) -> None:
+    book = StudyBook(storage)
+    for number in range(5):
+        book.add(number, epochs=[{"val_accuracy": 0.8}])
+    book.records.set_state(book.row, state=StudyState.COMPLETE)
+    study = read_study(storage, name="digits").study
+    long = replace(study, elapsed_seconds=200.5, budget=study.budget.model_copy(update={"trials": 2}))
+    assert "--trials 10 --seconds 402 " in "\n".join(ending_lines(long, places=HERE))
+
+
+def test_grid_that_is_tried_out_goes_on_in_another_study(storage: str) -> None:
+    spec = make_spec().model_copy(update={"sampler": Choice(name="grid")})
+    width = SpaceParameter(name="width", group="learning", type="int", low=8, high=9)
+    space = SearchSpace((width,), fixed={"lr": 0.1}, left_out=(), baseline={"width": 8})
+    book = StudyBook(storage, spec=spec)
+    resolved = TypeAdapter(SearchSpace).dump_json(space).decode()
+    book.records.update_spec(book.row, spec_text="", spec_json=spec.model_dump_json(), resolved_json=resolved)
+    book.records.set_state(book.row, state=StudyState.COMPLETE)
+    book.add(0, epochs=[{"val_accuracy": 0.8}], parameters={"width": 8, "lr": 0.1, "fused": True})
+    assert not read_study(storage, name="digits").study.is_exhausted
+    book.add(1, epochs=[{"val_accuracy": 0.8}], parameters={"width": 9, "lr": 0.1, "fused": True})
+    study = read_study(storage, name="digits").study
+    assert study.is_exhausted
+    text = "\n".join(ending_lines(study, places=HERE))
+    assert "; every combination of its grid is tried" in text
+    assert "autotune study start SPEC.yaml --name digits-2 --warm-start digits" in text
+    assert "study resume" not in text
+
+
+def test_study_without_trials_ends_with_a_plain_count(storage: str) -> None:
+    StudyBook(storage)
+    assert ending_lines(read_study(storage, name="digits").study, places=HERE)[0] == "digits: 0 trials in 0:00"

@@ -1,0 +1,35 @@
+"""What a race says of itself where its contestants took turns on the device."""
+
+from autotune.report.text.speeds import SpeedSummary, ending_lines, heat_rows
+from tests.report.raced import BESIDE, IN_TURNS, result_of
+
+
+def lines(**fields: object) -> str:
+    result = result_of(**fields)
+    summary = SpeedSummary(task="t.py:T", device="cuda", num_cores=2, workload={}, result=result, code=(), doubt=None)
+    return "\n".join(ending_lines(summary))
+
+
+def test_heat_in_turns_says_so_in_its_row() -> None:
+    assert [row[-1] for row in heat_rows([IN_TURNS, BESIDE])] == ["faster (in turns)", "faster"]
+
+
+def test_race_in_turns_says_why_and_what_its_noise_is() -> None:
+    text = lines(noise_floor_in_turns=0.02)
+    assert "turns: no room for two of these trainings on the device" in text
+    assert "two of one setting differ by up to 2.0% so" in text
+
+
+def test_race_with_room_for_two_says_nothing_of_turns() -> None:
+    assert "turns" not in lines(heats=(BESIDE,))
+
+
+def test_race_that_had_no_time_for_turns_says_what_it_needs() -> None:
+    text = lines(is_cut_short=True, seconds_for_more=420.0, heats=(), gain=None, setting={})
+    assert "Nothing was tried" in text
+    assert "--seconds gives it longer (one more heat in turns: 420)" in text
+
+
+def test_race_that_ended_with_what_was_known_says_why() -> None:
+    text = lines(is_cut_short=True, ended_by="other processes hold 70 GiB", gain=None, setting={})
+    assert "ended before everything was tried: other processes hold 70 GiB" in text

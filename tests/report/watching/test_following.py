@@ -1,0 +1,181 @@
+from pathlib import Path
+
+import pytest
+from typing_extensions import override
+
+from autotune.cli.display.plain import PlainDisplay
+from autotune.coordinator.observer import StudyView
+from autotune.errors import StudyNotFoundError
+from autotune.events import Finished, Outcome, Started
+from autotune.recording.lease import StudyLease
+from autotune.recording.rows import Activity, StudyState
+from autotune.report.watching.following import Follower, await_study
+from tests.report.study_book import StudyBook
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> StudyBook:
+    return StudyBook(f"sqlite:///{tmp_path / 'autotune.db'}")
+
+
+def _follower(book: StudyBook) -> Follower:
+    return Follower(book.storage, name="digits", observer=PlainDisplay())
+
+
+def _told(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What the display said since the last time, without the study's time."""
+    return [line[9:] for line in capsys.readouterr().err.splitlines()]
+
+
+def test_watcher_hears_of_trials_as_their_coordinator_tells_it(
+    book: StudyBook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    book.add(0, epochs=[{"val_accuracy": 0.7}])
+    follower = _follower(book)
+    follower.begin()
+    assert _told(capsys) == ["study digits: maximize val_accuracy, at most 4 trials or 1:00; 1 trial so far"]
+    book.add(1, outcome=None, epochs=[{"val_accuracy": 0.5}])
+    trial = book.records.trial(book.row, number=1)
+    book.records.start_trial(trial, started=Started(in_force={}, device="cpu", setup_seconds=0.125))
+    follower.look()
+    assert _told(capsys) == [
+        "no coordinator runs it now; `autotune study resume digits` goes on",
+        "trial 1 starts on cpu: lr 0.1",
+        "trial 1 trains after 0.125 s",
+        "trial 1 epoch 1/2: val_accuracy 0.5, 250 samples/s, data wait 25%",
+    ]
+    follower.look()
+    assert _told(capsys) == []
+    book.records.finish_trial(trial, finished=Finished(outcome=Outcome.PRUNED, reason="median: too low"), values=None)
+    follower.look()
+    assert _told(capsys) == ["trial 1 pruned, val_accuracy 0.5: median: too low (best 0.7, trial 0)"]
+    follower.close()
+
+
+def test_trial_that_came_and_went_between_two_looks_is_told(
+    book: StudyBook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    follower = _follower(book)
+    follower.begin()
+    book.add(0, epochs=[{"val_accuracy": 0.7}, {"val_accuracy": 0.8}])
+    follower.look()
+    told = _told(capsys)
+    assert told[2] == "trial 0, the baseline, starts on cpu: lr 0.1"
+    assert told[-1] == "trial 0 complete, val_accuracy 0.8 (best 0.8, trial 0)"
+    follower.close()
+
+
+def test_watching_ends_when_the_study_does_and_nobody_runs_it(book: StudyBook) -> None:
+    follower = _follower(book)
+    follower.begin()
+    lease = StudyLease.acquire(book.records, study=book.row)
+    assert follower.look()
+    book.records.set_state(book.row, state=StudyState.COMPLETE)
+    assert follower.look(), "the coordinator still logs the model"
+    lease.release()
+    assert not follower.look()
+    follower.close()
+
+
+def test_watcher_says_who_runs_the_study(book: StudyBook, capsys: pytest.CaptureFixture[str]) -> None:
+    follower = _follower(book)
+    follower.begin()
+    lease = StudyLease.acquire(book.records, study=book.row)
+    follower.look()
+    assert "runs it since" in _told(capsys)[-1]
+    lease.release()
+    follower.look()
+    assert _told(capsys) == ["no coordinator runs it now; `autotune study resume digits` goes on"]
+    follower.close()
+
+
+def test_watcher_is_told_once_that_the_winner_is_being_confirmed(
+    book: StudyBook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    follower = _follower(book)
+    follower.begin()
+    lease = StudyLease.acquire(book.records, study=book.row)
+    follower.look()
+    _told(capsys)
+    StudyBook(book.storage, name="digits.confirm")
+    follower.look()
+    follower.look()
+    assert _told(capsys) == ["its winner is being confirmed: `autotune study watch digits.confirm` shows it"]
+    lease.release()
+    follower.close()
+
+
+def test_study_that_is_not_there_is_named(book: StudyBook) -> None:
+    follower = Follower(book.storage, name="digit", observer=PlainDisplay())
+    with pytest.raises(StudyNotFoundError, match="did you mean digits"):
+        follower.begin()
+    follower.close()
+
+
+def test_watcher_hears_how_a_race_goes_while_its_coordinator_lives(
+    book: StudyBook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lease = StudyLease.acquire(book.records, study=book.row)
+    views: list[StudyView] = []
+
+    class Watching(PlainDisplay):
+        @override
+        def ticked(self, study: StudyView) -> None:
+            views.append(study)
+
+    follower = Follower(book.storage, name="digits", observer=Watching())
+    follower.begin()
+    follower.look()
+    book.records.set_seconds(book.row, seconds=20.0)
+    lease.tell(Activity("race: batch_size 64, up to 12 s", trial_seconds=15.0, ends_at=27.0))
+    follower.look()
+    lease.tell(Activity("race: launch-bound", trial_seconds=15.0, ends_at=27.0))
+    follower.look()
+    follower.look()
+    lease.tell(None)
+    follower.look()
+    assert [line for line in _told(capsys) if line.startswith("race")] == [
+        "race: batch_size 64, up to 12 s",
+        "race: launch-bound",
+    ]
+    assert [view.race_ends_at for view in views] == [None, 27.0, 27.0, 27.0, None]
+    assert [view.trial_seconds for view in views[1:4]] == [15.0, 15.0, 15.0]
+    lease.tell(Activity("race: batch_size 64, up to 12 s", trial_seconds=15.0, ends_at=27.0))
+    lease.release()
+    follower.look()
+    assert not views[-1].is_racing
+    follower.close()
+
+
+def test_watcher_waits_for_a_study_that_is_about_to_be_stored(tmp_path: Path) -> None:
+    storage, told = f"sqlite:///{tmp_path / 'autotune.db'}", list[str]()
+
+    def store(line: str) -> None:
+        told.append(line)
+        StudyBook(storage)
+
+    await_study(storage, name="digits", seconds=50, note=store)
+    assert told == ["study digits: not there yet, waits up to 50 s for its start"]
+    with pytest.raises(StudyNotFoundError, match="letters"):
+        await_study(storage, name="letters", seconds=0, note=told.append)
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("suffix", ["confirm", "ablation"])
+def test_watcher_of_repeated_trainings_hears_what_each_repeats(
+    book: StudyBook, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = {"lr": 0.2, "width": 8}
+    book.add(0, epochs=[{"val_accuracy": 0.5}], parameters={"lr": 0.1, "width": 4})
+    book.add(1, epochs=[{"val_accuracy": 0.7}], parameters=changed)
+    repeated = StudyBook(book.storage, name=f"digits.{suffix}")
+    repeated.add(0, epochs=[{"val_accuracy": 0.6}], parameters={"lr": 0.1, "width": 4})
+    follower = Follower(book.storage, name=f"digits.{suffix}", observer=PlainDisplay())
+    follower.begin()
+    repeated.add(1, epochs=[{"val_accuracy": 0.7}], parameters=changed)
+    follower.look()
+    told = _told(capsys)
+    assert told[0] == f"study digits.{suffix}: val_accuracy of the baseline; 1 of 4 trainings so far"
+    assert "training 1, of trial 1, starts on cpu: lr 0.2 · width 8" in told
+    assert told[-1] == "training 1 complete, val_accuracy 0.7 (means: the baseline 0.6, trial 1 0.7)"
+    follower.close()
