@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, RowMapping, insert, select, update
+from sqlalchemy import ColumnElement, Engine, RowMapping, and_, delete, insert, select, update
 
 from autotune.events import Scalar
 from autotune.hardware import Machine
@@ -46,7 +46,7 @@ class RaceRecords:
         self._engine = engine
 
     def add(self, row: RaceRow, *, machine: Machine, study: StudyRow | None, guard: Guard | None = None) -> None:
-        """Keep a race with the study that it ran in, if there is one."""
+        """Keep a race with the study that it ran in, if there is one: it has come to its end there."""
         values: dict[str, object] = {
             "study_id": study.id if study is not None else None,
             "hardware_fingerprint": machine.hardware_fingerprint,
@@ -66,13 +66,28 @@ class RaceRecords:
         }
         with transactions.write(self._engine, guard=guard) as connection:
             connection.execute(insert(tables.race).values(values))
+            if study is not None:
+                ended = _is_unfinished(_unfinished_row(study, digest=row.workload_digest, machine=machine))
+                connection.execute(delete(tables.race_unfinished).where(ended))
 
-    def charge(self, study: StudyRow, *, seconds: float, guard: Guard | None = None) -> None:
-        """Add to what the study has spent on races, whether they came to their end or not."""
+    def charge(
+        self, study: StudyRow, *, digest: str, machine: Machine, seconds: float, guard: Guard | None = None
+    ) -> None:
+        """Add to what the study has spent on races, and on this one so far, which may never come to its end."""
         spent = tables.study.c.speed_seconds + seconds
         mine = update(tables.study).where(tables.study.c.id == study.id)
+        race, table = _unfinished_row(study, digest=digest, machine=machine), tables.race_unfinished
         with transactions.write(self._engine, guard=guard) as connection:
             connection.execute(mine.values(speed_seconds=spent, version=tables.study.c.version + 1))
+            transactions.insert_or_ignore(connection, table, {**race, "seconds": 0.0})
+            connection.execute(update(table).where(_is_unfinished(race)).values(seconds=table.c.seconds + seconds))
+
+    def unfinished_seconds(self, study: StudyRow, *, digest: str, machine: Machine) -> float:
+        """What the study has spent on races of this digest and machine since one of them came to its end."""
+        race = _unfinished_row(study, digest=digest, machine=machine)
+        query = select(tables.race_unfinished.c.seconds).where(_is_unfinished(race))
+        with transactions.read(self._engine) as connection:
+            return float(connection.execute(query).scalar_one_or_none() or 0.0)
 
     def known(self, *, task: str, machine: Machine) -> tuple[RaceRow, ...]:
         """Races of the tasks of this name on this very hardware and software, the newest first: a task may be moved."""
@@ -90,6 +105,20 @@ class RaceRecords:
         query = select(tables.race).where(*conditions).order_by(tables.race.c.id.desc())  # type: ignore[arg-type]
         with transactions.read(self._engine) as connection:
             return tuple(_read(row) for row in connection.execute(query).mappings())
+
+
+def _unfinished_row(study: StudyRow, *, digest: str, machine: Machine) -> dict[str, object]:
+    """What a race that has not come to its end is known by."""
+    return {
+        "study_id": study.id,
+        "hardware_fingerprint": machine.hardware_fingerprint,
+        "software_fingerprint": machine.software_fingerprint,
+        "workload_digest": digest,
+    }
+
+
+def _is_unfinished(row: Mapping[str, object]) -> ColumnElement[bool]:
+    return and_(*(tables.race_unfinished.c[name] == value for name, value in row.items()))
 
 
 def _read(row: RowMapping) -> RaceRow:

@@ -114,7 +114,7 @@ class Records:
             connection.execute(delete(tables.report).where(tables.report.c.trial_id.in_(trials)))
             raced = update(tables.race).where(tables.race.c.study_id == study.id)
             connection.execute(raced.values(study_id=None))
-            for table in (tables.trial, tables.lease):
+            for table in (tables.trial, tables.lease, tables.race_unfinished):
                 connection.execute(delete(table).where(table.c.study_id == study.id))
             connection.execute(delete(tables.study).where(tables.study.c.id == study.id))
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
 VERSION_TABLE = "autotune_alembic_version"
 """Optuna keeps an ``alembic_version`` in the same database."""
 
-HEAD_REVISION = "0007"
+HEAD_REVISION = "0008"
 """The newest migration, so that opening a current database needs no Alembic."""
 
 metadata = MetaData()
@@ -164,6 +164,16 @@ race = Table(
     Column("created_at", Double, nullable=False),
 )
 Index("autotune_race_known", race.c.hardware_fingerprint, race.c.software_fingerprint, race.c.task)
+
+race_unfinished = Table(
+    "autotune_race_unfinished",
+    metadata,
+    Column("study_id", Integer, ForeignKey("autotune_study.id"), primary_key=True, autoincrement=False),
+    Column("hardware_fingerprint", String(16), primary_key=True),
+    Column("software_fingerprint", String(16), primary_key=True),
+    Column("workload_digest", String(32), primary_key=True),
+    Column("seconds", Double, nullable=False),
+)
 
 lease = Table(
     "autotune_lease",

@@ -18,6 +18,7 @@ from autotune.recording.drafts import NewStudy, NewTrial
 from autotune.recording.environments import EnvironmentRecords
 from autotune.recording.lease import StudyLease
 from autotune.recording.mlflow.publication import Publication
+from autotune.recording.races import RaceRecords
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow, StudyState, TrialRow, TrialStatus
 from tests.machines import machine
@@ -222,9 +223,14 @@ def test_deleting_a_study_leaves_no_row_of_it_and_all_of_others(
     kept = records.add_trial(other, new=NewTrial(number=0, parameters={}, seed=1))
     for row in (trial, kept):
         records.add_report(row, report=make_report(1))
+    races, digest = RaceRecords(records.engine), "ab" * 16
+    for _ in range(2):
+        races.charge(study, digest=digest, machine=machine(), seconds=2.5)
+    assert races.unfinished_seconds(study, digest=digest, machine=machine()) == 5.0
     StudyLease.acquire(records, study=study)
     records.delete_study(study)
     records.guard = None
+    assert races.unfinished_seconds(study, digest=digest, machine=machine()) == 0.0
     assert records.studies() == (other,)
     assert len(records.all_reports(other)) == 1
     assert records.reports(trial) == ()

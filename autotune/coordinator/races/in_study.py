@@ -11,9 +11,11 @@ A workload whose race crashes is not raced again in this start; several in a row
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from autotune.coordinator.books import Books
 from autotune.coordinator.fitting import Fitting
+from autotune.coordinator.races.allowance import DEFAULT_SHARE, Allowance, Allowances
 from autotune.coordinator.races.ground import RaceGround
 from autotune.coordinator.races.log import RaceLog
 from autotune.coordinator.speeds import Floor, RaceEndedError
@@ -28,19 +30,6 @@ from autotune.speed.racing.plan import RaceWatch
 from autotune.speed.racing.race import race
 from autotune.speed.racing.result import Heat, RaceResult
 
-DEFAULT_SHARE = 0.1
-"""Of a study's time that its races may take, unless ``speed_search: {race: {share: ...}}`` says otherwise."""
-_FIRST_SECONDS = 30.0
-"""What the first race may take in a study whose budget names no seconds."""
-_LEAST_FIRST_SECONDS = 12.0
-"""Less is not enough for a bottleneck, the noise, a knob or two and their confirmation."""
-_LEAST_SECONDS = 6.0
-"""Less is not enough for a knob or two, brief as the race is."""
-_MOST_SECONDS = 120.0
-_MOST_SECONDS_IN_TURNS = 900.0
-"""Of a race whose contestants have no room side by side: what it measures costs a start each."""
-_MOST_OF_WHAT_IS_LEFT = 0.5
-"""A first race is not run where it would take more than this of the study's time that is left."""
 _MOST_FAILURES = 3
 """So many races of different workloads that crash in a row are the task's doing, or the machine's: more would
 cost time and say the same."""
@@ -78,8 +67,8 @@ class RacedSpeeds:
         self._ground = ground
         self._log = log
         self._space = space
-        self._budget = books.spec.budget
-        self._share = float(str(books.spec.speed_search.options.get("share", DEFAULT_SHARE)))
+        share = float(str(books.spec.speed_search.options.get("share", DEFAULT_SHARE)))
+        self._allowances = Allowances(budget=books.spec.budget, share=share, standing=standing)
         self._standing = standing
         self._fitting = fitting
         self._note = note
@@ -113,14 +102,14 @@ class RacedSpeeds:
         nearest = workload.nearest(other for other, _ in self._known.values())
         former = self._known[self._ground.digest(nearest)][1] if nearest is not None else None
         # After a race without a winner the next one has to wait for its share of the study's time.
-        seconds = self._allowance(is_first=former is None and not self._without_winner)
+        allowance = self._allowance(workload, is_first=former is None and not self._without_winner)
         result = None
         is_open = self._failures < _MOST_FAILURES and digest not in self._without_winner
-        if floor is not None and floor.is_alone and seconds >= _LEAST_SECONDS and is_open:
+        if floor is not None and floor.is_alone and allowance.is_enough and is_open:
             with self._race_right(self._ground.machine) as has_right:
                 result = self._known_elsewhere(digest)
                 if result is None and has_right:
-                    result = self._race(learning, workload, floor=floor, former=former, seconds=seconds)
+                    result = self._race(learning, workload, floor=floor, former=former, allowance=allowance)
                     if result is None:
                         self._without_winner.add(digest)
         if result is not None:
@@ -133,18 +122,12 @@ class RacedSpeeds:
         known = self._known.get(digest)
         return None if known is None else known[1]
 
-    def _allowance(self, *, is_first: bool, most: float = _MOST_SECONDS) -> float:
-        """Seconds that the next race may take."""
-        elapsed = self._standing.elapsed_seconds
+    def _allowance(self, workload: Workload, *, is_first: bool) -> Allowance:
+        """What the next race may take, of this workload."""
         if not is_first:
-            return min(most, self._share * elapsed - self._standing.speed_seconds)
-        if self._budget.seconds is None:
-            # In turns even a first race is long: it has its share of what the trials will take, as the baseline tells.
-            expected = elapsed * (self._budget.trials or 1) if most > _MOST_SECONDS else 0.0
-            return min(most, max(_FIRST_SECONDS, self._share * expected))
-        seconds = min(most, max(_LEAST_FIRST_SECONDS, self._share * self._budget.seconds))
-        # What is left is too short to be repaid where the race would be most of it.
-        return seconds if seconds <= _MOST_OF_WHAT_IS_LEFT * (self._budget.seconds - elapsed) else 0
+            return self._allowances.next()
+        unfinished = self._log.unfinished_seconds(workload, ground=self._ground)
+        return self._allowances.first(unfinished_seconds=unfinished)
 
     def _race(
         self,
@@ -153,12 +136,12 @@ class RacedSpeeds:
         *,
         floor: Floor,
         former: RaceResult | None,
-        seconds: float,
+        allowance: Allowance,
     ) -> RaceResult | None:
-        is_first = former is None and not self._without_winner
-        in_turns = max(seconds, self._allowance(is_first=is_first, most=_MOST_SECONDS_IN_TURNS))
+        seconds, in_turns = allowance.seconds, allowance.seconds_in_turns
         plan = self._ground.plan(learning, seconds=seconds, seconds_in_turns=in_turns, former=former)
-        watchman = _Watchman(self._log, self._standing, floor, seconds=seconds)
+        charge = partial(self._log.charge, workload=workload, ground=self._ground)
+        watchman = _Watchman(charge, self._standing, floor, seconds=seconds)
 
         def say(line: str) -> None:
             self._say(line, watchman=watchman)
@@ -216,10 +199,10 @@ class RacedSpeeds:
 class _Watchman:
     """What happens while contestants are waited for: the race is paid for, and ended where it takes far too long."""
 
-    def __init__(self, log: RaceLog, standing: Standing, floor: Floor, *, seconds: float) -> None:
+    def __init__(self, charge: Callable[[float], None], standing: Standing, floor: Floor, *, seconds: float) -> None:
         self.seconds = seconds
         """What it may take."""
-        self._log = log
+        self._charge = charge
         self._standing = standing
         self._floor = floor
         self._began = standing.elapsed_seconds
@@ -238,7 +221,7 @@ class _Watchman:
     def charge(self) -> None:
         """Charge the study what the race took since the last time."""
         self._tally()
-        self._log.charge(self._tallied_seconds - self._charged_seconds)
+        self._charge(self._tallied_seconds - self._charged_seconds)
         self._charged_seconds = self._tallied_seconds
 
     def activity(self, line: str) -> Activity:

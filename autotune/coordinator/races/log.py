@@ -58,10 +58,17 @@ class RaceLog:
         )
         self._races.add(row, machine=ground.machine, study=self._study, guard=self._records.guard)
 
-    def charge(self, seconds: float) -> None:
+    def charge(self, seconds: float, *, workload: Workload, ground: RaceGround) -> None:
         """Charge what a race took to the study, whatever came of it."""
         if self._study is not None:
-            self._races.charge(self._study, seconds=seconds, guard=self._records.guard)
+            digest, guard = ground.digest(workload), self._records.guard
+            self._races.charge(self._study, digest=digest, machine=ground.machine, seconds=seconds, guard=guard)
+
+    def unfinished_seconds(self, workload: Workload, *, ground: RaceGround) -> float:
+        """What races of this workload took in the study without coming to their end: it was killed, or stopped."""
+        if self._study is None:
+            return 0.0
+        return self._races.unfinished_seconds(self._study, digest=ground.digest(workload), machine=ground.machine)
 
     def add_heat(self, heat: Heat, *, workload: Workload) -> None:
         """Show a heat in Optuna's dashboard."""

@@ -118,13 +118,18 @@ class RacingStudy:
         )
         self.ground.raced, self.ground.cost = [], cost
         heats = RaceStudy(name, storage=self._storage, values=self.ground.values)
+        self.log = RaceLog(self.records, heats=heats, study=study)
+        self.start_again()
+
+    def start_again(self) -> None:
+        """What the study's next start knows of its races is what is written down."""
         self.speeds = RacedSpeeds(
             self.books,
             ground=self.ground,
-            log=RaceLog(self.records, heats=heats, study=study),
-            space=space,
+            log=self.log,
+            space=self._stage.space,
             standing=self.standing,
-            fitting=Fitting(file.spec, machine=machine(), speed_parameters=KNOBS, has_shared_devices=False),
+            fitting=Fitting(self.books.spec, machine=machine(), speed_parameters=KNOBS, has_shared_devices=False),
             note=self.said.append,
         )
 

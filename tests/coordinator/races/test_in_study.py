@@ -8,6 +8,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from autotune.coordinator.speeds import RaceEndedError
 from autotune.events import Scalar
 from autotune.speed.measuring.arena import ContestantLostError, Loss
 from tests.coordinator.races.simulated import CostOf, racing_study
@@ -78,6 +79,25 @@ def test_race_is_paid_for_while_it_runs(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(owed) >= 6
     assert max(owed) < 12  # or all of it, 15 s and more
     assert max(of_trials) - began < 12  # nor has any of it been taken for the trials' time
+
+
+def test_race_that_a_start_ended_in_has_what_is_left_of_its_time_in_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each start that was killed in its race gave it all of its time again."""
+    with racing_study(tmp_path, spec=SPEC, cost=fails(), monkeypatch=monkeypatch) as study:
+
+        def stop() -> None:
+            study.clock.pass_seconds(25.0)
+            raise RaceEndedError("the study stops")
+
+        study.train(1, batch_size=32, on_wait=stop)
+        study.start_again()
+        assert study.train(1, batch_size=32)["num_workers"] == 2
+        workload = study.ground.workload({"batch_size": 32})
+        assert study.log.unfinished_seconds(workload, ground=study.ground) == 0
+    assert study.said[0] == "race: batch_size 32, up to 30 s"
+    assert study.said[2] == "race: batch_size 32, up to 12 s"
 
 
 def test_workload_without_a_race_takes_no_precision_that_was_judged_on_another(

@@ -11,6 +11,7 @@ from autotune.report.text.ending import ending_lines
 from autotune.report.text.places import DEFAULT_STORAGE, DEFAULT_TRACKING_URI, Places
 from autotune.search.space import SearchSpace, SpaceParameter
 from autotune.spec.model import Choice
+from tests.machines import machine
 from tests.report.study_book import StudyBook, make_spec
 
 HERE = Places(storage=DEFAULT_STORAGE, tracking_uri=DEFAULT_TRACKING_URI)
@@ -49,7 +50,7 @@ def test_ending_says_so_where_no_trial_is_complete(storage: str) -> None:
 def test_ending_says_what_races_cost_that_came_to_no_end(storage: str) -> None:
     book = StudyBook(storage)
     _add_two(book)
-    RaceRecords(book.records.engine).charge(book.row, seconds=75)
+    RaceRecords(book.records.engine).charge(book.row, digest="a", machine=machine(), seconds=75)
     text = "\n".join(ending_lines(read_study(storage, name="digits").study, places=HERE))
     assert "races: none came to its end, in 1:15" in text
 

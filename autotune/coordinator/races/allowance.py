@@ -1,0 +1,86 @@
+"""What of a study's time its races may take."""
+
+from dataclasses import dataclass
+
+from autotune.coordinator.standing import Standing
+from autotune.spec.model import Budget
+
+DEFAULT_SHARE = 0.1
+"""Of a study's time that its races may take, unless ``speed_search: {race: {share: ...}}`` says otherwise."""
+_FIRST_SECONDS = 30.0
+"""What the first race may take in a study whose budget names no seconds."""
+_LEAST_FIRST_SECONDS = 12.0
+"""Less is not enough for a bottleneck, the noise, a knob or two and their confirmation."""
+_LEAST_SECONDS = 6.0
+"""Less is not enough for a knob or two, brief as the race is."""
+_MOST_SECONDS = 120.0
+_MOST_SECONDS_IN_TURNS = 900.0
+"""Of a race whose contestants have no room side by side: what it measures costs a start each."""
+_MOST_OF_WHAT_IS_LEFT = 0.5
+"""A first race is not run where it would take more than this of the study's time that is left."""
+_LEAST_AGAIN = 0.25
+"""Of a first race's time, what it has when it is run again, however much of it was used up by starts that ended in it:
+with less it could find nothing, and the study would go without."""
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """Seconds that one race may take."""
+
+    seconds: float
+    seconds_in_turns: float
+    """Likewise, where two contestants have no room on the device side by side."""
+
+    @property
+    def is_enough(self) -> bool:
+        """Something can be found in them."""
+        return self.seconds >= _LEAST_SECONDS
+
+
+class Allowances:
+    """What each race may take, by what the study has spent on races so far."""
+
+    def __init__(self, *, budget: Budget, share: float, standing: Standing) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            budget: The study's.
+            share: Of the study's time, for races.
+            standing: The study's clock.
+        """
+        self._budget = budget
+        self._share = share
+        self._standing = standing
+
+    def next(self) -> Allowance:
+        """Of a race after the first one: what is left of the races' share."""
+        left = self._share * self._standing.elapsed_seconds - self._standing.speed_seconds
+        return _allowance(min(_MOST_SECONDS, left), in_turns=min(_MOST_SECONDS_IN_TURNS, left))
+
+    def first(self, *, unfinished_seconds: float) -> Allowance:
+        """Of the first race: what is left of its time where earlier starts ended in it, and some of it at least.
+
+        Args:
+            unfinished_seconds: What those took of it.
+        """
+        seconds = self._first(_MOST_SECONDS, unfinished=unfinished_seconds)
+        return _allowance(seconds, in_turns=self._first(_MOST_SECONDS_IN_TURNS, unfinished=unfinished_seconds))
+
+    def _first(self, most: float, *, unfinished: float) -> float:
+        elapsed = self._standing.elapsed_seconds
+        if self._budget.seconds is None:
+            # In turns even a first race is long: it has its share of what the trials will take, as the baseline tells.
+            expected = elapsed * (self._budget.trials or 1) if most > _MOST_SECONDS else 0.0
+            return _again(min(most, max(_FIRST_SECONDS, self._share * expected)), unfinished=unfinished)
+        whole = min(most, max(_LEAST_FIRST_SECONDS, self._share * self._budget.seconds))
+        seconds = _again(whole, unfinished=unfinished)
+        # What is left is too short to be repaid where the race would be most of it.
+        return seconds if seconds <= _MOST_OF_WHAT_IS_LEFT * (self._budget.seconds - elapsed) else 0
+
+
+def _again(whole: float, *, unfinished: float) -> float:
+    return max(whole - unfinished, _LEAST_FIRST_SECONDS, _LEAST_AGAIN * whole)
+
+
+def _allowance(seconds: float, *, in_turns: float) -> Allowance:
+    return Allowance(seconds, max(seconds, in_turns))

@@ -1,0 +1,44 @@
+"""What races may take of a study's time."""
+
+import pytest
+
+from autotune.coordinator.races.allowance import Allowance, Allowances
+from autotune.coordinator.standing import Standing
+from autotune.spec.model import Budget, Objective
+
+
+def allowances(budget: Budget, *, elapsed: float, raced: float = 0.0) -> Allowances:
+    objective = Objective(metric="loss", direction="minimize")
+    standing = Standing(name="study", storage="sqlite:///x.db", objectives=[objective], budget=budget)
+    standing.load([], num_trials=1, seconds=elapsed)
+    standing.speed_seconds = raced
+    return Allowances(budget=budget, share=0.1, standing=standing)
+
+
+@pytest.mark.parametrize(
+    ("unfinished", "seconds", "in_turns"),
+    [
+        (0.0, 100.0, 100.0),
+        (60.0, 40.0, 40.0),
+        (90.0, 25.0, 25.0),  # a quarter, or it would find nothing
+        (500.0, 25.0, 25.0),
+    ],
+)
+def test_first_race_has_what_is_left_of_its_time_and_a_quarter_at_least(
+    unfinished: float, seconds: float, in_turns: float
+) -> None:
+    first = allowances(Budget(seconds=1000), elapsed=5.0).first(unfinished_seconds=unfinished)
+    assert first == Allowance(seconds, in_turns)
+
+
+@pytest.mark.parametrize(("unfinished", "seconds"), [(0.0, 30.0), (10.0, 20.0), (25.0, 12.0)])
+def test_first_race_of_a_study_without_a_limit_has_twelve_seconds_at_least(unfinished: float, seconds: float) -> None:
+    first = allowances(Budget(trials=30), elapsed=1.0).first(unfinished_seconds=unfinished)
+    assert first.seconds == seconds
+
+
+def test_later_race_has_what_is_left_of_the_share() -> None:
+    later = allowances(Budget(trials=30), elapsed=500.0, raced=20.0).next()
+    assert later.seconds == pytest.approx(30.0, rel=0.1)
+    assert later.is_enough
+    assert not allowances(Budget(trials=30), elapsed=500.0, raced=60.0).next().is_enough
