@@ -149,12 +149,14 @@ def race_knobs(ground: Ground, workload: Workload, plan: Plan) -> RaceResult:
     entries = all_entries(KNOBS.values(), machine=ground.machine, num_cores=ground.num_cores)
     if plan.is_tiny:
         entries = tuple(entry for entry in entries if entry.name in {"num_workers", "channels_last", "optimizer_impl"})
+    informed = informed_setting({}, entries=entries, num_cores=ground.num_cores)
     result = race(
         ground.arena,
         RacePlan(
             entries=entries,
             baseline={},
-            informed=informed_setting({}, entries=entries, num_cores=ground.num_cores),
+            guess=informed,
+            informed=informed,
             epochs=_EPOCHS,
             seconds=plan.seconds,
             pace=plan.pace,

@@ -127,12 +127,14 @@ class RaceGround:
         if former is not None:
             start = _only(self._space.with_speed(learning, former.setting), self._speed)
             entries = tuple(entry for entry in entries if _is_near(entry, former))
-        informed = informed_setting(baseline, entries=entries, num_cores=self._num_cores) if is_informed else None
+        informed = informed_setting(baseline, entries=entries, num_cores=self._num_cores)
         return RacePlan(
             entries=entries,
             baseline=baseline,
             start=start,
-            informed=informed,
+            # On a processor they are worth little, and racing them as a whole took time from what is worth more.
+            guess=informed if self._device == "cuda" else None,
+            informed=informed if is_informed else None,
             epochs=budget.epochs,
             run_seconds=budget.per_trial if budget.resource == "seconds" else None,
             run_samples=budget.per_trial if budget.resource == "samples" else None,

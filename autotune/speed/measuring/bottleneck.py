@@ -2,7 +2,8 @@
 
 With the seconds a step of each, r, c and h: the input's share is 1 - c / r, since a cached batch
 needs no loader. Of the rest, a step costs o + w for a launching cost o that no batch size changes
-and work w that grows with it; half the batch costs o + w / 2, so o = 2 h - c.
+and work w that grows with it; half the batch costs o + w / 2, so o = 2 h - c. A compiled step is not
+halved, which would compile it anew: what it does not wait for data is one share then.
 """
 
 import statistics
@@ -16,7 +17,7 @@ from autotune.speed.measuring.arena import Contestant
 _ROUNDS = 3
 _LEAST_SHARE = 0.05
 """A knob can gain no more than the share of what it moves; below this it is not worth its race."""
-_ORDER: tuple[tuple[Feed, ...], ...] = (("real", "cached", "half"), ("half", "cached", "real"))
+_ORDER: tuple[Feed, ...] = ("real", "cached", "half")
 
 
 class Diagnosis(BaseModel):
@@ -27,15 +28,15 @@ class Diagnosis(BaseModel):
     input_share: float
     """Of a step's wall clock, 0 to 1: waiting for data, epoch starts included."""
     launch_share: float
-    """Paid for each step whatever the batch's size."""
+    """Paid for each step whatever the batch's size; 0 where the step was not halved."""
     compute_share: float
-    """Grows with the batch."""
+    """Grows with the batch; all that does not wait for data where the step was not halved."""
     real_seconds: float
     """A step of the real loop, with its share of the epoch's start."""
     cached_seconds: float
     """A step on one batch that is on the device already."""
-    half_seconds: float
-    """A step on half of that batch."""
+    half_seconds: float | None
+    """A step on half of that batch; None where it was not halved."""
 
     @property
     def shares(self) -> Mapping[Bottleneck, float]:
@@ -52,7 +53,8 @@ class Diagnosis(BaseModel):
     def worth_moving(self) -> tuple[Bottleneck, ...]:
         """Bottlenecks whose share a race can win something of, the largest first."""
         ordered = sorted(self.shares.items(), key=lambda item: -item[1])
-        return tuple(kind for kind, share in ordered if share >= _LEAST_SHARE)
+        worth = tuple(kind for kind, share in ordered if share >= _LEAST_SHARE)
+        return (*worth, "launch") if self.half_seconds is None and "compute" in worth else worth
 
     @property
     def words(self) -> str:
@@ -63,22 +65,32 @@ class Diagnosis(BaseModel):
         )
         if self.kind == "input":
             return f"input-bound: {self.input_share:.0%} of a step waits for data ({real}, {cached})"
+        if self.half_seconds is None:
+            rest = self.launch_share + self.compute_share
+            return f"not input-bound: {rest:.0%} of a step does not wait for data ({real}, {cached})"
         half = f"half the batch takes {self.half_seconds / self.cached_seconds:.0%} of the time"
         if self.kind == "launch":
             return f"launch-bound: {self.launch_share:.0%} of a step is paid whatever the batch's size ({half}; {real})"
         return f"compute-bound: {self.compute_share:.0%} of a step grows with the batch ({half}; {real}, {cached})"
 
 
-def diagnose(contestant: Contestant, *, seconds: float = 0.2, min_steps: int = 5) -> Diagnosis:
+def diagnose(contestant: Contestant, *, seconds: float = 0.2, min_steps: int = 5, is_halved: bool = True) -> Diagnosis:
     """Find the bottleneck of a warm contestant, in about nine blocks.
+
+    Args:
+        contestant: Who trains.
+        seconds: Least wall-clock length of a block.
+        min_steps: Fewest steps of a block.
+        is_halved: Tell launching from computing by steps on half a batch.
 
     Raises:
         ContestantLostError: It is lost on the way.
     """
-    steps: dict[Feed, list[float]] = {"real": [], "cached": [], "half": []}
+    order = _ORDER if is_halved else _ORDER[:-1]
+    steps: dict[Feed, list[float]] = {feed: [] for feed in order}
     fractions: list[float] = []
     for number in range(_ROUNDS):
-        for feed in _ORDER[number % 2]:
+        for feed in order if number % 2 == 0 else reversed(order):
             block = contestant.run_block(seconds=seconds, min_steps=min_steps, feed=feed)
             steps[feed].append(block.seconds / block.steps)
             if feed != "real":
@@ -89,23 +101,25 @@ def diagnose(contestant: Contestant, *, seconds: float = 0.2, min_steps: int = 5
     return split(
         real=medians["real"] + charge,
         cached=medians["cached"],
-        half=medians["half"],
+        half=medians.get("half"),
         fraction=min(fractions) / max(fractions),
     )
 
 
-def split(*, real: float, cached: float, half: float, fraction: float = 0.5) -> Diagnosis:
+def split(*, real: float, cached: float, half: float | None, fraction: float = 0.5) -> Diagnosis:
     """The shares, from the seconds of one step of each kind.
 
     Args:
         real: A step of the real loop.
         cached: A step on one batch that is there.
-        half: A step on the first ``fraction`` of that batch.
+        half: A step on the first ``fraction`` of that batch; None where there was none.
         fraction: 1 where the batch was too small to be cut: all but the input then counts as launching.
     """
     input_share = _clamp(1 - cached / real)
-    overhead = (half - fraction * cached) / (1 - fraction) if fraction < 1 else cached
-    launch_share = (1 - input_share) * _clamp(overhead / cached)
+    launch_share = 0.0
+    if half is not None:
+        overhead = (half - fraction * cached) / (1 - fraction) if fraction < 1 else cached
+        launch_share = (1 - input_share) * _clamp(overhead / cached)
     return Diagnosis(
         input_share=input_share,
         launch_share=launch_share,

@@ -1,13 +1,16 @@
 """``torch.compile`` in a race: last, and only where the steps that remain repay what it costs."""
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 
 from autotune.events import Bottleneck, Scalar
-from autotune.speed.knobs.entries import changed
+from autotune.speed.knobs.entries import Entry, changed, in_setting
 from autotune.speed.measuring.arena import Contestant
+from autotune.speed.measuring.bottleneck import Diagnosis
 from autotune.speed.measuring.comparison import Comparison, break_even_steps
+from autotune.speed.racing.finish import Finish, Objection
 from autotune.speed.racing.plan import RacePlan
-from autotune.speed.racing.result import BreakEven
+from autotune.speed.racing.race_time import RaceTime
+from autotune.speed.racing.result import BreakEven, Stage
 from autotune.speed.racing.track import Track
 
 COMPILE = "compile"
@@ -21,6 +24,13 @@ _LONGER = 2.0
 """A mode that searches more takes longer than the one before it; it needs this many times as long to be left."""
 _FOR_LAUNCHES = "reduce-overhead"
 """The mode that replays a step as one graph: where steps wait for launches it comes first."""
+_MOSTLY = 0.5
+"""Share of launches in a step from which nothing else shows before they are gone."""
+
+
+def is_compiled(setting: Mapping[str, Scalar], *, entries: Sequence[Entry]) -> bool:
+    """Whether a training with this setting compiles its step."""
+    return in_setting(setting, COMPILE, entries) not in (None, _OFF)
 
 
 class Compiling:
@@ -28,6 +38,7 @@ class Compiling:
 
     def __init__(self, plan: RacePlan) -> None:
         self._plan = plan
+        self._tried: list[dict[str, Scalar]] = []
         self.break_evens: list[BreakEven] = []
         """When each mode that was faster has paid for itself."""
         self._entry = next((entry for entry in plan.entries if entry.name == COMPILE), None)
@@ -38,27 +49,58 @@ class Compiling:
             return 0.0
         return _RESERVE * self._plan.seconds
 
-    def try_modes(self, track: Track, *, bottleneck: Bottleneck | None, seconds_left: Callable[[], float]) -> bool:
-        """Screen the modes against the incumbent; one that is faster and repays itself is adopted.
+    def first_mode(self, diagnosis: Diagnosis | None, *, incumbent: Contestant) -> Scalar | None:
+        """The mode that comes before everything else; None where none does.
+
+        A step that mostly waits for launches shows nothing else before one graph of it has done away with them.
+        """
+        is_known = self._entry is not None and _FOR_LAUNCHES in self._entry.values
+        waits_for_launches = diagnosis is not None and diagnosis.launch_share >= _MOSTLY
+        can_repay = is_known and waits_for_launches and self._run_length(incumbent)[1] >= _LEAST_SECONDS
+        return _FOR_LAUNCHES if can_repay else None
+
+    def try_modes(
+        self, track: Track, *, bottleneck: Bottleneck | None, time: RaceTime, only: Scalar | None = None
+    ) -> bool:
+        """Screen the modes, or only one, against the incumbent; one that is faster and repays itself is adopted.
 
         Returns whether all were tried for which there was time.
         """
-        longest = 0.0
-        for value in self._modes(bottleneck):
-            setting = changed(track.incumbent.setting, COMPILE, value, entries=self._plan.entries)
-            if setting is None or setting == dict(track.incumbent.setting):
+        for value in self._modes(bottleneck) if only is None else [only]:
+            before = dict(track.incumbent.setting)
+            setting = changed(before, COMPILE, value, entries=self._plan.entries)
+            if setting is None or setting == before or setting in self._tried:
                 continue
-            if seconds_left() <= _LONGER * longest:
+            if time.left() <= _LONGER * time.compile_seconds:
                 return False
             steps, seconds = self._run_length(track.incumbent)
             if seconds < _LEAST_SECONDS:
                 length = f"a run of {steps:,} steps trains for {seconds:.1f} s, which compiling can't repay"
                 track.skip("compile", setting, reason=length if steps else "nobody knows how many steps a run has")
                 continue
-            before = seconds_left()
-            track.heat("compile", setting, objection=self._object_to_cost, may_adopt=True)
-            longest = max(longest, before - seconds_left())
+            self.heat("compile", setting, track=track, time=time)
         return True
+
+    def heat(
+        self,
+        stage: Stage,
+        setting: Mapping[str, Scalar],
+        *,
+        track: Track,
+        time: RaceTime,
+        objection: Objection | None = None,
+    ) -> Finish | None:
+        """A heat of a setting that compiles its step; adopted where it is faster and repays itself. See Track."""
+
+        def object_to(incumbent: Contestant, challenger: Contestant, comparison: Comparison) -> str | None:
+            against = self._object_to_cost(incumbent, challenger, comparison)
+            return objection(incumbent, challenger, comparison) if against is None and objection else against
+
+        left = time.left()
+        self._tried.append(dict(setting))
+        finish = track.heat(stage, setting, objection=object_to, may_adopt=True)
+        time.compile_seconds = max(time.compile_seconds, left - time.left())
+        return finish
 
     def _modes(self, bottleneck: Bottleneck | None) -> list[Scalar]:
         modes = [value for value in self._entry.values if value != _OFF] if self._entry is not None else []

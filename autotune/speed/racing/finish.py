@@ -1,8 +1,9 @@
 """How a heat ended, in figures and in words."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from autotune.events import Scalar
 from autotune.speed.measuring.arena import Contestant
@@ -11,6 +12,12 @@ from autotune.speed.racing.meeting import is_by_far
 
 Objection: TypeAlias = Callable[[Contestant, Contestant, Comparison], str | None]
 """Takes the incumbent, a faster challenger and their comparison; says why the challenger is not kept."""
+
+Bar: TypeAlias = Literal["faster", "no slower together", "no slower without"]
+"""What a challenger is held to: faster for certain; or, where each of its parts has been that alone, no slower
+together; or, where it does without something that the incumbent has, no slower without."""
+_LEAST_SLACK = 0.01
+"""What a simpler setting may seem slower by, where two of one setting differ by less."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +39,24 @@ class Finish:
         return is_by_far(self.comparison)
 
 
-def finish_words(comparison: Comparison, *, is_kept: bool) -> str:
+def clears(comparison: Comparison, bar: Bar) -> bool:
+    """Whether the challenger of this comparison is kept, unless something else speaks against it."""
+    if bar == "faster" or comparison.verdict != "tie":
+        return comparison.verdict == "faster"
+    # What is simpler may seem a little slower: a tie in either direction.
+    slack = max(comparison.noise_floor, _LEAST_SLACK) if bar == "no slower without" else 0.0
+    return math.log(comparison.ratio) > -math.log1p(slack)
+
+
+def finish_words(comparison: Comparison, *, bar: Bar = "faster") -> str:
     """What the comparison came to, for the record of its heat."""
-    if is_kept and comparison.verdict == "tie":
-        return "no slower together"
     match comparison.verdict:
         case "faster":
             return "faster"
         case "slower":
             return "slower"
+        case "tie" if clears(comparison, bar):
+            return bar
         case "tie" if is_clear(comparison):
             return "a tie: the setting to beat stays"
         case "tie":

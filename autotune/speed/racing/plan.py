@@ -18,6 +18,9 @@ class RacePlan:
     baseline: Mapping[str, Scalar]
     start: Mapping[str, Scalar] | None = None
     """A setting to try first: the winner of a workload like this one."""
+    guess: Mapping[str, Scalar] | None = None
+    """A setting to try first where no winner is known, whose parts are doubted when it has won: what guides name for a
+    device where they are worth several times the baseline, and what a race of each alone might never come to."""
     informed: Mapping[str, Scalar] | None = None
     """What an informed user would set without measuring."""
     epochs: int = 1

@@ -4,13 +4,16 @@ One incumbent, the setting to beat, stays alive; challengers enter one after the
 alternating blocks against it and retire. The order of a race:
 
 1. look at what can move everything (threads, allocators), and adopt at once what is faster by far;
-2. find the incumbent's bottleneck, and by a twin of it the noise below which settings tie; screen each
-   knob that can move the bottleneck, one value at a time, cheap ones first;
-3. stack the winners, for which a heat's time is kept from the first one on, find the bottleneck again,
+2. find the incumbent's bottleneck, and try as a whole what won elsewhere, or what the guides name for a GPU; of
+   such a guess leave out what it is no slower without;
+3. find by a twin of the incumbent the noise below which settings tie; screen each knob that can move the
+   bottleneck, one value at a time, cheap ones first;
+4. stack the winners, for which a heat's time is kept from the first one on, find the bottleneck again,
    and screen what interacts with them or means something only now;
-4. try ``torch.compile`` where the steps that remain can repay it; a compiled step may wait for something
-   else, so that what moves that is screened once more;
-5. confirm the winner against the baseline, and against what an informed user would set, on fresh
+5. try ``torch.compile`` where the steps that remain can repay it, and before all this where a step mostly
+   waits for launches; a compiled step may wait for something else, so that what moves that is screened
+   once more;
+6. confirm the winner against the baseline, and against what an informed user would set, on fresh
    contestants; where that guess is surely faster, and as precise, it is the winner.
 
 A tie changes nothing. A setting that can't be trained with is recorded and passed over. A faster one
@@ -25,13 +28,15 @@ from autotune.speed.knobs.entries import difference
 from autotune.speed.measuring.arena import Arena, ContestantLostError
 from autotune.speed.measuring.bottleneck import Diagnosis, diagnose
 from autotune.speed.measuring.measurement import Measurement, measure, measured
-from autotune.speed.racing.compiling import COMPILE, Compiling
+from autotune.speed.racing.compiling import COMPILE, Compiling, is_compiled
 from autotune.speed.racing.heats import Clock, gain_of
+from autotune.speed.racing.opening import Opening
 from autotune.speed.racing.plan import RacePlan, RaceWatch
 from autotune.speed.racing.precision import LossJudge, shortened
 from autotune.speed.racing.race_time import LAST_BLOCKS, RaceTime
 from autotune.speed.racing.result import Gain, RaceResult, Split
 from autotune.speed.racing.screening import Screening
+from autotune.speed.racing.simplifying import Simplifying
 from autotune.speed.racing.stacking import Stacking
 from autotune.speed.racing.track import Track
 from autotune.speed.racing.turns import SharedArena, SharedContestant
@@ -71,6 +76,8 @@ class _Race:
         self._screening = Screening(track, plan, judge=self._judge, time=time)
         self._stacking = Stacking(track, plan, judge=self._judge, time=time)
         self._compiling = Compiling(plan)
+        self._opening = Opening(track, plan, judge=self._judge, compiling=self._compiling, time=time)
+        self._simplifying = Simplifying(track, plan, time=time)
         self._diagnoses: list[Diagnosis] = []
         self._ended_by: str | None = None
         track.incumbency.told = watch.takes_turns
@@ -92,14 +99,27 @@ class _Race:
         self._screening.adopt_at_first_sight()
         self._diagnose()
         self._time.kept_for_compiling = self._compiling.reserve(self._track.incumbent)
-        if self._plan.start is not None and dict(self._plan.start) != self._setting:
-            objection = self._judge.objection_to(self._plan.start)
-            self._track.heat("start", self._plan.start, objection=objection, may_adopt=True)
+        doubted = self._open()
         self._screen_and_stack()
-        if self._compile() and not self._time.is_up:
-            self._enter_other_world({COMPILE})
-            self._diagnose()
+        if self._compile():
             self._screen_and_stack()
+        self._simplifying.leave_out_each(doubted)
+
+    def _open(self) -> set[str]:
+        """Try what may be far better as a whole, and do away with launches; what is still doubted of a guess."""
+        before = self._setting
+        doubted = self._opening.open(self._diagnosis)
+        if is_compiled(self._setting, entries=self._plan.entries):
+            self._enter_other_world({COMPILE})
+        if self._setting != before:
+            self._diagnose()
+        mode = self._compiling.first_mode(self._diagnosis, incumbent=self._track.incumbent)
+        if mode is not None:
+            self._compile(only=mode)
+        guessed = self._setting
+        stays = self._simplifying.leave_out_groups(doubted)
+        self._screening.count_as_tried({name: guessed[name] for name in doubted - stays})
+        return stays
 
     def _rescue(self, error: ContestantLostError) -> None:
         """Let a setting to beat be there that can be trained with.
@@ -135,14 +155,18 @@ class _Race:
             self._screening.forget_what_interacts(adopted)
             self._diagnose()
 
-    def _compile(self) -> bool:
-        """Try to compile with the time that was kept for it; whether that was adopted."""
+    def _compile(self, *, only: Scalar | None = None) -> bool:
+        """Try to compile with the time that was kept for it; whether it was adopted, and there is time to go on."""
         self._time.kept_for_compiling = 0.0
         before = self._setting
         bottleneck = self._diagnosis.kind if self._diagnosis is not None else None
-        if not self._compiling.try_modes(self._track, bottleneck=bottleneck, seconds_left=self._time.left):
+        if not self._compiling.try_modes(self._track, bottleneck=bottleneck, time=self._time, only=only):
             self._time.is_cut_short = True
-        return self._setting != before
+        if self._setting == before or self._time.is_up:
+            return False
+        self._enter_other_world({COMPILE})
+        self._diagnose()
+        return True
 
     def _enter_other_world(self, adopted: set[str]) -> None:
         """Forget what lost against an incumbent that waited for something else, and measure the noise anew."""
@@ -152,7 +176,12 @@ class _Race:
     def _diagnose(self) -> None:
         pace = self._plan.pace
         try:
-            diagnosis = diagnose(self._track.incumbent, seconds=pace.block_seconds, min_steps=pace.min_steps)
+            diagnosis = diagnose(
+                self._track.incumbent,
+                seconds=pace.block_seconds,
+                min_steps=pace.min_steps,
+                is_halved=not is_compiled(self._setting, entries=self._plan.entries),
+            )
         except ContestantLostError as error:
             if error.kind != "unsupported":
                 self._rescue(error)

@@ -26,6 +26,8 @@ class RaceTime:
         self._began = began
         self._clock = clock
         self.kept_for_compiling = 0.0
+        self.compile_seconds = 0.0
+        """What the longest heat took that compiled a step."""
         self.keeps_a_heat_for_stacking = False
         """A screening has a winner: with the next one it needs a heat of both together."""
         self._has_given_up_a_guess = False

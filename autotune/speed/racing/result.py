@@ -10,7 +10,7 @@ from autotune.spec.written import written
 from autotune.speed.measuring.bottleneck import Diagnosis
 from autotune.speed.measuring.statistics import Range, range_of
 
-Stage: TypeAlias = Literal["start", "screen", "stack", "precision", "compile", "confirm", "informed"]
+Stage: TypeAlias = Literal["start", "screen", "stack", "precision", "compile", "simplify", "confirm", "informed"]
 """Which part of a race a heat belongs to."""
 
 Verdict: TypeAlias = Literal["kept", "rejected", "infeasible", "skipped"]

@@ -6,7 +6,7 @@ from functools import partial
 from autotune.events import Bottleneck, Scalar
 from autotune.speed.knobs.entries import Entry, apply, changed, in_setting, is_on, is_open, is_possible, meaningful
 from autotune.speed.measuring.bottleneck import Diagnosis
-from autotune.speed.racing.compiling import COMPILE
+from autotune.speed.racing.compiling import COMPILE, is_compiled
 from autotune.speed.racing.finish import Finish
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.precision import LossJudge
@@ -107,6 +107,10 @@ class Screening:
                     break
         return winners
 
+    def count_as_tried(self, changes: Mapping[str, Scalar]) -> None:
+        """These values were tried elsewhere, and are not wanted."""
+        self._tried |= set(changes.items())
+
     def forget_all_but(self, adopted: set[str]) -> None:
         """Let all be tried again but what was adopted: the incumbent waits for something else now."""
         self._tried = {(name, value) for name, value in self._tried if name in adopted}
@@ -134,6 +138,13 @@ class Screening:
 
     def _why_too_long(self, entry: Entry, diagnosis: Diagnosis | None) -> str | None:
         """Why this race has no time for the knob's start; None where it has, or where nobody knows."""
+        if entry.knob.needs == "new graph" and is_compiled(self._setting, entries=self._plan.entries):
+            seconds = self._time.compile_seconds
+            return (
+                f"compiling anew takes about {seconds:.0f} s, too long for this race"
+                if self._time.left() < seconds
+                else None
+            )
         if diagnosis is None or not entry.knob.starts_with_a_pass:
             return None
         num_steps = self._track.incumbent.warmed.steps_per_epoch or 0
@@ -148,7 +159,7 @@ class Screening:
         num_lost = 0
         for value in _from(self._current(entry), entry.values):
             setting = self._changed(entry, value)
-            if setting is None or (entry.name, value) in self._tried:
+            if setting is None or (entry.name, value) in self._tried or self._is_way_back(entry, value):
                 continue
             if self._time.is_up:
                 return best
@@ -161,6 +172,11 @@ class Screening:
                 if num_lost == _MOST_LOSSES_IN_A_ROW:
                     break
         return best
+
+    def _is_way_back(self, entry: Entry, value: Scalar) -> bool:
+        """The baseline's value would make a new graph: in a compiled step that is dear, and it has lost before."""
+        is_dear = entry.knob.needs == "new graph" and is_compiled(self._setting, entries=self._plan.entries)
+        return is_dear and value == in_setting(self._plan.baseline, entry.name, self._plan.entries)
 
     def _try(self, name: str, setting: Mapping[str, Scalar]) -> Finish | None:
         """The setting by itself, and where that is not kept, with what it takes from its rival."""

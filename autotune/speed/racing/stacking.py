@@ -58,7 +58,7 @@ class Stacking:
         if not self._time.take_for_stacking():
             return False
         objection = self._judge.objection_to(setting)
-        finish = self._track.heat("stack", setting, objection=objection, may_adopt=True, is_proven=True)
+        finish = self._track.heat("stack", setting, objection=objection, may_adopt=True, bar="no slower together")
         return finish is not None and finish.is_kept
 
     @property

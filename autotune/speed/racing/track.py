@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 
 from autotune.events import Scalar
 from autotune.spec.written import written
-from autotune.speed.knobs.entries import difference
+from autotune.speed.knobs.entries import apply, difference
 from autotune.speed.measuring.arena import ContestantLostError
 from autotune.speed.measuring.comparison import Comparison
-from autotune.speed.racing.finish import Finish, Objection, finish_words
+from autotune.speed.racing.finish import Bar, Finish, Objection, clears, finish_words
 from autotune.speed.racing.heats import Clock, Heats
 from autotune.speed.racing.incumbent import Incumbency
 from autotune.speed.racing.meeting import FASTER_BY_FAR, SLOWER_BY_FAR, Looks, Meeting
@@ -79,7 +79,7 @@ class Track:
         *,
         objection: Objection | None = None,
         may_adopt: bool = False,
-        is_proven: bool = False,
+        bar: Bar = "faster",
     ) -> Finish | None:
         """Measure a setting against the incumbent; None where it can't be trained with, which is recorded.
 
@@ -88,7 +88,7 @@ class Track:
             setting: The challenger's.
             objection: Asked about a challenger that is faster: why it is not kept nevertheless.
             may_adopt: A challenger that is kept becomes the incumbent.
-            is_proven: Its parts were faster for certain, each alone: together they need only be no slower.
+            bar: What it is held to.
         """
         began = self._clock()
         challenger: SharedContestant | None = None
@@ -97,7 +97,7 @@ class Track:
             challenger = entered = self.arena.enter(dict(setting))
 
             def measure(way: Meeting) -> Finish | None:
-                return self._heat(stage, entered, way, objection=objection, is_proven=is_proven, began=began)
+                return self._heat(stage, entered, way, objection=objection, bar=bar, began=began)
 
             finish = self.incumbency.meet(challenger, measure)
         except ContestantLostError as error:
@@ -189,7 +189,7 @@ class Track:
             self.incumbent,
             changes=changes,
             verdict="kept" if is_kept else "rejected",
-            reason="the guess is faster" if is_guess_faster else finish_words(comparison, is_kept=is_kept),
+            reason="the guess is faster" if is_guess_faster else finish_words(comparison),
             began=began,
             comparison=comparison,
             is_in_turns=comparison.is_in_turns,
@@ -241,9 +241,12 @@ class Track:
         way: Meeting,
         *,
         objection: Objection | None,
-        is_proven: bool,
+        bar: Bar,
         began: float,
     ) -> Finish | None:
+        if stage == "start":
+            without = dict.fromkeys((*self._without_effect(challenger), *self._already_so(challenger)))
+            challenger.restate(apply(challenger.setting, {name: self.incumbent.setting.get(name) for name in without}))
         changes = self._changes(challenger.setting)
         if way.is_in_turns:
             seconds = self.incumbency.seconds_in_turns(challenger)
@@ -267,16 +270,16 @@ class Track:
                 is_in_turns=way.is_in_turns,
             )
             return None
-        comparison = way.screen(self.incumbent, challenger, is_proven=is_proven)
-        is_faster = comparison.verdict == "faster" or (is_proven and comparison.ratio > 1)
-        against = objection(self.incumbent, challenger, comparison) if is_faster and objection else None
-        finish = Finish(dict(challenger.setting), comparison, is_kept=is_faster and against is None)
+        comparison = way.screen(self.incumbent, challenger, is_proven=bar != "faster")
+        is_cleared = clears(comparison, bar)
+        against = objection(self.incumbent, challenger, comparison) if is_cleared and objection else None
+        finish = Finish(dict(challenger.setting), comparison, is_kept=is_cleared and against is None)
         self.heats.over(
             stage,
             challenger,
             changes=changes,
             verdict="kept" if finish.is_kept else "rejected",
-            reason=against or finish_words(comparison, is_kept=is_faster),
+            reason=against or finish_words(comparison, bar=bar),
             began=began,
             comparison=comparison,
             is_in_turns=way.is_in_turns,
@@ -285,12 +288,22 @@ class Track:
 
     def _why_hopeless(self, challenger: SharedContestant, way: Meeting) -> str | None:
         """Why the challenger needs no comparison: what it changes does not take hold, or it is slower by far."""
-        in_force = challenger.warmed.in_force
-        for name, value in self._changes(challenger.setting).items():
-            if value is not None and in_force.get(name, value) != value:
-                return f"it does not take hold: {name} is {written(in_force[name])} here"
+        for name in self._without_effect(challenger):
+            return f"it does not take hold: {name} is {written(challenger.warmed.in_force[name])} here"
         slower = min(1 / ratio for ratio in way.look(self.incumbent, challenger).ratios)
         return f"{slower:.1f} times slower at first sight" if slower >= SLOWER_BY_FAR else None
+
+    def _without_effect(self, challenger: SharedContestant) -> list[str]:
+        """What of it was set and does not take hold, as its start has shown."""
+        in_force = challenger.warmed.in_force
+        changes = self._changes(challenger.setting).items()
+        return [name for name, value in changes if value is not None and in_force.get(name, value) != value]
+
+    def _already_so(self, challenger: SharedContestant) -> list[str]:
+        """What of it is set, and holds for the incumbent unasked."""
+        in_force = self.incumbent.warmed.in_force
+        changes = self._changes(challenger.setting).items()
+        return [name for name, value in changes if value is not None and in_force.get(name) == value]
 
     def _lose(
         self,

@@ -81,6 +81,10 @@ class SharedContestant:
             self.last_blocks.append(block)
         return block
 
+    def restate(self, setting: Mapping[str, Scalar]) -> None:
+        """Be known by this setting, which trains as its own does."""
+        self.setting = dict(setting)
+
     def retire(self) -> None:
         """End it and free what it held; again is harmless."""
         self.is_retired = True

@@ -1,0 +1,57 @@
+"""Simplifying: what a setting that was adopted as a whole can do without."""
+
+from collections.abc import Collection, Mapping
+
+from autotune.events import Needs, Scalar
+from autotune.speed.knobs.entries import apply, is_possible, meaningful
+from autotune.speed.racing.compiling import is_compiled
+from autotune.speed.racing.plan import RacePlan
+from autotune.speed.racing.race_time import RaceTime
+from autotune.speed.racing.track import Track
+
+_GROUPS: tuple[frozenset[Needs], ...] = (frozenset({"new loader"}), frozenset({"live", "relaunch"}))
+"""Parts that are left out together first, as most of them do nothing for most trainings. What makes a new graph is
+not among them: its worth may show only where steps are compiled, and there each trial compiles anew."""
+
+
+class Simplifying:
+    """Doubts the parts of a guess, by groups and then one by one: what is no slower without them stays without.
+
+    Args:
+        track: Where the heats are run.
+        plan: The knobs, and the baseline's values, which are the simpler ones.
+        time: The race's.
+    """
+
+    def __init__(self, track: Track, plan: RacePlan, *, time: RaceTime) -> None:
+        self._track = track
+        self._plan = plan
+        self._time = time
+        self._needs: Mapping[str, Needs] = {entry.name: entry.knob.needs for entry in plan.entries}
+
+    def leave_out_groups(self, names: Collection[str]) -> set[str]:
+        """Try to do without each group of these; those that stay."""
+        left = set(names)
+        for group in _GROUPS:
+            part = {name for name in left if self._needs[name] in group}
+            if part and not self._time.is_up and self._leave_out(part):
+                left -= part
+        return left
+
+    def leave_out_each(self, names: Collection[str]) -> None:
+        """Try to do without each of these, while there is time; in a compiled step those alone that need no new one."""
+        is_dear = {"new graph"} if is_compiled(self._track.incumbent.setting, entries=self._plan.entries) else set()
+        for name in sorted(names):
+            if self._needs[name] not in is_dear and not self._time.is_up:
+                self._leave_out({name})
+
+    def _leave_out(self, names: Collection[str]) -> bool:
+        setting: Mapping[str, Scalar] = self._track.incumbent.setting
+        baseline = self._plan.baseline
+        simpler = meaningful(apply(setting, {name: baseline.get(name) for name in names}), entries=self._plan.entries)
+        if simpler == dict(setting) or not is_possible(simpler, entries=self._plan.entries):
+            return False
+        if not self._track.is_floor_known:
+            self._track.find_noise_floor()
+        finish = self._track.heat("simplify", simpler, may_adopt=True, bar="no slower without")
+        return finish is not None and finish.is_kept

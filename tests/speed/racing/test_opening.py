@@ -1,0 +1,139 @@
+"""A race on a simulated GPU, where single knobs show nothing until steps no longer wait for launches."""
+
+import pytest
+
+from autotune.events import Scalar
+from autotune.speed.knobs import KNOBS
+from autotune.speed.knobs.entries import Entry
+from autotune.speed.racing.plan import RacePlan
+from autotune.speed.racing.race import race
+from autotune.speed.racing.result import RaceResult
+from tests.speed.simulated import Cost, Jitter, Setting, SimulatedArena, SimulatedContestant, SimulatedMachine
+
+VALUES: dict[str, tuple[Scalar, ...]] = {
+    "cudnn_benchmark": (False, True),
+    "channels_last": (False, True),
+    "fp32_precision_matmul": ("ieee", "tf32"),
+    "precision": ("fp32", "bf16", "fp16"),
+    "optimizer_impl": ("foreach", "for_loop", "fused"),
+    "compile": ("off", "default", "reduce-overhead"),
+    "num_workers": (0, 1, 2, 4, 8, 16),
+    "persistent_workers": (False, True),
+    "pin_memory": (False, True),
+}
+ENTRIES = tuple(Entry(KNOBS[name], values) for name, values in VALUES.items())
+GUESS: Setting = {
+    "fp32_precision_matmul": "tf32",
+    "precision": "bf16",
+    "channels_last": True,
+    "cudnn_benchmark": True,
+    "optimizer_impl": "fused",
+    "pin_memory": True,
+    "num_workers": 16,
+}
+
+
+class Gpu(SimulatedArena):
+    """A transformer: whatever its step computes, eager steps wait 10 ms for launches. Graphs are compiled once each."""
+
+    def __init__(self, *, wait_seconds: float = 0.0001, harm: float = 0.0, compute_seconds: float = 0.015) -> None:
+        machine = SimulatedMachine(seed=1, noises=(Jitter(0.01),))
+        super().__init__(self._cost_of, machine=machine, steps_per_epoch=2000)
+        self._wait_seconds = wait_seconds
+        self._harm = harm
+        self._compute_seconds = compute_seconds
+        self._compiled: set[tuple[Scalar, ...]] = set()
+
+    def enter(self, setting: Setting, *, seed: int = 0) -> SimulatedContestant:
+        self.machine.now += 0.5 + (1.0 if setting.get("num_workers") else 0.0)
+        return super().enter(setting, seed=seed)
+
+    def _cost_of(self, setting: Setting) -> Cost:
+        is_half = setting.get("precision", "fp32") != "fp32"
+        is_short = is_half or setting.get("fp32_precision_matmul") == "tf32"
+        mode = setting.get("compile", "off")
+
+        def loss(seed: int, step: int) -> float:
+            return 2.0 / (1 + 0.01 * step) + 0.02 * seed + (self._harm if is_half else 0.0)
+
+        return Cost(
+            compute_seconds=self._compute_seconds * (0.25 if is_half else 0.6 if is_short else 1.0),
+            launch_seconds=0.0005 if mode == "reduce-overhead" else 0.0095 if mode == "default" else 0.01,
+            wait_seconds=0.0 if setting.get("num_workers") else self._wait_seconds,
+            start_seconds=0.3 if mode == "off" else self._compile(setting),
+            losses=loss,
+            in_force={**setting, "channels_last": False},
+        )
+
+    def _compile(self, setting: Setting) -> float:
+        graph = tuple(setting.get(name) for name in ("compile", "precision", "fp32_precision_matmul"))
+        is_known = graph in self._compiled
+        self._compiled.add(graph)
+        return 1.5 if is_known else 16.0
+
+
+def run(arena: Gpu, *, seconds: float = 80.0, guess: Setting | None = GUESS) -> RaceResult:
+    plan = RacePlan(entries=ENTRIES, baseline={}, guess=guess, informed=GUESS, epochs=90, seconds=seconds)
+    return race(arena, plan, clock=lambda: arena.machine.now)
+
+
+@pytest.mark.parametrize("seconds", [60, 80, 120, 180])
+def test_race_comes_to_what_only_several_knobs_reach_together(seconds: float) -> None:
+    result = run(Gpu(), seconds=seconds)
+    assert result.setting["precision"] in {"bf16", "fp16"}
+    assert result.setting["compile"] == "reduce-overhead"
+    assert result.gain is not None
+    assert result.gain.ratio == pytest.approx(4, rel=0.1)
+    assert result.seconds <= 1.25 * seconds
+
+
+@pytest.mark.parametrize("seconds", [80, 120])
+def test_race_whose_step_waits_for_launches_tries_the_guess_in_one_graph(seconds: float) -> None:
+    result = run(Gpu(compute_seconds=0.003), seconds=seconds)
+    first = result.heats[0]
+    assert (first.stage, first.verdict, first.changes["compile"]) == ("start", "kept", "reduce-overhead")
+    assert first.changes["precision"] == "bf16"
+    assert result.gain is not None
+    assert result.gain.ratio > 10
+    assert [even.knob for even in result.break_evens] == ["compile"]
+
+
+@pytest.mark.parametrize("compute_seconds", [0.003, 0.015])
+def test_race_tries_a_guess_whose_digits_do_harm_with_all_of_them(compute_seconds: float) -> None:
+    result = run(Gpu(compute_seconds=compute_seconds, harm=0.5), seconds=120)
+    refused, exact = result.heats[:2]
+    assert "outside full precision's own noise" in refused.reason
+    assert exact.stage == "start"
+    assert not {"precision", "fp32_precision_matmul"} & exact.changes.keys()
+    assert "precision" not in result.setting
+    assert result.setting["compile"] == "reduce-overhead"
+
+
+def test_race_leaves_out_what_a_guess_is_no_slower_without() -> None:
+    """What does not take hold without a heat, the loader's part and the rest by a heat each."""
+    result = run(Gpu(wait_seconds=0.0), seconds=120)
+    assert result.setting.keys() == {"fp32_precision_matmul", "precision", "compile"}
+    left_out = [heat for heat in result.heats if heat.stage == "simplify"]
+    assert [(heat.verdict, heat.reason) for heat in left_out] == [("kept", "no slower without")] * 2
+    assert all(value is None for heat in left_out for value in heat.changes.values())
+
+
+def test_race_keeps_of_a_guess_what_it_is_slower_without() -> None:
+    result = run(Gpu(wait_seconds=0.02), seconds=120)
+    assert result.setting["num_workers"] in VALUES["num_workers"][1:]
+    assert "cudnn_benchmark" not in result.setting
+
+
+def test_race_whose_guess_is_no_faster_goes_on_from_the_baseline() -> None:
+    result = run(Gpu(), guess={"cudnn_benchmark": True, "pin_memory": True})
+    assert result.heats[0].verdict == "rejected"
+    assert not {"cudnn_benchmark", "pin_memory"} & result.setting.keys()
+    assert result.setting["compile"] == "reduce-overhead"
+
+
+def test_race_compiles_first_only_where_a_run_repays_it() -> None:
+    arena = Gpu(compute_seconds=0.003)
+    plan = RacePlan(entries=ENTRIES, baseline={}, guess=GUESS, run_seconds=15.0, epochs=90, seconds=80.0)
+    result = race(arena, plan, clock=lambda: arena.machine.now)
+    assert "compile" not in result.setting
+    assert all(not contestant.setting.get("compile") for contestant in arena.entered)
