@@ -50,13 +50,19 @@ def echo_lines(lines: Iterable[str]) -> None:
         click.echo(line if width is None else fold(line, width=width))
 
 
-def fold(line: str, *, width: int) -> str:
-    """The line in rows of this width, the later ones indented by two more; addresses and commands stay whole."""
+def fold(line: str, *, width: int, hang: int | None = None) -> str:
+    """The line in rows of this width; addresses and commands stay whole.
+
+    Args:
+        line: What is folded between words.
+        width: Columns of a row.
+        hang: Columns before its later rows; two more than before the first, unless given.
+    """
     if len(line) <= width or "://" in line:
         return line
     if "  # " in line:
         return re.sub(r" {2,}# ", "  # ", line)
-    indent = " " * (len(line) - len(line.lstrip(" ")) + 2)
+    indent = " " * (hang if hang is not None else len(line) - len(line.lstrip(" ")) + 2)
     rows = textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     return "\n".join(rows)
 

@@ -112,9 +112,9 @@ def speed(
     gains are vague, and why); where a race fails, those before it.
     """
     from autotune.cli.display.race import show_race
-    from autotune.cli.output import echo_json, print_table
+    from autotune.cli.output import echo_json, echo_lines, print_table
     from autotune.outages import waiting_out
-    from autotune.report.text.speeds import HEAT_COLUMNS, ending_lines, heat_rows, summarise_race
+    from autotune.report.text.speeds import HEAT_COLUMNS, ending_lines, heat_rows, lines_to_paste, summarise_race
 
     file = _spec(task, space=space, epochs=epochs, overrides=overrides)
     from autotune.coordinator.races.alone import SECONDS, SECONDS_IN_TURNS, SpeedOrder, race_task
@@ -139,7 +139,9 @@ def speed(
                         click.echo(f"{raced.workload.words}:\n")
                     print_table(HEAT_COLUMNS, heat_rows(summary.result.heats))
                     click.echo()
-                    click.echo("\n".join(ending_lines(summary)))
+                    echo_lines(ending_lines(summary))
+                    for line in lines_to_paste(summary):
+                        click.echo(line)
                     click.echo()
     finally:
         if as_json and summaries:

@@ -65,3 +65,11 @@ def test_line_is_folded_between_words_under_its_own_indent() -> None:
 )
 def test_command_and_address_stay_whole_to_be_copied(line: str) -> None:
     assert fold(line, width=12) == line
+
+
+def test_rows_after_the_first_hang_where_they_are_told_to() -> None:
+    assert fold("   0:08  race of mnist on cpu", width=20, hang=11).splitlines() == [
+        "   0:08  race of",
+        "           mnist on",
+        "           cpu",
+    ]

@@ -1,10 +1,13 @@
 """A race as it runs: one line for each heat, on stderr."""
 
+import shutil
+import sys
 import time
 from typing import TYPE_CHECKING
 
 import click
 
+from autotune.cli.output import fold
 from autotune.disk import format_bytes
 from autotune.report.text.wording import format_clock, one_line
 
@@ -15,15 +18,22 @@ if TYPE_CHECKING:
     from autotune.speed.racing.batch import BatchLimit, BatchTry
     from autotune.speed.racing.result import Heat
 
+_HANG = 11
+"""Columns before the second row of a folded line: those of the time, and two."""
+
 
 def show_race() -> "SpeedWatch":
     """A watch that writes on stderr, with the time since now in front."""
     from autotune.coordinator.races.alone import SpeedWatch
+    from autotune.report.text.speeds import tried_words
 
     began = time.monotonic()
 
-    def write(line: str) -> None:
-        click.echo(f"{format_clock(time.monotonic() - began):>7}  {one_line(line)}", err=True)
+    def write(*columns: str) -> None:
+        line = "  ".join(map(one_line, columns))
+        text = f"{format_clock(time.monotonic() - began):>7}  {line}"
+        is_shown = sys.stderr.isatty()
+        click.echo(fold(text, width=shutil.get_terminal_size().columns, hang=_HANG) if is_shown else text, err=True)
 
     def batch_tried(attempt: "BatchTry") -> None:
         held = format_bytes(attempt.peak_memory_bytes) if attempt.peak_memory_bytes is not None else attempt.reason
@@ -39,9 +49,9 @@ def show_race() -> "SpeedWatch":
         write(diagnosis.words)
 
     def heat_over(heat: "Heat") -> None:
-        gain = f"  {heat.gain.words}" if heat.gain else ""
+        gain = (heat.gain.words,) if heat.gain else ()
         turns = " (in turns)" if heat.is_in_turns else ""
-        write(f"{heat.stage:<8} {heat.change_words}{gain}  {heat.verdict}: {heat.reason}{turns}")
+        write(heat.stage, tried_words(heat), *gain, f"{heat.verdict}: {heat.reason}{turns}")
 
     def takes_turns() -> None:
         write("no room for two of these trainings side by side: they take turns, and each turn costs a start")

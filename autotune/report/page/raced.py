@@ -3,6 +3,7 @@
 from autotune.recording.races import RaceRow
 from autotune.report.page.blocks import Block, Interval, Intervals, Section, Table, Words
 from autotune.report.page.subject import Subject
+from autotune.report.text.speeds import tried_words
 from autotune.report.text.wording import NOTHING, format_duration, format_parameters, one_line
 from autotune.speed.racing.result import Heat, RaceResult
 
@@ -56,7 +57,7 @@ def _interval(heat: Heat) -> Interval:
     )
     turns = ", in turns" if heat.is_in_turns else ""
     return Interval(
-        label=f"{heat.change_words}{stage}{turns}",
+        label=f"{tried_words(heat)}{stage}{turns}",
         ratio=gain.ratio if gain else None,
         low=gain.low if gain else None,
         high=gain.high if gain else None,

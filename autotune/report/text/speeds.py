@@ -49,9 +49,14 @@ HEAT_COLUMNS = ("stage", "tried", "throughput", "verdict", "why")
 def heat_rows(heats: Sequence[Heat]) -> list[tuple[str, ...]]:
     """A row for each heat, in order."""
     return [
-        (heat.stage, heat.change_words, heat.gain.words if heat.gain else "", heat.verdict, _why(heat))
+        (heat.stage, tried_words(heat), heat.gain.words if heat.gain else "", heat.verdict, _why(heat))
         for heat in heats
     ]
+
+
+def tried_words(heat: Heat) -> str:
+    """What was tried; of an informed guess, whose gain is the winner's over it, that it was the winner's opponent."""
+    return f"the winner against {heat.change_words}" if heat.stage == "informed" and heat.gain else heat.change_words
 
 
 def _why(heat: Heat) -> str:
@@ -85,6 +90,10 @@ def ending_lines(summary: SpeedSummary) -> Iterator[str]:
         f"forward and backward {split.compute:.0%}, optimizer {split.optimizer:.0%}"
     )
     yield f"cost: {result.seconds:.0f} s{_cut_short(result)}"
+
+
+def lines_to_paste(summary: SpeedSummary) -> Iterator[str]:
+    """What to paste, below a line that says so; nothing where there is nothing."""
     if summary.code:
         yield ""
         yield "# for your script, each where its kind of thing is set up:"
@@ -102,7 +111,8 @@ def _conclusion(result: RaceResult) -> Iterator[str]:
         yield f"gain: {result.gain.words} times the baseline's throughput, confirmed on fresh processes"
     if result.informed is not None and result.informed_gain is not None:
         informed = {name: value for name, value in result.informed.items() if result.baseline.get(name) != value}
-        yield f"      {result.informed_gain.words} times that of an informed guess ({format_parameters(informed)})"
+        whose = "     " if result.gain is not None else "Its throughput is"
+        yield f"{whose} {result.informed_gain.words} times that of an informed guess ({format_parameters(informed)})"
 
 
 def _turns(result: RaceResult) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """What a race says of itself where its contestants took turns on the device."""
 
 from autotune.report.text.speeds import SpeedSummary, ending_lines, heat_rows
-from tests.report.raced import BESIDE, IN_TURNS, result_of
+from tests.report.raced import BESIDE, GAIN, IN_TURNS, result_of
 
 
 def lines(**fields: object) -> str:
@@ -33,3 +33,13 @@ def test_race_that_had_no_time_for_turns_says_what_it_needs() -> None:
 def test_race_that_ended_with_what_was_known_says_why() -> None:
     text = lines(is_cut_short=True, ended_by="other processes hold 70 GiB", gain=None, setting={})
     assert "ended before everything was tried: other processes hold 70 GiB" in text
+
+
+def test_row_of_an_informed_guess_says_that_the_gain_over_it_is_the_winner_s() -> None:
+    guess = BESIDE.model_copy(update={"stage": "informed", "changes": {"num_workers": 2}})
+    assert [row[1] for row in heat_rows([guess, BESIDE])] == ["the winner against num_workers 2", "channels_last true"]
+
+
+def test_baseline_that_stays_says_whose_throughput_beats_the_guess() -> None:
+    text = lines(gain=None, informed={"num_workers": 2}, informed_gain=GAIN)
+    assert "nothing is surely faster than the baseline.\nIts throughput is 1.40 [1.30, 1.50] times that of" in text
