@@ -8,6 +8,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import TypeAlias
 
 import click
@@ -18,6 +19,8 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | Non
 
 _LEAST_LAST = 40
 """Columns of a terminal that the last column of a table can be read in, where it needs more."""
+_LEAST_WIDEST = 20
+"""Likewise for the widest of the others."""
 
 
 def echo_json(value: object) -> None:
@@ -76,10 +79,27 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     if width is None or not _is_last_too_long(header, rows, width=width):
         click.echo("\n".join(_table_lines(header, rows, width=width)))
         return
-    first, *lines = _table_lines(header[:-1], [row[:-1] for row in rows], width=None)
+    folded = _fold_widest(header[:-1], [row[:-1] for row in rows], width=width)
+    first, *rest = _table_lines(header[:-1], [line for lines in folded for line in lines], width=None)
     click.echo(first)
-    for line, row in zip(lines, rows, strict=True):
-        click.echo("\n".join([line, *([fold(f"  {row[-1]}", width=width)] if row[-1] else [])]))
+    lines = iter(rest)
+    for row, parts in zip(rows, folded, strict=True):
+        last = [fold(f"  {row[-1]}", width=width)] if row[-1] else []
+        click.echo("\n".join([*islice(lines, len(parts)), *last]))
+
+
+def _fold_widest(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int) -> list[list[Sequence[str]]]:
+    """Each row in lines, of cells as well, so that the widest column leaves the others their room."""
+    widths = [max(map(len, cells)) for cells in zip(header, *rows, strict=True)]
+    widest = widths.index(max(widths))
+    room = max(_LEAST_WIDEST, width - sum(widths) - 2 * (len(widths) - 1) + widths[widest])
+    folded: list[list[Sequence[str]]] = []
+    for row in rows:
+        first, *more = textwrap.wrap(row[widest], room) or [""]
+        lines = [[*row[:widest], first, *row[widest + 1 :]]]
+        lines += [["" if index != widest else part for index in range(len(row))] for part in more]
+        folded.append([tuple(line) for line in lines])
+    return folded
 
 
 def _is_last_too_long(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int) -> bool:

@@ -73,3 +73,20 @@ def test_rows_after_the_first_hang_where_they_are_told_to() -> None:
         "           mnist on",
         "           cpu",
     ]
+
+
+def test_widest_cell_is_folded_where_the_others_have_no_room_beside_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    rows = [("torch_threads 1, cache memory", "61.58 [27.95]", "faster than what it was tried against"), ("a", "b", "")]
+    print_table(("tried", "throughput", "why it was taken up or left where it was"), rows)
+    lines = [line.rstrip() for line in click.unstyle(capsys.readouterr().out).splitlines()]
+    assert lines == [
+        "tried                   throughput",
+        "torch_threads 1, cache  61.58 [27.95]",
+        "memory",
+        "  faster than what it was tried against",
+        "a                       b",
+    ]
