@@ -57,8 +57,8 @@ def check(*, space: str, overrides: tuple[str, ...], jobs: int, as_json: bool) -
     and one batch goes through it. Bounds that are `auto` are shown as numbers, and every knob
     that does not apply here with the reason why it is left out.
 
-    JSON keys: name, task, objectives, budget, sampler, pruner, devices, parameters, fixed,
-    left_out, baseline, rehearsal.
+    JSON keys: name, task, objectives, budget, sampler, pruner, speed_search, devices, parameters,
+    fixed, left_out, baseline, rehearsal.
     """
     from autotune.cli.output import echo_json
     from autotune.cli.space.words import print_space

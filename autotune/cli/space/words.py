@@ -9,6 +9,12 @@ from autotune.report.text.wording import format_parameters, format_scalar
 from autotune.search.space import Condition, Requirement, SpaceParameter
 from autotune.spec.model import Choice
 
+_SPEED_SEARCHES = {
+    "race": "speed parameters are raced, and the sampler chooses what is learned",
+    "joint": "the sampler chooses speed parameters like all others",
+    "fixed": "speed parameters stay as the baseline has them",
+}
+
 
 def print_space(summary: SpaceSummary) -> None:
     """Everything that is searched, everything that is not, and the baseline."""
@@ -23,6 +29,7 @@ def print_space(summary: SpaceSummary) -> None:
             f"objective: {objectives}",
             f"budget: {' or '.join(budget) or 'no limit'}, {length} a trial",
             f"sampler: {_choice(summary.sampler)}; pruner: {_choice(summary.pruner)}",
+            f"speed search: {_choice(summary.speed_search)}: {_SPEED_SEARCHES[summary.speed_search.name]}",
             "",
         ]
     )

@@ -34,6 +34,7 @@ class SpaceSummary:
     budget: Budget
     sampler: Choice
     pruner: Choice
+    speed_search: Choice
     devices: tuple[str, ...]
     parameters: tuple[SpaceParameter, ...]
     fixed: Mapping[str, Scalar]
@@ -76,6 +77,7 @@ def summarise_space(
         budget=spec.budget,
         sampler=spec.sampler,
         pruner=spec.pruner,
+        speed_search=spec.speed_search,
         devices=devices,
         parameters=space.parameters,
         fixed=dict(space.fixed),
