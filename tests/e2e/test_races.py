@@ -128,8 +128,8 @@ def test_fixed_speed_search_trains_every_trial_with_the_baselines_speed(home: Ho
 
 
 def test_speed_command_races_a_task_that_has_no_spec(home: Home) -> None:
-    # 64 ms of waiting a batch: on busy cores computing the rest took 20 ms, where a quiet one needs 1 ms.
-    (home.folder / "slow.py").write_text(TASK.replace("0.0005", "0.002"))
+    # 128 ms of waiting a batch: on busy cores computing the rest took more than 30 ms, where a quiet one needs 1 ms.
+    (home.folder / "slow.py").write_text(TASK.replace("0.001", "0.004"))
     done = home.run("speed", "slow.py:Slow", "--batch-size", "32", "--seconds", "20", "--json")
     (summary,) = json.loads(done.stdout)
     assert summary["result"]["diagnoses"][0]["input_share"] > 0.5
