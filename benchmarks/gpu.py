@@ -31,7 +31,7 @@ from autotune.speed.knobs.code import code_lines
 from autotune.speed.knobs.entries import all_entries
 from autotune.speed.measuring.arena import Contestant, ContestantLostError
 from autotune.speed.measuring.comparison import Comparison
-from autotune.speed.racing.informed import informed_setting
+from autotune.speed.racing.informed import informed_guess, informed_setting
 from autotune.speed.racing.pace import Pace
 from autotune.speed.racing.result import Heat, format_changes
 from benchmarks.gpu_ground import RIVAL, Ground, Scale, compare_steps, compare_trainings, figure, milliseconds
@@ -149,14 +149,13 @@ def race_knobs(ground: Ground, workload: Workload, plan: Plan) -> RaceResult:
     entries = all_entries(KNOBS.values(), machine=ground.machine, num_cores=ground.num_cores)
     if plan.is_tiny:
         entries = tuple(entry for entry in entries if entry.name in {"num_workers", "channels_last", "optimizer_impl"})
-    informed = informed_setting({}, entries=entries, num_cores=ground.num_cores)
     result = race(
         ground.arena,
         RacePlan(
             entries=entries,
             baseline={},
-            guess=informed,
-            informed=informed,
+            guess=informed_guess({}, entries=entries, num_cores=ground.num_cores),
+            informed=informed_setting({}, entries=entries, num_cores=ground.num_cores),
             epochs=_EPOCHS,
             seconds=plan.seconds,
             pace=plan.pace,

@@ -18,7 +18,7 @@ from autotune.spec.model import StudySpec
 from autotune.spec.source import find_source, source_digest
 from autotune.speed.knobs.entries import Entry
 from autotune.speed.knobs.knob import Knob
-from autotune.speed.racing.informed import informed_setting
+from autotune.speed.racing.informed import informed_guess, informed_setting
 from autotune.speed.racing.pace import Pace
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.result import RaceResult
@@ -128,12 +128,13 @@ class RaceGround:
             start = _only(self._space.with_speed(learning, former.setting), self._speed)
             entries = tuple(entry for entry in entries if _is_near(entry, former))
         informed = informed_setting(baseline, entries=entries, num_cores=self._num_cores)
+        guess = informed_guess(baseline, entries=entries, num_cores=self._num_cores)
         return RacePlan(
             entries=entries,
             baseline=baseline,
             start=start,
             # On a processor they are worth little, and racing them as a whole took time from what is worth more.
-            guess=informed if self._device == "cuda" else None,
+            guess=guess if self._device == "cuda" else None,
             informed=informed if is_informed else None,
             epochs=budget.epochs,
             run_seconds=budget.per_trial if budget.resource == "seconds" else None,

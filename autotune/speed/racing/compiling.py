@@ -15,6 +15,7 @@ from autotune.speed.racing.track import Track
 
 COMPILE = "compile"
 _OFF = "off"
+_PLAIN = "default"
 _LEAST_SECONDS = 20.0
 """Compiling a model that is worth it costs 10 s at the least, and rarely makes a step twice as fast: a run that
 trains for less than this can't repay it."""
@@ -24,6 +25,8 @@ _LONGER = 2.0
 """A mode that searches more takes longer than the one before it; it needs this many times as long to be left."""
 _FOR_LAUNCHES = "reduce-overhead"
 """The mode that replays a step as one graph: where steps wait for launches it comes first."""
+_BY_FEWER_DIGITS = 3.0
+"""About how much faster a GPU computes with bf16 than with the defaults."""
 _MOSTLY = 0.5
 """Share of launches in a step from which nothing else shows before they are gone."""
 
@@ -49,14 +52,28 @@ class Compiling:
             return 0.0
         return _RESERVE * self._plan.seconds
 
-    def first_mode(self, diagnosis: Diagnosis | None, *, incumbent: Contestant) -> Scalar | None:
+    @property
+    def has_begun(self) -> bool:
+        """One mode was tried at least."""
+        return bool(self._tried)
+
+    def first_mode(
+        self, diagnosis: Diagnosis | None, *, incumbent: Contestant, beside_fewer_digits: bool = False
+    ) -> Scalar | None:
         """The mode that comes before everything else; None where none does.
 
         A step that mostly waits for launches shows nothing else before one graph of it has done away with them.
+
+        Args:
+            diagnosis: Of the incumbent.
+            incumbent: Tells how long a run is.
+            beside_fewer_digits: Of a step as it will be when it computes faster, and does not wait for data.
         """
-        is_known = self._entry is not None and _FOR_LAUNCHES in self._entry.values
-        waits_for_launches = diagnosis is not None and diagnosis.launch_share >= _MOSTLY
-        can_repay = is_known and waits_for_launches and self._run_length(incumbent)[1] >= _LEAST_SECONDS
+        if diagnosis is None or self._entry is None or _FOR_LAUNCHES not in self._entry.values:
+            return None
+        launch, compute = diagnosis.launch_share, diagnosis.compute_share / _BY_FEWER_DIGITS
+        share = launch / (launch + compute or 1.0) if beside_fewer_digits else launch
+        can_repay = share >= _MOSTLY and self._run_length(incumbent)[1] >= _LEAST_SECONDS
         return _FOR_LAUNCHES if can_repay else None
 
     def try_modes(
@@ -71,6 +88,8 @@ class Compiling:
             setting = changed(before, COMPILE, value, entries=self._plan.entries)
             if setting is None or setting == before or setting in self._tried:
                 continue
+            if before.get(COMPILE) == _FOR_LAUNCHES and value == _PLAIN:
+                continue  # the same code, launched bit by bit again
             if time.left() <= _LONGER * time.compile_seconds:
                 return False
             steps, seconds = self._run_length(track.incumbent)

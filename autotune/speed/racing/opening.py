@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from autotune.events import Scalar
-from autotune.speed.knobs.entries import apply, changed
+from autotune.speed.knobs.entries import Entry, apply, changed, is_on, meaningful
 from autotune.speed.measuring.bottleneck import Diagnosis
 from autotune.speed.racing.compiling import COMPILE, Compiling, is_compiled
 from autotune.speed.racing.finish import Finish
@@ -11,6 +11,10 @@ from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.precision import LossJudge, shortened
 from autotune.speed.racing.race_time import RaceTime
 from autotune.speed.racing.track import Track
+
+_WORKERS = "num_workers"
+_FASTER = 4.0
+"""What a guess may make of a step: more workers than such a one needs only start more slowly."""
 
 
 class Opening:
@@ -38,8 +42,7 @@ class Opening:
             diagnosis: Of the incumbent.
         """
         before = self._setting
-        mode = self._compiling.first_mode(diagnosis, incumbent=self._track.incumbent)
-        for setting in self._settings(mode):
+        for setting in self._settings(diagnosis):
             finish = self._try(setting)
             if finish is None or finish.is_kept or finish.comparison.verdict != "faster":
                 break  # what is refused for its digits is tried with all of them
@@ -53,12 +56,9 @@ class Opening:
             return self._compiling.heat("start", setting, track=self._track, time=self._time, objection=objection)
         return self._track.heat("start", setting, objection=objection, may_adopt=True)
 
-    def _settings(self, mode: Scalar | None) -> Iterator[dict[str, Scalar]]:
+    def _settings(self, diagnosis: Diagnosis | None) -> Iterator[dict[str, Scalar]]:
         plan = self._plan
-        first = plan.start
-        if first is None and plan.guess is not None:
-            compiled = changed(plan.guess, COMPILE, mode, entries=plan.entries) if mode is not None else None
-            first = compiled or plan.guess
+        first = plan.start if plan.start is not None else self._guess(diagnosis)
         if first is None or dict(first) == self._setting:
             return
         yield dict(first)
@@ -67,6 +67,30 @@ class Opening:
         if fewer and exact != self._setting:
             yield exact
 
+    def _guess(self, diagnosis: Diagnosis | None) -> Mapping[str, Scalar] | None:
+        """The plan's, as far as it can move what a step waits for; in one graph where that will be launches."""
+        plan, entries = self._plan, self._plan.entries
+        if plan.guess is None or diagnosis is None:
+            return plan.guess
+        # What computes faster may show only when launches are gone; what feeds a step shows now, or later by itself.
+        idle = {entry.name for entry in entries if set(entry.knob.moves) <= {"input"} - set(diagnosis.worth_moving)}
+        guess: Mapping[str, Scalar] = apply(plan.guess, {name: plan.baseline.get(name) for name in idle})
+        workers = next((entry for entry in entries if entry.name == _WORKERS), None)
+        if workers is not None and is_on(guess.get(_WORKERS)):
+            guess = {**guess, _WORKERS: _enough(workers, diagnosis)}
+        guess = meaningful(guess, entries=entries)
+        mode = self._compiling.first_mode(diagnosis, incumbent=self._track.incumbent, beside_fewer_digits=True)
+        compiled = changed(guess, COMPILE, mode, entries=entries) if mode is not None else None
+        return compiled or guess
+
     @property
     def _setting(self) -> dict[str, Scalar]:
         return dict(self._track.incumbent.setting)
+
+
+def _enough(workers: Entry, diagnosis: Diagnosis) -> Scalar:
+    """The fewest workers that keep up with a step that is several times as fast; the most there are, if none do."""
+    fetching = diagnosis.real_seconds - diagnosis.cached_seconds
+    needed = _FASTER * fetching / diagnosis.cached_seconds
+    counts = sorted(value for value in workers.values if isinstance(value, int) and value > 0)
+    return next((count for count in counts if count >= needed), counts[-1])

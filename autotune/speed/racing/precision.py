@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from autotune.events import Scalar
-from autotune.speed.knobs.entries import Entry, in_setting
+from autotune.speed.knobs.entries import Entry, in_setting, is_possible
 from autotune.speed.measuring.arena import Arena, Contestant
 from autotune.speed.measuring.comparison import Comparison
 from autotune.speed.racing.finish import Objection
@@ -97,11 +97,15 @@ class LossJudge:
         return objection
 
     def _judge(self, setting: Mapping[str, Scalar], *, beside: Mapping[str, Scalar]) -> str | None:
+        # Other knobs don't change what is learned, and cost starts: one setting with all digits speaks for every other,
+        # and that one with these digits for the challenger.
+        full = self._plan.baseline if self._shortened(beside) else beside
+        reduced = {**full, **self._shortened(setting)}
+        if not is_possible(reduced, entries=self._plan.entries):
+            reduced = dict(setting)
         if not self._full:
-            # Other knobs don't change what is learned: one setting with all digits speaks for every other.
-            full = self._plan.baseline if self._shortened(beside) else beside
             self._full = [self._record(full, seed=seed) for seed in range(NUM_SEEDS)]
-        judgement = judge_losses(self._full, [self._record(setting, seed=seed) for seed in range(NUM_SEEDS)])
+        judgement = judge_losses(self._full, [self._record(reduced, seed=seed) for seed in range(NUM_SEEDS)])
         return None if judgement.is_within_noise else f"faster, but {judgement.words}"
 
     def _shortened(self, setting: Mapping[str, Scalar]) -> dict[str, Scalar]:

@@ -109,6 +109,8 @@ class _Race:
         """Try what may be far better as a whole, and do away with launches; what is still doubted of a guess."""
         before = self._setting
         doubted = self._opening.open(self._diagnosis)
+        if self._compiling.has_begun:
+            self._time.kept_for_compiling = 0.0
         if is_compiled(self._setting, entries=self._plan.entries):
             self._enter_other_world({COMPILE})
         if self._setting != before:

@@ -39,7 +39,6 @@ class Track:
         self.heats = Heats(heard, clock=clock)
         self.incumbency = Incumbency(arena, baseline=baseline, pace=pace, clock=clock)
         self._clock = clock
-        self._enter_seconds = self.incumbent.start_seconds
 
     def close(self) -> None:
         """Retire the incumbent."""
@@ -120,7 +119,6 @@ class Track:
         challenger: SharedContestant | None = None
         try:
             challenger = entered = self.arena.enter(dict(setting))
-            enter_seconds = self._clock() - began
 
             def look(way: Meeting) -> tuple[Looks, bool]:
                 return way.look(self.incumbent, entered), way.is_in_turns
@@ -135,7 +133,6 @@ class Track:
         changes = self._changes(setting)
         self.heats.adopted(challenger, looks, changes=changes, began=began, is_in_turns=is_in_turns)
         self.incumbency.pass_to(challenger)
-        self._enter_seconds = enter_seconds
         return True
 
     def adopt(self, setting: Mapping[str, Scalar]) -> None:
@@ -200,7 +197,7 @@ class Track:
         """About how long so many confirmations will take."""
         if self.incumbency.takes_turns:
             return count * self.incumbency.in_turns.seconds_to_confirm(self.incumbent.start_seconds)
-        return count * (4 * self.pace.confirm_quads * self.block_seconds + 2 * self._enter_seconds)
+        return count * (4 * self.pace.confirm_quads * self.block_seconds + 2 * self.arena.least_start_seconds)
 
     @property
     def heat_seconds(self) -> float:

@@ -5,6 +5,7 @@ import pytest
 from autotune.events import Scalar
 from autotune.speed.knobs import KNOBS
 from autotune.speed.knobs.entries import Entry
+from autotune.speed.racing.informed import informed_guess, informed_setting
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.race import race
 from autotune.speed.racing.result import RaceResult
@@ -22,15 +23,8 @@ VALUES: dict[str, tuple[Scalar, ...]] = {
     "pin_memory": (False, True),
 }
 ENTRIES = tuple(Entry(KNOBS[name], values) for name, values in VALUES.items())
-GUESS: Setting = {
-    "fp32_precision_matmul": "tf32",
-    "precision": "bf16",
-    "channels_last": True,
-    "cudnn_benchmark": True,
-    "optimizer_impl": "fused",
-    "pin_memory": True,
-    "num_workers": 16,
-}
+INFORMED = informed_setting({}, entries=ENTRIES, num_cores=16)
+GUESS = informed_guess({}, entries=ENTRIES, num_cores=16)
 
 
 class Gpu(SimulatedArena):
@@ -38,29 +32,35 @@ class Gpu(SimulatedArena):
 
     def __init__(self, *, wait_seconds: float = 0.0001, harm: float = 0.0, compute_seconds: float = 0.015) -> None:
         machine = SimulatedMachine(seed=1, noises=(Jitter(0.01),))
-        super().__init__(self._cost_of, machine=machine, steps_per_epoch=2000)
+        super().__init__(self._cost_of, machine=machine, steps_per_epoch=200)
         self._wait_seconds = wait_seconds
         self._harm = harm
         self._compute_seconds = compute_seconds
         self._compiled: set[tuple[Scalar, ...]] = set()
 
     def enter(self, setting: Setting, *, seed: int = 0) -> SimulatedContestant:
-        self.machine.now += 0.5 + (1.0 if setting.get("num_workers") else 0.0)
+        """The first one makes the device ready; a search of cuDNN's takes seconds, and workers a tenth of one each."""
+        self.machine.now += 0.5 if self.entered else 6.0
+        self.machine.now += 0.1 * float(str(setting.get("num_workers", 0)))
+        self.machine.now += 10.0 if setting.get("cudnn_benchmark") else 0.0
         return super().enter(setting, seed=seed)
 
     def _cost_of(self, setting: Setting) -> Cost:
         is_half = setting.get("precision", "fp32") != "fp32"
         is_short = is_half or setting.get("fp32_precision_matmul") == "tf32"
         mode = setting.get("compile", "off")
+        workers = int(str(setting.get("num_workers", 0)))
+        compute = self._compute_seconds * (0.25 if is_half else 0.6 if is_short else 1.0)
 
         def loss(seed: int, step: int) -> float:
             return 2.0 / (1 + 0.01 * step) + 0.02 * seed + (self._harm if is_half else 0.0)
 
         return Cost(
-            compute_seconds=self._compute_seconds * (0.25 if is_half else 0.6 if is_short else 1.0),
+            compute_seconds=compute,
             launch_seconds=0.0005 if mode == "reduce-overhead" else 0.0095 if mode == "default" else 0.01,
-            wait_seconds=0.0 if setting.get("num_workers") else self._wait_seconds,
+            wait_seconds=max(0.0, self._wait_seconds / workers - compute) if workers else self._wait_seconds,
             start_seconds=0.3 if mode == "off" else self._compile(setting),
+            epoch_start_seconds=0.0 if setting.get("persistent_workers") else 0.02 * workers,
             losses=loss,
             in_force={**setting, "channels_last": False},
         )
@@ -73,11 +73,11 @@ class Gpu(SimulatedArena):
 
 
 def run(arena: Gpu, *, seconds: float = 80.0, guess: Setting | None = GUESS) -> RaceResult:
-    plan = RacePlan(entries=ENTRIES, baseline={}, guess=guess, informed=GUESS, epochs=90, seconds=seconds)
+    plan = RacePlan(entries=ENTRIES, baseline={}, guess=guess, informed=INFORMED, epochs=90, seconds=seconds)
     return race(arena, plan, clock=lambda: arena.machine.now)
 
 
-@pytest.mark.parametrize("seconds", [60, 80, 120, 180])
+@pytest.mark.parametrize("seconds", [80, 120, 180])
 def test_race_comes_to_what_only_several_knobs_reach_together(seconds: float) -> None:
     result = run(Gpu(), seconds=seconds)
     assert result.setting["precision"] in {"bf16", "fp16"}
@@ -106,29 +106,35 @@ def test_race_tries_a_guess_whose_digits_do_harm_with_all_of_them(compute_second
     assert exact.stage == "start"
     assert not {"precision", "fp32_precision_matmul"} & exact.changes.keys()
     assert "precision" not in result.setting
-    assert result.setting["compile"] == "reduce-overhead"
+    assert ("compile" in result.setting) == (compute_seconds < 0.01)  # else an eager step waits for no launches
 
 
 def test_race_leaves_out_what_a_guess_is_no_slower_without() -> None:
-    """What does not take hold without a heat, the loader's part and the rest by a heat each."""
+    """What does not take hold, and what moves nothing that is waited for, without a heat."""
     result = run(Gpu(wait_seconds=0.0), seconds=120)
     assert result.setting.keys() == {"fp32_precision_matmul", "precision", "compile"}
     left_out = [heat for heat in result.heats if heat.stage == "simplify"]
-    assert [(heat.verdict, heat.reason) for heat in left_out] == [("kept", "no slower without")] * 2
-    assert all(value is None for heat in left_out for value in heat.changes.values())
+    assert [(heat.verdict, heat.reason) for heat in left_out] == [("kept", "no slower without")]
+    assert left_out[0].changes == {"optimizer_impl": None}
 
 
 def test_race_keeps_of_a_guess_what_it_is_slower_without() -> None:
     result = run(Gpu(wait_seconds=0.02), seconds=120)
     assert result.setting["num_workers"] in VALUES["num_workers"][1:]
-    assert "cudnn_benchmark" not in result.setting
+    assert result.setting["persistent_workers"] is True
+    assert "optimizer_impl" not in result.setting
+
+
+def test_race_takes_no_more_workers_into_a_guess_than_a_much_faster_step_needs() -> None:
+    result = run(Gpu(wait_seconds=0.012), seconds=120)
+    assert result.heats[0].changes["num_workers"] == 4
 
 
 def test_race_whose_guess_is_no_faster_goes_on_from_the_baseline() -> None:
-    result = run(Gpu(), guess={"cudnn_benchmark": True, "pin_memory": True})
+    result = run(Gpu(), guess={"cudnn_benchmark": True, "pin_memory": True}, seconds=120)
     assert result.heats[0].verdict == "rejected"
     assert not {"cudnn_benchmark", "pin_memory"} & result.setting.keys()
-    assert result.setting["compile"] == "reduce-overhead"
+    assert "precision" in result.setting
 
 
 def test_race_compiles_first_only_where_a_run_repays_it() -> None:
