@@ -21,19 +21,18 @@ with fewer digits is kept only while its loss stays within full precision's own 
 """
 
 import time
-from collections.abc import Mapping
 
 from autotune.events import Scalar
-from autotune.speed.knobs.entries import difference
 from autotune.speed.measuring.arena import Arena, ContestantLostError
 from autotune.speed.measuring.bottleneck import Diagnosis, diagnose
-from autotune.speed.measuring.measurement import Measurement, measure, measured
+from autotune.speed.measuring.measurement import Measurement, measured
 from autotune.speed.racing.compiling import COMPILE, Compiling, is_compiled
-from autotune.speed.racing.heats import Clock, gain_of
+from autotune.speed.racing.ending import Ending
+from autotune.speed.racing.heats import Clock
 from autotune.speed.racing.opening import Opening
 from autotune.speed.racing.plan import RacePlan, RaceWatch
 from autotune.speed.racing.precision import LossJudge, shortened
-from autotune.speed.racing.race_time import LAST_BLOCKS, RaceTime
+from autotune.speed.racing.race_time import RaceTime
 from autotune.speed.racing.result import Gain, RaceResult, Split
 from autotune.speed.racing.screening import Screening
 from autotune.speed.racing.simplifying import Simplifying
@@ -78,6 +77,7 @@ class _Race:
         self._compiling = Compiling(plan)
         self._opening = Opening(track, plan, judge=self._judge, compiling=self._compiling, time=time)
         self._simplifying = Simplifying(track, plan, time=time)
+        self._ending = Ending(track, plan, screening=self._screening, time=time)
         self._diagnoses: list[Diagnosis] = []
         self._ended_by: str | None = None
         track.incumbency.told = watch.takes_turns
@@ -91,7 +91,9 @@ class _Race:
             except ContestantLostError as error:
                 self._rescue(error)
                 self._ended_by = str(error)
-            return self._finish()
+            outcome = self._ending.prove()
+            winner = self._track.incumbent
+            return self._result(winner, outcome.last, gain=outcome.gain, informed_gain=outcome.informed_gain)
         except ContestantLostError as error:
             return self._known(error)
 
@@ -191,33 +193,6 @@ class _Race:
         self._diagnoses.append(diagnosis)
         self._watch.diagnosed(diagnosis)
 
-    def _finish(self) -> RaceResult:
-        plan, track = self._plan, self._track
-        gain = informed_gain = None
-        if self._setting != dict(plan.baseline):
-            gain = self._confirm()
-        last = self._measure(track.incumbent)
-        if (
-            plan.informed is not None
-            and dict(plan.informed) not in (self._setting, plan.baseline)
-            and self._time.has_room_to_meet_a_guess
-        ):
-            changes = difference(plan.baseline, plan.informed)
-            comparison = track.confirm("informed", plan.informed, changes=changes)
-            informed_gain = gain_of(comparison) if comparison else None
-            if comparison is not None and comparison.verdict == "slower":
-                taken = self._take_informed(plan.informed, winners=gain_of(comparison))
-                if taken is not None:
-                    gain, informed_gain, last = taken, None, self._measure(track.incumbent)
-        return self._result(track.incumbent, last, gain=gain, informed_gain=informed_gain)
-
-    def _measure(self, winner: SharedContestant) -> Measurement:
-        """Its figures: fresh ones, or where that would cost a start those of the last blocks that it trained."""
-        if not winner.is_present and winner.last_blocks:
-            return measured(tuple(winner.last_blocks), winner.warmed)
-        pace = self._plan.pace
-        return measure(winner, blocks=LAST_BLOCKS, seconds=pace.block_seconds, min_steps=pace.min_steps)
-
     def _known(self, error: ContestantLostError) -> RaceResult:
         """The baseline, as it was measured last: neither it nor another setting to beat could be started again.
 
@@ -267,47 +242,3 @@ class _Race:
             is_cut_short=self._time.is_cut_short or track.incumbency.is_short_of_time or self._ended_by is not None,
             ended_by=self._ended_by,
         )
-
-    def _confirm(self) -> Gain | None:
-        """The winner's gain on fresh contestants; where it is none, the baseline wins and None is returned.
-
-        What was adopted at first sight is not proven, and may have been a moment of the machine's: where the
-        whole fails, what was screened is tried without it.
-        """
-        gain = self._gain_of(self._setting)
-        proven = self._screening.without_first_sight(self._setting)
-        if gain is None and proven not in (self._setting, self._plan.baseline) and self._time.has_room_to_confirm:
-            gain = self._gain_of(proven)
-        if gain is None:
-            self._track.adopt(self._plan.baseline)
-        return gain
-
-    def _take_informed(self, informed: Mapping[str, Scalar], *, winners: Gain) -> Gain | None:
-        """Make the informed setting the winner, which it has beaten on fresh contestants; its gain over the baseline.
-
-        A screening in noise may well pass over what it is better by. None where it stays a guess: its digits are fewer,
-        and nobody has judged its loss, or no time is left, or it is not surely faster than the baseline.
-
-        Args:
-            informed: The setting.
-            winners: The winner's gain over it, below 1.
-        """
-        plan, winner = self._plan, self._setting
-        if shortened(informed, baseline=plan.baseline, entries=plan.entries):
-            return None
-        if winner == plan.baseline:
-            self._track.adopt(informed)
-            turned = {"ratio": 1 / winners.ratio, "low": 1 / winners.high, "high": 1 / winners.low}
-            return winners.model_copy(update=turned)
-        if not self._time.has_room_to_confirm:
-            return None
-        gain = self._gain_of(dict(informed))
-        if gain is None:
-            self._track.adopt(winner)
-        return gain
-
-    def _gain_of(self, setting: Mapping[str, Scalar]) -> Gain | None:
-        baseline = self._plan.baseline
-        changes = difference(baseline, setting)
-        comparison = self._track.confirm("confirm", baseline, changes=changes, setting=setting)
-        return gain_of(comparison) if comparison is not None and comparison.verdict == "faster" else None

@@ -1,5 +1,7 @@
 """A race's time: what is spent, and what is left before its confirmations must begin."""
 
+import statistics
+
 from autotune.speed.racing.heats import Clock
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.track import Track
@@ -50,16 +52,16 @@ class RaceTime:
     def is_up(self) -> bool:
         """Whether another heat would be too late; where it would, the race counts as cut short."""
         num_heats = 2 if self.keeps_a_heat_for_stacking else 1
-        return self._is_too_late(self.kept_for_compiling + num_heats * self._track.heat_seconds)
+        return self._is_too_late(self.kept_for_compiling + num_heats * self._heat_seconds)
 
     def take_for_stacking(self) -> bool:
         """Whether a heat of winners together is not too late; it takes what was kept to meet a guess if it must.
 
         What was won already is worth more than that.
         """
-        needed = self.kept_for_compiling + self._track.heat_seconds
+        needed = self.kept_for_compiling + self._heat_seconds
         if self._keeps_time_to_meet_a_guess and self.left() <= needed:
-            self._has_given_up_a_guess = self.left() + self._track.confirmation_seconds(1) > needed
+            self._has_given_up_a_guess = self.left() + self._confirmation_seconds(1) > needed
         return not self._is_too_late(needed)
 
     @property
@@ -80,11 +82,11 @@ class RaceTime:
         return is_up
 
     def _ends_by(self, seconds: float) -> bool:
-        return self.spent + self._track.confirmation_seconds(1) <= seconds
+        return self.spent + self._confirmation_seconds(1) <= seconds
 
     @property
     def _end_seconds(self) -> float:
-        return self._track.confirmation_seconds(self._num_confirmations) + LAST_BLOCKS * self._track.block_seconds
+        return self._confirmation_seconds(self._num_confirmations) + LAST_BLOCKS * self._track.incumbency.block_seconds
 
     @property
     def _seconds(self) -> float:
@@ -98,5 +100,26 @@ class RaceTime:
 
     @property
     def _keeps_time_to_meet_a_guess(self) -> bool:
-        has_time = self._track.confirmation_seconds(2) <= self._seconds / 2
+        has_time = self._confirmation_seconds(2) <= self._seconds / 2
         return self._plan.informed is not None and has_time and not self._has_given_up_a_guess
+
+    def _confirmation_seconds(self, count: int) -> float:
+        """About how long so many confirmations will take."""
+        track = self._track
+        if track.incumbency.takes_turns:
+            return count * track.incumbency.in_turns.seconds_to_confirm(track.incumbent.start_seconds)
+        blocks = 4 * track.pace.confirm_quads * track.incumbency.block_seconds
+        return count * (blocks + 2 * track.arena.least_start_seconds)
+
+    @property
+    def _heat_seconds(self) -> float:
+        """About how long the next heat will take: as long as those took that came to an end; 0 before the first.
+
+        Where contestants take turns: at most, with the noise that is to be measured first.
+        """
+        track = self._track
+        if track.incumbency.takes_turns:
+            return track.incumbency.seconds_in_turns()
+        ended = [heat for heat in track.heats.all if heat.gain is not None and heat.stage in {"screen", "stack"}]
+        took = [heat.seconds for heat in ended if not heat.is_in_turns]
+        return statistics.fmean(took) if took else 0.0

@@ -1,6 +1,5 @@
 """One incumbent and the challengers that it meets: each heat is measured, recorded, and never lost."""
 
-import statistics
 from collections.abc import Callable, Mapping
 
 from autotune.events import Scalar
@@ -53,11 +52,6 @@ class Track:
     def is_floor_known(self) -> bool:
         """What two contestants of one setting differ by was measured."""
         return self.incumbency.is_floor_known
-
-    @property
-    def block_seconds(self) -> float:
-        """About how long a block takes here, with what surrounds it."""
-        return self.incumbency.block_seconds
 
     def find_noise_floor(self) -> None:
         """Measure the incumbent against a twin of it; see Incumbency. Tried again where one of the two is lost.
@@ -192,24 +186,6 @@ class Track:
             is_in_turns=comparison.is_in_turns,
         )
         return comparison
-
-    def confirmation_seconds(self, count: int) -> float:
-        """About how long so many confirmations will take."""
-        if self.incumbency.takes_turns:
-            return count * self.incumbency.in_turns.seconds_to_confirm(self.incumbent.start_seconds)
-        return count * (4 * self.pace.confirm_quads * self.block_seconds + 2 * self.arena.least_start_seconds)
-
-    @property
-    def heat_seconds(self) -> float:
-        """About how long the next heat will take: as long as those took that came to an end; 0 before the first.
-
-        Where contestants take turns: at most, with the noise that is to be measured first.
-        """
-        if self.incumbency.takes_turns:
-            return self.incumbency.seconds_in_turns()
-        ended = [heat for heat in self.heats.all if heat.gain is not None and heat.stage in {"screen", "stack"}]
-        took = [heat.seconds for heat in ended if not heat.is_in_turns]
-        return statistics.fmean(took) if took else 0.0
 
     def skip(self, stage: Stage, setting: Mapping[str, Scalar], *, reason: str) -> None:
         """Record that a setting was passed over, and why."""

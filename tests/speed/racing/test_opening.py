@@ -143,3 +143,12 @@ def test_race_compiles_first_only_where_a_run_repays_it() -> None:
     result = race(arena, plan, clock=lambda: arena.machine.now)
     assert "compile" not in result.setting
     assert all(not contestant.setting.get("compile") for contestant in arena.entered)
+
+
+def test_race_judges_digits_on_the_plain_training() -> None:
+    """Neither workers nor graphs change what is learned, and each start of theirs takes seconds."""
+    arena = Gpu(wait_seconds=0.02)
+    run(arena, seconds=120)
+    judged = [each.setting for each in arena.entered if [block.steps for block in each.blocks] == [30]]
+    assert len(judged) == 6
+    assert all(setting.keys() <= {"precision", "fp32_precision_matmul"} for setting in judged)

@@ -1,0 +1,125 @@
+"""The end of a race: its winner proven on fresh contestants, against the baseline and against an informed guess."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from autotune.events import Scalar
+from autotune.speed.knobs.entries import difference
+from autotune.speed.measuring.measurement import Measurement, measure, measured
+from autotune.speed.racing.heats import gain_of
+from autotune.speed.racing.plan import RacePlan
+from autotune.speed.racing.precision import shortened
+from autotune.speed.racing.race_time import LAST_BLOCKS, RaceTime
+from autotune.speed.racing.result import Gain
+from autotune.speed.racing.screening import Screening
+from autotune.speed.racing.track import Track
+from autotune.speed.racing.turns import SharedContestant
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was proven of the setting to beat, which is the winner now."""
+
+    last: Measurement
+    """Its figures."""
+    gain: Gain | None
+    """Over the baseline; None where it is the baseline."""
+    informed_gain: Gain | None
+    """Over the informed setting; None where that was not met, or is the winner."""
+
+
+class Ending:
+    """Confirms what a search has come to; a winner that can't be proven is none.
+
+    Args:
+        track: Has the setting to beat.
+        plan: The baseline, and the informed setting.
+        screening: Knows what was adopted at first sight.
+        time: The race's.
+    """
+
+    def __init__(self, track: Track, plan: RacePlan, *, screening: Screening, time: RaceTime) -> None:
+        self._track = track
+        self._plan = plan
+        self._screening = screening
+        self._time = time
+
+    def prove(self) -> Outcome:
+        """Confirm the winner.
+
+        Raises:
+            ContestantLostError: Nothing can be trained with any more.
+        """
+        plan, track = self._plan, self._track
+        gain = informed_gain = None
+        if self._setting != dict(plan.baseline):
+            gain = self._confirm()
+        last = self._measure(track.incumbent)
+        if (
+            plan.informed is not None
+            and dict(plan.informed) not in (self._setting, plan.baseline)
+            and self._time.has_room_to_meet_a_guess
+        ):
+            changes = difference(plan.baseline, plan.informed)
+            comparison = track.confirm("informed", plan.informed, changes=changes)
+            informed_gain = gain_of(comparison) if comparison else None
+            if comparison is not None and comparison.verdict == "slower":
+                taken = self._take_informed(plan.informed, winners=gain_of(comparison))
+                if taken is not None:
+                    gain, informed_gain, last = taken, None, self._measure(track.incumbent)
+        return Outcome(last, gain=gain, informed_gain=informed_gain)
+
+    def _measure(self, winner: SharedContestant) -> Measurement:
+        """Its figures: fresh ones, or where that would cost a start those of the last blocks that it trained."""
+        if not winner.is_present and winner.last_blocks:
+            return measured(tuple(winner.last_blocks), winner.warmed)
+        pace = self._plan.pace
+        return measure(winner, blocks=LAST_BLOCKS, seconds=pace.block_seconds, min_steps=pace.min_steps)
+
+    def _confirm(self) -> Gain | None:
+        """The winner's gain on fresh contestants; where it is none, the baseline wins and None is returned.
+
+        What was adopted at first sight is not proven, and may have been a moment of the machine's: where the
+        whole fails, what was screened is tried without it.
+        """
+        gain = self._gain_of(self._setting)
+        proven = self._screening.without_first_sight(self._setting)
+        if gain is None and proven not in (self._setting, self._plan.baseline) and self._time.has_room_to_confirm:
+            gain = self._gain_of(proven)
+        if gain is None:
+            self._track.adopt(self._plan.baseline)
+        return gain
+
+    def _take_informed(self, informed: Mapping[str, Scalar], *, winners: Gain) -> Gain | None:
+        """Make the informed setting the winner, which it has beaten on fresh contestants; its gain over the baseline.
+
+        A screening in noise may well pass over what it is better by. None where it stays a guess: its digits are fewer,
+        and nobody has judged its loss, or no time is left, or it is not surely faster than the baseline.
+
+        Args:
+            informed: The setting.
+            winners: The winner's gain over it, below 1.
+        """
+        plan, winner = self._plan, self._setting
+        if shortened(informed, baseline=plan.baseline, entries=plan.entries):
+            return None
+        if winner == plan.baseline:
+            self._track.adopt(informed)
+            turned = {"ratio": 1 / winners.ratio, "low": 1 / winners.high, "high": 1 / winners.low}
+            return winners.model_copy(update=turned)
+        if not self._time.has_room_to_confirm:
+            return None
+        gain = self._gain_of(dict(informed))
+        if gain is None:
+            self._track.adopt(winner)
+        return gain
+
+    def _gain_of(self, setting: Mapping[str, Scalar]) -> Gain | None:
+        baseline = self._plan.baseline
+        changes = difference(baseline, setting)
+        comparison = self._track.confirm("confirm", baseline, changes=changes, setting=setting)
+        return gain_of(comparison) if comparison is not None and comparison.verdict == "faster" else None
+
+    @property
+    def _setting(self) -> dict[str, Scalar]:
+        return dict(self._track.incumbent.setting)
