@@ -26,19 +26,19 @@ from autotune.events import Scalar
 from autotune.speed.measuring.arena import Arena, ContestantLostError
 from autotune.speed.measuring.bottleneck import Diagnosis, diagnose
 from autotune.speed.measuring.measurement import Measurement, measured
-from autotune.speed.racing.compiling import COMPILE, Compiling, is_compiled
-from autotune.speed.racing.ending import Ending
-from autotune.speed.racing.heats import Clock
-from autotune.speed.racing.opening import Opening
+from autotune.speed.racing.heats.records import Clock
+from autotune.speed.racing.heats.track import Track
+from autotune.speed.racing.heats.turns import SharedArena, SharedContestant
 from autotune.speed.racing.plan import RacePlan, RaceWatch
-from autotune.speed.racing.precision import LossJudge, shortened
 from autotune.speed.racing.race_time import RaceTime
 from autotune.speed.racing.result import Gain, RaceResult, Split
-from autotune.speed.racing.screening import Screening
-from autotune.speed.racing.simplifying import Simplifying
-from autotune.speed.racing.stacking import Stacking
-from autotune.speed.racing.track import Track
-from autotune.speed.racing.turns import SharedArena, SharedContestant
+from autotune.speed.racing.stages.compiling import COMPILE, Compiling, is_compiled
+from autotune.speed.racing.stages.ending import Ending
+from autotune.speed.racing.stages.opening import Opening
+from autotune.speed.racing.stages.precision import LossJudge, shortened
+from autotune.speed.racing.stages.screening import Screening
+from autotune.speed.racing.stages.simplifying import Simplifying
+from autotune.speed.racing.stages.stacking import Stacking
 
 _ROUNDS = 6
 

@@ -2,9 +2,9 @@
 
 import statistics
 
-from autotune.speed.racing.heats import Clock
+from autotune.speed.racing.heats.records import Clock
+from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.plan import RacePlan
-from autotune.speed.racing.track import Track
 
 LAST_BLOCKS = 12
 """In which the winner is measured once more, for the figures of the result."""

@@ -4,10 +4,10 @@ from collections.abc import Collection, Mapping
 
 from autotune.events import Needs, Scalar
 from autotune.speed.knobs.entries import apply, is_possible, meaningful
-from autotune.speed.racing.compiling import is_compiled
+from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.race_time import RaceTime
-from autotune.speed.racing.track import Track
+from autotune.speed.racing.stages.compiling import is_compiled
 
 _GROUPS: tuple[frozenset[Needs], ...] = (frozenset({"new loader"}), frozenset({"live", "relaunch"}))
 """Parts that are left out together first, as most of them do nothing for most trainings. What makes a new graph is

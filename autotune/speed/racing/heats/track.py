@@ -7,13 +7,13 @@ from autotune.spec.written import written
 from autotune.speed.knobs.entries import apply, difference
 from autotune.speed.measuring.arena import ContestantLostError
 from autotune.speed.measuring.comparison import Comparison
-from autotune.speed.racing.finish import Bar, Finish, Objection, clears, finish_words
-from autotune.speed.racing.heats import Clock, Heats
-from autotune.speed.racing.incumbent import Incumbency
-from autotune.speed.racing.meeting import FASTER_BY_FAR, SLOWER_BY_FAR, Looks, Meeting
+from autotune.speed.racing.heats.finish import Bar, Finish, Objection, clears, finish_words
+from autotune.speed.racing.heats.incumbent import Incumbency
+from autotune.speed.racing.heats.meeting import FASTER_BY_FAR, SLOWER_BY_FAR, Looks, Meeting
+from autotune.speed.racing.heats.records import Clock, Heats
+from autotune.speed.racing.heats.turns import SharedArena, SharedContestant
 from autotune.speed.racing.pace import NUM_SEEDS, Pace
 from autotune.speed.racing.result import Heat, Stage
-from autotune.speed.racing.turns import SharedArena, SharedContestant
 
 
 class Track:

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from autotune.events import Scalar
 from autotune.speed.knobs.entries import apply, difference, is_possible, meaningful
 from autotune.speed.measuring.arena import ContestantLostError
-from autotune.speed.racing.finish import Finish
+from autotune.speed.racing.heats.finish import Finish
+from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.plan import RacePlan
-from autotune.speed.racing.precision import LossJudge
 from autotune.speed.racing.race_time import RaceTime
-from autotune.speed.racing.track import Track
+from autotune.speed.racing.stages.precision import LossJudge
 
 
 class Stacking:

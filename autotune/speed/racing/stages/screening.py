@@ -6,12 +6,12 @@ from functools import partial
 from autotune.events import Bottleneck, Scalar
 from autotune.speed.knobs.entries import Entry, apply, changed, in_setting, is_on, is_open, is_possible, meaningful
 from autotune.speed.measuring.bottleneck import Diagnosis
-from autotune.speed.racing.compiling import COMPILE, is_compiled
-from autotune.speed.racing.finish import Finish
+from autotune.speed.racing.heats.finish import Finish
+from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.plan import RacePlan
-from autotune.speed.racing.precision import LossJudge
 from autotune.speed.racing.race_time import RaceTime
-from autotune.speed.racing.track import Track
+from autotune.speed.racing.stages.compiling import COMPILE, is_compiled
+from autotune.speed.racing.stages.precision import LossJudge
 
 _FOR_FIRST_SIGHT = 0.5
 """Of a race's time, which looks at what can move everything may take at most."""

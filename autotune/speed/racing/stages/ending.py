@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from autotune.events import Scalar
 from autotune.speed.knobs.entries import difference
 from autotune.speed.measuring.measurement import Measurement, measure, measured
-from autotune.speed.racing.heats import gain_of
+from autotune.speed.racing.heats.records import gain_of
+from autotune.speed.racing.heats.track import Track
+from autotune.speed.racing.heats.turns import SharedContestant
 from autotune.speed.racing.plan import RacePlan
-from autotune.speed.racing.precision import shortened
 from autotune.speed.racing.race_time import LAST_BLOCKS, RaceTime
 from autotune.speed.racing.result import Gain
-from autotune.speed.racing.screening import Screening
-from autotune.speed.racing.track import Track
-from autotune.speed.racing.turns import SharedContestant
+from autotune.speed.racing.stages.precision import shortened
+from autotune.speed.racing.stages.screening import Screening
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from autotune.speed.knobs.entries import Entry, changed, in_setting
 from autotune.speed.measuring.arena import Contestant
 from autotune.speed.measuring.bottleneck import Diagnosis
 from autotune.speed.measuring.comparison import Comparison, break_even_steps
-from autotune.speed.racing.finish import Finish, Objection
+from autotune.speed.racing.heats.finish import Finish, Objection
+from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.race_time import RaceTime
 from autotune.speed.racing.result import BreakEven, Stage
-from autotune.speed.racing.track import Track
 
 COMPILE = "compile"
 _OFF = "off"

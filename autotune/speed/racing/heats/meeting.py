@@ -19,8 +19,8 @@ from autotune.speed.measuring.comparison import (
     seconds_per_sample,
 )
 from autotune.speed.measuring.measurement import noise_floor
+from autotune.speed.racing.heats.turns import SharedArena, SharedContestant
 from autotune.speed.racing.pace import Pace
-from autotune.speed.racing.turns import SharedArena, SharedContestant
 
 SLOWER_BY_FAR = 1.3
 """Slower than the incumbent by this, twice in a row, needs no closer look."""

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping
 from autotune.events import Scalar
 from autotune.speed.knobs.entries import Entry, apply, changed, is_on, meaningful
 from autotune.speed.measuring.bottleneck import Diagnosis
-from autotune.speed.racing.compiling import COMPILE, Compiling, is_compiled
-from autotune.speed.racing.finish import Finish
+from autotune.speed.racing.heats.finish import Finish
+from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.plan import RacePlan
-from autotune.speed.racing.precision import LossJudge, shortened
 from autotune.speed.racing.race_time import RaceTime
-from autotune.speed.racing.track import Track
+from autotune.speed.racing.stages.compiling import COMPILE, Compiling, is_compiled
+from autotune.speed.racing.stages.precision import LossJudge, shortened
 
 _WORKERS = "num_workers"
 _FASTER = 4.0

@@ -6,10 +6,10 @@ from typing import TypeVar
 
 from autotune.events import Scalar
 from autotune.speed.measuring.arena import ContestantLostError
-from autotune.speed.racing.heats import Clock
-from autotune.speed.racing.meeting import InTurns, Meeting, SideBySide
+from autotune.speed.racing.heats.meeting import InTurns, Meeting, SideBySide
+from autotune.speed.racing.heats.records import Clock
+from autotune.speed.racing.heats.turns import NoRoomError, SharedArena, SharedContestant
 from autotune.speed.racing.pace import Pace
-from autotune.speed.racing.turns import NoRoomError, SharedArena, SharedContestant
 
 _Answer = TypeVar("_Answer")
 

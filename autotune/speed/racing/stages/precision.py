@@ -15,10 +15,10 @@ from autotune.events import Scalar
 from autotune.speed.knobs.entries import Entry, in_setting, is_possible
 from autotune.speed.measuring.arena import Arena, Contestant
 from autotune.speed.measuring.comparison import Comparison
-from autotune.speed.racing.finish import Objection
+from autotune.speed.racing.heats.finish import Objection
+from autotune.speed.racing.heats.turns import NoRoomError
 from autotune.speed.racing.pace import NUM_SEEDS
 from autotune.speed.racing.plan import RacePlan
-from autotune.speed.racing.turns import NoRoomError
 
 _LOSS_STEPS = 30
 _SPREADS = 2.0

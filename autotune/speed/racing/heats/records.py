@@ -7,7 +7,7 @@ from typing import TypeAlias
 from autotune.events import Scalar
 from autotune.speed.measuring.arena import Contestant, ContestantLostError
 from autotune.speed.measuring.comparison import Comparison, seconds_per_sample
-from autotune.speed.racing.meeting import Looks
+from autotune.speed.racing.heats.meeting import Looks
 from autotune.speed.racing.result import Gain, Heat, Stage, Surroundings, Verdict
 
 Clock: TypeAlias = Callable[[], float]
