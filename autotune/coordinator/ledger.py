@@ -238,7 +238,7 @@ class Ledger:
             if row.number in self._unsaved:  # what is there is of an earlier epoch: no model of this trial's value
                 self._unsaved.discard(row.number)
                 books.files.remove_checkpoint(row.number)
-            self._reserve.learn(row.number, reports)
+            self._reserve.learn(row.number, reports, outcome=finished.outcome)
         books.publisher.notify()
         return finished
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from autotune.coordinator.retraining.contenders import is_comparable
 from autotune.coordinator.standing import BASELINE_NUMBER, Standing
-from autotune.events import EpochReport
+from autotune.events import EpochReport, Outcome
 from autotune.proof.statistics import LEAST_VALUES
 from autotune.recording.records import Records
 from autotune.recording.rows import TrialRow
@@ -39,17 +40,19 @@ class Reserve:
         """From what earlier starts recorded."""
         for number in (BASELINE_NUMBER, self._standing.best_number):
             if number in rows and number is not None:
-                self.learn(number, [row.report for row in records.reports(rows[number])])
+                reports = [row.report for row in records.reports(rows[number])]
+                self.learn(number, reports, outcome=rows[number].outcome)
 
-    def learn(self, number: int, reports: Sequence[EpochReport]) -> None:
+    def learn(self, number: int, reports: Sequence[EpochReport], *, outcome: Outcome | None) -> None:
         """A trial has ended and was counted."""
         best = self._standing.best_number
-        if reports and number in {BASELINE_NUMBER, best}:
+        is_needed = number == best or (number == BASELINE_NUMBER and is_comparable(outcome, is_baseline=True))
+        if reports and is_needed:
             self._seconds[number] = training_seconds(reports)
         self._standing.reserved_seconds = self._wanted(best) if self._limit is not None else 0.0
 
     def _wanted(self, best: int | None) -> float:
-        if self._standing.baseline_value is None or best is None or best == BASELINE_NUMBER:
+        if BASELINE_NUMBER not in self._seconds or best is None or best == BASELINE_NUMBER:
             return 0.0
         each = _MARGIN * sum(self._seconds.get(number, 0.0) for number in (BASELINE_NUMBER, best))
         most = MOST_SHARE * (self._limit or 0.0)

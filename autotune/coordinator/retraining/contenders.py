@@ -48,6 +48,15 @@ class Contenders:
         return f"trial{'s' if len(self.winners) > 1 else ''} {winners} against {reference}"
 
 
+def is_comparable(outcome: Outcome | None, *, is_baseline: bool) -> bool:
+    """Others can be compared with the trial.
+
+    No pruner stops the baseline: one that is pruned was trained without coming to the target, or until the
+    budget was used up, and its trainings on fresh seeds have all the time that they need.
+    """
+    return outcome is Outcome.COMPLETE or (is_baseline and outcome is Outcome.PRUNED)
+
+
 def choose_contenders(rows: Sequence[TrialRow], *, confirm: Confirm, objective: Objective, study: str) -> Contenders:
     """Of a study's trials the best ones, and what they are compared with.
 
@@ -58,7 +67,7 @@ def choose_contenders(rows: Sequence[TrialRow], *, confirm: Confirm, objective: 
     where = f"study {study}: the winner is not confirmed"
     ranked = rank_rows(rows, objective=objective)
     reference = next((row for row in rows if row.number == confirm.against and row.origin is None), None)
-    if reference is None or reference.outcome is not Outcome.COMPLETE:
+    if reference is None or not is_comparable(reference.outcome, is_baseline=reference.is_baseline):
         what = "the baseline" if confirm.against == 0 else f"trial {confirm.against}"
         state = "no such trial" if reference is None else f"{reference.outcome or reference.status}"
         rule = f"{what} must be complete to be compared with"

@@ -77,12 +77,19 @@ def world(tmp_path: Path, interrupts: Interrupts, empty_store: Path) -> World:
     return make_world(tmp_path, interrupts)
 
 
-def make_world(folder: Path, interrupts: Interrupts, *, objective: Objective = MAXIMIZE[0]) -> World:
+def make_world(
+    folder: Path,
+    interrupts: Interrupts,
+    *,
+    objective: Objective = MAXIMIZE[0],
+    baseline: Outcome = Outcome.COMPLETE,
+) -> World:
     spec = make_spec([objective], budget=Budget(trials=3, epochs=1))
     book = StudyBook(f"sqlite:///{folder}/autotune.db", spec=spec)
     for number, (side, value) in enumerate(SEARCHED.items()):
         metrics = {"val_accuracy": value, "time_to_val_accuracy": 10 * (1 - value)}
-        book.add(number, epochs=[metrics], parameters={"lr": LRS[side]})
+        outcome = baseline if side == "A" else Outcome.COMPLETE
+        book.add(number, epochs=[metrics], parameters={"lr": LRS[side]}, outcome=outcome)
     return World(folder, book, interrupts)
 
 
@@ -203,14 +210,14 @@ def test_failed_training_is_not_tried_again(world: World) -> None:
     assert (world.verdict.conclusion, world.verdict.decided_by) == ("worse", "failures")
 
 
+@pytest.mark.parametrize("baseline", [Outcome.COMPLETE, Outcome.PRUNED])
 def test_training_that_misses_its_target_counts_as_infinite(
-    tmp_path: Path, interrupts: Interrupts, empty_store: Path
+    baseline: Outcome, tmp_path: Path, interrupts: Interrupts, empty_store: Path
 ) -> None:
     copy_store(empty_store, folder=tmp_path)
     target = Target(metric="val_accuracy", bound=0.9, is_at_least=True)
-    world = make_world(
-        tmp_path, interrupts, objective=Objective(metric=target.objective, direction="minimize", target=target)
-    )
+    objective = Objective(metric=target.objective, direction="minimize", target=target)
+    world = make_world(tmp_path, interrupts, objective=objective, baseline=baseline)
 
     def missing(parameters: Mapping[str, Scalar], count: int) -> Said:
         if side_of(parameters) == "A":
@@ -224,6 +231,16 @@ def test_training_that_misses_its_target_counts_as_infinite(
     assert (times.name, times.reference) == ("seconds_to_target", np.inf)
     assert (world.verdict.winner_success_rate, world.verdict.reference_success_rate) == (1.0, 0.0)
     assert world.verdict.conclusion == "better"
+
+
+def test_baseline_that_failed_is_nothing_to_compare_with(
+    tmp_path: Path, interrupts: Interrupts, empty_store: Path
+) -> None:
+    copy_store(empty_store, folder=tmp_path)
+    world = make_world(tmp_path, interrupts, baseline=Outcome.FAILED)
+
+    with pytest.raises(NotConfirmedError, match="the baseline must be complete to be compared with, got failed"):
+        world.confirm(alike)
 
 
 def test_reference_must_be_there(world: World) -> None:
