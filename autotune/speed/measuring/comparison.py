@@ -29,6 +29,8 @@ _FIRST_LOOK = 3
 """Quads before the first early look; two give no interval worth the name."""
 _FIRST_LOOK_IN_TURNS = 2
 """They may tell that B is no faster (``is_never_ahead``), which needs no interval."""
+LOUD_NOISE = 0.05
+"""A noise floor above this hides gains that are worth having."""
 _LOOK_SHARE = 0.05
 """Of the error that is allowed at the end, what an early look may spend: for 95 %, an early interval has 99.75 %.
 J. L. Haybittle, "Repeated assessment of results in clinical trials of cancer treatment" (1971), and R. Peto et al.
@@ -74,17 +76,21 @@ class Comparison:
 
 
 def is_clear(comparison: Comparison) -> bool:
-    """More quads would not change the verdict: it is no tie, or a tie whose whole interval is inside the floor."""
-    return comparison.verdict != "tie" or comparison.half_width <= comparison.noise_floor
+    """More quads would not change the verdict: it is no tie, or a tie whose whole interval is inside the floor.
+
+    Of a loud floor no more than ``LOUD_NOISE`` counts: it may turn out to have been one moment's.
+    """
+    return comparison.verdict != "tie" or comparison.half_width <= min(comparison.noise_floor, LOUD_NOISE)
 
 
 def is_out_of_reach(comparison: Comparison) -> bool:
     """B is so little faster so far, by half the noise floor at most, that more quads would hardly make it win.
 
-    After three quads or more this loses about three in a hundred of the gains of 5 %, and a tie takes two fifths of the
-    time (``benchmarks/screening.py``, on one noisy machine).
+    Of a loud floor no more than ``LOUD_NOISE`` counts, as in ``is_clear``. After three quads or more this loses about
+    three in a hundred of the gains of 5 %, and a tie takes two fifths of the time (``benchmarks/screening.py``, on one
+    noisy machine).
     """
-    return math.log(comparison.ratio) <= math.log1p(comparison.noise_floor) / 2
+    return math.log(comparison.ratio) <= math.log1p(min(comparison.noise_floor, LOUD_NOISE)) / 2
 
 
 def is_never_ahead(comparison: Comparison) -> bool:

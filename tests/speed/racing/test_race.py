@@ -1,4 +1,6 @@
-from dataclasses import replace
+import math
+import random
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -482,6 +484,29 @@ def test_race_ends_a_heat_whose_challenger_is_no_faster_so_far() -> None:
     assert heat.gain is not None
     assert heat.gain.num_quads < Pace().screen_quads
     assert (heat.verdict, heat.reason) == ("rejected", "not surely faster: the setting to beat stays")
+
+
+@dataclass
+class Disturbed:
+    """Other programs take the cores from a block now and then, up to a moment."""
+
+    until: float
+
+    def factor(self, now: float, generator: random.Random) -> float:
+        return math.exp(abs(generator.gauss(0.0, 0.5))) if now < self.until else math.exp(generator.gauss(0.0, 0.003))
+
+
+@pytest.mark.parametrize("until", [5.0, 6.0])
+def test_race_looks_at_the_noise_again_where_it_alone_speaks_against_a_gain(until: float) -> None:
+    """Eight quads that were disturbed would hide every gain that comes after them."""
+    arena = SimulatedArena(
+        lambda setting: Cost(compute_seconds=0.01 / (1.1 if setting.get("channels_last") else 1.0)),
+        machine=SimulatedMachine(noises=(Disturbed(until=until),)),
+    )
+    result = run(arena, CHANNELS_LAST, FUSED)
+    assert result.setting == {"channels_last": True}
+    assert result.noise_floor is not None
+    assert result.noise_floor < 0.05
 
 
 def test_race_of_little_time_tries_what_moves_everything_first() -> None:

@@ -106,7 +106,16 @@ class Incumbency:
         Raises:
             ContestantLostError: The incumbent's setting can't be started again.
         """
-        self.beside.noise_floor = self.in_turns.noise_floor = None
+        for way in (self.beside, self.in_turns):
+            way.forget_noise()
+        self.look_at_noise()
+
+    def look_at_noise(self) -> None:
+        """Likewise, beside what is known of it already.
+
+        Raises:
+            ContestantLostError: The incumbent's setting can't be started again.
+        """
 
         def measure(twin: SharedContestant) -> None:
             self.meet(twin, lambda way: self._find_noise_floor(way, twin))

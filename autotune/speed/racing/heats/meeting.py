@@ -4,12 +4,14 @@ Both ways give the same kinds of answers. They differ in what a block costs, and
 noise: two that take turns differ by what their processes differ by from one start to the next, too.
 """
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
 from autotune.speed.measuring.comparison import (
+    LOUD_NOISE,
     Comparison,
     compare,
     compare_in_turns,
@@ -18,7 +20,7 @@ from autotune.speed.measuring.comparison import (
     is_out_of_reach,
     seconds_per_sample,
 )
-from autotune.speed.measuring.measurement import noise_floor
+from autotune.speed.measuring.statistics import median_interval
 from autotune.speed.racing.heats.turns import SharedArena, SharedContestant
 from autotune.speed.racing.pace import Pace
 
@@ -69,6 +71,9 @@ class Meeting(Protocol):
     def find_noise_floor(self, contestant: SharedContestant, twin: SharedContestant) -> None:
         """Measure what two of one setting differ by."""
 
+    def forget_noise(self) -> None:
+        """It was another setting's."""
+
 
 class SideBySide:
     """Both hold the device, and a block costs no more than its time.
@@ -82,6 +87,13 @@ class SideBySide:
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
         self.noise_floor: float | None = None
+        self._noise: list[float] = []
+        """Log-ratios of a contestant and its twins."""
+
+    @property
+    def is_noise_doubtful(self) -> bool:
+        """The noise floor is loud, and one disturbed moment may be all that it shows."""
+        return (self.noise_floor or 0.0) > LOUD_NOISE and len(self._noise) <= self._pace.floor_quads
 
     def look(self, incumbent: SharedContestant, challenger: SharedContestant) -> Looks:
         """See Meeting."""
@@ -116,15 +128,19 @@ class SideBySide:
         )
 
     def find_noise_floor(self, contestant: SharedContestant, twin: SharedContestant) -> None:
-        """See Meeting."""
-        self.noise_floor = noise_floor(
-            contestant,
-            twin,
-            quads=self._pace.floor_quads,
-            seconds=self._pace.block_seconds,
-            min_steps=self._pace.min_steps,
-            confidence=self._pace.screen_confidence,
+        """See Meeting; a second time adds to what the first one showed."""
+        pace = self._pace
+        comparison = compare(
+            contestant, twin, quads=pace.floor_quads, seconds=pace.block_seconds, min_steps=pace.min_steps
         )
+        self._noise += comparison.log_ratios
+        interval = median_interval(self._noise, confidence=pace.screen_confidence)
+        self.noise_floor = math.expm1(max(abs(bound) for bound in interval))
+
+    def forget_noise(self) -> None:
+        """See Meeting."""
+        self.noise_floor = None
+        self._noise = []
 
     def _cost(self, contestant: SharedContestant) -> float:
         block = contestant.run_block(seconds=self._pace.block_seconds / 2, min_steps=self._pace.min_steps)
@@ -184,6 +200,10 @@ class InTurns:
         self.noise_floor = comparison.half_width
         blocks = (*comparison.blocks_a, *comparison.blocks_b)
         self._block_seconds = statistics.fmean(block.seconds for block in blocks)
+
+    def forget_noise(self) -> None:
+        """See Meeting."""
+        self.noise_floor = None
 
     def seconds_to_screen(self, a: SharedContestant, b: SharedContestant) -> float:
         """About how long a heat of these two takes at most: two looks, and all quads."""

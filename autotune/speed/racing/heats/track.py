@@ -1,6 +1,7 @@
 """One incumbent and the challengers that it meets: each heat is measured, recorded, and never lost."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from autotune.events import Scalar
 from autotune.spec.written import written
@@ -243,7 +244,7 @@ class Track:
                 is_in_turns=way.is_in_turns,
             )
             return None
-        comparison = way.screen(self.incumbent, challenger, is_proven=bar != "faster")
+        comparison = self._beyond_noise(way.screen(self.incumbent, challenger, is_proven=bar != "faster"))
         is_cleared = clears(comparison, bar)
         against = objection(self.incumbent, challenger, comparison) if is_cleared and objection else None
         finish = Finish(dict(challenger.setting), comparison, is_kept=is_cleared and against is None)
@@ -258,6 +259,19 @@ class Track:
             is_in_turns=way.is_in_turns,
         )
         return finish
+
+    def _beyond_noise(self, comparison: Comparison) -> Comparison:
+        """The comparison; where a doubtful noise floor alone makes it a tie, judged by a second look at that."""
+        beside = self.incumbency.beside
+        is_held_back = comparison.verdict == "tie" and comparison.interval[0] > 1
+        if comparison.is_in_turns or not is_held_back or not beside.is_noise_doubtful:
+            return comparison
+        try:
+            self.incumbency.look_at_noise()
+        except ContestantLostError:
+            if self.incumbent.is_retired:
+                raise
+        return replace(comparison, noise_floor=beside.noise_floor or 0.0)
 
     def _why_hopeless(self, challenger: SharedContestant, way: Meeting) -> str | None:
         """Why the challenger needs no comparison: what it changes does not take hold, or it is slower by far."""
