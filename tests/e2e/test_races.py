@@ -113,7 +113,7 @@ def test_race_is_an_optuna_study_of_its_own(raced: Home) -> None:
 
 def test_later_study_takes_the_winner_without_a_race_and_deletion_takes_its_heats(raced: Home) -> None:
     again = raced.run("study", "start", "slow.yaml", "--name", "again")
-    assert "1 workloads of this task are known on this machine" in again.stderr
+    assert "this machine knows the winner of a workload of this task" in again.stderr
     assert "race: input-bound" not in again.stderr
     assert workers_of(raced, "again") == [0, 4, 4]
     raced.run("study", "delete", "again", "--yes")

@@ -82,7 +82,9 @@ class RacedSpeeds:
         for workload, result in self._known.values():
             fitting.learn_race(workload, result)
         if self._known:
-            note(f"races: the winners of {len(self._known)} workloads of this task are known on this machine")
+            num = len(self._known)
+            known = f"winners of {num} workloads" if num > 1 else "winner of a workload"
+            note(f"races: this machine knows the {known} of this task")
 
     def complete(self, proposal: Proposal, *, floor: Floor | None) -> dict[str, Scalar]:
         """The proposal with the winner of its workload's race; the baseline keeps its own speed parameters."""

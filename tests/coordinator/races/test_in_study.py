@@ -138,7 +138,7 @@ def test_winner_with_other_cores_is_no_answer_and_no_start(tmp_path: Path, monke
         return study.said
 
     assert said_by("first", jobs=1)[0] == "race: batch_size 32, up to 30 s"
-    assert said_by("again", jobs=1) == ["races: the winners of 1 workloads of this task are known on this machine"]
+    assert said_by("again", jobs=1) == ["races: this machine knows the winner of a workload of this task"]
     assert said_by("halved", jobs=2)[0] == "race: batch_size 32, up to 30 s"
 
 
@@ -157,7 +157,7 @@ def test_race_holds_where_the_project_lies_after_it_was_moved(tmp_path: Path, mo
     (old / "mine.py").write_text("WIDTH = 1\n")
     assert said_first(old, monkeypatch, name="first").startswith("race: batch_size 32")
     old.rename(new)
-    assert said_first(new, monkeypatch, name="moved").startswith("races: the winners of 1 workloads")
+    assert said_first(new, monkeypatch, name="moved").startswith("races: this machine knows the winner of a workload")
     (new / "mine.py").write_text("WIDTH = 2\n")
     assert said_first(new, monkeypatch, name="changed").startswith("race: batch_size 32")
 
