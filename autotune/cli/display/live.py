@@ -33,6 +33,8 @@ class LiveDisplay(Observer):
         self._live = Live(console=self._console, auto_refresh=False, transient=True, redirect_stdout=False)
         self._study: StudyView | None = None
         self._running: dict[int, RunningTrial] = {}
+        self._objectives: dict[int, float] = {}
+        """With a target, not what the panel shows: the time to it, which the report that sees it has."""
         self._drawn_at = float("-inf")
         self._line_widths: list[int] = []
         """Of the frame that the terminal shows."""
@@ -77,15 +79,16 @@ class LiveDisplay(Observer):
 
     @override
     def trial_reported(self, number: int, report: EpochReport, study: StudyView) -> None:
+        if study.metric in report.metrics:
+            self._objectives[number] = report.metrics[study.metric]
         if number in self._running:
             self._running[number].report(report, metric=study.reported_metric)
         self._draw(study)
 
     @override
     def trial_ended(self, number: int, finished: Finished, study: StudyView) -> None:
-        trial = self._running.pop(number, None)
-        # With a target, what the reports said is not the objective.
-        objective = trial.objective if trial and study.reported_metric == study.metric else None
+        self._running.pop(number, None)
+        objective = self._objectives.pop(number, None)
         self._write(lines.ended_line(number, finished, study=study, objective=objective))
         for line in lines.traceback_lines(finished):
             self._write(line)

@@ -8,7 +8,7 @@ from rich.console import Console
 from autotune.cli.display.live import LiveDisplay
 from autotune.cli.display.panel import RunningTrial, render_panel, seconds_left
 from autotune.coordinator.observer import Ending, SideView
-from autotune.events import Outcome
+from autotune.events import Finished, Outcome
 from tests.cli.display import story
 
 
@@ -197,3 +197,16 @@ def test_frame_that_a_narrower_terminal_folded_is_erased_whole(width: int) -> No
         up = re.search(r"\x1b\[(\d+)A", file.getvalue()[before:])
         assert up is not None
         assert int(up[1]) == num_rows - 1
+
+
+def test_time_to_a_target_is_told_when_a_trial_is_complete() -> None:
+    file = io.StringIO()
+    timed = replace(story.view(), metric="time_to_val_accuracy", direction="minimize")
+    seen = story.report(1, accuracy=0.975)
+    seen = seen.model_copy(update={"metrics": {**seen.metrics, "time_to_val_accuracy": 12.5}})
+    with LiveDisplay(Console(file=file, width=80, height=24, force_terminal=True, no_color=True)) as display:
+        display.study_opened(timed)
+        display.trial_launched(story.trial(3), timed)
+        display.trial_reported(3, seen, timed)
+        display.trial_ended(3, Finished(outcome=Outcome.COMPLETE), timed)
+    assert "trial 3 complete, time_to_val_accuracy 12.5\n" in _without_styles(file.getvalue()).replace("\r", "")
