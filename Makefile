@@ -8,6 +8,7 @@ READY := $(VENV)/.ready
 
 study: $(READY)
 	$(BIN)/autotune study start
+	@echo 'These commands work in a shell after  . $(BIN)/activate'
 
 # Two at once, a module each: many tests start processes of their own, so more workers than that only wait.
 test: $(READY)
