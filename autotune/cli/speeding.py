@@ -102,7 +102,8 @@ def speed(
     """Find what makes a training faster on this machine, in seconds.
 
     TASK is a study spec (a file, or the name of one that comes with the package), or a task:
-    package.module:Class or file.py:Class.
+    package.module:Class or file.py:Class, which trains with its own defaults unless --space names a
+    spec.
 
     Real training steps are timed in alternating blocks: first what a step waits for, then the
     knobs that can move it, one at a time, then the winners together. Nothing is learned; the

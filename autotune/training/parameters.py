@@ -32,8 +32,9 @@ class Parameters(Mapping[str, Scalar]):
         try:
             return self[name]
         except KeyError:
-            known = ", ".join(self._values) or "none"
-            message = f"this trial has no parameter {name!r}, only {known}; use params.get({name!r}, DEFAULT)"
+            known = f", only {', '.join(self._values)}" if self._values else ""
+            remedy = f"use params.get({name!r}, DEFAULT), or name a spec that has it"
+            message = f"this trial has no parameter {name!r}{known}; {remedy}"
             raise AttributeError(message) from None
 
     @override

@@ -35,3 +35,9 @@ def test_parameters_survive_copy_and_pickle() -> None:
 def test_exported_names_are_sorted_and_there() -> None:
     assert autotune.training.__all__ == sorted(autotune.training.__all__)
     assert all(hasattr(autotune.training, name) for name in autotune.training.__all__)
+
+
+def test_trial_without_parameters_says_where_one_comes_from() -> None:
+    rule = r"no parameter 'width'; use params\.get\('width', DEFAULT\), or name a spec that has it"
+    with pytest.raises(AttributeError, match=rule):
+        _ = Parameters({}).width
