@@ -4,11 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from autotune.coordinator.races.ground import entries_of, possible_entries
+from autotune.coordinator.opening.stage import Stage
+from autotune.coordinator.races.ground import RaceGround, entries_of, possible_entries
+from autotune.events import Rehearsal
 from autotune.search.resolve import resolve_space
 from autotune.search.space import SearchSpace
 from autotune.spec.load import parse_spec
 from autotune.speed.knobs.table import KNOBS
+from autotune.trial.launcher import Launcher
+from autotune.trial.leases import DevicePool
 from tests.coordinator.races.simulated import racing_study
 from tests.coordinator.races.test_in_study import SPEC as IN_STUDY
 from tests.coordinator.races.test_in_study import fails
@@ -62,6 +66,30 @@ def test_fixed_knob_that_means_something_beside_others_alone_goes_with_each_sett
     }
     assert space.with_speed(adam, {"num_workers": 0}) == {**adam, "num_workers": 0, "optimizer_impl": "fused"}
     assert space.with_speed({"optimizer": "rprop"}, {"num_workers": 0}) == {"optimizer": "rprop", "num_workers": 0}
+
+
+@pytest.mark.parametrize(("device", "num_gpus"), [("cuda", 1), ("cpu", 0)])
+def test_race_begins_with_a_guess_on_a_gpu_alone(device: str, num_gpus: int, tmp_path: Path) -> None:
+    speed = """
+  num_workers: {low: 0, high: auto}
+  persistent_workers: {choices: [false, true]}
+  precision: {choices: [fp32, bf16]}
+  channels_last: {choices: [false, true]}
+"""
+    file = parse_spec(SPEC + speed, origin="s.yaml")
+    here = machine(num_gpus=num_gpus)
+    space = resolve_space(file, machine=here, num_cores=4)
+    pool = DevicePool([f"{device}:0"], cores=(0, 1, 2, 3), jobs=1)
+    stage = Stage(here, device, pool, KNOBS, space, Rehearsal(metric_names=("a",)))
+    launcher = Launcher.__new__(Launcher)  # for processes, and there are none
+    ground = RaceGround(file.spec, name="s", stage=stage, launcher=launcher, folder=tmp_path, knobs=KNOBS)
+    guess = ground.plan({"lr": 0.1, "optimizer": "adam"}, seconds=120).guess
+    if device == "cpu":
+        assert guess is None
+    else:
+        assert guess is not None
+        wanted = {"num_workers": 4, "persistent_workers": True, "precision": "bf16", "channels_last": True}
+        assert {name: guess[name] for name in wanted} == wanted
 
 
 def test_result_holds_until_the_tasks_source_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
