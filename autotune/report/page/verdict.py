@@ -9,7 +9,7 @@ from autotune.recording.rows import StudyState
 from autotune.report.comparing.noise import Noise, noise_of
 from autotune.report.page.blocks import Block, Code, Facts, Section, Table, Words
 from autotune.report.page.subject import Subject
-from autotune.report.text.ending import is_worth_confirming
+from autotune.report.text.ending import baseline_words, is_worth_confirming
 from autotune.report.text.verdicts import quantity_line, sentence, verdict_lines, verdict_notes
 from autotune.report.text.wording import (
     CONTENDED_NOTE,
@@ -60,7 +60,7 @@ def _sentence(subject: Subject) -> str:
         return f"No trial is complete{yet}{why}, so there is nothing to recommend."
     value = format_metric(study.best.objectives[metric])
     if study.baseline is None or study.gain is None:
-        return f"Trial {study.best.number} is the best so far, with {metric} {value}; the baseline is not complete."
+        return f"Trial {study.best.number} is the best so far, with {metric} {value}; {baseline_words(study)}."
     if study.best.number == study.baseline.number:
         if len(subject.own_trials) == 1:
             return f"Only the baseline was trained: its {metric} is {value}, and there is nothing to compare it with."

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from autotune.events import Outcome
 from autotune.proof.verdict import Verdict
 from autotune.recording.ablated import ABLATION_SUFFIX
 from autotune.recording.confirmed import CONFIRM_SUFFIX
@@ -19,6 +20,7 @@ from autotune.report.text.wording import (
     format_metric,
     format_parameters,
     format_rate,
+    one_line,
 )
 
 _MAX_PADDING = 44
@@ -85,8 +87,19 @@ def going_on(study: StudySummary, *, options: str) -> tuple[str, str]:
 
 def is_worth_confirming(study: StudySummary) -> bool:
     """A search has found something better than its baseline: else there is nothing to confirm."""
-    is_search = not study.name.endswith((CONFIRM_SUFFIX, ABLATION_SUFFIX))
-    return is_search and study.gain is not None and study.gain.is_better
+    if study.name.endswith((CONFIRM_SUFFIX, ABLATION_SUFFIX)):
+        return False
+    if study.gain is None:  # a baseline that never came to the target is trained again all the same
+        return study.best is not None and study.baseline is not None and study.baseline.outcome == Outcome.PRUNED
+    return study.gain.is_better
+
+
+def baseline_words(study: StudySummary) -> str:
+    """Why the best trial has no baseline beside it."""
+    baseline = study.baseline
+    if baseline is None or baseline.reason is None:
+        return "the baseline is not complete"
+    return f"the baseline is {baseline.outcome}: {one_line(baseline.reason)}"
 
 
 def _race_lines(study: StudySummary) -> Sequence[str]:
@@ -108,7 +121,7 @@ def _best_lines(study: StudySummary, best: TrialSummary) -> Sequence[str]:
     metric, baseline, gain = objective.metric, study.baseline, study.gain
     line = f"best: trial {best.number}, {metric} {format_metric(best.objectives[metric])}"
     if baseline is None or gain is None:
-        return [f"{line} (the baseline is not complete)", f"  {format_parameters(best.parameters)}", _speed(best)]
+        return [f"{line} ({baseline_words(study)})", f"  {format_parameters(best.parameters)}", _speed(best)]
     if best.number == baseline.number:
         found = "; nothing better was found" if sum(study.outcomes.values()) > 1 else ", the only trial"
         return [f"{line}: the baseline itself{found}", _speed(best)]

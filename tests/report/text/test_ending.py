@@ -78,6 +78,16 @@ def test_next_step_of_a_winner_that_is_not_confirmed_is_to_do_that(storage: str,
     assert text.count(f"autotune study confirm {name} ") == times
 
 
+def test_baseline_that_never_came_to_its_target_says_so_and_can_be_confirmed_against(storage: str) -> None:
+    book = StudyBook(storage)
+    book.add(0, epochs=[{"val_accuracy": 0.9}], outcome=Outcome.PRUNED, reason="val_accuracy 0.9 never reached 0.97")
+    book.add(1, epochs=[{"val_accuracy": 0.98}])
+    book.records.set_state(book.row, state=StudyState.COMPLETE)
+    text = "\n".join(ending_lines(read_study(storage, name="digits").study, places=HERE))
+    assert "0.98 (the baseline is pruned: val_accuracy 0.9 never reached 0.97)" in text
+    assert "autotune study confirm digits " in text
+
+
 def test_next_steps_name_places_that_are_not_the_usual_ones(storage: str) -> None:
     _add_two(StudyBook(storage))
     places = Places(storage=storage, tracking_uri="http://mlflow:5000")
