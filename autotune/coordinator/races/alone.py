@@ -26,6 +26,7 @@ from autotune.speed.racing.batch import BatchLimit, BatchTry, find_largest_batch
 from autotune.speed.racing.plan import RaceWatch
 from autotune.speed.racing.race import race
 from autotune.speed.racing.result import Heat, RaceResult
+from autotune.speed.racing.result import Stage as HeatStage
 from autotune.trial.launcher import Launcher
 from autotune.trial.leases import Lease
 
@@ -59,6 +60,7 @@ class SpeedWatch:
     largest_found: Callable[[BatchLimit], None]
     begun: Callable[[Workload], None]
     diagnosed: Callable[[Diagnosis], None]
+    heat_begun: Callable[[HeatStage, Mapping[str, Scalar]], None]
     heat_over: Callable[[Heat], None]
     takes_turns: Callable[[], None]
 
@@ -119,7 +121,12 @@ def _race(
 
     plan = ground.plan(learning, seconds=order.seconds, seconds_in_turns=order.seconds_in_turns, is_informed=True)
     with ground.arena(learning, lease=lease, on_wait=_nothing) as arena:
-        told = RaceWatch(diagnosed=watch.diagnosed, heat_over=heat_over, takes_turns=watch.takes_turns)
+        told = RaceWatch(
+            diagnosed=watch.diagnosed,
+            heat_begun=watch.heat_begun,
+            heat_over=heat_over,
+            takes_turns=watch.takes_turns,
+        )
         result = race(arena, plan, watch=told)
     log.keep(result, workload=workload, ground=ground)
     return RacedWorkload(workload, result)

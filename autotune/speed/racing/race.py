@@ -58,7 +58,7 @@ def race(arena: Arena, plan: RacePlan, *, watch: RaceWatch | None = None, clock:
     watch = watch or RaceWatch()
     began = clock()
     shared = SharedArena(arena, memory_bytes=plan.memory_bytes, clock=clock)
-    track = Track(shared, baseline=plan.baseline, pace=plan.pace, heard=watch.heat_over, clock=clock)
+    track = Track(shared, baseline=plan.baseline, pace=plan.pace, watch=watch, clock=clock)
     try:
         return _Race(track, plan, watch, time=RaceTime(plan, track, began=began, clock=clock)).run()
     finally:

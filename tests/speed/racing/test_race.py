@@ -415,6 +415,17 @@ def test_race_that_its_watch_ends_retires_every_contestant() -> None:
     assert all(contestant.is_retired for contestant in arena.entered)
 
 
+def test_race_tells_what_each_heat_tries_before_it_is_over() -> None:
+    told: list[tuple[str, ...]] = []
+    watch = RaceWatch(
+        heat_begun=lambda stage, changes: told.append(("begun", stage, *changes)),
+        heat_over=lambda heat: told.append(("over", heat.stage, *heat.changes)),
+    )
+    race(SimulatedArena(compute_bound), RacePlan(entries=(CHANNELS_LAST,), baseline={}), watch=watch)
+    screened, confirmed = ("screen", "channels_last"), ("confirm", "channels_last")
+    assert told == [(when, *what) for what in (screened, confirmed) for when in ("begun", "over")]
+
+
 def test_race_result_survives_json() -> None:
     result = run(SimulatedArena(compute_bound), CHANNELS_LAST, FUSED)
     assert RaceResult.model_validate_json(result.model_dump_json()) == result

@@ -1,6 +1,6 @@
 """One incumbent and the challengers that it meets: each heat is measured, recorded, and never lost."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from autotune.events import Scalar
@@ -14,7 +14,8 @@ from autotune.speed.racing.heats.meeting import FASTER_BY_FAR, SLOWER_BY_FAR, Lo
 from autotune.speed.racing.heats.records import Clock, Heats
 from autotune.speed.racing.heats.turns import SharedArena, SharedContestant
 from autotune.speed.racing.pace import NUM_SEEDS, Pace
-from autotune.speed.racing.result import Heat, Stage
+from autotune.speed.racing.plan import RaceWatch
+from autotune.speed.racing.result import Stage
 
 
 class Track:
@@ -26,7 +27,7 @@ class Track:
         *,
         baseline: Mapping[str, Scalar],
         pace: Pace,
-        heard: Callable[[Heat], None],
+        watch: RaceWatch,
         clock: Clock,
     ) -> None:
         """Enter the baseline as the first incumbent.
@@ -36,7 +37,8 @@ class Track:
         """
         self.arena = arena
         self.pace = pace
-        self.heats = Heats(heard, clock=clock)
+        self.heats = Heats(watch.heat_over, clock=clock)
+        self._begun = watch.heat_begun
         self.incumbency = Incumbency(arena, baseline=baseline, pace=pace, clock=clock)
         self._clock = clock
 
@@ -85,6 +87,7 @@ class Track:
             bar: What it is held to.
         """
         began = self._clock()
+        self._begun(stage, self._changes(setting))
         challenger: SharedContestant | None = None
         finish: Finish | None = None
         try:
@@ -157,6 +160,7 @@ class Track:
             setting: Becomes the incumbent's first, where it is given.
         """
         began = self._clock()
+        self._begun(stage, changes)
         setting = dict(self.incumbent.setting if setting is None else setting)
         self.incumbent.retire()
         other: SharedContestant | None = None
