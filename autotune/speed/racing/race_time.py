@@ -59,7 +59,8 @@ class RaceTime:
 
         What was won already is worth more than that.
         """
-        needed = self.kept_for_compiling + self._heat_seconds
+        # The best of them is started anew before they meet it.
+        needed = self.kept_for_compiling + self._heat_seconds + self._track.arena.least_start_seconds
         if self._keeps_time_to_meet_a_guess and self.left() <= needed:
             self._has_given_up_a_guess = self.left() + self._confirmation_seconds(1) > needed
         return not self._is_too_late(needed)

@@ -32,6 +32,8 @@ _NARROW_BY_FAR = 1.5
 _NARROW_IN_TURNS = 1.1
 _FOR_OUT_OF_REACH = 3
 """Quads that it takes to tell."""
+_FOR_NO_SLOWER = 6
+"""Quads in which a challenger shows it that need only be no slower; all ten would take as long as two screenings."""
 FASTER_BY_FAR = 1.5
 """A knob that is surely faster by this much is adopted at once: what the old incumbent waited for hid the others."""
 
@@ -112,7 +114,7 @@ class SideBySide:
             min_steps=self._pace.min_steps,
             confidence=self._pace.screen_confidence,
             noise_floor=self.noise_floor or 0.0,
-            is_decided=is_clear if is_proven else is_settled,
+            is_decided=_is_proven_enough if is_proven else is_settled,
         )
 
     def confirm(self, other: SharedContestant, winner: SharedContestant) -> Comparison:
@@ -256,6 +258,11 @@ def is_by_far(comparison: Comparison) -> bool:
 def is_settled(comparison: Comparison) -> bool:
     """A screening side by side needs no more quads: its verdict is clear, or its challenger out of reach."""
     return is_clear(comparison) or is_out_of_reach(comparison)
+
+
+def _is_proven_enough(comparison: Comparison) -> bool:
+    """A challenger that need only be no slower is known well enough, since who is adopted wrongly loses little."""
+    return is_clear(comparison) or comparison.num_quads >= _FOR_NO_SLOWER
 
 
 def _is_settled_in_turns(comparison: Comparison) -> bool:
