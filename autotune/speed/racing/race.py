@@ -109,18 +109,18 @@ class _Race:
 
     def _open(self) -> set[str]:
         """Try what may be far better as a whole, and do away with launches; what is still doubted of a guess."""
-        before = self._setting
+        before = self._track.setting
         doubted = self._opening.open(self._diagnosis)
         if self._compiling.has_begun:
             self._time.kept_for_compiling = 0.0
-        if is_compiled(self._setting, entries=self._plan.entries):
+        if is_compiled(self._track.setting, entries=self._plan.entries):
             self._enter_other_world({COMPILE})
-        if self._setting != before:
+        if self._track.setting != before:
             self._diagnose()
         mode = self._compiling.first_mode(self._diagnosis, incumbent=self._track.incumbent)
         if mode is not None:
             self._compile(only=mode)
-        guessed = self._setting
+        guessed = self._track.setting
         stays = self._simplifying.leave_out_groups(doubted)
         self._screening.count_as_tried({name: guessed[name] for name in doubted - stays})
         return stays
@@ -141,10 +141,6 @@ class _Race:
         return bool(self._diagnoses or self._track.heats.all)
 
     @property
-    def _setting(self) -> dict[str, Scalar]:
-        return dict(self._track.incumbent.setting)
-
-    @property
     def _diagnosis(self) -> Diagnosis | None:
         return self._diagnoses[-1] if self._diagnoses else None
 
@@ -162,11 +158,11 @@ class _Race:
     def _compile(self, *, only: Scalar | None = None) -> bool:
         """Try to compile with the time that was kept for it; whether it was adopted, and there is time to go on."""
         self._time.kept_for_compiling = 0.0
-        before = self._setting
+        before = self._track.setting
         bottleneck = self._diagnosis.kind if self._diagnosis is not None else None
         if not self._compiling.try_modes(self._track, bottleneck=bottleneck, time=self._time, only=only):
             self._time.is_cut_short = True
-        if self._setting == before or self._time.is_up:
+        if self._track.setting == before or self._time.is_up:
             return False
         self._enter_other_world({COMPILE})
         self._diagnose()
@@ -184,7 +180,7 @@ class _Race:
                 self._track.incumbent,
                 seconds=pace.block_seconds,
                 min_steps=pace.min_steps,
-                is_halved=not is_compiled(self._setting, entries=self._plan.entries),
+                is_halved=not is_compiled(self._track.setting, entries=self._plan.entries),
             )
         except ContestantLostError as error:
             if error.kind != "unsupported":

@@ -52,6 +52,11 @@ class Track:
         return self.incumbency.holder
 
     @property
+    def setting(self) -> dict[str, Scalar]:
+        """The setting to beat."""
+        return dict(self.incumbent.setting)
+
+    @property
     def is_floor_known(self) -> bool:
         """What two contestants of one setting differ by was measured."""
         return self.incumbency.is_floor_known

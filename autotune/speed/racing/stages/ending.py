@@ -52,12 +52,12 @@ class Ending:
         """
         plan, track = self._plan, self._track
         gain = informed_gain = None
-        if self._setting != dict(plan.baseline):
+        if self._track.setting != dict(plan.baseline):
             gain = self._confirm()
         last = self._measure(track.incumbent)
         if (
             plan.informed is not None
-            and dict(plan.informed) not in (self._setting, plan.baseline)
+            and dict(plan.informed) not in (self._track.setting, plan.baseline)
             and self._time.has_room_to_meet_a_guess
         ):
             changes = difference(plan.baseline, plan.informed)
@@ -82,9 +82,9 @@ class Ending:
         What was adopted at first sight is not proven, and may have been a moment of the machine's: where the
         whole fails, what was screened is tried without it.
         """
-        gain = self._gain_of(self._setting)
-        proven = self._screening.without_first_sight(self._setting)
-        if gain is None and proven not in (self._setting, self._plan.baseline) and self._time.has_room_to_confirm:
+        gain = self._gain_of(self._track.setting)
+        proven = self._screening.without_first_sight(self._track.setting)
+        if gain is None and proven not in (self._track.setting, self._plan.baseline) and self._time.has_room_to_confirm:
             gain = self._gain_of(proven)
         if gain is None:
             self._track.adopt(self._plan.baseline)
@@ -100,7 +100,7 @@ class Ending:
             informed: The setting.
             winners: The winner's gain over it, below 1.
         """
-        plan, winner = self._plan, self._setting
+        plan, winner = self._plan, self._track.setting
         if shortened(informed, baseline=plan.baseline, entries=plan.entries):
             return None
         if winner == plan.baseline:
@@ -119,7 +119,3 @@ class Ending:
         changes = difference(baseline, setting)
         comparison = self._track.confirm("confirm", baseline, changes=changes, setting=setting)
         return gain_of(comparison) if comparison is not None and comparison.verdict == "faster" else None
-
-    @property
-    def _setting(self) -> dict[str, Scalar]:
-        return dict(self._track.incumbent.setting)

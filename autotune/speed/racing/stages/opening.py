@@ -41,14 +41,16 @@ class Opening:
         Args:
             diagnosis: Of the incumbent.
         """
-        before = self._setting
+        before = self._track.setting
         for setting in self._settings(diagnosis):
             finish = self._try(setting)
             if finish is None or finish.is_kept or finish.comparison.verdict != "faster":
                 break  # what is refused for its digits is tried with all of them
         if self._plan.start is not None:
             return set()
-        return {name for name, value in self._setting.items() if before.get(name, ...) != value and name != COMPILE}
+        return {
+            name for name, value in self._track.setting.items() if before.get(name, ...) != value and name != COMPILE
+        }
 
     def _try(self, setting: Mapping[str, Scalar]) -> Finish | None:
         objection = self._judge.objection_to(setting)
@@ -59,12 +61,12 @@ class Opening:
     def _settings(self, diagnosis: Diagnosis | None) -> Iterator[dict[str, Scalar]]:
         plan = self._plan
         first = plan.start if plan.start is not None else self._guess(diagnosis)
-        if first is None or dict(first) == self._setting:
+        if first is None or dict(first) == self._track.setting:
             return
         yield dict(first)
         fewer = shortened(first, baseline=plan.baseline, entries=plan.entries)
         exact = apply(first, {name: plan.baseline.get(name) for name in fewer})
-        if fewer and exact != self._setting:
+        if fewer and exact != self._track.setting:
             yield exact
 
     def _guess(self, diagnosis: Diagnosis | None) -> Mapping[str, Scalar] | None:
@@ -82,10 +84,6 @@ class Opening:
         mode = self._compiling.first_mode(diagnosis, incumbent=self._track.incumbent, beside_fewer_digits=True)
         compiled = changed(guess, COMPILE, mode, entries=entries) if mode is not None else None
         return compiled or guess
-
-    @property
-    def _setting(self) -> dict[str, Scalar]:
-        return dict(self._track.incumbent.setting)
 
 
 def _enough(workers: Entry, diagnosis: Diagnosis) -> Scalar:

@@ -90,7 +90,7 @@ class Screening:
         waits_for_data = diagnosis is not None and diagnosis.input_share >= _MOST_OF_A_STEP
         turn = partial(_turn, movable=movable, is_input_first=waits_for_data)
         for entry in sorted(self._plan.entries, key=turn):
-            if entry.name == COMPILE or not is_open(entry, self._setting, entries=self._plan.entries):
+            if entry.name == COMPILE or not is_open(entry, self._track.setting, entries=self._plan.entries):
                 continue
             if (reason := _why_not(entry, diagnosis) or self._why_too_long(entry, diagnosis)) is not None:
                 self._pass_over(entry, reason)
@@ -120,25 +120,21 @@ class Screening:
         partners = {name for pair in _INTERACTIONS if pair & adopted for name in pair - adopted}
         self._tried = {(name, value) for name, value in self._tried if name not in partners}
 
-    @property
-    def _setting(self) -> dict[str, Scalar]:
-        return dict(self._track.incumbent.setting)
-
     def _current(self, entry: Entry) -> Scalar:
         incumbent = self._track.incumbent
         return in_setting({**incumbent.warmed.in_force, **incumbent.setting}, entry.name, self._plan.entries)
 
     def _changed(self, entry: Entry, value: Scalar) -> dict[str, Scalar] | None:
-        return changed(self._setting, entry.name, value, entries=self._plan.entries)
+        return changed(self._track.setting, entry.name, value, entries=self._plan.entries)
 
     def _pass_over(self, entry: Entry, reason: str) -> None:
         if entry.name not in self._passed_over:
             self._passed_over.add(entry.name)
-            self._track.skip("screen", {**self._setting, entry.name: None}, reason=reason)
+            self._track.skip("screen", {**self._track.setting, entry.name: None}, reason=reason)
 
     def _why_too_long(self, entry: Entry, diagnosis: Diagnosis | None) -> str | None:
         """Why this race has no time for the knob's start; None where it has, or where nobody knows."""
-        if entry.knob.needs == "new graph" and is_compiled(self._setting, entries=self._plan.entries):
+        if entry.knob.needs == "new graph" and is_compiled(self._track.setting, entries=self._plan.entries):
             seconds = self._time.compile_seconds
             return (
                 f"compiling anew takes about {seconds:.0f} s, too long for this race"
@@ -148,7 +144,7 @@ class Screening:
         if diagnosis is None or not entry.knob.starts_with_a_pass:
             return None
         num_steps = self._track.incumbent.warmed.steps_per_epoch or 0
-        num_fetching = max(1, int(self._setting.get("num_workers") or 0))
+        num_fetching = max(1, int(self._track.setting.get("num_workers") or 0))
         seconds = num_steps * num_fetching * diagnosis.input_share * diagnosis.real_seconds
         if seconds <= _MOST_FOR_A_PASS * self._time.left():
             return None
@@ -175,7 +171,7 @@ class Screening:
 
     def _is_way_back(self, entry: Entry, value: Scalar) -> bool:
         """The baseline's value would make a new graph: in a compiled step that is dear, and it has lost before."""
-        is_dear = entry.knob.needs == "new graph" and is_compiled(self._setting, entries=self._plan.entries)
+        is_dear = entry.knob.needs == "new graph" and is_compiled(self._track.setting, entries=self._plan.entries)
         return is_dear and value == in_setting(self._plan.baseline, entry.name, self._plan.entries)
 
     def _try(self, name: str, setting: Mapping[str, Scalar]) -> Finish | None:

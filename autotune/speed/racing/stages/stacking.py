@@ -30,14 +30,14 @@ class Stacking:
 
     def stack(self, winners: Sequence[Finish]) -> set[str]:
         """Adopt the best winner, and of the others what makes it faster still; the names of what changed."""
-        before = self._setting
+        before = self._track.setting
         others = self._adopt_first(sorted(winners, key=lambda finish: finish.ratio, reverse=True))
         changes = [difference(before, winner.setting) for winner in others]
         is_kept = self._try(changes)
         if not is_kept and len(changes) > 1:  # together they hinder each other
             for change in changes:
                 self._try([change])
-        return set(difference(before, self._setting))
+        return set(difference(before, self._track.setting))
 
     def _adopt_first(self, winners: Sequence[Finish]) -> Sequence[Finish]:
         """Adopt the first of them that can be started again, and return those behind it."""
@@ -53,7 +53,7 @@ class Stacking:
     def _try(self, changes: Sequence[Mapping[str, Scalar]]) -> bool:
         """Adopt the incumbent with these changes if it is no slower; whether it was, or they change nothing."""
         setting = self._merged(changes)
-        if setting == self._setting:
+        if setting == self._track.setting:
             return True
         if not self._time.take_for_stacking():
             return False
@@ -61,13 +61,9 @@ class Stacking:
         finish = self._track.heat("stack", setting, objection=objection, may_adopt=True, bar="no slower together")
         return finish is not None and finish.is_kept
 
-    @property
-    def _setting(self) -> dict[str, Scalar]:
-        return dict(self._track.incumbent.setting)
-
     def _merged(self, changes: Sequence[Mapping[str, Scalar]]) -> dict[str, Scalar]:
         """The incumbent's setting with these changes, less those that can't go together with what is there."""
-        setting = self._setting
+        setting = self._track.setting
         for change in changes:
             candidate = meaningful(apply(setting, change), entries=self._plan.entries)
             kept_all = all(candidate.get(name) == value for name, value in self._kept_values(setting).items())
