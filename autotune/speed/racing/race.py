@@ -5,7 +5,7 @@ alternating blocks against it and retire. The order of a race:
 
 1. look at what can move everything (threads, allocators), and adopt at once what is faster by far;
 2. find the incumbent's bottleneck, and try as a whole what won elsewhere, or what the guides name for a GPU; of
-   such a guess leave out what it is no slower without;
+   such a guess leave out what it is no slower without, and last what moves something that is still waited for;
 3. find by a twin of the incumbent the noise below which settings tie; screen each knob that can move the
    bottleneck, one value at a time, cheap ones first;
 4. stack the winners, for which a heat's time is kept from the first one on, find the bottleneck again,
@@ -105,7 +105,7 @@ class _Race:
         self._screen_and_stack()
         if self._compile():
             self._screen_and_stack()
-        self._simplifying.leave_out_each(doubted)
+        self._simplifying.leave_out_each(self._simplifying.leave_out_groups(doubted))
 
     def _open(self) -> set[str]:
         """Try what may be far better as a whole, and do away with launches; what is still doubted of a guess."""
@@ -121,7 +121,8 @@ class _Race:
         if mode is not None:
             self._compile(only=mode)
         guessed = self._track.setting
-        stays = self._simplifying.leave_out_groups(doubted)
+        awaited = self._diagnosis.worth_moving if self._diagnosis is not None else ()
+        stays = self._simplifying.leave_out_groups(doubted, except_for=awaited)
         self._screening.count_as_tried({name: guessed[name] for name in doubted - stays})
         return stays
 

@@ -18,6 +18,8 @@ Bar: TypeAlias = Literal["faster", "no slower together", "no slower without"]
 together; or, where it does without something that the incumbent has, no slower without."""
 _LEAST_SLACK = 0.01
 """What a simpler setting may seem slower by, where two of one setting differ by less."""
+_MOST_SLACK = 0.02
+"""Likewise, where they differ by more: of a loud floor's width a simpler setting would often lose as much."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def clears(comparison: Comparison, bar: Bar) -> bool:
     if bar == "faster" or comparison.verdict != "tie":
         return comparison.verdict == "faster"
     # What is simpler may seem a little slower: a tie in either direction.
-    slack = max(comparison.noise_floor, _LEAST_SLACK) if bar == "no slower without" else 0.0
+    slack = min(max(comparison.noise_floor, _LEAST_SLACK), _MOST_SLACK) if bar == "no slower without" else 0.0
     return math.log(comparison.ratio) > -math.log1p(slack)
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Mapping
 
-from autotune.events import Needs, Scalar
+from autotune.events import Bottleneck, Needs, Scalar
 from autotune.speed.knobs.entries import apply, is_possible, meaningful
+from autotune.speed.knobs.knob import Knob
 from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.race_time import RaceTime
@@ -27,22 +28,35 @@ class Simplifying:
         self._track = track
         self._plan = plan
         self._time = time
-        self._needs: Mapping[str, Needs] = {entry.name: entry.knob.needs for entry in plan.entries}
+        self._needed: set[frozenset[str]] = set()
+        """Groups that were tried, and stay."""
+        self._knobs: Mapping[str, Knob] = {entry.name: entry.knob for entry in plan.entries}
 
-    def leave_out_groups(self, names: Collection[str]) -> set[str]:
-        """Try to do without each group of these; those that stay."""
+    def leave_out_groups(self, names: Collection[str], *, except_for: Collection[Bottleneck] = ()) -> set[str]:
+        """Try to do without each group of these; those that stay.
+
+        Args:
+            names: What is doubted.
+            except_for: What a step still waits for. What can move that may well be needed: no group is tried then, and
+                the time is better spent on more of the kind.
+        """
         left = set(names)
         for group in _GROUPS:
-            part = {name for name in left if self._needs[name] in group}
-            if part and not self._time.is_up and self._leave_out(part):
+            part = frozenset(name for name in left if self._knobs[name].needs in group)
+            is_kept = part in self._needed or any(set(self._knobs[name].moves) & set(except_for) for name in part)
+            if not part or is_kept or self._time.is_up:
+                continue
+            if self._leave_out(part):
                 left -= part
+            else:
+                self._needed.add(part)
         return left
 
     def leave_out_each(self, names: Collection[str]) -> None:
         """Try to do without each of these, while there is time; in a compiled step those alone that need no new one."""
         is_dear = {"new graph"} if is_compiled(self._track.incumbent.setting, entries=self._plan.entries) else set()
         for name in sorted(names):
-            if self._needs[name] not in is_dear and not self._time.is_up:
+            if self._knobs[name].needs not in is_dear and not self._time.is_up:
                 self._leave_out({name})
 
     def _leave_out(self, names: Collection[str]) -> bool:

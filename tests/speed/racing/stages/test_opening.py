@@ -125,6 +125,20 @@ def test_race_keeps_of_a_guess_what_it_is_slower_without() -> None:
     assert "optimizer_impl" not in result.setting
 
 
+def test_race_tries_more_of_what_its_step_waits_for_before_it_doubts_it() -> None:
+    """A worker that was enough for four times the speed, and not for the sixteen that came."""
+    result = run(Gpu(compute_seconds=0.003, wait_seconds=0.002), seconds=80)
+    assert result.heats[0].changes["num_workers"] == 1
+    assert result.heats[1].stage == "screen"
+    assert int(str(result.setting["num_workers"])) >= 4
+
+
+def test_race_doubts_a_part_of_a_guess_once() -> None:
+    result = run(Gpu(wait_seconds=0.02), seconds=120)
+    doubted = [tuple(heat.changes) for heat in result.heats if heat.stage == "simplify"]
+    assert len(doubted) == len(set(doubted)) > 0
+
+
 def test_race_takes_no_more_workers_into_a_guess_than_a_much_faster_step_needs() -> None:
     result = run(Gpu(wait_seconds=0.012), seconds=120)
     assert result.heats[0].changes["num_workers"] == 4
