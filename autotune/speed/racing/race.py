@@ -123,7 +123,8 @@ class _Race:
         guessed = self._track.setting
         awaited = self._diagnosis.worth_moving if self._diagnosis is not None else ()
         stays = self._simplifying.leave_out_groups(doubted, except_for=awaited)
-        self._screening.count_as_tried({name: guessed[name] for name in doubted - stays})
+        self._screening.leave_to_others({name: guessed[name] for name in doubted - stays})
+        self._screening.leave_to_others({name: self._plan.baseline.get(name) for name in stays})
         return stays
 
     def _rescue(self, error: ContestantLostError) -> None:

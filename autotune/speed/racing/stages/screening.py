@@ -18,11 +18,14 @@ _FOR_FIRST_SIGHT = 0.5
 _EVERYTHING: tuple[Bottleneck, ...] = ("input", "launch", "compute")
 _COST_ORDER = {"live": 0, "new loader": 1, "relaunch": 2, "new graph": 3}
 _MOST_OF_A_STEP = 0.5
-"""Share of its bottleneck from which a step has nothing else mended before."""
+"""Share of waiting for data from which a step has that mended before all else; of a compiled step any that is worth
+moving, since what it computes has been made faster as a whole, and each new graph takes as long as several heats."""
 _MOST_FOR_A_PASS = 0.3
 """Of the time that a race has left, for a heat that begins with a pass over all data."""
 _MOST_LOSSES_IN_A_ROW = 2
-"""Values of a whole-number knob that are no faster, after which the larger ones are not tried."""
+"""Values of a whole-number knob that are no faster than the best, after which no others are tried."""
+_WORTH_MORE = 1.02
+"""Times as fast as the best number so far, from which one that was tried later is better: less than this is noise."""
 _RIVALS = {"num_workers": "torch_threads"}
 """Of the same cores, one of the two can have more only where the other has less: neither may win alone."""
 _INTERACTIONS: tuple[frozenset[str], ...] = (
@@ -87,8 +90,7 @@ class Screening:
         movable = diagnosis.worth_moving if diagnosis is not None else _EVERYTHING
         winners: list[Finish] = []
         self._time.keeps_a_heat_for_stacking = False
-        waits_for_data = diagnosis is not None and diagnosis.input_share >= _MOST_OF_A_STEP
-        turn = partial(_turn, movable=movable, is_input_first=waits_for_data)
+        turn = partial(_turn, movable=movable, is_input_first=self._is_input_first(diagnosis))
         for entry in sorted(self._plan.entries, key=turn):
             if entry.name == COMPILE or not is_open(entry, self._track.setting, entries=self._plan.entries):
                 continue
@@ -107,9 +109,10 @@ class Screening:
                     break
         return winners
 
-    def count_as_tried(self, changes: Mapping[str, Scalar]) -> None:
-        """These values were tried elsewhere, and are not wanted."""
-        self._tried |= set(changes.items())
+    def leave_to_others(self, changes: Mapping[str, Scalar]) -> None:
+        """These values are tried elsewhere, or were and are not wanted."""
+        setting = {name: value for name, value in changes.items() if value is not None}
+        self._tried |= {(name, in_setting(setting, name, self._plan.entries)) for name in changes}
 
     def forget_all_but(self, adopted: set[str]) -> None:
         """Let all be tried again but what was adopted: the incumbent waits for something else now."""
@@ -119,6 +122,13 @@ class Screening:
         """Let knobs be tried again whose gain depends on one that has just changed."""
         partners = {name for pair in _INTERACTIONS if pair & adopted for name in pair - adopted}
         self._tried = {(name, value) for name, value in self._tried if name not in partners}
+
+    def _is_input_first(self, diagnosis: Diagnosis | None) -> bool:
+        if diagnosis is None:
+            return False
+        if is_compiled(self._track.setting, entries=self._plan.entries):
+            return "input" in diagnosis.worth_moving
+        return diagnosis.input_share >= _MOST_OF_A_STEP
 
     def _current(self, entry: Entry) -> Scalar:
         incumbent = self._track.incumbent
@@ -161,7 +171,9 @@ class Screening:
                 return best
             self._tried.add((entry.name, value))
             finish = self._try(entry.name, setting)
-            if finish is not None and finish.is_kept and (best is None or finish.ratio > best.ratio):
+            # Of numbers the larger one must be worth it: a tie keeps the simpler.
+            least = 0.0 if best is None else best.ratio * (_WORTH_MORE if entry.knob.low is not None else 1.0)
+            if finish is not None and finish.is_kept and finish.ratio > least:
                 best, num_lost = finish, 0
             elif entry.knob.low is not None:
                 num_lost += 1
@@ -208,13 +220,15 @@ def _why_not(entry: Entry, diagnosis: Diagnosis | None) -> str | None:
 
 def _turn(
     entry: Entry, *, movable: Sequence[Bottleneck], is_input_first: bool
-) -> tuple[bool, bool, int, bool, int, int]:
+) -> tuple[bool, bool, int, bool, int, bool, bool, int]:
     """What can move everything goes first, then what moves the largest share, and of equals what is cheap to try.
 
-    A step that mostly waits for data has that mended before all: nothing else shows beside it. Where the training
+    A step that mostly waits for data has that mended before all: nothing else shows beside it. So has a compiled one.
+    Where the training
     is on a GPU, what its host computes is the last of those that move the same.
 
-    The first of a knob's bottlenecks is the one that it is made for.
+    The first of a knob's bottlenecks is the one that it is made for. What has all data
+    ready comes before what brings it sooner, and how many workers there are before how they work.
     """
     main = entry.knob.moves[:1]
     place = movable.index(main[0]) if set(main) & set(movable) else len(movable)
@@ -222,7 +236,9 @@ def _turn(
     is_aside = entry.knob.is_of_host and not moves_everything
     is_later = is_input_first and (moves_everything or main != ("input",))
     cost = _COST_ORDER[entry.knob.needs]
-    return is_later, not moves_everything, place, is_aside, cost, len(entry.values)
+    is_refinement = entry.knob.needs_positive is not None
+    place_among_equals = is_refinement, not entry.knob.starts_with_a_pass, len(entry.values)
+    return is_later, not moves_everything, place, is_aside, cost, *place_among_equals
 
 
 def _from(current: Scalar, values: Sequence[Scalar]) -> list[Scalar]:

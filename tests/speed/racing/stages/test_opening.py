@@ -133,6 +133,19 @@ def test_race_tries_more_of_what_its_step_waits_for_before_it_doubts_it() -> Non
     assert int(str(result.setting["num_workers"])) >= 4
 
 
+def test_race_mends_what_a_compiled_step_waits_for_before_what_it_computes() -> None:
+    """A tenth of it is data, and the rest was made faster as a whole."""
+    result = run(Gpu(compute_seconds=0.003), seconds=80)
+    assert 0 < result.diagnoses[1].input_share < 0.2
+    assert KNOBS[next(iter(result.heats[1].changes))].moves == ("input",)
+
+
+def test_race_takes_the_fewest_workers_of_those_that_are_as_fast() -> None:
+    result = run(Gpu(compute_seconds=0.003, wait_seconds=0.001), seconds=100)
+    assert result.setting["num_workers"] == 2
+    assert not any(heat.changes == {"num_workers": 16} for heat in result.heats)
+
+
 def test_race_doubts_a_part_of_a_guess_once() -> None:
     result = run(Gpu(wait_seconds=0.02), seconds=120)
     doubted = [tuple(heat.changes) for heat in result.heats if heat.stage == "simplify"]
