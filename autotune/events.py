@@ -219,7 +219,9 @@ class Block(_Event):
     seconds: float
     """Wall clock, from asking for the first step's batch until the device has done the last step."""
     data_wait_seconds: float
-    """Of ``seconds``: waiting for the loader."""
+    """Of ``seconds``: waiting for the loader. On a CUDA device only what it had nothing left to do in."""
+    fetch_seconds: float = 0.0
+    """The host's, inside of the loader, which a device that is still at work may hide."""
     copy_seconds: float
     """Of ``seconds``: bringing batches to the device."""
     compute_seconds: float

@@ -92,6 +92,8 @@ class Cost:
     """The least that a step takes, however small its batch."""
     wait_seconds: float = 0.0
     """Waiting for the loader."""
+    hidden_seconds: float = 0.0
+    """Likewise, while the device is still at work."""
     start_seconds: float = 0.0
     epoch_start_seconds: float = 0.0
     losses: Callable[[int, int], float] | None = None
@@ -205,6 +207,7 @@ class SimulatedContestant:
             samples=steps * (self._batch_size // 2 if feed == "half" else self._batch_size),
             seconds=took,
             data_wait_seconds=wait,
+            fetch_seconds=wait + (steps * cost.hidden_seconds * factor if feed == "real" else 0.0),
             copy_seconds=0.0,
             compute_seconds=0.8 * (took - wait),
             optimizer_seconds=0.2 * (took - wait),

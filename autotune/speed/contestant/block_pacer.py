@@ -187,7 +187,7 @@ class BlockPacer:
     def _train(self, order: RunBlock) -> Batches:
         counts, load, first_step = read_counts(self._device), read_load(), self.num_steps
         num_samples = 0
-        self._losses = []
+        self._losses, self._passes.fetch_seconds = [], 0.0
         self._phases.start()
         while self.num_steps - first_step < order.min_steps or self._phases.seconds < order.seconds:
             batch = yield from self._next(order.feed)
@@ -208,6 +208,7 @@ class BlockPacer:
                 samples=num_samples,
                 seconds=self._phases.seconds,
                 data_wait_seconds=split.get("data_wait", 0.0),
+                fetch_seconds=self._passes.fetch_seconds,
                 copy_seconds=split.get("copy", 0.0),
                 compute_seconds=split.get("compute", 0.0),
                 optimizer_seconds=split.get("optimizer", 0.0),

@@ -31,6 +31,8 @@ class Passes:
         self._num_samples = 0
         self.start_seconds: list[float] = []
         """Of each pass so far, from the end of the one before until its first batch came."""
+        self.fetch_seconds = 0.0
+        """Of the host, inside of the loader, the starts of passes left out; whoever times a block sets it to 0."""
 
     @property
     def source(self) -> Source:
@@ -53,8 +55,10 @@ class Passes:
         The start of a pass is left out of the block that runs.
         """
         if self._iterator is not None:
+            asked = time.perf_counter()
             batch = self._take()
             if batch is not None:
+                self.fetch_seconds += time.perf_counter() - asked
                 self._phases.mark("data_wait")
                 return self._bring(batch)
             self._phases.pause()

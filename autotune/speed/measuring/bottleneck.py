@@ -15,7 +15,7 @@ from autotune.events import Bottleneck, Feed
 from autotune.speed.measuring.arena import Contestant
 
 _ROUNDS = 3
-_LEAST_SHARE = 0.05
+LEAST_SHARE = 0.05
 """A knob can gain no more than the share of what it moves; below this it is not worth its race."""
 _ORDER: tuple[Feed, ...] = ("real", "cached", "half")
 
@@ -37,11 +37,21 @@ class Diagnosis(BaseModel):
     """A step on one batch that is on the device already."""
     half_seconds: float | None
     """A step on half of that batch; None where it was not halved."""
+    fetch_seconds: float = 0.0
+    """Of a step of the real loop, as its host sees it: inside of the loader, even while the device is at work."""
 
     @property
     def shares(self) -> Mapping[Bottleneck, float]:
         """By bottleneck; they add up to 1."""
         return {"input": self.input_share, "launch": self.launch_share, "compute": self.compute_share}
+
+    def input_share_at(self, times: float) -> float:
+        """The input's share, 0 to 1, of a step whose other parts are so many times faster than here.
+
+        What a host fetches while the device is still at work is waited for then.
+        """
+        fetching = max(self.real_seconds - self.cached_seconds, self.fetch_seconds)
+        return fetching / (fetching + self.cached_seconds / times)
 
     @property
     def kind(self) -> Bottleneck:
@@ -53,7 +63,7 @@ class Diagnosis(BaseModel):
     def worth_moving(self) -> tuple[Bottleneck, ...]:
         """Bottlenecks whose share a race can win something of, the largest first."""
         ordered = sorted(self.shares.items(), key=lambda item: -item[1])
-        worth = tuple(kind for kind, share in ordered if share >= _LEAST_SHARE)
+        worth = tuple(kind for kind, share in ordered if share >= LEAST_SHARE)
         return (*worth, "launch") if self.half_seconds is None and "compute" in worth else worth
 
     @property
@@ -68,7 +78,8 @@ class Diagnosis(BaseModel):
         if self.half_seconds is None:
             rest = self.launch_share + self.compute_share
             return f"not input-bound: {rest:.0%} of a step does not wait for data ({real}, {cached})"
-        half = f"half the batch takes {self.half_seconds / self.cached_seconds:.0%} of the time"
+        relative = self.half_seconds / self.cached_seconds
+        half = f"half the batch takes {f'{relative:.0%} of the time' if relative < 1 else 'as long'}"
         if self.kind == "launch":
             return f"launch-bound: {self.launch_share:.0%} of a step is paid whatever the batch's size ({half}; {real})"
         return f"compute-bound: {self.compute_share:.0%} of a step grows with the batch ({half}; {real}, {cached})"
@@ -89,11 +100,14 @@ def diagnose(contestant: Contestant, *, seconds: float = 0.2, min_steps: int = 5
     order = _ORDER if is_halved else _ORDER[:-1]
     steps: dict[Feed, list[float]] = {feed: [] for feed in order}
     fractions: list[float] = []
+    fetches: list[float] = []
     for number in range(_ROUNDS):
         for feed in order if number % 2 == 0 else reversed(order):
             block = contestant.run_block(seconds=seconds, min_steps=min_steps, feed=feed)
             steps[feed].append(block.seconds / block.steps)
-            if feed != "real":
+            if feed == "real":
+                fetches.append(block.fetch_seconds / block.steps)
+            else:
                 fractions.append(block.samples / block.steps)
     warmed = contestant.warmed
     charge = warmed.epoch_start_seconds / warmed.steps_per_epoch if warmed.steps_per_epoch else 0.0
@@ -103,10 +117,11 @@ def diagnose(contestant: Contestant, *, seconds: float = 0.2, min_steps: int = 5
         cached=medians["cached"],
         half=medians.get("half"),
         fraction=min(fractions) / max(fractions),
+        fetch=statistics.median(fetches),
     )
 
 
-def split(*, real: float, cached: float, half: float | None, fraction: float = 0.5) -> Diagnosis:
+def split(*, real: float, cached: float, half: float | None, fraction: float = 0.5, fetch: float = 0.0) -> Diagnosis:
     """The shares, from the seconds of one step of each kind.
 
     Args:
@@ -114,6 +129,7 @@ def split(*, real: float, cached: float, half: float | None, fraction: float = 0
         cached: A step on one batch that is there.
         half: A step on the first ``fraction`` of that batch; None where there was none.
         fraction: 1 where the batch was too small to be cut: all but the input then counts as launching.
+        fetch: Of the real loop's step, inside of the loader.
     """
     input_share = _clamp(1 - cached / real)
     launch_share = 0.0
@@ -127,6 +143,7 @@ def split(*, real: float, cached: float, half: float | None, fraction: float = 0
         real_seconds=real,
         cached_seconds=cached,
         half_seconds=half,
+        fetch_seconds=fetch,
     )
 
 

@@ -74,6 +74,20 @@ def test_start_of_a_pass_is_not_in_the_block() -> None:
     assert phases.seconds < 0.05
 
 
+def test_fetching_is_timed_as_the_host_sees_it_without_the_start_of_a_pass() -> None:
+    def begin() -> Iterator[Batch]:
+        time.sleep(0.5)
+        for batch in batches(1, 2, 3):
+            yield batch
+            time.sleep(0.02)
+
+    passes = enter(Restartable(begin), num_batches=3)
+    passes.draw()
+    assert passes.fetch_seconds == 0.0
+    drawn(passes, 2)
+    assert 0.04 <= passes.fetch_seconds < 0.5
+
+
 def test_restart_leaves_the_first_batch_of_the_first_pass_out() -> None:
     wound: list[int] = []
     passes = enter(batches(1, 2, 3), wound=wound)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from autotune.events import Scalar
 from autotune.speed.knobs.entries import Entry, apply, changed, is_on, meaningful
-from autotune.speed.measuring.bottleneck import Diagnosis
+from autotune.speed.measuring.bottleneck import LEAST_SHARE, Diagnosis
 from autotune.speed.racing.heats.finish import Finish
 from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.plan import RacePlan
@@ -74,21 +74,23 @@ class Opening:
         plan, entries = self._plan, self._plan.entries
         if plan.guess is None or diagnosis is None:
             return plan.guess
-        # What computes faster may show only when launches are gone; what feeds a step shows now, or later by itself.
-        idle = {entry.name for entry in entries if set(entry.knob.moves) <= {"input"} - set(diagnosis.worth_moving)}
+        mode = self._compiling.first_mode(diagnosis, incumbent=self._track.incumbent, beside_fewer_digits=True)
+        # What computes faster may show only when launches are gone; what feeds a step is left out where that will not
+        # wait for data either.
+        share = diagnosis.input_share if mode is None else diagnosis.input_share_at(_FASTER)
+        idle = {entry.name for entry in entries if entry.knob.moves == ("input",) and share < LEAST_SHARE}
         guess: Mapping[str, Scalar] = apply(plan.guess, {name: plan.baseline.get(name) for name in idle})
         workers = next((entry for entry in entries if entry.name == _WORKERS), None)
         if workers is not None and is_on(guess.get(_WORKERS)):
             guess = {**guess, _WORKERS: _enough(workers, diagnosis)}
         guess = meaningful(guess, entries=entries)
-        mode = self._compiling.first_mode(diagnosis, incumbent=self._track.incumbent, beside_fewer_digits=True)
         compiled = changed(guess, COMPILE, mode, entries=entries) if mode is not None else None
         return compiled or guess
 
 
 def _enough(workers: Entry, diagnosis: Diagnosis) -> Scalar:
     """The fewest workers that keep up with a step that is several times as fast; the most there are, if none do."""
-    fetching = diagnosis.real_seconds - diagnosis.cached_seconds
-    needed = _FASTER * fetching / diagnosis.cached_seconds
+    share = diagnosis.input_share_at(_FASTER)
+    needed = share / (1 - share)
     counts = sorted(value for value in workers.values if isinstance(value, int) and value > 0)
     return next((count for count in counts if count >= needed), counts[-1])

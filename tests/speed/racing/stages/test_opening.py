@@ -30,12 +30,20 @@ GUESS = informed_guess({}, entries=ENTRIES, num_cores=16)
 class Gpu(SimulatedArena):
     """A transformer: whatever its step computes, eager steps wait 10 ms for launches. Graphs are compiled once each."""
 
-    def __init__(self, *, wait_seconds: float = 0.0001, harm: float = 0.0, compute_seconds: float = 0.015) -> None:
+    def __init__(
+        self,
+        *,
+        wait_seconds: float = 0.0001,
+        harm: float = 0.0,
+        compute_seconds: float = 0.015,
+        is_hidden: bool = False,
+    ) -> None:
         machine = SimulatedMachine(seed=1, noises=(Jitter(0.01),))
         super().__init__(self._cost_of, machine=machine, steps_per_epoch=200)
         self._wait_seconds = wait_seconds
         self._harm = harm
         self._compute_seconds = compute_seconds
+        self._is_hidden = is_hidden
         self._compiled: set[tuple[Scalar, ...]] = set()
 
     def enter(self, setting: Setting, *, seed: int = 0) -> SimulatedContestant:
@@ -55,10 +63,13 @@ class Gpu(SimulatedArena):
         def loss(seed: int, step: int) -> float:
             return 2.0 / (1 + 0.01 * step) + 0.02 * seed + (self._harm if is_half else 0.0)
 
+        wait = max(0.0, self._wait_seconds / workers - compute) if workers else self._wait_seconds
+        is_hidden = self._is_hidden and mode == "off"
         return Cost(
             compute_seconds=compute,
             launch_seconds=0.0005 if mode == "reduce-overhead" else 0.0095 if mode == "default" else 0.01,
-            wait_seconds=max(0.0, self._wait_seconds / workers - compute) if workers else self._wait_seconds,
+            wait_seconds=0.0 if is_hidden else wait,
+            hidden_seconds=wait if is_hidden else 0.0,
             start_seconds=0.3 if mode == "off" else self._compile(setting),
             epoch_start_seconds=0.0 if setting.get("persistent_workers") else 0.02 * workers,
             losses=loss,
@@ -134,10 +145,17 @@ def test_race_tries_more_of_what_its_step_waits_for_before_it_doubts_it() -> Non
 
 
 def test_race_mends_what_a_compiled_step_waits_for_before_what_it_computes() -> None:
-    """A tenth of it is data, and the rest was made faster as a whole."""
-    result = run(Gpu(compute_seconds=0.003), seconds=80)
-    assert 0 < result.diagnoses[1].input_share < 0.2
+    """A fourth of it is data, and the rest was made faster as a whole."""
+    result = run(Gpu(compute_seconds=0.003, wait_seconds=0.001), seconds=80)
+    assert 0.2 < result.diagnoses[1].input_share < 0.3
     assert KNOBS[next(iter(result.heats[1].changes))].moves == ("input",)
+
+
+def test_race_foresees_the_data_that_a_faster_step_will_wait_for() -> None:
+    """An eager step hides a fetch behind its launches."""
+    result = run(Gpu(compute_seconds=0.003, wait_seconds=0.0003, is_hidden=True), seconds=80)
+    assert result.diagnoses[0].input_share < 0.05
+    assert result.heats[0].changes["num_workers"] == 1
 
 
 def test_race_takes_the_fewest_workers_of_those_that_are_as_fast() -> None:
