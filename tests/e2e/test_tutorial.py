@@ -16,7 +16,10 @@ def test_tutorial_runs_as_it_stands_there_and_prints_what_it_says(home: Home) ->
     (home.folder / "train.py").write_text(read_file(TUTORIAL, "train.py").partition("\n")[2])
     steps = read_steps(TUTORIAL)
     assert [step.command for step in steps if step.command in SERVERS] == list(SERVERS)
-    shorter = {"autotune study start tuned/tuned.yaml --trials 12": QUICK}
+    shorter = {
+        "autotune study start tuned/tuned.yaml --trials 12": QUICK,
+        "autotune study watch tuned": "--wait 0",  # nothing starts it again
+    }
     run_steps((step for step in steps if step.command not in SERVERS), home=home, shorter=shorter)
     for step in steps:
         if step.command in SERVERS:

@@ -25,7 +25,7 @@ from autotune.cli.options import Number, WholeNumber, progress_option, storage_o
     metavar="SECONDS",
     default=15.0,
     show_default=True,
-    help="How long to wait for a study that is not there yet: one whose start has just begun.",
+    help="How long to wait for a start that has just begun: of a study that is not there yet, or is over.",
 )
 @storage_option
 @progress_option

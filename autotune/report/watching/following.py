@@ -130,7 +130,9 @@ class Follower:
 
 
 def await_study(storage: str, *, name: str, seconds: float, note: Callable[[str], None]) -> None:
-    """Wait for a study whose first start is just beginning: it is stored once its task has been tried.
+    """Wait for a study whose start is just beginning: it is stored, or opened again, once its task has been tried.
+
+    One that is over and stays so is left to be told as that.
 
     Args:
         storage: URL.
@@ -145,21 +147,30 @@ def await_study(storage: str, *, name: str, seconds: float, note: Callable[[str]
     began = time.monotonic()
     is_told = False
     while True:
+        is_late = time.monotonic() - began >= seconds
         try:
-            records = open_records(storage)
-            try:
-                records.study(name)
-            finally:
-                records.engine.dispose()
+            over = _over(storage, name=name)
         except (MissingError, StudyNotFoundError):
-            if time.monotonic() - began >= seconds:
+            if is_late:
                 raise
-            if not is_told:
-                note(f"study {name}: not there yet, waits up to {seconds:g} s for its start")
-            is_told = True
-            time.sleep(min(seconds, _POLL_SECONDS))
-        else:
+            over = "not there yet"
+        if over is None or is_late:
             return
+        if not is_told:
+            note(f"study {name}: {over}, waits up to {seconds:g} s for its start")
+        is_told = True
+        time.sleep(min(seconds, _POLL_SECONDS))
+
+
+def _over(storage: str, *, name: str) -> str | None:
+    """How the study ended; None where it goes on, or somebody runs it."""
+    records = open_records(storage)
+    try:
+        study = records.study(name)
+        is_held = any(not holder.is_gone for holder in read_holders(records.engine, study=study))
+    finally:
+        records.engine.dispose()
+    return None if is_held or study.state is StudyState.OPEN else f"{study.state.value} already"
 
 
 def follow(follower: Follower, *, seconds: float) -> None:

@@ -161,6 +161,30 @@ def test_watcher_waits_for_a_study_that_is_about_to_be_stored(tmp_path: Path) ->
     assert len(told) == 1
 
 
+@pytest.mark.parametrize("state", [StudyState.COMPLETE, StudyState.STOPPED])
+def test_watcher_waits_for_a_study_that_is_about_to_go_on(book: StudyBook, state: StudyState) -> None:
+    book.records.set_state(book.row, state=state)
+    told = list[str]()
+    leases = list[StudyLease]()
+
+    def start_again(line: str) -> None:
+        told.append(line)
+        leases.append(StudyLease.acquire(book.records, study=book.row))
+
+    await_study(book.storage, name="digits", seconds=50, note=start_again)
+    assert told == [f"study digits: {state.value} already, waits up to 50 s for its start"]
+    await_study(book.storage, name="digits", seconds=50, note=told.append)
+    leases[0].release()
+    await_study(book.storage, name="digits", seconds=0, note=told.append)
+    assert len(told) == 1, "neither while it is run, nor where nothing is to be waited for"
+
+
+def test_watcher_of_an_open_study_does_not_wait_for_a_start(book: StudyBook) -> None:
+    told = list[str]()
+    await_study(book.storage, name="digits", seconds=50, note=told.append)
+    assert told == []
+
+
 @pytest.mark.parametrize("suffix", ["confirm", "ablation"])
 def test_watcher_of_repeated_trainings_hears_what_each_repeats(
     book: StudyBook, suffix: str, capsys: pytest.CaptureFixture[str]
