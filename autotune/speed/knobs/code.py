@@ -15,6 +15,8 @@ _LOADER_ARGUMENTS = {
 }
 _OF_WORKERS = ("prefetch_factor", "persistent_workers", "in_order", "worker_start_method")
 """DataLoader refuses or ignores them where it has no workers."""
+_ALL_SAMPLES = "[dataset[index] for index in range(len(dataset))]"
+"""Not ``list(dataset)``, which never ends where no index is too large for a dataset that makes its samples."""
 _DTYPES = {"bf16": "torch.bfloat16", "fp16": "torch.float16"}
 _MATMUL_WORDS = {"ieee": "highest", "tf32": "high", "bf16": "medium"}
 CUDA_ALLOCATORS = {"expandable_segments": "expandable_segments:True", "cudaMallocAsync": "backend:cudaMallocAsync"}
@@ -114,11 +116,14 @@ def _model(setting: Mapping[str, Scalar]) -> list[str]:
         lines.append(f"model = DistributedDataParallel(model, {', '.join(ddp)})")
     mode = setting.get("compile", "off")
     if mode != "off":
-        lines.append(f'model.compile(mode="{mode}")')
+        # Not model.compile(...): an nn.Sequential stays as it is by that (torch 2.13; training/steps/models.py).
+        lines.append(f'model = torch.compile(model, mode="{mode}")  # model._orig_mod is the one to save')
     if setting.get("cache") == "memory":
-        lines.append("dataset = list(dataset)  # once; samples of one shape: better collate all, and index the whole")
+        lines.append(f"dataset = {_ALL_SAMPLES}  # once; samples of one shape: better collate all, and index the whole")
     if setting.get("cache") == "device":
-        lines.append("data = default_collate(list(dataset))  # once; then gather its tensors by index, batch by batch")
+        lines.append(
+            f"data = default_collate({_ALL_SAMPLES})  # once; then gather its tensors by index, batch by batch"
+        )
         lines.append("data = [part.to(device) for part in data]")
     return lines
 

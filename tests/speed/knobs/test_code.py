@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+from typing_extensions import override
 
 from autotune.events import Scalar
 from autotune.hardware import physical_cores, usable_cores
@@ -53,6 +54,41 @@ def test_loader_has_the_workers_that_a_new_argument_needs(name: str, value: Scal
     loader = names["loader"]
     assert isinstance(loader, DataLoader)
     assert loader.num_workers == 2
+
+
+class Squares(Dataset[int]):
+    """Samples that are made, so that no index is too large."""
+
+    def __len__(self) -> int:
+        return 3
+
+    @override
+    def __getitem__(self, index: int) -> int:
+        assert index < 10, "as a list is made, this has no end"
+        return index**2
+
+
+@pytest.mark.parametrize(("place", "name"), [("memory", "dataset"), ("device", "data")])
+def test_a_cache_holds_as_many_samples_as_the_dataset_says_it_has(place: str, name: str) -> None:
+    names: dict[str, object] = {"dataset": Squares(), "default_collate": list, "device": "cpu"}
+    exec(code_lines({"cache": place}, device="cuda")[0], names)
+    assert names[name] == [0, 1, 4]
+
+
+def test_the_line_that_compiles_compiles_a_sequence_of_layers_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs: list[object] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> torch.fx.GraphModule:
+        del inputs
+        graphs.append(graph)
+        return graph
+
+    compiling = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda model, **_: compiling(model, backend=backend))
+    names: dict[str, Any] = {"torch": torch, "model": torch.nn.Sequential(torch.nn.Linear(2, 1))}
+    exec("\n".join(code_lines({"compile": "default"}, device="cpu")), names)
+    names["model"](torch.zeros(1, 2))
+    assert graphs
 
 
 def test_every_loader_line_makes_a_loader() -> None:
