@@ -105,7 +105,8 @@ class _Race:
         self._screen_and_stack()
         if self._compile():
             self._screen_and_stack()
-        self._simplifying.leave_out_each(self._simplifying.leave_out_groups(doubted))
+        doubted = self._simplifying.leave_out_groups(doubted)
+        self._simplifying.leave_out_each(doubted | self._screening.doubted)
 
     def _open(self) -> set[str]:
         """Try what may be far better as a whole, and do away with launches; what is still doubted of a guess."""

@@ -113,6 +113,34 @@ def test_race_opens_a_knob_that_means_something_only_beside_a_winner() -> None:
     assert result.setting == {"num_workers": 2, "prefetch_factor": 4}
 
 
+PERSISTENT = Entry(KNOBS["persistent_workers"], (False, True))
+
+
+@pytest.mark.parametrize("epoch_start_seconds", [0.0, 0.4])
+def test_race_tries_workers_that_stay_and_then_whether_they_must(epoch_start_seconds: float) -> None:
+    """Started anew for each epoch of 20 steps, they cost what they win."""
+
+    def cost(setting: Setting) -> Cost:
+        workers = int(str(setting.get("num_workers", 0)))
+        is_anew = workers > 0 and not setting.get("persistent_workers")
+        start = epoch_start_seconds if is_anew else 0.0
+        return Cost(compute_seconds=0.01, wait_seconds=0.0 if workers else 0.02, epoch_start_seconds=start)
+
+    arena = SimulatedArena(cost, machine=noisy(), steps_per_epoch=20)
+    result = run(arena, WORKERS, PERSISTENT)
+    assert heats_of(result, "num_workers")[0].changes == {"num_workers": 1, "persistent_workers": True}
+    must_stay = {"persistent_workers": True} if epoch_start_seconds else {}
+    assert result.setting == {"num_workers": 1, **must_stay}
+
+
+@pytest.mark.parametrize(("wait_seconds", "first"), [(0.005, "num_workers"), (0.002, "channels_last")])
+def test_race_feeds_a_step_first_where_it_waits_for_data_for_a_good_part(wait_seconds: float, first: str) -> None:
+    result = run(
+        SimulatedArena(lambda _: Cost(compute_seconds=0.01, wait_seconds=wait_seconds)), WORKERS, CHANNELS_LAST
+    )
+    assert first in next(heat for heat in result.heats if heat.stage == "screen").changes
+
+
 def slow_to_load(setting: Setting) -> Cost:
     wait = 0.001 if setting.get("cache") == "memory" else 0.09
     return Cost(compute_seconds=0.01 / (setting.get("torch_threads", 1) or 1), wait_seconds=wait)  # type: ignore[operator]

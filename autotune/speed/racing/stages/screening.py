@@ -1,9 +1,9 @@
 """Screening: the values of one knob after the other, each by itself against the incumbent."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 
-from autotune.events import Bottleneck, Scalar
+from autotune.events import Scalar
 from autotune.speed.knobs.entries import Entry, apply, changed, in_setting, is_on, is_open, is_possible, meaningful
 from autotune.speed.measuring.bottleneck import Diagnosis
 from autotune.speed.racing.heats.finish import Finish
@@ -11,15 +11,11 @@ from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.race_time import RaceTime
 from autotune.speed.racing.stages.compiling import COMPILE, is_compiled
+from autotune.speed.racing.stages.order import EVERYTHING, is_input_first, moves_everything, outwards, turn, why_not
 from autotune.speed.racing.stages.precision import LossJudge
 
 _FOR_FIRST_SIGHT = 0.5
 """Of a race's time, which looks at what can move everything may take at most."""
-_EVERYTHING: tuple[Bottleneck, ...] = ("input", "launch", "compute")
-_COST_ORDER = {"live": 0, "new loader": 1, "relaunch": 2, "new graph": 3}
-_MOST_OF_A_STEP = 0.5
-"""Share of waiting for data from which a step has that mended before all else; of a compiled step any that is worth
-moving, since what it computes has been made faster as a whole, and each new graph takes as long as several heats."""
 _MOST_FOR_A_PASS = 0.3
 """Of the time that a race has left, for a heat that begins with a pass over all data."""
 _MOST_LOSSES_IN_A_ROW = 2
@@ -28,8 +24,11 @@ _WORTH_MORE = 1.02
 """Times as fast as the best number so far, from which one that was tried later is better: less than this is noise."""
 _RIVALS = {"num_workers": "torch_threads"}
 """Of the same cores, one of the two can have more only where the other has less: neither may win alone."""
+_BESIDE: dict[str, tuple[str, Scalar]] = {"num_workers": ("persistent_workers", True)}
+"""What a knob is tried beside from the start: workers that begin anew with each epoch hide what they win."""
 _INTERACTIONS: tuple[frozenset[str], ...] = (
     frozenset({"num_workers", "torch_threads"}),  # they compete for the same cores
+    frozenset({"num_workers", "persistent_workers"}),  # more of them start more slowly, unless they stay
     frozenset({"cache", "torch_threads"}),
     frozenset({"channels_last", "precision"}),  # tensor cores want NHWC
     frozenset({"channels_last", "fp32_precision_conv"}),
@@ -64,10 +63,10 @@ class Screening:
         Not at a task's own knob with fewer digits: what it learns is not judged at first sight.
         """
         for entry in self._plan.entries:
-            if not _moves_everything(entry) or entry.knob.numerics == "reduced precision":
+            if not moves_everything(entry) or entry.knob.numerics == "reduced precision":
                 continue
             current = self._current(entry)
-            for value in _from(current, entry.values):
+            for value in outwards(current, entry.values):
                 setting = self._changed(entry, value)
                 # Even where slow steps leave no time for more: these may be what makes them slow.
                 is_over = self._time.spent >= _FOR_FIRST_SIGHT * self._plan.seconds
@@ -87,14 +86,14 @@ class Screening:
 
         One that is faster by far ends the screening, and is the last. Without a diagnosis, every knob is tried.
         """
-        movable = diagnosis.worth_moving if diagnosis is not None else _EVERYTHING
+        movable = diagnosis.worth_moving if diagnosis is not None else EVERYTHING
         winners: list[Finish] = []
         self._time.keeps_a_heat_for_stacking = False
-        turn = partial(_turn, movable=movable, is_input_first=self._is_input_first(diagnosis))
-        for entry in sorted(self._plan.entries, key=turn):
+        order = partial(turn, movable=movable, is_input_first=is_input_first(diagnosis, is_compiled=self._is_compiled))
+        for entry in sorted(self._plan.entries, key=order):
             if entry.name == COMPILE or not is_open(entry, self._track.setting, entries=self._plan.entries):
                 continue
-            if (reason := _why_not(entry, diagnosis) or self._why_too_long(entry, diagnosis)) is not None:
+            if (reason := why_not(entry, diagnosis) or self._why_too_long(entry, diagnosis)) is not None:
                 self._pass_over(entry, reason)
                 continue
             if self._time.is_up:
@@ -108,6 +107,11 @@ class Screening:
                 if best.is_by_far:
                     break
         return winners
+
+    @property
+    def doubted(self) -> set[str]:
+        """What the setting to beat has only because something else was tried beside it."""
+        return {name for name, value in _BESIDE.values() if self._track.setting.get(name) == value}
 
     def leave_to_others(self, changes: Mapping[str, Scalar]) -> None:
         """These values are tried elsewhere, or were and are not wanted."""
@@ -123,19 +127,23 @@ class Screening:
         partners = {name for pair in _INTERACTIONS if pair & adopted for name in pair - adopted}
         self._tried = {(name, value) for name, value in self._tried if name not in partners}
 
-    def _is_input_first(self, diagnosis: Diagnosis | None) -> bool:
-        if diagnosis is None:
-            return False
-        if is_compiled(self._track.setting, entries=self._plan.entries):
-            return "input" in diagnosis.worth_moving
-        return diagnosis.input_share >= _MOST_OF_A_STEP
+    @property
+    def _is_compiled(self) -> bool:
+        return is_compiled(self._track.setting, entries=self._plan.entries)
 
     def _current(self, entry: Entry) -> Scalar:
         incumbent = self._track.incumbent
         return in_setting({**incumbent.warmed.in_force, **incumbent.setting}, entry.name, self._plan.entries)
 
     def _changed(self, entry: Entry, value: Scalar) -> dict[str, Scalar] | None:
-        return changed(self._track.setting, entry.name, value, entries=self._plan.entries)
+        """The setting to beat with this value, and with what that is tried beside; None where it is impossible."""
+        entries = self._plan.entries
+        setting = changed(self._track.setting, entry.name, value, entries=entries)
+        name, wanted = _BESIDE.get(entry.name, ("", None))
+        beside = next((other for other in entries if other.name == name), None)
+        if setting is None or beside is None or wanted not in beside.values or not is_on(value):
+            return setting
+        return changed(setting, name, wanted, entries=entries) or setting
 
     def _pass_over(self, entry: Entry, reason: str) -> None:
         if entry.name not in self._passed_over:
@@ -144,7 +152,7 @@ class Screening:
 
     def _why_too_long(self, entry: Entry, diagnosis: Diagnosis | None) -> str | None:
         """Why this race has no time for the knob's start; None where it has, or where nobody knows."""
-        if entry.knob.needs == "new graph" and is_compiled(self._track.setting, entries=self._plan.entries):
+        if entry.knob.needs == "new graph" and self._is_compiled:
             seconds = self._time.compile_seconds
             return (
                 f"compiling anew takes about {seconds:.0f} s, too long for this race"
@@ -163,7 +171,7 @@ class Screening:
     def _screen_values(self, entry: Entry) -> Finish | None:
         best: Finish | None = None
         num_lost = 0
-        for value in _from(self._current(entry), entry.values):
+        for value in outwards(self._current(entry), entry.values):
             setting = self._changed(entry, value)
             if setting is None or (entry.name, value) in self._tried or self._is_way_back(entry, value):
                 continue
@@ -183,7 +191,7 @@ class Screening:
 
     def _is_way_back(self, entry: Entry, value: Scalar) -> bool:
         """The baseline's value would make a new graph: in a compiled step that is dear, and it has lost before."""
-        is_dear = entry.knob.needs == "new graph" and is_compiled(self._track.setting, entries=self._plan.entries)
+        is_dear = entry.knob.needs == "new graph" and self._is_compiled
         return is_dear and value == in_setting(self._plan.baseline, entry.name, self._plan.entries)
 
     def _try(self, name: str, setting: Mapping[str, Scalar]) -> Finish | None:
@@ -202,48 +210,3 @@ class Screening:
         if self._current(rival) == least:
             return None
         return changed(setting, rival.name, least, entries=self._plan.entries)
-
-
-def _moves_everything(entry: Entry) -> bool:
-    return set(entry.knob.moves) == set(_EVERYTHING)
-
-
-def _why_not(entry: Entry, diagnosis: Diagnosis | None) -> str | None:
-    """Why the knob can't make a step faster; None where it can, or where nobody knows."""
-    if not entry.knob.moves:
-        return "no training step waits for what it changes"
-    if diagnosis is None or set(diagnosis.worth_moving) & set(entry.knob.moves):
-        return None
-    share = sum(diagnosis.shares[kind] for kind in entry.knob.moves)
-    return f"it moves the {' and '.join(entry.knob.moves)} share of a step, which is {share:.0%} here"
-
-
-def _turn(
-    entry: Entry, *, movable: Sequence[Bottleneck], is_input_first: bool
-) -> tuple[bool, bool, int, bool, int, bool, bool, int]:
-    """What can move everything goes first, then what moves the largest share, and of equals what is cheap to try.
-
-    A step that mostly waits for data has that mended before all: nothing else shows beside it. So has a compiled one.
-    Where the training
-    is on a GPU, what its host computes is the last of those that move the same.
-
-    The first of a knob's bottlenecks is the one that it is made for. What has all data
-    ready comes before what brings it sooner, and how many workers there are before how they work.
-    """
-    main = entry.knob.moves[:1]
-    place = movable.index(main[0]) if set(main) & set(movable) else len(movable)
-    moves_everything = _moves_everything(entry)
-    is_aside = entry.knob.is_of_host and not moves_everything
-    is_later = is_input_first and (moves_everything or main != ("input",))
-    cost = _COST_ORDER[entry.knob.needs]
-    is_refinement = entry.knob.needs_positive is not None
-    place_among_equals = is_refinement, not entry.knob.starts_with_a_pass, len(entry.values)
-    return is_later, not moves_everything, place, is_aside, cost, *place_among_equals
-
-
-def _from(current: Scalar, values: Sequence[Scalar]) -> list[Scalar]:
-    """The values that differ from the current one; numbers upwards from it first, then downwards."""
-    others = [value for value in values if value != current]
-    if not all(isinstance(value, int) for value in (current, *values)):
-        return others
-    return [v for v in others if v > current] + [v for v in reversed(others) if v < current]  # type: ignore[operator]
