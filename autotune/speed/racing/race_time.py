@@ -75,6 +75,11 @@ class RaceTime:
         """Likewise for the informed setting; no later than in time where what was kept for it was taken."""
         return self._ends_by(self._seconds * (1.0 if self._has_given_up_a_guess else _LATE))
 
+    @property
+    def more_quads(self) -> int:
+        """Of alternating blocks, that a confirmation has time for beyond its own, with all that must follow it."""
+        return max(0, int(self.left() / (4 * self._track.incumbency.block_seconds)))
+
     def _is_too_late(self, needed: float) -> bool:
         is_up = self.left() <= needed
         self.is_cut_short = self.is_cut_short or is_up or self._track.incumbency.is_short_of_time

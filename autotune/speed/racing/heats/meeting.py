@@ -30,6 +30,8 @@ _NARROW = 1.04
 """The far end of an interval over its near end, where a confirmed gain is known well enough."""
 _NARROW_BY_FAR = 1.5
 _NARROW_IN_TURNS = 1.1
+_MOST_TIMES_MORE = 2
+"""As many quads as a confirmation has, which may be added to it."""
 _FOR_OUT_OF_REACH = 3
 """Quads that it takes to tell."""
 _FOR_NO_SLOWER = 6
@@ -67,8 +69,8 @@ class Meeting(Protocol):
     def screen(self, incumbent: SharedContestant, challenger: SharedContestant, *, is_proven: bool) -> Comparison:
         """The challenger over the incumbent, until it is clear or, unless it is proven, out of reach."""
 
-    def confirm(self, other: SharedContestant, winner: SharedContestant) -> Comparison:
-        """The winner over the other one, with more quads."""
+    def confirm(self, other: SharedContestant, winner: SharedContestant, *, more_quads: int) -> Comparison:
+        """The winner over the other one, with more quads; with so many beyond that where those do not tell."""
 
     def find_noise_floor(self, contestant: SharedContestant, twin: SharedContestant) -> None:
         """Measure what two of one setting differ by."""
@@ -117,16 +119,23 @@ class SideBySide:
             is_decided=_is_proven_enough if is_proven else is_settled,
         )
 
-    def confirm(self, other: SharedContestant, winner: SharedContestant) -> Comparison:
+    def confirm(self, other: SharedContestant, winner: SharedContestant, *, more_quads: int) -> Comparison:
         """See Meeting."""
+        pace = self._pace
+
+        def is_decided(comparison: Comparison) -> bool:
+            is_longer = comparison.num_quads >= pace.confirm_quads
+            is_told = comparison.verdict == "faster" or is_out_of_reach(comparison)
+            return _is_known_well(comparison) or (is_longer and is_told)
+
         return compare(
             other,
             winner,
-            quads=self._pace.confirm_quads,
-            seconds=self._pace.block_seconds,
-            min_steps=self._pace.min_steps,
-            confidence=self._pace.confirm_confidence,
-            is_decided=_is_known_well,
+            quads=pace.confirm_quads + min(more_quads, _MOST_TIMES_MORE * pace.confirm_quads),
+            seconds=pace.block_seconds,
+            min_steps=pace.min_steps,
+            confidence=pace.confirm_confidence,
+            is_decided=is_decided,
         )
 
     def find_noise_floor(self, contestant: SharedContestant, twin: SharedContestant) -> None:
@@ -184,8 +193,9 @@ class InTurns:
             is_decided=is_clear if is_proven else _is_settled_in_turns,
         )
 
-    def confirm(self, other: SharedContestant, winner: SharedContestant) -> Comparison:
-        """See Meeting."""
+    def confirm(self, other: SharedContestant, winner: SharedContestant, *, more_quads: int) -> Comparison:
+        """See Meeting; each quad costs two starts, so that none is added."""
+        del more_quads
         pace = self._pace
         return self._compare(
             other,

@@ -153,6 +153,7 @@ class Track:
         *,
         changes: Mapping[str, Scalar],
         setting: Mapping[str, Scalar] | None = None,
+        more_quads: int = 0,
     ) -> Comparison | None:
         """The incumbent's setting over another one's, both on fresh contestants and with more blocks.
 
@@ -163,6 +164,7 @@ class Track:
             against: The other one.
             changes: What the heat is shown by.
             setting: Becomes the incumbent's first, where it is given.
+            more_quads: There is time for so many more, if they are needed to tell.
         """
         began = self._clock()
         self._begun(stage, changes)
@@ -173,7 +175,9 @@ class Track:
             other = opponent = self.arena.enter(dict(against))
             self.adopt(setting)
             comparison = self.incumbency.meet(
-                self.incumbent, lambda way: way.confirm(opponent, self.incumbent), holder=opponent
+                self.incumbent,
+                lambda way: way.confirm(opponent, self.incumbent, more_quads=more_quads),
+                holder=opponent,
             )
         except ContestantLostError as error:
             is_other = other is None or other.is_retired

@@ -117,5 +117,7 @@ class Ending:
     def _gain_of(self, setting: Mapping[str, Scalar]) -> Gain | None:
         baseline = self._plan.baseline
         changes = difference(baseline, setting)
-        comparison = self._track.confirm("confirm", baseline, changes=changes, setting=setting)
+        comparison = self._track.confirm(
+            "confirm", baseline, changes=changes, setting=setting, more_quads=self._time.more_quads
+        )
         return gain_of(comparison) if comparison is not None and comparison.verdict == "faster" else None
