@@ -149,7 +149,7 @@ class _Race:
 
     def _screen_and_stack(self) -> None:
         for _ in range(_ROUNDS):
-            winners = self._screening.screen(self._diagnosis)
+            winners = self._screening.screen(self._diagnosis) or self._screening.look_again(self._diagnosis)
             if not winners:
                 break
             adopted = self._stacking.stack(winners)

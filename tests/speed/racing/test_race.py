@@ -79,6 +79,32 @@ def test_race_keeps_the_baseline_where_nothing_helps(seed: int) -> None:
     assert result.gain is None
 
 
+def a_tenth_faster(setting: Setting) -> Cost:
+    return Cost(compute_seconds=0.01 / (1.1 if setting.get("channels_last") else 1.0))
+
+
+def race_a_tenth(seed: int, *, seconds: float = 1e6) -> RaceResult:
+    machine = SimulatedMachine(seed=seed, noises=(Jitter(0.1),))
+    return run(SimulatedArena(a_tenth_faster, machine=machine), CHANNELS_LAST, FUSED, seconds=seconds)
+
+
+def test_race_looks_again_at_what_noise_may_have_hidden() -> None:
+    twice = [heats for seed in range(40) if len(heats := heats_of(race_a_tenth(seed), "channels_last")) == 2]
+    assert twice
+    assert all(first.gain is not None and first.gain.ratio > 1 and first.verdict == "rejected" for first, _ in twice)
+    assert any(second.verdict == "kept" for _, second in twice)
+
+
+def test_race_confirms_in_more_quads_where_noise_asks_for_them_and_time_is_left() -> None:
+    gains = [gain for seed in range(40) if (gain := race_a_tenth(seed).gain) is not None]
+    most = Pace().confirm_quads
+    assert any(gain.num_quads > most for gain in gains)
+    assert all(gain.num_quads <= 3 * most for gain in gains)
+    hurried = [gain for seed in range(40) if (gain := race_a_tenth(seed, seconds=12.0).gain) is not None]
+    assert hurried
+    assert all(gain.num_quads <= most for gain in hurried)
+
+
 def test_race_passes_over_knobs_that_cannot_move_the_bottleneck() -> None:
     arena = SimulatedArena(compute_bound)
     result = run(arena, WORKERS, CHANNELS_LAST)

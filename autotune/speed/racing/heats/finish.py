@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from autotune.events import Scalar
 from autotune.speed.measuring.arena import Contestant
-from autotune.speed.measuring.comparison import Comparison, is_clear
+from autotune.speed.measuring.comparison import LOUD_NOISE, Comparison, is_clear
 from autotune.speed.racing.heats.meeting import is_by_far
 
 Objection: TypeAlias = Callable[[Contestant, Contestant, Comparison], str | None]
@@ -34,6 +34,12 @@ class Finish:
     def ratio(self) -> float:
         """Its throughput over the incumbent's."""
         return self.comparison.ratio
+
+    @property
+    def is_undecided(self) -> bool:
+        """It seems faster by more than noise, and its quads were too few to tell."""
+        floor = min(self.comparison.noise_floor, LOUD_NOISE)
+        return self.comparison.verdict == "tie" and math.log(self.ratio) > math.log1p(floor)
 
     @property
     def is_by_far(self) -> bool:

@@ -56,6 +56,8 @@ class Screening:
         self._tried = {(entry.name, self._current(entry)) for entry in plan.entries}
         self._passed_over: set[str] = set()
         self._adopted_at_first_sight: set[str] = set()
+        self._undecided: dict[str, Finish] = {}
+        """The best of each knob that has no winner, where noise may have hidden one."""
 
     def adopt_at_first_sight(self) -> None:
         """Look at what can move everything (threads, allocators), before anything is measured closely.
@@ -106,6 +108,23 @@ class Screening:
                 self._time.keeps_a_heat_for_stacking = True
                 if best.is_by_far:
                     break
+        return winners
+
+    def look_again(self, diagnosis: Diagnosis | None) -> list[Finish]:
+        """What seemed faster and was not surely so meets the setting to beat once more; those that are faster now."""
+        entries = {entry.name: entry for entry in self._plan.entries}
+        winners: list[Finish] = []
+        for name in sorted(self._undecided, key=lambda name: -self._undecided[name].ratio):
+            if self._time.is_up:
+                break
+            value = self._undecided.pop(name).setting.get(name)
+            setting = self._changed(entries[name], value)
+            if setting is None or why_not(entries[name], diagnosis) is not None:
+                continue
+            finish = self._try(name, setting)
+            if finish is not None and finish.is_kept:
+                winners.append(finish)
+                self._time.keeps_a_heat_for_stacking = True
         return winners
 
     @property
@@ -179,15 +198,23 @@ class Screening:
                 return best
             self._tried.add((entry.name, value))
             finish = self._try(entry.name, setting)
+            if best is None and finish is not None and finish.is_undecided:
+                self._keep_undecided(entry.name, finish)
             # Of numbers the larger one must be worth it: a tie keeps the simpler.
             least = 0.0 if best is None else best.ratio * (_WORTH_MORE if entry.knob.low is not None else 1.0)
             if finish is not None and finish.is_kept and finish.ratio > least:
                 best, num_lost = finish, 0
+                self._undecided.pop(entry.name, None)
             elif entry.knob.low is not None:
                 num_lost += 1
                 if num_lost == _MOST_LOSSES_IN_A_ROW:
                     break
         return best
+
+    def _keep_undecided(self, name: str, finish: Finish) -> None:
+        known = self._undecided.get(name)
+        if known is None or finish.ratio > known.ratio:
+            self._undecided[name] = finish
 
     def _is_way_back(self, entry: Entry, value: Scalar) -> bool:
         """The baseline's value would make a new graph: in a compiled step that is dear, and it has lost before."""
