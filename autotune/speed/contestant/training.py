@@ -2,6 +2,7 @@
 
 from autotune.events import Event, Finished, Outcome, Started, Stop, TrialOrder
 from autotune.speed.contestant.block_pacer import BlockPacer, Orders
+from autotune.speed.contestant.schedules import endless_schedules
 from autotune.training.process.loading import LoadedTask
 from autotune.training.process.run import run_trial
 from autotune.training.trial import Trial
@@ -23,7 +24,8 @@ def compete(order: TrialOrder, *, task: LoadedTask, orders: Orders, process_star
         pacers.append(BlockPacer(trial, orders=orders, started=lambda: quiet.started))
         trial.pace(pacers[0])
 
-    finished = run_trial(order, task=task, channel=quiet, process_started=process_started, on_ready=pace)
+    with endless_schedules():
+        finished = run_trial(order, task=task, channel=quiet, process_started=process_started, on_ready=pace)
     has_raised = finished.outcome not in {Outcome.COMPLETE, Outcome.FAILED} or finished.traceback is not None
     if not pacers or has_raised:
         return finished

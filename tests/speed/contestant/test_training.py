@@ -364,3 +364,28 @@ def _own_loop(trial: Trial) -> None:
         for inputs in trial.watch(_batches()):
             (inputs @ weight).sum().backward()
     raise AssertionError("the first pass has ended")
+
+
+def test_a_one_cycle_schedule_of_a_loops_own_does_not_end_a_race(tmp_path: Path) -> None:
+    model = nn.Linear(4, 2)
+    rates: list[float] = []
+
+    def train(trial: Trial) -> None:
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=5)
+        for inputs in trial.watch([torch.ones(2, 4)] * 5):
+            model(inputs).sum().backward()
+            optimizer.step()
+            scheduler.step()
+            rates.append(float(scheduler.get_last_lr()[0]))
+
+    script, finished = race(train, tmp_path, steps(40))
+    assert finished is None
+    assert len(script.blocks) == 1
+    assert rates[3] != rates[4] == rates[-1]
+    optimizer = torch.optim.SGD(model.parameters())
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=1)
+    optimizer.step()
+    scheduler.step()
+    with pytest.raises(ValueError, match="Tried to step"):
+        scheduler.step()
