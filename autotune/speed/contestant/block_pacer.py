@@ -10,11 +10,12 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from autotune.events import Block, Feed, RunBlock, Started, Warmed
+from autotune.events import Block, Feed, RunBlock, Scalar, Started, Warmed
 from autotune.hardware import read_load
 from autotune.speed.contestant.passes import Passes
 from autotune.speed.contestant.start_state import StartState
 from autotune.speed.contestant.surroundings import Counts, read_clock_and_temperature, read_counts
+from autotune.speed.knobs import KNOBS
 from autotune.training.batches import Batch, count_samples, micro_batches
 from autotune.training.machine.device import DeviceWatch, held_memory_bytes, peak_memory_bytes, synchronize
 from autotune.training.reporting.phases import Phases
@@ -31,6 +32,7 @@ _SETTLED_RATIO = 1.25
 _MIN_HALVED = 4
 """A batch of fewer samples is not halved."""
 _LONG_START_SECONDS = 2.0
+_UNREAD = "unread by the task"
 _MAX_LOSSES = 10_000
 """Told of one block: a message has an end."""
 
@@ -137,7 +139,7 @@ class BlockPacer:
         started = self._started()
         self._orders.send(
             Warmed(
-                in_force=started.in_force,
+                in_force=started.in_force | self._unread(),
                 device=started.device,
                 start_seconds=max(0.0, seconds - later_starts - len(steps) * (wait + work)),
                 epoch_start_seconds=max(0.0, epoch_start - wait),
@@ -146,6 +148,13 @@ class BlockPacer:
                 held_memory_bytes=held_memory_bytes(self._device),
             )
         )
+
+    def _unread(self) -> dict[str, Scalar]:
+        """The knobs that the training was given and never asked for: it trains as it would without them.
+
+        A task's own knobs may be read where its samples are made, in a worker, which is not seen here.
+        """
+        return {name: _UNREAD for name in self._trial.params.unread if name in KNOBS}
 
     def _settle(self, feed: Feed) -> Generator[Batch | None, None, list[StepSeconds]]:
         """Train until the steps take equally long: compilation and cuDNN's search are over."""

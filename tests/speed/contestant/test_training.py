@@ -389,3 +389,16 @@ def test_a_one_cycle_schedule_of_a_loops_own_does_not_end_a_race(tmp_path: Path)
     scheduler.step()
     with pytest.raises(ValueError, match="Tried to step"):
         scheduler.step()
+
+
+def test_a_knob_that_a_loop_of_ones_own_never_reads_is_not_in_force(tmp_path: Path) -> None:
+    def train(trial: Trial) -> None:
+        assert trial.params.pin_memory
+        for batch in trial.watch([torch.ones(2, 4)] * 5):
+            batch.add(1)
+
+    script, _ = race(train, tmp_path, num_workers=2, pin_memory=True, torch_threads=1, decoder="turbo")
+    assert script.warmed is not None
+    assert script.warmed.in_force["num_workers"] == "unread by the task"
+    assert script.warmed.in_force["torch_threads"] == 1
+    assert not {"pin_memory", "decoder"} & script.warmed.in_force.keys()
