@@ -11,6 +11,7 @@ BENCHMARKS = (
     ("aa_spread.py",),
     ("race_exhaustive.py", "--workloads", "mnist1d-32", "augmented-128"),
     ("race_joint.py", "--tasks", "mnist", "--seeds", "0", "1", "2"),
+    ("race_simulated.py",),
     ("trial_start.py",),
     ("load.py", "--marks", "100", "1000", "10000", "--seconds", "30"),
     ("help_time.py",),
