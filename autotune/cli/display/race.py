@@ -78,7 +78,7 @@ class _Lines:
             self.write(f"{_LONG[stage]} {format_changes(changes)} ...")
 
     def heat_over(self, heat: "Heat") -> None:
-        from autotune.report.text.speeds import tried_words
+        from autotune.coordinator.races.words import tried_words
 
         gain = (heat.gain.words,) if heat.gain else ()
         turns = " (in turns)" if heat.is_in_turns else ""

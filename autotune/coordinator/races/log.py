@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from autotune.coordinator.races.ground import RaceGround
+from autotune.coordinator.races.words import tried_words
 from autotune.coordinator.workloads import Workload
 from autotune.events import Scalar
 from autotune.outages import persist
@@ -76,7 +77,7 @@ class RaceLog:
         attributes: dict[str, Scalar] = {
             "workload": workload.words,
             "stage": heat.stage,
-            "tried": heat.change_words,
+            "tried": tried_words(heat),
             "verdict": heat.verdict,
             "reason": heat.reason,
             "ratio": gain.ratio if gain else None,

@@ -1,11 +1,13 @@
 """Speed parameters that were raced: what was kept, what was not, with intervals."""
 
+from autotune.coordinator.races.words import tried_words
 from autotune.recording.races import RaceRow
 from autotune.report.page.blocks import Block, Interval, Intervals, Section, Table, Words
 from autotune.report.page.subject import Subject
-from autotune.report.text.speeds import tried_words
 from autotune.report.text.wording import NOTHING, format_duration, format_parameters, one_line
 from autotune.speed.racing.result import Heat, RaceResult
+
+_FRESH = " (on fresh processes)"
 
 
 def raced_section(subject: Subject) -> Section | None:
@@ -52,9 +54,8 @@ def _turns(result: RaceResult) -> str:
 
 def _interval(heat: Heat) -> Interval:
     gain = heat.gain
-    stage = {"screen": "", "stack": " (stacked)", "confirm": " (on fresh processes)"}.get(
-        heat.stage, f" ({heat.stage})"
-    )
+    stages = {"screen": "", "stack": " (stacked)", "confirm": _FRESH, "informed": _FRESH}
+    stage = stages.get(heat.stage, f" ({heat.stage})")
     turns = ", in turns" if heat.is_in_turns else ""
     return Interval(
         label=f"{tried_words(heat)}{stage}{turns}",

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from autotune.coordinator.races.alone import RacedWorkload
+from autotune.coordinator.races.words import tried_words
 from autotune.disk import format_bytes
 from autotune.events import Scalar
 from autotune.report.text.wording import format_parameters
@@ -52,11 +53,6 @@ def heat_rows(heats: Sequence[Heat]) -> list[tuple[str, ...]]:
         (heat.stage, tried_words(heat), heat.gain.words if heat.gain else "", heat.verdict, _why(heat))
         for heat in heats
     ]
-
-
-def tried_words(heat: Heat) -> str:
-    """What was tried; of an informed guess, whose gain is the winner's over it, that it was the winner's opponent."""
-    return f"the winner against {heat.change_words}" if heat.stage == "informed" and heat.gain else heat.change_words
 
 
 def _why(heat: Heat) -> str:

@@ -12,6 +12,7 @@ from autotune.coordinator.speeds import RaceEndedError
 from autotune.events import Scalar
 from autotune.speed.measuring.arena import ContestantLostError, Loss
 from tests.coordinator.races.simulated import CostOf, racing_study
+from tests.report.raced import BESIDE
 from tests.speed.simulated import Cost, Setting
 
 SPEC = """
@@ -197,3 +198,14 @@ def test_dashboard_shows_what_was_adopted_at_first_sight_with_its_throughput(
     assert seen.params["torch_threads"] == 1
     assert seen.state is TrialState.COMPLETE
     assert seen.value == pytest.approx(32 / 0.01)
+
+
+def test_dashboard_tells_the_informed_guess_from_what_won(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trial has the winner's parameters and its gain over the guess."""
+    with racing_study(
+        tmp_path, spec=SPEC, cost=lambda _, __: Cost(compute_seconds=0.01), monkeypatch=monkeypatch
+    ) as study:
+        guess = BESIDE.model_copy(update={"stage": "informed", "changes": {"num_workers": 2}})
+        study.log.add_heat(guess, workload=study.ground.workload({"batch_size": 32}))
+    (seen,) = optuna.load_study(study_name="raced.speed", storage=f"sqlite:///{tmp_path}/autotune.db").trials
+    assert seen.user_attrs["tried"] == "the winner against an informed guess: num_workers 2"

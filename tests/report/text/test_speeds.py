@@ -37,7 +37,8 @@ def test_race_that_ended_with_what_was_known_says_why() -> None:
 
 def test_row_of_an_informed_guess_says_that_the_gain_over_it_is_the_winner_s() -> None:
     guess = BESIDE.model_copy(update={"stage": "informed", "changes": {"num_workers": 2}})
-    assert [row[1] for row in heat_rows([guess, BESIDE])] == ["the winner against num_workers 2", "channels_last true"]
+    tried = [row[1] for row in heat_rows([guess, BESIDE])]
+    assert tried == ["the winner against an informed guess: num_workers 2", "channels_last true"]
 
 
 def test_baseline_that_stays_says_whose_throughput_beats_the_guess() -> None:
