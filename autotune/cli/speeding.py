@@ -1,12 +1,14 @@
 """``autotune speed``."""
 
 import re
+import sys
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 import click
 from typing_extensions import override
 
+from autotune.cli.main import INTERRUPTED_STATUS
 from autotune.cli.names import complete_space
 from autotune.cli.options import Number, WholeNumber, json_option, storage_option
 
@@ -112,7 +114,7 @@ def speed(
     JSON: a list of races with the keys task, device, num_cores, workload, result, code, doubt (which
     gains are vague, and why); where a race fails, those before it.
     """
-    from autotune.cli.display.race import show_race
+    from autotune.cli.display.race import RaceLines
     from autotune.cli.output import echo_json, echo_lines, print_table
     from autotune.outages import waiting_out
     from autotune.report.text.speeds import HEAT_COLUMNS, ending_lines, heat_rows, lines_to_paste, summarise_race
@@ -129,9 +131,10 @@ def speed(
         seconds_in_turns=seconds if seconds is not None else SECONDS_IN_TURNS,
     )
     summaries: list[SpeedSummary] = []
+    told = RaceLines()
     try:
         with waiting_out(lambda line: click.echo(line, err=True)):
-            for raced in race_task(order, watch=show_race()):
+            for raced in race_task(order, watch=told.watch):
                 summary = summarise_race(raced)
                 summaries.append(summary)
                 if not as_json:
@@ -144,6 +147,9 @@ def speed(
                     for line in lines_to_paste(summary):
                         click.echo(line)
                     click.echo()
+    except KeyboardInterrupt:
+        told.stopped(name=order.name, num_done=len(summaries))
+        sys.exit(INTERRUPTED_STATUS)
     finally:
         if as_json and summaries:
             echo_json(summaries)

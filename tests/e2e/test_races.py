@@ -1,14 +1,16 @@
 import contextlib
 import json
 import shutil
+import signal
 import sqlite3
 from pathlib import Path
 
 import optuna
+import psutil
 import pytest
 
 from autotune.hardware import Machine
-from tests.e2e.home import Home
+from tests.e2e.home import Home, family_of
 
 TASK = '''
 import time
@@ -163,6 +165,17 @@ def test_speed_command_gives_json_of_the_races_before_one_that_fails(home: Home)
     (summary,) = json.loads(done.stdout)
     assert summary["workload"] == {"batch_size": 32}
     assert "an odd batch" in done.stderr
+
+
+def test_ctrl_c_ends_the_speed_command_and_tells_what_is_lost(home: Home) -> None:
+    process = home.start("speed", "slow.py:Slow", "--seconds", "100")
+    home.wait_for("race of ")
+    family = family_of(process.pid)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=40) == 130
+    assert "stopped: this race has no result; " in home.output.splitlines()[-1]
+    psutil.wait_procs(family, timeout=40)
+    assert not [member for member in family if member.is_running() and member.status() != psutil.STATUS_ZOMBIE]
 
 
 def test_batch_of_more_samples_than_there_are_is_refused(home: Home) -> None:

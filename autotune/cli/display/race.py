@@ -33,53 +33,73 @@ _LONG: "Mapping[Stage, str]" = {
 """Heats that may take so long that their beginning is told, too."""
 
 
-def show_race() -> "SpeedWatch":
-    """A watch that writes on stderr, with the time since now in front."""
-    from autotune.coordinator.races.alone import SpeedWatch
-
-    lines = _Lines()
-    return SpeedWatch(
-        batch_tried=lines.batch_tried,
-        largest_found=lines.largest_found,
-        begun=lines.begun,
-        diagnosed=lambda diagnosis: lines.write(diagnosis.words),
-        heat_begun=lines.heat_begun,
-        heat_over=lines.heat_over,
-        takes_turns=lambda: lines.write(_TURNS),
-    )
-
-
-class _Lines:
-    """What is told, line by line."""
+class RaceLines:
+    """Writes on stderr what is told of races, with the time since now in front."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
+        self._num_begun = 0
+        self._num_heats = 0
+        """Of the race that runs, those that are over."""
 
-    def write(self, *columns: str) -> None:
+    @property
+    def watch(self) -> "SpeedWatch":
+        """Tells these lines."""
+        from autotune.coordinator.races.alone import SpeedWatch
+
+        return SpeedWatch(
+            batch_tried=self._batch_tried,
+            largest_found=self._largest_found,
+            begun=self._begun,
+            diagnosed=lambda diagnosis: self._write(diagnosis.words),
+            heat_begun=self._heat_begun,
+            heat_over=self._heat_over,
+            takes_turns=lambda: self._write(_TURNS),
+        )
+
+    def stopped(self, *, name: str, num_done: int) -> None:
+        """Tell what is lost and what is kept where Ctrl-C ends it all.
+
+        Args:
+            name: Under which the races are kept.
+            num_done: Races that came to their end.
+        """
+        words = ["stopped: this race has no result" if self._num_begun > num_done else "stopped before a race began"]
+        if self._num_begun > num_done and self._num_heats:
+            stay = "heat stays" if self._num_heats == 1 else "heats stay"
+            words.append(f"its {self._num_heats} {stay} in the dashboard's {name}.speed")
+        if num_done:
+            words.append("the race before it is kept" if num_done == 1 else f"the {num_done} races before it are kept")
+        self._write("; ".join([*words, "the same command starts over"]))
+
+    def _write(self, *columns: str) -> None:
         line = "  ".join(map(one_line, columns))
         text = f"{format_clock(time.monotonic() - self._began):>7}  {line}"
         is_shown = sys.stderr.isatty()
         click.echo(fold(text, width=shutil.get_terminal_size().columns, hang=_HANG) if is_shown else text, err=True)
 
-    def batch_tried(self, attempt: "BatchTry") -> None:
+    def _batch_tried(self, attempt: "BatchTry") -> None:
         held = format_bytes(attempt.peak_memory_bytes) if attempt.peak_memory_bytes is not None else attempt.reason
-        self.write(f"batch {attempt.batch_size}: {held}")
+        self._write(f"batch {attempt.batch_size}: {held}")
 
-    def largest_found(self, limit: "BatchLimit") -> None:
-        self.write(f"largest batch: {limit.largest} ({limit.bound}; {len(limit.tries)} tried)")
+    def _largest_found(self, limit: "BatchLimit") -> None:
+        self._write(f"largest batch: {limit.largest} ({limit.bound}; {len(limit.tries)} tried)")
 
-    def begun(self, workload: "Workload") -> None:
-        self.write(f"race of {workload.task} on {workload.device}, {workload.num_cores} cores: {workload.words}")
+    def _begun(self, workload: "Workload") -> None:
+        self._num_begun += 1
+        self._num_heats = 0
+        self._write(f"race of {workload.task} on {workload.device}, {workload.num_cores} cores: {workload.words}")
 
-    def heat_begun(self, stage: "Stage", changes: "Mapping[str, Scalar]") -> None:
+    def _heat_begun(self, stage: "Stage", changes: "Mapping[str, Scalar]") -> None:
         from autotune.speed.racing.result import format_changes
 
         if stage in _LONG:
-            self.write(f"{_LONG[stage]} {format_changes(changes)} ...")
+            self._write(f"{_LONG[stage]} {format_changes(changes)} ...")
 
-    def heat_over(self, heat: "Heat") -> None:
+    def _heat_over(self, heat: "Heat") -> None:
         from autotune.coordinator.races.words import tried_words
 
+        self._num_heats += 1
         gain = (heat.gain.words,) if heat.gain else ()
         turns = " (in turns)" if heat.is_in_turns else ""
-        self.write(heat.stage, tried_words(heat), *gain, f"{heat.verdict}: {heat.reason}{turns}")
+        self._write(heat.stage, tried_words(heat), *gain, f"{heat.verdict}: {heat.reason}{turns}")
