@@ -102,6 +102,11 @@ def _conclusion(result: RaceResult) -> Iterator[str]:
         yield "Nothing was tried: the race was over before one setting was measured."
     elif result.gain is None:
         yield "Keep what you have: nothing is surely faster than the baseline."
+        if (heat := result.unproven) is not None and heat.gain is not None:
+            yield (
+                f"Not proven: {tried_words(heat)}, {heat.gain.words} times as fast on fresh processes; "
+                "a longer race (--seconds), or a quieter machine, may tell"
+            )
     else:
         yield f"winner: {format_parameters(result.kept)}"
         yield f"gain: {result.gain.words} times the baseline's throughput, confirmed on fresh processes"

@@ -77,8 +77,12 @@ class RaceTime:
 
     @property
     def more_quads(self) -> int:
-        """Of alternating blocks, that a confirmation has time for beyond its own, with all that must follow it."""
-        return max(0, int(self.left() / (4 * self._track.incumbency.block_seconds)))
+        """Of alternating blocks, that a confirmation may take beyond its own before the race ends too late.
+
+        What wins without being proven is lost, so that an informed guess may have to go unmet for it.
+        """
+        left = self._seconds * _LATE - self.spent - self._end_seconds_of(1)
+        return max(0, int(left / (4 * self._track.incumbency.block_seconds)))
 
     def _is_too_late(self, needed: float) -> bool:
         is_up = self.left() <= needed
@@ -92,7 +96,10 @@ class RaceTime:
 
     @property
     def _end_seconds(self) -> float:
-        return self._confirmation_seconds(self._num_confirmations) + LAST_BLOCKS * self._track.incumbency.block_seconds
+        return self._end_seconds_of(self._num_confirmations)
+
+    def _end_seconds_of(self, num_confirmations: int) -> float:
+        return self._confirmation_seconds(num_confirmations) + LAST_BLOCKS * self._track.incumbency.block_seconds
 
     @property
     def _seconds(self) -> float:

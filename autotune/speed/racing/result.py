@@ -174,6 +174,14 @@ class RaceResult(_Part):
         return self.is_cut_short and not any(heat.verdict in {"kept", "rejected"} for heat in self.heats)
 
     @property
+    def unproven(self) -> Heat | None:
+        """The confirmation of what won each heat, and was faster again, though not surely; None where none was."""
+        confirmed = [heat for heat in self.heats if heat.stage == "confirm" and heat.gain is not None]
+        if self.gain is not None or not confirmed or confirmed[-1].gain is None or confirmed[-1].gain.ratio <= 1:
+            return None
+        return confirmed[-1]
+
+    @property
     def kept(self) -> dict[str, Scalar]:
         """What of the winner differs from the baseline."""
         return {name: value for name, value in self.setting.items() if self.baseline.get(name, ...) != value}
@@ -201,7 +209,8 @@ class RaceResult(_Part):
     def is_answer(self) -> bool:
         """It says something of later trainings: a winner, or that there is none where one could be seen."""
         floors = [floor for floor in (self.noise_floor, self.noise_floor_in_turns) if floor is not None]
-        return self.gain is not None or not (self.is_cut_short or max(floors, default=0.0) > _LOUD)
+        is_open = self.is_cut_short or self.unproven is not None or max(floors, default=0.0) > _LOUD
+        return self.gain is not None or not is_open
 
     @property
     def setting_in_full_precision(self) -> dict[str, Scalar]:

@@ -41,6 +41,16 @@ def test_row_of_an_informed_guess_says_that_the_gain_over_it_is_the_winner_s() -
     assert tried == ["the winner against an informed guess: num_workers 2", "channels_last true"]
 
 
+def test_winner_that_was_not_proven_is_named() -> None:
+    vague = GAIN.model_copy(update={"low": 0.99})
+    refused = BESIDE.model_copy(update={"stage": "confirm", "verdict": "rejected", "gain": vague})
+    text = lines(gain=None, setting={}, heats=(refused,))
+    assert "Not proven: channels_last true, 1.40 [0.99, 1.50] times as fast on fresh processes" in text
+    slower = refused.model_copy(update={"gain": vague.model_copy(update={"ratio": 0.99, "low": 0.9})})
+    assert "Not proven" not in lines(gain=None, setting={}, heats=(slower,))
+    assert "Not proven" not in lines(heats=(BESIDE,))
+
+
 def test_baseline_that_stays_says_whose_throughput_beats_the_guess() -> None:
     text = lines(gain=None, informed={"num_workers": 2}, informed_gain=GAIN)
     assert "nothing is surely faster than the baseline.\nIts throughput is 1.40 [1.30, 1.50] times that of" in text

@@ -102,7 +102,7 @@ def test_race_confirms_in_more_quads_where_noise_asks_for_them_and_time_is_left(
     assert all(gain.num_quads <= 3 * most for gain in gains)
     hurried = [gain for seed in range(40) if (gain := race_a_tenth(seed, seconds=12.0).gain) is not None]
     assert hurried
-    assert all(gain.num_quads <= most for gain in hurried)
+    assert all(gain.num_quads < 2 * most for gain in hurried)
 
 
 def test_race_passes_over_knobs_that_cannot_move_the_bottleneck() -> None:

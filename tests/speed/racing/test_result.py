@@ -43,9 +43,15 @@ def test_doubt_names_few_quads_on_a_quiet_machine() -> None:
     assert doubt.endswith("(decided after 3 quads, beside a load of up to 1.0 on 2 cores)")
 
 
+UNPROVEN = BESIDE.model_copy(update={"stage": "confirm", "verdict": "rejected", "gain": gain(0.99, 1.5)})
+REFUTED = UNPROVEN.model_copy(update={"gain": gain(0.9, 1.02)})
+
+
 @pytest.mark.parametrize(
     ("fields", "is_answer"),
     [
+        ({"noise_floor": 0.03, "heats": (UNPROVEN,)}, False),
+        ({"noise_floor": 0.03, "heats": (UNPROVEN, REFUTED)}, True),
         ({"noise_floor": 0.03}, True),
         ({"noise_floor": None}, True),
         ({"noise_floor": 0.61}, False),
