@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 LEAST_VALUES = 3
 """A side: two values say next to nothing about their spread."""
+_MOST_THAT_TELL = 20
+"""Trainings a side that anybody may be asked for."""
+_ROUNDING = 1e-9
+"""Of a product that would be a whole number."""
 _RESAMPLES = 2000
 _SEED = 0
 
@@ -104,6 +108,26 @@ def compare_shares(num_one: int, of_one: int, num_other: int, of_other: int) -> 
 
     result = fisher_exact([[num_one, of_one - num_one], [num_other, of_other - num_other]])
     return num_one / of_one - num_other / of_other, float(result.pvalue)
+
+
+def num_that_tells(share: float, *, above: int, probability: float) -> int | None:
+    """The least number a side, above one, with which a share of values is no chance where the other side has none.
+
+    ``compare_shares`` and the ranks of ``ratio_of_medians`` say the same then.
+
+    Args:
+        share: Of one side that is finite, rounded down to so many values; the other is all infinite.
+        above: The number is larger.
+        probability: Of chance, at most.
+
+    Returns:
+        None where ``_MOST_THAT_TELL`` are too few.
+    """
+    for count in range(above + 1, _MOST_THAT_TELL + 1):
+        _, by_chance = compare_shares(math.floor(share * count + _ROUNDING), count, 0, count)
+        if by_chance <= probability:
+            return count
+    return None
 
 
 def _welch_half_width(

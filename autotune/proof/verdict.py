@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from autotune.goals import SAMPLES_PER_SECOND
 from autotune.proof.quantities import (
     CONFIDENCE,
+    LAST_CONFIDENCE,
     SECONDS_TO_TARGET,
     Case,
     Quantity,
@@ -21,7 +22,7 @@ from autotune.proof.quantities import (
     num_failed,
     success_rate,
 )
-from autotune.proof.statistics import compare_shares
+from autotune.proof.statistics import LEAST_VALUES, compare_shares, num_that_tells
 
 _SPEED_SHARE = 0.1
 """Of the first look's chance to be wrong, that the second has: at throughput, where the objective shows no difference.
@@ -91,6 +92,28 @@ class Verdict(BaseModel):
     def is_decided(self) -> bool:
         """No more trainings are needed: the objective itself is surely better or worse."""
         return self.conclusion in {"better", "worse"}
+
+    @property
+    def may_be_more_often(self) -> bool:
+        """More of the winner's trainings came to the target that the study is about."""
+        is_timed = bool(self.quantities) and self.quantities[0].name == SECONDS_TO_TARGET
+        one, other = self.winner_success_rate, self.reference_success_rate
+        return is_timed and one is not None and other is not None and one > other
+
+    @property
+    def num_that_tells(self) -> int | None:
+        """Trainings a side that make sure that the winner comes to the target and the reference does not.
+
+        Were the winner to come there as often as it does, and the reference never. None where that one does, too: then
+        it hangs on their times; and where too many would be needed.
+        """
+        if not self.may_be_more_often or self.reference_success_rate or self.winner_success_rate is None:
+            return None
+        chance = 1 - self.confidence
+        if self.num_wanted <= LEAST_VALUES:  # more are looked at before they are all there
+            chance *= (1 - LAST_CONFIDENCE) / (1 - CONFIDENCE)
+        least = max(min(self.num_winner, self.num_reference), self.num_wanted - 1)
+        return num_that_tells(self.winner_success_rate, above=least, probability=chance)
 
     def quantity(self, name: str) -> Quantity | None:
         """The one of that name, if it was compared."""

@@ -55,6 +55,12 @@ def side(
     ]
 
 
+def hits(num_won: int, *, of: int) -> list[Training]:
+    """Trainings of which so many came to the target, and are alike in all else."""
+    seconds = [10.0 + step / 100 for step in range(num_won)] + [math.inf] * (of - num_won)
+    return side(seconds, finals=[0.9 + step / 1000 for step in range(of)], rates=[1000.0 + step for step in range(of)])
+
+
 def failed_training() -> Training:
     return Training(
         trial=7,
@@ -115,6 +121,33 @@ def test_misses_of_three_against_three_are_too_few_to_tell() -> None:
 
     assert (verdict.conclusion, verdict.advice) == ("too few trainings", "train more")
     assert (verdict.winner_success_rate, verdict.reference_success_rate) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize(("num_won", "count", "num_that_tells"), [(4, 5, 7), (3, 5, 9), (2, 3, 8), (1, 5, None)])
+def test_verdict_on_a_target_that_the_winner_alone_came_to_knows_how_many_would_be_sure(
+    num_won: int, count: int, num_that_tells: int | None
+) -> None:
+    verdict = judge(
+        dataclasses.replace(TIMED, num_wanted=count), winners=hits(num_won, of=count), references=hits(0, of=count)
+    )
+    assert not verdict.is_decided
+    assert verdict.num_that_tells == num_that_tells
+
+
+@pytest.mark.parametrize(("num_won", "count"), [(5, 7), (5, 9), (5, 8)])
+def test_so_many_trainings_are_sure_and_with_one_hit_fewer_they_are_not(num_won: int, count: int) -> None:
+    """At the winner's share, rounded down: 4 of 5, 3 of 5 and 2 of 3."""
+    case = dataclasses.replace(TIMED, num_wanted=count)
+    assert judge(case, winners=hits(num_won, of=count), references=hits(0, of=count)).conclusion == "better"
+    missed = judge(case, winners=hits(num_won - 1, of=count), references=hits(0, of=count))
+    assert missed.conclusion == "no significant gain"
+
+
+def test_reference_that_came_to_the_target_leaves_it_to_the_times() -> None:
+    verdict = judge(TIMED, winners=hits(4, of=5), references=hits(1, of=5))
+    assert verdict.may_be_more_often
+    assert verdict.num_that_tells is None
+    assert not judge(TIMED, winners=hits(1, of=5), references=hits(4, of=5)).may_be_more_often
 
 
 def test_winner_that_fails_more_often_is_no_gain_however_good_the_rest_is() -> None:

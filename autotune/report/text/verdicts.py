@@ -108,9 +108,26 @@ def _basis(verdict: Verdict) -> str:
 
 
 def _hint(verdict: Verdict, *, sees: str) -> str:
-    if min(verdict.num_winner, verdict.num_reference) >= _ENOUGH:
-        return ""
-    return f"; `autotune study confirm {verdict.study} --repeats {_ENOUGH}` {sees}"
+    """How many trainings may say more; of a target that the winner alone came to, how many would be sure of it."""
+    num_trained, telling = min(verdict.num_winner, verdict.num_reference), verdict.num_that_tells
+    command = f"`autotune study confirm {verdict.study} --repeats"
+    if telling is not None and telling > _ENOUGH:
+        return f"; {_counts_won(verdict)} may be chance, {command} {telling}` would be sure if it goes on so"
+    if num_trained < _ENOUGH:
+        return f"; {command} {_ENOUGH}` {sees}"
+    if verdict.may_be_more_often:
+        return f"; {_counts_won(verdict)} may be chance, {command} {2 * num_trained}` would tell more"
+    return ""
+
+
+def _counts_won(verdict: Verdict) -> str:
+    """Such as ``4 of 5 at the target against 0 of 5``."""
+    sides = (
+        (verdict.winner_success_rate, verdict.num_winner),
+        (verdict.reference_success_rate, verdict.num_reference),
+    )
+    one, other = (f"{round((rate or 0.0) * count)} of {count}" for rate, count in sides)
+    return f"{one} at the target against {other}"
 
 
 def _value(name: str, value: float | None) -> str:

@@ -49,6 +49,42 @@ def test_verdict_that_more_trainings_may_change_says_how_to_have_them(conclusion
     assert sentence(verdict) == told.format("`autotune study confirm mnist --repeats 5`")
 
 
+@pytest.mark.parametrize(
+    ("reference_rate", "told"),
+    [
+        (0.0, "; 4 of 5 at the target against 0 of 5 may be chance, {} 7` would be sure if it goes on so"),
+        (0.2, "; 4 of 5 at the target against 1 of 5 may be chance, {} 10` would tell more"),
+        (0.8, ""),
+    ],
+)
+def test_verdict_on_shares_that_may_be_chance_says_how_many_trainings_would_tell(
+    reference_rate: float, told: str
+) -> None:
+    time = Quantity(
+        name="seconds_to_target",
+        kind="ratio",
+        winner=10.0,
+        reference=INFINITE,
+        value=0.0,
+        low=0.0,
+        high=INFINITE,
+        is_more_better=False,
+        finding="no difference",
+    )
+    verdict = _verdict("no significant gain", num_trainings=5).model_copy(
+        update={
+            "target": "val_accuracy at least 0.97",
+            "quantities": (time,),
+            "num_wanted": 5,
+            "confidence": 0.96,
+            "winner_success_rate": 0.8,
+            "reference_success_rate": reference_rate,
+        }
+    )
+    command = "`autotune study confirm mnist --repeats"
+    assert sentence(verdict) == f"keep the baseline: no significant gain of trial 4{told.format(command)}"
+
+
 def test_one_training_is_told_as_one() -> None:
     lines = verdict_lines(_verdict("too few trainings", num_trainings=1))
     assert lines[1].startswith("  1 training of trial 4, 1 of the baseline, on fresh seeds")
