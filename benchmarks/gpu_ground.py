@@ -11,7 +11,7 @@ from autotune.events import Block, Feed, Scalar, TrialOrder, Warmed
 from autotune.hardware import Machine, describe_machine
 from autotune.speed.measuring.arena import Contestant
 from autotune.speed.measuring.comparison import Comparison, compare
-from autotune.trial.arena import ProcessArena
+from autotune.trial.arena import Limits, ProcessArena
 from autotune.trial.launcher import Launcher
 from autotune.trial.leases import make_pool
 
@@ -65,7 +65,7 @@ class Ground:
             cores=lease.cores,
             folder=str(self.folder),
         )
-        arena = ProcessArena(launcher, order, folder=self.folder, warm_seconds=self.warm_seconds)
+        arena = ProcessArena(launcher, order, folder=self.folder, limits=Limits(warm_seconds=self.warm_seconds))
         self.arena = self._stack.enter_context(arena)
         return self
 

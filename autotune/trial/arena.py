@@ -4,6 +4,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +18,37 @@ from autotune.trial.oom_killer import OomWatch
 
 _WAIT_SECONDS = 0.2
 _END_SECONDS = 10.0
+_MANY_STARTS = 5
+"""No start that does not hang takes so many times as long as the longest before it, but one that is known as slow."""
 _MEMORY_WORDS = re.compile("memory|ALLOC_FAILED|signal: Killed", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long a contestant may take before it hangs."""
+
+    warm_seconds: float = 120.0
+    """From its start to its first block."""
+    block_seconds: float = 120.0
+    """Beyond what was asked for, for one block."""
+    patience_seconds: float | None = None
+    """What both are cut to once a contestant was ready, so that one that hangs is passed over and does not take the
+    race with it; not cut if None. It is more where those that are ready took long."""
+    is_slow_to_start: Callable[[Mapping[str, Scalar]], bool] = lambda _: False
+    """Of a setting, whether its first steps may well take far longer than others': its start is never cut."""
+
+    def of_start(self, setting: Mapping[str, Scalar], *, longest: float | None) -> float:
+        """Of a start with this setting, when the longest one so far took so many seconds."""
+        return self.warm_seconds if self.is_slow_to_start(setting) else self._cut(self.warm_seconds, 0, longest)
+
+    def of_block(self, *, num_steps: int, longest_start: float | None) -> float:
+        """Of a block of so many steps; none of them takes longer than a start, which is some steps long."""
+        return self._cut(self.block_seconds, num_steps, longest_start)
+
+    def _cut(self, seconds: float, num_steps: int, longest_start: float | None) -> float:
+        if self.patience_seconds is None or longest_start is None:
+            return seconds
+        return min(seconds, max(self.patience_seconds, (_MANY_STARTS + num_steps) * longest_start))
 
 
 class ProcessContestant:
@@ -67,8 +98,7 @@ class ProcessArena:
         *,
         folder: Path,
         complete: Callable[[Mapping[str, Scalar]], Mapping[str, Scalar]] | None = None,
-        warm_seconds: float = 120.0,
-        block_seconds: float = 120.0,
+        limits: Limits | None = None,
         on_wait: Callable[[], None] = lambda: None,
         oom_watch: OomWatch | None = None,
     ) -> None:
@@ -79,8 +109,7 @@ class ProcessArena:
             order: The workload: task, learning parameters, device and cores. Its number is not used.
             folder: Absolute; each contestant has a folder in it, with its log.
             complete: All parameters of a contestant, from its setting; the order's with the setting if None.
-            warm_seconds: From a contestant's start to its first block; one that takes longer hangs.
-            block_seconds: Beyond what was asked for, for one block.
+            limits: How long it waits for a contestant; those of a race without an end if None.
             on_wait: Called while a contestant is waited for.
             oom_watch: Tells whether the kernel killed one for want of memory; this system's if None.
         """
@@ -88,8 +117,8 @@ class ProcessArena:
         self._order = order
         self._folder = folder
         self._complete = complete or (lambda setting: {**order.parameters, **setting})
-        self._warm_seconds = warm_seconds
-        self._block_seconds = block_seconds
+        self._limits = limits or Limits()
+        self._longest_start: float | None = None
         self._on_wait = on_wait
         self._oom_watch = oom_watch or OomWatch()
         # Below the numbers of trials, which count from 0.
@@ -107,10 +136,13 @@ class ProcessArena:
                 "folder": str(self._folder / f"contestant{-number}"),
             }
         )
+        began = time.monotonic()
         link = self._launcher.launch_contestant(order)
         self._living.append(link)
-        answer = self._await(link, seconds=self._warm_seconds, what="be ready for its first block")
+        limit = self._limits.of_start(setting, longest=self._longest_start)
+        answer = self._await(link, seconds=limit, what="be ready for its first block")
         assert isinstance(answer, Warmed), answer
+        self._longest_start = max(self._longest_start or 0.0, time.monotonic() - began)
         self._launcher.freeze(link.process)
         return ProcessContestant(self, link, setting=dict(setting), warmed=answer)
 
@@ -118,7 +150,8 @@ class ProcessArena:
         """Let one of the contestants train, and stop it again; see Contestant."""
         self._launcher.thaw(link.process)
         self._launcher.run_block(link, order)
-        answer = self._await(link, seconds=order.seconds + self._block_seconds, what="train a block")
+        limit = self._limits.of_block(num_steps=order.min_steps, longest_start=self._longest_start)
+        answer = self._await(link, seconds=order.seconds + limit, what="train a block")
         assert isinstance(answer, Block), answer
         self._launcher.freeze(link.process)
         return answer

@@ -30,6 +30,7 @@ FAULTS: Mapping[str, Callable[[], object]] = {
     "segfault": lambda: ctypes.string_at(0),
     "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "hang": lambda: time.sleep(600),
+    "pause": lambda: time.sleep(1),
 }
 
 

@@ -10,7 +10,7 @@ from autotune.errors import ForkServerError, TaskError
 from autotune.events import EpochReport, Feed, Outcome, Scalar
 from autotune.secrecy import REDACTED
 from autotune.speed.measuring.arena import ContestantLostError, Loss
-from autotune.trial.arena import ProcessArena
+from autotune.trial.arena import Limits, ProcessArena
 from autotune.trial.launcher import Launcher
 from autotune.trial.oom_killer import OomWatch
 from tests.trial.listening import FOLDER, finish_of, hear_out, is_gone, order, wait_until
@@ -140,7 +140,9 @@ def test_rehearsal_does_not_tell_a_secret_with_its_last_word(launcher: Launcher,
 
 
 def test_contestant_that_hangs_in_its_warm_up_is_ended(launcher: Launcher, tmp_path: Path) -> None:
-    with ProcessArena(launcher, order(tmp_path, task=FAULTY), folder=tmp_path, warm_seconds=0.3) as arena:
+    with ProcessArena(
+        launcher, order(tmp_path, task=FAULTY), folder=tmp_path, limits=Limits(warm_seconds=0.3)
+    ) as arena:
         with pytest.raises(ContestantLostError, match="must be ready for its first block within 0 s") as lost:
             arena.enter({"fault": "hang", "fault_step": 0})
         assert lost.value.kind == "hung"
@@ -148,7 +150,9 @@ def test_contestant_that_hangs_in_its_warm_up_is_ended(launcher: Launcher, tmp_p
 
 
 def test_contestant_that_hangs_in_a_block_is_ended(launcher: Launcher, tmp_path: Path) -> None:
-    with ProcessArena(launcher, order(tmp_path, task=FAULTY), folder=tmp_path, block_seconds=0.3) as arena:
+    with ProcessArena(
+        launcher, order(tmp_path, task=FAULTY), folder=tmp_path, limits=Limits(block_seconds=0.3)
+    ) as arena:
         contestant = arena.enter({"fault": "hang", "fault_step": 60})
         pid = pid_of_contestant()
         with pytest.raises(ContestantLostError, match="must train a block within 0 s") as lost:
@@ -244,3 +248,27 @@ def _is_contestant(process: psutil.Process) -> bool:
         return os.getpgid(process.pid) == process.pid and os.getsid(process.pid) != process.pid
     except ProcessLookupError:
         return False
+
+
+@pytest.mark.parametrize("step", [0, 40], ids=["in its start", "in a block"])
+def test_one_that_hangs_is_passed_over_before_the_race_is_over(launcher: Launcher, tmp_path: Path, step: int) -> None:
+    """Without it the race's whole time, and what it had found, was lost to one value of one knob."""
+    with ProcessArena(
+        launcher, order(tmp_path, task=FAULTY, batch_size=8), folder=tmp_path, limits=Limits(patience_seconds=1.0)
+    ) as arena:
+        arena.enter({})
+        with pytest.raises(ContestantLostError, match="got no end") as lost:
+            arena.enter({"fault": "hang", "fault_step": step}).run_block(seconds=0.0, min_steps=40)
+        assert lost.value.kind == "hung"
+        assert arena.enter({}).run_block(seconds=0.0, min_steps=3).steps == 3
+
+
+def test_a_slow_start_is_no_hang(launcher: Launcher, tmp_path: Path) -> None:
+    with ProcessArena(
+        launcher,
+        order(tmp_path, task=FAULTY, batch_size=8),
+        folder=tmp_path,
+        limits=Limits(patience_seconds=0.0, is_slow_to_start=lambda setting: setting.get("fault") == "pause"),
+    ) as arena:
+        start = arena.enter({}).warmed
+        assert arena.enter({"fault": "pause", "fault_step": 0}).warmed.start_seconds > start.start_seconds

@@ -120,7 +120,7 @@ def _race(
         watch.heat_over(heat)
 
     plan = ground.plan(learning, seconds=order.seconds, seconds_in_turns=order.seconds_in_turns, is_informed=True)
-    with ground.arena(learning, lease=lease, on_wait=_nothing) as arena:
+    with ground.arena(learning, lease=lease, on_wait=_nothing, seconds=order.seconds) as arena:
         told = RaceWatch(
             diagnosed=watch.diagnosed,
             heat_begun=watch.heat_begun,

@@ -16,13 +16,13 @@ from autotune.hardware import Machine
 from autotune.search.space import SearchSpace, SpaceParameter
 from autotune.spec.model import StudySpec
 from autotune.spec.source import find_source, source_digest
-from autotune.speed.knobs.entries import Entry
+from autotune.speed.knobs.entries import Entry, in_setting
 from autotune.speed.knobs.knob import Knob
 from autotune.speed.racing.informed import informed_guess, informed_setting
 from autotune.speed.racing.pace import Pace
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.result import RaceResult
-from autotune.trial.arena import ProcessArena
+from autotune.trial.arena import Limits, ProcessArena
 from autotune.trial.launcher import Launcher
 from autotune.trial.leases import Lease
 
@@ -31,6 +31,11 @@ _SHORT_SECONDS = 30.0
 _SHORT_PACE = Pace(floor_quads=5, screen_quads=6, confirm_quads=8)
 _CPU_SHARE = 0.8
 """Of the host's memory; the rest is other programs'."""
+_PATIENCE_SHARE = 0.25
+"""Of a race's time, what one contestant that hangs may take of it."""
+_LEAST_PATIENCE = 5.0
+_SLOW_TO_START = frozenset({"compile", "cudnn_benchmark"})
+"""Knobs beside those that start with a pass over the data: minutes for a graph, 12 s for cuDNN's search."""
 _NEAR_MISS = 0.97
 """A knob that lost by more than this on the nearest workload is not tried again on this one."""
 
@@ -146,8 +151,10 @@ class RaceGround:
             pace=_SHORT_PACE if seconds <= _SHORT_SECONDS else Pace(),
         )
 
-    def arena(self, learning: Mapping[str, Scalar], *, lease: Lease, on_wait: Callable[[], None]) -> ProcessArena:
-        """Where the contestants of this workload are started."""
+    def arena(
+        self, learning: Mapping[str, Scalar], *, lease: Lease, on_wait: Callable[[], None], seconds: float | None = None
+    ) -> ProcessArena:
+        """Where the contestants of this workload are started, for a race of so many seconds; None where it is none."""
         learned = {name: value for name, value in learning.items() if name not in self._speed}
         order = make_order(
             self._spec,
@@ -159,7 +166,17 @@ class RaceGround:
             folder=self._folder,
         )
         complete = partial(self._space.with_speed, learned)
-        return ProcessArena(self._launcher, order, folder=self._folder, complete=complete, on_wait=on_wait)
+        return ProcessArena(
+            self._launcher,
+            order,
+            folder=self._folder,
+            complete=complete,
+            limits=Limits(
+                patience_seconds=max(_LEAST_PATIENCE, seconds * _PATIENCE_SHARE) if seconds is not None else None,
+                is_slow_to_start=partial(_is_slow_to_start, entries=self.entries),
+            ),
+            on_wait=on_wait,
+        )
 
 
 def possible_entries(
@@ -200,6 +217,13 @@ def _is_in_range(value: Scalar, parameter: SpaceParameter) -> bool:
     assert isinstance(value, int)
     assert isinstance(parameter.low, int)
     return (value - parameter.low) % int(parameter.step or 1) == 0
+
+
+def _is_slow_to_start(setting: Mapping[str, Scalar], *, entries: Sequence[Entry]) -> bool:
+    slow = {entry.name for entry in entries if entry.name in _SLOW_TO_START or entry.knob.starts_with_a_pass}
+    return any(
+        in_setting(setting, entry.name, entries) != entry.knob.simplest for entry in entries if entry.name in slow
+    )
 
 
 def _is_near(entry: Entry, former: RaceResult) -> bool:

@@ -160,7 +160,8 @@ class RacedSpeeds:
             takes_turns=take_turns,
         )
         try:
-            with self._ground.arena(learning, lease=floor.lease, on_wait=watchman.check) as arena:
+            lease, on_wait = floor.lease, watchman.check
+            with self._ground.arena(learning, lease=lease, on_wait=on_wait, seconds=seconds) as arena:
                 result = race(arena, plan, watch=watch)
         except ContestantLostError as error:
             self._fail(error, workload=workload)

@@ -65,9 +65,9 @@ class SimulatedGround(RaceGround):
 
     @contextmanager
     def arena(  # type: ignore[override]  # contestants are no processes
-        self, learning: Mapping[str, Scalar], *, lease: Lease, on_wait: Callable[[], None]
+        self, learning: Mapping[str, Scalar], *, lease: Lease, on_wait: Callable[[], None], seconds: float | None = None
     ) -> Iterator[SimulatedArena]:
-        del lease
+        del lease, seconds
         self.raced.append(learning["batch_size"])
         yield _WaitingArena(
             lambda setting: self.cost(learning, setting), memory_bytes=self.device_bytes, on_wait=on_wait
