@@ -152,9 +152,11 @@ class BlockPacer:
     def _unread(self) -> dict[str, Scalar]:
         """The knobs that the training was given and never asked for: it trains as it would without them.
 
-        A task's own knobs may be read where its samples are made, in a worker, which is not seen here.
+        A task's own knobs may be read where its samples are made, in a worker, which is not seen here. Whether
+        workers stay is tried together with their number (``racing/stages/screening.py``), and must not sink that.
         """
-        return {name: _UNREAD for name in self._trial.params.unread if name in KNOBS}
+        unread = {name for name in self._trial.params.unread if name in KNOBS}
+        return dict.fromkeys(unread if "num_workers" in unread else unread - {"persistent_workers"}, _UNREAD)
 
     def _settle(self, feed: Feed) -> Generator[Batch | None, None, list[StepSeconds]]:
         """Train until the steps take equally long: compilation and cuDNN's search are over."""

@@ -402,3 +402,17 @@ def test_a_knob_that_a_loop_of_ones_own_never_reads_is_not_in_force(tmp_path: Pa
     assert script.warmed.in_force["num_workers"] == "unread by the task"
     assert script.warmed.in_force["torch_threads"] == 1
     assert not {"pin_memory", "decoder"} & script.warmed.in_force.keys()
+
+
+@pytest.mark.parametrize(("reads", "unread"), [(True, set()), (False, {"num_workers", "persistent_workers"})])
+def test_workers_that_a_loop_of_ones_own_reads_are_raced_though_it_lets_them_go(
+    tmp_path: Path, *, reads: bool, unread: set[str]
+) -> None:
+    def train(trial: Trial) -> None:
+        assert not reads or trial.params.num_workers
+        for batch in trial.watch([torch.ones(2, 4)] * 5):
+            batch.add(1)
+
+    script, _ = race(train, tmp_path, num_workers=2, persistent_workers=True)
+    assert script.warmed is not None
+    assert {name for name, value in script.warmed.in_force.items() if value == "unread by the task"} == unread
