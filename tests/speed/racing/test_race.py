@@ -139,6 +139,19 @@ def test_race_opens_a_knob_that_means_something_only_beside_a_winner() -> None:
     assert result.setting == {"num_workers": 2, "prefetch_factor": 4}
 
 
+@pytest.mark.parametrize(("refused", "num_tried"), [("cache", 1), ("cache=memory", 2)])
+def test_race_tries_no_other_value_of_a_knob_that_a_task_refuses_as_a_whole(refused: str, num_tried: int) -> None:
+    failure = ContestantLostError("unsupported", f"InfeasibleError: {refused}: not with this task")
+
+    def cost(setting: Setting) -> Cost:
+        is_refused = setting.get("cache") == "memory" or (refused == "cache" and "cache" in setting)
+        return Cost(compute_seconds=0.01, wait_seconds=0.01, failure=failure if is_refused else None)
+
+    result = run(SimulatedArena(cost), Entry(knob("cache", "off", "memory", "device"), ("off", "memory", "device")))
+    assert len(heats_of(result, "cache")) == num_tried
+    assert heats_of(result, "cache")[0].verdict == "infeasible"
+
+
 PERSISTENT = Entry(KNOBS["persistent_workers"], (False, True))
 
 

@@ -30,6 +30,13 @@ class Heats:
         """Those that are over."""
         return tuple(self._all)
 
+    def has_refused(self, name: str) -> bool:
+        """The last of them could not be trained with, whatever the value of this knob.
+
+        An ``InfeasibleError`` that begins ``knob:`` speaks of the whole knob, one that begins ``knob=value:`` of a value.
+        """
+        return bool(self._all) and f"InfeasibleError: {name}: " in self._all[-1].reason
+
     def skipped(self, stage: Stage, setting: Mapping[str, Scalar], *, changes: Changes, reason: str) -> None:
         """A setting was passed over."""
         self._add(Heat(stage=stage, setting=dict(setting), changes=dict(changes), verdict="skipped", reason=reason))

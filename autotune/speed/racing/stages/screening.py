@@ -198,6 +198,8 @@ class Screening:
                 return best
             self._tried.add((entry.name, value))
             finish = self._try(entry.name, setting)
+            if finish is None and self._track.heats.has_refused(entry.name):
+                break
             if best is None and finish is not None and finish.is_undecided:
                 self._keep_undecided(entry.name, finish)
             # Of numbers the larger one must be worth it: a tie keeps the simpler.
