@@ -147,7 +147,8 @@ def test_race_tries_no_other_value_of_a_knob_that_a_task_refuses_as_a_whole(refu
         is_refused = setting.get("cache") == "memory" or (refused == "cache" and "cache" in setting)
         return Cost(compute_seconds=0.01, wait_seconds=0.01, failure=failure if is_refused else None)
 
-    result = run(SimulatedArena(cost), Entry(knob("cache", "off", "memory", "device"), ("off", "memory", "device")))
+    places = "off", "memory", "device"
+    result = run(SimulatedArena(cost), Entry(knob("cache", *places, moves=("input",)), places))
     assert len(heats_of(result, "cache")) == num_tried
     assert heats_of(result, "cache")[0].verdict == "infeasible"
 

@@ -38,7 +38,7 @@ class Finish:
     @property
     def is_undecided(self) -> bool:
         """It seems faster by more than noise, and its quads were too few to tell."""
-        floor = min(self.comparison.noise_floor, LOUD_NOISE)
+        floor = min(max(self.comparison.noise_floor, _LEAST_SLACK), LOUD_NOISE)
         return self.comparison.verdict == "tie" and math.log(self.ratio) > math.log1p(floor)
 
     @property

@@ -33,7 +33,7 @@ class Heats:
     def has_refused(self, name: str) -> bool:
         """The last of them could not be trained with, whatever the value of this knob.
 
-        An ``InfeasibleError`` that begins ``knob:`` speaks of the whole knob, one that begins ``knob=value:`` of a value.
+        An ``InfeasibleError`` that begins ``knob:`` speaks of the whole knob, one with ``knob=value:`` of a value.
         """
         return bool(self._all) and f"InfeasibleError: {name}: " in self._all[-1].reason
 

@@ -1,6 +1,6 @@
 """Screening: the values of one knob after the other, each by itself against the incumbent."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 from autotune.events import Scalar
@@ -190,33 +190,36 @@ class Screening:
     def _screen_values(self, entry: Entry) -> Finish | None:
         best: Finish | None = None
         num_lost = 0
-        for value in outwards(self._current(entry), entry.values):
-            setting = self._changed(entry, value)
-            if setting is None or (entry.name, value) in self._tried or self._is_way_back(entry, value):
-                continue
+        for value, setting in self._untried(entry):
             if self._time.is_up:
-                return best
+                break
             self._tried.add((entry.name, value))
             finish = self._try(entry.name, setting)
             if finish is None and self._track.heats.has_refused(entry.name):
                 break
-            if best is None and finish is not None and finish.is_undecided:
-                self._keep_undecided(entry.name, finish)
             # Of numbers the larger one must be worth it: a tie keeps the simpler.
             least = 0.0 if best is None else best.ratio * (_WORTH_MORE if entry.knob.low is not None else 1.0)
             if finish is not None and finish.is_kept and finish.ratio > least:
                 best, num_lost = finish, 0
-                self._undecided.pop(entry.name, None)
             elif entry.knob.low is not None:
                 num_lost += 1
                 if num_lost == _MOST_LOSSES_IN_A_ROW:
                     break
+            self._note_whether_undecided(entry.name, finish, best=best)
         return best
 
-    def _keep_undecided(self, name: str, finish: Finish) -> None:
-        known = self._undecided.get(name)
-        if known is None or finish.ratio > known.ratio:
-            self._undecided[name] = finish
+    def _untried(self, entry: Entry) -> Iterator[tuple[Scalar, dict[str, Scalar]]]:
+        for value in outwards(self._current(entry), entry.values):
+            setting = self._changed(entry, value)
+            if setting is not None and (entry.name, value) not in self._tried and not self._is_way_back(entry, value):
+                yield value, setting
+
+    def _note_whether_undecided(self, name: str, finish: Finish | None, *, best: Finish | None) -> None:
+        if best is not None:
+            self._undecided.pop(name, None)
+        elif finish is not None and finish.is_undecided:
+            known = self._undecided.get(name)
+            self._undecided[name] = finish if known is None or finish.ratio > known.ratio else known
 
     def _is_way_back(self, entry: Entry, value: Scalar) -> bool:
         """The baseline's value would make a new graph: in a compiled step that is dear, and it has lost before."""
