@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 def list_studies(*, storage: str, as_json: bool) -> None:
     """List the studies of a storage.
 
+    Of several objectives it shows the best value of each, which may be of different trials on the
+    Pareto front.
+
     JSON: a list with the keys of `autotune study show --json`, addresses aside.
     """
     from autotune.cli.output import echo_json, print_table
     from autotune.report.summaries.reading import read_studies
+    from autotune.report.summaries.studies import best_values
     from autotune.report.text.wording import format_clock, format_metric
 
     studies = read_studies(storage)
@@ -33,12 +37,11 @@ def list_studies(*, storage: str, as_json: bool) -> None:
         return
     rows = []
     for study in studies:
-        metric = study.objectives[0].metric
-        best = study.best.objectives[metric] if study.best else None
+        best = ", ".join(f"{metric} {format_metric(value)}" for metric, value in best_values(study).items())
         num_trials = sum(study.outcomes.values())
         time = format_clock(study.elapsed_seconds)
-        rows.append((study.name, study.state, str(num_trials), time, metric, format_metric(best)))
-    print_table(("name", "state", "trials", "time", "objective", "best"), rows)
+        rows.append((study.name, study.state, str(num_trials), time, best))
+    print_table(("name", "state", "trials", "time", "best"), rows)
 
 
 @click.command()

@@ -92,6 +92,15 @@ def best_of_study(study: StudySummary) -> BestTrial:
     )
 
 
+def best_values(study: StudySummary) -> Mapping[str, float | None]:
+    """The best on the front by each objective; None while no trial is complete."""
+    best: dict[str, float | None] = {}
+    for objective in study.objectives:
+        first = min(study.front, key=lambda trial: _cost(trial, objective), default=None)
+        best[objective.metric] = first.objectives[objective.metric] if first is not None else None
+    return best
+
+
 def summarise_study(row: StudyRow, *, trials: Sequence[TrialSummary], races: Sequence[RaceRow] = ()) -> StudySummary:
     """The study, from summaries of all its trials; those taken over from another study do not count as its own."""
     spec = StudySpec.model_validate_json(row.spec_json)

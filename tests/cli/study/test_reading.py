@@ -11,7 +11,8 @@ from autotune.events import Outcome
 from autotune.recording.mlflow.publication import Publication
 from autotune.report.summaries.studies import BestTrial, StudySummary
 from autotune.report.summaries.trials import TrialSummary
-from tests.report.study_book import StudyBook
+from autotune.spec.model import Objective
+from tests.report.study_book import StudyBook, make_spec
 
 
 @pytest.fixture
@@ -36,8 +37,23 @@ def _answer(*arguments: str) -> str:
 
 def test_list_shows_each_study_with_its_best(book: StudyBook) -> None:
     lines = _answer("study", "list", "--storage", book.storage).splitlines()
-    assert lines[0].split() == ["name", "state", "trials", "time", "objective", "best"]
+    assert lines[0].split() == ["name", "state", "trials", "time", "best"]
     assert lines[1].split() == ["digits", "open", "3", "0:00", "val_accuracy", "0.9"]
+
+
+def test_list_shows_the_best_value_of_each_objective(storage: str) -> None:
+    objectives = [
+        Objective(metric="val_accuracy", direction="maximize"),
+        Objective(metric="cost", direction="minimize"),
+    ]
+    book = StudyBook(storage, spec=make_spec(objectives))
+    assert _answer("study", "list", "--storage", storage).splitlines()[1].endswith("val_accuracy -, cost -")
+    for number, (accuracy, cost) in enumerate([(0.7, 3.0), (0.9, 5.0), (0.8, 4.5), (0.6, 4.0)]):
+        book.add(number, epochs=[{"val_accuracy": accuracy, "cost": cost}])
+    assert _answer("study", "list", "--storage", storage).splitlines()[1].endswith("val_accuracy 0.9, cost 3")
+    (study,) = json.loads(_answer("study", "list", "--storage", storage, "--json"))
+    assert [objective["metric"] for objective in study["objectives"]] == ["val_accuracy", "cost"]
+    assert [trial["number"] for trial in study["front"]] == [1, 2, 0]
 
 
 def test_list_of_an_empty_storage_has_nothing_on_stdout(storage: str) -> None:
