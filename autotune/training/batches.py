@@ -81,6 +81,11 @@ def micro_batches(batch: Batch, *, size: int) -> Iterator[Batch]:
         yield _slice(batch, start, end, total)
 
 
+def can_be_cut(batch: Batch) -> bool:
+    """Whether every tensor of the batch has a row for each sample; targets that were concatenated, say, have more."""
+    return _has_rows(batch, count_samples(batch))
+
+
 def made_outside(batches: Iterable[Batch], *, device: torch.device) -> Iterator[Batch]:
     """The batches, each made as in training: outside of the autocast and the inference mode in which it is used.
 
@@ -154,6 +159,16 @@ def _slice(batch: Batch, start: int, end: int, total: int) -> Batch:
             return batch[start:end]
         return _like(batch, [_slice(value, start, end, total) for value in batch])
     return batch
+
+
+def _has_rows(batch: Batch, total: int) -> bool:
+    if isinstance(batch, Tensor):
+        return batch.dim() == 0 or batch.shape[0] == total
+    if isinstance(batch, Mapping):
+        return all(_has_rows(value, total) for value in batch.values())
+    if isinstance(batch, tuple | list) and not isinstance(batch, PackedSequence):
+        return all(_has_rows(value, total) for value in batch)
+    return True
 
 
 def _like(batch: tuple[Any, ...] | list[Any], values: list[Any]) -> Batch:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_sequence, unpack_sequence
 
-from autotune.training.batches import count_samples, describe, micro_batches, mover
+from autotune.training.batches import can_be_cut, count_samples, describe, micro_batches, mover
 
 
 class Pair(NamedTuple):
@@ -108,3 +108,10 @@ def test_channels_last_is_for_pictures_alone() -> None:
 
 def test_batch_is_described_by_shapes_and_types() -> None:
     assert describe((X, Y)) == "(6, 2) float32, (6) int64"
+
+
+def test_batch_can_be_cut_where_every_tensor_has_a_row_for_each_sample() -> None:
+    inputs, texts = torch.zeros(3, 2), ["a", "b", "c"]
+    packed = pack_sequence([torch.zeros(length, 2) for length in (5, 4, 1)])
+    assert can_be_cut({"inputs": inputs, "texts": texts, "scale": torch.tensor(2.0), "packed": packed})
+    assert not can_be_cut({"inputs": inputs, "concatenated": [torch.zeros(7)]})

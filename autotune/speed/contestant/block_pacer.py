@@ -16,7 +16,8 @@ from autotune.speed.contestant.passes import Passes
 from autotune.speed.contestant.start_state import StartState
 from autotune.speed.contestant.surroundings import Counts, read_clock_and_temperature, read_counts
 from autotune.speed.knobs import KNOBS
-from autotune.training.batches import Batch, count_samples, micro_batches
+from autotune.speed.measuring.bottleneck import LEAST_CUT
+from autotune.training.batches import Batch, can_be_cut, count_samples, micro_batches
 from autotune.training.machine.device import DeviceWatch, held_memory_bytes, peak_memory_bytes, synchronize
 from autotune.training.reporting.phases import Phases
 from autotune.training.steps.pacing import Source
@@ -29,8 +30,6 @@ _MAX_SECONDS = 20.0
 ``_MIN_STEPS``. A step that compiles takes minutes, and a CUDA graph is recorded at the second one after it."""
 _SETTLED_RATIO = 1.25
 """Of the longest of the last ``_MIN_STEPS`` steps to the shortest, when they have settled."""
-_MIN_HALVED = 4
-"""A batch of fewer samples is not halved."""
 _LONG_START_SECONDS = 2.0
 _UNREAD = "unread by the task"
 _MAX_LOSSES = 10_000
@@ -244,10 +243,10 @@ class BlockPacer:
         return batch
 
     def _kept(self, feed: Feed) -> Batch:
-        """The batch that stays on the device, or the first half of it."""
+        """The batch that stays on the device, or the first half of it where it can be cut."""
         batch = self._cached
         num_samples = count_samples(batch)
-        if feed == "cached" or num_samples < _MIN_HALVED:
+        if feed == "cached" or num_samples < LEAST_CUT or not can_be_cut(batch):
             return batch
         return next(micro_batches(batch, size=num_samples // 2))
 

@@ -85,6 +85,11 @@ class Diagnosis(BaseModel):
         return f"compute-bound: {self.compute_share:.0%} of a step grows with the batch ({half}; {real}, {cached})"
 
 
+LEAST_CUT = 4
+"""A batch of fewer samples is not halved: nearly all of its step is launching. A larger one that comes back whole is
+of a kind that can't be cut, which says nothing of what it waits for."""
+
+
 def diagnose(contestant: Contestant, *, seconds: float = 0.2, min_steps: int = 5, is_halved: bool = True) -> Diagnosis:
     """Find the bottleneck of a warm contestant, in about nine blocks.
 
@@ -112,11 +117,12 @@ def diagnose(contestant: Contestant, *, seconds: float = 0.2, min_steps: int = 5
     warmed = contestant.warmed
     charge = warmed.epoch_start_seconds / warmed.steps_per_epoch if warmed.steps_per_epoch else 0.0
     medians = {feed: statistics.median(values) for feed, values in steps.items()}
+    fraction = min(fractions) / max(fractions)
     return split(
         real=medians["real"] + charge,
         cached=medians["cached"],
-        half=medians.get("half"),
-        fraction=min(fractions) / max(fractions),
+        half=medians.get("half") if fraction < 1 or max(fractions) < LEAST_CUT else None,
+        fraction=fraction,
         fetch=statistics.median(fetches),
     )
 

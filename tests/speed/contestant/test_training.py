@@ -178,6 +178,18 @@ def test_batch_of_three_is_not_halved(tmp_path: Path) -> None:
     assert script.blocks[0].samples == 12
 
 
+def test_batch_with_concatenated_targets_is_not_halved(tmp_path: Path) -> None:
+    """Its halves would crash the training, and take the setting to beat and the diagnosis with them."""
+
+    def train(trial: Trial) -> None:
+        for inputs, targets in trial.watch([(torch.zeros(8, 4), torch.ones(24))] * 5):
+            assert 3 * len(inputs) == len(targets)
+
+    script, finished = race(train, tmp_path, steps(2, feed="half"))
+    assert finished is None
+    assert script.blocks[0].samples == 16
+
+
 def test_start_of_an_epoch_is_told_apart_from_the_steps(tmp_path: Path) -> None:
     class SlowStart(Points):
         def train_data(self, params: Parameters) -> Dataset[Any]:

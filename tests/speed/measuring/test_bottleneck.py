@@ -1,8 +1,11 @@
 """Shares of a step's time, and what is said of them."""
 
+from collections.abc import Mapping
+
 import pytest
 
-from autotune.speed.measuring.bottleneck import split
+from autotune.events import Block, Feed, Scalar, Warmed
+from autotune.speed.measuring.bottleneck import diagnose, split
 
 
 def test_half_batch_that_takes_longer_by_noise_is_said_to_take_as_long() -> None:
@@ -19,3 +22,44 @@ def test_fetch_that_the_device_hides_is_waited_for_by_a_faster_step() -> None:
     found = split(real=0.01, cached=0.01, half=0.01, fetch=0.001)
     assert found.input_share == 0.0
     assert found.input_share_at(4.0) == pytest.approx(0.2857, abs=1e-4)
+
+
+class Uncut:
+    """A contestant whose batches of so many samples can't be cut."""
+
+    setting: Mapping[str, Scalar] = {}
+    is_retired = False
+    warmed = Warmed(
+        in_force={}, device="cpu", start_seconds=0, epoch_start_seconds=0, steps_per_epoch=None, peak_memory_bytes=1
+    )
+
+    def __init__(self, num_samples: int) -> None:
+        self._num_samples = num_samples
+
+    def run_block(self, *, seconds: float, min_steps: int, feed: Feed = "real") -> Block:
+        del seconds
+        return Block(
+            feed=feed,
+            steps=min_steps,
+            samples=min_steps * self._num_samples,
+            seconds=0.01 * min_steps,
+            data_wait_seconds=0,
+            copy_seconds=0,
+            compute_seconds=0.01 * min_steps,
+            optimizer_seconds=0,
+            peak_memory_bytes=1,
+        )
+
+    def retire(self) -> None:
+        raise AssertionError
+
+
+def test_batch_that_cant_be_cut_says_nothing_of_launches() -> None:
+    found = diagnose(Uncut(32))
+    assert found.half_seconds is None
+    assert set(found.worth_moving) == {"compute", "launch"}
+    assert found.words.startswith("not input-bound")
+
+
+def test_batch_of_a_few_samples_is_all_launches() -> None:
+    assert diagnose(Uncut(2)).worth_moving == ("launch",)
