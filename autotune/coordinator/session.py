@@ -10,6 +10,7 @@ from autotune.coordinator.deadlines import Pulse, overdue
 from autotune.coordinator.exits import MAX_RESTARTS, Exits, give_up
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Ledger, Ticket
+from autotune.coordinator.long_baseline import HostLoad, describe_long_baseline
 from autotune.coordinator.observer import Observer, StudyView
 from autotune.coordinator.speeds import Floor, RaceEndedError
 from autotune.errors import StudyStoppedError
@@ -250,6 +251,11 @@ class Session:
                 return
             finished = give_up(finished)
         self._conclude(running.ticket, finished)
+        took, budget = time.monotonic() - running.pulse.launched_at, self._view().total_seconds
+        trial = self._ledger.trial_view(running.ticket, device=running.lease.device)
+        line = describe_long_baseline(trial, finished, seconds=took, budget_seconds=budget, load=HostLoad.now())
+        if line is not None:
+            self._observer.note(line)
         alike = self._ledger.reason_to_give_up()
         if alike is not None:
             raise StudyStoppedError(alike)

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 
@@ -41,7 +42,8 @@ def test_two_jobs_train_at_once_and_end_at_the_budget(home: Home) -> None:
 
 
 def test_seconds_of_the_budget_end_the_study_with_no_trial_left_running(home: Home) -> None:
-    home.run("study", "start", "tiny.yaml", "--seconds", "2", "--set", "budget.epochs=100000")
+    done = home.run("study", "start", "tiny.yaml", "--seconds", "2", "--set", "budget.epochs=100000")
+    assert re.search(r"the baseline took [\d.]+ of the study's 2 s.*; a larger --seconds leaves", done.stderr)
     (trial,) = home.read("study", "trials", "tiny")
     assert (trial["outcome"], trial["reason"]) == ("pruned", "the study's budget of 2 s is used up")
 
