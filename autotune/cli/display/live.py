@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from autotune.cli.display import lines
 from autotune.cli.display.panel import RunningTrial, render_panel
+from autotune.cli.output import fold
 from autotune.coordinator.observer import Observer, StudyView, TrialView
 from autotune.events import EpochReport, Finished, Progress, Started
 from autotune.report.text.wording import one_line
@@ -101,6 +102,7 @@ class LiveDisplay(Observer):
 
     def _write(self, line: str) -> None:
         self._erase_folded()
+        line = fold(line, width=self._console.size.width)
         self._console.print(line, markup=False, highlight=False, emoji=False)
 
     def _draw(self, study: StudyView) -> None:

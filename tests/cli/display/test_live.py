@@ -140,6 +140,14 @@ def test_end_of_the_trials_counts_what_a_race_may_still_take(
     assert seconds_left(replace(study, race_ends_at=race_ends_at)) == pytest.approx(left)
 
 
+def test_line_that_the_terminal_has_no_room_for_goes_on_below_its_text() -> None:
+    file = io.StringIO()
+    with LiveDisplay(Console(file=file, width=40, height=24, force_terminal=True, no_color=True)) as display:
+        display.note("race: nothing is surely faster than the baseline (7 s)")
+    text = _without_styles(file.getvalue()).replace("\r", "")
+    assert "race: nothing is surely faster than the\n  baseline (7 s)\n" in text
+
+
 def test_live_display_gives_the_cursor_back_after_an_error() -> None:
     file = io.StringIO()
     console = Console(file=file, width=80, height=24, force_terminal=True)
