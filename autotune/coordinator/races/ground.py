@@ -34,8 +34,9 @@ _CPU_SHARE = 0.8
 _PATIENCE_SHARE = 0.25
 """Of a race's time, what one contestant that hangs may take of it."""
 _LEAST_PATIENCE = 5.0
-_SLOW_TO_START = frozenset({"compile", "cudnn_benchmark"})
-"""Knobs beside those that start with a pass over the data: minutes for a graph, 12 s for cuDNN's search."""
+_SLOW_TO_START = frozenset({"compile", "cudnn_benchmark", "worker_start_method"})
+"""Minutes for a graph, 12 s for cuDNN's search, and for workers that import torch each; beside these knobs those that
+start with a pass over the data, or launch the process anew."""
 _NEAR_MISS = 0.97
 """A knob that lost by more than this on the nearest workload is not tried again on this one."""
 
@@ -173,7 +174,7 @@ class RaceGround:
             complete=complete,
             limits=Limits(
                 patience_seconds=max(_LEAST_PATIENCE, seconds * _PATIENCE_SHARE) if seconds is not None else None,
-                is_slow_to_start=partial(_is_slow_to_start, entries=self.entries),
+                is_slow_to_start=partial(is_slow_to_start, entries=self.entries),
             ),
             on_wait=on_wait,
         )
@@ -219,11 +220,13 @@ def _is_in_range(value: Scalar, parameter: SpaceParameter) -> bool:
     return (value - parameter.low) % int(parameter.step or 1) == 0
 
 
-def _is_slow_to_start(setting: Mapping[str, Scalar], *, entries: Sequence[Entry]) -> bool:
-    slow = {entry.name for entry in entries if entry.name in _SLOW_TO_START or entry.knob.starts_with_a_pass}
-    return any(
-        in_setting(setting, entry.name, entries) != entry.knob.simplest for entry in entries if entry.name in slow
-    )
+def is_slow_to_start(setting: Mapping[str, Scalar], *, entries: Sequence[Entry]) -> bool:
+    """Whether a training's first step may well take far longer with this setting than with another."""
+    return any(in_setting(setting, entry.name, entries) != entry.knob.simplest for entry in entries if _is_slow(entry))
+
+
+def _is_slow(entry: Entry) -> bool:
+    return entry.name in _SLOW_TO_START or entry.knob.starts_with_a_pass or entry.knob.needs == "relaunch"
 
 
 def _is_near(entry: Entry, former: RaceResult) -> bool:

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from autotune.coordinator.opening.stage import Stage
-from autotune.coordinator.races.ground import RaceGround, entries_of, possible_entries
-from autotune.events import Rehearsal
+from autotune.coordinator.races.ground import RaceGround, entries_of, is_slow_to_start, possible_entries
+from autotune.events import Rehearsal, Scalar
 from autotune.search.resolve import resolve_space
 from autotune.search.space import SearchSpace
 from autotune.spec.load import parse_spec
+from autotune.speed.knobs.entries import Entry
 from autotune.speed.knobs.table import KNOBS
 from autotune.trial.launcher import Launcher
 from autotune.trial.leases import DevicePool
@@ -53,6 +54,21 @@ def test_choices_that_a_workload_cannot_have_are_not_raced_there() -> None:
     entries = entries_of(space, knobs=KNOBS, num_cores=4, machine=machine())
     (entry,) = possible_entries(entries, space=space, learning={"optimizer": "rprop"})
     assert entry.values == ("for_loop", "foreach")
+
+
+@pytest.mark.parametrize(
+    ("setting", "is_slow"),
+    [
+        ({}, False),
+        ({"num_workers": 2, "optimizer_impl": "fused"}, False),
+        ({"allocator": "jemalloc"}, True),  # a new interpreter, which imports torch
+        ({"cache": "memory"}, True),
+        ({"compile": "default"}, True),
+    ],
+)
+def test_start_that_is_known_as_slow_is_not_taken_for_a_hang(setting: dict[str, Scalar], *, is_slow: bool) -> None:
+    entries = [Entry(knob, knob.choices) for knob in KNOBS.values()]
+    assert is_slow_to_start(setting, entries=entries) is is_slow
 
 
 def test_fixed_knob_that_means_something_beside_others_alone_goes_with_each_setting() -> None:
