@@ -51,6 +51,8 @@ class Judgement:
     @property
     def words(self) -> str:
         """In one line."""
+        if math.isnan(self.difference):
+            return "its loss can't be judged: it was not finite, or no loss came through trial.backward"
         relation = "within" if self.is_within_noise else "outside"
         return f"its loss differs by {self.difference:+.2g}, {relation} full precision's own noise of {self.noise:.2g}"
 

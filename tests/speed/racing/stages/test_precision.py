@@ -1,0 +1,19 @@
+"""Whether fewer digits may be kept, and how that is said."""
+
+import math
+
+import pytest
+
+from autotune.speed.racing.stages.precision import LossCurve, judge_losses
+
+FULL = [LossCurve(0, (1.0, 0.8)), LossCurve(0, (1.1, 0.9)), LossCurve(0, (0.9, 0.7))]
+
+
+@pytest.mark.parametrize(
+    "losses", [(), (1.0, math.nan)], ids=["a loop that calls loss.backward()", "a loss that is NaN"]
+)
+def test_losses_that_say_nothing_are_told_in_words_and_keep_all_digits(losses: tuple[float, ...]) -> None:
+    judgement = judge_losses(FULL, [LossCurve(0, losses)] * 3)
+    assert not judgement.is_within_noise
+    assert "no loss came through trial.backward" in judgement.words
+    assert "nan" not in judgement.words
