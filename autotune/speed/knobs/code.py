@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from autotune.events import Scalar
+from autotune.hardware import find_allocator
 
 _IMPLEMENTATION = {"for_loop": "foreach=False, fused=False", "foreach": "foreach=True", "fused": "fused=True"}
 _LOADER_ARGUMENTS = {
@@ -78,7 +79,9 @@ def environment_lines(setting: Mapping[str, Scalar]) -> list[str]:
             "ctypes.CDLL(None).mallopt(-4, 0), ctypes.CDLL(None).mallopt(-1, 2**31 - 1)",
         ]
     elif allocator != "default":
-        lines.append(f"# LD_PRELOAD=lib{allocator}.so python train.py")
+        # By its place: distributions leave the bare name to their packages for developers, and ld.so only warns.
+        library = find_allocator(str(allocator)) or f"lib{allocator}.so"
+        lines.append(f"# LD_PRELOAD={library} python train.py")
     if setting.get("cpu_affinity") == "physical":
         lines += [
             "import os, pathlib  # run on one logical core of each physical one",

@@ -1,6 +1,7 @@
 import ast
 import os
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,6 +55,13 @@ def test_loader_has_the_workers_that_a_new_argument_needs(name: str, value: Scal
     loader = names["loader"]
     assert isinstance(loader, DataLoader)
     assert loader.num_workers == 2
+
+
+def test_an_allocator_is_preloaded_from_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = tmp_path / "libjemalloc.so.2"
+    library.touch()
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+    assert lines(allocator="jemalloc") == f"# LD_PRELOAD={library} python train.py"
 
 
 class Squares(Dataset[int]):
