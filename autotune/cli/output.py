@@ -21,6 +21,8 @@ _LEAST_LAST = 40
 """Columns of a terminal that the last column of a table can be read in, where it needs more."""
 _LEAST_WIDEST = 20
 """Likewise for the widest of the others."""
+_LEAST_COLUMNS = 2
+"""That stay columns in the narrowest terminal."""
 
 
 def echo_json(value: object) -> None:
@@ -73,12 +75,15 @@ def fold(line: str, *, width: int, hang: int | None = None) -> str:
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Aligned columns, numbers to the right; fitted to a terminal, unfolded in a pipe.
 
-    Where a terminal is too narrow for the last column, each row's last cell stands below the row.
+    Where a terminal is too narrow for the last column, each row's last cell stands below the row, with whatever
+    columns before it there is no room for either.
     """
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     if width is None or not _is_last_too_long(header, rows, width=width):
         click.echo("\n".join(_table_lines(header, rows, width=width)))
         return
+    while len(header) > _LEAST_COLUMNS and _least_width(header[:-1], rows) > width:
+        header, rows = _move_into_last(header, rows)
     folded = _fold_widest(header[:-1], [row[:-1] for row in rows], width=width)
     first, *rest = _table_lines(header[:-1], [line for lines in folded for line in lines], width=None)
     click.echo(first)
@@ -86,6 +91,22 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row, parts in zip(rows, folded, strict=True):
         last = [fold(f"  {row[-1]}", width=width)] if row[-1] else []
         click.echo("\n".join([*islice(lines, len(parts)), *last]))
+
+
+def _least_width(header: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """What columns with these titles need, the widest folded as far as can be."""
+    widths = [max(map(len, cells)) for cells in zip(header, *(row[: len(header)] for row in rows), strict=True)]
+    return sum(widths) + 2 * (len(widths) - 1) - max(0, max(widths) - _LEAST_WIDEST)
+
+
+def _move_into_last(
+    header: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """The table without its last column but one, whose cells stand in the last one, with its title."""
+    *titles, moved, last = header
+    cells = [[f"{moved} {row[-2]}" if row[-2] else "", row[-1]] for row in rows]
+    joined = [" · ".join(filter(None, pair)) for pair in cells]
+    return (*titles, last), [(*row[:-2], cell) for row, cell in zip(rows, joined, strict=True)]
 
 
 def _fold_widest(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int) -> list[list[Sequence[str]]]:

@@ -49,6 +49,30 @@ def test_last_cell_that_a_terminal_has_no_room_for_stands_below_its_row(
     assert click.unstyle(capsys.readouterr().out).splitlines() == ["n  parameters", "1  lr 0.1"]
 
 
+def test_columns_that_a_terminal_has_no_room_for_stand_below_their_row_with_their_titles(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    header = ("trial", "samples_per_second", "val_accuracy", "time", "parameters")
+    print_table(
+        header,
+        [
+            ("7", "5177.3", "0.77", "0.28 s", "lr 0.1 · width 32 · depth 3 · dropout 0.5"),
+            ("8", "2743.2", "0.8", "-", ""),
+        ],
+    )
+    lines = [line.rstrip() for line in click.unstyle(capsys.readouterr().out).splitlines()]
+    assert lines == [
+        "trial  samples_per_second  val_accuracy",
+        "    7              5177.3          0.77",
+        "  time 0.28 s · lr 0.1 · width 32 ·",
+        "    depth 3 · dropout 0.5",
+        "    8              2743.2           0.8",
+        "  time -",
+    ]
+
+
 def test_comment_of_a_command_comes_nearer_where_a_terminal_is_narrow() -> None:
     assert fold("  autotune study show digits          # all of it", width=40) == (
         "  autotune study show digits  # all of it"
