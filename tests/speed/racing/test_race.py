@@ -296,11 +296,13 @@ def test_race_keeps_reduced_precision_whose_loss_stays_within_the_noise() -> Non
     assert result.reduced_precision == ("precision",)
 
 
-@pytest.mark.parametrize("harm", [0.5, float("nan")])
-def test_race_rejects_reduced_precision_that_learns_worse(harm: float) -> None:
+@pytest.mark.parametrize(
+    ("harm", "why"), [(0.5, "outside full precision's own noise"), (float("nan"), "can't be judged: it was not finite")]
+)
+def test_race_rejects_reduced_precision_that_learns_worse(harm: float, why: str) -> None:
     result = run(SimulatedArena(lambda setting: learns(setting, harm=harm)), PRECISION)
     assert result.setting == {}
-    assert "outside full precision's own noise" in heats_of(result, "precision")[0].reason
+    assert why in heats_of(result, "precision")[0].reason
 
 
 def test_race_rejects_reduced_precision_that_cannot_be_judged() -> None:
@@ -448,6 +450,26 @@ def test_race_takes_an_informed_setting_that_is_surely_faster_than_its_winner(en
     assert result.samples_per_second == pytest.approx(32 / 0.008, rel=0.05)
     assert result.informed_gain is None
     assert [heat.reason for heat in result.heats if heat.stage == "informed"] == ["the guess is faster"]
+
+
+@pytest.mark.parametrize("entry", [WORKERS, FUSED], ids=["nothing won", "something won"])
+def test_race_that_takes_an_informed_setting_names_what_of_it_is_in_force(entry: Entry) -> None:
+    def cost(setting: Setting) -> Cost:
+        return replace(compute_bound(setting), in_force={**setting, "pin_memory": "unread by the task"})
+
+    informed: Setting = {"channels_last": True, "pin_memory": True}
+    result = run(SimulatedArena(cost, machine=noisy()), entry, informed=informed)
+    assert result.setting == {"channels_last": True}
+    assert result.gain is not None
+
+
+def test_race_takes_nothing_over_from_an_informed_setting_of_which_nothing_is_in_force() -> None:
+    def cost(setting: Setting) -> Cost:
+        quicker = 0.8 if setting.get("pin_memory") else 1.0  # a moment of the machine's
+        return Cost(compute_seconds=0.01 * quicker, in_force={"pin_memory": "unread by the task"})
+
+    result = run(SimulatedArena(cost), FUSED, informed={"pin_memory": True})
+    assert (result.setting, result.gain, result.informed_gain) == ({}, None, None)
 
 
 def test_race_takes_no_informed_setting_with_digits_that_nobody_has_judged() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from autotune.events import Scalar
-from autotune.speed.knobs.entries import difference
+from autotune.speed.knobs.entries import apply, difference, meaningful
 from autotune.speed.measuring.measurement import Measurement, measure, measured
 from autotune.speed.racing.heats.records import gain_of
 from autotune.speed.racing.heats.track import Track
@@ -66,7 +66,9 @@ class Ending:
             if comparison is not None and comparison.verdict == "slower":
                 taken = self._take_informed(plan.informed, winners=gain_of(comparison))
                 if taken is not None:
-                    gain, informed_gain, last = taken, None, self._measure(track.incumbent)
+                    self._leave_out_what_does_not_hold()
+                    gain = taken if self._track.setting != dict(plan.baseline) else None
+                    informed_gain, last = None, self._measure(track.incumbent)
         return Outcome(last, gain=gain, informed_gain=informed_gain)
 
     def _measure(self, winner: SharedContestant) -> Measurement:
@@ -113,6 +115,14 @@ class Ending:
         if gain is None:
             self._track.adopt(winner)
         return gain
+
+    def _leave_out_what_does_not_hold(self) -> None:
+        """Let the winner be known by what of it is in force: the rest did nothing, and need not be set by anyone."""
+        winner, baseline = self._track.incumbent, self._plan.baseline
+        in_force = winner.warmed.in_force
+        idle = {name for name, value in winner.setting.items() if in_force.get(name, value) != value}
+        held = apply(winner.setting, {name: baseline.get(name) for name in idle})
+        winner.restate(meaningful(held, entries=self._plan.entries))
 
     def _gain_of(self, setting: Mapping[str, Scalar]) -> Gain | None:
         baseline = self._plan.baseline
