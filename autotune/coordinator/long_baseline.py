@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-from autotune.coordinator.observer import TrialView
+from autotune.coordinator.observer import StudyView, TrialView
 from autotune.events import Finished, Outcome
 from autotune.figures import format_figure
 from autotune.hardware import read_load
@@ -31,9 +31,7 @@ class HostLoad:
         return self.average is not None and self.average > self.num_cores
 
 
-def describe_long_baseline(
-    trial: TrialView, finished: Finished, *, seconds: float, budget_seconds: float | None, load: HostLoad
-) -> str | None:
+def describe_long_baseline(trial: TrialView, finished: Finished, *, study: StudyView, load: HostLoad) -> str | None:
     """One line for a person; None of another trial, and where the baseline left time for trials, or failed.
 
     On two cores that three other programs wanted too, the digits of ``mnist`` trained for 8 s with one thread, and for
@@ -42,13 +40,13 @@ def describe_long_baseline(
     Args:
         trial: As it was launched.
         finished: How it ended.
-        seconds: It took.
-        budget_seconds: The whole study's; None without a limit.
+        study: As it stands at the baseline's end, which is its first trial.
         load: Of its host.
     """
-    if not trial.is_baseline or finished.outcome not in {Outcome.COMPLETE, Outcome.PRUNED} or budget_seconds is None:
+    seconds, budget_seconds = study.trial_seconds, study.total_seconds
+    if not trial.is_baseline or finished.outcome not in {Outcome.COMPLETE, Outcome.PRUNED}:
         return None
-    if seconds < _LARGE_SHARE * budget_seconds:
+    if budget_seconds is None or seconds < _LARGE_SHARE * budget_seconds:
         return None
     took, whole = (format_figure(each, digits=3) for each in (min(seconds, budget_seconds), budget_seconds))
     line = f"the baseline took {took} of the study's {whole} s"

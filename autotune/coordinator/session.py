@@ -251,9 +251,8 @@ class Session:
                 return
             finished = give_up(finished)
         self._conclude(running.ticket, finished)
-        took, budget = time.monotonic() - running.pulse.launched_at, self._view().total_seconds
         trial = self._ledger.trial_view(running.ticket, device=running.lease.device)
-        line = describe_long_baseline(trial, finished, seconds=took, budget_seconds=budget, load=HostLoad.now())
+        line = describe_long_baseline(trial, finished, study=self._view(), load=HostLoad.now())
         if line is not None:
             self._observer.note(line)
         alike = self._ledger.reason_to_give_up()

@@ -3,6 +3,7 @@ import pytest
 from autotune.coordinator.long_baseline import HostLoad, describe_long_baseline
 from autotune.coordinator.observer import TrialView
 from autotune.events import Finished, Outcome, Scalar
+from tests.cli.display.story import view
 
 LONG = "the baseline took 48 of the study's 60 s"
 BUSY = f"{LONG}, on a busy machine: load 5.3 on 2 cores; a larger --seconds leaves time for other trials"
@@ -21,8 +22,7 @@ def told(
     return describe_long_baseline(
         TrialView(0, parameters, is_baseline, is_adopted=False, device=device),
         Finished(outcome=outcome),
-        seconds=seconds,
-        budget_seconds=budget_seconds,
+        study=view(elapsed=seconds + 30.0, raced=30.0, total_seconds=budget_seconds),
         load=HostLoad(load, num_cores=2),
     )
 
