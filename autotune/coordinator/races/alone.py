@@ -149,6 +149,10 @@ def _workloads(
     learning = {**stage.space.fixed, **stage.space.learning.baseline}
     if not order.batch_sizes:
         yield learning
+        return
+    if stage.rehearsal.num_train_samples is None and isinstance(order.batch_sizes[0], int):
+        # A function task; the search for the largest batch looks for itself.
+        _enter({**learning, "batch_size": order.batch_sizes[0]}, ground=ground, lease=lease).retire()
     for size in order.batch_sizes:
         found = _largest(learning, stage=stage, ground=ground, lease=lease, watch=watch) if size == "max" else size
         yield {**learning, "batch_size": found}
@@ -160,9 +164,7 @@ def _largest(
     """The largest batch that fits, with the baseline's speed parameters."""
 
     def enter(batch_size: int) -> Contestant:
-        sized = {**learning, "batch_size": batch_size}
-        plan = ground.plan(sized, seconds=0)
-        return ground.arena(sized, lease=lease, on_wait=_nothing).enter(plan.baseline)
+        return _enter({**learning, "batch_size": batch_size}, ground=ground, lease=lease)
 
     start = learning.get("batch_size")
     found = find_largest_batch(
@@ -176,6 +178,28 @@ def _largest(
     if found.largest is None:
         raise ContestantLostError("out of memory", f"batch_size: must fit the device, got {found.tries[0].reason}")
     return found.largest
+
+
+def _enter(learning: Mapping[str, Scalar], *, ground: RaceGround, lease: Lease) -> Contestant:
+    """A contestant with the baseline's speed parameters, which trains with the batch size that it is given."""
+    plan = ground.plan(learning, seconds=0)
+    contestant = ground.arena(learning, lease=lease, on_wait=_nothing).enter(plan.baseline)
+    check_reads_batch_size(contestant, batch_size=learning["batch_size"], task=ground.task)
+    return contestant
+
+
+def check_reads_batch_size(contestant: Contestant, *, batch_size: Scalar, task: str) -> None:
+    """Refuse to race batch sizes of a task that has its own, whatever it is given.
+
+    Raises:
+        InputError: It does; the contestant is retired.
+    """
+    if contestant.warmed.in_force.get("batch_size", batch_size) != batch_size:
+        contestant.retire()
+        raise InputError(
+            f"--batch-size: the task must read batch_size, got {task}, which does not; "
+            'make its loader by trial.loader, or with trial.params.get("batch_size", 32), or leave --batch-size out'
+        )
 
 
 def _nothing() -> None:

@@ -149,12 +149,12 @@ class BlockPacer:
         )
 
     def _unread(self) -> dict[str, Scalar]:
-        """The knobs that the training was given and never asked for: it trains as it would without them.
+        """The knobs, and the batch size, that the training never asked for: it trains as it would without them.
 
         A task's own knobs may be read where its samples are made, in a worker, which is not seen here. Whether
         workers stay is tried together with their number (``racing/stages/screening.py``), and must not sink that.
         """
-        unread = {name for name in self._trial.params.unread if name in KNOBS}
+        unread = {name for name in self._trial.params.unread if name in KNOBS or name == "batch_size"}
         return dict.fromkeys(unread if "num_workers" in unread else unread - {"persistent_workers"}, _UNREAD)
 
     def _settle(self, feed: Feed) -> Generator[Batch | None, None, list[StepSeconds]]:

@@ -412,6 +412,7 @@ def test_a_knob_that_a_loop_of_ones_own_never_reads_is_not_in_force(tmp_path: Pa
     script, _ = race(train, tmp_path, num_workers=2, pin_memory=True, torch_threads=1, decoder="turbo")
     assert script.warmed is not None
     assert script.warmed.in_force["num_workers"] == "unread by the task"
+    assert script.warmed.in_force["batch_size"] == "unread by the task"
     assert script.warmed.in_force["torch_threads"] == 1
     assert not {"pin_memory", "decoder"} & script.warmed.in_force.keys()
 
@@ -421,6 +422,7 @@ def test_workers_that_a_loop_of_ones_own_reads_are_raced_though_it_lets_them_go(
     tmp_path: Path, *, reads: bool, unread: set[str]
 ) -> None:
     def train(trial: Trial) -> None:
+        assert trial.params.batch_size == 8
         assert not reads or trial.params.num_workers
         for batch in trial.watch([torch.ones(2, 4)] * 5):
             batch.add(1)
