@@ -67,8 +67,8 @@ def find_largest_batch(
     search = _Search(enter, memory_bytes, tried)
     good, size = 0, min(start, limit)
     while search.fits(size):
-        good = size
-        if size >= limit:
+        good = min(size, search.whole_set or size)
+        if size >= limit or good < size:
             return BatchLimit(good, is_bounded_by_data=True, tries=tuple(search.tries))
         size = min(2 * size, limit)
     bad = size
@@ -89,6 +89,8 @@ class _Search:
         self._memory_bytes = memory_bytes
         self._tried = tried
         self._peaks: dict[int, int] = {}
+        self.whole_set: int | None = None
+        """Its samples, once one batch had all of them."""
         self.tries: list[BatchTry] = []
 
     def fits(self, batch_size: int) -> bool:
@@ -115,9 +117,12 @@ class _Search:
     def _train(self, batch_size: int) -> int:
         contestant = self._enter(batch_size)
         try:
-            return contestant.run_block(seconds=0.0, min_steps=2).peak_memory_bytes
+            block = contestant.run_block(seconds=0.0, min_steps=2)
         finally:
             contestant.retire()
+        if contestant.warmed.steps_per_epoch == 1:
+            self.whole_set = block.samples // block.steps
+        return block.peak_memory_bytes
 
     def _predict(self, batch_size: int) -> float | None:
         """A line through the two largest batches that fitted; None with fewer."""

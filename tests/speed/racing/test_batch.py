@@ -10,8 +10,9 @@ GIB = 2**30
 class Device:
     """A device with so much memory, on which each sample takes so much."""
 
-    def __init__(self, *, largest: int, kind: Loss = "out of memory") -> None:
+    def __init__(self, *, largest: int, kind: Loss = "out of memory", num_samples: int = 10**9) -> None:
         self.largest = largest
+        self.num_samples = num_samples
         self.kind: Loss = kind
         self.tried: list[int] = []
         self.contestants: list[SimulatedContestant] = []
@@ -21,7 +22,13 @@ class Device:
         if batch_size > self.largest:
             raise ContestantLostError(self.kind, "CUDA out of memory")
         cost = Cost(compute_seconds=0.01, peak_memory_bytes=GIB + batch_size * GIB // 100)
-        contestant = SimulatedContestant({}, cost, SimulatedMachine())
+        contestant = SimulatedContestant(
+            {},
+            cost,
+            SimulatedMachine(),
+            batch_size=min(batch_size, self.num_samples),
+            steps_per_epoch=-(-self.num_samples // batch_size),
+        )
         self.contestants.append(contestant)
         return contestant
 
@@ -47,6 +54,13 @@ def test_no_batch_fits_where_the_first_one_does_not() -> None:
 def test_largest_batch_is_no_larger_than_the_data() -> None:
     found = Device(largest=10**9).search(limit=1000)
     assert (found.largest, found.is_bounded_by_data) == (1000, True)
+
+
+def test_data_of_which_nobody_knows_how_much_there_is_bounds_the_batch() -> None:
+    device = Device(largest=10**9, num_samples=640)
+    found = device.search(start=64, limit=2**20)
+    assert (found.largest, found.is_bounded_by_data) == (640, True)
+    assert device.tried == [64, 128, 256, 512, 1024]
 
 
 def test_batch_that_the_peaks_predict_not_to_fit_is_not_tried() -> None:
