@@ -79,7 +79,7 @@ class Diagnosis(BaseModel):
             rest = self.launch_share + self.compute_share
             return f"not input-bound: {rest:.0%} of a step does not wait for data ({real}, {cached})"
         relative = self.half_seconds / self.cached_seconds
-        half = f"half the batch takes {f'{relative:.0%} of the time' if relative < 1 else 'as long'}"
+        half = f"half the batch takes {f'{relative:.0%} of the time' if round(relative, 2) < 1 else 'as long'}"
         if self.kind == "launch":
             return f"launch-bound: {self.launch_share:.0%} of a step is paid whatever the batch's size ({half}; {real})"
         return f"compute-bound: {self.compute_share:.0%} of a step grows with the batch ({half}; {real}, {cached})"

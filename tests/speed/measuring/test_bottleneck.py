@@ -10,6 +10,7 @@ from autotune.speed.measuring.bottleneck import diagnose, split
 
 def test_half_batch_that_takes_longer_by_noise_is_said_to_take_as_long() -> None:
     assert "(half the batch takes as long; 10.1 ms a step)" in split(real=0.0101, cached=0.01, half=0.0124).words
+    assert "half the batch takes as long" in split(real=0.0101, cached=0.01, half=0.00996).words
     assert "half the batch takes 90% of the time" in split(real=0.0101, cached=0.01, half=0.009).words
 
 
