@@ -7,7 +7,7 @@ alternating blocks against it and retire. The order of a race:
 2. find the incumbent's bottleneck, and try as a whole what won elsewhere, or what the guides name for a GPU; of
    such a guess leave out what it is no slower without, and last what moves something that is still waited for;
 3. find by a twin of the incumbent the noise below which settings tie; screen each knob that can move the
-   bottleneck, one value at a time, cheap ones first;
+   bottleneck, one value at a time, cheap ones first, and once more what seemed faster and was not surely so;
 4. stack the winners, for which a heat's time is kept from the first one on, find the bottleneck again,
    and screen what interacts with them or means something only now;
 5. try ``torch.compile`` where the steps that remain can repay it, and before all this where a step mostly
