@@ -17,6 +17,9 @@ from autotune.speed.measuring.arena import Contestant
 _ROUNDS = 3
 LEAST_SHARE = 0.05
 """A knob can gain no more than the share of what it moves; below this it is not worth its race."""
+LEAST_CUT = 4
+"""A batch of fewer samples is not halved: nearly all of its step is launching. A larger one that comes back whole is
+of a kind that can't be cut, which says nothing of what it waits for."""
 _ORDER: tuple[Feed, ...] = ("real", "cached", "half")
 
 
@@ -83,11 +86,6 @@ class Diagnosis(BaseModel):
         if self.kind == "launch":
             return f"launch-bound: {self.launch_share:.0%} of a step is paid whatever the batch's size ({half}; {real})"
         return f"compute-bound: {self.compute_share:.0%} of a step grows with the batch ({half}; {real}, {cached})"
-
-
-LEAST_CUT = 4
-"""A batch of fewer samples is not halved: nearly all of its step is launching. A larger one that comes back whole is
-of a kind that can't be cut, which says nothing of what it waits for."""
 
 
 def diagnose(contestant: Contestant, *, seconds: float = 0.2, min_steps: int = 5, is_halved: bool = True) -> Diagnosis:
