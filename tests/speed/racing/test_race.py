@@ -153,6 +153,25 @@ def test_race_tries_no_other_value_of_a_knob_that_a_task_refuses_as_a_whole(refu
     assert heats_of(result, "cache")[0].verdict == "infeasible"
 
 
+def test_race_lets_a_winner_and_its_runner_up_meet_face_to_face() -> None:
+    """Each is a third faster than no workers, and two of them a tenth faster than one: too little to tell from afar."""
+
+    def cost(setting: Setting) -> Cost:
+        workers = int(str(setting.get("num_workers", 0)))
+        return Cost(compute_seconds=0.02, wait_seconds={0: 0.012, 1: 0.005, 2: 0.0025}[workers])
+
+    def run_noisily(seed: int) -> RaceResult:
+        machine = SimulatedMachine(seed=seed, noises=(Jitter(0.1),))
+        return run(SimulatedArena(cost, machine=machine), Entry(KNOBS["num_workers"], (0, 1, 2)))
+
+    results = [run_noisily(seed) for seed in range(40)]
+    heats = [heats_of(each, "num_workers") for each in results]
+    again = [last for first, second, *more in heats if first.verdict == second.verdict == "kept" for last in more]
+    assert again
+    assert all(heat.gain is None or heat.gain.ratio < 1.25 for heat in again)
+    assert sum(each.setting["num_workers"] == 2 for each in results) >= 36
+
+
 PERSISTENT = Entry(KNOBS["persistent_workers"], (False, True))
 
 

@@ -1,6 +1,6 @@
 """Screening: the values of one knob after the other, each by itself against the incumbent."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from autotune.events import Scalar
@@ -22,6 +22,8 @@ _MOST_LOSSES_IN_A_ROW = 2
 """Values of a whole-number knob that are no faster than the best, after which no others are tried."""
 _WORTH_MORE = 1.02
 """Times as fast as the best number so far, from which one that was tried later is better: less than this is noise."""
+_NEAR = 1.1
+"""Times slower than the best at most, from afar, where a value may be the better one."""
 _RIVALS = {"num_workers": "torch_threads"}
 """Of the same cores, one of the two can have more only where the other has less: neither may win alone."""
 _BESIDE: dict[str, tuple[str, Scalar]] = {"num_workers": ("persistent_workers", True)}
@@ -57,7 +59,7 @@ class Screening:
         self._passed_over: set[str] = set()
         self._adopted_at_first_sight: set[str] = set()
         self._undecided: dict[str, Finish] = {}
-        """The best of each knob that has no winner, where noise may have hidden one."""
+        """Of each knob the value that noise may have hidden: one that seemed faster, or a winner's runner-up."""
 
     def adopt_at_first_sight(self) -> None:
         """Look at what can move everything (threads, allocators), before anything is measured closely.
@@ -111,7 +113,7 @@ class Screening:
         return winners
 
     def look_again(self, diagnosis: Diagnosis | None) -> list[Finish]:
-        """What seemed faster and was not surely so meets the setting to beat once more; those that are faster now."""
+        """What noise may have hidden meets the setting to beat face to face; those that are faster now."""
         entries = {entry.name: entry for entry in self._plan.entries}
         winners: list[Finish] = []
         for name in sorted(self._undecided, key=lambda name: -self._undecided[name].ratio):
@@ -189,13 +191,16 @@ class Screening:
 
     def _screen_values(self, entry: Entry) -> Finish | None:
         best: Finish | None = None
+        finishes: list[Finish] = []
         num_lost = 0
         for value, setting in self._untried(entry):
-            if self._time.is_up:
+            if self._time.is_up or num_lost == _MOST_LOSSES_IN_A_ROW:
                 break
             self._tried.add((entry.name, value))
             finish = self._try(entry.name, setting)
-            if finish is None and self._track.heats.has_refused(entry.name):
+            if finish is not None:
+                finishes.append(finish)
+            elif self._track.heats.has_refused(entry.name):
                 break
             # Of numbers the larger one must be worth it: a tie keeps the simpler.
             least = 0.0 if best is None else best.ratio * (_WORTH_MORE if entry.knob.low is not None else 1.0)
@@ -203,9 +208,8 @@ class Screening:
                 best, num_lost = finish, 0
             elif entry.knob.low is not None:
                 num_lost += 1
-                if num_lost == _MOST_LOSSES_IN_A_ROW:
-                    break
-            self._note_whether_undecided(entry.name, finish, best=best)
+        if finishes:
+            self._note_undecided(entry.name, finishes, best=best)
         return best
 
     def _untried(self, entry: Entry) -> Iterator[tuple[Scalar, dict[str, Scalar]]]:
@@ -214,12 +218,19 @@ class Screening:
             if setting is not None and (entry.name, value) not in self._tried and not self._is_way_back(entry, value):
                 yield value, setting
 
-    def _note_whether_undecided(self, name: str, finish: Finish | None, *, best: Finish | None) -> None:
-        if best is not None:
-            self._undecided.pop(name, None)
-        elif finish is not None and finish.is_undecided:
-            known = self._undecided.get(name)
-            self._undecided[name] = finish if known is None or finish.ratio > known.ratio else known
+    def _note_undecided(self, name: str, finishes: Sequence[Finish], *, best: Finish | None) -> None:
+        """Keep what may be better than the best of them, or where there is none, than the setting to beat.
+
+        Each met the same incumbent by itself: two that beat it differ by less than either is sure of.
+        """
+        others = [each for each in finishes if each is not best]
+        if best is None:
+            left = [each for each in others if each.is_undecided]
+        else:
+            left = [each for each in others if each.is_kept and each.ratio * _NEAR >= best.ratio]
+        self._undecided.pop(name, None)
+        if left:
+            self._undecided[name] = max(left, key=lambda each: each.ratio)
 
     def _is_way_back(self, entry: Entry, value: Scalar) -> bool:
         """The baseline's value would make a new graph: in a compiled step that is dear, and it has lost before."""
