@@ -26,6 +26,7 @@ from autotune.events import Scalar
 from autotune.speed.measuring.arena import Arena, ContestantLostError
 from autotune.speed.measuring.bottleneck import Diagnosis, diagnose
 from autotune.speed.measuring.measurement import Measurement, measured
+from autotune.speed.racing.heats.finish import Finish
 from autotune.speed.racing.heats.records import Clock
 from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.heats.turns import SharedArena, SharedContestant
@@ -106,7 +107,7 @@ class _Race:
         if self._compile():
             self._screen_and_stack()
         doubted = self._simplifying.leave_out_groups(doubted)
-        self._simplifying.leave_out_each(doubted | self._screening.doubted)
+        self._simplifying.leave_out_each(doubted | self._screening.doubted | self._stacking.doubted)
 
     def _open(self) -> set[str]:
         """Try what may be far better as a whole, and do away with launches; what is still doubted of a guess."""
@@ -149,7 +150,7 @@ class _Race:
 
     def _screen_and_stack(self) -> None:
         for _ in range(_ROUNDS):
-            winners = self._screening.screen(self._diagnosis) or self._screening.look_again(self._diagnosis)
+            winners = self._find_winners()
             if not winners:
                 break
             adopted = self._stacking.stack(winners)
@@ -157,6 +158,10 @@ class _Race:
                 self._enter_other_world(adopted)
             self._screening.forget_what_interacts(adopted)
             self._diagnose()
+
+    def _find_winners(self) -> list[Finish]:
+        screening, diagnosis = self._screening, self._diagnosis
+        return screening.meet_runners_up(diagnosis) or screening.screen(diagnosis) or screening.look_again(diagnosis)
 
     def _compile(self, *, only: Scalar | None = None) -> bool:
         """Try to compile with the time that was kept for it; whether it was adopted, and there is time to go on."""

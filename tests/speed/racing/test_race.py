@@ -172,6 +172,38 @@ def test_race_lets_a_winner_and_its_runner_up_meet_face_to_face() -> None:
     assert sum(each.setting["num_workers"] == 2 for each in results) >= 36
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_race_leaves_out_in_the_end_what_gained_nothing_on_top_of_another_winner(seed: int) -> None:
+    def cost(setting: Setting) -> Cost:
+        is_faster = setting.get("channels_last") or setting.get("optimizer_impl") == "fused"
+        return Cost(compute_seconds=0.008 if is_faster else 0.01)
+
+    result = run(
+        SimulatedArena(cost, machine=SimulatedMachine(seed=seed, noises=(Jitter(0.01),))), CHANNELS_LAST, FUSED
+    )
+    [together] = [heat for heat in result.heats if heat.stage == "stack"]
+    left_out = [heat.changes.keys() for heat in result.heats if heat.stage == "simplify" and heat.verdict == "kept"]
+    assert len(result.setting) == 1
+    assert (together.verdict == "kept") == (together.changes.keys() in left_out)
+
+
+def test_race_tries_a_runner_up_beside_a_winner_that_only_it_needs() -> None:
+    """One worker is what a step waits for, however fast it computes; two are too many for a slow one."""
+
+    def cost(setting: Setting) -> Cost:
+        workers, is_fast = int(str(setting.get("num_workers", 0))), bool(setting.get("channels_last"))
+        step = {0: 0.0305 - 0.0035 * is_fast, 1: 0.0252, 2: 0.0262 - 0.004 * is_fast}[workers]
+        compute = 0.018 - 0.002 * is_fast
+        return Cost(compute_seconds=compute, wait_seconds=step - compute)
+
+    settings = []
+    for seed in range(20):
+        machine = SimulatedMachine(seed=seed, noises=(Jitter(0.01),))
+        workers = Entry(KNOBS["num_workers"], (0, 1, 2))
+        settings.append(run(SimulatedArena(cost, machine=machine), workers, CHANNELS_LAST).setting)
+    assert settings.count({"num_workers": 2, "channels_last": True}) >= 15
+
+
 PERSISTENT = Entry(KNOBS["persistent_workers"], (False, True))
 
 

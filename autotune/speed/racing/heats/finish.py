@@ -17,9 +17,9 @@ Bar: TypeAlias = Literal["faster", "no slower together", "no slower without"]
 """What a challenger is held to: faster for certain; or, where each of its parts has been that alone, no slower
 together; or, where it does without something that the incumbent has, no slower without."""
 _LEAST_SLACK = 0.01
-"""What a simpler setting may seem slower by, where two of one setting differ by less."""
+"""What one that need be no slower may seem slower by, where two of one setting differ by less."""
 _MOST_SLACK = 0.02
-"""Likewise, where they differ by more: of a loud floor's width a simpler setting would often lose as much."""
+"""Likewise, where they differ by more: of a loud floor's width it would often be slower by as much."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ def clears(comparison: Comparison, bar: Bar) -> bool:
     """Whether the challenger of this comparison is kept, unless something else speaks against it."""
     if bar == "faster" or comparison.verdict != "tie":
         return comparison.verdict == "faster"
-    # What is simpler may seem a little slower: a tie in either direction.
-    slack = min(max(comparison.noise_floor, _LEAST_SLACK), _MOST_SLACK) if bar == "no slower without" else 0.0
+    # It may seem a little slower: a tie in either direction.
+    slack = min(max(comparison.noise_floor, _LEAST_SLACK), _MOST_SLACK)
     return math.log(comparison.ratio) > -math.log1p(slack)
 
 

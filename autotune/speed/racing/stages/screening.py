@@ -1,6 +1,6 @@
 """Screening: the values of one knob after the other, each by itself against the incumbent."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from autotune.events import Scalar
@@ -112,11 +112,18 @@ class Screening:
                     break
         return winners
 
+    def meet_runners_up(self, diagnosis: Diagnosis | None) -> list[Finish]:
+        """The runners-up of what was adopted meet it face to face; those that are faster now."""
+        return self._look_again([name for name, finish in self._undecided.items() if finish.is_kept], diagnosis)
+
     def look_again(self, diagnosis: Diagnosis | None) -> list[Finish]:
-        """What noise may have hidden meets the setting to beat face to face; those that are faster now."""
+        """What noise may have hidden meets the setting to beat once more; those that are faster now."""
+        return self._look_again(self._undecided, diagnosis)
+
+    def _look_again(self, names: Iterable[str], diagnosis: Diagnosis | None) -> list[Finish]:
         entries = {entry.name: entry for entry in self._plan.entries}
         winners: list[Finish] = []
-        for name in sorted(self._undecided, key=lambda name: -self._undecided[name].ratio):
+        for name in sorted(names, key=lambda name: -self._undecided[name].ratio):
             if self._time.is_up:
                 break
             value = self._undecided.pop(name).setting.get(name)

@@ -27,6 +27,8 @@ class Stacking:
         self._plan = plan
         self._judge = judge
         self._time = time
+        self.doubted: set[str] = set()
+        """What was put on top of another winner and made it no faster: it may yet do so beside what comes later."""
 
     def stack(self, winners: Sequence[Finish]) -> set[str]:
         """Adopt the best winner, and of the others what makes it faster still; the names of what changed."""
@@ -59,7 +61,10 @@ class Stacking:
             return False
         objection = self._judge.objection_to(setting)
         finish = self._track.heat("stack", setting, objection=objection, may_adopt=True, bar="no slower together")
-        return finish is not None and finish.is_kept
+        is_kept = finish is not None and finish.is_kept
+        if finish is not None and is_kept and finish.comparison.verdict == "tie":
+            self.doubted |= {name for change in changes for name in change}
+        return is_kept
 
     def _merged(self, changes: Sequence[Mapping[str, Scalar]]) -> dict[str, Scalar]:
         """The incumbent's setting with these changes, less those that can't go together with what is there."""
