@@ -97,7 +97,7 @@ class Screening:
         for entry in sorted(self._plan.entries, key=order):
             if entry.name == COMPILE or not is_open(entry, self._track.setting, entries=self._plan.entries):
                 continue
-            if (reason := why_not(entry, diagnosis) or self._why_too_long(entry, diagnosis)) is not None:
+            if (reason := self._why_passed_over(entry, diagnosis)) is not None:
                 self._pass_over(entry, reason)
                 continue
             if self._time.is_up:
@@ -123,12 +123,13 @@ class Screening:
     def _look_again(self, names: Iterable[str], diagnosis: Diagnosis | None) -> list[Finish]:
         entries = {entry.name: entry for entry in self._plan.entries}
         winners: list[Finish] = []
+        self._time.keeps_a_heat_for_stacking = False
         for name in sorted(names, key=lambda name: -self._undecided[name].ratio):
             if self._time.is_up:
                 break
             value = self._undecided.pop(name).setting.get(name)
             setting = self._changed(entries[name], value)
-            if setting is None or why_not(entries[name], diagnosis) is not None:
+            if setting is None or self._why_passed_over(entries[name], diagnosis) is not None:
                 continue
             finish = self._try(name, setting)
             if finish is not None and finish.is_kept:
@@ -177,6 +178,9 @@ class Screening:
         if entry.name not in self._passed_over:
             self._passed_over.add(entry.name)
             self._track.skip("screen", {**self._track.setting, entry.name: None}, reason=reason)
+
+    def _why_passed_over(self, entry: Entry, diagnosis: Diagnosis | None) -> str | None:
+        return why_not(entry, diagnosis) or self._why_too_long(entry, diagnosis)
 
     def _why_too_long(self, entry: Entry, diagnosis: Diagnosis | None) -> str | None:
         """Why this race has no time for the knob's start; None where it has, or where nobody knows."""
