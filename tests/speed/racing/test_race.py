@@ -704,6 +704,8 @@ def test_race_tries_workers_with_the_cores_that_threads_give_up() -> None:
     workers = Entry(KNOBS["num_workers"], (0, 1, 2))
     result = run(SimulatedArena(cost), workers, THREADS, baseline={"torch_threads": 2})
     assert result.setting == {"num_workers": 1, "torch_threads": 1}
+    beside_two_threads = [heat for heat in heats_of(result, "num_workers") if heat.setting["torch_threads"] == 2]
+    assert [heat.changes for heat in beside_two_threads] == [{"num_workers": 1}]
 
 
 def test_race_keeps_time_for_compiling_where_a_run_repays_it() -> None:

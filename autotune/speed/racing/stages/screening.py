@@ -22,8 +22,6 @@ _MOST_LOSSES_IN_A_ROW = 2
 """Values of a whole-number knob that are no faster than the best, after which no others are tried."""
 _WORTH_MORE = 1.02
 """Times as fast as the best number so far, from which one that was tried later is better: less than this is noise."""
-_NEAR = 1.1
-"""Times slower than the best at most, from afar, where a value may be the better one."""
 _RIVALS = {"num_workers": "torch_threads"}
 """Of the same cores, one of the two can have more only where the other has less: neither may win alone."""
 _BESIDE: dict[str, tuple[str, Scalar]] = {"num_workers": ("persistent_workers", True)}
@@ -58,6 +56,8 @@ class Screening:
         self._tried = {(entry.name, self._current(entry)) for entry in plan.entries}
         self._passed_over: set[str] = set()
         self._adopted_at_first_sight: set[str] = set()
+        self._wins_with_rival_at_its_least: set[str] = set()
+        """Knobs that lost by themselves, so that their next value is not tried by itself again."""
         self._undecided: dict[str, Finish] = {}
         """Of each knob the value that noise may have hidden: one that seemed faster, or a winner's runner-up."""
 
@@ -238,7 +238,8 @@ class Screening:
         if best is None:
             left = [each for each in others if each.is_undecided]
         else:
-            left = [each for each in others if each.is_kept and each.ratio * _NEAR >= best.ratio]
+            sure = best.comparison.interval[0]
+            left = [each for each in others if each.is_kept and each.comparison.interval[1] >= sure]
         self._undecided.pop(name, None)
         if left:
             self._undecided[name] = max(left, key=lambda each: each.ratio)
@@ -250,11 +251,16 @@ class Screening:
 
     def _try(self, name: str, setting: Mapping[str, Scalar]) -> Finish | None:
         """The setting by itself, and where that is not kept, with what it takes from its rival."""
-        finish = self._track.heat("screen", setting, objection=self._judge.objection_to(setting))
-        if (finish is not None and finish.is_kept) or self._time.is_up:
-            return finish
         yielding = self._with_rival_at_its_least(name, setting)
-        return finish if yielding is None else self._track.heat("screen", yielding)
+        if yielding is not None and name in self._wins_with_rival_at_its_least:
+            return self._track.heat("screen", yielding)
+        finish = self._track.heat("screen", setting, objection=self._judge.objection_to(setting))
+        if yielding is None or (finish is not None and finish.is_kept) or self._time.is_up:
+            return finish
+        finish = self._track.heat("screen", yielding)
+        if finish is not None and finish.is_kept:
+            self._wins_with_rival_at_its_least.add(name)
+        return finish
 
     def _with_rival_at_its_least(self, name: str, setting: Mapping[str, Scalar]) -> dict[str, Scalar] | None:
         rival = next((entry for entry in self._plan.entries if entry.name == _RIVALS.get(name)), None)
