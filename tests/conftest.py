@@ -54,6 +54,16 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def fresh_compiler() -> Iterator[None]:
+    """torch.compile as a new process finds it: what it learns of code, as that its shapes differ, is the process's."""
+    import torch
+
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
+
+
+@pytest.fixture
 def port() -> int:
     """One that was free just now."""
     with socket.socket() as probe:

@@ -258,6 +258,7 @@ def test_steps_after_a_long_compilation_are_waited_for(tmp_path: Path, monkeypat
     assert script.warmed.start_seconds > 0.5
 
 
+@pytest.mark.usefixtures("fresh_compiler")
 def test_half_a_batch_leaves_the_graph_of_whole_ones_as_it_was(tmp_path: Path) -> None:
     graphs: list[str] = []
 

@@ -83,6 +83,7 @@ def test_a_cache_holds_as_many_samples_as_the_dataset_says_it_has(place: str, na
     assert names[name] == [0, 1, 4]
 
 
+@pytest.mark.usefixtures("fresh_compiler")
 def test_the_line_that_compiles_compiles_a_sequence_of_layers_too(monkeypatch: pytest.MonkeyPatch) -> None:
     graphs: list[object] = []
 

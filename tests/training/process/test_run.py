@@ -390,6 +390,7 @@ def test_combination_that_torch_can_not_train_is_infeasible(
     assert not finished.is_out_of_memory
 
 
+@pytest.mark.usefixtures("fresh_compiler")
 def test_model_that_can_not_be_compiled_is_infeasible(tmp_path: Path) -> None:
     class Uncompilable(Points):
         def model(self, params: Parameters) -> nn.Module:
