@@ -20,7 +20,7 @@ _WAIT_SECONDS = 0.2
 _END_SECONDS = 10.0
 _MANY_STARTS = 5
 """No start that does not hang takes so many times as long as the longest before it, but one that is known as slow."""
-_MEMORY_WORDS = re.compile("memory|ALLOC_FAILED|signal: Killed", re.IGNORECASE)
+_MEMORY_WORDS = re.compile("memory|ALLOC_FAILED", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -205,16 +205,22 @@ class ProcessArena:
     def _lost(self, finished: Finished | None, *, link: Link) -> ContestantLostError:
         if finished is not None:
             reason = finished.reason or f"its training ended as {finished.outcome}"
-            return ContestantLostError(_kind(finished, reason=reason), reason)
+            return self._killed(reason) if finished.is_killed_worker else ContestantLostError(_kind(finished), reason)
         ended = f"its process ended with {link.end_in_words}"
         if link.exited is None or link.exited.signal != signal.SIGKILL:
             return ContestantLostError("crashed", ended)
+        return self._killed(ended)
+
+    def _killed(self, ended: str) -> ContestantLostError:
+        """What ended a process by signal 9: the kernel where it counted one more, else somebody."""
         if self._oom_watch.has_killed():
             return ContestantLostError("out of memory", f"{ended}: the kernel killed it, as the host's memory ran out")
+        if self._oom_watch.can_tell:
+            return ContestantLostError("crashed", f"{ended}, and not by the kernel for want of memory")
         return ContestantLostError("crashed", f"{ended}, which the kernel sends when memory runs out")
 
 
-def _kind(finished: Finished, *, reason: str) -> Loss:
+def _kind(finished: Finished) -> Loss:
     if finished.outcome is Outcome.INTERRUPTED:  # other processes hold the device's memory
         return "out of memory"
     if finished.outcome is not Outcome.INFEASIBLE:
@@ -222,5 +228,6 @@ def _kind(finished: Finished, *, reason: str) -> Loss:
     if finished.is_out_of_memory:
         return "out of memory"
     # A worker's memory, or the host's beside a GPU; what a task or a knob refuses by itself is no such loss.
+    reason = finished.reason or ""
     is_refusal = reason.startswith("InfeasibleError")
     return "out of memory" if _MEMORY_WORDS.search(reason) and not is_refusal else "unsupported"

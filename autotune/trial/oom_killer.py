@@ -22,6 +22,11 @@ class OomWatch:
         self._counters = _find_counters() if counters is None else counters
         self._seen = self._count()
 
+    @property
+    def can_tell(self) -> bool:
+        """This system counts."""
+        return self._seen is not None
+
     def has_killed(self) -> bool:
         """It has killed a process since the last call. False where the system does not tell."""
         seen, self._seen = self._seen, self._count()

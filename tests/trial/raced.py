@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
@@ -21,6 +22,12 @@ def _raise(error: BaseException) -> None:
     raise error
 
 
+def _kill_workers() -> None:
+    for child in psutil.Process().children():
+        child.kill()
+    time.sleep(600)  # torch ends this, once it hears of a worker
+
+
 FAULTS: Mapping[str, Callable[[], object]] = {
     "out of the host's memory": lambda: _raise(MemoryError()),
     "out of the device's memory": lambda: _raise(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")),
@@ -29,6 +36,7 @@ FAULTS: Mapping[str, Callable[[], object]] = {
     "leave": lambda: os._exit(3),
     "segfault": lambda: ctypes.string_at(0),
     "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "worker killed": _kill_workers,
     "hang": lambda: time.sleep(600),
     "pause": lambda: time.sleep(1),
 }

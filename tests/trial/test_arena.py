@@ -91,7 +91,6 @@ def test_two_contestants_live_side_by_side(arena: ProcessArena) -> None:
         ("error", "crashed", "ValueError: no such layer"),
         ("leave", "crashed", "its process ended with exit status 3"),
         ("segfault", "crashed", "its process ended with signal SIGSEGV"),
-        ("killed", "crashed", "its process ended with signal SIGKILL, which the kernel sends when memory runs out"),
     ],
 )
 def test_contestant_that_meets_a_fault_is_lost_and_the_next_one_enters(
@@ -103,18 +102,41 @@ def test_contestant_that_meets_a_fault_is_lost_and_the_next_one_enters(
     assert arena.enter({}).run_block(seconds=0.0, min_steps=1).steps == 1
 
 
-def test_contestant_that_the_kernel_killed_for_want_of_memory_ran_out_of_it(launcher: Launcher, tmp_path: Path) -> None:
+KILLED = {
+    "killed": "its process ended with signal SIGKILL",
+    "worker killed": "a DataLoader worker was killed (signal 9)",
+}
+
+
+@pytest.mark.parametrize("fault", KILLED)
+def test_contestant_that_is_killed_ran_out_of_memory_where_the_kernel_counted_it_alone(
+    launcher: Launcher, tmp_path: Path, fault: str
+) -> None:
     """Beside another one it may be tried alone then, where a crash would end it."""
     counter = tmp_path / "memory.events"
     counter.write_text("oom_kill 0\n")
-    faulty = order(tmp_path, task=FAULTY, batch_size=8, fault="killed", fault_step=0)
+    faulty = order(tmp_path, task=FAULTY, batch_size=8, fault=fault, fault_step=0, num_workers=1)
+    lost = []
     with ProcessArena(launcher, faulty, folder=tmp_path, oom_watch=OomWatch([counter])) as arena:
-        with pytest.raises(ContestantLostError, match="which the kernel sends") as crashed:
-            arena.enter({})
-        counter.write_text("oom_kill 1\n")
-        with pytest.raises(ContestantLostError, match="the kernel killed it") as lost:
-            arena.enter({})
-    assert (crashed.value.kind, lost.value.kind) == ("crashed", "out of memory")
+        for count in (0, 1):
+            counter.write_text(f"oom_kill {count}\n")
+            with pytest.raises(ContestantLostError) as error:
+                arena.enter({})
+            lost.append((error.value.kind, str(error.value)))
+    assert lost == [
+        ("crashed", f"{KILLED[fault]}, and not by the kernel for want of memory"),
+        ("out of memory", f"{KILLED[fault]}: the kernel killed it, as the host's memory ran out"),
+    ]
+
+
+def test_kill_is_left_open_where_the_system_counts_none(launcher: Launcher, tmp_path: Path) -> None:
+    faulty = order(tmp_path, task=FAULTY, batch_size=8, fault="killed", fault_step=0)
+    with (
+        ProcessArena(launcher, faulty, folder=tmp_path, oom_watch=OomWatch([])) as arena,
+        pytest.raises(ContestantLostError, match="SIGKILL, which the kernel sends when memory runs out") as lost,
+    ):
+        arena.enter({})
+    assert lost.value.kind == "crashed"
 
 
 def test_contestant_may_be_lost_in_a_block(arena: ProcessArena) -> None:
