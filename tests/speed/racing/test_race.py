@@ -275,6 +275,24 @@ def test_race_records_a_setting_that_cannot_be_trained_with_and_goes_on(kind: st
     ]
 
 
+def test_value_that_hung_is_not_tried_again_beside_what_was_adopted_since() -> None:
+    """In a race of a minute it would cost a quarter of that each time."""
+    tried = list[Setting]()
+
+    def cost(setting: Setting) -> Cost:
+        tried.append(setting)
+        hung = ContestantLostError("hung", "no end") if setting.get("torch_threads") == 2 else None
+        seconds = 0.002 if setting.get("allocator") == "tcmalloc" else 0.01
+        return Cost(compute_seconds=0.9 * seconds if setting.get("channels_last") else seconds, failure=hung)
+
+    threads = Entry(KNOBS["torch_threads"], (1, 2))
+    allocator = Entry(KNOBS["allocator"], ("default", "tcmalloc"))
+    result = run(SimulatedArena(cost), threads, allocator, CHANNELS_LAST)
+    assert result.setting == {"allocator": "tcmalloc", "channels_last": True}
+    assert sum(setting.get("torch_threads") == 2 for setting in tried) == 1
+    assert [heat.reason for heat in heats_of(result, "torch_threads")] == ["hung: no end"]
+
+
 def test_race_goes_on_after_a_setting_that_dies_in_its_first_block() -> None:
     def cost(setting: Setting) -> Cost:
         failure = ContestantLostError("crashed", "no") if setting.get("optimizer_impl") == "foreach" else None

@@ -41,6 +41,8 @@ class Track:
         self._begun = watch.heat_begun
         self.incumbency = Incumbency(arena, baseline=baseline, pace=pace, clock=clock)
         self._clock = clock
+        self._hung: list[dict[str, Scalar]] = []
+        """What challengers that hung had and the setting to beat had not: each cost as long as a race waits for one."""
 
     def close(self) -> None:
         """Retire the incumbent."""
@@ -84,6 +86,8 @@ class Track:
     ) -> Finish | None:
         """Measure a setting against the incumbent; None where it can't be trained with, which is recorded.
 
+        What hung once is not tried again, beside whatever else, and recorded no second time.
+
         Args:
             stage: Part of the race.
             setting: The challenger's.
@@ -91,6 +95,8 @@ class Track:
             may_adopt: A challenger that is kept becomes the incumbent.
             bar: What it is held to.
         """
+        if self._has_hung(setting):
+            return None
         began = self._clock()
         self._begun(stage, self._changes(setting))
         challenger: SharedContestant | None = None
@@ -118,6 +124,8 @@ class Track:
         The confirmation at the end is all the proof that it gets: an incumbent that is slow for a
         reason like this would make everything else slow to measure, and hide it in its noise.
         """
+        if self._has_hung(setting):
+            return False
         began = self._clock()
         challenger: SharedContestant | None = None
         try:
@@ -323,8 +331,13 @@ class Track:
             challenger.retire()
         if self.incumbent.is_retired:
             error = ContestantLostError(error.kind, f"the setting to beat was lost beside it: {error}")
+        elif error.kind == "hung":
+            self._hung.append({name: value for name, value in self._changes(setting).items() if value is not None})
         self.heats.lost(stage, setting, error, changes=self._changes(setting), began=began)
         self._restore(stage)
+
+    def _has_hung(self, setting: Mapping[str, Scalar]) -> bool:
+        return any(hung and hung.items() <= setting.items() for hung in self._hung)
 
     def _restore(self, stage: Stage) -> None:
         lost = dict(self.incumbent.setting)
