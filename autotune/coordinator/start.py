@@ -27,6 +27,7 @@ from autotune.errors import StudyStoppedError
 from autotune.outages import waiting_out
 from autotune.recording.database import hide_password, normalise_url
 from autotune.recording.rows import StudyState
+from autotune.recording.starts import announced_start
 from autotune.trial.launcher import Launcher
 
 
@@ -64,11 +65,12 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
         waiting_out(observer.note, should_give_up=lambda: interrupts.should_stop_at_once),
     ):
         check_existing(order, observer=observer)
-        launcher = stack.enter_context(Launcher.start(order.file.spec.task, secrets=order.file.secrets))
-        with tempfile.TemporaryDirectory() as folder:
-            stage = set_stage(order.file, launcher=launcher, jobs=order.jobs, folder=Path(folder))
-        interrupts.wake_with(launcher.wake)
-        books = open_books(order, stage=stage, stack=stack, observer=observer)
+        with announced_start(order.storage, name=order.name):
+            launcher = stack.enter_context(Launcher.start(order.file.spec.task, secrets=order.file.secrets))
+            with tempfile.TemporaryDirectory() as folder:
+                stage = set_stage(order.file, launcher=launcher, jobs=order.jobs, folder=Path(folder))
+            interrupts.wake_with(launcher.wake)
+            books = open_books(order, stage=stage, stack=stack, observer=observer)
         standing = load_standing(order, books)
         ledger = _open_ledger(order, books, stage=stage, launcher=launcher, standing=standing, observer=observer)
         if order.warm_start is not None:

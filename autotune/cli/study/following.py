@@ -23,13 +23,13 @@ from autotune.cli.options import Number, WholeNumber, progress_option, storage_o
     "--wait",
     type=Number(min=0),
     metavar="SECONDS",
-    default=15.0,
-    show_default=True,
+    default=None,
+    show_default="15; 2 where it is over and nobody starts it",
     help="How long to wait for a start that has just begun: of a study that is not there yet, or is over.",
 )
 @storage_option
 @progress_option
-def watch(*, name: str, interval: float, wait: float, storage: str, no_progress: bool) -> None:
+def watch(*, name: str, interval: float, wait: float | None, storage: str, no_progress: bool) -> None:
     """Show a running study as its own terminal does, from any other one.
 
     It reads the storage alone, and so works from other machines and for every coordinator of

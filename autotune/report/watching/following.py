@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from autotune.coordinator.observer import Observer, StudyView, TrialView
 from autotune.coordinator.standing import ending_of, standing_of
@@ -13,12 +13,17 @@ from autotune.recording.database import MissingError, hide_password
 from autotune.recording.lease import Holder, read_holders
 from autotune.recording.records import Records
 from autotune.recording.rows import Activity, StudyRow, StudyState, TrialRow, TrialStatus
+from autotune.recording.starts import is_being_started
 from autotune.report.summaries.reading import open_records
 from autotune.report.text.wording import format_moment
 from autotune.report.watching.repeated import names_of_repeats
 from autotune.spec.model import StudySpec
 
 _POLL_SECONDS = 0.25
+_START_SECONDS = 15.0
+"""From a start's first look at the database until it runs its study: torch is imported, and the task tried."""
+_ANNOUNCED_SECONDS = 2.0
+"""From the typing of a start to its first look, which everybody sees (``recording.starts``)."""
 
 
 class Follower:
@@ -129,7 +134,7 @@ class Follower:
                 self._observer.trial_reported(number, recorded.report, view)
 
 
-def await_study(storage: str, *, name: str, seconds: float, note: Callable[[str], None]) -> None:
+def await_study(storage: str, *, name: str, seconds: float | None, note: Callable[[str], None]) -> None:
     """Wait for a study whose start is just beginning: it is stored, or opened again, once its task has been tried.
 
     One that is over and stays so is left to be told as that.
@@ -137,40 +142,57 @@ def await_study(storage: str, *, name: str, seconds: float, note: Callable[[str]
     Args:
         storage: URL.
         name: The study's.
-        seconds: To wait at most.
-        note: Told once that there is nothing yet.
+        seconds: To wait at most; None: for a study that is over only as long as a start of it needs to be seen.
+        note: Told once that there is nothing yet, and that it is being started.
 
     Raises:
         MissingError: There is no such database (``recording.database``) after that time.
         StudyNotFoundError: The database has no such study.
     """
     began = time.monotonic()
-    is_told = False
+    told = set[str]()
     while True:
-        is_late = time.monotonic() - began >= seconds
+        missing: MissingError | StudyNotFoundError | None = None
         try:
-            over = _over(storage, name=name)
-        except (MissingError, StudyNotFoundError):
-            if is_late:
-                raise
-            over = "not there yet"
-        if over is None or is_late:
+            absence = _absence(storage, name=name)
+        except (MissingError, StudyNotFoundError) as error:
+            absence, missing = _Absence("not there yet", _START_SECONDS), error
+        if absence is None:
             return
-        if not is_told:
-            note(f"study {name}: {over}, waits up to {seconds:g} s for its start")
-        is_told = True
-        time.sleep(min(seconds, _POLL_SECONDS))
+        limit = absence.seconds if seconds is None else seconds
+        if time.monotonic() - began >= limit:
+            if missing is not None:
+                raise missing
+            return
+        if absence.words not in told:
+            told.add(absence.words)
+            note(f"study {name}: {absence.words}, waits up to {limit:g} s for its start")
+        time.sleep(min(limit, _POLL_SECONDS))
 
 
-def _over(storage: str, *, name: str) -> str | None:
-    """How the study ended; None where it goes on, or somebody runs it."""
+@dataclass(frozen=True)
+class _Absence:
+    """Why nobody runs a study now."""
+
+    words: str
+    seconds: float
+    """After which a start that had just begun would have been seen."""
+
+
+def _absence(storage: str, *, name: str) -> _Absence | None:
+    """Why nobody runs the study; None where it goes on, or somebody does."""
     records = open_records(storage)
     try:
         study = records.study(name)
-        is_held = any(not holder.is_gone for holder in read_holders(records.engine, study=study))
+        if study.state is StudyState.OPEN:
+            return None
+        if any(not holder.is_gone for holder in read_holders(records.engine, study=study)):
+            return None
+        if is_being_started(records.engine, study=study):
+            return _Absence("is being started again", _START_SECONDS)
     finally:
         records.engine.dispose()
-    return None if is_held or study.state is StudyState.OPEN else f"{study.state.value} already"
+    return _Absence(f"{study.state.value} already", _ANNOUNCED_SECONDS)
 
 
 def follow(follower: Follower, *, seconds: float) -> None:

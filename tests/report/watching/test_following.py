@@ -1,14 +1,18 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 from typing_extensions import override
 
 from autotune.cli.display.plain import PlainDisplay
 from autotune.coordinator.observer import StudyView
 from autotune.errors import StudyNotFoundError
 from autotune.events import Finished, Outcome, Started
+from autotune.recording import tables, transactions
 from autotune.recording.lease import StudyLease
 from autotune.recording.rows import Activity, StudyState
+from autotune.recording.starts import announced_start, is_being_started
+from autotune.report.watching import following
 from autotune.report.watching.following import Follower, await_study
 from tests.report.study_book import StudyBook
 
@@ -177,6 +181,44 @@ def test_watcher_waits_for_a_study_that_is_about_to_go_on(book: StudyBook, state
     leases[0].release()
     await_study(book.storage, name="digits", seconds=0, note=told.append)
     assert len(told) == 1, "neither while it is run, nor where nothing is to be waited for"
+
+
+def test_watcher_of_a_study_that_is_over_hears_so_at_once_and_stays_for_a_start_alone(
+    book: StudyBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "_ANNOUNCED_SECONDS", 0.5)
+    book.records.set_state(book.row, state=StudyState.COMPLETE)
+    told, leases = list[str](), list[StudyLease]()
+    await_study(book.storage, name="digits", seconds=None, note=told.append)
+    assert told == ["study digits: complete already, waits up to 0.5 s for its start"]
+    with announced_start(book.storage, name="digits"):
+
+        def start(line: str) -> None:
+            told.append(line)
+            leases.append(StudyLease.acquire(book.records, study=book.row))
+
+        await_study(book.storage, name="digits", seconds=None, note=start)
+        assert told[1:] == ["study digits: is being started again, waits up to 15 s for its start"]
+    leases[0].release()
+    await_study(book.storage, name="digits", seconds=None, note=told.append)
+    assert told[2:] == told[:1], "a start that gave up is over"
+
+
+def test_start_that_died_before_it_ran_anything_is_waited_for_no_more(book: StudyBook) -> None:
+    with announced_start(book.storage, name="digits"):
+        assert is_being_started(book.records.engine, study=book.row)
+        with transactions.write(book.records.engine) as connection:
+            connection.execute(update(tables.lease).values(birth="gone"))
+        assert not is_being_started(book.records.engine, study=book.row)
+        with announced_start(book.storage, name="digits"):
+            assert is_being_started(book.records.engine, study=book.row)
+
+
+def test_start_of_a_study_that_is_not_stored_announces_nothing(tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path / 'autotune.db'}"
+    with announced_start(storage, name="digits"):
+        assert list(tmp_path.iterdir()) == []
+        StudyBook(storage)
 
 
 def test_watcher_of_an_open_study_does_not_wait_for_a_start(book: StudyBook) -> None:
