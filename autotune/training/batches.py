@@ -16,7 +16,10 @@ Count: TypeAlias = Callable[[Batch], int | Tensor]
 
 
 def count_samples(batch: Batch) -> int:
-    """Length of the first tensor in the batch; of the batch itself where it holds none."""
+    """Length of the first tensor in the batch; of the batch itself where it holds none.
+
+    So samples come first: of a batch (T, N, ...) it would be the time steps.
+    """
     # Three times a step: what nearly all batches are needs no walk through them.
     is_nest = isinstance(batch, tuple | list) and not isinstance(batch, PackedSequence)
     first = batch[0] if is_nest and batch else batch
@@ -28,6 +31,12 @@ def count_samples(batch: Batch) -> int:
     if tensor is not None:
         return tensor.shape[0]
     return len(batch) if isinstance(batch, Sized) else 1
+
+
+def leading_sizes(batch: Batch) -> tuple[int, ...]:
+    """The first two dimensions of the batch's first tensor, or as many as there are."""
+    first = _first_tensor(batch)
+    return () if first is None else tuple(first.shape[:2])
 
 
 def add_times(total: Tensor, value: Tensor, count: int | Tensor) -> None:

@@ -83,6 +83,9 @@ class Task(ABC):
     def collate(self, samples: list[Any]) -> Batch:
         """One batch from single samples; by default torch's ``default_collate``.
 
+        The first dimension of its first tensor is its samples, which throughput, budgets and batch sizes count. A model
+        that wants time first, (T, N, ...), gets it so in ``forward``.
+
         Micro-batches (``accumulate``) cut those tensors whose first dimension is the batch's number of samples, and
         packed sequences; all else stays whole. So pad what differs in length (CTC's targets, say), and concatenate
         nothing.

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from autotune.errors import TaskError
 from autotune.events import Rehearsal, Scalar
-from autotune.training.batches import Batch, describe, mover
+from autotune.training.batches import Batch, describe, leading_sizes, mover
 from autotune.training.machine.device import open_device
 from autotune.training.parameters import Parameters
 from autotune.training.process.loading import LoadedTask
@@ -20,6 +20,8 @@ from autotune.training.steps.optimizers import make_optimizer
 from autotune.training.task import Task
 
 _NUM_SAMPLES = 8
+_LEAST_TO_TELL = 3
+"""Samples in a batch whose dimensions tell which of them is the samples'."""
 
 
 def rehearse(task: LoadedTask, *, parameters: Mapping[str, Scalar], device: str) -> Rehearsal:
@@ -62,6 +64,7 @@ class _Rehearsed:
         with blaming(self._where, "optimizer()"):
             optimizer = task.optimizer(model, params) or make_optimizer(model, params)
         batch = self._batch(train_data)
+        self._check_samples_first(train_data, batch, num_samples=min(sizes[0], _NUM_SAMPLES))
         self._train(model, batch)
         with blaming(self._where, "the optimizer's step"):
             optimizer.step()
@@ -86,9 +89,23 @@ class _Rehearsed:
             raise self._error(f"{method}() must return at least one sample, got an empty {kind}")
         return num_samples
 
-    def _batch(self, dataset: Dataset[Any]) -> Batch:
+    def _check_samples_first(self, dataset: Dataset[Any], batch: Batch, *, num_samples: int) -> None:
+        """Refuse batches (T, N, ...): they would be counted, and cut into micro-batches, by their time steps.
+
+        A batch that is a sample smaller tells them from those where another dimension is of this size by chance.
+        """
+        sizes = leading_sizes(batch)
+        if num_samples < _LEAST_TO_TELL or sizes[1:] != (num_samples,):
+            return
+        fewer = leading_sizes(self._batch(dataset, num_samples=num_samples - 1))
+        if fewer == (sizes[0], num_samples - 1):
+            got = f"got {describe(batch)} of {num_samples} samples"
+            remedy = "let collate() put samples first, and turn the batch round in forward()"
+            raise self._error(f"the first dimension of a batch must be its samples, {got}; {remedy}")
+
+    def _batch(self, dataset: Dataset[Any], *, num_samples: int = _NUM_SAMPLES) -> Batch:
         with blaming(self._where, "loading a batch"):
-            batch = next(iter(DataLoader(dataset, batch_size=_NUM_SAMPLES, collate_fn=self._task.collate)))
+            batch = next(iter(DataLoader(dataset, batch_size=num_samples, collate_fn=self._task.collate)))
         move = mover(self._device, channels_last=False)
         return batch if move is None else move(batch)
 

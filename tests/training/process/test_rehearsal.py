@@ -148,6 +148,49 @@ def test_fault_of_a_task_shows_in_one_line(task: Task, rule: str) -> None:
         rehearsed(task)
 
 
+class Sequences(Points):
+    """Steps of four features, and how its batches are laid out."""
+
+    def __init__(self, num_steps: int, *, is_time_first: bool = True) -> None:
+        self._num_steps = num_steps
+        self._is_time_first = is_time_first
+
+    def collate(self, samples: list[Any]) -> Batch:
+        inputs, labels = super().collate(samples)
+        size = (self._num_steps, len(samples), 4) if self._is_time_first else (len(samples), self._num_steps, 4)
+        return inputs.expand(size) if self._is_time_first else inputs[:, None].expand(size), labels
+
+    def forward(self, model: nn.Module, batch: Batch) -> tuple[Any, Any]:
+        inputs, labels = batch
+        return super().forward(model, (inputs.mean(0 if self._is_time_first else 1), labels))
+
+
+@pytest.mark.parametrize("num_steps", [7, 8, 20])
+def test_batch_with_time_first_is_refused_and_one_with_samples_first_is_not(num_steps: int) -> None:
+    """It would be counted, and cut into micro-batches, by its time steps."""
+    rule = (
+        rf"the first dimension of a batch must be its samples, got \({num_steps}, 8, 4\) .* of 8 samples; let collate"
+    )
+    with pytest.raises(TaskError, match=rule):
+        rehearsed(Sequences(num_steps))
+    assert rehearsed(Sequences(num_steps, is_time_first=False)).batch == f"(8, {num_steps}, 4) float32, (8) int64"
+
+
+class Pairs(Points):
+    """Each sample against all others: as many columns as rows, by right."""
+
+    def collate(self, samples: list[Any]) -> Batch:
+        inputs, labels = super().collate(samples)
+        return inputs @ inputs.T, inputs, labels
+
+    def forward(self, model: nn.Module, batch: Batch) -> tuple[Any, Any]:
+        return super().forward(model, batch[1:])
+
+
+def test_batch_with_as_many_columns_as_samples_has_its_samples_first() -> None:
+    assert rehearsed(Pairs()).batch == "(8, 8) float32, (8, 4) float32, (8) int64"
+
+
 def test_device_that_is_not_there_is_told() -> None:
     with pytest.raises(TaskError, match="device: cuda:9 is not there"):
         rehearse(loaded(Points()), parameters={}, device="cuda:9")
