@@ -93,6 +93,30 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         click.echo("\n".join([*islice(lines, len(parts)), *last]))
 
 
+def print_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table whose first column says what each row is of the others, in one or more below each other on a terminal.
+
+    Each has as many of the other columns as fit whole.
+    """
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    widths = [max(map(len, cells)) for cells in zip(header, *rows, strict=True)]
+    bands: list[list[int]] = [[]]
+    for index in range(1, len(header)):
+        needed = sum(widths[column] + 2 for column in (*bands[-1], index)) + widths[0]
+        if width is not None and bands[-1] and needed > width:
+            bands.append([])
+        bands[-1].append(index)
+    for number, band in enumerate(bands):
+        if number:
+            click.echo()
+        lines = _table_lines(
+            [header[0], *(header[index] for index in band)],
+            [[row[0], *(row[index] for index in band)] for row in rows],
+            width=width,
+        )
+        click.echo("\n".join(lines))
+
+
 def _least_width(header: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
     """What columns with these titles need, the widest folded as far as can be."""
     widths = [max(map(len, cells)) for cells in zip(header, *(row[: len(header)] for row in rows), strict=True)]

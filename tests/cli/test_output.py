@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import click
 import pytest
 
-from autotune.cli.output import echo_json, fold, print_table, to_json
+from autotune.cli.output import echo_json, fold, print_columns, print_table, to_json
 from autotune.spec.model import Objective
 
 
@@ -70,6 +70,26 @@ def test_columns_that_a_terminal_has_no_room_for_stand_below_their_row_with_thei
         "    depth 3 · dropout 0.5",
         "    8              2743.2           0.8",
         "  time -",
+    ]
+
+
+def test_columns_side_by_side_stay_whole_and_go_on_below_where_a_terminal_has_no_room(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "31")
+    table = ("", "mnist.speed:0", "cells:17", "mnist.confirm:0"), [("epochs", "3", "12", "5"), ("lr", "0.01", "0.1", "-")]
+    print_columns(*table)
+    assert len(capsys.readouterr().out.splitlines()) == 3, "in a pipe one row is one line"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    print_columns(*table)
+    assert [line.rstrip() for line in click.unstyle(capsys.readouterr().out).splitlines()] == [
+        "        mnist.speed:0  cells:17",
+        "epochs              3        12",
+        "lr               0.01       0.1",
+        "",
+        "        mnist.confirm:0",
+        "epochs                5",
+        "lr                    -",
     ]
 
 

@@ -26,7 +26,7 @@ def compare(*, names: tuple[str, ...], storage: str, as_json: bool) -> None:
     JSON keys: contenders (name, study, trial, metrics, noise, num_trials, study_seconds),
     differing, shared, metrics.
     """
-    from autotune.cli.output import echo_json, echo_lines, print_table
+    from autotune.cli.output import echo_json, echo_lines, print_columns
     from autotune.report.comparing.trials import compare as compare_trials
 
     comparison = compare_trials(storage, names=names)
@@ -34,7 +34,7 @@ def compare(*, names: tuple[str, ...], storage: str, as_json: bool) -> None:
         echo_json(comparison)
         return
     header = ("", *(one.name for one in comparison.contenders))
-    print_table(header, [(title, *cells) for title, cells in _rows(comparison)])
+    print_columns(header, [(title, *cells) for title, cells in _rows(comparison)])
     if comparison.shared:
         from autotune.report.text.wording import format_parameters
 
