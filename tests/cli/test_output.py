@@ -77,7 +77,10 @@ def test_columns_side_by_side_stay_whole_and_go_on_below_where_a_terminal_has_no
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "31")
-    table = ("", "mnist.speed:0", "cells:17", "mnist.confirm:0"), [("epochs", "3", "12", "5"), ("lr", "0.01", "0.1", "-")]
+    table = (
+        ("", "mnist.speed:0", "cells:17", "mnist.confirm:0"),
+        [("epochs", "3", "12", "5"), ("lr", "0.01", "0.1", "-")],
+    )
     print_columns(*table)
     assert len(capsys.readouterr().out.splitlines()) == 3, "in a pipe one row is one line"
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)

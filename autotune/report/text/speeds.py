@@ -7,7 +7,7 @@ from autotune.coordinator.races.alone import RacedWorkload
 from autotune.coordinator.races.words import tried_words
 from autotune.disk import format_bytes
 from autotune.events import Scalar
-from autotune.report.text.wording import format_parameters
+from autotune.report.text.wording import format_duration, format_parameters
 from autotune.speed.knobs.code import code_lines
 from autotune.speed.racing.result import Heat, RaceResult
 
@@ -80,6 +80,11 @@ def ending_lines(summary: SpeedSummary) -> Iterator[str]:
     yield (
         f"throughput: {result.samples_per_second:,.0f} samples/s, peak memory {format_bytes(result.peak_memory_bytes)}"
     )
+    if (starts := result.uncharged_starts) is not None:
+        yield (
+            f"an epoch's start, {format_duration(starts.winner_seconds)} (the baseline's "
+            f"{format_duration(starts.baseline_seconds)}), is in no figure: the loader does not tell its batches"
+        )
     split = result.split
     yield (
         f"a step: data wait {split.data_wait:.0%}, copy to the device {split.copy_to_device:.0%}, "

@@ -22,7 +22,7 @@ with fewer digits is kept only while its loss stays within full precision's own 
 
 import time
 
-from autotune.events import Scalar
+from autotune.events import Scalar, Warmed
 from autotune.speed.measuring.arena import Arena, ContestantLostError
 from autotune.speed.measuring.bottleneck import Diagnosis, diagnose
 from autotune.speed.measuring.measurement import Measurement, measured
@@ -32,7 +32,7 @@ from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.heats.turns import SharedArena, SharedContestant
 from autotune.speed.racing.plan import RacePlan, RaceWatch
 from autotune.speed.racing.race_time import RaceTime
-from autotune.speed.racing.result import Gain, RaceResult, Split
+from autotune.speed.racing.result import EpochStarts, Gain, RaceResult, Split
 from autotune.speed.racing.stages.compiling import COMPILE, Compiling, is_compiled
 from autotune.speed.racing.stages.ending import Ending
 from autotune.speed.racing.stages.opening import Opening
@@ -42,6 +42,8 @@ from autotune.speed.racing.stages.simplifying import Simplifying
 from autotune.speed.racing.stages.stacking import Stacking
 
 _ROUNDS = 6
+_LEAST_START_SECONDS = 0.01
+"""Of an epoch, that is worth a word where it is in no figure."""
 
 
 def race(arena: Arena, plan: RacePlan, *, watch: RaceWatch | None = None, clock: Clock = time.monotonic) -> RaceResult:
@@ -242,7 +244,14 @@ class _Race:
             ),
             peak_memory_bytes=winner.warmed.peak_memory_bytes,
             steps_per_epoch=winner.warmed.steps_per_epoch,
+            uncharged_starts=_uncharged(winner.warmed, baseline=track.incumbency.baseline.warmed),
             seconds=self._time.spent,
             is_cut_short=self._time.is_cut_short or track.incumbency.is_short_of_time or self._ended_by is not None,
             ended_by=self._ended_by,
         )
+
+
+def _uncharged(winner: Warmed, *, baseline: Warmed) -> EpochStarts | None:
+    starts = EpochStarts(winner_seconds=winner.epoch_start_seconds, baseline_seconds=baseline.epoch_start_seconds)
+    is_short = max(starts.winner_seconds, starts.baseline_seconds) < _LEAST_START_SECONDS
+    return None if winner.steps_per_epoch is not None or is_short else starts

@@ -126,6 +126,13 @@ class BreakEven(_Part):
     steps_that_remain: int
 
 
+class EpochStarts(_Part):
+    """What an epoch pays before its first batch; in no figure, where nobody knows how many steps share it."""
+
+    winner_seconds: float
+    baseline_seconds: float
+
+
 class RaceResult(_Part):
     """The setting that a race ends with, and everything that it measured on the way."""
 
@@ -151,7 +158,9 @@ class RaceResult(_Part):
     reduced_precision: tuple[str, ...] = ()
     """Knobs in the winner that compute with fewer digits."""
     samples_per_second: float
-    """The winner's throughput, epoch starts included."""
+    """The winner's throughput, epoch starts included where the loader tells how many batches a pass has."""
+    uncharged_starts: EpochStarts | None = None
+    """Those that are not; None where they are, or are too short to matter."""
     baseline_samples_per_second: float
     peak_memory_bytes: int
     split: Split

@@ -1,6 +1,7 @@
 """What a race says of itself where its contestants took turns on the device."""
 
 from autotune.report.text.speeds import SpeedSummary, ending_lines, heat_rows
+from autotune.speed.racing.result import EpochStarts
 from tests.report.raced import BESIDE, GAIN, IN_TURNS, result_of
 
 
@@ -54,3 +55,9 @@ def test_winner_that_was_not_proven_is_named() -> None:
 def test_baseline_that_stays_says_whose_throughput_beats_the_guess() -> None:
     text = lines(gain=None, informed={"num_workers": 2}, informed_gain=GAIN)
     assert "nothing is surely faster than the baseline.\nIts throughput is 1.40 [1.30, 1.50] times that of" in text
+
+
+def test_epoch_starts_that_no_figure_has_are_told() -> None:
+    text = lines(uncharged_starts=EpochStarts(winner_seconds=0.21, baseline_seconds=0.012))
+    assert "an epoch's start, 0.21 s (the baseline's 12 ms), is in no figure: the loader does not tell" in text
+    assert "epoch's start" not in lines()

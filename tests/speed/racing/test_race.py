@@ -14,7 +14,7 @@ from autotune.speed.measuring.local import LocalArena
 from autotune.speed.racing.pace import Pace
 from autotune.speed.racing.plan import RacePlan, RaceWatch
 from autotune.speed.racing.race import race
-from autotune.speed.racing.result import Heat, RaceResult
+from autotune.speed.racing.result import EpochStarts, Heat, RaceResult
 from tests.speed.simulated import Cost, Jitter, Setting, SimulatedArena, SimulatedContestant, SimulatedMachine, Spikes
 
 
@@ -273,6 +273,22 @@ def test_race_records_a_setting_that_cannot_be_trained_with_and_goes_on(kind: st
     assert [(heat.verdict, heat.reason) for heat in result.heats if heat.setting == {"optimizer_impl": "foreach"}] == [
         ("infeasible", f"{kind}: no")
     ]
+
+
+TOLD = EpochStarts(winner_seconds=0.2, baseline_seconds=0.0)
+
+
+@pytest.mark.parametrize(("steps_per_epoch", "told"), [(100, None), (None, TOLD)])
+def test_race_tells_of_epoch_starts_that_no_figure_has(steps_per_epoch: int | None, told: EpochStarts | None) -> None:
+    """A stream has no length: nobody knows how many steps share a start."""
+
+    def cost(setting: Setting) -> Cost:
+        workers = bool(setting.get("num_workers"))
+        return Cost(compute_seconds=0.01, wait_seconds=0.0 if workers else 0.03, epoch_start_seconds=0.2 * workers)
+
+    result = run(SimulatedArena(cost, steps_per_epoch=steps_per_epoch), Entry(KNOBS["num_workers"], (0, 1)))
+    assert result.setting == {"num_workers": 1}
+    assert result.uncharged_starts == told
 
 
 def test_value_that_hung_is_not_tried_again_beside_what_was_adopted_since() -> None:
