@@ -39,8 +39,6 @@ from benchmarks.gpu_rival import loader_setting
 from benchmarks.gpu_tasks import WORKLOADS, Workload
 
 _PARTS = ("knobs", "race", "rival")
-_EPOCHS = 90
-"""Of a training run, as it is usual for pictures: what compiling costs is charged against so many."""
 _STEPS_PER_EPOCH = 200
 _ALONE: tuple[dict[str, Scalar], ...] = (
     {"fp32_precision_matmul": "tf32"},
@@ -54,6 +52,8 @@ _ALONE: tuple[dict[str, Scalar], ...] = (
     {"optimizer_impl": "fused"},
     {"compile": "default"},
     {"compile": "reduce-overhead"},
+    {"cuda_graph": True},
+    {"cuda_graph": True, "compile": "default"},
 )
 """Settings that are measured alone; torch's own default for convolutions is TF32 already."""
 _OF_CONVOLUTIONS = {"fp32_precision_conv", "channels_last", "cudnn_benchmark", "cudnn_deterministic"}
@@ -156,7 +156,7 @@ def race_knobs(ground: Ground, workload: Workload, plan: Plan) -> RaceResult:
             baseline={},
             guess=informed_guess({}, entries=entries, num_cores=ground.num_cores),
             informed=informed_setting({}, entries=entries, num_cores=ground.num_cores),
-            epochs=_EPOCHS,
+            epochs=workload.run_steps // _STEPS_PER_EPOCH,
             seconds=plan.seconds,
             pace=plan.pace,
         ),

@@ -12,7 +12,7 @@ from autotune.spec.model import StudySpec
 from autotune.speed.racing.result import RaceResult
 from autotune.trial.leases import Lease
 
-_MEMORY_KNOBS = ("precision", "compile", "accumulate", "cache", "sdpa_backend", "optimizer_impl")
+_MEMORY_KNOBS = ("precision", "compile", "cuda_graph", "accumulate", "cache", "sdpa_backend", "optimizer_impl")
 """Speed parameters that change how much memory a step takes."""
 
 

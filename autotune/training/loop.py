@@ -65,18 +65,18 @@ class _Loop:
         self.optimizer: Optimizer = trial.optimizer(self.model) if own_optimizer is None else own_optimizer
         self.scheduler: LRScheduler = trial.scheduler(self.optimizer, steps_per_epoch=len(self._train_batches))
         self._autocast: AbstractContextManager[object] = trial.autocast()
-        self._gradient = trial.accumulator(self.model, _loss_of(task, self.model, self._autocast), count=task.count)
+        loss = _loss_of(task, self.model, self._autocast)
+        self._take_step = trial.training_step(self.model, loss, self.optimizer, count=task.count)
         self.train_loss = _RunningMean(trial.device)
 
     def train(self) -> None:
         """One epoch, or what is left of it after a resume, as far as the trial's seconds or samples go."""
-        trial, gradient, count = self._trial, self._gradient, self._task.count
+        trial, take_step, count = self._trial, self._take_step, self._task.count
         self.model.train()
         if trial.is_used_up():
             return
         for batch in self._train_batches:
-            self.train_loss.add(gradient(batch), count=count(batch))
-            trial.step(self.optimizer)
+            self.train_loss.add(take_step(batch), count=count(batch))
             self.scheduler.step()
             trial.check(self.train_loss.total)
             if trial.should_stop():

@@ -30,6 +30,7 @@ from autotune.training.steps.optimizers import implementation_in_force, learning
 from autotune.training.steps.pacing import Pacer
 from autotune.training.steps.precision import Precision
 from autotune.training.steps.schedules import make_scheduler
+from autotune.training.steps.step_graph import HostState, Step
 from autotune.training.steps.stepping import Stepper
 
 
@@ -48,8 +49,8 @@ class Trial:
                 if trial.should_stop():
                     break
 
-    The helpers ``loader``, ``prepare``, ``optimizer``, ``scheduler``, ``autocast``, ``accumulator``,
-    ``backward`` and ``step`` apply the parameters of their names. Call those of them that are
+    The helpers ``loader``, ``prepare``, ``optimizer``, ``scheduler``, ``autocast``, ``training_step``,
+    ``accumulator``, ``backward`` and ``step`` apply the parameters of their names. Call those of them that are
     used before the first batch, so that what is in force is recorded.
 
     Attributes:
@@ -74,9 +75,10 @@ class Trial:
         self._meter = Meter(device=device, on_first_batch=self.begin, on_progress=channel.send)
         self._reports = Reports(order, meter=self._meter, device=device)
         self._is_over = False
-        # Looked up behind params' back: it counts as read when a loop asks for autocast.
+        # Looked up behind params' back, as cuda_graph is: it counts as read when a loop asks for autocast.
         self._precision = Precision(str(order.parameters.get("precision", "fp32")), device=device)
-        self._stepper = Stepper(self.params, scaler=self._precision.scaler)
+        wants_graph = bool(order.parameters.get("cuda_graph", False)) and device.type == "cuda"
+        self._stepper = Stepper(self.params, scaler=self._precision.scaler, wants_graph=wants_graph)
         own: dict[str, Stateful] = {"meter": self._meter, "reports": self._reports}
         if self._precision.scaler is not None:
             own["scaler"] = self._stepper
@@ -164,7 +166,7 @@ class Trial:
 
     def optimizer(self, model: nn.Module) -> Optimizer:
         """The optimizer that the parameters name, over the model's trainable parameters."""
-        optimizer = make_optimizer(model, self.params)
+        optimizer = make_optimizer(model, self.params, is_recorded=self._stepper.wants_graph)
         self._in_force["optimizer_impl"] = implementation_in_force(optimizer, device=self.device)
         return optimizer
 
@@ -180,6 +182,31 @@ class Trial:
         self.params.get("precision")
         self._in_force["precision"] = self._precision.in_force
         return self._precision.autocast()
+
+    def training_step(
+        self, model: nn.Module, loss: Loss, optimizer: Optimizer, *, count: Count = count_samples
+    ) -> Step:
+        """What trains on a batch and returns its mean loss: gradient, clipping, the optimizer; make it once.
+
+        Like ``accumulator`` with ``step`` after it, where nothing is to be done between the two. With
+        ``cuda_graph`` it is recorded as one CUDA graph, where device, optimizer and precision can be::
+
+            take_step = trial.training_step(model, lambda batch: criterion(model(batch[0]), batch[1]), optimizer)
+            for batch in loader:
+                loss = take_step(batch)
+
+        The loss stays on the device, and is good until the next call.
+        """
+        gradient = self.accumulator(model, loss, count=count)
+        self.params.get("cuda_graph")
+        is_recorded = self._stepper.can_record(optimizer) and not self._cut.is_auto
+        self._in_force["cuda_graph"] = is_recorded
+        return self._stepper.whole(gradient, optimizer, host=HostState(model, loss) if is_recorded else None)
+
+    @property
+    def will_record(self) -> bool:
+        """The next step is recorded, or comes before one that is: those that follow are faster."""
+        return self._stepper.will_record
 
     def accumulator(self, model: nn.Module, loss: Loss, *, count: Count = count_samples) -> Accumulator:
         """What computes a batch's gradient, in as many micro-batches as ``accumulate`` says; make it once.
@@ -238,6 +265,7 @@ class Trial:
         self.begin()
         report = self._reports.add(epoch, metrics, lr=learning_rate(self.checkpoint.objects.values()))
         self._is_over = self._reports.is_last
+        self._stepper.look_again()
         self.checkpoint.save_behind(then=lambda: self._channel.send(report))
 
     def should_stop(self) -> bool:

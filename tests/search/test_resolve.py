@@ -277,6 +277,7 @@ def test_all_gpu_knobs_are_left_out_on_a_cpu_with_a_reason() -> None:
         "fp32_precision_matmul",
         "fp32_precision_conv",
         "compile",
+        "cuda_graph",
         "precision",
     }
     assert set(reasons(space)) == without

@@ -160,7 +160,7 @@ class BlockPacer:
     def _settle(self, feed: Feed) -> Generator[Batch | None, None, list[StepSeconds]]:
         """Train until the steps take equally long: compilation and cuDNN's search are over."""
         steps: list[StepSeconds] = []
-        while not _has_settled(steps):
+        while not _has_settled(steps, is_recording=self._trial.will_record):
             starts = sum(self._passes.start_seconds)
             asked = time.perf_counter()
             batch = yield from self._next(feed)
@@ -192,7 +192,16 @@ class BlockPacer:
         elif feed == "half" and feed not in self._fed:
             with _static_shapes():
                 yield from self._settle(feed)
+        yield from self._record(feed)
         self._last_feed = feed
+
+    def _record(self, feed: Feed) -> Batches:
+        """Steps that are recorded anew, since the start's state was put back, are in no block."""
+        for _ in range(_MAX_STEPS):
+            if not self._trial.will_record:
+                return
+            batch = yield from self._next(feed)
+            yield from self._step(batch)
 
     def _train(self, order: RunBlock) -> Batches:
         counts, load, first_step = read_counts(self._device), read_load(), self.num_steps
@@ -271,8 +280,8 @@ def _static_shapes() -> Iterator[None]:
         yield
 
 
-def _has_settled(steps: list[StepSeconds]) -> bool:
-    if len(steps) < _MIN_STEPS:
+def _has_settled(steps: list[StepSeconds], *, is_recording: bool) -> bool:
+    if len(steps) < _MIN_STEPS or (is_recording and len(steps) < _MAX_STEPS):
         return False
     slowest = max(range(len(steps)), key=lambda index: steps[index].work)
     seconds = sum(step.wait + step.work for step in steps[slowest + 1 :])

@@ -140,6 +140,8 @@ def _steps(setting: Mapping[str, Scalar], kind: str) -> list[str]:
         lines.append(f'scaler = torch.amp.GradScaler("{kind}")  # scale the loss, step through it, update it')
     if setting.get("device_prefetch"):
         lines.append("copy_stream = torch.cuda.Stream()  # copy the next batch on it while this one trains")
+    if setting.get("cuda_graph"):
+        lines += _GRAPH
     accumulate = setting.get("accumulate", 1)
     if accumulate != 1:
         number = "as few micro-batches as fit" if accumulate == "auto" else f"{accumulate} micro-batches"
@@ -147,6 +149,20 @@ def _steps(setting: Mapping[str, Scalar], kind: str) -> list[str]:
     return lines
 
 
+_GRAPH = (
+    "# The optimizer with capturable=True and lr=torch.tensor(lr, device=device); SGD with fused=True instead.",
+    "# step(*batch): forward, backward, optimizer.step() and optimizer.zero_grad(), nothing of it on the host.",
+    "held = [part.to(device) for part in next(iter(loader))]  # what the graph reads; one for each shape of batch",
+    "side = torch.cuda.Stream()",
+    "with torch.cuda.stream(side):",
+    "    for _ in range(3):",
+    "        step(*held)",
+    "torch.cuda.synchronize()",
+    "graph = torch.cuda.CUDAGraph()",
+    "with torch.cuda.graph(graph, stream=side):",
+    "    loss = step(*held)",
+    "# From then on copy each batch into held, part by part, and call graph.replay() in place of step.",
+)
 _DDP = {
     "ddp_bucket_cap_mb": "bucket_cap_mb",
     "ddp_gradient_as_bucket_view": "gradient_as_bucket_view",
@@ -169,6 +185,7 @@ _ELSEWHERE = (
     "compile",
     "cpu_affinity",
     "cuda_allocator",
+    "cuda_graph",
     "device_prefetch",
     "fp32_precision_conv",
     "fp32_precision_rnn",
@@ -187,6 +204,7 @@ _NO_LINE: Mapping[str, Scalar] = {
     "compile": "off",
     "cpu_affinity": "all",
     "cuda_allocator": "native",
+    "cuda_graph": False,
     "device_prefetch": False,
     "precision": "fp32",
     "sdpa_backend": "auto",

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from autotune.events import Scalar
 from autotune.hardware import Machine
-from autotune.speed.knobs.knob import Knob
+from autotune.speed.knobs.knob import Companion, Knob
+from autotune.speed.knobs.table import KNOBS
 
 Setting = Mapping[str, Scalar]
 """Speed parameters by name; what is absent is as torch has it."""
@@ -44,7 +45,7 @@ def changed(setting: Setting, name: str, value: Scalar, *, entries: Sequence[Ent
     wanted = {**setting, name: value}
     for companion in known[name].knob.companions:
         other = companion.knob
-        if companion.choice != value or in_setting(wanted, other, entries) in companion.values:
+        if companion.choice != value or _is_there(companion, wanted, entries):
             continue
         allowed = [v for v in companion.values if other in known and v in known[other].values]
         if not allowed:
@@ -69,9 +70,17 @@ def is_possible(setting: Setting, *, entries: Sequence[Entry]) -> bool:
     for entry in entries:
         for companion in entry.knob.companions:
             is_chosen = in_setting(setting, entry.name, entries) == companion.choice
-            if is_chosen and in_setting(setting, companion.knob, entries) not in companion.values:
+            if is_chosen and not _is_there(companion, setting, entries):
                 return False
     return True
+
+
+def _is_there(companion: Companion, setting: Setting, entries: Sequence[Entry]) -> bool:
+    """Whether the other knob has one of the values; where it does not take part, it is as torch has it."""
+    value = in_setting(setting, companion.knob, entries)
+    if value is None and companion.knob in KNOBS:
+        value = KNOBS[companion.knob].simplest
+    return value in companion.values
 
 
 def is_open(entry: Entry, setting: Setting, *, entries: Sequence[Entry]) -> bool:

@@ -2,7 +2,8 @@
 
 from autotune.events import Scalar
 from autotune.hardware import Machine
-from autotune.speed.knobs.knob import Knob, Reason
+from autotune.speed.knobs.applies import needs_cuda
+from autotune.speed.knobs.knob import Companion, Knob, Reason
 
 
 def _needs_compiler(machine: Machine) -> Reason:
@@ -41,6 +42,22 @@ STEP_KNOBS = (
         choices=("off", "default", "reduce-overhead", "max-autotune"),
         applies=_needs_compiler,
         choice_applies=_compile_mode_applies,
+    ),
+    Knob(
+        name="cuda_graph",
+        summary="record the whole training step, optimizer included, as one CUDA graph and replay it",
+        numerics="reordered",
+        needs="new graph",
+        simplest=False,
+        docs="https://docs.pytorch.org/docs/stable/notes/cuda.html#whole-network-capture",
+        moves=("launch",),
+        choices=(False, True),
+        applies=needs_cuda,
+        # reduce-overhead and max-autotune record graphs of their own; fp16's scaler asks the device at each step.
+        companions=(
+            Companion(choice=True, knob="compile", values=("default", "off")),
+            Companion(choice=True, knob="precision", values=("bf16", "fp32")),
+        ),
     ),
     Knob(
         name="accumulate",

@@ -4,15 +4,15 @@ One incumbent, the setting to beat, stays alive; challengers enter one after the
 alternating blocks against it and retire. The order of a race:
 
 1. look at what can move everything (threads, allocators), and adopt at once what is faster by far;
-2. find the incumbent's bottleneck, and try as a whole what won elsewhere, or what the guides name for a GPU; of
-   such a guess leave out what it is no slower without, and last what moves something that is still waited for;
+2. find the incumbent's bottleneck, and try as a whole what won elsewhere, or what the guides name for a GPU, as one
+   graph where a step mostly waits for launches (``launching.py``), beside which nothing else would show; of such a
+   guess leave out what it is no slower without, and last what moves something that is still waited for;
 3. find by a twin of the incumbent the noise below which settings tie; screen each knob that can move the
    bottleneck, one value at a time, cheap ones first, and once more what seemed faster and was not surely so;
 4. stack the winners, for which a heat's time is kept from the first one on, find the bottleneck again,
    and screen what interacts with them or means something only now;
-5. try ``torch.compile`` where the steps that remain can repay it, and before all this where a step mostly
-   waits for launches; a compiled step may wait for something else, so that what moves that is screened
-   once more;
+5. try ``torch.compile`` where the steps that remain can repay it; a compiled step may wait for something else, so
+   that what moves that is screened once more;
 6. confirm the winner against the baseline, and against what an informed user would set, on fresh
    contestants; where that guess is surely faster, and as precise, it is the winner.
 
@@ -35,6 +35,7 @@ from autotune.speed.racing.race_time import RaceTime
 from autotune.speed.racing.result import EpochStarts, Gain, RaceResult, Split
 from autotune.speed.racing.stages.compiling import COMPILE, Compiling, is_compiled
 from autotune.speed.racing.stages.ending import Ending
+from autotune.speed.racing.stages.launching import CUDA_GRAPH, Launching, is_replayed
 from autotune.speed.racing.stages.opening import Opening
 from autotune.speed.racing.stages.precision import LossJudge, shortened
 from autotune.speed.racing.stages.screening import Screening
@@ -78,7 +79,10 @@ class _Race:
         self._screening = Screening(track, plan, judge=self._judge, time=time)
         self._stacking = Stacking(track, plan, judge=self._judge, time=time)
         self._compiling = Compiling(plan)
-        self._opening = Opening(track, plan, judge=self._judge, compiling=self._compiling, time=time)
+        self._launching = Launching(plan, compiling=self._compiling)
+        self._opening = Opening(
+            track, plan, judge=self._judge, launching=self._launching, compiling=self._compiling, time=time
+        )
         self._simplifying = Simplifying(track, plan, time=time)
         self._ending = Ending(track, plan, screening=self._screening, time=time)
         self._diagnoses: list[Diagnosis] = []
@@ -117,19 +121,29 @@ class _Race:
         doubted = self._opening.open(self._diagnosis)
         if self._compiling.has_begun:
             self._time.kept_for_compiling = 0.0
-        if is_compiled(self._track.setting, entries=self._plan.entries):
-            self._enter_other_world({COMPILE})
+        if is_replayed(self._track.setting) or is_compiled(self._track.setting, entries=self._plan.entries):
+            self._enter_other_world({COMPILE, CUDA_GRAPH})
         if self._track.setting != before:
             self._diagnose()
-        mode = self._compiling.first_mode(self._diagnosis, incumbent=self._track.incumbent)
-        if mode is not None:
-            self._compile(only=mode)
+        self._do_away_with_launches()
         guessed = self._track.setting
         awaited = self._diagnosis.worth_moving if self._diagnosis is not None else ()
         stays = self._simplifying.leave_out_groups(doubted, except_for=awaited)
         self._screening.leave_to_others({name: guessed[name] for name in doubted - stays})
         self._screening.leave_to_others({name: self._plan.baseline.get(name) for name in stays})
         return stays
+
+    def _do_away_with_launches(self) -> None:
+        """Where a step mostly waits for them, and no guess has done it."""
+        before = self._track.setting
+        for way in self._launching.ways(before, self._diagnosis, incumbent=self._track.incumbent):
+            if CUDA_GRAPH not in way:
+                self._compile(only=way[COMPILE])
+            elif (finish := self._track.heat("screen", way, may_adopt=True)) is not None and finish.is_kept:
+                self._enter_other_world({CUDA_GRAPH})
+                self._diagnose()
+            if self._track.setting != before:
+                return
 
     def _rescue(self, error: ContestantLostError) -> None:
         """Let a setting to beat be there that can be trained with.

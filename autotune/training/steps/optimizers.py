@@ -25,12 +25,18 @@ _IMPLEMENTATIONS = {
 }
 
 
-def make_optimizer(model: nn.Module, params: Parameters) -> Optimizer:
+def make_optimizer(model: nn.Module, params: Parameters, *, is_recorded: bool = False) -> Optimizer:
     """The optimizer for all trainable parameters of the model.
 
     Each argument that has a parameter of its name takes it; the others keep their defaults.
     Muon takes the matrices (2-D parameters) but those of embeddings, and AdamW the rest
     (https://docs.pytorch.org/docs/stable/generated/torch.optim.Muon.html).
+
+    Args:
+        model: Its parameters are trained.
+        params: The trial's.
+        is_recorded: Its step is to be part of a CUDA graph. SGD's can be in one kernel alone, which it has where
+            ``optimizer_impl`` says nothing.
 
     Raises:
         TaskError: The optimizer is unknown, or refused its arguments.
@@ -45,6 +51,8 @@ def make_optimizer(model: nn.Module, params: Parameters) -> Optimizer:
     with blaming(f"optimizer {name}", f"{optimizer_class.__name__}(...)"):
         if name == "muon":
             return MuonWithAdamW(trainable, arguments, embeddings=embeddings_of(model))
+        if is_recorded and optimizer_class is torch.optim.SGD and "optimizer_impl" not in params:
+            arguments["fused"] = True
         return optimizer_class(trainable, **arguments)
 
 

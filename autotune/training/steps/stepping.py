@@ -1,4 +1,4 @@
-"""The two calls that end a step, backward and the optimizer's, as the parameters want them."""
+"""The two calls that end a step, backward and the optimizer's, as the parameters want them, and a step as a whole."""
 
 from functools import cached_property
 from typing import Any
@@ -7,8 +7,17 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from autotune.training.batches import Batch
 from autotune.training.parameters import Parameters
 from autotune.training.steps.pacing import Pacer
+from autotune.training.steps.step_graph import (
+    CudaRecorder,
+    HostState,
+    Step,
+    StepGraph,
+    is_recordable,
+    make_recordable,
+)
 
 
 class Stepper:
@@ -20,9 +29,12 @@ class Stepper:
     Its state is the scaler's.
     """
 
-    def __init__(self, params: Parameters, *, scaler: torch.amp.GradScaler | None) -> None:
+    def __init__(self, params: Parameters, *, scaler: torch.amp.GradScaler | None, wants_graph: bool = False) -> None:
         self.pacer: Pacer | None = None
         """Of a race."""
+        self.wants_graph = wants_graph
+        """Steps are to be recorded, where they can be."""
+        self._graph: StepGraph | None = None
         self._params = params
         self._scaler = scaler
         self._has_stepped = False
@@ -44,6 +56,47 @@ class Stepper:
         self.pacer.begin_optimizer()
         self._step(optimizer)
         self.pacer.end_optimizer()
+
+    def can_record(self, optimizer: Optimizer) -> bool:
+        """Steps are to be recorded, and those of this optimizer can be; with a scaler each asks the device."""
+        return self.wants_graph and self._scaler is None and is_recordable(optimizer)
+
+    def whole(self, gradient: Step, optimizer: Optimizer, *, host: HostState | None) -> Step:
+        """Gradient and step as one call; recorded where ``host`` is given, what the step might change there."""
+
+        def step(batch: Batch) -> Tensor:
+            loss = gradient(batch)
+            self.step(optimizer)
+            return loss
+
+        if host is None:
+            return step
+        make_recordable(optimizer)
+        self._graph = graph = StepGraph(step, optimizer=optimizer, host=host, recorder=CudaRecorder())
+
+        def replayed(batch: Batch) -> Tensor:
+            pacer, self.pacer = self.pacer, None  # it would see what is recorded, and nothing that is replayed
+            try:
+                loss = graph(batch)
+            finally:
+                self.pacer = pacer
+            if pacer is not None:
+                pacer.see_loss(loss)
+                pacer.begin_optimizer()
+                pacer.end_optimizer()
+            return loss
+
+        return replayed
+
+    @property
+    def will_record(self) -> bool:
+        """The next step is recorded, or comes before one that is."""
+        return self._graph is not None and self._graph.will_record
+
+    def look_again(self) -> None:
+        """An epoch is over: what a recorded step finds on the host may have changed."""
+        if self._graph is not None:
+            self._graph.look_again()
 
     def _step(self, optimizer: Optimizer) -> None:
         scaler = self._scaler

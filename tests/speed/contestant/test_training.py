@@ -283,7 +283,10 @@ def test_half_a_batch_leaves_the_graph_of_whole_ones_as_it_was(tmp_path: Path) -
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-@pytest.mark.parametrize("parameters", [{}, {"pin_memory": True, "device_prefetch": True}, {"precision": "fp16"}])
+@pytest.mark.parametrize(
+    "parameters",
+    [{}, {"pin_memory": True, "device_prefetch": True}, {"precision": "fp16"}, {"cuda_graph": True}],
+)
 def test_block_on_a_gpu_is_split_by_what_passed_there(tmp_path: Path, parameters: dict[str, Scalar]) -> None:
     script = Script([steps(20), steps(20, feed="cached"), steps(20, feed="half")])
     on_gpu = order(tmp_path, {"batch_size": 8, **parameters}).model_copy(update={"device": "cuda"})
@@ -299,6 +302,22 @@ def test_block_on_a_gpu_is_split_by_what_passed_there(tmp_path: Path, parameters
         assert len(block.losses) == 20
         assert block.allocator_retries == 0
         assert block.peak_memory_bytes > 0
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_steps_that_are_recorded_anew_after_the_warm_up_are_in_no_block(tmp_path: Path) -> None:
+    blocks = {}
+    for is_recorded in (False, True):
+        script = Script([steps(30)])
+        parameters: dict[str, Scalar] = {"batch_size": 8, "cuda_graph": is_recorded}
+        on_gpu = order(tmp_path, parameters).model_copy(update={"device": "cuda"})
+        with pytest.raises(RaceOverError):
+            compete(on_gpu, task=loaded(Points()), orders=script, process_started=time.monotonic())
+        (blocks[is_recorded],) = script.blocks
+    plain, recorded = blocks[False], blocks[True]
+    assert (plain.first_step, recorded.first_step) == (0, 3)
+    assert recorded.losses[:20] == pytest.approx(plain.losses[3:23], rel=1e-3)
 
 
 def test_used_up_seconds_end_no_contestant(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 import ast
 import os
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -142,8 +142,12 @@ def test_no_knob_that_is_raced_is_taken_for_a_tasks_own(name: str, device: str) 
 
 
 @pytest.mark.parametrize("name", list(KNOBS))
-def test_every_line_is_python(name: str) -> None:
+def test_the_lines_of_every_knob_are_python(name: str) -> None:
     knob = KNOBS[name]
     for value in knob.choices or (knob.low,):
-        for line in code_lines({name: value}, device="cuda"):
-            ast.parse(f"{line}\n    pass" if line.partition("  #")[0].endswith(":") else line)
+        code = code_lines({name: value}, device="cuda")
+        script: list[str] = []
+        for line, following in pairwise((*code, "")):
+            is_open = line.partition("  #")[0].endswith(":") and not following.startswith(" ")
+            script += [line, "    pass"] if is_open else [line]
+        ast.parse("\n".join(script))

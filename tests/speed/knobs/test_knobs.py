@@ -64,6 +64,7 @@ def test_a_cpu_leaves_out_what_acts_on_a_gpu() -> None:
         "device_prefetch",
         "cpu_affinity",
         "cuda_allocator",
+        "cuda_graph",
         *CUDNN_FLAGS,
         *SHORT_FLOATS,
         *DDP,

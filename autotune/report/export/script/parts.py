@@ -151,6 +151,8 @@ def optimizer_part(winner: Winner) -> str:
     if is_own_optimizer(name):
         return head + _own_optimizer(name, winner.parameters)
     arguments = _arguments(name, winner.parameters)
+    if name == "sgd" and winner.is_recorded and "optimizer_impl" not in winner.parameters:
+        arguments["fused"] = True
     if name == "muon":
         muon = piece("training.steps.optimizers", "embeddings_of", "MuonWithAdamW")
         return f"{muon}\n\n\n{head}    return MuonWithAdamW(trainable, {arguments!r}, embeddings=embeddings_of(model))"
@@ -232,7 +234,7 @@ def make_scheduler(optimizer, steps_per_epoch):
 
 
 def step_part(winner: Winner) -> str:
-    """``autocast``, ``accumulator``, ``backward`` and ``step``."""
+    """``autocast``, ``accumulator``, ``backward``, ``step``, and ``training_step`` of them all."""
     parameters = winner.parameters
     precision = str(parameters.get("precision", "fp32"))
     has_scaler = precision == "fp16"
@@ -256,7 +258,40 @@ def step_part(winner: Winner) -> str:
         lines.append(f"    nn.utils.clip_grad_norm_(clipped, {clip!r})")
     after = "STEPPED.append(optimizer)" if is_late else "SCALER.update()"
     lines += [f"    SCALER.step(optimizer)\n    {after}"] if has_scaler else ["    optimizer.step()"]
-    return "\n".join([*lines, "    optimizer.zero_grad()"])
+    taking = _RECORDED_STEP if winner.is_recorded else _PLAIN_STEP
+    return "\n".join([*lines, f"    optimizer.zero_grad()\n\n\n{_graph_pieces(winner)}{taking}"])
+
+
+_PLAIN_STEP = """def training_step(model, loss_of, optimizer, count):
+    gradient = accumulator(loss_of, count)
+
+    def take_step(batch):
+        loss = gradient(batch)
+        step(optimizer)
+        return loss
+
+    return take_step"""
+_RECORDED_STEP = """def training_step(model, loss_of, optimizer, count):
+    gradient = accumulator(loss_of, count)
+
+    def take_step(batch):
+        loss = gradient(batch)
+        step(optimizer)
+        return loss
+
+    make_recordable(optimizer)
+    return StepGraph(take_step, optimizer=optimizer, host=HostState(model, loss_of), recorder=CudaRecorder())"""
+
+
+def _graph_pieces(winner: Winner) -> str:
+    """What records a step and replays it; nothing where none was recorded."""
+    if not winner.is_recorded:
+        return ""
+    constants = piece("training.steps.step_graph", "_EAGER_STEPS", "_MOST_GRAPHS", "_MOST_SHAPES")
+    classes = ("CudaRecorder", "HostState", "_is_plain", "_has_attributes", "StepGraph", "_Graph")
+    rest = piece("training.steps.step_graph", *classes, "_read_generators", "make_recordable")
+    needed = piece("training.failures", "one_line"), piece("training.batches", "is_all_tensors")
+    return "\n\n\n".join((constants.replace("\n\n\n", "\n"), *needed, rest, ""))
 
 
 _LATE_UPDATE = """    if STEPPED:  # the scale moves once, when all optimizers have stepped

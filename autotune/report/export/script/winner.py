@@ -83,6 +83,11 @@ class Winner:
         return self.parameters.get("cache", "off") != "off"
 
     @property
+    def is_recorded(self) -> bool:
+        """Its steps were CUDA graphs."""
+        return self.trial.in_force.get("cuda_graph") is True
+
+    @property
     def micro_batches(self) -> int:
         """Parts that a batch was cut into, at the end of the trial."""
         return int(self.trial.in_force.get("accumulate", 1) or 1)

@@ -43,7 +43,7 @@ _TRIAL = '''class Trial:
     def __init__(self, params):
         self.params, self.number, self.seed = params, {number}, SEED
         self.epochs, self.device, self.folder = {epochs}, DEVICE, Path.cwd()
-        self.epochs_done, self.metrics, self._batches = 0, {{}}, []
+        self.epochs_done, self.metrics, self._batches{graphs} = 0, {{}}, []{lists}
         self.checkpoint = SimpleNamespace(restore=lambda **objects: 0, wait=lambda: None)
 
     def watch(self, batches):
@@ -68,6 +68,10 @@ _TRIAL = '''class Trial:
     def accumulator(self, model, loss, *, count=count_samples):
         return accumulator(loss, count)
 
+    def training_step(self, model, loss, optimizer, *, count=count_samples):
+        take_step = training_step(model, loss, optimizer, count){remember}
+        return take_step
+
     def backward(self, loss):
         backward(loss)
 
@@ -82,7 +86,7 @@ _TRIAL = '''class Trial:
         print(f"epoch {{epoch}}:", ", ".join(f"{{name}} {{value!r}}" for name, value in self.metrics.items()))
         self.epochs_done = epoch
         for batches in self._batches:
-            batches.epoch = epoch + 1
+            batches.epoch = epoch + 1{look}
 
     def should_stop(self):
         return self.epochs_done >= EPOCHS
@@ -110,7 +114,7 @@ _TRAIN = '''def train(task, params):
             outputs, targets = task.forward(model, batch)
             return task.loss(outputs, targets)
 
-    gradient, metrics = accumulator(loss_of, task.count), {{}}
+    take_step, metrics = training_step(model, loss_of, optimizer, task.count), {{}}
     steps = 0
     for epoch in range(1, EPOCHS + 1):
         model.train()
@@ -118,9 +122,8 @@ _TRAIN = '''def train(task, params):
         total, total_count = torch.zeros((), dtype=torch.float64, device=DEVICE), 0
         for batch in batches:
             count = task.count(batch)
-            add_times(total, gradient(batch), count)
+            add_times(total, take_step(batch), count)
             total_count = total_count + count
-            step(optimizer)
             scheduler.step()
             steps += 1{end}
         model.eval()
@@ -128,9 +131,16 @@ _TRAIN = '''def train(task, params):
             values = task.evaluate(model, made_outside(validation, device=DEVICE))
         metrics = {{f"val_{{name}}": float(value) for name, value in values.items()}}
         shown = {{"train_loss": float(total) / float(total_count), **metrics}}
-        print(f"epoch {{epoch}}:", ", ".join(f"{{name}} {{value!r}}" for name, value in shown.items()))
+        print(f"epoch {{epoch}}:", ", ".join(f"{{name}} {{value!r}}" for name, value in shown.items())){look}
     return model, metrics'''
 
+_RECORDED = {
+    "graphs": ", self._graphs",
+    "lists": ", []",
+    "remember": "\n        self._graphs.append(take_step)",
+    "look": "\n        for graph in self._graphs:\n            graph.look_again()",
+}
+"""What a trial whose steps are recorded has beside the rest."""
 _END = """
             if steps == STEPS:  # the trial had used up its {resource}
                 break"""
@@ -257,7 +267,9 @@ def _rng_part() -> str:
 def _ending(winner: Winner) -> list[str]:
     flags = "\n".join(f"    {line}" for line in parts.flag_lines(winner))
     if winner.task.kind == "function":
-        trial = _TRIAL.format(number=winner.trial.number, epochs=winner.schedule_epochs)
+        recorded = _RECORDED if winner.is_recorded else dict.fromkeys(_RECORDED, "")
+        trial = _TRIAL.format(number=winner.trial.number, epochs=winner.schedule_epochs, **recorded)
         return [trial, _MAIN_FUNCTION.format(flags=flags, name=winner.task.name)]
     end = _END.format(resource=winner.resource) if winner.steps is not None else ""
-    return [_TRAIN.format(end=end), _MAIN_CLASS.format(flags=flags, name=winner.task.name)]
+    look = "\n        take_step.look_again()" if winner.is_recorded else ""
+    return [_TRAIN.format(end=end, look=look), _MAIN_CLASS.format(flags=flags, name=winner.task.name)]

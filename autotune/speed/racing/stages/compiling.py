@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from autotune.events import Bottleneck, Scalar
 from autotune.speed.knobs.entries import Entry, changed, in_setting
 from autotune.speed.measuring.arena import Contestant
-from autotune.speed.measuring.bottleneck import Diagnosis
 from autotune.speed.measuring.comparison import Comparison, break_even_steps
 from autotune.speed.racing.heats.finish import Finish, Objection
 from autotune.speed.racing.heats.track import Track
@@ -23,12 +22,8 @@ _RESERVE = 0.3
 """Of a race's time that is kept for compiling where a run can repay it: nothing else gains as much there."""
 _LONGER = 2.0
 """A mode that searches more takes longer than the one before it; it needs this many times as long to be left."""
-_FOR_LAUNCHES = "reduce-overhead"
+FOR_LAUNCHES = "reduce-overhead"
 """The mode that replays a step as one graph: where steps wait for launches it comes first."""
-_BY_FEWER_DIGITS = 3.0
-"""About how much faster a GPU computes with bf16 than with the defaults."""
-_MOSTLY = 0.5
-"""Share of launches in a step from which nothing else shows before they are gone."""
 
 
 def is_compiled(setting: Mapping[str, Scalar], *, entries: Sequence[Entry]) -> bool:
@@ -57,24 +52,13 @@ class Compiling:
         """One mode was tried at least."""
         return bool(self._tried)
 
-    def first_mode(
-        self, diagnosis: Diagnosis | None, *, incumbent: Contestant, beside_fewer_digits: bool = False
-    ) -> Scalar | None:
-        """The mode that comes before everything else; None where none does.
-
-        A step that mostly waits for launches shows nothing else before one graph of it has done away with them.
-
-        Args:
-            diagnosis: Of the incumbent.
-            incumbent: Tells how long a run is.
-            beside_fewer_digits: Of a step as it will be when it computes faster, and does not wait for data.
-        """
-        if diagnosis is None or self._entry is None or _FOR_LAUNCHES not in self._entry.values:
-            return None
-        launch, compute = diagnosis.launch_share, diagnosis.compute_share / _BY_FEWER_DIGITS
-        share = launch / (launch + compute or 1.0) if beside_fewer_digits else launch
-        can_repay = share >= _MOSTLY and self._run_length(incumbent)[1] >= _LEAST_SECONDS
-        return _FOR_LAUNCHES if can_repay else None
+    def can_do_away_with_launches(self, incumbent: Contestant) -> bool:
+        """There is a mode that replays a step as one graph, and a run is long enough to repay it."""
+        return (
+            self._entry is not None
+            and FOR_LAUNCHES in self._entry.values
+            and self._run_length(incumbent)[1] >= _LEAST_SECONDS
+        )
 
     def try_modes(
         self, track: Track, *, bottleneck: Bottleneck | None, time: RaceTime, only: Scalar | None = None
@@ -88,7 +72,7 @@ class Compiling:
             setting = changed(before, COMPILE, value, entries=self._plan.entries)
             if setting is None or setting == before or setting in self._tried:
                 continue
-            if before.get(COMPILE) == _FOR_LAUNCHES and value == _PLAIN:
+            if before.get(COMPILE) == FOR_LAUNCHES and value == _PLAIN:
                 continue  # the same code, launched bit by bit again
             if time.left() <= _LONGER * time.compile_seconds:
                 return False
@@ -123,7 +107,7 @@ class Compiling:
 
     def _modes(self, bottleneck: Bottleneck | None) -> list[Scalar]:
         modes = [value for value in self._entry.values if value != _OFF] if self._entry is not None else []
-        return sorted(modes, key=lambda mode: mode != _FOR_LAUNCHES) if bottleneck == "launch" else modes
+        return sorted(modes, key=lambda mode: mode != FOR_LAUNCHES) if bottleneck == "launch" else modes
 
     def _run_length(self, incumbent: Contestant) -> tuple[int, float]:
         """Steps of a training run, and about how long the incumbent trains for them; 0 where nothing tells."""

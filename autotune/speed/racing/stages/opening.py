@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping
 
 from autotune.events import Scalar
-from autotune.speed.knobs.entries import Entry, apply, changed, is_on, meaningful
+from autotune.speed.knobs.entries import Entry, apply, is_on, meaningful
 from autotune.speed.measuring.bottleneck import LEAST_SHARE, Diagnosis
 from autotune.speed.racing.heats.finish import Finish
 from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.race_time import RaceTime
 from autotune.speed.racing.stages.compiling import COMPILE, Compiling, is_compiled
+from autotune.speed.racing.stages.launching import CUDA_GRAPH, Launching, is_replayed
 from autotune.speed.racing.stages.precision import LossJudge, shortened
 
 _WORKERS = "num_workers"
@@ -24,14 +25,25 @@ class Opening:
         track: Where the heats are run.
         plan: Has the setting.
         judge: Of one that computes with fewer digits; where it objects, the setting is tried with all of them.
-        compiling: Of a guess, where a step waits for launches: beside them nothing that it names would show.
+        launching: Of a guess, where a step waits for launches: beside them nothing that it names would show.
+        compiling: Of what compiles its step.
         time: The race's.
     """
 
-    def __init__(self, track: Track, plan: RacePlan, *, judge: LossJudge, compiling: Compiling, time: RaceTime) -> None:
+    def __init__(
+        self,
+        track: Track,
+        plan: RacePlan,
+        *,
+        judge: LossJudge,
+        launching: Launching,
+        compiling: Compiling,
+        time: RaceTime,
+    ) -> None:
         self._track = track
         self._plan = plan
         self._judge = judge
+        self._launching = launching
         self._compiling = compiling
         self._time = time
 
@@ -44,12 +56,20 @@ class Opening:
         before = self._track.setting
         for setting in self._settings(diagnosis):
             finish = self._try(setting)
-            if finish is None or finish.is_kept or finish.comparison.verdict != "faster":
-                break  # what is refused for its digits is tried with all of them
+            if finish is None:
+                continue  # it can't be trained with: there may be another way
+            fewer = shortened(setting, baseline=self._plan.baseline, entries=self._plan.entries)
+            exact = apply(setting, {name: self._plan.baseline.get(name) for name in fewer})
+            if fewer and not finish.is_kept and finish.comparison.verdict == "faster" and exact != before:
+                self._try(exact)  # what is refused for its digits is tried with all of them
+            break
         if self._plan.start is not None:
             return set()
+        replayed = {COMPILE, CUDA_GRAPH}
         return {
-            name for name, value in self._track.setting.items() if before.get(name, ...) != value and name != COMPILE
+            name
+            for name, value in self._track.setting.items()
+            if before.get(name, ...) != value and name not in replayed
         }
 
     def _try(self, setting: Mapping[str, Scalar]) -> Finish | None:
@@ -59,33 +79,35 @@ class Opening:
         return self._track.heat("start", setting, objection=objection, may_adopt=True)
 
     def _settings(self, diagnosis: Diagnosis | None) -> Iterator[dict[str, Scalar]]:
+        """The best first; each further one is for where those before it can't be trained with."""
         plan = self._plan
-        first = plan.start if plan.start is not None else self._guess(diagnosis)
-        if first is None or dict(first) == self._track.setting:
+        if plan.start is not None:
+            if dict(plan.start) != self._track.setting:
+                yield dict(plan.start)
             return
-        yield dict(first)
-        fewer = shortened(first, baseline=plan.baseline, entries=plan.entries)
-        exact = apply(first, {name: plan.baseline.get(name) for name in fewer})
-        if fewer and exact != self._track.setting:
-            yield exact
+        if plan.guess is None:
+            return
+        incumbent = self._track.incumbent
+        for way in self._launching.ways(plan.guess, diagnosis, incumbent=incumbent, beside_fewer_digits=True):
+            yield self._meant(way, diagnosis)
+        guess = self._meant(plan.guess, diagnosis)
+        if guess != self._track.setting:
+            yield guess
 
-    def _guess(self, diagnosis: Diagnosis | None) -> Mapping[str, Scalar] | None:
-        """The plan's, as far as it can move what a step waits for; in one graph where that will be launches."""
+    def _meant(self, guess: Mapping[str, Scalar], diagnosis: Diagnosis | None) -> dict[str, Scalar]:
+        """The guess, as far as it can move what a step will wait for."""
         plan, entries = self._plan, self._plan.entries
-        if plan.guess is None or diagnosis is None:
-            return plan.guess
-        mode = self._compiling.first_mode(diagnosis, incumbent=self._track.incumbent, beside_fewer_digits=True)
+        if diagnosis is None:
+            return dict(guess)
         # What computes faster may show only when launches are gone; what feeds a step is left out where that will not
         # wait for data either.
-        share = diagnosis.input_share if mode is None else diagnosis.input_share_at(_FASTER)
+        share = diagnosis.input_share_at(_FASTER) if is_replayed(guess) else diagnosis.input_share
         idle = {entry.name for entry in entries if entry.knob.moves == ("input",) and share < LEAST_SHARE}
-        guess: Mapping[str, Scalar] = apply(plan.guess, {name: plan.baseline.get(name) for name in idle})
+        guess = apply(guess, {name: plan.baseline.get(name) for name in idle})
         workers = next((entry for entry in entries if entry.name == _WORKERS), None)
         if workers is not None and is_on(guess.get(_WORKERS)):
             guess = {**guess, _WORKERS: _enough(workers, diagnosis)}
-        guess = meaningful(guess, entries=entries)
-        compiled = changed(guess, COMPILE, mode, entries=entries) if mode is not None else None
-        return compiled or guess
+        return meaningful(guess, entries=entries)
 
 
 def _enough(workers: Entry, diagnosis: Diagnosis) -> Scalar:

@@ -1,0 +1,235 @@
+"""A step that is recorded and replayed, by a recorder that runs it again on the tensors that it was recorded with.
+
+What only CUDA graphs can show stands in ``test_step_graph_on_gpu.py``.
+"""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from autotune.spec.optimizers import OPTIMIZERS
+from autotune.training.batches import Batch
+from autotune.training.failures import InfeasibleError
+from autotune.training.parameters import Parameters
+from autotune.training.steps.optimizers import make_optimizer
+from autotune.training.steps.step_graph import HostState, StepGraph, is_recordable, make_recordable
+
+
+class Rerun:
+    """Replays by running what it has recorded, and counts what it did."""
+
+    def __init__(self, *, error: RuntimeError | None = None) -> None:
+        self.num_eager = 0
+        self.num_recorded = 0
+        self.num_replayed = 0
+        self._error = error
+
+    def eager(self, step: Callable[[], Tensor]) -> Tensor:
+        self.num_eager += 1
+        return step()
+
+    def record(self, step: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
+        if self._error is not None:
+            raise self._error
+        self.num_recorded += 1
+        result = torch.zeros(())
+
+        def replay() -> None:
+            self.num_replayed += 1
+            result.copy_(step())
+
+        return replay, result
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+        self.num_calls = 0
+        self.scale = 1.0
+        self.counts = False
+        self.draws = False
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        self.num_calls += int(self.counts)
+        noise = random.random() if self.draws else 0.0
+        outputs: Tensor = self.layer(inputs) * self.scale + noise
+        return outputs
+
+
+class Training:
+    """A model with its recorded step."""
+
+    def __init__(self, *, recorder: Rerun | None = None) -> None:
+        torch.manual_seed(0)
+        self.net = Net()
+        self.recorder = recorder or Rerun()
+        parameters = Parameters({"optimizer": "sgd", "momentum": 0.5, "lr": 0.125})
+        self.optimizer = make_optimizer(self.net, parameters, is_recorded=True)
+        self.step = StepGraph(
+            self.plain, optimizer=self.optimizer, host=HostState(self.net, self.loss), recorder=self.recorder
+        )
+
+    def loss(self, batch: Batch) -> Tensor:
+        inputs, targets = batch[0], batch[1]
+        return nn.functional.cross_entropy(self.net(inputs), targets)
+
+    def plain(self, batch: Batch) -> Tensor:
+        loss = self.loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return loss.detach()
+
+
+def batch_of(size: int, *, number: int = 0) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(number)
+    return torch.randn(size, 3, generator=generator), torch.arange(size) % 2
+
+
+def test_a_recorded_step_trains_on_every_batch_as_a_plain_one_does() -> None:
+    plain, recorded = Training(), Training()
+    for number, size in enumerate([4, 4, 4, 3, 4, 4, 4, 3, 4, 3]):
+        expected = plain.plain(batch_of(size, number=number))
+        assert torch.equal(recorded.step(batch_of(size, number=number)), expected)
+    assert torch.equal(recorded.net.layer.weight, plain.net.layer.weight)
+    assert (recorded.recorder.num_eager, recorded.recorder.num_recorded) == (4, 2)
+    assert recorded.recorder.num_replayed == 6
+
+
+def test_a_step_tells_until_it_is_replayed_that_it_will_get_faster() -> None:
+    training = Training()
+    told = []
+    for _ in range(4):
+        told.append(training.step.will_record)
+        training.step(batch_of(4))
+    assert told == [True, True, True, False]
+    assert not training.step.will_record
+    training.optimizer.load_state_dict(training.optimizer.state_dict())
+    assert training.step.will_record
+
+
+def test_a_loaded_state_of_the_optimizer_is_the_one_that_is_trained_on() -> None:
+    plain, recorded = Training(), Training()
+    for training, step in ((plain, plain.plain), (recorded, recorded.step)):
+        start = training.optimizer.state_dict()
+        for number in range(5):
+            step(batch_of(4, number=number))
+        training.optimizer.load_state_dict(start)
+        for number in range(5):
+            step(batch_of(4, number=number))
+    assert torch.equal(recorded.net.layer.weight, plain.net.layer.weight)
+    assert recorded.recorder.num_recorded == 2
+
+
+def test_a_learning_rate_that_is_set_later_holds_for_a_recorded_step() -> None:
+    plain, recorded = Training(), Training()
+    make_recordable(recorded.optimizer)
+    schedules = [torch.optim.lr_scheduler.ExponentialLR(t.optimizer, 0.5) for t in (plain, recorded)]
+    for number in range(6):
+        plain.plain(batch_of(4, number=number))
+        recorded.step(batch_of(4, number=number))
+        for schedule in schedules:
+            schedule.step()
+    held = recorded.optimizer.param_groups[0]["lr"]
+    assert isinstance(held, Tensor)
+    assert float(held) == 0.125 * 0.5**6
+    torch.testing.assert_close(recorded.net.layer.weight, plain.net.layer.weight)
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [("counts", "change nothing on the host, got another Net.num_calls"), ("draws", "random numbers on the device")],
+)
+def test_a_step_that_is_another_one_each_time_is_refused(change: str, rule: str) -> None:
+    training = Training()
+    setattr(training.net, change, True)
+    training.step(batch_of(4))
+    with pytest.raises(InfeasibleError, match=f"^cuda_graph: .*{rule}"):
+        training.step(batch_of(4))
+
+
+def test_what_a_loss_function_was_bound_to_is_looked_at_too() -> None:
+    weight = 1.0
+
+    def loss(batch: Batch) -> Tensor:
+        return torch.zeros(()) * weight + batch  # type: ignore[no-any-return]
+
+    host = HostState(Net(), loss)
+    before = host.read()
+    weight = 2.0
+    assert {name for name, value in host.read().items() if before[name] != value} == {"weight"}
+
+
+def test_attributes_that_change_between_epochs_are_recorded_anew() -> None:
+    training = Training()
+    for _ in range(4):
+        training.step(batch_of(4))
+    training.step.look_again()
+    training.step(batch_of(4))
+    assert training.recorder.num_recorded == 1
+    training.net.scale = 2.0
+    training.step.look_again()
+    training.step(batch_of(4))
+    assert training.recorder.num_recorded == 2
+
+
+def test_what_can_not_be_recorded_is_infeasible_and_says_why() -> None:
+    training = Training(recorder=Rerun(error=RuntimeError("operation not permitted when stream is capturing")))
+    training.step(batch_of(4))
+    training.step(batch_of(4))
+    with pytest.raises(InfeasibleError, match=r"^cuda_graph: .* got RuntimeError: operation not permitted"):
+        training.step(batch_of(4))
+
+
+def test_memory_that_runs_out_while_recording_stays_what_it_is() -> None:
+    training = Training(recorder=Rerun(error=torch.OutOfMemoryError("CUDA out of memory")))
+    training.step(batch_of(4))
+    training.step(batch_of(4))
+    with pytest.raises(torch.OutOfMemoryError):
+        training.step(batch_of(4))
+
+
+def test_batches_that_hold_more_than_tensors_are_trained_on_step_by_step() -> None:
+    training = Training()
+    for _ in range(5):
+        training.step((*batch_of(4), "a label"))
+        assert not training.step.will_record
+    assert training.recorder.num_recorded == 0
+
+
+def test_only_so_many_shapes_are_recorded() -> None:
+    training = Training()
+    for size in range(2, 14):
+        for _ in range(4):
+            training.step(batch_of(size))
+    assert training.recorder.num_recorded == 8
+    assert not training.step.will_record
+
+
+class OfTheUser(torch.optim.Adam):
+    pass
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers_whose_steps_are_the_same_on_the_host_are_recordable(name: str) -> None:
+    optimizer = make_optimizer(Net(), Parameters({"optimizer": name}), is_recorded=True)
+    never = {"adagrad", "adafactor", "sparse_adam", "muon"}  # they count on the host, or take no tensor for lr
+    assert is_recordable(optimizer) is (name not in never)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda net: torch.optim.SGD(net.parameters(), foreach=True),
+        lambda net: OfTheUser(net.parameters()),
+    ],
+    ids=["SGD over lists of tensors", "a user's"],
+)
+def test_optimizers_that_may_do_something_on_the_host_are_not_recordable(make: Callable[[Any], Optimizer]) -> None:
+    assert not is_recordable(make(Net()))

@@ -1,0 +1,153 @@
+"""A training whose step is one CUDA graph, beside the same training launched kernel by kernel."""
+
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, TensorDataset
+
+from autotune.events import Outcome, Scalar
+from autotune.spec.optimizers import OPTIMIZERS
+from autotune.training import Task
+from autotune.training.batches import Batch
+from autotune.training.parameters import Parameters
+from autotune.training.process.run import run_trial
+from tests.training.trials import Recorder, Trained, is_same_weights, loaded, order
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")]
+
+
+class Pictures(Task):
+    """70 samples: the last of an epoch's batches of 16 is a smaller one."""
+
+    def train_data(self, params: Parameters) -> Dataset[Any]:
+        generator = torch.Generator().manual_seed(0)
+        return TensorDataset(torch.randn(70, 3, 8, 8, generator=generator), torch.arange(70) % 2)
+
+    def validation_data(self, params: Parameters) -> Dataset[Any]:
+        return self.train_data(params)
+
+    def model(self, params: Parameters) -> nn.Module:
+        layers = (nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 2))
+        return nn.Sequential(*layers[:-1], nn.Dropout(params.get("dropout", 0.0)), layers[-1])
+
+
+class Waiting(Pictures):
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        loss = super().loss(outputs, targets)
+        return loss * (1.0 if loss.item() > 0 else 2.0)
+
+
+class Counting(Pictures):
+    num_losses = 0
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        self.num_losses += 1
+        return super().loss(outputs, targets)
+
+
+class Drawing(Pictures):
+    def forward(self, model: nn.Module, batch: Batch) -> tuple[Any, Any]:
+        inputs, targets = batch
+        return model(inputs + random.random()), targets
+
+
+def train(
+    folder: Path,
+    knobs: Mapping[str, Scalar] | None = None,
+    *,
+    task: Task | None = None,
+    channel: Recorder | None = None,
+) -> Trained:
+    channel = channel or Recorder()
+    parameters = {"batch_size": 16, "lr": 0.01, "cudnn_deterministic": True, **(knobs or {})}
+    trial_order = order(folder, parameters, epochs=4).model_copy(update={"device": "cuda:0"})
+    return Trained(run_trial(trial_order, task=loaded(task or Pictures()), channel=channel), channel, folder)
+
+
+def assert_close(first: Trained, second: Trained) -> None:
+    assert first.finished.outcome is second.finished.outcome is Outcome.COMPLETE, (first.finished, second.finished)
+    for name, weight in first.weights.items():
+        torch.testing.assert_close(second.weights[name], weight, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name not in {"muon", "sparse_adam"}])
+def test_a_recorded_training_learns_as_a_plain_one(tmp_path: Path, name: str) -> None:
+    knobs: dict[str, Scalar] = {"optimizer": name, "schedule": "cosine", "gradient_clip": 1.0}
+    plain = train(tmp_path / "plain", knobs)
+    recorded = train(tmp_path / "recorded", {**knobs, "cuda_graph": True})
+    assert_close(plain, recorded)
+    assert recorded.metrics[-1]["val_loss"] == pytest.approx(plain.metrics[-1]["val_loss"], rel=1e-2)
+    assert recorded.started.in_force["cuda_graph"] is (name not in {"adagrad", "adafactor"})
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {"optimizer_impl": "fused"},
+        {"optimizer_impl": "foreach"},
+        {"optimizer_impl": "for_loop"},
+        {"precision": "bf16"},
+        {"compile": "default"},
+        {"accumulate": 2},
+        {"channels_last": True},
+        {"num_workers": 1, "pin_memory": True, "device_prefetch": True},
+        {"cache": "device"},
+    ],
+    ids=str,
+)
+def test_a_recorded_step_goes_with_other_knobs(tmp_path: Path, knobs: dict[str, Scalar]) -> None:
+    plain = train(tmp_path / "plain", {"optimizer": "adamw", **knobs})
+    recorded = train(tmp_path / "recorded", {"optimizer": "adamw", "cuda_graph": True, **knobs})
+    assert recorded.started.in_force["cuda_graph"] is True
+    assert recorded.finished.outcome is Outcome.COMPLETE, recorded.finished
+    assert recorded.metrics[-1]["val_loss"] == pytest.approx(plain.metrics[-1]["val_loss"], rel=0.05, abs=0.01)
+
+
+@pytest.mark.parametrize("knobs", [{"precision": "fp16"}, {"accumulate": "auto"}], ids=str)
+def test_what_asks_the_device_in_a_step_is_not_recorded(tmp_path: Path, knobs: dict[str, Scalar]) -> None:
+    trained = train(tmp_path, {"cuda_graph": True, **knobs})
+    assert trained.finished.outcome is Outcome.COMPLETE
+    assert trained.started.in_force["cuda_graph"] is False
+
+
+def test_dropout_draws_anew_at_each_replay(tmp_path: Path) -> None:
+    trained = train(tmp_path, {"cuda_graph": True, "dropout": 0.5, "lr": 0.0, "optimizer": "sgd"})
+    losses = [metrics["train_loss"] for metrics in trained.metrics]
+    assert len(set(losses)) == len(losses)
+
+
+def test_a_recorded_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    knobs: dict[str, Scalar] = {"cuda_graph": True, "optimizer": "adamw", "schedule": "cosine"}
+    whole = train(tmp_path / "whole", knobs)
+    train(tmp_path / "parts", knobs, channel=Recorder(stop_after=12))
+    rest = train(tmp_path / "parts", knobs)
+    assert_close(whole, rest)
+    assert [report.epoch for report in rest.reports] == [1, 2, 3, 4]
+    assert rest.reports[-1].lr == pytest.approx(whole.reports[-1].lr)
+
+
+def test_the_same_recorded_training_twice_is_the_same(tmp_path: Path) -> None:
+    knobs: dict[str, Scalar] = {"cuda_graph": True, "dropout": 0.5}
+    assert is_same_weights(train(tmp_path / "first", knobs), train(tmp_path / "second", knobs))
+
+
+@pytest.mark.parametrize(
+    ("task", "rule"),
+    [
+        (Waiting(), "must not wait for the device"),
+        (Counting(), "must change nothing on the host, got another Counting.num_losses"),
+        (Drawing(), "must draw its random numbers on the device"),
+    ],
+    ids=["waits for the device", "counts on the host", "draws on the host"],
+)
+def test_a_step_that_a_graph_would_not_repeat_is_infeasible(tmp_path: Path, task: Task, rule: str) -> None:
+    finished = train(tmp_path, {"cuda_graph": True}, task=task).finished
+    assert finished.outcome is Outcome.INFEASIBLE
+    assert finished.reason is not None
+    assert finished.reason.startswith("InfeasibleError: cuda_graph: ")
+    assert rule in finished.reason
