@@ -16,6 +16,8 @@ from autotune.speed.racing.stages.precision import LossJudge, shortened
 _WORKERS = "num_workers"
 _FASTER = 4.0
 """What a guess may make of a step: more workers than such a one needs only start more slowly."""
+_FASTER_RECORDED = 8.0
+"""Likewise of one that is recorded as a whole, and compiled in the end."""
 
 
 class Opening:
@@ -101,18 +103,18 @@ class Opening:
             return dict(guess)
         # What computes faster may show only when launches are gone; what feeds a step is left out where that will not
         # wait for data either.
-        share = diagnosis.input_share_at(_FASTER) if is_replayed(guess) else diagnosis.input_share
+        faster = _FASTER_RECORDED if is_on(guess.get(CUDA_GRAPH)) else _FASTER
+        share = diagnosis.input_share_at(faster) if is_replayed(guess) else diagnosis.input_share
         idle = {entry.name for entry in entries if entry.knob.moves == ("input",) and share < LEAST_SHARE}
         guess = apply(guess, {name: plan.baseline.get(name) for name in idle})
         workers = next((entry for entry in entries if entry.name == _WORKERS), None)
         if workers is not None and is_on(guess.get(_WORKERS)):
-            guess = {**guess, _WORKERS: _enough(workers, diagnosis)}
+            guess = {**guess, _WORKERS: _enough(workers, diagnosis.input_share_at(faster))}
         return meaningful(guess, entries=entries)
 
 
-def _enough(workers: Entry, diagnosis: Diagnosis) -> Scalar:
-    """The fewest workers that keep up with a step that is several times as fast; the most there are, if none do."""
-    share = diagnosis.input_share_at(_FASTER)
+def _enough(workers: Entry, share: float) -> Scalar:
+    """The fewest workers that keep up with a step of which this share is data; the most there are, if none do."""
     needed = share / (1 - share)
     counts = sorted(value for value in workers.values if isinstance(value, int) and value > 0)
     return next((count for count in counts if count >= needed), counts[-1])
