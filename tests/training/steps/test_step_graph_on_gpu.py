@@ -32,7 +32,7 @@ class Pictures(Task):
         return self.train_data(params)
 
     def model(self, params: Parameters) -> nn.Module:
-        layers = (nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 2))
+        layers = (nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 2))
         return nn.Sequential(*layers[:-1], nn.Dropout(params.get("dropout", 0.0)), layers[-1])
 
 
