@@ -22,10 +22,10 @@ def hardware(*, as_json: bool) -> None:
     num_physical_cores, allocators, cpu_quota, hardware_fingerprint, software_fingerprint, knobs
     (each: name, summary, values, reason, left_out, numerics, needs, is_raced, docs).
     """
-    from autotune.cli.output import echo_json, print_table, to_json
+    from autotune.cli.output import echo_json, echo_lines, print_table, to_json
     from autotune.hardware import ask_machine
     from autotune.report.machine.description import machine_lines
-    from autotune.report.machine.knobs import list_knobs
+    from autotune.report.machine.knobs import list_knobs, reasons_of
 
     machine = ask_machine()
     if as_json:
@@ -38,8 +38,12 @@ def hardware(*, as_json: bool) -> None:
         echo_json({**facts, **fingerprints, "knobs": to_json(list_knobs(machine))})
         return
     click.echo("\n".join(machine_lines(machine)))
+    knobs = list_knobs(machine)
     click.echo("\nspeed parameters, with the values that a race tries here:")
-    print_table(("knob", "values", "numerics", "a change needs"), [_row(knob) for knob in list_knobs(machine)])
+    print_table(("knob", "values", "numerics", "a change needs"), [_row(knob) for knob in knobs if knob.values])
+    out = reasons_of(knobs)
+    echo_lines(["", "out here:"] * bool(out))
+    echo_lines(f"  {', '.join(names)}: {reason}" for reason, names in out.items())
 
 
 def _row(knob: "KnobSummary") -> tuple[str, str, str, str]:

@@ -1,6 +1,6 @@
 """Every speed parameter, with what it may be on one machine or why it is out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from autotune.events import Needs, Numerics, Scalar
@@ -29,9 +29,7 @@ class KnobSummary:
 
     @property
     def words(self) -> str:
-        """Its values, and whether a spec has to name it; or why it is out."""
-        if self.reason is not None:
-            return f"out: {self.reason}"
+        """Its values, and whether a spec has to name it."""
         values = ", ".join(map(format_scalar, self.values))
         return values if self.is_raced else f"{values}; raced only where a spec names it"
 
@@ -39,6 +37,17 @@ class KnobSummary:
 def list_knobs(machine: Machine) -> tuple[KnobSummary, ...]:
     """All built-in knobs, in the order in which a person reads them."""
     return tuple(_summarise(name, machine) for name in KNOBS)
+
+
+def reasons_of(knobs: Iterable[KnobSummary]) -> dict[str, tuple[str, ...]]:
+    """What is out here by its reason: knobs by name, a single choice of one as ``cache device``."""
+    out: dict[str, list[str]] = {}
+    for knob in knobs:
+        if knob.reason is not None:
+            out.setdefault(knob.reason, []).append(knob.name)
+        for choice, reason in knob.left_out.items():
+            out.setdefault(reason, []).append(f"{knob.name} {choice}")
+    return {reason: tuple(names) for reason, names in out.items()}
 
 
 def _summarise(name: str, machine: Machine) -> KnobSummary:

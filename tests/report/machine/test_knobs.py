@@ -1,4 +1,4 @@
-from autotune.report.machine.knobs import KnobSummary, list_knobs
+from autotune.report.machine.knobs import KnobSummary, list_knobs, reasons_of
 from autotune.speed.knobs import KNOBS
 from tests.machines import machine
 
@@ -32,4 +32,10 @@ def test_knob_that_a_race_tries_only_when_asked_says_so() -> None:
     words = {knob.name: knob.words for knob in list_knobs(machine())}
     assert words["worker_start_method"] == "fork, forkserver, spawn; raced only where a spec names it"
     assert words["channels_last"] == "false, true"
-    assert words["pin_memory"].startswith("out: ")
+
+
+def test_what_is_out_stands_together_by_its_reason() -> None:
+    on_cpu = reasons_of(list_knobs(machine()))
+    assert "pin_memory" in on_cpu["it acts on a CUDA device alone, and trials run on the CPU here"]
+    assert on_cpu["trials run on the CPU here, whose memory is the device's"] == ("cache device",)
+    assert not any("pin_memory" in names for names in reasons_of(list_knobs(machine(num_gpus=1))).values())
