@@ -320,4 +320,6 @@ def _nearest(name: str, names: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, names, n=1)
     if near:
         return f"did you mean {near[0]}?"
-    return f"there are {', '.join(names[:10])}" if names else "there is none yet"
+    if not names:
+        return "there is none yet"
+    return f"there {'is' if len(names) == 1 else 'are'} {', '.join(names[:10])}"

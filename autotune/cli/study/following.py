@@ -24,8 +24,8 @@ from autotune.cli.options import Number, WholeNumber, progress_option, storage_o
     type=Number(min=0),
     metavar="SECONDS",
     default=None,
-    show_default="15; 2 where it is over and nobody starts it",
-    help="How long to wait for a start that has just begun: of a study that is not there yet, or is over.",
+    help="How long to wait for a start that has just begun: 15 s for a study that is not there yet, 2 s for one that "
+    "is over, unless given.",
 )
 @storage_option
 @progress_option
@@ -33,10 +33,14 @@ def watch(*, name: str, interval: float, wait: float | None, storage: str, no_pr
     """Show a running study as its own terminal does, from any other one.
 
     It reads the storage alone, and so works from other machines and for every coordinator of
-    the study. Epochs are shown as they end. It ends when the study does, or with Ctrl-C, which
-    leaves the study alone. In a pipe it prints a line for each event.
+    the study. Epochs are shown as they end. It ends when the study does, with what was found, or
+    with Ctrl-C, which leaves the study alone. In a pipe it prints a line for each event.
     """
     from autotune.cli.display.choice import choose_display
+    from autotune.cli.output import echo_lines
+    from autotune.report.summaries.reading import read_study
+    from autotune.report.text.ending import found_lines
+    from autotune.report.text.verdicts import verdict_lines
     from autotune.report.watching.following import Follower, await_study, follow
 
     with choose_display(no_progress=no_progress, waiting="reading the storage …") as display:
@@ -46,6 +50,8 @@ def watch(*, name: str, interval: float, wait: float | None, storage: str, no_pr
                 follow(follower, seconds=interval)
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED_STATUS)
+    found = read_study(storage, name=name)
+    echo_lines((*found_lines(found.study), *(verdict_lines(found.verdict) if found.verdict is not None else ())))
 
 
 @click.command()

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from autotune.events import EpochReport, Scalar
 from autotune.recording.rows import TrialRow
@@ -31,7 +30,8 @@ class TrialSummary:
     peak_memory_bytes: int | None
     """The most of all epochs: of the device, or of the process where the device is a CPU."""
     epoch_seconds: float | None
-    """Median wall-clock time of an epoch, evaluation included, the first epoch left out if there are more."""
+    """Mean wall-clock time of an epoch, evaluation included, the first one left out if there are more. A mean as the
+    throughput is: on a machine that was busy for a while a median would contradict it."""
     data_wait_share: float | None
     """Share of the steady part's training time that was spent waiting for data, 0 to 1."""
     evaluation_share: float | None
@@ -71,7 +71,7 @@ def summarise_trial(row: TrialRow, *, reports: Sequence[EpochReport], metrics: S
         samples_per_second=row.samples_per_second or _throughput(steady),
         is_contended=row.is_contended,
         peak_memory_bytes=max((report.peak_memory_bytes for report in reports), default=None),
-        epoch_seconds=median(r.seconds + r.evaluation_seconds for r in steady) if steady else None,
+        epoch_seconds=(training_seconds + evaluated) / len(steady) if steady else None,
         data_wait_share=waited / training_seconds if training_seconds > 0 else None,
         evaluation_share=evaluated / (training_seconds + evaluated) if training_seconds + evaluated > 0 else None,
         seconds=row.ended_at - row.started_at if has_ended and row.ended_at and row.started_at else None,

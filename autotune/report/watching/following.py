@@ -155,8 +155,10 @@ def await_study(storage: str, *, name: str, seconds: float | None, note: Callabl
         missing: MissingError | StudyNotFoundError | None = None
         try:
             absence = _absence(storage, name=name)
-        except (MissingError, StudyNotFoundError) as error:
-            absence, missing = _Absence("not there yet", _START_SECONDS), error
+        except MissingError as error:
+            absence, missing = _Absence(f"study {name}: not there yet", _START_SECONDS), error
+        except StudyNotFoundError as error:  # it may be misspelt
+            absence, missing = _Absence(str(error), _START_SECONDS), error
         if absence is None:
             return
         limit = absence.seconds if seconds is None else seconds
@@ -166,7 +168,7 @@ def await_study(storage: str, *, name: str, seconds: float | None, note: Callabl
             return
         if absence.words not in told:
             told.add(absence.words)
-            note(f"study {name}: {absence.words}, waits up to {limit:g} s for its start")
+            note(f"{absence.words}; waits up to {limit:g} s for its start")
         time.sleep(min(limit, _POLL_SECONDS))
 
 
@@ -189,10 +191,10 @@ def _absence(storage: str, *, name: str) -> _Absence | None:
         if any(not holder.is_gone for holder in read_holders(records.engine, study=study)):
             return None
         if is_being_started(records.engine, study=study):
-            return _Absence("is being started again", _START_SECONDS)
+            return _Absence(f"study {name}: is being started again", _START_SECONDS)
     finally:
         records.engine.dispose()
-    return _Absence(f"{study.state.value} already", _ANNOUNCED_SECONDS)
+    return _Absence(f"study {name}: {study.state.value} already", _ANNOUNCED_SECONDS)
 
 
 def follow(follower: Follower, *, seconds: float) -> None:

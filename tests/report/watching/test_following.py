@@ -159,10 +159,17 @@ def test_watcher_waits_for_a_study_that_is_about_to_be_stored(tmp_path: Path) ->
         StudyBook(storage)
 
     await_study(storage, name="digits", seconds=50, note=store)
-    assert told == ["study digits: not there yet, waits up to 50 s for its start"]
+    assert told == ["study digits: not there yet; waits up to 50 s for its start"]
     with pytest.raises(StudyNotFoundError, match="letters"):
         await_study(storage, name="letters", seconds=0, note=told.append)
     assert len(told) == 1
+
+
+def test_watcher_of_a_study_that_may_be_misspelt_hears_at_once_which_there_are(book: StudyBook) -> None:
+    told = list[str]()
+    with pytest.raises(StudyNotFoundError):
+        await_study(book.storage, name="letters", seconds=0.01, note=told.append)
+    assert told == ["study letters: no such study here; there is digits; waits up to 0.01 s for its start"]
 
 
 @pytest.mark.parametrize("state", [StudyState.COMPLETE, StudyState.STOPPED])
@@ -176,7 +183,7 @@ def test_watcher_waits_for_a_study_that_is_about_to_go_on(book: StudyBook, state
         leases.append(StudyLease.acquire(book.records, study=book.row))
 
     await_study(book.storage, name="digits", seconds=50, note=start_again)
-    assert told == [f"study digits: {state.value} already, waits up to 50 s for its start"]
+    assert told == [f"study digits: {state.value} already; waits up to 50 s for its start"]
     await_study(book.storage, name="digits", seconds=50, note=told.append)
     leases[0].release()
     await_study(book.storage, name="digits", seconds=0, note=told.append)
@@ -190,7 +197,7 @@ def test_watcher_of_a_study_that_is_over_hears_so_at_once_and_stays_for_a_start_
     book.records.set_state(book.row, state=StudyState.COMPLETE)
     told, leases = list[str](), list[StudyLease]()
     await_study(book.storage, name="digits", seconds=None, note=told.append)
-    assert told == ["study digits: complete already, waits up to 0.5 s for its start"]
+    assert told == ["study digits: complete already; waits up to 0.5 s for its start"]
     with announced_start(book.storage, name="digits"):
 
         def start(line: str) -> None:
@@ -198,7 +205,7 @@ def test_watcher_of_a_study_that_is_over_hears_so_at_once_and_stays_for_a_start_
             leases.append(StudyLease.acquire(book.records, study=book.row))
 
         await_study(book.storage, name="digits", seconds=None, note=start)
-        assert told[1:] == ["study digits: is being started again, waits up to 15 s for its start"]
+        assert told[1:] == ["study digits: is being started again; waits up to 15 s for its start"]
     leases[0].release()
     await_study(book.storage, name="digits", seconds=None, note=told.append)
     assert told[2:] == told[:1], "a start that gave up is over"
