@@ -10,6 +10,11 @@ from autotune.cli.options import json_option, storage_option
 if TYPE_CHECKING:
     from autotune.report.comparing.trials import Comparison, Contender
 
+_NOISE_WORDS = {
+    "seeds": "±: standard deviation over trials with the same parameters and other seeds",
+    "epochs": "±~: scatter of the last epochs around their line, usually less than between seeds",
+}
+
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME NAME...", shell_complete=complete_study)
@@ -35,6 +40,8 @@ def compare(*, names: tuple[str, ...], storage: str, as_json: bool) -> None:
         return
     header = ("", *(one.name for one in comparison.contenders))
     print_columns(header, [(title, *cells) for title, cells in _rows(comparison)])
+    sources = {noise.source for one in comparison.contenders for noise in one.noise.values() if noise is not None}
+    echo_lines(["", *(words for source, words in _NOISE_WORDS.items() if source in sources)] if sources else [])
     if comparison.shared:
         from autotune.report.text.wording import format_parameters
 
