@@ -74,10 +74,14 @@ def _slice(subject: Subject, name: str, *, seen: list[TrialSummary]) -> Figure:
 
 
 def _scale(values: list[Scalar]) -> tuple[Scale, dict[Scalar, float]]:
-    """Numbers with many values on a scale; categories, and numbers with few values, a place each."""
+    """Numbers with many values on a scale; categories, and numbers with few values, a place each.
+
+    Fractions of which hardly one comes twice were drawn from a range, however few they are.
+    """
     numbers = [float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     distinct = list(dict.fromkeys(values))
-    if len(numbers) == len(values) and len(distinct) > 6:  # noqa: PLR2004 - places that fit with their labels
+    is_drawn = 2 < len(distinct) > len(values) - 2 and any(not number.is_integer() for number in numbers)  # noqa: PLR2004
+    if len(numbers) == len(values) and (is_drawn or len(distinct) > 6):  # noqa: PLR2004 - places that fit with labels
         return scale_of(numbers), {value: float(value or 0.0) for value in distinct}
     if len(numbers) == len(values):
         distinct.sort(key=lambda value: float(value or 0.0))

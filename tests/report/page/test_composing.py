@@ -4,7 +4,7 @@ import pytest
 
 from autotune.events import Outcome
 from autotune.recording.rows import StudyState
-from autotune.report.page.blocks import Bars, Code, Facts, Section, Table, Words
+from autotune.report.page.blocks import Bars, Code, Facts, Figures, Section, Table, Words
 from autotune.report.page.composing import Report
 from autotune.spec.model import Objective
 from tests.report.page_study import make_report
@@ -153,3 +153,14 @@ def test_parameters_of_any_size_and_kind_are_weighed(storage: str) -> None:
         book.add(number, epochs=[{"val_accuracy": value}], parameters=parameters)
     bars = next(block for block in _section(make_report(book), "parameters").blocks if isinstance(block, Bars))
     assert bars.bars[0].label == "size"
+
+
+@pytest.mark.parametrize(("rates", "is_drawn"), [((1e-3, 2e-3, 0.5, 0.013), True), ((0.2, 0.013, 0.2, 0.013), False)])
+def test_fractions_that_were_drawn_stand_on_a_scale_however_few_they_are(
+    storage: str, *, rates: tuple[float, ...], is_drawn: bool
+) -> None:
+    book = StudyBook(storage)
+    for number, rate in enumerate(rates):
+        book.add(number, epochs=[{"val_accuracy": 0.5 + number / 10}], parameters={"lr": rate})
+    figures = next(block for block in _section(make_report(book), "parameters").blocks if isinstance(block, Figures))
+    assert (">0.013<" not in figures.figures[0].svg) == is_drawn, "a place for each value has its label"
