@@ -111,7 +111,9 @@ class Heat(_Part):
 
     @property
     def change_words(self) -> str:
-        """What it changed, such as ``num_workers 2, channels_last true``."""
+        """What it changed, such as ``num_workers 2, channels_last true``; of a knob passed over as a whole its name."""
+        if self.verdict == "skipped" and set(self.changes.values()) == {None}:
+            return ", ".join(self.changes)
         return format_changes(self.changes)
 
 

@@ -175,7 +175,8 @@ class Screening:
         return changed(setting, name, wanted, entries=entries) or setting
 
     def _pass_over(self, entry: Entry, reason: str) -> None:
-        if entry.name not in self._passed_over:
+        is_tried = next(self._untried(entry), None) is None
+        if entry.name not in self._passed_over and not is_tried:
             self._passed_over.add(entry.name)
             self._track.skip("screen", {**self._track.setting, entry.name: None}, reason=reason)
 
@@ -196,9 +197,10 @@ class Screening:
         num_steps = self._track.incumbent.warmed.steps_per_epoch or 0
         num_fetching = max(1, int(self._track.setting.get("num_workers") or 0))
         seconds = num_steps * num_fetching * diagnosis.input_share * diagnosis.real_seconds
-        if seconds <= _MOST_FOR_A_PASS * self._time.left():
+        left = self._time.left()
+        if left <= 0 or seconds <= _MOST_FOR_A_PASS * left:
             return None
-        return f"a first pass over the data takes about {seconds:.0f} s, too long for this race"
+        return f"a first pass over the data takes about {seconds:.2g} s, too long where the race has {left:.2g} s left"
 
     def _screen_values(self, entry: Entry) -> Finish | None:
         best: Finish | None = None
