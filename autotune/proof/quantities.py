@@ -162,7 +162,7 @@ def _ratio(
     if not one or not other:
         return None
     interval = ratio_of_means(one, other, confidence=confidence)
-    sides = statistics.fmean(one), statistics.fmean(other)
+    sides = statistics.geometric_mean(one), statistics.geometric_mean(other)  # whose ratio this is
     few = min(len(one), len(other)) < LEAST_VALUES
     quantity = _quantity(name, "ratio", interval, sides=sides, is_more_better=is_more_better, is_too_few=few)
     is_negligible = interval.low > 1 / _NEGLIGIBLE and interval.high < _NEGLIGIBLE
