@@ -57,9 +57,12 @@ def reported_line(number: int, report: EpochReport, *, study: StudyView) -> str:
     )
 
 
-def ended_line(number: int, finished: Finished, *, study: StudyView, objective: float | None) -> str:
-    """How a trial ended, and where the study stands."""
-    line = f"{_noun(study)} {number} {finished.outcome.value}"
+def ended_line(
+    number: int, finished: Finished, *, study: StudyView, objective: float | None, side: str | None = None
+) -> str:
+    """How a trial ended, and where the study stands; ``side`` is what it repeated, where nothing told that before."""
+    of_side = f", of {side}," if side is not None else ""
+    line = f"{_noun(study)} {number}{of_side} {finished.outcome.value}"
     # A pruner's reason holds the metric and its value already.
     if objective is not None and study.metric not in (finished.reason or ""):
         line += f", {study.metric} {format_metric(objective)}"

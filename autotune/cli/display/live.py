@@ -88,9 +88,10 @@ class LiveDisplay(Observer):
 
     @override
     def trial_ended(self, number: int, finished: Finished, study: StudyView) -> None:
-        self._running.pop(number, None)
+        running = self._running.pop(number, None)
+        side = running.view.side if running is not None else None
         objective = self._objectives.pop(number, None)
-        self._write(lines.ended_line(number, finished, study=study, objective=objective))
+        self._write(lines.ended_line(number, finished, study=study, objective=objective, side=side))
         for line in lines.traceback_lines(finished):
             self._write(line)
         self._draw(study)
