@@ -51,8 +51,14 @@ def main() -> NoReturn:
     try:
         _check_working_directory()
         status = root.main(prog_name="autotune", standalone_mode=False)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            hint = f"Try '{error.ctx.command_path} --help' for help."
+            click.echo(f"{error.ctx.get_usage()}\n{hint}\n", err=True)
+        _echo_error(error.format_message())
         sys.exit(error.exit_code)
     except click.Abort as abort:
         click.echo("Aborted!", err=True)
@@ -60,9 +66,15 @@ def main() -> NoReturn:
         is_interrupted = isinstance(abort.__cause__ or abort.__context__, KeyboardInterrupt)
         sys.exit(INTERRUPTED_STATUS if is_interrupted else 1)
     except AutotuneError as error:
-        click.echo(f"Error: {_printable(str(error))}", err=True)
+        _echo_error(_printable(str(error)))
         sys.exit(error.exit_status)
     sys.exit(status)
+
+
+def _echo_error(text: str) -> None:
+    from autotune.cli.output import echo_error
+
+    echo_error(text)
 
 
 def _mend_streams() -> None:

@@ -17,6 +17,8 @@ from pydantic import BaseModel
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 """What JSON can say."""
 
+_WHOLE_SPACE = "\xa0"
+"""No place to fold."""
 _LEAST_LAST = 40
 """Columns of a terminal that the last column of a table can be read in, where it needs more."""
 _LEAST_WIDEST = 20
@@ -55,6 +57,15 @@ def echo_lines(lines: Iterable[str]) -> None:
         click.echo(line if width is None else fold(line, width=width))
 
 
+def echo_error(text: str) -> None:
+    """``Error: `` and the text on stderr: folded between words on a terminal, whole elsewhere."""
+    lines = f"Error: {text}".splitlines()
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        lines = [fold(line, width=width) for line in lines]
+    click.echo("\n".join(lines), err=True)
+
+
 def fold(line: str, *, width: int, hang: int | None = None) -> str:
     """The line in rows of this width; addresses and commands stay whole.
 
@@ -68,8 +79,9 @@ def fold(line: str, *, width: int, hang: int | None = None) -> str:
     if "  # " in line:
         return re.sub(r" {2,}# ", "  # ", line)
     indent = " " * (hang if hang is not None else len(line) - len(line.lstrip(" ")) + 2)
-    rows = textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
-    return "\n".join(rows)
+    whole = re.sub("`[^`]*`", lambda command: command[0].replace(" ", _WHOLE_SPACE), line)
+    rows = textwrap.wrap(whole, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(rows).replace(_WHOLE_SPACE, " ")
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

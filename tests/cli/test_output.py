@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import click
 import pytest
 
-from autotune.cli.output import echo_json, fold, print_columns, print_table, to_json
+from autotune.cli.output import echo_error, echo_json, fold, print_columns, print_table, to_json
 from autotune.spec.model import Objective
 
 
@@ -93,6 +93,29 @@ def test_columns_side_by_side_stay_whole_and_go_on_below_where_a_terminal_has_no
         "        mnist.confirm:0",
         "epochs                5",
         "lr                    -",
+    ]
+
+
+def test_command_in_a_message_stays_whole() -> None:
+    line = "study mnist: it is over; `autotune study resume mnist --trials 20` goes on with it"
+    assert fold(line, width=40).splitlines() == [
+        "study mnist: it is over;",
+        "  `autotune study resume mnist --trials 20`",
+        "  goes on with it",
+    ]
+
+
+def test_error_is_folded_between_words_on_a_terminal_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    echo_error("nope.yaml: the file must be readable, got none")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    echo_error("nope.yaml: the file must be readable, got none")
+    assert capsys.readouterr().err.splitlines() == [
+        "Error: nope.yaml: the file must be readable, got none",
+        "Error: nope.yaml: the file",
+        "  must be readable, got none",
     ]
 
 
