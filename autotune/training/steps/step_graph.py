@@ -40,8 +40,11 @@ class Recorder(Protocol):
         """Record the function without running it: what replays it, and the tensor that it then leaves its result in.
 
         Raises:
-            RuntimeError: It does what can't be recorded.
+            RuntimeError: It does what can't be recorded; this process should end then, and use the device no more.
         """
+
+    def forget(self) -> None:
+        """Nothing that was recorded so far is replayed any more."""
 
 
 class CudaRecorder:
@@ -65,6 +68,10 @@ class CudaRecorder:
         with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
             result = step()
         return graph.replay, result
+
+    def forget(self) -> None:
+        """Let the next graphs have other memory: a pool whose graphs are all gone can't be used again (torch 2.11)."""
+        self._pool = torch.cuda.graph_pool_handle()
 
 
 class HostState:
@@ -160,10 +167,14 @@ class StepGraph:
         self._is_to_look = False
         if self._optimizer.state is not self._state:  # another object once a state was loaded: graphs have the old one
             self._state = self._optimizer.state
-            self._graphs.clear()
             self._num_eager.clear()
+            self._forget()
         elif self._graphs and self._host.read() != self._attributes:
-            self._graphs.clear()
+            self._forget()
+
+    def _forget(self) -> None:
+        self._graphs.clear()
+        self._recorder.forget()
 
     def _record(self, batch: Batch, tensors: tuple[Tensor, ...], shape: _Shape) -> Tensor:
         make_recordable(self._optimizer)

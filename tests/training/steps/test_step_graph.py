@@ -27,6 +27,7 @@ class Rerun:
         self.num_eager = 0
         self.num_recorded = 0
         self.num_replayed = 0
+        self.num_forgotten = 0
         self._error = error
 
     def eager(self, step: Callable[[], Tensor]) -> Tensor:
@@ -44,6 +45,9 @@ class Rerun:
             result.copy_(step())
 
         return replay, result
+
+    def forget(self) -> None:
+        self.num_forgotten += 1
 
 
 class Net(nn.Module):
@@ -125,6 +129,7 @@ def test_a_loaded_state_of_the_optimizer_is_the_one_that_is_trained_on() -> None
             step(batch_of(4, number=number))
     assert torch.equal(recorded.net.layer.weight, plain.net.layer.weight)
     assert recorded.recorder.num_recorded == 2
+    assert recorded.recorder.num_forgotten == 2  # at the first step, and when the state was loaded
 
 
 def test_a_learning_rate_that_is_set_later_holds_for_a_recorded_step() -> None:

@@ -1,6 +1,10 @@
 """A training whose step is one CUDA graph, beside the same training launched kernel by kernel."""
 
+import json
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,7 @@ from autotune.training import Task
 from autotune.training.batches import Batch
 from autotune.training.parameters import Parameters
 from autotune.training.process.run import run_trial
+from autotune.training.steps.step_graph import CudaRecorder, HostState, StepGraph, make_recordable
 from tests.training.trials import Recorder, Trained, is_same_weights, loaded, order
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")]
@@ -136,14 +141,65 @@ def test_the_same_recorded_training_twice_is_the_same(tmp_path: Path) -> None:
     assert is_same_weights(train(tmp_path / "first", knobs), train(tmp_path / "second", knobs))
 
 
+def record_twice() -> list[float]:
+    """The losses of a step that is recorded, forgotten for a loaded state, and recorded again."""
+    torch.manual_seed(0)
+    model = nn.Linear(3, 2, device="cuda")
+    optimizer = torch.optim.Adam(model.parameters())
+    make_recordable(optimizer)
+
+    def step(batch: Tensor) -> Tensor:
+        loss = model(batch).square().mean()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        found: Tensor = loss.detach()
+        return found
+
+    graph = StepGraph(step, optimizer=optimizer, host=HostState(model, step), recorder=CudaRecorder())
+    batch = torch.ones(4, 3, device="cuda")
+    losses = []
+    for _ in range(3):
+        losses += [float(graph(batch)) for _ in range(5)]
+        assert not graph.will_record
+        optimizer.load_state_dict(optimizer.state_dict())
+        assert graph.will_record
+    return losses
+
+
+def fail_to_record(folder: str) -> str | None:
+    """Why a training whose step waits for the device ends."""
+    return train(Path(folder), {"cuda_graph": True}, task=Waiting()).finished.reason
+
+
+def run_apart(call: str, **environment: str) -> Any:
+    """In a process of its own: one whose recording failed can't go on, and allocators are chosen at the start."""
+    script = f"import json; from {__name__} import *; print(json.dumps({call}))"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("allocator", ["backend:native", "expandable_segments:True", "backend:cudaMallocAsync"])
+def test_a_step_is_recorded_anew_under_every_allocator(allocator: str) -> None:
+    losses = run_apart("record_twice()", PYTORCH_ALLOC_CONF=allocator)
+    assert losses == sorted(losses, reverse=True)
+    assert len(set(losses)) == len(losses)
+
+
+def test_a_step_that_waits_for_the_device_is_infeasible(tmp_path: Path) -> None:
+    reason = run_apart(f"fail_to_record({str(tmp_path)!r})")
+    assert reason.startswith("InfeasibleError: cuda_graph: the step must not wait for the device")
+
+
 @pytest.mark.parametrize(
     ("task", "rule"),
     [
-        (Waiting(), "must not wait for the device"),
         (Counting(), "must change nothing on the host, got another Counting.num_losses"),
         (Drawing(), "must draw its random numbers on the device"),
     ],
-    ids=["waits for the device", "counts on the host", "draws on the host"],
+    ids=["counts on the host", "draws on the host"],
 )
 def test_a_step_that_a_graph_would_not_repeat_is_infeasible(tmp_path: Path, task: Task, rule: str) -> None:
     finished = train(tmp_path, {"cuda_graph": True}, task=task).finished
