@@ -21,7 +21,7 @@ def doctor(*, storage: str, tracking_uri: str, as_json: bool) -> None:
 
     JSON: a list with the keys name, state (ok, note, mend), found, remedy.
     """
-    from autotune.cli.output import echo_json, echo_lines
+    from autotune.cli.output import echo_json, fitted
     from autotune.report.machine.checkup import check_setup, needs_mending
 
     findings = check_setup(storage, tracking_uri=tracking_uri)
@@ -30,9 +30,9 @@ def doctor(*, storage: str, tracking_uri: str, as_json: bool) -> None:
     else:
         width = max(len(finding.name) for finding in findings)
         for finding in findings:
-            state = click.style(f"{finding.state:<4}", fg=_STYLES[finding.state])
-            click.echo(f"{state}  {finding.name:<{width}}  {finding.found}")
+            line = fitted(f"{finding.state:<4}  {finding.name:<{width}}  {finding.found}", hang=width + 8)
+            click.echo(line.replace(finding.state, click.style(finding.state, fg=_STYLES[finding.state]), 1))
             if finding.remedy is not None:
-                echo_lines([f"{'':<{width + 8}}{finding.remedy}"])
+                click.echo(fitted(f"{'':<{width + 8}}{finding.remedy}", hang=width + 8))
     if needs_mending(findings):
         sys.exit(1)

@@ -25,7 +25,8 @@ def hardware(*, as_json: bool) -> None:
     from autotune.cli.output import echo_json, echo_lines, print_table, to_json
     from autotune.hardware import ask_machine
     from autotune.report.machine.description import machine_lines
-    from autotune.report.machine.knobs import list_knobs, reasons_of
+    from autotune.report.machine.knobs import left_out, list_knobs
+    from autotune.report.text.wording import lines_by_reason
 
     machine = ask_machine()
     if as_json:
@@ -41,9 +42,8 @@ def hardware(*, as_json: bool) -> None:
     knobs = list_knobs(machine)
     click.echo("\nspeed parameters, with the values that a race tries here:")
     print_table(("knob", "values", "numerics", "a change needs"), [_row(knob) for knob in knobs if knob.values])
-    out = reasons_of(knobs)
-    echo_lines(["", "out here:"] * bool(out))
-    echo_lines(f"  {', '.join(names)}: {reason}" for reason, names in out.items())
+    out = lines_by_reason(left_out(knobs))
+    echo_lines(["", "left out here:", *(f"  {line}" for line in out)] if out else [])
 
 
 def _row(knob: "KnobSummary") -> tuple[str, str, str, str]:

@@ -52,9 +52,13 @@ def to_json(value: object) -> Json:
 
 def echo_lines(lines: Iterable[str]) -> None:
     """Lines for a person: folded between words on a terminal, whole in a pipe."""
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for line in lines:
-        click.echo(line if width is None else fold(line, width=width))
+        click.echo(fitted(line))
+
+
+def fitted(line: str, *, hang: int | None = None) -> str:
+    """The line for stdout: as ``fold`` has it on a terminal, whole in a pipe."""
+    return fold(line, width=shutil.get_terminal_size().columns, hang=hang) if sys.stdout.isatty() else line
 
 
 def echo_error(text: str) -> None:

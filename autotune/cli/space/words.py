@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from autotune.cli.output import echo_lines, print_table
 from autotune.events import Scalar
 from autotune.report.machine.spaces import SpaceSummary
-from autotune.report.text.wording import format_parameters, format_scalar
+from autotune.report.text.wording import format_parameters, format_scalar, lines_by_reason
 from autotune.search.space import Condition, Requirement, SpaceParameter
 from autotune.spec.model import Choice
 
@@ -42,7 +42,7 @@ def print_space(summary: SpaceSummary) -> None:
             "",
             f"baseline (trial 0): {baseline}",
             *(["", "left out here:"] if summary.left_out else []),
-            *(f"  {left_out.name}: {left_out.reason}" for left_out in summary.left_out),
+            *(f"  {line}" for line in lines_by_reason((each.name, each.reason) for each in summary.left_out)),
         ]
     )
 

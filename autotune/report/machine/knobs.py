@@ -1,6 +1,6 @@
 """Every speed parameter, with what it may be on one machine or why it is out."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from autotune.events import Needs, Numerics, Scalar
@@ -39,15 +39,13 @@ def list_knobs(machine: Machine) -> tuple[KnobSummary, ...]:
     return tuple(_summarise(name, machine) for name in KNOBS)
 
 
-def reasons_of(knobs: Iterable[KnobSummary]) -> dict[str, tuple[str, ...]]:
-    """What is out here by its reason: knobs by name, a single choice of one as ``cache device``."""
-    out: dict[str, list[str]] = {}
+def left_out(knobs: Iterable[KnobSummary]) -> Iterator[tuple[str, str]]:
+    """Knobs that are out here with their reasons; of one that lacks a choice alone, which, as in ``device: no GPU``."""
     for knob in knobs:
         if knob.reason is not None:
-            out.setdefault(knob.reason, []).append(knob.name)
+            yield knob.name, knob.reason
         for choice, reason in knob.left_out.items():
-            out.setdefault(reason, []).append(f"{knob.name} {choice}")
-    return {reason: tuple(names) for reason, names in out.items()}
+            yield knob.name, f"{choice}: {reason}"
 
 
 def _summarise(name: str, machine: Machine) -> KnobSummary:

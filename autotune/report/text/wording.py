@@ -2,7 +2,7 @@
 
 import datetime as dt
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from autotune.events import Scalar
 from autotune.figures import format_figure
@@ -59,6 +59,14 @@ def format_duration(seconds: float | None) -> str:
     if seconds is None or not math.isfinite(seconds):
         return NOTHING
     return f"{seconds * 1000:.3g} ms" if seconds < 0.1 else f"{format_figure(seconds, digits=3)} s"  # noqa: PLR2004
+
+
+def lines_by_reason(left_out: Iterable[tuple[str, str]]) -> list[str]:
+    """Names of what is left out, in a line for each reason."""
+    names: dict[str, list[str]] = {}
+    for name, reason in left_out:
+        names.setdefault(reason, []).append(name)
+    return [f"{', '.join(each)}: {reason}" for reason, each in names.items()]
 
 
 def format_scalar(value: Scalar) -> str:

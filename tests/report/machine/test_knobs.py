@@ -1,4 +1,5 @@
-from autotune.report.machine.knobs import KnobSummary, list_knobs, reasons_of
+from autotune.report.machine.knobs import KnobSummary, left_out, list_knobs
+from autotune.report.text.wording import lines_by_reason
 from autotune.speed.knobs import KNOBS
 from tests.machines import machine
 
@@ -35,7 +36,8 @@ def test_knob_that_a_race_tries_only_when_asked_says_so() -> None:
 
 
 def test_what_is_out_stands_together_by_its_reason() -> None:
-    on_cpu = reasons_of(list_knobs(machine()))
-    assert "pin_memory" in on_cpu["it acts on a CUDA device alone, and trials run on the CPU here"]
-    assert on_cpu["trials run on the CPU here, whose memory is the device's"] == ("cache device",)
-    assert not any("pin_memory" in names for names in reasons_of(list_knobs(machine(num_gpus=1))).values())
+    lines = lines_by_reason(left_out(list_knobs(machine())))
+    (on_cuda,) = (line for line in lines if ": it acts on a CUDA device alone" in line)
+    assert on_cuda.startswith("pin_memory, ")
+    assert "cache: device: trials run on the CPU here, whose memory is the device's" in lines
+    assert not any("pin_memory" in line for line in lines_by_reason(left_out(list_knobs(machine(num_gpus=1)))))
