@@ -187,7 +187,7 @@ def _optimism(verdict: Verdict) -> str:
     share = "better" if verdict.optimism >= 0 else "worse"
     return (
         f"optimism of the search: its {verdict.metric} {format_metric(verdict.search_value)} was "
-        f"{format_metric(abs(verdict.optimism))} {share} than the mean on fresh seeds"
+        f"{format_figure(abs(verdict.optimism), digits=3)} {share} than the mean on fresh seeds"
     )
 
 
