@@ -73,7 +73,7 @@ PROCESS_KNOBS = (
         needs="relaunch",
         simplest="native",
         docs="https://docs.pytorch.org/docs/stable/notes/cuda.html#optimizing-memory-usage-with-pytorch-alloc-conf",
-        moves=("launch", "compute"),
+        moves=("launch",),
         choices=("native", "expandable_segments", "cudaMallocAsync"),
         applies=_needs_linux_and_cuda,
     ),

@@ -3,7 +3,8 @@
 With the seconds a step of each, r, c and h: the input's share is 1 - c / r, since a cached batch
 needs no loader. Of the rest, a step costs o + w for a launching cost o that no batch size changes
 and work w that grows with it; half the batch costs o + w / 2, so o = 2 h - c. A compiled step is not
-halved, which would compile it anew: what it does not wait for data is one share then.
+halved, which would compile it anew, nor is one that is replayed, which waits for no launches: what it does not wait for
+data is one share then.
 """
 
 import statistics

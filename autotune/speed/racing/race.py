@@ -33,9 +33,9 @@ from autotune.speed.racing.heats.turns import SharedArena, SharedContestant
 from autotune.speed.racing.plan import RacePlan, RaceWatch
 from autotune.speed.racing.race_time import RaceTime
 from autotune.speed.racing.result import EpochStarts, Gain, RaceResult, Split
-from autotune.speed.racing.stages.compiling import COMPILE, Compiling, is_compiled
+from autotune.speed.racing.stages.compiling import COMPILE, Compiling
 from autotune.speed.racing.stages.ending import Ending
-from autotune.speed.racing.stages.launching import CUDA_GRAPH, Launching, is_replayed
+from autotune.speed.racing.stages.launching import CUDA_GRAPH, Launching, is_fast_as_a_whole
 from autotune.speed.racing.stages.opening import Opening
 from autotune.speed.racing.stages.precision import LossJudge, shortened
 from autotune.speed.racing.stages.screening import Screening
@@ -121,7 +121,7 @@ class _Race:
         doubted = self._opening.open(self._diagnosis)
         if self._compiling.has_begun:
             self._time.kept_for_compiling = 0.0
-        if is_replayed(self._track.setting) or is_compiled(self._track.setting, entries=self._plan.entries):
+        if is_fast_as_a_whole(self._track.setting, entries=self._plan.entries):
             self._enter_other_world({COMPILE, CUDA_GRAPH})
         if self._track.setting != before:
             self._diagnose()
@@ -204,7 +204,7 @@ class _Race:
                 self._track.incumbent,
                 seconds=pace.block_seconds,
                 min_steps=pace.min_steps,
-                is_halved=not is_compiled(self._track.setting, entries=self._plan.entries),
+                is_halved=not is_fast_as_a_whole(self._track.setting, entries=self._plan.entries),
             )
         except ContestantLostError as error:
             if error.kind != "unsupported":

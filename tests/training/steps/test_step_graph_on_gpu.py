@@ -105,6 +105,9 @@ def test_a_recorded_training_learns_as_a_plain_one(tmp_path: Path, name: str) ->
     ],
     ids=str,
 )
+@pytest.mark.filterwarnings(
+    "ignore::UserWarning:torch._inductor", "ignore::DeprecationWarning:torch.jit"
+)  # of compiling
 def test_a_recorded_step_goes_with_other_knobs(tmp_path: Path, knobs: dict[str, Scalar]) -> None:
     plain = train(tmp_path / "plain", {"optimizer": "adamw", **knobs})
     recorded = train(tmp_path / "recorded", {"optimizer": "adamw", "cuda_graph": True, **knobs})

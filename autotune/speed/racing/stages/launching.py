@@ -1,13 +1,13 @@
 """Steps that wait for launches: what does away with all of them, before anything else is tried."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from autotune.events import Scalar
-from autotune.speed.knobs.entries import changed, is_on
+from autotune.speed.knobs.entries import Entry, changed, is_on
 from autotune.speed.measuring.arena import Contestant
 from autotune.speed.measuring.bottleneck import Diagnosis
 from autotune.speed.racing.plan import RacePlan
-from autotune.speed.racing.stages.compiling import COMPILE, FOR_LAUNCHES, Compiling
+from autotune.speed.racing.stages.compiling import COMPILE, FOR_LAUNCHES, Compiling, is_compiled
 
 CUDA_GRAPH = "cuda_graph"
 _BY_FEWER_DIGITS = 3.0
@@ -67,3 +67,8 @@ class Launching:
 def is_replayed(setting: Mapping[str, Scalar]) -> bool:
     """Whether this setting's step is launched as a whole."""
     return is_on(setting.get(CUDA_GRAPH)) or setting.get(COMPILE) == FOR_LAUNCHES
+
+
+def is_fast_as_a_whole(setting: Mapping[str, Scalar], *, entries: Sequence[Entry]) -> bool:
+    """Whether this setting's step was compiled or recorded: what it does not wait for data has one cause."""
+    return is_replayed(setting) or is_compiled(setting, entries=entries)

@@ -9,15 +9,15 @@ from autotune.speed.measuring.bottleneck import Diagnosis
 EVERYTHING: tuple[Bottleneck, ...] = ("input", "launch", "compute")
 _COST_ORDER = {"live": 0, "new loader": 1, "relaunch": 2, "new graph": 3}
 _MUCH_OF_A_STEP = 0.3
-"""Share of waiting for data from which a step has that mended before all else; of a compiled step any that is worth
-moving, since what it computes has been made faster as a whole, and each new graph takes as long as several heats."""
+"""Share of waiting for data from which a step has that mended before all else; of a compiled or recorded step any that
+is worth moving, since what it computes has been made faster as a whole."""
 
 
-def is_input_first(diagnosis: Diagnosis | None, *, is_compiled: bool) -> bool:
+def is_input_first(diagnosis: Diagnosis | None, *, is_fast_as_a_whole: bool) -> bool:
     """Whether a step has its data mended before all else, which hardly shows beside that."""
     if diagnosis is None:
         return False
-    return "input" in diagnosis.worth_moving if is_compiled else diagnosis.input_share >= _MUCH_OF_A_STEP
+    return "input" in diagnosis.worth_moving if is_fast_as_a_whole else diagnosis.input_share >= _MUCH_OF_A_STEP
 
 
 def moves_everything(entry: Entry) -> bool:

@@ -11,6 +11,7 @@ from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.race_time import RaceTime
 from autotune.speed.racing.stages.compiling import COMPILE, is_compiled
+from autotune.speed.racing.stages.launching import is_fast_as_a_whole
 from autotune.speed.racing.stages.order import EVERYTHING, is_input_first, moves_everything, outwards, turn, why_not
 from autotune.speed.racing.stages.precision import LossJudge
 
@@ -93,7 +94,8 @@ class Screening:
         movable = diagnosis.worth_moving if diagnosis is not None else EVERYTHING
         winners: list[Finish] = []
         self._time.keeps_a_heat_for_stacking = False
-        order = partial(turn, movable=movable, is_input_first=is_input_first(diagnosis, is_compiled=self._is_compiled))
+        is_fast = is_fast_as_a_whole(self._track.setting, entries=self._plan.entries)
+        order = partial(turn, movable=movable, is_input_first=is_input_first(diagnosis, is_fast_as_a_whole=is_fast))
         for entry in sorted(self._plan.entries, key=order):
             if entry.name == COMPILE or not is_open(entry, self._track.setting, entries=self._plan.entries):
                 continue

@@ -20,8 +20,10 @@ GRAPH = Entry(KNOBS["cuda_graph"], (False, True))
 class Recording(Gpu):
     """Recorded, a step waits for next to nothing; what is compiled computes faster as well."""
 
-    def __init__(self, *, compute_seconds: float = 0.003, failure: str | None = None) -> None:
-        super().__init__(compute_seconds=compute_seconds)
+    def __init__(
+        self, *, compute_seconds: float = 0.003, wait_seconds: float = 0.0001, failure: str | None = None
+    ) -> None:
+        super().__init__(compute_seconds=compute_seconds, wait_seconds=wait_seconds)
         self._failure = failure
 
     def _cost_of(self, setting: Setting) -> Cost:
@@ -98,3 +100,12 @@ def test_race_of_a_step_that_computes_finds_what_recording_adds() -> None:
     result = run(Recording(compute_seconds=0.03), seconds=120)
     assert result.heats[0].changes.get("cuda_graph") is None
     assert result.setting.get("cuda_graph") is True
+
+
+def test_race_feeds_a_recorded_step_before_it_doubts_how_that_computes() -> None:
+    """The guess had workers for eight times the speed, and it became thirteen times."""
+    result = run(Recording(wait_seconds=0.004), seconds=120, epochs=900)
+    assert result.heats[0].changes["num_workers"] == 4
+    assert 0.15 < result.diagnoses[1].input_share < 0.3
+    assert (result.heats[1].stage, result.heats[1].changes) == ("screen", {"num_workers": 8})
+    assert result.setting["num_workers"] == 8
