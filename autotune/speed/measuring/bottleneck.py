@@ -22,6 +22,8 @@ LEAST_CUT = 4
 """A batch of fewer samples is not halved: nearly all of its step is launching. A larger one that comes back whole is
 of a kind that can't be cut, which says nothing of what it waits for."""
 _ORDER: tuple[Feed, ...] = ("real", "cached", "half")
+NUM_BLOCKS = _ROUNDS * len(_ORDER)
+"""That a diagnosis takes at most."""
 
 
 class Diagnosis(BaseModel):

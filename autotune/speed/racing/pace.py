@@ -4,8 +4,12 @@ What disturbs a machine lasts longer than a block, so that many short blocks tha
 few long ones in the same time, and a heat can end after fewer of them (``benchmarks/screening.py``).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
+_FOR_NOISE = 0.08
+"""Of a race's time, for the noise alone."""
+_LEAST_FLOOR_QUADS = 5
 NUM_SEEDS = 3
 """On which a reduced precision is trained beside the full one."""
 
@@ -32,3 +36,8 @@ class Pace:
     turn_screen_quads: int = 4
     turn_confirm_quads: int = 5
     """Fewer, as each quad costs two starts."""
+
+    def within(self, seconds: float) -> Self:
+        """For a race of so many seconds: the noise is known from fewer quads where it would take much of them."""
+        num_quads = int(_FOR_NOISE * seconds / (4 * self.block_seconds))
+        return replace(self, floor_quads=min(self.floor_quads, max(_LEAST_FLOOR_QUADS, num_quads)))

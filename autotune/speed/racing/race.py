@@ -62,7 +62,7 @@ def race(arena: Arena, plan: RacePlan, *, watch: RaceWatch | None = None, clock:
     watch = watch or RaceWatch()
     began = clock()
     shared = SharedArena(arena, memory_bytes=plan.memory_bytes, clock=clock)
-    track = Track(shared, baseline=plan.baseline, pace=plan.pace, watch=watch, clock=clock)
+    track = Track(shared, baseline=plan.baseline, pace=plan.pace.within(plan.seconds), watch=watch, clock=clock)
     try:
         return _Race(track, plan, watch, time=RaceTime(plan, track, began=began, clock=clock)).run()
     finally:
@@ -173,7 +173,8 @@ class _Race:
             if winners[-1].is_by_far:
                 self._enter_other_world(adopted)
             self._screening.forget_what_interacts(adopted)
-            self._diagnose()
+            if self._time.has_room_for_a_heat:
+                self._diagnose()
 
     def _find_winners(self) -> list[Finish]:
         screening, diagnosis = self._screening, self._diagnosis

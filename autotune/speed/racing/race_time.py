@@ -1,15 +1,22 @@
 """A race's time: what is spent, and what is left before its confirmations must begin."""
 
+import math
 import statistics
 
+from autotune.speed.measuring.bottleneck import NUM_BLOCKS
+from autotune.speed.racing.heats.meeting import LEAST_QUADS
 from autotune.speed.racing.heats.records import Clock
 from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.plan import RacePlan
 
 LAST_BLOCKS = 12
 """In which the winner is measured once more, for the figures of the result."""
+_LEAST_TO_CONFIRM = 0.75
+"""Of the quads that a confirmation usually has, it has so many however late it is."""
 _LATE = 1.25
 """A race may end so late that its last confirmation is not lost to an estimate that was a little off."""
+_A_LITTLE_LATE = 1.1
+"""Likewise, where a confirmation that had its usual quads needs more of them to tell."""
 
 
 class RaceTime:
@@ -32,6 +39,8 @@ class RaceTime:
         """What the longest heat took that compiled a step."""
         self.keeps_a_heat_for_stacking = False
         """A screening has a winner: with the next one it needs a heat of both together."""
+        self.keeps_a_heat_for_a_runner_up = False
+        """Two values of one knob are winners: they have yet to meet."""
         self._has_given_up_a_guess = False
         self.is_cut_short = False
         """Something was not tried for want of time."""
@@ -48,11 +57,22 @@ class RaceTime:
         """Seconds before the race must come to its end: its confirmations, and a last look at the winner."""
         return self._seconds - self.spent - self._end_seconds
 
+    def keep_no_heats(self) -> None:
+        """Nothing has won yet."""
+        self.keeps_a_heat_for_stacking = self.keeps_a_heat_for_a_runner_up = False
+
     @property
     def is_up(self) -> bool:
         """Whether another heat would be too late; where it would, the race counts as cut short."""
-        num_heats = 2 if self.keeps_a_heat_for_stacking else 1
-        return self._is_too_late(self.kept_for_compiling + num_heats * self._heat_seconds)
+        num_heats = 1 + self.keeps_a_heat_for_stacking + self.keeps_a_heat_for_a_runner_up
+        # The best of winners is started anew before the others meet it.
+        starts = self._track.arena.usual_start_seconds if self.keeps_a_heat_for_stacking else 0.0
+        return self._is_too_late(self.kept_for_compiling + num_heats * self._heat_seconds + starts)
+
+    @property
+    def has_room_for_a_heat(self) -> bool:
+        """Whether one that begins with a look at the bottleneck would not be too late."""
+        return self.left() > NUM_BLOCKS * self._track.incumbency.block_seconds + self._heat_seconds
 
     def take_for_stacking(self) -> bool:
         """Whether a heat of winners together is not too late; it takes what was kept to meet a guess if it must.
@@ -60,7 +80,7 @@ class RaceTime:
         What was won already is worth more than that.
         """
         # The best of them is started anew before they meet it.
-        needed = self.kept_for_compiling + self._heat_seconds + self._track.arena.least_start_seconds
+        needed = self.kept_for_compiling + self._heat_seconds + self._track.arena.usual_start_seconds
         if self._keeps_time_to_meet_a_guess and self.left() <= needed:
             self._has_given_up_a_guess = self.left() + self._confirmation_seconds(1) > needed
         return not self._is_too_late(needed)
@@ -76,13 +96,25 @@ class RaceTime:
         return self._ends_by(self._seconds * (1.0 if self._has_given_up_a_guess else _LATE))
 
     @property
-    def more_quads(self) -> int:
-        """Of alternating blocks, that a confirmation may take beyond its own before the race ends too late.
+    def is_over(self) -> bool:
+        """Nothing is left, not even for an end."""
+        return self.spent >= self._seconds
 
-        What wins without being proven is lost, so that an informed guess may have to go unmet for it.
+    def quads_to_confirm(self, usual: int) -> int:
+        """Of alternating blocks, that a confirmation has time for once its contestants have entered.
+
+        What wins without being proven is lost: so where nothing is told by then it may end a little late, and later
+        where it would have fewer quads than is usual.
         """
-        left = self._seconds * _LATE - self.spent - self._end_seconds_of(1)
-        return max(0, int(left / (4 * self._track.incumbency.block_seconds)))
+        few = math.ceil(_LEAST_TO_CONFIRM * usual)
+        return max(
+            self._quads_by(self._seconds * _A_LITTLE_LATE), min(usual, self._quads_by(self._seconds * _LATE)), few
+        )
+
+    def _quads_by(self, seconds: float) -> int:
+        # One of the two is stopped after them, which a start is more than enough for.
+        left = seconds - self.spent - self._track.arena.usual_start_seconds
+        return int(left / (4 * self._track.incumbency.block_seconds))
 
     def _is_too_late(self, needed: float) -> bool:
         is_up = self.left() <= needed
@@ -96,10 +128,7 @@ class RaceTime:
 
     @property
     def _end_seconds(self) -> float:
-        return self._end_seconds_of(self._num_confirmations)
-
-    def _end_seconds_of(self, num_confirmations: int) -> float:
-        return self._confirmation_seconds(num_confirmations) + LAST_BLOCKS * self._track.incumbency.block_seconds
+        return self._confirmation_seconds(self._num_confirmations)
 
     @property
     def _seconds(self) -> float:
@@ -122,12 +151,13 @@ class RaceTime:
         if track.incumbency.takes_turns:
             return count * track.incumbency.in_turns.seconds_to_confirm(track.incumbent.start_seconds)
         blocks = 4 * track.pace.confirm_quads * track.incumbency.block_seconds
-        return count * (blocks + 2 * track.arena.least_start_seconds)
+        return count * (blocks + 2 * track.arena.usual_start_seconds)
 
     @property
     def _heat_seconds(self) -> float:
         """About how long the next heat will take: as long as those took that came to an end; 0 before the first.
 
+        No longer than its start and the least quads that it has: as many as there is time for are what it takes.
         Where contestants take turns: at most, with the noise that is to be measured first.
         """
         track = self._track
@@ -135,4 +165,5 @@ class RaceTime:
             return track.incumbency.seconds_in_turns()
         ended = [heat for heat in track.heats.all if heat.gain is not None and heat.stage in {"screen", "stack"}]
         took = [heat.seconds for heat in ended if not heat.is_in_turns]
-        return statistics.fmean(took) if took else 0.0
+        short = track.arena.usual_start_seconds + 4 * LEAST_QUADS * track.incumbency.block_seconds
+        return min(statistics.fmean(took), short) if took else 0.0

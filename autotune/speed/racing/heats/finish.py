@@ -3,19 +3,16 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from autotune.events import Scalar
 from autotune.speed.measuring.arena import Contestant
 from autotune.speed.measuring.comparison import LOUD_NOISE, Comparison, is_clear
-from autotune.speed.racing.heats.meeting import is_by_far
+from autotune.speed.racing.heats.meeting import WORTH_MORE, Bar, is_by_far
 
 Objection: TypeAlias = Callable[[Contestant, Contestant, Comparison], str | None]
 """Takes the incumbent, a faster challenger and their comparison; says why the challenger is not kept."""
 
-Bar: TypeAlias = Literal["faster", "no slower together", "no slower without"]
-"""What a challenger is held to: faster for certain; or, where each of its parts has been that alone, no slower
-together; or, where it does without something that the incumbent has, no slower without."""
 _LEAST_SLACK = 0.01
 """What one that need be no slower may seem slower by, where two of one setting differ by less."""
 _MOST_SLACK = 0.02
@@ -51,6 +48,8 @@ def clears(comparison: Comparison, bar: Bar) -> bool:
     """Whether the challenger of this comparison is kept, unless something else speaks against it."""
     if bar == "faster" or comparison.verdict != "tie":
         return comparison.verdict == "faster"
+    if bar == "better of two winners":
+        return comparison.ratio >= WORTH_MORE
     # It may seem a little slower: a tie in either direction.
     slack = min(max(comparison.noise_floor, _LEAST_SLACK), _MOST_SLACK)
     return math.log(comparison.ratio) > -math.log1p(slack)

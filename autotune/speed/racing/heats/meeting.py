@@ -6,9 +6,9 @@ noise: two that take turns differ by what their processes differ by from one sta
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self, TypeAlias
 
 from autotune.speed.measuring.comparison import (
     LOUD_NOISE,
@@ -30,10 +30,16 @@ _NARROW = 1.04
 """The far end of an interval over its near end, where a confirmed gain is known well enough."""
 _NARROW_BY_FAR = 1.5
 _NARROW_IN_TURNS = 1.1
-_MOST_TIMES_MORE = 2
-"""As many quads as a confirmation has, which may be added to it."""
+_MOST_TIMES_AS_MANY = 3
+"""As a confirmation usually has quads, it may have where these do not tell."""
+LEAST_QUADS = 4
+"""Of a screening, however little time is left: fewer would tell nothing."""
 _FOR_OUT_OF_REACH = 3
 """Quads that it takes to tell."""
+_FOR_RUNNER_UP = 6
+"""Quads before a challenger is given up that was as sure a winner as the incumbent."""
+WORTH_MORE = 1.02
+"""Times as fast as another value of the same knob, from which one is better: less than this is noise."""
 _FOR_NO_SLOWER = 6
 """Quads in which a challenger shows it that need only be no slower; all ten would take as long as two screenings."""
 FASTER_BY_FAR = 1.5
@@ -56,6 +62,23 @@ class Looks:
         return cls(ratios, samples_per_second=1 / statistics.median(challenger for _, challenger in costs))
 
 
+Bar: TypeAlias = Literal["faster", "better of two winners", "no slower together", "no slower without"]
+"""What a challenger is held to: faster for certain; or, where both beat the same setting, faster by what counts as far
+as the quads tell; or, where each of its parts has been faster alone, no slower together; or, where it does without
+something that the incumbent has, no slower without."""
+
+
+class Allowance(Protocol):
+    """What time a race has for a confirmation."""
+
+    def quads_to_confirm(self, usual: int) -> int:
+        """For how many quads, from now on, where a confirmation usually has so many."""
+
+    @property
+    def is_over(self) -> bool:
+        """The race should have ended by now."""
+
+
 class Meeting(Protocol):
     """One of the two ways."""
 
@@ -66,11 +89,26 @@ class Meeting(Protocol):
     def look(self, incumbent: SharedContestant, challenger: SharedContestant) -> Looks:
         """Two pairs of blocks, or one that decides."""
 
-    def screen(self, incumbent: SharedContestant, challenger: SharedContestant, *, is_proven: bool) -> Comparison:
-        """The challenger over the incumbent, until it is clear or, unless it is proven, out of reach."""
+    def screen(
+        self, incumbent: SharedContestant, challenger: SharedContestant, *, bar: Bar, most_quads: float
+    ) -> Comparison:
+        """The challenger over the incumbent, until the bar that it is held to needs no more.
 
-    def confirm(self, other: SharedContestant, winner: SharedContestant, *, more_quads: int) -> Comparison:
-        """The winner over the other one, with more quads; with so many beyond that where those do not tell."""
+        Args:
+            incumbent: The setting to beat.
+            challenger: Another one.
+            bar: What the challenger is held to.
+            most_quads: For how many the race has time.
+        """
+
+    def confirm(self, other: SharedContestant, winner: SharedContestant, *, allowance: Allowance) -> Comparison:
+        """The winner over the other one, with more quads; where these do not tell, with all that there is time for.
+
+        Args:
+            other: Who it has to beat.
+            winner: Who seems faster.
+            allowance: Says how long the race has for it.
+        """
 
     def find_noise_floor(self, contestant: SharedContestant, twin: SharedContestant) -> None:
         """Measure what two of one setting differ by."""
@@ -106,32 +144,34 @@ class SideBySide:
             costs.append((self._cost(incumbent), self._cost(challenger)))
         return Looks.of(costs)
 
-    def screen(self, incumbent: SharedContestant, challenger: SharedContestant, *, is_proven: bool) -> Comparison:
+    def screen(
+        self, incumbent: SharedContestant, challenger: SharedContestant, *, bar: Bar, most_quads: float
+    ) -> Comparison:
         """See Meeting."""
         return compare(
             incumbent,
             challenger,
-            quads=self._pace.screen_quads,
+            quads=min(self._pace.screen_quads, max(LEAST_QUADS, math.floor(most_quads))),
             seconds=self._pace.block_seconds,
             min_steps=self._pace.min_steps,
             confidence=self._pace.screen_confidence,
             noise_floor=self.noise_floor or 0.0,
-            is_decided=_is_proven_enough if is_proven else is_settled,
+            is_decided=_ENDS[bar],
         )
 
-    def confirm(self, other: SharedContestant, winner: SharedContestant, *, more_quads: int) -> Comparison:
+    def confirm(self, other: SharedContestant, winner: SharedContestant, *, allowance: Allowance) -> Comparison:
         """See Meeting."""
         pace = self._pace
 
         def is_decided(comparison: Comparison) -> bool:
             is_longer = comparison.num_quads >= pace.confirm_quads
             is_told = comparison.verdict == "faster" or is_out_of_reach(comparison)
-            return _is_known_well(comparison) or (is_longer and is_told)
+            return _is_known_well(comparison) or (is_told and (is_longer or allowance.is_over))
 
         return compare(
             other,
             winner,
-            quads=pace.confirm_quads + min(more_quads, _MOST_TIMES_MORE * pace.confirm_quads),
+            quads=min(allowance.quads_to_confirm(pace.confirm_quads), _MOST_TIMES_AS_MANY * pace.confirm_quads),
             seconds=pace.block_seconds,
             min_steps=pace.min_steps,
             confidence=pace.confirm_confidence,
@@ -182,20 +222,23 @@ class InTurns:
                 costs[contestant is challenger] = [self._cost(contestant) for _ in range(2)]
         return Looks.of(list(zip(costs[False], costs[True], strict=True)))
 
-    def screen(self, incumbent: SharedContestant, challenger: SharedContestant, *, is_proven: bool) -> Comparison:
-        """See Meeting."""
+    def screen(
+        self, incumbent: SharedContestant, challenger: SharedContestant, *, bar: Bar, most_quads: float
+    ) -> Comparison:
+        """See Meeting; that there is time for all quads was seen to before."""
+        del most_quads
         pace = self._pace
         return self._compare(
             incumbent,
             challenger,
             quads=pace.turn_screen_quads,
             confidence=pace.screen_confidence,
-            is_decided=is_clear if is_proven else _is_settled_in_turns,
+            is_decided=is_clear if bar.startswith("no slower") else _is_settled_in_turns,
         )
 
-    def confirm(self, other: SharedContestant, winner: SharedContestant, *, more_quads: int) -> Comparison:
+    def confirm(self, other: SharedContestant, winner: SharedContestant, *, allowance: Allowance) -> Comparison:
         """See Meeting; each quad costs two starts, so that none is added."""
-        del more_quads
+        del allowance
         pace = self._pace
         return self._compare(
             other,
@@ -273,6 +316,21 @@ def is_settled(comparison: Comparison) -> bool:
 def _is_proven_enough(comparison: Comparison) -> bool:
     """A challenger that need only be no slower is known well enough, since who is adopted wrongly loses little."""
     return is_clear(comparison) or comparison.num_quads >= _FOR_NO_SLOWER
+
+
+def _is_better_known(comparison: Comparison) -> bool:
+    """It is known which of two winners is better, or surely not the challenger by what counts."""
+    is_given_up = comparison.num_quads >= _FOR_RUNNER_UP and is_out_of_reach(comparison)
+    return is_clear(comparison) or is_given_up or comparison.interval[1] < WORTH_MORE
+
+
+_ENDS: Mapping[Bar, Callable[[Comparison], bool]] = {
+    "faster": is_settled,
+    "better of two winners": _is_better_known,
+    "no slower together": _is_proven_enough,
+    "no slower without": _is_proven_enough,
+}
+"""When a screening side by side needs no more quads."""
 
 
 def _is_settled_in_turns(comparison: Comparison) -> bool:

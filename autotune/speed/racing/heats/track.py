@@ -8,9 +8,9 @@ from autotune.spec.written import written
 from autotune.speed.knobs.entries import apply, difference
 from autotune.speed.measuring.arena import ContestantLostError
 from autotune.speed.measuring.comparison import Comparison
-from autotune.speed.racing.heats.finish import Bar, Finish, Objection, clears, finish_words
+from autotune.speed.racing.heats.finish import Finish, Objection, clears, finish_words
 from autotune.speed.racing.heats.incumbent import Incumbency
-from autotune.speed.racing.heats.meeting import FASTER_BY_FAR, SLOWER_BY_FAR, Looks, Meeting
+from autotune.speed.racing.heats.meeting import FASTER_BY_FAR, SLOWER_BY_FAR, Allowance, Bar, Looks, Meeting
 from autotune.speed.racing.heats.records import Clock, Heats
 from autotune.speed.racing.heats.turns import SharedArena, SharedContestant
 from autotune.speed.racing.pace import NUM_SEEDS, Pace
@@ -154,14 +154,18 @@ class Track:
         """
         self.incumbency.pass_to(self.arena.enter(dict(setting)))
 
+    def fall_back(self) -> None:
+        """Make the baseline the setting to beat, of which no more is asked than what was measured of it."""
+        self.incumbency.pass_to(self.incumbency.baseline)
+
     def confirm(
         self,
         stage: Stage,
         against: Mapping[str, Scalar],
         *,
         changes: Mapping[str, Scalar],
+        allowance: Allowance,
         setting: Mapping[str, Scalar] | None = None,
-        more_quads: int = 0,
     ) -> Comparison | None:
         """The incumbent's setting over another one's, both on fresh contestants and with more blocks.
 
@@ -171,8 +175,8 @@ class Track:
             stage: Part of the race.
             against: The other one.
             changes: What the heat is shown by.
+            allowance: Says how long the race has for it; asked once both have entered.
             setting: Becomes the incumbent's first, where it is given.
-            more_quads: There is time for so many more, if they are needed to tell.
         """
         began = self._clock()
         self._begun(stage, changes)
@@ -184,7 +188,7 @@ class Track:
             self.adopt(setting)
             comparison = self.incumbency.meet(
                 self.incumbent,
-                lambda way: way.confirm(opponent, self.incumbent, more_quads=more_quads),
+                lambda way: way.confirm(opponent, self.incumbent, allowance=allowance),
                 holder=opponent,
             )
         except ContestantLostError as error:
@@ -265,7 +269,9 @@ class Track:
                 is_in_turns=way.is_in_turns,
             )
             return None
-        comparison = self._beyond_noise(way.screen(self.incumbent, challenger, is_proven=bar != "faster"))
+        comparison = self._beyond_noise(
+            way.screen(self.incumbent, challenger, bar=bar, most_quads=self.incumbency.quads_left)
+        )
         is_cleared = clears(comparison, bar)
         against = objection(self.incumbent, challenger, comparison) if is_cleared and objection else None
         finish = Finish(dict(challenger.setting), comparison, is_kept=is_cleared and against is None)
@@ -285,7 +291,8 @@ class Track:
         """The comparison; where a doubtful noise floor alone makes it a tie, judged by a second look at that."""
         beside = self.incumbency.beside
         is_held_back = comparison.verdict == "tie" and comparison.interval[0] > 1
-        if comparison.is_in_turns or not is_held_back or not beside.is_noise_doubtful:
+        is_worth_it = is_held_back and beside.is_noise_doubtful and self.incumbency.has_time_for_noise
+        if comparison.is_in_turns or not is_worth_it:
             return comparison
         try:
             self.incumbency.look_at_noise()

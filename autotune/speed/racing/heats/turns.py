@@ -11,6 +11,7 @@ Whoever uses an arena sees none of this but the time that it takes: a block may 
 """
 
 import math
+import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -122,13 +123,17 @@ class SharedArena:
         self._arena = arena
         self._clock = clock
         self._present: list[SharedContestant] = []
-        self.least_start_seconds = math.inf
-        """Of all starts, since one that compiles is no measure of those that follow; the first, which makes the device
-        ready, counts half."""
+        self._starts: list[float] = []
+        """Seconds of each; the first, which makes the device ready, counts half."""
         self._is_one_at_a_time = False
         self._memory_bytes = math.inf if memory_bytes is None else float(memory_bytes)
         self._met_bytes = math.inf
         """What those who were there held and the newcomer's peak came to, where they did not fit together."""
+
+    @property
+    def usual_start_seconds(self) -> float:
+        """Of most of them; twice the least at most, since one that compiles is no measure of those that follow."""
+        return min(statistics.median(self._starts), 2 * min(self._starts[1:] or self._starts))
 
     def enter(self, setting: Mapping[str, Scalar], *, seed: int = 0) -> SharedContestant:
         """A contestant that is warm; those beside which it does not fit are put away. See Arena.
@@ -212,9 +217,7 @@ class SharedArena:
         began = self._clock()
         living = self._arena.enter(contestant.setting, seed=contestant.seed)
         contestant.appear(living, start_seconds=self._clock() - began)
-        is_first = self.least_start_seconds == math.inf
-        seconds = contestant.start_seconds / 2 if is_first else contestant.start_seconds
-        self.least_start_seconds = min(self.least_start_seconds, seconds)
+        self._starts.append(contestant.start_seconds if self._starts else contestant.start_seconds / 2)
         self._present.append(contestant)
 
     def _clear(self, *, but: SharedContestant | None = None) -> list[SharedContestant]:

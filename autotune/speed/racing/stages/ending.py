@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from autotune.events import Scalar
 from autotune.speed.knobs.entries import apply, difference, meaningful
+from autotune.speed.measuring.comparison import Comparison
 from autotune.speed.measuring.measurement import Measurement, measure, measured
 from autotune.speed.racing.heats.records import gain_of
 from autotune.speed.racing.heats.track import Track
-from autotune.speed.racing.heats.turns import SharedContestant
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.race_time import LAST_BLOCKS, RaceTime
 from autotune.speed.racing.result import Gain
@@ -28,6 +28,14 @@ class Outcome:
     """Over the informed setting; None where that was not met, or is the winner."""
 
 
+@dataclass(frozen=True)
+class _Proof:
+    """A confirmation: of this setting, over the baseline."""
+
+    setting: dict[str, Scalar]
+    comparison: Comparison
+
+
 class Ending:
     """Confirms what a search has come to; a winner that can't be proven is none.
 
@@ -43,6 +51,8 @@ class Ending:
         self._plan = plan
         self._screening = screening
         self._time = time
+        self._proof: _Proof | None = None
+        """The last confirmation that came to its end."""
 
     def prove(self) -> Outcome:
         """Confirm the winner.
@@ -54,25 +64,32 @@ class Ending:
         gain = informed_gain = None
         if self._track.setting != dict(plan.baseline):
             gain = self._confirm()
-        last = self._measure(track.incumbent)
+        last = self._figures()
         if (
             plan.informed is not None
             and dict(plan.informed) not in (self._track.setting, plan.baseline)
             and self._time.has_room_to_meet_a_guess
         ):
             changes = difference(plan.baseline, plan.informed)
-            comparison = track.confirm("informed", plan.informed, changes=changes)
+            comparison = track.confirm("informed", plan.informed, changes=changes, allowance=self._time)
             informed_gain = gain_of(comparison) if comparison else None
             if comparison is not None and comparison.verdict == "slower":
                 taken = self._take_informed(plan.informed, winners=gain_of(comparison))
                 if taken is not None:
                     self._leave_out_what_does_not_hold()
                     gain = taken if self._track.setting != dict(plan.baseline) else None
-                    informed_gain, last = None, self._measure(track.incumbent)
+                    informed_gain, last = None, self._figures()
         return Outcome(last, gain=gain, informed_gain=informed_gain)
 
-    def _measure(self, winner: SharedContestant) -> Measurement:
-        """Its figures: fresh ones, or where that would cost a start those of the last blocks that it trained."""
+    def _figures(self) -> Measurement:
+        """Of the winner: those of its confirmation, or where it needed none, fresh ones.
+
+        Where these would cost a start, those of the last blocks that it trained.
+        """
+        winner, proof = self._track.incumbent, self._proof
+        if proof is not None and winner.setting in (proof.setting, self._plan.baseline):
+            is_baseline = winner.setting == self._plan.baseline
+            return measured(proof.comparison.blocks_a if is_baseline else proof.comparison.blocks_b, winner.warmed)
         if not winner.is_present and winner.last_blocks:
             return measured(tuple(winner.last_blocks), winner.warmed)
         pace = self._plan.pace
@@ -89,7 +106,7 @@ class Ending:
         if gain is None and proven not in (self._track.setting, self._plan.baseline) and self._time.has_room_to_confirm:
             gain = self._gain_of(proven)
         if gain is None:
-            self._track.adopt(self._plan.baseline)
+            self._track.fall_back()
         return gain
 
     def _take_informed(self, informed: Mapping[str, Scalar], *, winners: Gain) -> Gain | None:
@@ -127,7 +144,6 @@ class Ending:
     def _gain_of(self, setting: Mapping[str, Scalar]) -> Gain | None:
         baseline = self._plan.baseline
         changes = difference(baseline, setting)
-        comparison = self._track.confirm(
-            "confirm", baseline, changes=changes, setting=setting, more_quads=self._time.more_quads
-        )
+        comparison = self._track.confirm("confirm", baseline, changes=changes, allowance=self._time, setting=setting)
+        self._proof = _Proof(dict(setting), comparison) if comparison is not None else None
         return gain_of(comparison) if comparison is not None and comparison.verdict == "faster" else None

@@ -41,7 +41,8 @@ def turn(
     """What can move everything goes first, then what moves the largest share, and of equals what is cheap to try.
 
     Where the training is on a GPU, what its host computes is the last of those that move the same. What has all data
-    ready comes before what brings it sooner, and how many workers there are before how they work.
+    ready comes before what brings it sooner, and how many workers there are before how they work. Where the loader is
+    first, what can move everything is last: it was looked at at first sight, and the other knobs by nobody.
 
     Args:
         entry: The knob; the first of its bottlenecks is the one that it is made for.
@@ -55,7 +56,8 @@ def turn(
     cost = _COST_ORDER[entry.knob.needs]
     is_refinement = entry.knob.needs_positive is not None
     place_among_equals = is_refinement, not entry.knob.starts_with_a_pass, len(entry.values)
-    return is_later, not moves_everything(entry), place, is_aside, cost, *place_among_equals
+    is_first = moves_everything(entry) != (is_input_first and is_later)
+    return is_later, not is_first, place, is_aside, cost, *place_among_equals
 
 
 def outwards(current: Scalar, values: Sequence[Scalar]) -> list[Scalar]:

@@ -1,12 +1,13 @@
 """Screening: the values of one knob after the other, each by itself against the incumbent."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from autotune.events import Scalar
-from autotune.speed.knobs.entries import Entry, apply, changed, in_setting, is_on, is_open, is_possible, meaningful
+from autotune.speed.knobs.entries import Entry, apply, in_setting, is_open, is_possible, meaningful
 from autotune.speed.measuring.bottleneck import Diagnosis
 from autotune.speed.racing.heats.finish import Finish
+from autotune.speed.racing.heats.meeting import WORTH_MORE, Bar
 from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.race_time import RaceTime
@@ -14,6 +15,7 @@ from autotune.speed.racing.stages.compiling import COMPILE, is_compiled
 from autotune.speed.racing.stages.launching import is_fast_as_a_whole
 from autotune.speed.racing.stages.order import EVERYTHING, is_input_first, moves_everything, outwards, turn, why_not
 from autotune.speed.racing.stages.precision import LossJudge
+from autotune.speed.racing.stages.ways import Ways
 
 _FOR_FIRST_SIGHT = 0.5
 """Of a race's time, which looks at what can move everything may take at most."""
@@ -21,12 +23,6 @@ _MOST_FOR_A_PASS = 0.3
 """Of the time that a race has left, for a heat that begins with a pass over all data."""
 _MOST_LOSSES_IN_A_ROW = 2
 """Values of a whole-number knob that are no faster than the best, after which no others are tried."""
-_WORTH_MORE = 1.02
-"""Times as fast as the best number so far, from which one that was tried later is better: less than this is noise."""
-_RIVALS = {"num_workers": "torch_threads"}
-"""Of the same cores, one of the two can have more only where the other has less: neither may win alone."""
-_BESIDE: dict[str, tuple[str, Scalar]] = {"num_workers": ("persistent_workers", True)}
-"""What a knob is tried beside from the start: workers that begin anew with each epoch hide what they win."""
 _INTERACTIONS: tuple[frozenset[str], ...] = (
     frozenset({"num_workers", "torch_threads"}),  # they compete for the same cores
     frozenset({"num_workers", "persistent_workers"}),  # more of them start more slowly, unless they stay
@@ -53,12 +49,17 @@ class Screening:
         self._plan = plan
         self._time = time
         self._judge = judge
+        self._ways = Ways(track, plan)
         # What the baseline has was measured with it, and is not tried again once something better is found.
-        self._tried = {(entry.name, self._current(entry)) for entry in plan.entries}
+        self._tried = {(entry.name, self._ways.current(entry)) for entry in plan.entries}
         self._passed_over: set[str] = set()
         self._adopted_at_first_sight: set[str] = set()
-        self._wins_with_rival_at_its_least: set[str] = set()
-        """Knobs that lost by themselves, so that their next value is not tried by itself again."""
+        self._winners: dict[str, Finish] = {}
+        """Of the last screening, by knob."""
+        self._diagnosis: Diagnosis | None = None
+        """With which it was screened."""
+        self._unproven: set[str] = set()
+        """What was adopted beside a runner-up, without having been surely faster alone."""
         self._undecided: dict[str, Finish] = {}
         """Of each knob the value that noise may have hidden: one that seemed faster, or a winner's runner-up."""
 
@@ -70,9 +71,9 @@ class Screening:
         for entry in self._plan.entries:
             if not moves_everything(entry) or entry.knob.numerics == "reduced precision":
                 continue
-            current = self._current(entry)
+            current = self._ways.current(entry)
             for value in outwards(current, entry.values):
-                setting = self._changed(entry, value)
+                setting = self._ways.changed(entry, value)
                 # Even where slow steps leave no time for more: these may be what makes them slow.
                 is_over = self._time.spent >= _FOR_FIRST_SIGHT * self._plan.seconds
                 if setting is not None and not is_over and self._track.adopt_at_first_sight(setting):
@@ -92,8 +93,8 @@ class Screening:
         One that is faster by far ends the screening, and is the last. Without a diagnosis, every knob is tried.
         """
         movable = diagnosis.worth_moving if diagnosis is not None else EVERYTHING
-        winners: list[Finish] = []
-        self._time.keeps_a_heat_for_stacking = False
+        self._winners, self._diagnosis = {}, diagnosis
+        self._time.keep_no_heats()
         is_fast = is_fast_as_a_whole(self._track.setting, entries=self._plan.entries)
         order = partial(turn, movable=movable, is_input_first=is_input_first(diagnosis, is_fast_as_a_whole=is_fast))
         for entry in sorted(self._plan.entries, key=order):
@@ -108,41 +109,70 @@ class Screening:
                 self._track.find_noise_floor()
             best = self._screen_values(entry)
             if best is not None:
-                winners.append(best)
+                self._winners[entry.name] = best
                 self._time.keeps_a_heat_for_stacking = True
+                self._time.keeps_a_heat_for_a_runner_up = bool(self._runners_up)
                 if best.is_by_far:
                     break
-        return winners
+        return list(self._winners.values())
 
     def meet_runners_up(self, diagnosis: Diagnosis | None) -> list[Finish]:
-        """The runners-up of what was adopted meet it face to face; those that are faster now."""
-        return self._look_again([name for name, finish in self._undecided.items() if finish.is_kept], diagnosis)
+        """The runners-up of what was adopted meet it face to face; those that are better now.
+
+        Beside each the other knobs' values that seemed faster and are not adopted: two workers are worth more than one
+        where a step computes faster, and that shows where it has two workers.
+        """
+        seemed = {**self._undecided, **self._winners}
+        hopes = {name: finish.setting.get(name) for name, finish in seemed.items() if name not in self._runners_up}
+        return self._look_again(self._runners_up, diagnosis, bar="better of two winners", hopes=hopes)
 
     def look_again(self, diagnosis: Diagnosis | None) -> list[Finish]:
         """What noise may have hidden meets the setting to beat once more; those that are faster now."""
-        return self._look_again(self._undecided, diagnosis)
+        return self._look_again(list(self._undecided), diagnosis, bar="faster", hopes={})
 
-    def _look_again(self, names: Iterable[str], diagnosis: Diagnosis | None) -> list[Finish]:
+    def _look_again(
+        self, names: Sequence[str], diagnosis: Diagnosis | None, *, bar: Bar, hopes: Mapping[str, Scalar]
+    ) -> list[Finish]:
         entries = {entry.name: entry for entry in self._plan.entries}
         winners: list[Finish] = []
-        self._time.keeps_a_heat_for_stacking = False
+        self._diagnosis = diagnosis
+        self._time.keep_no_heats()
         for name in sorted(names, key=lambda name: -self._undecided[name].ratio):
             if self._time.is_up:
                 break
             value = self._undecided.pop(name).setting.get(name)
-            setting = self._changed(entries[name], value)
+            setting = self._ways.changed(entries[name], value)
             if setting is None or self._why_passed_over(entries[name], diagnosis) is not None:
                 continue
-            finish = self._try(name, setting)
+            finish = self._try_with_hopes(name, setting, bar=bar, hopes=hopes)
             if finish is not None and finish.is_kept:
                 winners.append(finish)
                 self._time.keeps_a_heat_for_stacking = True
         return winners
 
+    def _try_with_hopes(
+        self, name: str, setting: dict[str, Scalar], *, bar: Bar, hopes: Mapping[str, Scalar]
+    ) -> Finish | None:
+        """The setting beside what else seemed faster, and where that is not kept, or is nothing, as it is."""
+        hopeful = self._ways.with_hopes(setting, hopes)
+        if hopeful != setting:
+            finish = self._try(name, hopeful, bar=bar)
+            if finish is not None and finish.is_kept:
+                self._unproven |= {other for other in hopes if hopeful.get(other) != setting.get(other)}
+                return finish
+            if self._time.is_up:
+                return finish
+        return self._try(name, setting, bar=bar)
+
+    @property
+    def _runners_up(self) -> list[str]:
+        """Knobs of which another value was surely faster, too."""
+        return [name for name, finish in self._undecided.items() if finish.is_kept]
+
     @property
     def doubted(self) -> set[str]:
         """What the setting to beat has only because something else was tried beside it."""
-        return {name for name, value in _BESIDE.values() if self._track.setting.get(name) == value}
+        return self._ways.doubted | self._unproven
 
     def leave_to_others(self, changes: Mapping[str, Scalar]) -> None:
         """These values are tried elsewhere, or were and are not wanted."""
@@ -161,20 +191,6 @@ class Screening:
     @property
     def _is_compiled(self) -> bool:
         return is_compiled(self._track.setting, entries=self._plan.entries)
-
-    def _current(self, entry: Entry) -> Scalar:
-        incumbent = self._track.incumbent
-        return in_setting({**incumbent.warmed.in_force, **incumbent.setting}, entry.name, self._plan.entries)
-
-    def _changed(self, entry: Entry, value: Scalar) -> dict[str, Scalar] | None:
-        """The setting to beat with this value, and with what that is tried beside; None where it is impossible."""
-        entries = self._plan.entries
-        setting = changed(self._track.setting, entry.name, value, entries=entries)
-        name, wanted = _BESIDE.get(entry.name, ("", None))
-        beside = next((other for other in entries if other.name == name), None)
-        if setting is None or beside is None or wanted not in beside.values or not is_on(value):
-            return setting
-        return changed(setting, name, wanted, entries=entries) or setting
 
     def _pass_over(self, entry: Entry, reason: str) -> None:
         is_tried = next(self._untried(entry), None) is None
@@ -218,7 +234,7 @@ class Screening:
             elif self._track.heats.has_refused(entry.name):
                 break
             # Of numbers the larger one must be worth it: a tie keeps the simpler.
-            least = 0.0 if best is None else best.ratio * (_WORTH_MORE if entry.knob.low is not None else 1.0)
+            least = 0.0 if best is None else best.ratio * (WORTH_MORE if entry.knob.low is not None else 1.0)
             if finish is not None and finish.is_kept and finish.ratio > least:
                 best, num_lost = finish, 0
             elif entry.knob.low is not None:
@@ -228,10 +244,16 @@ class Screening:
         return best
 
     def _untried(self, entry: Entry) -> Iterator[tuple[Scalar, dict[str, Scalar]]]:
-        for value in outwards(self._current(entry), entry.values):
-            setting = self._changed(entry, value)
-            if setting is not None and (entry.name, value) not in self._tried and not self._is_way_back(entry, value):
+        for value in outwards(self._ways.current(entry), entry.values):
+            setting = self._ways.changed(entry, value)
+            is_open = (entry.name, value) not in self._tried and not self._is_won(entry, value)
+            if setting is not None and is_open and not self._is_way_back(entry, value):
                 yield value, setting
+
+    def _is_won(self, entry: Entry, value: Scalar) -> bool:
+        """A winner of this screening has the value already, which it needed: alone it would not come to more."""
+        winners = [winner.setting for winner in self._winners.values()]
+        return any(in_setting(setting, entry.name, self._plan.entries) == value for setting in winners)
 
     def _note_undecided(self, name: str, finishes: Sequence[Finish], *, best: Finish | None) -> None:
         """Keep what may be better than the best of them, or where there is none, than the setting to beat.
@@ -253,24 +275,14 @@ class Screening:
         is_dear = entry.knob.needs == "new graph" and self._is_compiled
         return is_dear and value == in_setting(self._plan.baseline, entry.name, self._plan.entries)
 
-    def _try(self, name: str, setting: Mapping[str, Scalar]) -> Finish | None:
-        """The setting by itself, and where that is not kept, with what it takes from its rival."""
-        yielding = self._with_rival_at_its_least(name, setting)
-        if yielding is not None and name in self._wins_with_rival_at_its_least:
-            return self._track.heat("screen", yielding)
-        finish = self._track.heat("screen", setting, objection=self._judge.objection_to(setting))
-        if yielding is None or (finish is not None and finish.is_kept) or self._time.is_up:
-            return finish
-        finish = self._track.heat("screen", yielding)
-        if finish is not None and finish.is_kept:
-            self._wins_with_rival_at_its_least.add(name)
+    def _try(self, name: str, setting: dict[str, Scalar], *, bar: Bar = "faster") -> Finish | None:
+        """The setting as it is, or with what it takes from its rival: the first way that is kept, else the last."""
+        finish: Finish | None = None
+        for number, way in enumerate(self._ways.of(name, setting, self._diagnosis)):
+            if number > 0 and self._time.is_up:
+                break
+            finish = self._track.heat("screen", way, objection=self._judge.objection_to(way), bar=bar)
+            if finish is not None and finish.is_kept:
+                self._ways.learn(name, finish.setting)
+                break
         return finish
-
-    def _with_rival_at_its_least(self, name: str, setting: Mapping[str, Scalar]) -> dict[str, Scalar] | None:
-        rival = next((entry for entry in self._plan.entries if entry.name == _RIVALS.get(name)), None)
-        if rival is None or not is_on(setting.get(name)):
-            return None
-        least = min(value for value in rival.values if isinstance(value, int))
-        if self._current(rival) == least:
-            return None
-        return changed(setting, rival.name, least, entries=self._plan.entries)

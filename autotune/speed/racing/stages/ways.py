@@ -1,0 +1,92 @@
+"""How a knob's value is tried: with what it is worth little without, and with what it takes from its rival."""
+
+from collections.abc import Mapping
+
+from autotune.events import Scalar
+from autotune.speed.knobs.entries import Entry, changed, in_setting, is_on
+from autotune.speed.measuring.bottleneck import Diagnosis
+from autotune.speed.racing.heats.track import Track
+from autotune.speed.racing.plan import RacePlan
+
+_RIVALS = {"num_workers": "torch_threads"}
+"""Of the same cores, one of the two can have more only where the other has less: neither may win alone."""
+_MOST_OF_A_STEP = 0.5
+"""Share of waiting for data from which a worker has work for a core all the time, and is tried with one first."""
+_MOST_TO_GIVE_UP = 2
+"""A rival keeps half of what it has, where that is tried first: one thread of sixteen is no likely winner."""
+_BESIDE: dict[str, tuple[str, Scalar]] = {"num_workers": ("persistent_workers", True)}
+"""What a knob is tried beside from the start: workers that begin anew with each epoch hide what they win."""
+
+
+class Ways:
+    """Settings that differ from the setting to beat by one knob's value, and by what goes with it.
+
+    Args:
+        track: Has the setting to beat.
+        plan: The knobs and their values.
+    """
+
+    def __init__(self, track: Track, plan: RacePlan) -> None:
+        self._track = track
+        self._entries = plan.entries
+        self._wins_with_rival_at_its_least: set[str] = set()
+        """Knobs that lost by themselves, so that their next value is not tried by itself again."""
+
+    def current(self, entry: Entry) -> Scalar:
+        """The knob's value in the setting to beat."""
+        incumbent = self._track.incumbent
+        return in_setting({**incumbent.warmed.in_force, **incumbent.setting}, entry.name, self._entries)
+
+    def changed(self, entry: Entry, value: Scalar) -> dict[str, Scalar] | None:
+        """The setting to beat with this value, and with what that is tried beside; None where it is impossible."""
+        setting = changed(self._track.setting, entry.name, value, entries=self._entries)
+        name, wanted = _BESIDE.get(entry.name, ("", None))
+        beside = self._entry(name)
+        if setting is None or beside is None or wanted not in beside.values or not is_on(value):
+            return setting
+        return changed(setting, name, wanted, entries=self._entries) or setting
+
+    def with_hopes(self, setting: dict[str, Scalar], hopes: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """A challenger's setting with these values of knobs that it does not change itself."""
+        before = self._track.setting
+        for name, value in hopes.items():
+            if setting.get(name) == before.get(name):
+                setting = changed(setting, name, value, entries=self._entries) or setting
+        return setting
+
+    def of(self, name: str, setting: dict[str, Scalar], diagnosis: Diagnosis | None) -> list[dict[str, Scalar]]:
+        """This knob's challenger by itself, and with what it takes from its rival, the likelier one first."""
+        yielding = self._with_rival_at_its_least(name, setting)
+        if yielding is None:
+            return [setting]
+        if name in self._wins_with_rival_at_its_least:
+            return [yielding]
+        is_likelier = diagnosis is not None and diagnosis.input_share >= _MOST_OF_A_STEP and self._gives_half(yielding)
+        return [yielding, setting] if is_likelier else [setting, yielding]
+
+    def learn(self, name: str, winner: Mapping[str, Scalar]) -> None:
+        """This knob's challenger was kept, and is not adopted yet."""
+        if winner == self._with_rival_at_its_least(name, winner):
+            self._wins_with_rival_at_its_least.add(name)
+
+    @property
+    def doubted(self) -> set[str]:
+        """What the setting to beat has only because something else was tried beside it."""
+        return {name for name, value in _BESIDE.values() if self._track.setting.get(name) == value}
+
+    def _entry(self, name: str) -> Entry | None:
+        return next((entry for entry in self._entries if entry.name == name), None)
+
+    def _gives_half(self, yielding: Mapping[str, Scalar]) -> bool:
+        rivals = [entry for name in _RIVALS.values() if (entry := self._entry(name)) is not None]
+        pairs = [(self.current(rival), yielding.get(rival.name)) for rival in rivals]
+        return all(isinstance(n, int) and isinstance(m, int) and n <= _MOST_TO_GIVE_UP * m for n, m in pairs)
+
+    def _with_rival_at_its_least(self, name: str, setting: Mapping[str, Scalar]) -> dict[str, Scalar] | None:
+        rival = self._entry(_RIVALS.get(name, ""))
+        if rival is None or not is_on(setting.get(name)):
+            return None
+        least = min(value for value in rival.values if isinstance(value, int))
+        if self.current(rival) == least:
+            return None
+        return changed(setting, rival.name, least, entries=self._entries)

@@ -1,0 +1,190 @@
+"""Races of limited time whose steps take tens of milliseconds, so that a heat has few quads."""
+
+import math
+import random
+import statistics
+from dataclasses import dataclass, replace
+
+import pytest
+
+from autotune.speed.knobs import KNOBS
+from autotune.speed.knobs.entries import Entry
+from autotune.speed.racing.pace import Pace
+from autotune.speed.racing.plan import RacePlan, RaceWatch
+from autotune.speed.racing.race import race
+from autotune.speed.racing.result import Heat, RaceResult
+from tests.speed.simulated import Cost, Jitter, Setting, SimulatedArena, SimulatedContestant, SimulatedMachine, Spikes
+
+SECONDS = 42.0
+WORKERS = Entry(KNOBS["num_workers"], (0, 1, 2))
+THREADS = Entry(KNOBS["torch_threads"], (1, 2))
+ALLOCATOR = Entry(KNOBS["allocator"], ("default", "retain"))
+CHANNELS_LAST = Entry(KNOBS["channels_last"], (False, True))
+
+
+class Starting(SimulatedArena):
+    """Contestants that take half a second to enter, and longer with workers."""
+
+    def enter(self, setting: Setting, *, seed: int = 0) -> SimulatedContestant:
+        self.machine.now += 0.5 + 0.2 * workers_of(setting)
+        return super().enter(setting, seed=seed)
+
+
+def workers_of(setting: Setting) -> int:
+    return int(str(setting.get("num_workers", 0)))
+
+
+def two_cores(setting: Setting) -> Cost:
+    """A worker needs a core of its own; two of them are worth more than one where a step computes faster."""
+    workers, threads = workers_of(setting), int(str(setting.get("torch_threads", 2)))
+    is_fast = bool(setting.get("channels_last"))
+    if workers > 0 and threads > 1:
+        step = 0.040 - 0.003 * is_fast
+    else:
+        step = {0: 0.033 if threads > 1 else 0.043, 1: 0.0256, 2: 0.0268}[workers]
+        step -= {0: 0.003, 1: 0.0002, 2: 0.0031}[workers] * is_fast
+    compute = (0.020 if workers else 0.013) - 0.004 * is_fast
+    return Cost(
+        compute_seconds=compute, wait_seconds=max(0.0, step - compute), in_force={"torch_threads": 2, **setting}
+    )
+
+
+def run(
+    seed: int, *entries: Entry, seconds: float = SECONDS, jitter: float = 0.05, spikes: float = 0.05
+) -> tuple[RaceResult, float]:
+    """The race, and when its confirmation was over."""
+    machine = SimulatedMachine(seed=seed, noises=(Jitter(jitter), Spikes(spikes, 2.0)))
+    over: list[float] = [0.0]
+    watch = RaceWatch(heat_over=lambda heat: over.append(machine.now) if heat.stage == "confirm" else None)
+    plan = RacePlan(entries=entries, baseline={}, seconds=seconds)
+    result = race(Starting(two_cores, machine=machine), plan, watch=watch, clock=lambda: machine.now)
+    return result, over[-1]
+
+
+ALL = WORKERS, THREADS, ALLOCATOR, CHANNELS_LAST
+
+
+@pytest.fixture(scope="module")
+def races() -> list[tuple[RaceResult, float]]:
+    """Forty of all knobs, as noisy as two cores are that nobody else uses."""
+    return [run(seed, *ALL) for seed in range(40)]
+
+
+def screened(result: RaceResult, name: str) -> list[Heat]:
+    return [heat for heat in result.heats if heat.stage == "screen" and name in heat.changes]
+
+
+def speed(setting: Setting) -> float:
+    return 1 / two_cores(setting).step_seconds("real")
+
+
+def test_race_of_long_steps_comes_near_the_best_setting(races: list[tuple[RaceResult, float]]) -> None:
+    best = speed({"num_workers": 2, "torch_threads": 1, "channels_last": True})
+    shares = [speed(result.setting) / best for result, _ in races]
+    assert statistics.median(shares) >= 0.97
+
+
+def test_race_of_long_steps_ends_in_time_or_a_little_late(races: list[tuple[RaceResult, float]]) -> None:
+    took = [result.seconds / SECONDS for result, _ in races]
+    assert statistics.median(took) <= 1.0
+    assert max(took) <= 1.1
+
+
+def test_race_measures_nothing_after_its_confirmation(races: list[tuple[RaceResult, float]]) -> None:
+    """Its figures are those of the confirmation, in more blocks than a last look would have."""
+    confirmed = [(result, over) for result, over in races if over]
+    assert confirmed
+    assert all(over == pytest.approx(result.seconds) for result, over in confirmed)
+    proven = [result for result, _ in confirmed if result.gain is not None]
+    assert proven
+    for result in proven:
+        assert result.samples_per_second == pytest.approx(32 * speed(result.setting), rel=0.1)
+
+
+def runner_up_heats(result: RaceResult) -> list[Heat]:
+    """Of the number of workers, once two such numbers were winners."""
+    first, *more = screened(result, "num_workers")
+    return more[1:] if more and first.verdict == more[0].verdict == "kept" else []
+
+
+def test_runner_up_is_given_up_after_six_quads_or_where_it_is_surely_no_better() -> None:
+    races = [run(seed, WORKERS, THREADS, seconds=1e6, jitter=0.1)[0] for seed in range(40)]
+    met = [heat for result in races for heat in runner_up_heats(result)]
+    rejected = [heat.gain for heat in met if heat.verdict == "rejected" and heat.gain is not None]
+    assert any(gain.num_quads >= 6 for gain in rejected)
+    assert all(gain.high < 1.02 for gain in rejected if gain.num_quads < 6)
+
+
+def test_runner_up_need_not_be_surely_better_than_the_winner_beside_which_it_won(
+    races: list[tuple[RaceResult, float]],
+) -> None:
+    kept = [heat for result, _ in races for heat in runner_up_heats(result) if heat.reason == "better of two winners"]
+    assert kept
+    assert all(heat.gain is not None and heat.gain.ratio >= 1.02 for heat in kept)
+
+
+def test_runner_up_is_tried_beside_what_seemed_faster_and_was_not_adopted(
+    races: list[tuple[RaceResult, float]],
+) -> None:
+    together = [heat for result, _ in races for heat in runner_up_heats(result) if "channels_last" in heat.changes]
+    assert any(heat.verdict == "kept" for heat in together)
+
+
+@pytest.mark.parametrize(("most_threads", "num_tried"), [(2, 0), (16, 1)])
+def test_workers_are_tried_with_a_core_of_their_own_first_where_threads_keep_half(
+    most_threads: int, num_tried: int
+) -> None:
+    def cost(setting: Setting) -> Cost:
+        wait = 0.004 if setting.get("num_workers") and setting["torch_threads"] == 1 else 0.03
+        return Cost(compute_seconds=0.01, wait_seconds=wait)
+
+    threads = replace(THREADS, values=(1, most_threads))
+    plan = RacePlan(entries=(WORKERS, threads), baseline={"torch_threads": most_threads}, seconds=1e6)
+    arena = SimulatedArena(cost)
+    result = race(arena, plan, clock=lambda: arena.machine.now)
+    assert result.setting == {"num_workers": 1, "torch_threads": 1}
+    beside_all = [heat for heat in screened(result, "num_workers") if heat.setting["torch_threads"] == most_threads]
+    assert len(beside_all) == num_tried
+
+
+def test_value_that_a_winner_has_is_not_tried_alone(races: list[tuple[RaceResult, float]]) -> None:
+    with_one_thread = [result for result, _ in races if result.setting.get("torch_threads") == 1]
+    assert with_one_thread
+    for result in with_one_thread:
+        assert {"torch_threads": 1} not in [heat.changes for heat in screened(result, "torch_threads")]
+
+
+@pytest.mark.parametrize(("seconds", "num_quads"), [(10.0, 5), (35.0, 7), (42.0, 8), (1e6, 8)])
+def test_noise_is_known_from_fewer_quads_where_it_would_take_much_of_a_race(seconds: float, num_quads: int) -> None:
+    assert Pace().within(seconds).floor_quads == num_quads
+
+
+def test_noise_is_not_looked_at_again_where_no_time_is_left_for_it() -> None:
+    """Its eight quads would take the confirmation's."""
+
+    def longest_screening(seconds: float) -> float:
+        races = [run(seed, *ALL, seconds=seconds, jitter=0.15)[0] for seed in range(40)]
+        return max(heat.seconds for result in races for heat in result.heats if heat.stage == "screen")
+
+    assert longest_screening(SECONDS) > 8
+    assert longest_screening(20.0) < 7
+
+
+@dataclass(frozen=True)
+class Busy:
+    """Other programs take most of the machine from a moment on."""
+
+    since: float
+
+    def factor(self, now: float, generator: random.Random) -> float:
+        return math.exp(generator.gauss(0.0, 0.01)) * (6.0 if now >= self.since else 1.0)
+
+
+def test_confirmation_on_a_machine_that_became_slow_ends_as_soon_as_it_tells() -> None:
+    machine = SimulatedMachine(noises=(Busy(since=SECONDS - 6),))
+    plan = RacePlan(entries=ALL, baseline={}, seconds=SECONDS)
+    result = race(Starting(two_cores, machine=machine), plan, clock=lambda: machine.now)
+    confirmed = next(heat for heat in result.heats if heat.stage == "confirm")
+    assert confirmed.verdict == "kept"
+    assert confirmed.gain is not None
+    assert confirmed.gain.num_quads < 9
