@@ -57,6 +57,14 @@ class Points(Task):
         )
 
 
+class SteadyPoints(Points):
+    """Whose step draws nothing at random."""
+
+    def model(self, params: Parameters) -> nn.Module:
+        del params
+        return nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+
+
 class NoisyPoints(Points):
     """With augmentation in training and, since nobody forbids it, in validation."""
 

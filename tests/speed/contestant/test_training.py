@@ -15,7 +15,7 @@ from autotune.events import Block, Feed, Finished, Outcome, RunBlock, Scalar, Wa
 from autotune.speed.contestant.training import compete
 from autotune.training import Task, Trial
 from autotune.training.parameters import Parameters
-from tests.training.tasks import NoisyPoints, Points
+from tests.training.tasks import NoisyPoints, Points, SteadyPoints
 from tests.training.trials import loaded, order
 
 
@@ -154,8 +154,8 @@ class SlowLoading(Points):
 def test_slow_loader_shows_as_data_wait(tmp_path: Path, num_workers: int) -> None:
     script, _ = race(SlowLoading(), tmp_path, steps(6), steps(6, feed="cached"), num_workers=num_workers)
     real, cached = script.blocks
-    # Eight samples of a millisecond each a batch, but for what the lead-in step left in the queue.
-    assert real.data_wait_seconds > 4 * 0.008
+    # Eight samples of a millisecond each a batch, but for what the lead-in step left in the queue, and a batch in work.
+    assert real.data_wait_seconds > 3 * 0.008
     assert 4 * 0.008 < real.fetch_seconds <= real.data_wait_seconds
     assert cached.data_wait_seconds == cached.fetch_seconds == 0.0
     assert cached.seconds < real.seconds
@@ -304,12 +304,6 @@ def test_block_on_a_gpu_is_split_by_what_passed_there(tmp_path: Path, parameters
         assert block.peak_memory_bytes > 0
 
 
-class Undropped(Points):
-    def model(self, params: Parameters) -> nn.Module:
-        del params
-        return nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_steps_that_are_recorded_anew_after_the_warm_up_are_in_no_block(tmp_path: Path) -> None:
@@ -319,7 +313,7 @@ def test_steps_that_are_recorded_anew_after_the_warm_up_are_in_no_block(tmp_path
         parameters: dict[str, Scalar] = {"batch_size": 8, "cuda_graph": is_recorded}
         on_gpu = order(tmp_path, parameters).model_copy(update={"device": "cuda"})
         with pytest.raises(RaceOverError):
-            compete(on_gpu, task=loaded(Undropped()), orders=script, process_started=time.monotonic())
+            compete(on_gpu, task=loaded(SteadyPoints()), orders=script, process_started=time.monotonic())
         (blocks[is_recorded],) = script.blocks
     plain, recorded = blocks[False], blocks[True]
     assert (plain.first_step, recorded.first_step) == (1, 3)

@@ -287,11 +287,14 @@ def _graph_pieces(winner: Winner) -> str:
     """What records a step and replays it; nothing where none was recorded."""
     if not winner.is_recorded:
         return ""
-    constants = piece("training.steps.step_graph", "_EAGER_STEPS", "_MOST_GRAPHS", "_MOST_SHAPES")
+    constants = (
+        *(piece("training.steps.step_graph", name) for name in ("_EAGER_STEPS", "_MOST_GRAPHS", "_MOST_SHAPES")),
+        "Step = Recorder = _Shape = Any  # in annotations alone",
+    )
     classes = ("CudaRecorder", "HostState", "_is_plain", "_has_attributes", "StepGraph", "_Graph")
     rest = piece("training.steps.step_graph", *classes, "_read_generators", "make_recordable")
     needed = piece("training.failures", "one_line"), piece("training.batches", "is_all_tensors")
-    return "\n\n\n".join((constants.replace("\n\n\n", "\n"), *needed, rest, ""))
+    return "\n\n\n".join(("\n".join(constants), *needed, rest, ""))
 
 
 _LATE_UPDATE = """    if STEPPED:  # the scale moves once, when all optimizers have stepped

@@ -28,8 +28,19 @@ OWN_NAMES = frozenset(
             "accumulator",
             "backward",
             "step",
+            "training_step",
             "main",
             "train",
+        ),
+        *(
+            "CudaRecorder",
+            "HostState",
+            "StepGraph",
+            "Step",
+            "Recorder",
+            "make_recordable",
+            "is_all_tensors",
+            "one_line",
         ),
     }
 )

@@ -25,6 +25,7 @@ from tests.training.trials import Recorder
 
 TESTS = Path(__file__).parents[3]
 POINTS = f"{TESTS}/training/tasks.py:Points"
+STEADY_POINTS = f"{TESTS}/training/tasks.py:SteadyPoints"
 NOISY_POINTS = f"{TESTS}/training/tasks.py:NoisyPoints"
 DIGITS = "autotune.tasks.digits:Digits"
 MNIST = "autotune.tasks.mnist:Mnist"
@@ -175,7 +176,7 @@ def test_a_script_for_a_gpu_sets_what_the_trial_had_and_names_nothing_that_is_no
         "fp32_precision_matmul": "tf32",
     }
     record = _train(tmp_path, task=POINTS, parameters=PLAIN)
-    in_force = {**record.trials[0].in_force, "num_workers": 2, "accumulate": 2}
+    in_force = {**record.trials[0].in_force, "num_workers": 2, "accumulate": 2, "cuda_graph": True}
     trial = replace(record.trials[0], parameters=parameters, device="cuda:0", in_force=in_force)
     path = tmp_path / "winner.py"
     path.write_text(write_script(replace(record, trials=(trial,)), number=0))
@@ -187,12 +188,50 @@ def test_a_script_for_a_gpu_sets_what_the_trial_had_and_names_nothing_that_is_no
         "SCALER = torch.amp.GradScaler('cuda')",
         "pin_memory=True",
         "model.compile(mode='default')",
+        "torch.cuda.CUDAGraph()",
         "It was trained on a GPU",
     ):
         assert line in text
     command = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "E9,F63,F7,F82", str(path)]
     checked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
     assert checked.returncode == 0, checked.stdout
+
+
+_RERUN = """class CudaRecorder:
+    def eager(self, step):
+        return step()
+
+    def record(self, step):
+        result = torch.zeros(())
+        return lambda: result.copy_(step()), result
+
+    def forget(self):
+        pass
+
+"""
+"""In the place of CUDA graphs, which a CPU has not: what is recorded is run again."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", [STEADY_POINTS, FUNCTION], ids=["a class", "a function"])
+def test_a_script_of_recorded_steps_trains_to_the_same_metrics(task: str, tmp_path: Path) -> None:
+    parameters: dict[str, Scalar] = {
+        "optimizer": "sgd",
+        "optimizer_impl": "fused",
+        "momentum": 0.5,
+        "lr": 0.125,
+        "schedule": "step",
+        "schedule_gamma": 0.5,
+        "batch_size": 16,
+        "channels_last": True,
+        "torch_threads": 1,
+    }
+    record = _train(tmp_path, task=task, parameters=parameters)
+    trial = replace(record.trials[0], in_force={**record.trials[0].in_force, "cuda_graph": True})
+    text = write_script(replace(record, trials=(trial,)), number=0)
+    begin, end = text.index("class CudaRecorder:"), text.index("class HostState:")
+    trained = _run(f"{text[:begin]}{_RERUN}\n\n{text[end:]}", folder=tmp_path)
+    assert trained == [dict(report.metrics) for report in record.reports[0]]
 
 
 def test_a_script_does_not_import_from_the_inside_of_the_tasks_package(
