@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import sys
+import sysconfig
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from typing_extensions import override
 from autotune.errors import TaskError
 from autotune.training.failures import InfeasibleError, one_line
 
+_PACKAGE = Path(__file__).parents[1]
+_SITE = ("site-packages", "dist-packages")
 _PREFIX = "autotune_task_"
 """Of a file's module: a user's ``torch.py`` must not stand in for another."""
 
@@ -63,9 +66,19 @@ def blaming(where: str, step: str) -> Iterator[None]:
 
 
 def _place(error: BaseException) -> str:
+    """The last line of the user's own code on the way to the error; nothing where none of it was."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "importlib" not in frame.filename and frame.filename != __file__]
+    own = [frame for frame in frames if not frame.filename.startswith("<") and not _is_of_others(Path(frame.filename))]
     return f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+
+
+def _is_of_others(path: Path) -> bool:
+    """Whether the file is of Python, of torch, or of this package and no task of it."""
+    if path.is_relative_to(_PACKAGE):
+        return not path.is_relative_to(_PACKAGE / "tasks")
+    if any(folder in path.parts for folder in _SITE):
+        return "torch" in path.parts
+    return path.is_relative_to(sysconfig.get_path("stdlib"))
 
 
 @dataclass(frozen=True)

@@ -132,8 +132,11 @@ class BrokenMetric(Points):
         (UnsizedData(), r"len\(train_data\(\)\) raised NotImplementedError: how many, nobody knows"),
         (Closure(), r"the optimizer's step raised TypeError: .*closure"),
         (NoModel(), r"model\(\) must return a torch\.nn\.Module, got str"),
-        (MissingParameter(), r"model\(\) raised AttributeError: this trial has no parameter 'width_of_layer'"),
-        (WrongShape(), r"forward\(\) raised RuntimeError: mat1 and mat2 shapes cannot be multiplied"),
+        (
+            MissingParameter(),
+            r"model\(\) raised AttributeError: this trial has no parameter 'width_of_layer'.*rehearsal\.py:\d+",
+        ),
+        (WrongShape(), r"forward\(\) raised RuntimeError: mat1 and mat2 shapes cannot be multiplied \(8x4 and 5x2\)$"),
         (VectorLoss(), r"loss\(\) must return a scalar tensor, got \(8,\); take the mean"),
         (DetachedLoss(), r"loss\(\)\.backward\(\) raised RuntimeError"),
         (CountlessBatch(), r"count\(\) must return one number above 0, got 0; count what the loss is a mean of"),
