@@ -28,7 +28,11 @@ def check_baseline(
     for name in file.spec.baseline:
         if name not in by_name:
             hint = nearest(name, by_name)
-            remedy = f"did you mean {hint}?" if hint else "add it to learning or speed, or remove it"
+            remedy = (
+                f"did you mean {hint}?"
+                if hint
+                else f"add {name}: {written(file.spec.baseline[name])} to learning, which fixes it, or remove it"
+            )
             raise file.error(
                 f"baseline.{name}", rule="must name a parameter of this spec", got=written(name), remedy=remedy
             )

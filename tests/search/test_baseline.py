@@ -55,6 +55,10 @@ def test_the_baseline_loses_what_the_machine_lacks() -> None:
         ),
         ("deep: 1", "baseline.deep: must be one of true, false, got 1; add it to the choices of learning.deep"),
         ("heads: 8", "baseline.heads: heads is fixed to 4, got 8; write 4, or remove it here"),
+        (
+            "nesterov: true",
+            "baseline.nesterov: must name a parameter of this spec, got nesterov; add nesterov: true to learning",
+        ),
         ("widht: 8", "baseline.widht: must name a parameter of this spec, got widht; did you mean width?"),
         (
             "optimizer: adam, momentum: 0.9",

@@ -67,14 +67,23 @@ def next_step_lines(
     steps = [
         *([proof] if is_proof_next else []),
         *([] if is_shown else [(f"autotune study show {study.name}{storage}{tracking}", "all of it, with links")]),
-        (f"autotune study best {study.name}{storage}", "its parameters, or as Python"),
-        (f"autotune study report {study.name}{storage}", "a page to show to others"),
+        *(
+            []
+            if study.best is None
+            else [(f"autotune study best {study.name}{storage}", "its parameters, or as Python")]
+        ),
+        (f"autotune study report {study.name}{storage}", _about_report(study)),
         (go_on, f"go on{with_what}"),
         (f"autotune dashboard{storage}", "Optuna's dashboard"),
         (f"autotune mlflow{tracking}", "MLflow's UI"),
     ]
     width = min(_MAX_PADDING, max(len(command) for command, _ in steps))
     return ("Next:", *(f"  {command:<{width}}  # {explanation}" for command, explanation in steps))
+
+
+def _about_report(study: StudySummary) -> str:
+    is_hopeless = study.best is None and study.state != StudyState.OPEN
+    return "why no trial was complete, and what to do" if is_hopeless else "a page to show to others"
 
 
 def going_on(study: StudySummary, *, options: str) -> tuple[str, str]:

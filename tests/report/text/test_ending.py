@@ -42,9 +42,14 @@ def test_ending_says_so_where_the_baseline_is_best(storage: str) -> None:
 
 
 def test_ending_says_so_where_no_trial_is_complete(storage: str) -> None:
-    StudyBook(storage).add(0, outcome=Outcome.DIVERGED)
+    book = StudyBook(storage)
+    book.add(0, outcome=Outcome.DIVERGED)
     text = "\n".join(ending_lines(read_study(storage, name="digits").study, places=HERE))
     assert "No trial is complete yet" in text
+    assert "autotune study best" not in text, "it would find none"
+    book.records.set_state(book.row, state=StudyState.COMPLETE)
+    text = "\n".join(ending_lines(read_study(storage, name="digits").study, places=HERE))
+    assert "autotune study report digits  # why no trial was complete, and what to do" in " ".join(text.split("   "))
 
 
 def test_ending_says_what_races_cost_that_came_to_no_end(storage: str) -> None:
