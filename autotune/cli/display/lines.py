@@ -31,7 +31,7 @@ def opened_line(study: StudyView) -> str:
 def launched_line(trial: TrialView) -> str:
     """Which trial starts, and with what."""
     if trial.side is not None:
-        what = f"training {trial.number}, of {trial.side}, {'goes on' if trial.is_adopted else 'starts'}"
+        what = f"training {trial.number} ({trial.side}) {'goes on' if trial.is_adopted else 'starts'}"
     elif trial.is_adopted:
         what = f"trial {trial.number} goes on"
     elif trial.is_baseline:
@@ -61,8 +61,8 @@ def ended_line(
     number: int, finished: Finished, *, study: StudyView, objective: float | None, side: str | None = None
 ) -> str:
     """How a trial ended, and where the study stands; ``side`` is what it repeated, where nothing told that before."""
-    of_side = f", of {side}," if side is not None else ""
-    line = f"{_noun(study)} {number}{of_side} {finished.outcome.value}"
+    whose = f" ({side})" if side is not None else ""
+    line = f"{_noun(study)} {number}{whose} {finished.outcome.value}"
     # A pruner's reason holds the metric and its value already.
     if objective is not None and study.metric not in (finished.reason or ""):
         line += f", {study.metric} {format_metric(objective)}"

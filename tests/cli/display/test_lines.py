@@ -35,7 +35,7 @@ def test_repeated_training_is_called_so_and_says_what_it_repeats() -> None:
     ended = ended_line(0, Finished(outcome=Outcome.COMPLETE), study=study, objective=0.5)
 
     assert opened == "study mnist: val_accuracy of the baseline, trial 7; 1 of 30 trainings so far"
-    assert launched.startswith("training 2, of trial 7, starts on cpu: optimizer adam")
+    assert launched.startswith("training 2 (trial 7) starts on cpu: optimizer adam")
     assert ended == "training 0 complete, val_accuracy 0.5 (means: the baseline 0.5)"
     ended = ended_line(0, Finished(outcome=Outcome.COMPLETE), study=study, objective=0.5, side="the baseline")
-    assert ended.startswith("training 0, of the baseline, complete, val_accuracy 0.5")
+    assert ended.startswith("training 0 (the baseline) complete, val_accuracy 0.5")

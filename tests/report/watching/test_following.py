@@ -249,6 +249,6 @@ def test_watcher_of_repeated_trainings_hears_what_each_repeats(
     follower.look()
     told = _told(capsys)
     assert told[0] == f"study digits.{suffix}: val_accuracy of the baseline; 1 of 4 trainings so far"
-    assert "training 1, of trial 1, starts on cpu: lr 0.2 · width 8" in told
+    assert "training 1 (trial 1) starts on cpu: lr 0.2 · width 8" in told
     assert told[-1] == "training 1 complete, val_accuracy 0.7 (means: the baseline 0.6, trial 1 0.7)"
     follower.close()
