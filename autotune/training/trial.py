@@ -17,7 +17,7 @@ from autotune.training.batches import Batch, Count, count_samples, mover
 from autotune.training.checkpoints.checkpoint import Checkpoint, Stateful
 from autotune.training.checkpoints.saving import Saver
 from autotune.training.data.loader import BatchLoader, Collate, LoaderOptions
-from autotune.training.failures import DivergedError
+from autotune.training.failures import DivergedError, InfeasibleError
 from autotune.training.machine.process_knobs import process_knobs_in_force
 from autotune.training.parameters import Parameters
 from autotune.training.reporting.channel import Channel
@@ -201,7 +201,8 @@ class Trial:
         self.params.get("cuda_graph")
         is_recorded = self._stepper.can_record(optimizer) and not self._cut.is_auto
         self._in_force["cuda_graph"] = is_recorded
-        return self._stepper.whole(gradient, optimizer, host=HostState(model, loss) if is_recorded else None)
+        host = HostState(model, loss) if is_recorded else None
+        return self._stepper.whole(gradient, optimizer, host=host, on_refusal=self._record_nothing)
 
     @property
     def will_record(self) -> bool:
@@ -334,6 +335,12 @@ class Trial:
     def _all_in_force(self) -> dict[str, Scalar]:
         number = {"accumulate": self._cut.number} if self._is_accumulating else {}
         return process_knobs_in_force(self.device) | self._in_force | number
+
+    def _record_nothing(self, reason: str) -> None:
+        if self._pacer is not None:  # a race asks whether it can be recorded
+            raise InfeasibleError(reason)
+        self._in_force["cuda_graph"] = False
+        self.adjust(reason)
 
     def _goes_on_later(self) -> bool:
         stop = self._channel.stop

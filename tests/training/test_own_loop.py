@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from autotune.events import EpochReport, Outcome, Scalar, Started
+from autotune.training.batches import Batch
 from autotune.training.process.loading import load_task
 from autotune.training.process.run import run_trial
 from autotune.training.trial import Trial
@@ -84,6 +86,32 @@ def test_helpers_put_the_parameters_in_force(tmp_path: Path) -> None:
     assert in_force["num_workers"] == 0
     assert trained.started.num_parameters == 10
     assert trained.finished.unread_parameters == ()
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_whole_step_is_its_two_halves(tmp_path: Path, accumulate: int) -> None:
+    def own_loop(trial: Trial, *, is_whole: bool) -> None:
+        torch.manual_seed(0)
+        model = trial.prepare(nn.Linear(4, 2))
+        optimizer = trial.optimizer(model)
+
+        def loss(batch: Batch) -> Tensor:
+            return nn.functional.cross_entropy(model(batch[0]), batch[1])
+
+        gradient, take_step = trial.accumulator(model, loss), trial.training_step(model, loss, optimizer)
+        total = torch.zeros(())
+        for batch in trial.watch([points(20, seed=number) for number in range(3)]):
+            total += take_step(batch) if is_whole else gradient(batch)
+            if not is_whole:
+                trial.step(optimizer)
+        trial.report(1, val_loss=total)
+
+    knobs: dict[str, Scalar] = {"lr": 0.1, "gradient_clip": 0.5, "accumulate": accumulate, "cuda_graph": True}
+    whole = train(partial(own_loop, is_whole=True), tmp_path / "whole", knobs, epochs=1)
+    halves = train(partial(own_loop, is_whole=False), tmp_path / "halves", knobs, epochs=1)
+    assert whole.metrics == halves.metrics
+    assert whole.started.in_force["cuda_graph"] is False  # on a CPU
+    assert whole.finished.unread_parameters == ()
 
 
 def test_parameters_that_a_loop_ignores_are_told(tmp_path: Path) -> None:

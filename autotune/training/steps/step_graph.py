@@ -2,13 +2,12 @@
 
 A step of many small kernels waits for the host, which launches them one by one. Recorded once for each shape of
 batch and replayed, they cost a single launch (https://docs.pytorch.org/docs/stable/notes/cuda.html#whole-network-capture).
-What the host does in a step is not in the graph: so a step that counts or draws at random on the host is refused,
-and one that waits for the device can't be recorded.
+What the host does in a step is not in the graph: so a step that counts or draws at random on the host is not recorded,
+and one that waits for the device can't be.
 """
 
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -110,23 +109,35 @@ class StepGraph:
     """Called with a batch, it trains on it like ``step``, which it has recorded once it knows the batch's shape.
 
     The tensor that it returns is overwritten by the next call. A loaded state of the optimizer, or attributes that
-    changed between two epochs (``look_again``), are noticed: the step is recorded anew.
+    changed between two epochs (``look_again``), are noticed: the step is recorded anew. One that is another one each
+    time, since it counts or draws at random on the host, is launched kernel by kernel for good.
 
     Args:
         step: The whole step. It must leave no gradients, and do on the host what it does at every step.
         optimizer: What it steps; made ready by ``make_recordable``.
         host: What the step might change on the host.
         recorder: Records.
+        on_refusal: Hears why the step is not recorded.
 
     Raises:
-        InfeasibleError: The step can't be recorded, or is another one each time.
+        InfeasibleError: The step could not be recorded.
     """
 
-    def __init__(self, step: Step, *, optimizer: Optimizer, host: HostState, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        step: Step,
+        *,
+        optimizer: Optimizer,
+        host: HostState,
+        recorder: Recorder,
+        on_refusal: Callable[[str], None],
+    ) -> None:
         self._step = step
         self._optimizer = optimizer
         self._host = host
         self._recorder = recorder
+        self._on_refusal = on_refusal
+        self._is_refused = False
         self._graphs: dict[_Shape, _Graph] = {}
         self._num_eager: dict[_Shape, int] = {}
         self._state: object = None
@@ -137,7 +148,7 @@ class StepGraph:
     @property
     def will_record(self) -> bool:
         """The next step of the last batch's shape is no replay yet, so that it is slower than those that follow."""
-        return self._has_more_to_record or self._optimizer.state is not self._state
+        return not self._is_refused and (self._has_more_to_record or self._optimizer.state is not self._state)
 
     def look_again(self) -> None:
         """At the next step see whether the host's attributes have changed, as at the end of an epoch they may."""
@@ -154,14 +165,17 @@ class StepGraph:
             self._has_more_to_record = False
             return graph.replay(tensors)
         num_eager = self._num_eager.get(shape, 0)
-        can_record = len(self._graphs) < _MOST_GRAPHS and is_all_tensors(batch)
+        can_record = len(self._graphs) < _MOST_GRAPHS and is_all_tensors(batch) and not self._is_refused
         self._has_more_to_record = can_record and num_eager < _EAGER_STEPS
         if can_record and num_eager >= _EAGER_STEPS:
             return self._record(batch, tensors, shape)
         if len(self._num_eager) < _MOST_SHAPES:
             self._num_eager[shape] = num_eager + 1
-        with self._unchanged_host() if num_eager == _EAGER_STEPS - 1 else nullcontext():
-            return self._recorder.eager(lambda: self._step(batch))
+        is_last = can_record and num_eager == _EAGER_STEPS - 1
+        return self._watched(batch) if is_last else self._eager(batch)
+
+    def _eager(self, batch: Batch) -> Tensor:
+        return self._recorder.eager(lambda: self._step(batch))
 
     def _look(self) -> None:
         self._is_to_look = False
@@ -193,20 +207,21 @@ class StepGraph:
         self._graphs[shape] = graph = _Graph(inputs, replay, loss)
         return graph.replay(tensors)
 
-    @contextmanager
-    def _unchanged_host(self) -> Iterator[None]:
+    def _watched(self, batch: Batch) -> Tensor:
+        """An eager step that shows whether it changes anything on the host."""
         attributes, generators = self._host.read(), _read_generators()
-        yield
+        loss = self._eager(batch)
         now = self._host.read()
-        changed = [name for name in now if now[name] != attributes.get(name)]
-        if changed:
-            raise InfeasibleError(
-                f"cuda_graph: a step must change nothing on the host, got another {changed[0]} after it; leave it off"
-            )
-        if _read_generators() != generators:
-            raise InfeasibleError(
-                "cuda_graph: a step must draw its random numbers on the device, got some of the host's; leave it off"
-            )
+        changed = next((name for name in now if now[name] != attributes.get(name)), None)
+        if changed is not None:
+            self._refuse(f"a step must change nothing on the host, got another {changed} after it")
+        elif _read_generators() != generators:
+            self._refuse("a step must draw its random numbers on the device, got some of the host's")
+        return loss
+
+    def _refuse(self, reason: str) -> None:
+        self._is_refused = True
+        self._on_refusal(f"cuda_graph: {reason}; leave it off")
 
 
 class _Graph:

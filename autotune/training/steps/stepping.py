@@ -1,5 +1,6 @@
 """The two calls that end a step, backward and the optimizer's, as the parameters want them, and a step as a whole."""
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -61,7 +62,9 @@ class Stepper:
         """Steps are to be recorded, and those of this optimizer can be; with a scaler each asks the device."""
         return self.wants_graph and self._scaler is None and is_recordable(optimizer)
 
-    def whole(self, gradient: Step, optimizer: Optimizer, *, host: HostState | None) -> Step:
+    def whole(
+        self, gradient: Step, optimizer: Optimizer, *, host: HostState | None, on_refusal: Callable[[str], None]
+    ) -> Step:
         """Gradient and step as one call; recorded where ``host`` is given, what the step might change there."""
 
         def step(batch: Batch) -> Tensor:
@@ -72,7 +75,9 @@ class Stepper:
         if host is None:
             return step
         make_recordable(optimizer)
-        self._graph = graph = StepGraph(step, optimizer=optimizer, host=host, recorder=CudaRecorder())
+        recorder = CudaRecorder()
+        graph = StepGraph(step, optimizer=optimizer, host=host, recorder=recorder, on_refusal=on_refusal)
+        self._graph = graph
 
         def replayed(batch: Batch) -> Tensor:
             pacer, self.pacer = self.pacer, None  # it would see what is recorded, and nothing that is replayed

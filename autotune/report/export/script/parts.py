@@ -280,7 +280,8 @@ _RECORDED_STEP = """def training_step(model, loss_of, optimizer, count):
         return loss
 
     make_recordable(optimizer)
-    return StepGraph(take_step, optimizer=optimizer, host=HostState(model, loss_of), recorder=CudaRecorder())"""
+    host = HostState(model, loss_of)
+    return StepGraph(take_step, optimizer=optimizer, host=host, recorder=CudaRecorder(), on_refusal=print)"""
 
 
 def _graph_pieces(winner: Winner) -> str:
