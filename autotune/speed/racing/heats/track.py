@@ -258,7 +258,7 @@ class Track:
                 self.heats.skipped(stage, challenger.setting, changes=changes, reason=reason)
                 return None
             self.incumbency.find_noise_floor_in_turns()
-        if (hopeless := self._why_hopeless(challenger, way)) is not None:
+        if (hopeless := self._why_hopeless(challenger, way, bar=bar)) is not None:
             self.heats.over(
                 stage,
                 challenger,
@@ -301,10 +301,15 @@ class Track:
                 raise
         return replace(comparison, noise_floor=beside.noise_floor or 0.0)
 
-    def _why_hopeless(self, challenger: SharedContestant, way: Meeting) -> str | None:
-        """Why the challenger needs no comparison: what it changes does not take hold, or it is slower by far."""
+    def _why_hopeless(self, challenger: SharedContestant, way: Meeting, *, bar: Bar) -> str | None:
+        """Why the challenger needs no comparison: what it changes does not take hold, or it is slower by far.
+
+        Not one that was a winner, too: a moment of the machine's would make it slower by far.
+        """
         for name in self._without_effect(challenger):
             return f"it does not take hold: {name} is {written(challenger.warmed.in_force[name])} here"
+        if bar == "better of two winners":
+            return None
         slower = min(1 / ratio for ratio in way.look(self.incumbent, challenger).ratios)
         return f"{slower:.1f} times slower at first sight" if slower >= SLOWER_BY_FAR else None
 
