@@ -175,16 +175,28 @@ class Busy:
     """Other programs take most of the machine from a moment on."""
 
     since: float
+    times: float
 
     def factor(self, now: float, generator: random.Random) -> float:
-        return math.exp(generator.gauss(0.0, 0.01)) * (6.0 if now >= self.since else 1.0)
+        return math.exp(generator.gauss(0.0, 0.01)) * (self.times if now >= self.since else 1.0)
+
+
+def race_on_a_machine_that_becomes_slow(since: float, times: float) -> RaceResult:
+    machine = SimulatedMachine(noises=(Busy(since, times),))
+    plan = RacePlan(entries=ALL, baseline={}, seconds=SECONDS)
+    return race(Starting(two_cores, machine=machine), plan, clock=lambda: machine.now)
 
 
 def test_confirmation_on_a_machine_that_became_slow_ends_as_soon_as_it_tells() -> None:
-    machine = SimulatedMachine(noises=(Busy(since=SECONDS - 6),))
-    plan = RacePlan(entries=ALL, baseline={}, seconds=SECONDS)
-    result = race(Starting(two_cores, machine=machine), plan, clock=lambda: machine.now)
+    result = race_on_a_machine_that_becomes_slow(SECONDS - 6, times=6.0)
     confirmed = next(heat for heat in result.heats if heat.stage == "confirm")
     assert confirmed.verdict == "kept"
     assert confirmed.gain is not None
     assert confirmed.gain.num_quads < 9
+
+
+def test_heat_on_a_machine_that_became_slow_takes_no_more_of_the_time_for_the_end() -> None:
+    result = race_on_a_machine_that_becomes_slow(16.0, times=30.0)
+    *_, last = [heat.gain for heat in result.heats if heat.stage == "screen" and heat.gain is not None]
+    assert last.num_quads < 10
+    assert last.low < 1 < last.high  # nothing is told by then

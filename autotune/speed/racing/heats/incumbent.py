@@ -138,7 +138,6 @@ class Incumbency:
         self.is_short_of_time = self.is_short_of_time or not has_time
         return has_time
 
-    @property
     def quads_left(self) -> float:
         """Of alternating blocks, before the race's end must begin."""
         return self.seconds_left() / (4 * self.block_seconds)
@@ -146,7 +145,7 @@ class Incumbency:
     @property
     def has_time_for_noise(self) -> bool:
         """The noise can be measured once more side by side, and as much is left for what that is to judge."""
-        return self.quads_left >= 2 * self._pace.floor_quads
+        return self.quads_left() >= 2 * self._pace.floor_quads
 
     def _find_noise_floor(self, way: Meeting, twin: SharedContestant) -> None:
         if way.is_in_turns and not self.has_time(self.seconds_in_turns()):

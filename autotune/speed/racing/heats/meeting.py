@@ -90,7 +90,7 @@ class Meeting(Protocol):
         """Two pairs of blocks, or one that decides."""
 
     def screen(
-        self, incumbent: SharedContestant, challenger: SharedContestant, *, bar: Bar, most_quads: float
+        self, incumbent: SharedContestant, challenger: SharedContestant, *, bar: Bar, quads_left: Callable[[], float]
     ) -> Comparison:
         """The challenger over the incumbent, until the bar that it is held to needs no more.
 
@@ -98,7 +98,7 @@ class Meeting(Protocol):
             incumbent: The setting to beat.
             challenger: Another one.
             bar: What the challenger is held to.
-            most_quads: For how many the race has time.
+            quads_left: For how many the race has time.
         """
 
     def confirm(self, other: SharedContestant, winner: SharedContestant, *, allowance: Allowance) -> Comparison:
@@ -145,18 +145,23 @@ class SideBySide:
         return Looks.of(costs)
 
     def screen(
-        self, incumbent: SharedContestant, challenger: SharedContestant, *, bar: Bar, most_quads: float
+        self, incumbent: SharedContestant, challenger: SharedContestant, *, bar: Bar, quads_left: Callable[[], float]
     ) -> Comparison:
         """See Meeting."""
+        ends = _ENDS[bar]
+
+        def is_decided(comparison: Comparison) -> bool:
+            return ends(comparison) or (comparison.num_quads >= LEAST_QUADS and quads_left() < 0)
+
         return compare(
             incumbent,
             challenger,
-            quads=min(self._pace.screen_quads, max(LEAST_QUADS, math.floor(most_quads))),
+            quads=int(min(self._pace.screen_quads, max(LEAST_QUADS, quads_left()))),
             seconds=self._pace.block_seconds,
             min_steps=self._pace.min_steps,
             confidence=self._pace.screen_confidence,
             noise_floor=self.noise_floor or 0.0,
-            is_decided=_ENDS[bar],
+            is_decided=is_decided,
         )
 
     def confirm(self, other: SharedContestant, winner: SharedContestant, *, allowance: Allowance) -> Comparison:
@@ -223,10 +228,10 @@ class InTurns:
         return Looks.of(list(zip(costs[False], costs[True], strict=True)))
 
     def screen(
-        self, incumbent: SharedContestant, challenger: SharedContestant, *, bar: Bar, most_quads: float
+        self, incumbent: SharedContestant, challenger: SharedContestant, *, bar: Bar, quads_left: Callable[[], float]
     ) -> Comparison:
         """See Meeting; that there is time for all quads was seen to before."""
-        del most_quads
+        del quads_left
         pace = self._pace
         return self._compare(
             incumbent,

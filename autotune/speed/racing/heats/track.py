@@ -7,7 +7,7 @@ from autotune.events import Scalar
 from autotune.spec.written import written
 from autotune.speed.knobs.entries import apply, difference
 from autotune.speed.measuring.arena import ContestantLostError
-from autotune.speed.measuring.comparison import Comparison
+from autotune.speed.measuring.comparison import LOUD_NOISE, Comparison
 from autotune.speed.racing.heats.finish import Finish, Objection, clears, finish_words
 from autotune.speed.racing.heats.incumbent import Incumbency
 from autotune.speed.racing.heats.meeting import FASTER_BY_FAR, SLOWER_BY_FAR, Allowance, Bar, Looks, Meeting
@@ -270,7 +270,7 @@ class Track:
             )
             return None
         comparison = self._beyond_noise(
-            way.screen(self.incumbent, challenger, bar=bar, most_quads=self.incumbency.quads_left)
+            way.screen(self.incumbent, challenger, bar=bar, quads_left=self.incumbency.quads_left)
         )
         is_cleared = clears(comparison, bar)
         against = objection(self.incumbent, challenger, comparison) if is_cleared and objection else None
@@ -288,11 +288,17 @@ class Track:
         return finish
 
     def _beyond_noise(self, comparison: Comparison) -> Comparison:
-        """The comparison; where a doubtful noise floor alone makes it a tie, judged by a second look at that."""
+        """The comparison; where a doubtful noise floor alone makes it a tie, judged by a second look at that.
+
+        A gain of which all that is likely lies beyond what is loud needs none: that was a moment of the noise's.
+        """
         beside = self.incumbency.beside
         is_held_back = comparison.verdict == "tie" and comparison.interval[0] > 1
-        is_worth_it = is_held_back and beside.is_noise_doubtful and self.incumbency.has_time_for_noise
-        if comparison.is_in_turns or not is_worth_it:
+        if comparison.is_in_turns or not is_held_back or not beside.is_noise_doubtful:
+            return comparison
+        if comparison.interval[0] > 1 + LOUD_NOISE:
+            return replace(comparison, noise_floor=LOUD_NOISE)
+        if not self.incumbency.has_time_for_noise:
             return comparison
         try:
             self.incumbency.look_at_noise()
