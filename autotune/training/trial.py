@@ -1,6 +1,5 @@
 """The trial as user code sees it; our own loop is written on nothing else."""
 
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -12,16 +11,16 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import Dataset
 
-from autotune.events import Adjusted, Outcome, Scalar, Started, TrialOrder, Unsaved
+from autotune.events import Outcome, TrialOrder, Unsaved
 from autotune.training.batches import Batch, Count, count_samples, mover
 from autotune.training.checkpoints.checkpoint import Checkpoint, Stateful
 from autotune.training.checkpoints.saving import Saver
 from autotune.training.data.loader import BatchLoader, Collate, LoaderOptions
 from autotune.training.failures import DivergedError, InfeasibleError
-from autotune.training.machine.process_knobs import process_knobs_in_force
 from autotune.training.parameters import Parameters
 from autotune.training.reporting.channel import Channel
 from autotune.training.reporting.divergence import LossWatch
+from autotune.training.reporting.in_force import InForce
 from autotune.training.reporting.meter import Meter, count_batches
 from autotune.training.reporting.reports import Reports
 from autotune.training.steps.accumulation import Accumulator, Loss, MicroBatches
@@ -71,7 +70,7 @@ class Trial:
         self.device = device
         self.folder = Path(order.folder)
         self._channel = channel
-        self._process_started = process_started
+        self._in_force = InForce(channel, device=device, process_started=process_started)
         self._meter = Meter(device=device, on_first_batch=self.begin, on_progress=channel.send)
         self._reports = Reports(order, meter=self._meter, device=device)
         self._is_over = False
@@ -92,10 +91,6 @@ class Trial:
         self.checkpoint = Checkpoint(
             path, saver=saver, device=device, own=own, place=self._meter, is_wanted=self._goes_on_later
         )
-        self._in_force: dict[str, Scalar] = {}
-        self._num_parameters: int | None = None
-        self._is_accumulating = False
-        self._has_begun = False
         self._has_seen_stop = False
         self._loss_watch = LossWatch()
         self._pacer: Pacer | None = None
@@ -140,10 +135,10 @@ class Trial:
             collate=collate,
         )
         if train:
-            self._in_force |= loader.in_force
+            self._in_force.note(**loader.in_force)
             self._cut.expect(loader.batch_size)
         else:
-            self._in_force["validation_batch_size"] = loader.batch_size
+            self._in_force.note(validation_batch_size=loader.batch_size)
         return loader
 
     def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
@@ -160,14 +155,14 @@ class Trial:
             channels_last=bool(self.params.get("channels_last", False)),
             channels_last_3d=bool(self.params.get("channels_last_3d", False)),
         )
-        self._in_force |= model_knobs_in_force(model, compile_mode=mode)
-        self._num_parameters = count_parameters(model)
+        self._in_force.note(**model_knobs_in_force(model, compile_mode=mode))
+        self._in_force.num_parameters = count_parameters(model)
         return model
 
     def optimizer(self, model: nn.Module) -> Optimizer:
         """The optimizer that the parameters name, over the model's trainable parameters."""
         optimizer = make_optimizer(model, self.params, is_recorded=self._stepper.wants_graph)
-        self._in_force["optimizer_impl"] = implementation_in_force(optimizer, device=self.device)
+        self._in_force.note(optimizer_impl=implementation_in_force(optimizer, device=self.device))
         return optimizer
 
     def scheduler(self, optimizer: Optimizer, *, steps_per_epoch: int) -> LRScheduler:
@@ -180,7 +175,7 @@ class Trial:
     def autocast(self) -> AbstractContextManager[object]:
         """The context for forward pass and loss; make it once and enter it at each step."""
         self.params.get("precision")
-        self._in_force["precision"] = self._precision.in_force
+        self._in_force.note(precision=self._precision.in_force)
         return self._precision.autocast()
 
     def training_step(
@@ -200,7 +195,7 @@ class Trial:
         gradient = self.accumulator(model, loss, count=count)
         self.params.get("cuda_graph")
         is_recorded = self._stepper.can_record(optimizer) and not self._cut.is_auto
-        self._in_force["cuda_graph"] = is_recorded
+        self._in_force.note(cuda_graph=is_recorded)
         host = HostState(model, loss) if is_recorded else None
         return self._stepper.whole(gradient, optimizer, host=host, on_refusal=self._record_nothing)
 
@@ -221,7 +216,7 @@ class Trial:
                 trial.step(optimizer)
         """
         self.params.get("accumulate")
-        self._is_accumulating = True
+        self._in_force.follow("accumulate", lambda: self._cut.number)
         return Accumulator(
             self._cut,
             model=model,
@@ -312,34 +307,17 @@ class Trial:
 
     def adjust(self, reason: str) -> None:
         """Tell what is in force now, and why it is something else than before."""
-        self._channel.send(Adjusted(in_force=self._all_in_force(), reason=reason))
+        self._in_force.adjust(reason)
 
     def begin(self) -> None:
         """Tell, once, that training starts, and again what earlier processes reported."""
-        if self._has_begun:
-            return
-        self._has_begun = True
-        self._is_over = self._reports.is_last
-        self._channel.send(
-            Started(
-                in_force=self._all_in_force(),
-                device=str(self.device),
-                epochs_done=self._meter.epochs_done,
-                setup_seconds=time.monotonic() - self._process_started,
-                num_parameters=self._num_parameters,
-            )
-        )
-        for report in self._reports.all:
-            self._channel.send(report)
-
-    def _all_in_force(self) -> dict[str, Scalar]:
-        number = {"accumulate": self._cut.number} if self._is_accumulating else {}
-        return process_knobs_in_force(self.device) | self._in_force | number
+        if self._in_force.begin(epochs_done=self._meter.epochs_done, reports=self._reports.all):
+            self._is_over = self._reports.is_last
 
     def _record_nothing(self, reason: str) -> None:
         if self._pacer is not None:  # a race asks whether it can be recorded
             raise InfeasibleError(reason)
-        self._in_force["cuda_graph"] = False
+        self._in_force.note(cuda_graph=False)
         self.adjust(reason)
 
     def _goes_on_later(self) -> bool:

@@ -1,0 +1,65 @@
+"""What is in force in a trial, told before its first batch and again whenever that changes."""
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from autotune.events import Adjusted, EpochReport, Scalar, Started
+from autotune.training.machine.process_knobs import process_knobs_in_force
+from autotune.training.reporting.channel import Channel
+
+
+class InForce:
+    """Collects what the trial's helpers have put in force, as torch says it is, and tells it.
+
+    Args:
+        channel: Where it is told.
+        device: Where the trial trains.
+        process_started: By the monotonic clock: the set-up counts from here.
+    """
+
+    def __init__(self, channel: Channel, *, device: torch.device, process_started: float) -> None:
+        self.num_parameters: int | None = None
+        """Of the model that trains, once it is prepared."""
+        self._channel = channel
+        self._device = device
+        self._process_started = process_started
+        self._noted: dict[str, Scalar] = {}
+        self._followed: dict[str, Callable[[], Scalar]] = {}
+        self._is_told = False
+
+    def note(self, **values: Scalar) -> None:
+        """Remember these, by the names of their parameters; told with the rest."""
+        self._noted |= values
+
+    def follow(self, name: str, read: Callable[[], Scalar]) -> None:
+        """Tell what this parameter is at the time; a restored checkpoint and the training itself may change it."""
+        self._followed[name] = read
+
+    def begin(self, *, epochs_done: int, reports: tuple[EpochReport, ...]) -> bool:
+        """Tell, once, that training starts, and again what earlier processes reported; whether this was that once."""
+        if self._is_told:
+            return False
+        self._is_told = True
+        self._channel.send(
+            Started(
+                in_force=self._all,
+                device=str(self._device),
+                epochs_done=epochs_done,
+                setup_seconds=time.monotonic() - self._process_started,
+                num_parameters=self.num_parameters,
+            )
+        )
+        for report in reports:
+            self._channel.send(report)
+        return True
+
+    def adjust(self, reason: str) -> None:
+        """Tell what is in force now, and why it is something else than before."""
+        self._channel.send(Adjusted(in_force=self._all, reason=reason))
+
+    @property
+    def _all(self) -> dict[str, Scalar]:
+        followed = {name: read() for name, read in self._followed.items()}
+        return process_knobs_in_force(self._device) | self._noted | followed
