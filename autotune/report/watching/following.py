@@ -162,13 +162,13 @@ def await_study(storage: str, *, name: str, seconds: float | None, note: Callabl
         if absence is None:
             return
         limit = absence.seconds if seconds is None else seconds
+        if limit > 0 and absence.words not in told:
+            told.add(absence.words)
+            note(f"{absence.words}; waits up to {limit:g} s for its start")
         if time.monotonic() - began >= limit:
             if missing is not None:
                 raise missing
             return
-        if absence.words not in told:
-            told.add(absence.words)
-            note(f"{absence.words}; waits up to {limit:g} s for its start")
         time.sleep(min(limit, _POLL_SECONDS))
 
 
