@@ -66,6 +66,8 @@ class StudyView:
     """In a study of repeated trainings; none in one that searches."""
     race_ends_at: float | None = None
     """The elapsed seconds at which the time of the race is up that runs at this moment; None while none does."""
+    is_run: bool = True
+    """Somebody runs it: a watcher sees studies too that nobody does, whose trials stand still."""
 
     @property
     def is_racing(self) -> bool:

@@ -93,18 +93,20 @@ def render_panel(study: StudyView, running: Sequence[RunningTrial], *, width: in
         parts += [_ending_line(ending) for ending in (study.last_pruned, study.last_failed) if ending is not None]
     # Around the parts: an empty line, the table's header, what does not fit, the line of the cursor, one that wraps.
     room = max(1, height - len(parts) - 5)
-    if running:
+    if running and study.is_run:
         parts.append(_running_table(study, running[:room], width=width))
-    if len(running) > room:
+    if len(running) > room and study.is_run:
         parts.append(Text(f"and {len(running) - room} more running", style="dim"))
     return Group(Text(""), *parts)
 
 
 def seconds_left(study: StudyView) -> float | None:
-    """Until the budget ends, by its clock or by the trials' pace so far; None where neither tells.
+    """Until the budget ends, by its clock or by the trials' pace so far; None where neither tells, or nobody runs it.
 
     A race that runs has its time before the trials that remain, and no race is a part of their pace.
     """
+    if not study.is_run:
+        return None
     done = sum(study.outcomes.values())
     known = []
     if study.total_seconds is not None:
@@ -120,6 +122,7 @@ def _head_line(study: StudyView) -> Text:
     of_total = f" of {study.total_trials}" if study.total_trials is not None else ""
     what = "trainings on fresh seeds" if study.sides else "trials"
     now = "racing speed parameters" if study.is_racing else f"{study.num_running} running"
+    now = now if study.is_run else "nobody runs it now"
     return _cropped((study.name, "bold"), f"  {done}{of_total} {what}, {now}")
 
 

@@ -57,7 +57,8 @@ class Follower:
         study, rows = self._read()
         holders = read_holders(self._records.engine, study=study)
         races = [each.activity for each in holders if each.activity is not None and not each.is_gone]
-        view = _racing(self._view(study, rows), races)
+        is_held = any(not holder.is_gone for holder in holders)
+        view = replace(_racing(self._view(study, rows), races), is_run=is_held)
         self._tell_holders(holders, study=study)
         activities = frozenset(race.line for race in races)
         for line in sorted(activities - self._activities):
@@ -65,7 +66,6 @@ class Follower:
         self._activities = activities
         for row in rows:
             self._tell_trial(row, view)
-        is_held = any(not holder.is_gone for holder in holders)
         self._tell_confirmation(study, is_held=is_held)
         self._observer.ticked(view)
         return study.state is StudyState.OPEN or is_held

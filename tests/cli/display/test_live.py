@@ -12,7 +12,7 @@ from autotune.events import Finished, Outcome
 from tests.cli.display import story
 
 
-def _screen(width: int, *, height: int = 24, running: int = 1) -> list[str]:
+def _screen(width: int, *, height: int = 24, running: int = 1, is_run: bool = True) -> list[str]:
     """The last frame of a study with that many running trials, as text."""
     trials = []
     for number in range(running):
@@ -32,6 +32,7 @@ def _screen(width: int, *, height: int = 24, running: int = 1) -> list[str]:
         course=(0.954, 0.96, 0.9712, 0.9712),
         last_pruned=Ending(9, Outcome.PRUNED, reason="hyperband: val_accuracy 0.2 after epoch 1"),
         last_failed=Ending(4, Outcome.FAILED, reason="ValueError: no\x1b[2J such"),
+        is_run=is_run,
     )
     console = Console(file=io.StringIO(), width=width, height=height, force_terminal=True, no_color=True)
     with console.capture() as capture:
@@ -57,6 +58,12 @@ def test_display_shows_all_figures_at_any_usual_width(width: int) -> None:
         "2/6 0.9532 8,000 25% 4.7 GiB",
     ):
         assert figure in text
+
+
+def test_study_that_nobody_runs_has_no_end_in_sight_and_no_trial_that_trains() -> None:
+    text = " ".join(" ".join(_screen(80, is_run=False)).split())
+    assert "mnist 12 of 30 trials, nobody runs it now 2:13 of 10:00 complete 5" in text
+    assert "2/6" not in text
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 200])

@@ -144,10 +144,12 @@ def test_watcher_hears_how_a_race_goes_while_its_coordinator_lives(
     ]
     assert [view.race_ends_at for view in views] == [None, 27.0, 27.0, 27.0, None]
     assert [view.trial_seconds for view in views[1:4]] == [15.0, 15.0, 15.0]
+    assert all(view.is_run for view in views)
     lease.tell(Activity("race: batch_size 64, up to 12 s", trial_seconds=15.0, ends_at=27.0))
     lease.release()
     follower.look()
     assert not views[-1].is_racing
+    assert not views[-1].is_run, "whoever ran it has gone"
     follower.close()
 
 
