@@ -244,6 +244,21 @@ def test_a_cache_beside_workers_that_are_always_there_is_left_out_with_its_reaso
     assert reasons(space)["cache"] == "memory: it needs num_workers to be 0"
 
 
+def test_a_step_is_recorded_beside_the_graphs_and_the_digits_that_let_it() -> None:
+    text = (
+        "  cuda_graph: {choices: [false, true]}\n"
+        '  compile: {choices: ["off", default, reduce-overhead]}\n'
+        "  precision: {choices: [fp32, bf16, fp16]}\n"
+    )
+    on = machine(num_gpus=1, compile_modes=("default", "reduce-overhead"))
+    graph = resolve_speed(text, on=on).parameters[-1]
+    assert graph.name == "cuda_graph"  # proposed when what it depends on is known
+    assert graph.legal_choices({"compile": "default", "precision": "bf16"}) == (False, True)
+    assert graph.legal_choices({"compile": "reduce-overhead", "precision": "bf16"}) == (False,)
+    assert graph.legal_choices({"compile": "off", "precision": "fp16"}) == (False,)
+    assert resolve_speed("  cuda_graph: true\n", on=on).fixed == {"cuda_graph": True}
+
+
 def test_prefetching_to_the_device_needs_pinned_memory_in_the_spec() -> None:
     prefetch = "  device_prefetch: {choices: [false, true]}\n"
     alone = resolve_speed(prefetch, on=machine(num_gpus=1))
