@@ -97,8 +97,8 @@ class RaceTime:
 
     @property
     def is_over(self) -> bool:
-        """Nothing is left, not even for an end."""
-        return self.spent >= self._seconds
+        """Another quad would end too late."""
+        return self.spent + 4 * self._track.incumbency.block_seconds > self._seconds
 
     def quads_to_confirm(self, usual: int) -> int:
         """Of alternating blocks, that a confirmation has time for once its contestants have entered.

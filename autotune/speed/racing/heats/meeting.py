@@ -76,7 +76,7 @@ class Allowance(Protocol):
 
     @property
     def is_over(self) -> bool:
-        """The race should have ended by now."""
+        """Another quad would end too late."""
 
 
 class Meeting(Protocol):
