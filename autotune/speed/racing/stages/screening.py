@@ -56,6 +56,7 @@ class Screening:
         self._adopted_at_first_sight: set[str] = set()
         self._winners: dict[str, Finish] = {}
         """Of the last screening, by knob."""
+        self._screened_against: Mapping[str, Scalar] = {}
         self._diagnosis: Diagnosis | None = None
         """With which it was screened."""
         self._unproven: set[str] = set()
@@ -93,7 +94,7 @@ class Screening:
         One that is faster by far ends the screening, and is the last. Without a diagnosis, every knob is tried.
         """
         movable = diagnosis.worth_moving if diagnosis is not None else EVERYTHING
-        self._winners, self._diagnosis = {}, diagnosis
+        self._winners, self._screened_against, self._diagnosis = {}, self._track.setting, diagnosis
         self._time.keep_no_heats()
         is_fast = is_fast_as_a_whole(self._track.setting, entries=self._plan.entries)
         order = partial(turn, movable=movable, is_input_first=is_input_first(diagnosis, is_fast_as_a_whole=is_fast))
@@ -122,9 +123,7 @@ class Screening:
         Beside each the other knobs' values that seemed faster and are not adopted: two workers are worth more than one
         where a step computes faster, and that shows where it has two workers.
         """
-        seemed = {**self._undecided, **self._winners}
-        hopes = {name: finish.setting.get(name) for name, finish in seemed.items() if name not in self._runners_up}
-        return self._look_again(self._runners_up, diagnosis, bar="better of two winners", hopes=hopes)
+        return self._look_again(self._runners_up, diagnosis, bar="better of two winners", hopes=self._hopes)
 
     def look_again(self, diagnosis: Diagnosis | None) -> list[Finish]:
         """What noise may have hidden meets the setting to beat once more; those that are faster now."""
@@ -163,6 +162,14 @@ class Screening:
             if self._time.is_up:
                 return finish
         return self._try(name, setting, bar=bar)
+
+    @property
+    def _hopes(self) -> dict[str, Scalar]:
+        """Of knobs that stand as they stood when they were screened, the values that seemed faster."""
+        setting, before = self._track.setting, self._screened_against
+        seemed = {**self._undecided, **self._winners}
+        names = [name for name in seemed if name not in self._runners_up and setting.get(name) == before.get(name)]
+        return {name: seemed[name].setting.get(name) for name in names}
 
     @property
     def _runners_up(self) -> list[str]:

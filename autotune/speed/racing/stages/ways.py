@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from autotune.events import Scalar
-from autotune.speed.knobs.entries import Entry, changed, in_setting, is_on
+from autotune.speed.knobs.entries import Entry, changed, difference, in_setting, is_on
 from autotune.speed.measuring.bottleneck import Diagnosis
 from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.plan import RacePlan
@@ -47,11 +47,12 @@ class Ways:
         return changed(setting, name, wanted, entries=self._entries) or setting
 
     def with_hopes(self, setting: dict[str, Scalar], hopes: Mapping[str, Scalar]) -> dict[str, Scalar]:
-        """A challenger's setting with these values of knobs that it does not change itself."""
-        before = self._track.setting
+        """A challenger's setting with these values, as far as they go together with what it changes itself."""
+        own = difference(self._track.setting, setting)
         for name, value in hopes.items():
-            if setting.get(name) == before.get(name):
-                setting = changed(setting, name, value, entries=self._entries) or setting
+            hopeful = changed(setting, name, value, entries=self._entries) if value is not None else None
+            if hopeful is not None and own.items() <= difference(self._track.setting, hopeful).items():
+                setting = hopeful
         return setting
 
     def of(self, name: str, setting: dict[str, Scalar], diagnosis: Diagnosis | None) -> list[dict[str, Scalar]]:
