@@ -26,6 +26,8 @@ class RaceSummary:
     seconds: float
     is_in_turns: bool
     """Two contestants had no room on the device side by side."""
+    has_found_out_nothing: bool
+    """Its time was up before one setting was measured."""
 
 
 def summarise_recorded_race(row: RaceRow) -> RaceSummary:
@@ -40,4 +42,5 @@ def summarise_recorded_race(row: RaceRow) -> RaceSummary:
         samples_per_second=row.samples_per_second,
         seconds=row.seconds,
         is_in_turns=result.is_in_turns,
+        has_found_out_nothing=result.has_found_out_nothing,
     )

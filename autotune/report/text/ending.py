@@ -117,6 +117,8 @@ def _race_lines(study: StudySummary) -> Sequence[str]:
         return [f"races: none came to its end, in {format_clock(study.speed_seconds)}"] if study.speed_seconds else []
     spent = f"races: {len(study.races)} in {format_clock(study.speed_seconds)}"
     gained = [race for race in study.races if race.gain is not None]
+    if all(race.has_found_out_nothing for race in study.races):
+        return [f"{spent}; nothing was tried: the time was too short"]
     if not gained:
         return [f"{spent}; nothing was surely faster than the baseline's speed parameters"]
     best = max(gained, key=lambda race: race.gain.ratio if race.gain else 0.0)

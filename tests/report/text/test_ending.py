@@ -4,7 +4,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from autotune.events import Outcome
-from autotune.recording.races import RaceRecords
+from autotune.recording.races import RaceRecords, RaceRow
 from autotune.recording.rows import StudyState
 from autotune.report.summaries.reading import read_study
 from autotune.report.text.ending import ending_lines
@@ -12,6 +12,7 @@ from autotune.report.text.places import DEFAULT_STORAGE, DEFAULT_TRACKING_URI, P
 from autotune.search.space import SearchSpace, SpaceParameter
 from autotune.spec.model import Choice
 from tests.machines import machine
+from tests.report.raced import result_of
 from tests.report.study_book import StudyBook, make_spec
 
 HERE = Places(storage=DEFAULT_STORAGE, tracking_uri=DEFAULT_TRACKING_URI)
@@ -58,6 +59,29 @@ def test_ending_says_what_races_cost_that_came_to_no_end(storage: str) -> None:
     RaceRecords(book.records.engine).charge(book.row, digest="a", machine=machine(), seconds=75)
     text = "\n".join(ending_lines(read_study(storage, name="digits").study, places=HERE))
     assert "races: none came to its end, in 1:15" in text
+
+
+def test_ending_says_so_where_a_race_tried_nothing(storage: str) -> None:
+    """Which is not that nothing was faster."""
+    book = StudyBook(storage)
+    _add_two(book)
+    result = result_of(setting={}, gain=None, heats=(), is_cut_short=True)
+    race = RaceRow(
+        task="t.py:T",
+        device="cpu",
+        num_cores=2,
+        workload={},
+        workload_digest="a",
+        setting={},
+        result_json=result.model_dump_json(),
+        baseline_samples_per_second=70.0,
+        samples_per_second=70.0,
+        peak_memory_bytes=1,
+        seconds=8.0,
+    )
+    RaceRecords(book.records.engine).add(race, machine=machine(), study=book.row)
+    text = "\n".join(ending_lines(read_study(storage, name="digits").study, places=HERE))
+    assert "races: 1 in 0:00; nothing was tried: the time was too short" in text
 
 
 def test_next_steps_are_commands_that_need_no_option_for_the_usual_places(storage: str) -> None:
