@@ -71,14 +71,14 @@ def echo_error(text: str) -> None:
 
 
 def fold(line: str, *, width: int, hang: int | None = None) -> str:
-    """The line in rows of this width; addresses and commands stay whole.
+    """The line in rows of this width; an address in it stays whole, and so does a line that is a command.
 
     Args:
         line: What is folded between words.
         width: Columns of a row.
         hang: Columns before its later rows; two more than before the first, unless given.
     """
-    if len(line) <= width or "://" in line:
+    if len(line) <= width or (line.lstrip().startswith("autotune ") and "://" in line):
         return line
     if "  # " in line:
         return re.sub(r" {2,}# ", "  # ", line)

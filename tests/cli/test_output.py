@@ -131,10 +131,15 @@ def test_line_is_folded_between_words_under_its_own_indent() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["  autotune study resume digits  # go on", "  at http://127.0.0.1:8080 and nowhere else"]
+    "line", ["  autotune study resume digits  # go on", "  autotune dashboard --storage sqlite:///a.db"]
 )
-def test_command_and_address_stay_whole_to_be_copied(line: str) -> None:
+def test_command_stays_whole_to_be_copied(line: str) -> None:
     assert fold(line, width=12) == line
+
+
+def test_address_stays_whole_to_be_copied() -> None:
+    rows = fold("  at http://127.0.0.1:8080 and nowhere else", width=12).splitlines()
+    assert rows == ["  at", "    http://127.0.0.1:8080", "    and", "    nowhere", "    else"]
 
 
 def test_rows_after_the_first_hang_where_they_are_told_to() -> None:
