@@ -9,7 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import click
 from pydantic import BaseModel
@@ -21,6 +21,10 @@ _WHOLE_SPACE = "\xa0"
 """No place to fold."""
 _LEAST_LAST = 40
 """Columns of a terminal that the last column of a table can be read in, where it needs more."""
+_SHORT = 24
+"""Columns of a table that are not folded for the sake of longer ones."""
+_LEAST_LONG = 12
+"""Columns of a terminal in which one of those can be read."""
 _LEAST_WIDEST = 20
 """Likewise for the widest of the others."""
 _LEAST_COLUMNS = 2
@@ -169,6 +173,14 @@ def _is_last_too_long(header: Sequence[str], rows: Sequence[Sequence[str]], *, w
     return longest >= _LEAST_LAST and width < sum(others) + 2 * len(others) + _LEAST_LAST
 
 
+def _whole_columns(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | None) -> set[int]:
+    """Those that are short, figures and names, where the others can be read in what they leave."""
+    widths = [max(map(len, cells)) for cells in zip(header, *rows, strict=True)]
+    short = {index for index, each in enumerate(widths) if each <= _SHORT}
+    left = (width or 0) - 2 * (len(widths) - 1) - sum(widths[index] for index in short)
+    return short if left >= _LEAST_LONG * (len(widths) - len(short)) else set()
+
+
 def _table_lines(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | None) -> list[str]:
     """The table in this width; None for all that it needs."""
     from rich.console import Console
@@ -176,10 +188,12 @@ def _table_lines(header: Sequence[str], rows: Sequence[Sequence[str]], *, width:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
+    whole = _whole_columns(header, rows, width=width)
     for index, title in enumerate(header):
         cells = [row[index] for row in rows]
         is_number = all(cell[:1] in "-+0123456789" for cell in cells)
-        table.add_column(Text(title), justify="right" if is_number and cells else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if is_number and cells else "left"
+        table.add_column(Text(title), justify=justify, overflow="fold", no_wrap=index in whole)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     # In a pipe nothing is folded: one row, one line, for grep and awk.

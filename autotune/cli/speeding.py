@@ -115,9 +115,9 @@ def speed(
     gains are vague, and why); where a race fails, those before it.
     """
     from autotune.cli.display.race import RaceLines
-    from autotune.cli.output import echo_json, echo_lines, print_table
+    from autotune.cli.output import echo_json
     from autotune.outages import waiting_out
-    from autotune.report.text.speeds import HEAT_COLUMNS, ending_lines, heat_rows, lines_to_paste, summarise_race
+    from autotune.report.text.speeds import summarise_race
 
     file = _spec(task, space=space, epochs=epochs, overrides=overrides)
     from autotune.coordinator.races.alone import SECONDS, SECONDS_IN_TURNS, SpeedOrder, race_task
@@ -138,21 +138,29 @@ def speed(
                 summary = summarise_race(raced)
                 summaries.append(summary)
                 if not as_json:
-                    click.echo()
-                    if len(batch_sizes) > 1:
-                        click.echo(f"{raced.workload.words}:\n")
-                    print_table(HEAT_COLUMNS, heat_rows(summary.result.heats))
-                    click.echo()
-                    echo_lines(ending_lines(summary))
-                    for line in lines_to_paste(summary):
-                        click.echo(line)
-                    click.echo()
+                    _print_race(summary, heading=raced.workload.words if len(batch_sizes) > 1 else None)
     except KeyboardInterrupt:
         told.stopped(name=order.name, num_done=len(summaries))
         sys.exit(INTERRUPTED_STATUS)
     finally:
         if as_json and summaries:
             echo_json(summaries)
+
+
+def _print_race(summary: "SpeedSummary", *, heading: str | None) -> None:
+    from autotune.cli.output import echo_lines, print_table
+    from autotune.report.text.speeds import HEAT_COLUMNS, ending_lines, heat_rows, lines_to_paste
+
+    click.echo()
+    if heading is not None:
+        click.echo(f"{heading}:\n")
+    if summary.result.heats:
+        print_table(HEAT_COLUMNS, heat_rows(summary.result.heats))
+        click.echo()
+    echo_lines(ending_lines(summary))
+    for line in lines_to_paste(summary):
+        click.echo(line)
+    click.echo()
 
 
 def _spec(task: str, *, space: str | None, epochs: int | None, overrides: tuple[str, ...]) -> "SpecFile":

@@ -73,6 +73,19 @@ def test_columns_that_a_terminal_has_no_room_for_stand_below_their_row_with_thei
     ]
 
 
+def test_figures_are_not_folded_for_the_sake_of_a_long_cell(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "50")
+    print_table(("tried", "gain", "why"), [("num_workers 2 beside cache memory", "13.44 [11.17, 16.16]", "faster")])
+    assert [line.rstrip() for line in click.unstyle(capsys.readouterr().out).splitlines()] == [
+        "tried                                 gain  why",
+        "num_workers 2 beside  13.44 [11.17, 16.16]  faster",
+        "cache memory",
+    ]
+
+
 def test_columns_side_by_side_stay_whole_and_go_on_below_where_a_terminal_has_no_room(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
