@@ -47,9 +47,8 @@ def code_lines(
     lines += _model(new)
     if new.keys() & _LOADER_ARGUMENTS.keys():
         lines.append(f"loader = DataLoader(dataset, batch_size=batch_size, shuffle=True, {_loader_arguments(setting)})")
-    if "optimizer_impl" in new:
-        arguments = _IMPLEMENTATION[str(new["optimizer_impl"])]
-        lines.append(f"optimizer = torch.optim.AdamW(model.parameters(), lr=lr, {arguments})  # or your optimizer")
+    if "optimizer_impl" in new or new.get("cuda_graph"):
+        lines.append(_optimizer(setting))
     lines += _steps(new, kind)
     known = {*_LINES, *_LOADER_ARGUMENTS, *_DDP, *_ELSEWHERE}
     lines += [f"# {name} = {value!r}: your task reads it" for name, value in new.items() if name not in known]
@@ -131,6 +130,15 @@ def _model(setting: Mapping[str, Scalar]) -> list[str]:
     return lines
 
 
+def _optimizer(setting: Mapping[str, Scalar]) -> str:
+    """For a step that is recorded, with what changes between steps on the device."""
+    arguments = [_IMPLEMENTATION[str(setting["optimizer_impl"])]] if "optimizer_impl" in setting else []
+    if not setting.get("cuda_graph"):
+        return f"optimizer = torch.optim.AdamW(model.parameters(), lr=lr, {arguments[0]})  # or your optimizer"
+    words = ", ".join(["model.parameters()", "lr=torch.tensor(lr, device=device)", *arguments, "capturable=True"])
+    return f"optimizer = torch.optim.AdamW({words})  # or yours; SGD has fused=True in place of capturable"
+
+
 def _steps(setting: Mapping[str, Scalar], kind: str) -> list[str]:
     lines: list[str] = []
     precision = setting.get("precision", "fp32")
@@ -150,7 +158,6 @@ def _steps(setting: Mapping[str, Scalar], kind: str) -> list[str]:
 
 
 _GRAPH = (
-    "# The optimizer with capturable=True and lr=torch.tensor(lr, device=device); SGD with fused=True instead.",
     "# step(*batch): forward, backward, optimizer.step() and optimizer.zero_grad(), nothing of it on the host.",
     "held = [part.to(device) for part in next(iter(loader))]  # what the graph reads; one for each shape of batch",
     "side = torch.cuda.Stream()",

@@ -100,6 +100,16 @@ def test_the_line_that_compiles_compiles_a_sequence_of_layers_too(monkeypatch: p
     assert graphs
 
 
+def test_the_optimizer_of_a_recorded_step_has_on_the_device_what_changes() -> None:
+    names: dict[str, Any] = {"torch": torch, "model": torch.nn.Linear(1, 1), "lr": 0.1, "device": "cpu"}
+    for knobs in ({}, {"optimizer_impl": "foreach"}):
+        first, *_ = code_lines({"cuda_graph": True, **knobs}, device="cuda")
+        exec(first, names)
+        [group] = names["optimizer"].param_groups
+        assert group["capturable"] is True
+        assert isinstance(group["lr"], torch.Tensor)
+
+
 def test_every_loader_line_makes_a_loader() -> None:
     values: dict[str, tuple[Scalar, ...]] = {
         "num_workers": (0, 2),
