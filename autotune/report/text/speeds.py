@@ -9,7 +9,7 @@ from autotune.disk import format_bytes
 from autotune.events import Scalar
 from autotune.report.text.wording import format_duration, format_parameters
 from autotune.speed.knobs.code import code_lines
-from autotune.speed.racing.result import Heat, RaceResult
+from autotune.speed.racing.result import Heat, RaceResult, Split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +44,8 @@ def summarise_race(raced: RacedWorkload) -> SpeedSummary:
 
 _CUT_SHORT = ", cut short: not everything was tried; --seconds gives it longer"
 _IN_TURNS = "in turns"
+_WORTH_TELLING = 0.02
+"""Share of the time."""
 HEAT_COLUMNS = ("stage", "tried", "throughput", "verdict", "why")
 
 
@@ -88,9 +90,17 @@ def ending_lines(summary: SpeedSummary) -> Iterator[str]:
     split = result.split
     yield (
         f"a step: data wait {split.data_wait:.0%}, copy to the device {split.copy_to_device:.0%}, "
-        f"forward and backward {split.compute:.0%}, optimizer {split.optimizer:.0%}"
+        f"forward and backward {split.compute:.0%}, optimizer {split.optimizer:.0%}{_epoch_starts(split)}"
     )
     yield f"cost: {result.seconds:.0f} s{_cut_short(result)}"
+
+
+def _epoch_starts(split: Split) -> str:
+    return (
+        f"; beside these, starts of epochs take {split.epoch_starts:.0%} of the time"
+        if split.epoch_starts >= _WORTH_TELLING
+        else ""
+    )
 
 
 def lines_to_paste(summary: SpeedSummary) -> Iterator[str]:

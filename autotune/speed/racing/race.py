@@ -256,6 +256,7 @@ class _Race:
                 copy_to_device=last.copy_share,
                 compute=last.compute_share,
                 optimizer=last.optimizer_share,
+                epoch_starts=_epoch_starts(last, winner.warmed),
             ),
             peak_memory_bytes=winner.warmed.peak_memory_bytes,
             steps_per_epoch=winner.warmed.steps_per_epoch,
@@ -270,3 +271,12 @@ def _uncharged(winner: Warmed, *, baseline: Warmed) -> EpochStarts | None:
     starts = EpochStarts(winner_seconds=winner.epoch_start_seconds, baseline_seconds=baseline.epoch_start_seconds)
     is_short = max(starts.winner_seconds, starts.baseline_seconds) < _LEAST_START_SECONDS
     return None if winner.steps_per_epoch is not None or is_short else starts
+
+
+def _epoch_starts(last: Measurement, warmed: Warmed) -> float:
+    """What the starts of epochs take, as a share of what they and their steps take; 0 where nobody knows."""
+    if not warmed.steps_per_epoch:
+        return 0.0
+    step_seconds = sum(block.seconds for block in last.blocks) / sum(block.steps for block in last.blocks)
+    start_seconds = warmed.epoch_start_seconds / warmed.steps_per_epoch
+    return start_seconds / (start_seconds + step_seconds)

@@ -86,6 +86,8 @@ class Split(_Part):
     compute: float
     """Forward and backward."""
     optimizer: float
+    epoch_starts: float = 0.0
+    """Beside the steps: what the starts of epochs take, as a share of both."""
 
 
 class Heat(_Part):

@@ -1,7 +1,7 @@
 """What a race says of itself where its contestants took turns on the device."""
 
 from autotune.report.text.speeds import SpeedSummary, ending_lines, heat_rows
-from autotune.speed.racing.result import EpochStarts
+from autotune.speed.racing.result import EpochStarts, Split
 from tests.report.raced import BESIDE, GAIN, IN_TURNS, result_of
 
 
@@ -61,3 +61,9 @@ def test_epoch_starts_that_no_figure_has_are_told() -> None:
     text = lines(uncharged_starts=EpochStarts(winner_seconds=0.21, baseline_seconds=0.012))
     assert "an epoch's start, 0.21 s (the baseline's 12 ms), is in no figure: the loader does not tell" in text
     assert "epoch's start" not in lines()
+
+
+def test_epoch_starts_that_are_no_part_of_a_step_are_told_beside_it() -> None:
+    split = Split(data_wait=0.0, copy_to_device=0.0, compute=0.5, optimizer=0.5, epoch_starts=0.84)
+    assert "optimizer 50%; beside these, starts of epochs take 84% of the time" in lines(split=split)
+    assert "starts of epochs" not in lines()

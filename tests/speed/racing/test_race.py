@@ -287,6 +287,7 @@ def test_race_tells_of_epoch_starts_that_no_figure_has(steps_per_epoch: int | No
     result = run(SimulatedArena(cost, steps_per_epoch=steps_per_epoch), Entry(KNOBS["num_workers"], (0, 1)))
     assert result.setting == {"num_workers": 1}
     assert result.uncharged_starts == told
+    assert result.split.epoch_starts == pytest.approx(0.0 if told else 0.2 / (0.2 + 100 * 0.01))
 
 
 def test_value_that_hung_is_not_tried_again_beside_what_was_adopted_since() -> None:
