@@ -36,6 +36,9 @@ LEAST_QUADS = 4
 """Of a screening, however little time is left: fewer would tell nothing."""
 _FOR_OUT_OF_REACH = 3
 """Quads that it takes to tell."""
+_FEW_STEPS = 5
+"""Of a block: what disturbs one of so few is no mean of many, and three quads would tell less than they seem to."""
+_FOR_OUT_OF_REACH_OF_LONG_STEPS = 5
 _FOR_RUNNER_UP = 6
 """Quads before a challenger is given up that was as sure a winner as the incumbent."""
 WORTH_MORE = 1.02
@@ -315,7 +318,9 @@ def is_by_far(comparison: Comparison) -> bool:
 
 def is_settled(comparison: Comparison) -> bool:
     """A screening side by side needs no more quads: its verdict is clear, or its challenger out of reach."""
-    return is_clear(comparison) or is_out_of_reach(comparison)
+    is_long = min(block.steps for block in comparison.blocks_a) <= _FEW_STEPS
+    least = _FOR_OUT_OF_REACH_OF_LONG_STEPS if is_long else _FOR_OUT_OF_REACH
+    return is_clear(comparison) or (comparison.num_quads >= least and is_out_of_reach(comparison))
 
 
 def _is_proven_enough(comparison: Comparison) -> bool:
