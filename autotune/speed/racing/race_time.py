@@ -47,6 +47,7 @@ class RaceTime:
         self.seconds_for_more: float | None = None
         """What the race would have needed for one more heat, where contestants take turns."""
         track.incumbency.seconds_left = self.left
+        track.incumbency.seconds_for_a_heat = lambda: self.left() - self._kept_seconds
 
     @property
     def spent(self) -> float:
@@ -64,10 +65,15 @@ class RaceTime:
     @property
     def is_up(self) -> bool:
         """Whether another heat would be too late; where it would, the race counts as cut short."""
-        num_heats = 1 + self.keeps_a_heat_for_stacking + self.keeps_a_heat_for_a_runner_up
+        return self._is_too_late(self._kept_seconds + self._heat_seconds)
+
+    @property
+    def _kept_seconds(self) -> float:
+        """For what follows the next heat, before the end."""
+        num_heats = self.keeps_a_heat_for_stacking + self.keeps_a_heat_for_a_runner_up
         # The best of winners is started anew before the others meet it.
         starts = self._track.arena.usual_start_seconds if self.keeps_a_heat_for_stacking else 0.0
-        return self._is_too_late(self.kept_for_compiling + num_heats * self._heat_seconds + starts)
+        return self.kept_for_compiling + num_heats * self._heat_seconds + starts
 
     @property
     def has_room_for_a_heat(self) -> bool:
@@ -79,6 +85,7 @@ class RaceTime:
 
         What was won already is worth more than that.
         """
+        self.keeps_a_heat_for_stacking = False
         # The best of them is started anew before they meet it.
         needed = self.kept_for_compiling + self._heat_seconds + self._track.arena.usual_start_seconds
         if self._keeps_time_to_meet_a_guess and self.left() <= needed:

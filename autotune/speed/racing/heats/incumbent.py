@@ -38,6 +38,8 @@ class Incumbency:
         """Something was passed over because contestants that take turns would have taken too long."""
         self.seconds_left: Callable[[], float] = lambda: math.inf
         """Of the race, before its end must begin."""
+        self.seconds_for_a_heat: Callable[[], float] = lambda: math.inf
+        """Likewise, less what is kept for other heats."""
         self.told: Callable[[], None] = lambda: None
         """Called once, when contestants of the incumbent's size turn out to have no room side by side."""
         self._has_told = False
@@ -139,8 +141,8 @@ class Incumbency:
         return has_time
 
     def quads_left(self) -> float:
-        """Of alternating blocks, before the race's end must begin."""
-        return self.seconds_left() / (4 * self.block_seconds)
+        """Of alternating blocks, that a heat has time for."""
+        return self.seconds_for_a_heat() / (4 * self.block_seconds)
 
     @property
     def has_time_for_noise(self) -> bool:
