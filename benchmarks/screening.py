@@ -59,7 +59,7 @@ class Series:
 
 
 _STEPS = 10
-"""Of a replayed block, at least: these workloads' steps take 10 ms at most, and one of few steps needs more quads."""
+"""Of a replayed block, at least: as where steps take 10 ms. Of longer ones a screening takes five quads to give up."""
 
 
 class Replayed:
