@@ -1,19 +1,18 @@
 """One incumbent and the challengers that it meets: each heat is measured, recorded, and never lost."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from autotune.events import Scalar
-from autotune.spec.written import written
-from autotune.speed.knobs.entries import apply, difference
+from autotune.speed.knobs.entries import difference
 from autotune.speed.measuring.arena import ContestantLostError
-from autotune.speed.measuring.comparison import LOUD_NOISE, Comparison
-from autotune.speed.racing.heats.finish import Finish, Objection, clears, finish_words
+from autotune.speed.measuring.comparison import Comparison
+from autotune.speed.racing.heats.challenge import Challenge
+from autotune.speed.racing.heats.finish import Finish, Objection, finish_words
 from autotune.speed.racing.heats.incumbent import Incumbency
-from autotune.speed.racing.heats.meeting import FASTER_BY_FAR, SLOWER_BY_FAR, Allowance, Bar, Looks, Meeting
+from autotune.speed.racing.heats.meeting import FASTER_BY_FAR, Allowance, Bar, Looks, Meeting
 from autotune.speed.racing.heats.records import Clock, Heats
 from autotune.speed.racing.heats.turns import SharedArena, SharedContestant
-from autotune.speed.racing.pace import NUM_SEEDS, Pace
+from autotune.speed.racing.pace import Pace
 from autotune.speed.racing.plan import RaceWatch
 from autotune.speed.racing.result import Stage
 
@@ -102,12 +101,11 @@ class Track:
         challenger: SharedContestant | None = None
         finish: Finish | None = None
         try:
-            challenger = entered = self.arena.enter(dict(setting))
-
-            def measure(way: Meeting) -> Finish | None:
-                return self._heat(stage, entered, way, objection=objection, bar=bar, began=began)
-
-            finish = self.incumbency.meet(challenger, measure)
+            challenger = self.arena.enter(dict(setting))
+            challenge = Challenge(
+                self.incumbency, challenger, heats=self.heats, stage=stage, bar=bar, objection=objection, began=began
+            )
+            finish = self.incumbency.meet(challenger, challenge.run)
         except ContestantLostError as error:
             self._lose(stage, setting, error, challenger=challenger, began=began)
         finally:
@@ -232,104 +230,6 @@ class Track:
             stage, lost, ContestantLostError(error.kind, f"the setting to beat was lost: {error}")
         )
         self._restore(stage)
-
-    def _heat(
-        self,
-        stage: Stage,
-        challenger: SharedContestant,
-        way: Meeting,
-        *,
-        objection: Objection | None,
-        bar: Bar,
-        began: float,
-    ) -> Finish | None:
-        if stage == "start":
-            without = dict.fromkeys((*self._without_effect(challenger), *self._already_so(challenger)))
-            challenger.restate(apply(challenger.setting, {name: self.incumbent.setting.get(name) for name in without}))
-        changes = self._changes(challenger.setting)
-        if way.is_in_turns:
-            seconds = self.incumbency.seconds_in_turns(challenger)
-            if objection is not None and stage != "compile":  # its losses are judged, one start for each seed and side
-                seconds += 2 * NUM_SEEDS * challenger.start_seconds
-            if not self.incumbency.has_time(seconds):
-                reason = (
-                    f"no room beside the setting to beat, and no time to take turns with it (about {seconds:.0f} s)"
-                )
-                self.heats.skipped(stage, challenger.setting, changes=changes, reason=reason)
-                return None
-            self.incumbency.find_noise_floor_in_turns()
-        if (hopeless := self._why_hopeless(challenger, way, bar=bar)) is not None:
-            self.heats.over(
-                stage,
-                challenger,
-                changes=changes,
-                verdict="rejected",
-                reason=hopeless,
-                began=began,
-                is_in_turns=way.is_in_turns,
-            )
-            return None
-        comparison = self._beyond_noise(
-            way.screen(self.incumbent, challenger, bar=bar, quads_left=self.incumbency.quads_left)
-        )
-        is_cleared = clears(comparison, bar)
-        against = objection(self.incumbent, challenger, comparison) if is_cleared and objection else None
-        finish = Finish(dict(challenger.setting), comparison, is_kept=is_cleared and against is None)
-        self.heats.over(
-            stage,
-            challenger,
-            changes=changes,
-            verdict="kept" if finish.is_kept else "rejected",
-            reason=against or finish_words(comparison, bar=bar),
-            began=began,
-            comparison=comparison,
-            is_in_turns=way.is_in_turns,
-        )
-        return finish
-
-    def _beyond_noise(self, comparison: Comparison) -> Comparison:
-        """The comparison; where a doubtful noise floor alone makes it a tie, judged by a second look at that.
-
-        A gain of which all that is likely lies beyond what is loud needs none: that was a moment of the noise's.
-        """
-        beside = self.incumbency.beside
-        is_held_back = comparison.verdict == "tie" and comparison.interval[0] > 1
-        if comparison.is_in_turns or not is_held_back or not beside.is_noise_doubtful:
-            return comparison
-        if comparison.interval[0] > 1 + LOUD_NOISE:
-            return replace(comparison, noise_floor=LOUD_NOISE)
-        if not self.incumbency.has_time_for_noise:
-            return comparison
-        try:
-            self.incumbency.look_at_noise()
-        except ContestantLostError:
-            if self.incumbent.is_retired:
-                raise
-        return replace(comparison, noise_floor=beside.noise_floor or 0.0)
-
-    def _why_hopeless(self, challenger: SharedContestant, way: Meeting, *, bar: Bar) -> str | None:
-        """Why the challenger needs no comparison: what it changes does not take hold, or it is slower by far.
-
-        Not one that was a winner, too: a moment of the machine's would make it slower by far.
-        """
-        for name in self._without_effect(challenger):
-            return f"it does not take hold: {name} is {written(challenger.warmed.in_force[name])} here"
-        if bar == "better of two winners":
-            return None
-        slower = min(1 / ratio for ratio in way.look(self.incumbent, challenger).ratios)
-        return f"{slower:.1f} times slower at first sight" if slower >= SLOWER_BY_FAR else None
-
-    def _without_effect(self, challenger: SharedContestant) -> list[str]:
-        """What of it was set and does not take hold, as its start has shown."""
-        in_force = challenger.warmed.in_force
-        changes = self._changes(challenger.setting).items()
-        return [name for name, value in changes if value is not None and in_force.get(name, value) != value]
-
-    def _already_so(self, challenger: SharedContestant) -> list[str]:
-        """What of it is set, and holds for the incumbent unasked."""
-        in_force = self.incumbent.warmed.in_force
-        changes = self._changes(challenger.setting).items()
-        return [name for name, value in changes if value is not None and in_force.get(name) == value]
 
     def _lose(
         self,

@@ -1,0 +1,143 @@
+"""One heat: a challenger that has entered meets the incumbent, and what comes of it is recorded."""
+
+from dataclasses import replace
+
+from autotune.events import Scalar
+from autotune.spec.written import written
+from autotune.speed.knobs.entries import apply, difference
+from autotune.speed.measuring.arena import ContestantLostError
+from autotune.speed.measuring.comparison import LOUD_NOISE, Comparison
+from autotune.speed.racing.heats.finish import Finish, Objection, clears, finish_words
+from autotune.speed.racing.heats.incumbent import Incumbency
+from autotune.speed.racing.heats.meeting import SLOWER_BY_FAR, Bar, Meeting
+from autotune.speed.racing.heats.records import Heats
+from autotune.speed.racing.heats.turns import SharedContestant
+from autotune.speed.racing.pace import NUM_SEEDS
+from autotune.speed.racing.result import Stage, Verdict
+
+
+class Challenge:
+    """Whether the challenger is worth a comparison, and what that comes to.
+
+    Args:
+        incumbency: Whom it meets, and with which noise and time.
+        challenger: Has entered.
+        heats: Where its end is recorded.
+        stage: Part of the race.
+        bar: What it is held to.
+        objection: Asked about it if it clears the bar: why it is not kept nevertheless.
+        began: When it was begun, by the race's clock.
+    """
+
+    def __init__(
+        self,
+        incumbency: Incumbency,
+        challenger: SharedContestant,
+        *,
+        heats: Heats,
+        stage: Stage,
+        bar: Bar,
+        objection: Objection | None,
+        began: float,
+    ) -> None:
+        self._incumbency = incumbency
+        self._challenger = challenger
+        self._heats = heats
+        self._stage = stage
+        self._bar = bar
+        self._objection = objection
+        self._began = began
+
+    def run(self, way: Meeting) -> Finish | None:
+        """Its end, recorded; None where it was not compared: for want of time, or because it is hopeless."""
+        challenger, incumbency = self._challenger, self._incumbency
+        if self._stage == "start":
+            without = dict.fromkeys((*self._without_effect(), *self._already_so()))
+            setting = incumbency.holder.setting
+            challenger.restate(apply(challenger.setting, {name: setting.get(name) for name in without}))
+        if way.is_in_turns:
+            seconds = incumbency.seconds_in_turns(challenger)
+            if self._objection is not None and self._stage != "compile":
+                seconds += 2 * NUM_SEEDS * challenger.start_seconds  # its losses are judged, by each seed and side
+            if not incumbency.has_time(seconds):
+                reason = (
+                    f"no room beside the setting to beat, and no time to take turns with it (about {seconds:.0f} s)"
+                )
+                self._heats.skipped(self._stage, challenger.setting, changes=self._changes, reason=reason)
+                return None
+            incumbency.find_noise_floor_in_turns()
+        if (hopeless := self._why_hopeless(way)) is not None:
+            self._end(way, verdict="rejected", reason=hopeless)
+            return None
+        found = way.screen(incumbency.holder, challenger, bar=self._bar, quads_left=incumbency.quads_left)
+        return self._finish(way, self._beyond_noise(found))
+
+    def _finish(self, way: Meeting, comparison: Comparison) -> Finish:
+        is_cleared, challenger = clears(comparison, self._bar), self._challenger
+        against = None
+        if is_cleared and self._objection is not None:
+            against = self._objection(self._incumbency.holder, challenger, comparison)
+        is_kept = is_cleared and against is None
+        reason = against or finish_words(comparison, bar=self._bar)
+        self._end(way, verdict="kept" if is_kept else "rejected", reason=reason, comparison=comparison)
+        return Finish(dict(challenger.setting), comparison, is_kept=is_kept)
+
+    def _end(self, way: Meeting, *, verdict: Verdict, reason: str, comparison: Comparison | None = None) -> None:
+        self._heats.over(
+            self._stage,
+            self._challenger,
+            changes=self._changes,
+            verdict=verdict,
+            reason=reason,
+            began=self._began,
+            comparison=comparison,
+            is_in_turns=way.is_in_turns,
+        )
+
+    @property
+    def _changes(self) -> dict[str, Scalar]:
+        return difference(self._incumbency.holder.setting, self._challenger.setting)
+
+    def _beyond_noise(self, comparison: Comparison) -> Comparison:
+        """The comparison; where a doubtful noise floor alone makes it a tie, judged by a second look at that.
+
+        A gain of which all that is likely lies beyond what is loud needs none: that was a moment of the noise's.
+        """
+        beside = self._incumbency.beside
+        is_held_back = comparison.verdict == "tie" and comparison.interval[0] > 1
+        if comparison.is_in_turns or not is_held_back or not beside.is_noise_doubtful:
+            return comparison
+        if comparison.interval[0] > 1 + LOUD_NOISE:
+            return replace(comparison, noise_floor=LOUD_NOISE)
+        if not self._incumbency.has_time_for_noise:
+            return comparison
+        try:
+            self._incumbency.look_at_noise()
+        except ContestantLostError:
+            if self._incumbency.holder.is_retired:
+                raise
+        return replace(comparison, noise_floor=beside.noise_floor or 0.0)
+
+    def _why_hopeless(self, way: Meeting) -> str | None:
+        """Why the challenger needs no comparison: what it changes does not take hold, or it is slower by far.
+
+        Not one that was a winner, too: a moment of the machine's would make it slower by far.
+        """
+        for name in self._without_effect():
+            return f"it does not take hold: {name} is {written(self._challenger.warmed.in_force[name])} here"
+        if self._bar == "better of two winners":
+            return None
+        slower = min(1 / ratio for ratio in way.look(self._incumbency.holder, self._challenger).ratios)
+        return f"{slower:.1f} times slower at first sight" if slower >= SLOWER_BY_FAR else None
+
+    def _without_effect(self) -> list[str]:
+        """What of it was set and does not take hold, as its start has shown."""
+        in_force = self._challenger.warmed.in_force
+        changes = self._changes.items()
+        return [name for name, value in changes if value is not None and in_force.get(name, value) != value]
+
+    def _already_so(self) -> list[str]:
+        """What of it is set, and holds for the incumbent unasked."""
+        in_force = self._incumbency.holder.warmed.in_force
+        changes = self._changes.items()
+        return [name for name, value in changes if value is not None and in_force.get(name) == value]
