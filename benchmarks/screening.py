@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from autotune.events import Block, Feed, Scalar, Warmed
 from autotune.speed import Comparison, compare, noise_floor
 from autotune.speed.measuring.comparison import is_clear
-from autotune.speed.racing.heats.meeting import is_settled
+from autotune.speed.racing.heats.enough import is_settled
 from autotune.speed.racing.pace import Pace
 from benchmarks.figures import header, load
 from benchmarks.race_exhaustive import WORKLOADS, Workload, open_ground

@@ -7,9 +7,10 @@ from autotune.spec.written import written
 from autotune.speed.knobs.entries import apply, difference
 from autotune.speed.measuring.arena import ContestantLostError
 from autotune.speed.measuring.comparison import LOUD_NOISE, Comparison
+from autotune.speed.racing.heats.enough import Bar
 from autotune.speed.racing.heats.finish import Finish, Objection, clears, finish_words
 from autotune.speed.racing.heats.incumbent import Incumbency
-from autotune.speed.racing.heats.meeting import SLOWER_BY_FAR, Bar, Meeting
+from autotune.speed.racing.heats.meeting import SLOWER_BY_FAR, Meeting
 from autotune.speed.racing.heats.records import Heats
 from autotune.speed.racing.heats.turns import SharedContestant
 from autotune.speed.racing.pace import NUM_SEEDS

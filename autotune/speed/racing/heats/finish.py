@@ -8,7 +8,7 @@ from typing import TypeAlias
 from autotune.events import Scalar
 from autotune.speed.measuring.arena import Contestant
 from autotune.speed.measuring.comparison import LOUD_NOISE, Comparison, is_clear
-from autotune.speed.racing.heats.meeting import WORTH_MORE, Bar, is_by_far
+from autotune.speed.racing.heats.enough import WORTH_MORE, Bar, is_by_far
 
 Objection: TypeAlias = Callable[[Contestant, Contestant, Comparison], str | None]
 """Takes the incumbent, a faster challenger and their comparison; says why the challenger is not kept."""

@@ -6,9 +6,9 @@ noise: two that take turns differ by what their processes differ by from one sta
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, Self, TypeAlias
+from typing import Protocol, Self
 
 from autotune.speed.measuring.comparison import (
     LOUD_NOISE,
@@ -16,37 +16,27 @@ from autotune.speed.measuring.comparison import (
     compare,
     compare_in_turns,
     is_clear,
-    is_never_ahead,
     is_out_of_reach,
     seconds_per_sample,
 )
 from autotune.speed.measuring.statistics import median_interval
+from autotune.speed.racing.heats.enough import (
+    ENDS,
+    FASTER_BY_FAR,
+    Bar,
+    is_known_well,
+    is_known_well_in_turns,
+    is_settled_in_turns,
+)
 from autotune.speed.racing.heats.turns import SharedArena, SharedContestant
 from autotune.speed.racing.pace import Pace
 
 SLOWER_BY_FAR = 1.3
 """Slower than the incumbent by this, twice in a row, needs no closer look."""
-_NARROW = 1.04
-"""The far end of an interval over its near end, where a confirmed gain is known well enough."""
-_NARROW_BY_FAR = 1.5
-_NARROW_IN_TURNS = 1.1
 _MOST_TIMES_AS_MANY = 3
 """As a confirmation usually has quads, it may have where these do not tell."""
 LEAST_QUADS = 4
 """Of a screening, however little time is left: fewer would tell nothing."""
-_FOR_OUT_OF_REACH = 3
-"""Quads that it takes to tell."""
-_FEW_STEPS = 5
-"""Of a block: what disturbs one of so few is no mean of many, and three quads would tell less than they seem to."""
-_FOR_OUT_OF_REACH_OF_LONG_STEPS = 5
-_FOR_RUNNER_UP = 6
-"""Quads before a challenger is given up that was as sure a winner as the incumbent."""
-WORTH_MORE = 1.02
-"""Times as fast as another value of the same knob, from which one is better: less than this is noise."""
-_FOR_NO_SLOWER = 6
-"""Quads in which a challenger shows it that need only be no slower; all ten would take as long as two screenings."""
-FASTER_BY_FAR = 1.5
-"""A knob that is surely faster by this much is adopted at once: what the old incumbent waited for hid the others."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +53,6 @@ class Looks:
         """Of the incumbent's and the challenger's seconds per sample, a pair of blocks each."""
         ratios = tuple(incumbent / challenger for incumbent, challenger in costs)
         return cls(ratios, samples_per_second=1 / statistics.median(challenger for _, challenger in costs))
-
-
-Bar: TypeAlias = Literal["faster", "better of two winners", "no slower together", "no slower without"]
-"""What a challenger is held to: faster for certain; or, where both beat the same setting, faster by what counts as far
-as the quads tell; or, where each of its parts has been faster alone, no slower together; or, where it does without
-something that the incumbent has, no slower without."""
 
 
 class Allowance(Protocol):
@@ -151,7 +135,7 @@ class SideBySide:
         self, incumbent: SharedContestant, challenger: SharedContestant, *, bar: Bar, quads_left: Callable[[], float]
     ) -> Comparison:
         """See Meeting."""
-        ends = _ENDS[bar]
+        ends = ENDS[bar]
 
         def is_decided(comparison: Comparison) -> bool:
             return ends(comparison) or (comparison.num_quads >= LEAST_QUADS and quads_left() < 0)
@@ -174,7 +158,7 @@ class SideBySide:
         def is_decided(comparison: Comparison) -> bool:
             is_longer = comparison.num_quads >= pace.confirm_quads
             is_told = comparison.verdict == "faster" or is_out_of_reach(comparison)
-            return _is_known_well(comparison) or (is_told and (is_longer or allowance.is_over))
+            return is_known_well(comparison) or (is_told and (is_longer or allowance.is_over))
 
         return compare(
             other,
@@ -241,7 +225,7 @@ class InTurns:
             challenger,
             quads=pace.turn_screen_quads,
             confidence=pace.screen_confidence,
-            is_decided=is_clear if bar.startswith("no slower") else _is_settled_in_turns,
+            is_decided=is_clear if bar.startswith("no slower") else is_settled_in_turns,
         )
 
     def confirm(self, other: SharedContestant, winner: SharedContestant, *, allowance: Allowance) -> Comparison:
@@ -253,7 +237,7 @@ class InTurns:
             winner,
             quads=pace.turn_confirm_quads,
             confidence=pace.confirm_confidence,
-            is_decided=_is_known_well_in_turns,
+            is_decided=is_known_well_in_turns,
         )
 
     def find_noise_floor(self, contestant: SharedContestant, twin: SharedContestant) -> None:
@@ -309,57 +293,3 @@ class InTurns:
     def _cost(self, contestant: SharedContestant) -> float:
         block = contestant.run_block(seconds=self._pace.turn_seconds / 2, min_steps=self._pace.min_steps)
         return seconds_per_sample(block, contestant.warmed)
-
-
-def is_by_far(comparison: Comparison) -> bool:
-    """B is surely faster by so much that what hindered A hid everything else."""
-    return comparison.interval[0] >= FASTER_BY_FAR
-
-
-def is_settled(comparison: Comparison) -> bool:
-    """A screening side by side needs no more quads: its verdict is clear, or its challenger out of reach."""
-    is_long = min(block.steps for block in comparison.blocks_a) <= _FEW_STEPS
-    least = _FOR_OUT_OF_REACH_OF_LONG_STEPS if is_long else _FOR_OUT_OF_REACH
-    return is_clear(comparison) or (comparison.num_quads >= least and is_out_of_reach(comparison))
-
-
-def _is_proven_enough(comparison: Comparison) -> bool:
-    """A challenger that need only be no slower is known well enough, since who is adopted wrongly loses little."""
-    return is_clear(comparison) or comparison.num_quads >= _FOR_NO_SLOWER
-
-
-def _is_better_known(comparison: Comparison) -> bool:
-    """It is known which of two winners is better, or surely not the challenger by what counts."""
-    is_given_up = comparison.num_quads >= _FOR_RUNNER_UP and is_out_of_reach(comparison)
-    return is_clear(comparison) or is_given_up or comparison.interval[1] < WORTH_MORE
-
-
-_ENDS: Mapping[Bar, Callable[[Comparison], bool]] = {
-    "faster": is_settled,
-    "better of two winners": _is_better_known,
-    "no slower together": _is_proven_enough,
-    "no slower without": _is_proven_enough,
-}
-"""When a screening side by side needs no more quads."""
-
-
-def _is_settled_in_turns(comparison: Comparison) -> bool:
-    is_hopeless = comparison.num_quads >= _FOR_OUT_OF_REACH and is_out_of_reach(comparison)
-    return is_clear(comparison) or is_never_ahead(comparison) or is_hopeless
-
-
-def _is_known_well(comparison: Comparison) -> bool:
-    """The gain is sure, and more quads would add a digit at most.
-
-    Of a baseline that is slower by far the first digit does: its blocks may take seconds.
-    """
-    low, high = comparison.interval
-    narrow = _NARROW_BY_FAR if is_by_far(comparison) else _NARROW
-    return comparison.verdict == "faster" and high <= narrow * low
-
-
-def _is_known_well_in_turns(comparison: Comparison) -> bool:
-    """As ``_is_known_well``, less narrowly: a quad costs two starts. Or B is no winner after all."""
-    low, high = comparison.interval
-    is_known = comparison.verdict == "faster" and high <= _NARROW_IN_TURNS * low
-    return is_by_far(comparison) or is_known or is_never_ahead(comparison)

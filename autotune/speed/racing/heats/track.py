@@ -7,9 +7,10 @@ from autotune.speed.knobs.entries import difference
 from autotune.speed.measuring.arena import ContestantLostError
 from autotune.speed.measuring.comparison import Comparison
 from autotune.speed.racing.heats.challenge import Challenge
+from autotune.speed.racing.heats.enough import FASTER_BY_FAR, Bar
 from autotune.speed.racing.heats.finish import Finish, Objection, finish_words
 from autotune.speed.racing.heats.incumbent import Incumbency
-from autotune.speed.racing.heats.meeting import FASTER_BY_FAR, Allowance, Bar, Looks, Meeting
+from autotune.speed.racing.heats.meeting import Allowance, Looks, Meeting
 from autotune.speed.racing.heats.records import Clock, Heats
 from autotune.speed.racing.heats.turns import SharedArena, SharedContestant
 from autotune.speed.racing.pace import Pace

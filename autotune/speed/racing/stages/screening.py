@@ -6,8 +6,8 @@ from functools import partial
 from autotune.events import Scalar
 from autotune.speed.knobs.entries import Entry, apply, in_setting, is_open, is_possible, meaningful
 from autotune.speed.measuring.bottleneck import Diagnosis
+from autotune.speed.racing.heats.enough import WORTH_MORE, Bar
 from autotune.speed.racing.heats.finish import Finish
-from autotune.speed.racing.heats.meeting import WORTH_MORE, Bar
 from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.race_time import RaceTime
