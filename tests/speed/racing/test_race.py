@@ -88,6 +88,18 @@ def race_a_tenth(seed: int, *, seconds: float = 1e6) -> RaceResult:
     return run(SimulatedArena(a_tenth_faster, machine=machine), CHANNELS_LAST, FUSED, seconds=seconds)
 
 
+def test_race_tries_again_what_gains_only_beside_a_winner() -> None:
+    def cost(setting: Setting) -> Cost:
+        is_last, retains = setting.get("channels_last"), setting.get("allocator") == "retain"
+        factor = 0.7 if is_last and retains else 1.2 if is_last else 0.85 if retains else 1.0
+        return Cost(compute_seconds=0.01 * factor)
+
+    allocator = Entry(KNOBS["allocator"], ("default", "retain"))
+    result = run(SimulatedArena(cost, machine=noisy()), CHANNELS_LAST, allocator)
+    assert result.setting == {"allocator": "retain", "channels_last": True}
+    assert [heat.verdict for heat in heats_of(result, "channels_last")] == ["rejected", "kept"]
+
+
 def test_race_looks_again_at_what_noise_may_have_hidden() -> None:
     twice = [heats for seed in range(40) if len(heats := heats_of(race_a_tenth(seed), "channels_last")) == 2]
     assert twice

@@ -23,15 +23,6 @@ _MOST_FOR_A_PASS = 0.3
 """Of the time that a race has left, for a heat that begins with a pass over all data."""
 _MOST_LOSSES_IN_A_ROW = 2
 """Values of a whole-number knob that are no faster than the best, after which no others are tried."""
-_INTERACTIONS: tuple[frozenset[str], ...] = (
-    frozenset({"num_workers", "torch_threads"}),  # they compete for the same cores
-    frozenset({"num_workers", "persistent_workers"}),  # more of them start more slowly, unless they stay
-    frozenset({"cache", "torch_threads"}),
-    frozenset({"channels_last", "precision"}),  # tensor cores want NHWC
-    frozenset({"channels_last", "fp32_precision_conv"}),
-    frozenset({"sdpa_backend", "precision"}),  # flash attention takes bf16 and fp16 alone
-)
-"""Knobs whose gains are known to depend on each other."""
 
 
 class Screening:
@@ -192,8 +183,10 @@ class Screening:
 
     def forget_what_interacts(self, adopted: set[str]) -> None:
         """Let knobs be tried again whose gain depends on one that has just changed."""
-        partners = {name for pair in _INTERACTIONS if pair & adopted for name in pair - adopted}
-        self._tried = {(name, value) for name, value in self._tried if name not in partners}
+        partners = self._ways.partners(adopted)
+        # The setting to beat has been measured with its own values: what beats it needs not meet them again.
+        own = {(entry.name, self._ways.current(entry)) for entry in self._plan.entries}
+        self._tried = {(name, value) for name, value in self._tried if name not in partners or (name, value) in own}
 
     @property
     def _is_compiled(self) -> bool:

@@ -16,6 +16,18 @@ _MOST_TO_GIVE_UP = 2
 """A rival keeps half of what it has, where that is tried first: one thread of sixteen is no likely winner."""
 _BESIDE: dict[str, tuple[str, Scalar]] = {"num_workers": ("persistent_workers", True)}
 """What a knob is tried beside from the start: workers that begin anew with each epoch hide what they win."""
+_INTERACTIONS: tuple[frozenset[str], ...] = (
+    frozenset({"num_workers", "torch_threads"}),  # they compete for the same cores
+    frozenset({"num_workers", "persistent_workers"}),  # more of them start more slowly, unless they stay
+    frozenset({"cache", "torch_threads"}),
+    frozenset({"channels_last", "precision"}),  # tensor cores want NHWC
+    frozenset({"channels_last", "fp32_precision_conv"}),
+    frozenset({"sdpa_backend", "precision"}),  # flash attention takes bf16 and fp16 alone
+)
+"""Knobs whose gains are known to depend on each other."""
+_MADE_POSSIBLE_BY = {"allocator": "channels_last"}
+"""What may gain only beside another knob, which gains by itself: in NHWC oneDNN's buffers are large, and mapped anew at
+each step they cost some processes more than the order gains."""
 
 
 class Ways:
@@ -69,6 +81,12 @@ class Ways:
         """This knob's challenger was kept, and is not adopted yet."""
         if winner == self._with_rival_at_its_least(name, winner):
             self._wins_with_rival_at_its_least.add(name)
+
+    def partners(self, adopted: set[str]) -> set[str]:
+        """Knobs whose gain may be another one, now that these were adopted."""
+        both_ways = {name for pair in _INTERACTIONS if pair & adopted for name in pair}
+        one_way = {name for other, name in _MADE_POSSIBLE_BY.items() if other in adopted}
+        return (both_ways | one_way) - adopted
 
     @property
     def doubted(self) -> set[str]:
