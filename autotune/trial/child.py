@@ -19,6 +19,7 @@ from autotune.events import Finished, Outcome, TrialOrder
 from autotune.hardware import physical_cores, usable_cores
 from autotune.trial.channel import PipeChannel, RaceChannel
 from autotune.trial.messages import REQUEST, STACKS_SIGNAL, Launch, LineBuffer, Prepare, Ready, Refused, Request
+from autotune.trial.oom_killer import be_killed_first
 from autotune.trial.relaunch import read_launch, relaunch_if_needed
 from autotune.trial.watch import EndWithCoordinator
 
@@ -36,6 +37,7 @@ def become_trial(launch: Launch, *, task: "LoadedTask", num_threads: int, events
     status = 1
     try:
         os.setpgid(0, 0)
+        be_killed_first()
         for number in (signal.SIGCHLD, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -102,6 +104,7 @@ def main() -> NoReturn:
             events.sendall(answer.model_dump_json().encode() + b"\n")
         else:
             assert isinstance(request, Launch), request
+            be_killed_first()
             # Before torch is imported: OpenMP counts the cores of the lease then.
             _take_lease(request.order)
             relaunch_if_needed(request, events=events)

@@ -189,6 +189,13 @@ def test_trials_count_devices_in_the_order_of_those_who_tell_their_names(launche
     assert report.metrics["is_by_bus"] == 1.0
 
 
+@pytest.mark.skipif(not os.access("/proc/self/oom_score_adj", os.W_OK), reason="the system lets no process ask for it")
+def test_memory_that_runs_out_ends_a_trial_before_what_started_it(launcher: Launcher, tmp_path: Path) -> None:
+    events = hear_out(launcher, launcher.launch(order(tmp_path, behaviour="report_killability")))
+    (report,) = (event for event in events if isinstance(event, EpochReport))
+    assert report.metrics["score"] >= int(Path("/proc/self/oom_score_adj").read_text()) + 300
+
+
 def test_trial_shares_no_socket_with_another(launcher: Launcher, tmp_path: Path) -> None:
     processes = [launcher.launch(order(tmp_path, number=number, behaviour="train_until_stopped")) for number in (0, 1)]
     sockets = [_sockets(process.pid) for process in processes]
