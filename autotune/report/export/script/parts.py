@@ -258,11 +258,11 @@ def step_part(winner: Winner) -> str:
         lines.append(f"    nn.utils.clip_grad_norm_(clipped, {clip!r})")
     after = "STEPPED.append(optimizer)" if is_late else "SCALER.update()"
     lines += [f"    SCALER.step(optimizer)\n    {after}"] if has_scaler else ["    optimizer.step()"]
-    taking = _RECORDED_STEP if winner.is_recorded else _PLAIN_STEP
+    taking = _TAKE_STEP + (_RECORDED if winner.is_recorded else _PLAIN)
     return "\n".join([*lines, f"    optimizer.zero_grad()\n\n\n{_graph_pieces(winner)}{taking}"])
 
 
-_PLAIN_STEP = """def training_step(model, loss_of, optimizer, count):
+_TAKE_STEP = """def training_step(model, loss_of, optimizer, count):
     gradient = accumulator(loss_of, count)
 
     def take_step(batch):
@@ -270,16 +270,9 @@ _PLAIN_STEP = """def training_step(model, loss_of, optimizer, count):
         step(optimizer)
         return loss
 
-    return take_step"""
-_RECORDED_STEP = """def training_step(model, loss_of, optimizer, count):
-    gradient = accumulator(loss_of, count)
-
-    def take_step(batch):
-        loss = gradient(batch)
-        step(optimizer)
-        return loss
-
-    make_recordable(optimizer)
+"""
+_PLAIN = "    return take_step"
+_RECORDED = """    make_recordable(optimizer)
     host = HostState(model, loss_of)
     return StepGraph(take_step, optimizer=optimizer, host=host, recorder=CudaRecorder(), on_refusal=print)"""
 
