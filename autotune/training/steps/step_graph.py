@@ -8,6 +8,7 @@ and one that waits for the device can't be.
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -93,8 +94,11 @@ class HostState:
         """What the function was bound to where it was made."""
         names = getattr(getattr(self._loss, "__code__", None), "co_freevars", ())
         cells = getattr(self._loss, "__closure__", None) or ()
-        found = {name: cell.cell_contents for name, cell in zip(names, cells, strict=True)}
-        return {**found, "self": getattr(self._loss, "__self__", None)}
+        found: dict[str, object] = {"self": getattr(self._loss, "__self__", None)}
+        for name, cell in zip(names, cells, strict=True):
+            with suppress(ValueError):  # nothing is bound to the name yet
+                found[name] = cell.cell_contents
+        return found
 
 
 def _is_plain(value: object) -> bool:

@@ -181,6 +181,16 @@ def test_what_a_loss_function_was_bound_to_is_looked_at_too() -> None:
     assert {name for name, value in host.read().items() if before[name] != value} == {"weight"}
 
 
+def test_a_name_to_which_nothing_is_bound_yet_is_no_state() -> None:
+    def loss(batch: Batch) -> Tensor:
+        return torch.zeros(()) * later + batch  # type: ignore[no-any-return]
+
+    host = HostState(Net(), loss)
+    assert "later" not in host.read()
+    later = 1.0
+    assert host.read()["later"] == later
+
+
 def test_attributes_that_change_between_epochs_are_recorded_anew() -> None:
     training = Training()
     for _ in range(4):

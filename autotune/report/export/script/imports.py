@@ -6,7 +6,7 @@ _PLAIN = ("hashlib", "inspect", "math", "os", "random", "runpy", "sys", "torch")
 _FROM = {
     "abc": ("ABC", "abstractmethod"),
     "collections.abc": ("Callable", "Iterable", "Iterator", "Mapping", "Sized"),
-    "contextlib": ("contextmanager", "nullcontext"),
+    "contextlib": ("contextmanager", "nullcontext", "suppress"),
     "dataclasses": ("dataclass",),
     "functools": ("partial",),
     "itertools": ("pairwise",),
