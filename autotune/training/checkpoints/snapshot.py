@@ -22,6 +22,9 @@ class Snapshot:
     memory comes from torch's caching allocator and serves the next snapshot again. What is on the
     CPU is copied into the memory of an earlier snapshot: new memory costs several times the copy,
     since the system has to hand out each page of it.
+
+    Tensors are told apart by where they lie, so what was taken stays alive until ``seal``: a tensor
+    that ``state_dict`` made for this call alone would be gone by the next, which would get its place.
     """
 
     def __init__(self, earlier: "Snapshot | None" = None) -> None:
@@ -29,13 +32,14 @@ class Snapshot:
         self._spare = earlier.places if earlier is not None else {}
         self.places: dict[str, Tensor] = {}
         """Its copies on the CPU, by where they stand in the state."""
-        self._copies: dict[_Key, Tensor] = {}
+        self._copies: dict[_Key, tuple[Tensor, Tensor]] = {}
+        """What was taken, which holds its place in memory, and its copy."""
         self._devices: set[torch.device] = set()
         self.num_bytes = 0
         """Of all tensors that were copied."""
 
     def take(self, value: object, where: str) -> Any:  # noqa: ANN401 - the type of value
-        """The value with all tensors copied; tensors that were one (tied weights) stay one.
+        """The value with all tensors copied; tensors that were one (tied weights) stay one, in later values too.
 
         Raises:
             TaskError: It holds what ``torch.load(weights_only=True)`` would refuse when it is too late.
@@ -57,7 +61,10 @@ class Snapshot:
         return value
 
     def seal(self) -> Callable[[], None]:
-        """Call it after the last ``take``; the function that it returns waits for the copies, in any thread."""
+        """Call it after the last ``take``: what was taken is held no more.
+
+        The function that it returns waits for the copies, in any thread.
+        """
         events = []
         for device in self._devices:
             event = torch.cuda.Event()  # type: ignore[no-untyped-call]
@@ -79,8 +86,8 @@ class Snapshot:
         key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
         if key not in self._copies:
             self.num_bytes += tensor.nbytes
-            self._copies[key] = self._copy_strided(tensor, where)
-        return self._copies[key]
+            self._copies[key] = tensor, self._copy_strided(tensor, where)
+        return self._copies[key][1]
 
     def _copy_strided(self, tensor: Tensor, where: str) -> Tensor:
         if tensor.device.type != "cuda":

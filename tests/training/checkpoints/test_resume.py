@@ -1,6 +1,9 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 from autotune.events import EpochReport, Event, Outcome, Progress, Scalar, Started
 from autotune.spec.learning import SCHEDULES
@@ -245,3 +248,35 @@ def test_own_loop_killed_inside_an_epoch_repeats_that_epoch(tmp_path: Path) -> N
 def test_resumed_epoch_counts_all_its_samples(tmp_path: Path) -> None:
     resumed = resume(tmp_path, BASE, stop_after=2)
     assert [report.samples for report in resumed.reports] == [42, 42, 42]
+
+
+class Matrix:
+    """The user's own state, which becomes a tensor only for a checkpoint."""
+
+    def __init__(self) -> None:
+        self.values = np.zeros((8, 8))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"values": torch.from_numpy(self.values.copy())}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.values = state["values"].numpy()
+
+
+def test_objects_whose_states_are_made_for_the_checkpoint_each_get_their_own_back(tmp_path: Path) -> None:
+    names = [f"matrix_{number}" for number in range(6)]
+
+    def add(trial: Trial) -> None:
+        matrices = {name: Matrix() for name in names}
+        done = trial.checkpoint.restore(**matrices)
+        for epoch in range(done + 1, trial.epochs + 1):
+            for number, matrix in enumerate(matrices.values()):
+                matrix.values = matrix.values + number
+            trial.report(epoch, val_loss=1.0, **{name: matrix.values.mean() for name, matrix in matrices.items()})
+            if trial.should_stop():
+                return
+
+    stopped = train(add, tmp_path, channel=Recorder(stop_after=1))
+    assert [len(stopped.reports), stopped.finished.outcome] == [1, Outcome.INTERRUPTED]
+    resumed = train(add, tmp_path)
+    assert [resumed.metrics[-1][name] for name in names] == [0.0, 3.0, 6.0, 9.0, 12.0, 15.0]

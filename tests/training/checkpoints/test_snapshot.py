@@ -1,4 +1,6 @@
+import weakref
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -43,6 +45,47 @@ def test_tied_weights_are_copied_once() -> None:
     taken = Snapshot().take(nn.Sequential(first, second).state_dict(), "model")
     assert taken["0.weight"] is taken["1.weight"]
     assert taken["0.bias"] is not taken["1.bias"]
+
+
+def test_tensors_that_are_tied_across_objects_are_copied_once() -> None:
+    weight = torch.ones(4)
+    snapshot = Snapshot()
+    assert snapshot.take({"weight": weight}, "encoder")["weight"] is snapshot.take([weight.detach()], "decoder")[0]
+    assert snapshot.num_bytes == weight.nbytes
+
+
+TEMPORARY: dict[str, Callable[[float], torch.Tensor]] = {
+    "copies of an array": lambda value: torch.from_numpy(np.full((16, 16), value)),
+    "clones": lambda value: torch.full((16, 16), value).clone(),
+    "scalars": torch.tensor,
+    "transposed": lambda value: torch.full((3, 16), value).t(),
+}
+
+
+@pytest.mark.parametrize("make", TEMPORARY.values(), ids=TEMPORARY)
+def test_tensors_made_for_a_state_alone_are_each_copied(make: Callable[[float], torch.Tensor]) -> None:
+    """The next state's tensor would have the place in memory of one that is gone, and be taken for it."""
+    snapshot = None
+    for first in (1.0, 11.0, 21.0):
+        snapshot = Snapshot(snapshot)
+        values = [first + number for number in range(8)]
+        taken = [
+            snapshot.take({"matrix": make(value)}, f"object_{number}")["matrix"] for number, value in enumerate(values)
+        ]
+        snapshot.seal()()
+        assert [set(tensor.flatten().tolist()) for tensor in taken] == [{value} for value in values]
+
+
+def test_snapshot_keeps_nothing_of_what_was_taken_once_it_is_sealed() -> None:
+    array = np.ones((16, 16))
+    lives = weakref.ref(array)
+    snapshot = Snapshot()
+    taken = snapshot.take({"matrix": torch.from_numpy(array)}, "sums")
+    del array
+    assert lives() is not None
+    snapshot.seal()
+    assert lives() is None
+    assert taken["matrix"].sum() == 16 * 16
 
 
 def test_copy_keeps_the_memory_format() -> None:
