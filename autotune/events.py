@@ -147,7 +147,7 @@ class Finished(_Event):
     unread_parameters: tuple[str, ...] = ()
     """Parameters that neither the task nor the loop looked at; usually a misspelt name."""
     is_out_of_memory: bool = False
-    """It is infeasible because memory ran out, which tells something about larger batches."""
+    """It is infeasible because memory ran out, or the kernel killed it for that: larger batches will run out, too."""
     is_killed_worker: bool = False
     """It is interrupted because a DataLoader worker was killed, most often for the host's memory."""
 

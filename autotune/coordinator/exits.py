@@ -12,10 +12,14 @@ _SIGKILL = 9
 
 
 class Exits:
-    """Explains the ends of processes, one after the other, beside the kernel's count of those that it killed."""
+    """Explains the ends of processes, one after the other, beside the kernel's count of those that it killed.
 
-    def __init__(self) -> None:
-        self._oom_watch = OomWatch()
+    Args:
+        oom_watch: Reads that count; the system's own if None.
+    """
+
+    def __init__(self, oom_watch: OomWatch | None = None) -> None:
+        self._oom_watch = OomWatch() if oom_watch is None else oom_watch
 
     def explain(
         self, exited: Exited, *, last_word: Finished | None, stop: Stop | None, overdue: str | None, restarts: int
@@ -53,7 +57,7 @@ def give_up(interrupted: Finished) -> Finished:
     reason = f"{interrupted.reason}, {MAX_RESTARTS + 1} times"
     if interrupted.is_killed_worker:
         remedy = "the host's memory is the usual reason: use fewer workers, or cache less"
-        return Finished(outcome=Outcome.INFEASIBLE, reason=f"{reason}; {remedy}")
+        return Finished(outcome=Outcome.INFEASIBLE, reason=f"{reason}; {remedy}", is_out_of_memory=True)
     return Finished(outcome=Outcome.FAILED, reason=reason)
 
 
@@ -62,4 +66,4 @@ def _out_of_memory(victim: str, *, restarts: int) -> Finished:
     if restarts < MAX_OOM_RESTARTS:
         return Finished(outcome=Outcome.INTERRUPTED, reason=what)
     reason = f"{what}, {restarts + 1} times; use fewer workers, a smaller batch, or cache less"
-    return Finished(outcome=Outcome.INFEASIBLE, reason=reason)
+    return Finished(outcome=Outcome.INFEASIBLE, reason=reason, is_out_of_memory=True)

@@ -25,6 +25,7 @@ from autotune.events import Adjusted, EpochReport, Finished, Outcome, Scalar, St
 from autotune.figures import format_figure
 from autotune.outages import persist
 from autotune.recording.drafts import NewTrial
+from autotune.recording.environments import EnvironmentRecords
 from autotune.recording.rows import TrialRow, TrialStatus
 from autotune.search.proposals import Proposal
 from autotune.trial.leases import Lease
@@ -306,11 +307,12 @@ class Ledger:
         self._reserve.load(self._books.records, rows=rows)
 
     def _learn_memory(self, rows: Iterable[TrialRow]) -> None:
-        """From trials of earlier starts on this machine, with these versions."""
+        """From trials of earlier starts on hardware and software like this machine's, such as in another container."""
         books = self._books
         peaks = books.records.peak_memory(books.study)
+        alike = EnvironmentRecords(books.records.engine).alike(books.environment_id)
         for row in rows:
-            if row.is_over and row.environment_id == books.environment_id:
+            if row.is_over and row.environment_id in alike:
                 self._fitting.learn(
                     row.number,
                     parameters=row.parameters,

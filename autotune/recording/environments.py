@@ -34,6 +34,15 @@ class EnvironmentRecords:
             query = select(tables.environment.c.id).where(tables.environment.c.digest == digest)
             return int(connection.execute(query).scalar_one())
 
+    def alike(self, environment_id: int) -> frozenset[int]:
+        """The ids of the environments with the same hardware and software, whatever the host's name: itself, too."""
+        same = tables.environment.c
+        with transactions.read(self._engine) as connection:
+            here = select(same.hardware_fingerprint, same.software_fingerprint).where(same.id == environment_id)
+            hardware, software = connection.execute(here).one()
+            query = select(same.id).where(same.hardware_fingerprint == hardware, same.software_fingerprint == software)
+            return frozenset(connection.execute(query).scalars())
+
     def all(self) -> Mapping[int, Environment]:
         """All of them, by id."""
         with transactions.read(self._engine) as connection:

@@ -114,7 +114,7 @@ class TrialRow:
     is_contended: bool
     """Other trials ran on the same machine: its throughput compares with nothing."""
     is_out_of_memory: bool
-    """It was infeasible because its device's memory ran out."""
+    """It was infeasible because memory ran out: of its device, or of the host, where the kernel killed it."""
     checkpoint_problem: str | None
     """Why it has no checkpoint of its last epoch: cause and file; None where it has, or needs none."""
     num_parameters: int | None

@@ -1,0 +1,43 @@
+"""What is recorded of a trial whose process is gone."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from autotune.coordinator.exits import MAX_OOM_RESTARTS, Exits, give_up
+from autotune.events import Finished, Outcome
+from autotune.trial.launcher import Exited
+from autotune.trial.oom_killer import OomWatch
+
+BY_SIGNAL_9 = Exited(137, signal=9)
+WITHOUT_ITS_WORKER = Finished(outcome=Outcome.INTERRUPTED, reason="a worker was killed", is_killed_worker=True)
+
+
+@pytest.fixture
+def kill(tmp_path: Path) -> Callable[[Finished | None, int], Finished]:
+    """What is told of a trial, after so many restarts, when the kernel has counted one more kill for memory."""
+    counter = tmp_path / "memory.events"
+    counter.write_text("oom_kill 4\n")
+    exits = Exits(OomWatch([counter]))
+
+    def told(last_word: Finished | None, restarts: int) -> Finished:
+        counter.write_text(f"oom_kill {5 + restarts}\n")
+        return exits.explain(BY_SIGNAL_9, last_word=last_word, stop=None, overdue=None, restarts=restarts)
+
+    return told
+
+
+@pytest.mark.parametrize("last_word", [None, WITHOUT_ITS_WORKER])
+def test_trial_that_the_kernel_kills_again_has_run_out_of_memory(
+    kill: Callable[[Finished | None, int], Finished], last_word: Finished | None
+) -> None:
+    """Without the mark nothing was learned of it, and the same configuration was launched and killed again."""
+    ends = [kill(last_word, restarts) for restarts in range(MAX_OOM_RESTARTS + 1)]
+    assert [end.outcome for end in ends] == [Outcome.INTERRUPTED, Outcome.INFEASIBLE]
+    assert [end.is_out_of_memory for end in ends] == [False, True]
+
+
+def test_trial_whose_workers_are_killed_unseen_has_run_out_of_memory() -> None:
+    assert give_up(WITHOUT_ITS_WORKER).is_out_of_memory
+    assert not give_up(Finished(outcome=Outcome.INTERRUPTED, reason="its process was killed")).is_out_of_memory

@@ -1,0 +1,70 @@
+"""What a start knows of memory from the trials of earlier ones."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from autotune.coordinator.books import Books
+from autotune.coordinator.ledger import Ticket
+from autotune.events import Finished, Outcome
+from autotune.hardware import Machine
+from autotune.recording.database import configure_engine, open_database
+from autotune.recording.environments import EnvironmentRecords
+from autotune.recording.lease import StudyLease
+from autotune.recording.records import Records
+from autotune.search.storage import open_storage
+from autotune.trial.leases import Lease
+from tests.coordinator.simulated import NAME, make_books, make_ledger, make_study, study_url
+from tests.machines import machine
+
+CPU = Lease("cpu", None, ())
+
+
+@contextmanager
+def open_books(folder: Path) -> Iterator[Books]:
+    """The books of a new study."""
+    make_study(folder)
+    records = Records(open_database(study_url(folder), create=False))
+    storage = open_storage(study_url(folder), configure_engine=configure_engine)
+    lease = StudyLease.acquire(records, study=records.study(NAME))
+    try:
+        yield make_books(records, storage, folder=folder, lease=lease)
+    finally:
+        storage.engine.dispose()
+        records.engine.dispose()
+
+
+def lose_trial(books: Books) -> Ticket:
+    """Trial 1, which runs out of memory."""
+    ledger = make_ledger(books)
+    ledger.ask()
+    lost = ledger.ask()
+    assert lost is not None
+    ledger.launched(lost, pid=1, device="cpu")
+    ledger.ended(lost, Finished(outcome=Outcome.INFEASIBLE, reason="out of memory", is_out_of_memory=True))
+    return lost
+
+
+@pytest.mark.parametrize(
+    ("now", "is_known"),
+    [
+        (machine(hostname="another-pod", num_threads=2), True),
+        (machine().model_copy(update={"memory_bytes": 8 * 2**30 + 4096}), True),
+        (machine().model_copy(update={"memory_bytes": 16 * 2**30}), False),
+        (machine(version="2.14.0"), False),
+    ],
+)
+def test_trial_that_ran_out_is_known_on_hardware_and_software_like_its_own(
+    tmp_path: Path, now: Machine, *, is_known: bool
+) -> None:
+    """By the environment's id a new container, with another host name, forgot each loss."""
+    with open_books(tmp_path) as books:
+        lost = lose_trial(books)
+        here = EnvironmentRecords(books.records.engine).add(now)
+        later = make_ledger(replace(books, environment_id=here))
+        later.unfinished()
+        again = later.taken_up(Ticket(replace(lost.row, number=9)), lease=CPU)
+    assert (again.refusal is not None) is is_known
