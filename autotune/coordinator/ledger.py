@@ -130,12 +130,17 @@ class Ledger:
         if self.standing.has_trials_left:
             persist(self._books.search.ask_ahead)
 
-    def taken_up(self, ticket: Ticket, *, lease: Lease) -> Ticket:
-        """A trial of an earlier start, held against memory again if it was never launched."""
+    def taken_up(self, ticket: Ticket, *, floor: Floor) -> Ticket:
+        """A trial of an earlier start, held against memory again if it was never launched.
+
+        While it trains nothing is raced, and where several train at once there may never be such a moment again.
+        """
+        if floor.is_alone and self.standing.has_trials_left:
+            self._speeds.prepare(floor)
         if ticket.is_adopted:
             return ticket
         row = ticket.row
-        return replace(ticket, refusal=self._refusal(row.number, parameters=row.parameters, lease=lease))
+        return replace(ticket, refusal=self._refusal(row.number, parameters=row.parameters, lease=floor.lease))
 
     def order(self, ticket: Ticket, *, lease: Lease) -> TrialOrder:
         """What the trial's process needs to train on that lease."""

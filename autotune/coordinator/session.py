@@ -121,7 +121,8 @@ class Session:
             lease = self._pool.acquire()
             if lease is None:
                 return
-            ticket = self._ledger.taken_up(waiting.pop(0), lease=lease) if waiting else self._ask(lease)
+            floor = Floor(lease, is_alone=not self._running, on_wait=self._wait_for_race)
+            ticket = self._ledger.taken_up(waiting.pop(0), floor=floor) if waiting else self._ask(floor)
             if ticket is None:
                 self._pool.release(lease)
                 return
@@ -148,10 +149,10 @@ class Session:
     def _should_end(self) -> bool:
         return self._interrupts.should_stop or self._ledger.standing.is_time_up
 
-    def _ask(self, lease: Lease) -> Ticket | None:
+    def _ask(self, floor: Floor) -> Ticket | None:
         if self._is_exhausted:
             return None
-        ticket = self._ledger.ask(Floor(lease, is_alone=not self._running, on_wait=self._wait_for_race))
+        ticket = self._ledger.ask(floor)
         self._is_exhausted = ticket is None
         return ticket
 

@@ -52,7 +52,7 @@ class SharedLedger(Ledger):
         if proposal is None:
             return self._take_over(row, floor=floor)
         ticket = Ticket(row)
-        ticket = ticket if floor is None else self.taken_up(ticket, lease=floor.lease)
+        ticket = ticket if floor is None else self.taken_up(ticket, floor=floor)
         if floor is not None and ticket.refusal is None:
             parameters = self._new_trial(proposal, floor=floor).parameters
             if parameters != row.parameters:
@@ -125,7 +125,7 @@ class SharedLedger(Ledger):
         self._elsewhere.discard(row.number)
         self._books.search.take_over(row.number)
         ticket = Ticket(row, is_adopted=row.status is TrialStatus.RUNNING)
-        return ticket if floor is None else self.taken_up(ticket, lease=floor.lease)
+        return ticket if floor is None else self.taken_up(ticket, floor=floor)
 
     def _settle(self) -> tuple[TrialRow, ...]:
         return persist(self._settle_claimed)

@@ -35,6 +35,9 @@ class Speeds(Protocol):
         ``floor`` is None where a trial of an earlier start is only looked at: nothing is measured then.
         """
 
+    def prepare(self, floor: Floor) -> None:
+        """Measure now what needs the device alone: a trial whose parameters stand already will train next."""
+
 
 class JointSpeeds:
     """The sampler has decided them already, like learning parameters."""
@@ -43,6 +46,9 @@ class JointSpeeds:
         """The proposal's parameters as they are."""
         del floor
         return dict(proposal.parameters)
+
+    def prepare(self, floor: Floor) -> None:
+        """Nothing is measured."""
 
 
 class FixedSpeeds:
@@ -55,3 +61,6 @@ class FixedSpeeds:
         """The proposal with the baseline's speed parameters, as far as they go with it."""
         del floor
         return self._space.with_speed(proposal.parameters, self._space.baseline)
+
+    def prepare(self, floor: Floor) -> None:
+        """Nothing is measured."""

@@ -9,6 +9,7 @@ import pytest
 
 from autotune.coordinator.books import Books
 from autotune.coordinator.ledger import Ticket
+from autotune.coordinator.speeds import Floor
 from autotune.events import Finished, Outcome
 from autotune.hardware import Machine
 from autotune.recording.database import configure_engine, open_database
@@ -20,7 +21,7 @@ from autotune.trial.leases import Lease
 from tests.coordinator.simulated import NAME, make_books, make_ledger, make_study, study_url
 from tests.machines import machine
 
-CPU = Lease("cpu", None, ())
+FLOOR = Floor(Lease("cpu", None, ()), is_alone=True, on_wait=lambda _: None)
 
 
 @contextmanager
@@ -66,5 +67,5 @@ def test_trial_that_ran_out_is_known_on_hardware_and_software_like_its_own(
         here = EnvironmentRecords(books.records.engine).add(now)
         later = make_ledger(replace(books, environment_id=here))
         later.unfinished()
-        again = later.taken_up(Ticket(replace(lost.row, number=9)), lease=CPU)
+        again = later.taken_up(Ticket(replace(lost.row, number=9)), floor=FLOOR)
     assert (again.refusal is not None) is is_known

@@ -2,7 +2,8 @@
 
 The first race, of the baseline's workload, is a whole one. It waits until the baseline has been trained, which
 keeps its own speed parameters and is the first answer that a study has; where several trials run at once it comes
-before all of them, for a race needs the device to itself. A workload that comes up later races
+before all of them, for a race needs the device to itself, and before all that an earlier start has left, too, where
+that found no winner here (it was stopped in its race, or ran on another machine). A workload that comes up later races
 briefly, from the winner of the one that is most like it, when no other trial runs and races have
 not had their share of the study's time; otherwise it takes that winner over, but for what of it computes
 with fewer digits: whether the loss bears that was judged on the other workload alone.
@@ -85,6 +86,11 @@ class RacedSpeeds:
             num = len(self._known)
             known = f"winners of {num} workloads" if num > 1 else "winner of a workload"
             note(f"races: this machine knows the {known} of this task")
+
+    def prepare(self, floor: Floor) -> None:
+        """Race the baseline's workload now, where several trials run at once and no winner is known here yet."""
+        if not self._trains_one_at_a_time:
+            self._setting_for(self._space.learning.baseline, floor=floor)
 
     def complete(self, proposal: Proposal, *, floor: Floor | None) -> dict[str, Scalar]:
         """The proposal with the winner of its workload's race; the baseline keeps its own speed parameters."""

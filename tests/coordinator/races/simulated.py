@@ -9,11 +9,14 @@ import pytest
 from autotune.coordinator import standing as standing_module
 from autotune.coordinator.books import Books
 from autotune.coordinator.fitting import Fitting
+from autotune.coordinator.interrupts import Interrupts
+from autotune.coordinator.ledger import Ledger
 from autotune.coordinator.opening.planning import plan_of
 from autotune.coordinator.opening.stage import Stage
 from autotune.coordinator.races.ground import RaceGround
 from autotune.coordinator.races.in_study import RacedSpeeds
 from autotune.coordinator.races.log import RaceLog
+from autotune.coordinator.session import Session
 from autotune.coordinator.speeds import Floor
 from autotune.coordinator.standing import standing_of
 from autotune.events import Rehearsal, Scalar
@@ -33,6 +36,7 @@ from autotune.spec.load import parse_spec
 from autotune.speed.knobs.table import KNOBS
 from autotune.trial.launcher import Launcher
 from autotune.trial.leases import DevicePool, Lease
+from tests.coordinator.retraining.instant import InstantTrials, Listener
 from tests.coordinator.simulated import PassingClock
 from tests.machines import machine
 from tests.speed.simulated import Cost, Setting, SimulatedArena, SimulatedContestant, SimulatedMachine
@@ -84,6 +88,7 @@ class RacingStudy:
         monkeypatch.setattr(standing_module, "time", self.clock)
         self.said: list[str] = []
         self._folder = folder
+        self._jobs = jobs
         file = parse_spec(spec, origin="raced.yaml", folder=folder)
         space = resolve_space(file, machine=machine(), num_cores=4)
         pool = DevicePool(["cpu"], cores=(0, 1, 2, 3), jobs=jobs)
@@ -108,6 +113,7 @@ class RacingStudy:
             lease=StudyLease.acquire(self.records, study=study),
             environment_id=EnvironmentRecords(self.records.engine).add(machine()),
             git_commit=None,
+            is_contended=jobs > 1,
         )
         self.standing = standing_of(study, spec=file.spec, rows=(), storage="")
         self.clock.pass_seconds(3600)
@@ -123,13 +129,14 @@ class RacingStudy:
 
     def start_again(self) -> None:
         """What the study's next start knows of its races is what is written down."""
+        self.fitting = Fitting(self.books.spec, machine=machine(), speed_parameters=KNOBS, has_shared_devices=False)
         self.speeds = RacedSpeeds(
             self.books,
             ground=self.ground,
             log=self.log,
             space=self._stage.space,
             standing=self.standing,
-            fitting=Fitting(self.books.spec, machine=machine(), speed_parameters=KNOBS, has_shared_devices=False),
+            fitting=self.fitting,
             note=self.said.append,
         )
 
@@ -145,6 +152,18 @@ class RacingStudy:
         assert self._lease is not None
         proposal = Proposal(number=number, optuna_id=number, parameters={"batch_size": batch_size})
         return self.speeds.complete(proposal, floor=Floor(self._lease, is_alone=is_alone, on_wait=lambda _: on_wait()))
+
+    def run(self, trials: InstantTrials, *, interrupts: Interrupts) -> None:
+        """One start of the study, from its first launch to its last trial's end."""
+        self.start_again()
+        Session(
+            ledger=Ledger(self.books, standing=self.standing, speeds=self.speeds, fitting=self.fitting),
+            launcher=trials,
+            pool=DevicePool(["cpu"], cores=(0, 1, 2, 3), jobs=self._jobs),
+            observer=Listener(),
+            interrupts=interrupts,
+            deadlines=self.books.spec.deadlines,
+        ).run()
 
     @property
     def charged_seconds(self) -> float:

@@ -8,11 +8,15 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.speeds import RaceEndedError
-from autotune.events import Scalar
+from autotune.events import Finished, Outcome, Scalar
 from autotune.speed.measuring.arena import ContestantLostError, Loss
+from autotune.trial.launcher import Arrival
 from tests.coordinator.races.simulated import CostOf, racing_study
+from tests.coordinator.retraining.instant import InstantTrials, Said
 from tests.report.raced import BESIDE
+from tests.reports import make_report
 from tests.speed.simulated import Cost, Setting
 
 SPEC = """
@@ -209,3 +213,50 @@ def test_dashboard_tells_the_informed_guess_from_what_won(tmp_path: Path, monkey
         study.log.add_heat(guess, workload=study.ground.workload({"batch_size": 32}))
     (seen,) = optuna.load_study(study_name="raced.speed", storage=f"sqlite:///{tmp_path}/autotune.db").trials
     assert seen.user_attrs["tried"] == "the winner against an informed guess: num_workers 2"
+
+
+class _Pressed(Interrupts):
+    """Ctrl-C, without a signal."""
+
+    is_pressed = False
+
+    @property
+    def should_stop(self) -> bool:
+        return self.is_pressed
+
+
+class _OneAfterTheOther(InstantTrials):
+    """Trials of which one ends at a time, so that another one always runs."""
+
+    def wait(self, timeout: float) -> list[Arrival]:
+        del timeout
+        said = [arrival for arrival in self._said if arrival.process == self._said[0].process]
+        self._said = self._said[len(said) :]
+        return said
+
+
+def _trains(parameters: Mapping[str, Scalar], number: int) -> Said:
+    del parameters
+    report = make_report(2, metrics={"val_loss": 1 / (1 + number), "val_accuracy": 0.5}, trained_seconds=4.0)
+    return [report], Finished(outcome=Outcome.COMPLETE, samples_per_second=320.0)
+
+
+def test_study_of_several_jobs_that_was_stopped_in_its_race_races_in_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trial that waits would be launched first, and then no moment of the start has the device to itself."""
+    interrupts, spec, trials = _Pressed(), SPEC.replace("trials: 30", "trials: 4"), _OneAfterTheOther(_trains)
+
+    def cost(learning: Mapping[str, Scalar], setting: Setting) -> Cost:
+        interrupts.is_pressed = not trials.trained and len(study.ground.raced) == 1
+        return fails()(learning, setting)
+
+    with racing_study(tmp_path, spec=spec, cost=cost, monkeypatch=monkeypatch, jobs=2) as study:
+        study.run(trials, interrupts=interrupts)
+        assert (study.ground.raced, trials.trained) == ([32], [])
+        interrupts.is_pressed = False
+        study.run(trials, interrupts=interrupts)
+        assert study.ground.raced == [32, 32]
+        study.run(trials, interrupts=interrupts)  # nothing is left to train: nothing is raced
+    assert study.ground.raced == [32, 32]
+    assert [trained["num_workers"] for trained in trials.trained] == [0, 2, 2, 2]
