@@ -71,6 +71,8 @@ class RacedWorkload:
 
     workload: Workload
     result: RaceResult
+    setting: Mapping[str, Scalar]
+    """All that the winner trains with, what the spec fixes too."""
 
 
 def race_task(order: SpeedOrder, *, watch: SpeedWatch) -> Iterator[RacedWorkload]:
@@ -129,7 +131,7 @@ def _race(
         )
         result = race(arena, plan, watch=told)
     log.keep(result, workload=workload, ground=ground)
-    return RacedWorkload(workload, result)
+    return RacedWorkload(workload, result, ground.in_full(learning, result.setting))
 
 
 def _open_log(order: SpeedOrder, *, ground: RaceGround, stack: ExitStack) -> RaceLog:

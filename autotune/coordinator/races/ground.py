@@ -61,7 +61,14 @@ class RaceGround:
         self.entries = entries_of(stage.space, knobs=knobs, num_cores=stage.pool.num_cores, machine=stage.machine)
         self._spec = spec
         self._space = stage.space
-        self._speed = {parameter.name for parameter in stage.space.speed}
+        parents = {name for entry in self.entries for name in entry.knob.depends_on}
+        fixed = _only(stage.space.fixed, knobs)
+        unlike_torch = {name for name, value in fixed.items() if value != knobs[name].simplest}
+        self._fixed = _only(fixed, parents | unlike_torch)
+        """Speed parameters of one value that a setting has to name for what is raced to be known by it."""
+        self._decisive = _only(fixed, parents & unlike_torch)
+        """What of them decides whether something that is raced means anything, otherwise than torch would."""
+        self._speed = {*self._fixed, *(parameter.name for parameter in stage.space.speed)}
         """Whether raced or, having one value alone, not."""
         self._device = stage.device
         self._num_cores = stage.pool.num_cores
@@ -101,8 +108,10 @@ class RaceGround:
         The source is the task's file and what it imports of its own (``spec/source.py``). A change of its data, of
         an installed package that is not torch, or of a file that it reads is not seen.
         """
-        baseline, fixed = _only(self._space.baseline, self.values), _only(self._space.fixed, self._spec.speed)
-        fixed |= {
+        baseline = _only(self._space.baseline, self.values)
+        # A race that did not know of these passed over what depends on them: what it found is not the answer.
+        baseline |= self._decisive
+        fixed = _only(self._space.fixed, self._spec.speed) | {
             parameter.name: parameter.choices[0] for parameter in self._space.speed if len(parameter.choices) == 1
         }
         text = json.dumps([workload.digest, self._source, self.values, baseline, fixed], sort_keys=True)
@@ -128,10 +137,11 @@ class RaceGround:
         """
         budget = self._spec.budget
         entries = possible_entries(self.entries, space=self._space, learning=learning)
-        baseline = _only(self._space.with_speed(learning, self._space.baseline), self._speed)
+        # With what the spec fixes: what other knobs mean, and what they go with, is known by it.
+        baseline = self.in_full(learning, self._space.baseline)
         start = None
         if former is not None:
-            start = _only(self._space.with_speed(learning, former.setting), self._speed)
+            start = self.in_full(learning, former.setting)
             entries = tuple(entry for entry in entries if _is_near(entry, former))
         informed = informed_setting(baseline, entries=entries, num_cores=self._num_cores)
         guess = informed_guess(baseline, entries=entries, num_cores=self._num_cores)
@@ -151,6 +161,10 @@ class RaceGround:
             memory_bytes=self.memory_bytes if self._device == "cuda" else None,
             pace=_SHORT_PACE if seconds <= _SHORT_SECONDS else Pace(),
         )
+
+    def in_full(self, learning: Mapping[str, Scalar], setting: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """All speed parameters of a training with this setting, those too that have one value, and beside it alone."""
+        return _only(self._space.with_speed(learning, setting), self._speed)
 
     def arena(
         self, learning: Mapping[str, Scalar], *, lease: Lease, on_wait: Callable[[], None], seconds: float | None = None

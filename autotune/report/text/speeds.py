@@ -37,7 +37,7 @@ def summarise_race(raced: RacedWorkload) -> SpeedSummary:
         num_cores=workload.num_cores,
         workload=workload.features,
         result=raced.result,
-        code=code_lines(raced.result.setting, device=workload.device, before=raced.result.baseline),
+        code=code_lines(raced.setting, device=workload.device, before=raced.result.baseline),
         doubt=raced.result.doubt(num_cores=workload.num_cores),
     )
 

@@ -84,6 +84,12 @@ class Knob:
         return tuple(value for value in values if self.choice_applies(value, machine) is None)
 
     @property
+    def depends_on(self) -> frozenset[str]:
+        """Other knobs whose values decide whether it means anything, or which of its choices can be had."""
+        parents = {self.needs_positive} if self.needs_positive is not None else set()
+        return frozenset(parents | {companion.knob for companion in self.companions})
+
+    @property
     def all_digits(self) -> Scalar:
         """The value with which nothing is computed with fewer digits."""
         return self.simplest if self.full is None else self.full

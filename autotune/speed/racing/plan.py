@@ -16,6 +16,7 @@ class RacePlan:
 
     entries: tuple[Entry, ...]
     baseline: Mapping[str, Scalar]
+    """With what is not raced and has one value: a knob that depends on it is raced beside it."""
     start: Mapping[str, Scalar] | None = None
     """A setting to try first: the winner of a workload like this one."""
     guess: Mapping[str, Scalar] | None = None
