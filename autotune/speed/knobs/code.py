@@ -102,8 +102,8 @@ def process_lines(setting: Mapping[str, Scalar], *, device: str) -> list[str]:
     ]
     backend = setting.get("sdpa_backend", "auto")
     if backend != "auto":
-        others = [other for other in ("flash", "mem_efficient", "math", "cudnn") if other != backend]
-        lines += [f"torch.backends.cuda.enable_{other}_sdp(False)" for other in others]
+        # The one that is left is switched on, too: a script may have it off, and would be without any.
+        lines += [f"torch.backends.cuda.enable_{each}_sdp({each == backend})" for each in _ATTENTION]
     return lines
 
 
@@ -170,6 +170,7 @@ _GRAPH = (
     "    loss = step(*held)",
     "# From then on copy each batch into held, part by part, and call graph.replay() in place of step.",
 )
+_ATTENTION = ("flash", "mem_efficient", "math", "cudnn")
 _DDP = {
     "ddp_bucket_cap_mb": "bucket_cap_mb",
     "ddp_gradient_as_bucket_view": "gradient_as_bucket_view",

@@ -1,5 +1,6 @@
 import ast
 import os
+from collections.abc import Callable, Iterator
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,28 @@ def test_an_allocator_is_preloaded_from_where_it_lies(tmp_path: Path, monkeypatc
     library.touch()
     monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
     assert lines(allocator="jemalloc") == f"# LD_PRELOAD={library} python train.py"
+
+
+@pytest.fixture
+def attention() -> Iterator[dict[str, Callable[[], bool]]]:
+    """Whether each implementation may run; as before at the end."""
+    names = ("flash", "mem_efficient", "math", "cudnn")
+    may_run = {name: getattr(torch.backends.cuda, f"{name}_sdp_enabled") for name in names}
+    before = {name: is_enabled() for name, is_enabled in may_run.items()}
+    yield may_run
+    for name, is_enabled in before.items():
+        getattr(torch.backends.cuda, f"enable_{name}_sdp")(is_enabled)
+
+
+@pytest.mark.parametrize("before", ["flash", "mem_efficient", "math", "cudnn"])
+@pytest.mark.parametrize("backend", ["flash", "mem_efficient", "math", "cudnn"])
+def test_attention_is_left_with_the_chosen_implementation_whatever_a_script_had(
+    backend: str, before: str, attention: dict[str, Callable[[], bool]]
+) -> None:
+    """A script that had another one alone was left with none."""
+    for name in (before, backend):
+        exec(lines(sdpa_backend=name), {"torch": torch})
+    assert {name for name, may_run in attention.items() if may_run()} == {backend}
 
 
 class Squares(Dataset[int]):
