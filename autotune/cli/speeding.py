@@ -112,7 +112,7 @@ def speed(
     result is kept, and later studies of this task on this machine start from it.
 
     JSON: a list of races with the keys task, device, num_cores, workload, result, code, doubt (which
-    gains are vague, and why); where a race fails, those before it.
+    gains are vague, and why); where a race fails, those before it, and none is an empty list.
     """
     from autotune.cli.display.race import RaceLines
     from autotune.cli.output import echo_json
@@ -143,7 +143,7 @@ def speed(
         told.stopped(name=order.name, num_done=len(summaries))
         sys.exit(INTERRUPTED_STATUS)
     finally:
-        if as_json and summaries:
+        if as_json:
             echo_json(summaries)
 
 

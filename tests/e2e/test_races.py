@@ -179,8 +179,9 @@ def test_ctrl_c_ends_the_speed_command_and_tells_what_is_lost(home: Home) -> Non
 
 
 def test_batch_of_more_samples_than_there_are_is_refused(home: Home) -> None:
-    done = home.run("speed", "slow.py:Slow", "--batch-size", "641", status=2)
+    done = home.run("speed", "slow.py:Slow", "--batch-size", "641", "--json", status=2)
     assert "--batch-size: must be at most 640, the task's training samples, got 641" in done.stderr
+    assert json.loads(done.stdout) == []
 
 
 OWN_KNOB = """
