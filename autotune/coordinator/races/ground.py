@@ -244,8 +244,13 @@ def _is_slow(entry: Entry) -> bool:
 
 
 def _is_near(entry: Entry, former: RaceResult) -> bool:
-    ratios = [heat.gain.ratio for heat in former.heats if heat.gain is not None and entry.name in heat.changes]
-    return max(ratios, default=0.0) >= _NEAR_MISS
+    """Whether the knob won there, or came near. How far a winner is ahead of an informed guess says neither."""
+    ratios = [
+        heat.gain.ratio
+        for heat in former.heats
+        if heat.gain is not None and heat.stage != "informed" and entry.name in heat.changes
+    ]
+    return entry.name in former.kept or max(ratios, default=0.0) >= _NEAR_MISS
 
 
 def _only(parameters: Mapping[str, Scalar], names: Collection[str]) -> dict[str, Scalar]:

@@ -19,6 +19,7 @@ from tests.coordinator.races.simulated import racing_study
 from tests.coordinator.races.test_in_study import SPEC as IN_STUDY
 from tests.coordinator.races.test_in_study import fails
 from tests.machines import machine
+from tests.report.raced import BESIDE, result_of
 from tests.speed.simulated import Cost, Setting, SimulatedArena
 
 SPEC = """
@@ -163,6 +164,24 @@ def test_what_is_fixed_beside_a_winner_alone_is_among_what_it_trains_with(tmp_pa
         "num_workers": 2,
         "prefetch_factor": 4,
     }
+
+
+def test_knob_of_an_informed_guess_is_not_near_because_the_winner_is_ahead_of_it(tmp_path: Path) -> None:
+    """The heat's ratio is the winner over the guess: the further behind the guess was, the nearer it was called."""
+    speed = "  num_workers: {choices: [0, 2]}\n  channels_last: {choices: [false, true]}"
+    ground = ground_of(speed, folder=tmp_path)
+    informed = BESIDE.model_copy(update={"stage": "informed", "changes": {"num_workers": 2}})
+    former = result_of(baseline={"num_workers": 0}, setting={"num_workers": 0, "channels_last": True})
+    former = former.model_copy(update={"heats": (BESIDE, informed)})
+    plan = ground.plan({"lr": 0.1, "optimizer": "adam"}, seconds=30, former=former)
+    assert [entry.name for entry in plan.entries] == ["channels_last"]
+
+
+def test_what_won_is_raced_again_on_the_next_workload_however_it_was_adopted(tmp_path: Path) -> None:
+    ground = ground_of("  torch_threads: {choices: [1, 2, 4]}", folder=tmp_path)
+    former = result_of(setting={"torch_threads": 2}, heats=())
+    plan = ground.plan({"lr": 0.1, "optimizer": "adam"}, seconds=30, former=former)
+    assert [entry.name for entry in plan.entries] == ["torch_threads"]
 
 
 def digest_of(speed: str, *, folder: Path) -> str:
