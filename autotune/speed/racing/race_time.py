@@ -98,6 +98,11 @@ class RaceTime:
         return self._ends_by(self._seconds * _LATE)
 
     @property
+    def has_room_for_a_pair(self) -> bool:
+        """Likewise for what was confirmed, and is asked again; it ends a little late at most."""
+        return self._ends_by(self._seconds * _A_LITTLE_LATE)
+
+    @property
     def has_room_to_meet_a_guess(self) -> bool:
         """Likewise for the informed setting; no later than in time where what was kept for it was taken."""
         return self._ends_by(self._seconds * (1.0 if self._has_given_up_a_guess else _LATE))

@@ -91,6 +91,8 @@ class Meeting(Protocol):
     def confirm(self, other: SharedContestant, winner: SharedContestant, *, allowance: Allowance) -> Comparison:
         """The winner over the other one, with more quads; where these do not tell, with all that there is time for.
 
+        A difference within the noise is a tie, as in a screening; where nobody has measured that, within what is loud.
+
         Args:
             other: Who it has to beat.
             winner: Who seems faster.
@@ -167,6 +169,7 @@ class SideBySide:
             seconds=pace.block_seconds,
             min_steps=pace.min_steps,
             confidence=pace.confirm_confidence,
+            noise_floor=min(LOUD_NOISE if self.noise_floor is None else self.noise_floor, LOUD_NOISE),
             is_decided=is_decided,
         )
 
