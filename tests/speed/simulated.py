@@ -104,6 +104,8 @@ class Cost:
     """Raised when a contestant enters."""
     block_failure: ContestantLostError | None = None
     """Raised by its first block."""
+    half_failure: ContestantLostError | None = None
+    """Raised by a block of half a batch, which such a step can't be trained with."""
     peak_memory_bytes: int = 1_000_000
     held_memory_bytes: int | None = None
     """While it waits; None for the peak."""
@@ -194,6 +196,9 @@ class SimulatedContestant:
         if self.failure is not None:
             self.retire()
             raise self.failure
+        if feed == "half" and cost.half_failure is not None:
+            self.retire()
+            raise cost.half_failure
         factor = self._factor * self._machine.factor()
         step_seconds = cost.step_seconds(feed) * factor
         steps = max(min_steps, math.ceil(seconds / step_seconds))

@@ -3,8 +3,9 @@
 One incumbent, the setting to beat, stays alive; challengers enter one after the other, train
 alternating blocks against it and retire. The order of a race:
 
-1. look at what can move everything (threads, allocators), and adopt at once what is faster by far;
-2. find the incumbent's bottleneck, and try as a whole what won elsewhere, or what the guides name for a GPU, as one
+1. find the baseline's bottleneck; look at what can move everything (threads, allocators), and adopt at once what is
+   faster by far, whose bottleneck is another one;
+2. try as a whole what won elsewhere, or what the guides name for a GPU, as one
    graph where a step mostly waits for launches (``launching.py``), beside which nothing else would show; of such a
    guess leave out what it is no slower without, and last what moves something that is still waited for;
 3. find by a twin of the incumbent the noise below which settings tie; screen each knob that can move the
@@ -21,10 +22,11 @@ with fewer digits is kept only while its loss stays within full precision's own 
 """
 
 import time
+from functools import partial
 
 from autotune.events import Scalar, Warmed
 from autotune.speed.measuring.arena import Arena, ContestantLostError
-from autotune.speed.measuring.bottleneck import Diagnosis, diagnose
+from autotune.speed.measuring.bottleneck import Diagnosis, HalfBatchError, diagnose
 from autotune.speed.measuring.measurement import Measurement, measured
 from autotune.speed.racing.heats.finish import Finish
 from autotune.speed.racing.heats.records import Clock
@@ -87,6 +89,8 @@ class _Race:
         self._ending = Ending(track, plan, screening=self._screening, time=time)
         self._diagnoses: list[Diagnosis] = []
         self._ended_by: str | None = None
+        self._can_be_halved = True
+        """No step of half a batch has lost a contestant."""
         track.incumbency.told = watch.takes_turns
 
     def run(self) -> RaceResult:
@@ -105,8 +109,11 @@ class _Race:
             return self._known(error)
 
     def _search(self) -> None:
-        self._screening.adopt_at_first_sight()
         self._diagnose()
+        before = self._track.setting
+        self._screening.adopt_at_first_sight()
+        if self._track.setting != before:
+            self._diagnose()
         self._time.kept_for_compiling = self._compiling.reserve(self._track.incumbent)
         doubted = self._open()
         self._screen_and_stack()
@@ -199,20 +206,30 @@ class _Race:
         self._track.find_noise_floor()
 
     def _diagnose(self) -> None:
-        pace = self._plan.pace
         try:
-            diagnosis = diagnose(
-                self._track.incumbent,
-                seconds=pace.block_seconds,
-                min_steps=pace.min_steps,
-                is_halved=not is_fast_as_a_whole(self._track.setting, entries=self._plan.entries),
-            )
+            diagnosis = self._find_bottleneck()
         except ContestantLostError as error:
             if error.kind != "unsupported":
                 self._rescue(error)
             return  # a step function of one's own has its own batches: every knob is screened
         self._diagnoses.append(diagnosis)
         self._watch.diagnosed(diagnosis)
+
+    def _find_bottleneck(self) -> Diagnosis:
+        """Of the incumbent; not by half a batch where its step has once been lost on one.
+
+        Raises:
+            ContestantLostError: It is lost.
+        """
+        pace = self._plan.pace
+        is_fast = is_fast_as_a_whole(self._track.setting, entries=self._plan.entries)
+        find = partial(diagnose, seconds=pace.block_seconds, min_steps=pace.min_steps)
+        try:
+            return find(self._track.incumbent, is_halved=self._can_be_halved and not is_fast)
+        except HalfBatchError:
+            self._can_be_halved = False
+            self._track.restore()
+            return find(self._track.incumbent, is_halved=False)
 
     def _known(self, error: ContestantLostError) -> RaceResult:
         """The baseline, as it was measured last: neither it nor another setting to beat could be started again.

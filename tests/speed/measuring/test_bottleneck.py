@@ -5,7 +5,9 @@ from collections.abc import Mapping
 import pytest
 
 from autotune.events import Block, Feed, Scalar, Warmed
-from autotune.speed.measuring.bottleneck import diagnose, split
+from autotune.speed.measuring.arena import ContestantLostError
+from autotune.speed.measuring.bottleneck import HalfBatchError, diagnose, split
+from tests.speed.simulated import Cost, SimulatedArena
 
 
 def test_half_batch_that_takes_longer_by_noise_is_said_to_take_as_long() -> None:
@@ -34,19 +36,22 @@ class Uncut:
         in_force={}, device="cpu", start_seconds=0, epoch_start_seconds=0, steps_per_epoch=None, peak_memory_bytes=1
     )
 
-    def __init__(self, num_samples: int) -> None:
+    def __init__(self, num_samples: int, *, step_seconds: float = 0.01) -> None:
         self._num_samples = num_samples
+        self._step_seconds = step_seconds
+        self.num_blocks = 0
 
     def run_block(self, *, seconds: float, min_steps: int, feed: Feed = "real") -> Block:
         del seconds
+        self.num_blocks += 1
         return Block(
             feed=feed,
             steps=min_steps,
             samples=min_steps * self._num_samples,
-            seconds=0.01 * min_steps,
+            seconds=self._step_seconds * min_steps,
             data_wait_seconds=0,
             copy_seconds=0,
-            compute_seconds=0.01 * min_steps,
+            compute_seconds=self._step_seconds * min_steps,
             optimizer_seconds=0,
             peak_memory_bytes=1,
         )
@@ -64,3 +69,20 @@ def test_batch_that_cant_be_cut_says_nothing_of_launches() -> None:
 
 def test_batch_of_a_few_samples_is_all_launches() -> None:
     assert diagnose(Uncut(2)).worth_moving == ("launch",)
+
+
+@pytest.mark.parametrize(("step_seconds", "num_blocks"), [(0.01, 9), (0.4, 6), (1.5, 3)])
+def test_bottleneck_of_slow_steps_is_known_from_fewer_blocks(step_seconds: float, num_blocks: int) -> None:
+    contestant = Uncut(32, step_seconds=step_seconds)
+    diagnose(contestant, min_steps=2)
+    assert contestant.num_blocks == num_blocks
+    assert contestant.num_blocks * 2 * step_seconds < 10
+
+
+def test_contestant_that_is_lost_on_half_a_batch_is_told_from_others() -> None:
+    lost = ContestantLostError("crashed", "the mask is of 32 x 32")
+    with pytest.raises(HalfBatchError, match="mask"):
+        diagnose(SimulatedArena(lambda _: Cost(compute_seconds=0.01, half_failure=lost)).enter({}))
+    with pytest.raises(ContestantLostError) as caught:
+        diagnose(SimulatedArena(lambda _: Cost(compute_seconds=0.01, block_failure=lost)).enter({}))
+    assert not isinstance(caught.value, HalfBatchError)

@@ -230,7 +230,19 @@ class Track:
         self._record_lost_incumbent(
             stage, lost, ContestantLostError(error.kind, f"the setting to beat was lost: {error}")
         )
-        self._restore(stage)
+        self.restore(stage=stage)
+
+    def restore(self, *, stage: Stage = "screen") -> None:
+        """Let an incumbent that is gone enter anew; where it can't, which is recorded, the baseline in its stead.
+
+        Raises:
+            ContestantLostError: Neither can be trained with.
+        """
+        lost = dict(self.incumbent.setting)
+        error = self.incumbency.restore()
+        if error is not None:
+            again = ContestantLostError(error.kind, f"the setting to beat can't be started again: {error}")
+            self._record_lost_incumbent(stage, lost, again)
 
     def _lose(
         self,
@@ -253,17 +265,10 @@ class Track:
         elif error.kind == "hung":
             self._hung.append({name: value for name, value in self._changes(setting).items() if value is not None})
         self.heats.lost(stage, setting, error, changes=self._changes(setting), began=began)
-        self._restore(stage)
+        self.restore(stage=stage)
 
     def _has_hung(self, setting: Mapping[str, Scalar]) -> bool:
         return any(hung and hung.items() <= setting.items() for hung in self._hung)
-
-    def _restore(self, stage: Stage) -> None:
-        lost = dict(self.incumbent.setting)
-        error = self.incumbency.restore()
-        if error is not None:
-            again = ContestantLostError(error.kind, f"the setting to beat can't be started again: {error}")
-            self._record_lost_incumbent(stage, lost, again)
 
     def _record_lost_incumbent(self, stage: Stage, setting: Mapping[str, Scalar], error: ContestantLostError) -> None:
         changes = difference(self.incumbency.baseline.setting, setting)
