@@ -100,6 +100,31 @@ def test_race_tries_again_what_gains_only_beside_a_winner() -> None:
     assert [heat.verdict for heat in heats_of(result, "channels_last")] == ["rejected", "kept"]
 
 
+def test_race_tries_more_workers_again_once_a_step_computes_faster() -> None:
+    def cost(setting: Setting) -> Cost:
+        """A second worker crowds a slow step, and a fast one waits without it."""
+        workers, is_fast = int(str(setting.get("num_workers", 0))), bool(setting.get("channels_last"))
+        wait = {0: 0.04, 1: 0.004, 2: 0.001 if is_fast else 0.006}[workers]
+        return Cost(compute_seconds=0.008 if is_fast else 0.01, wait_seconds=wait)
+
+    result = run(SimulatedArena(cost), Entry(KNOBS["num_workers"], (0, 1, 2)), CHANNELS_LAST)
+    assert result.setting == {"num_workers": 2, "channels_last": True}
+    tried = [(heat.changes["num_workers"], heat.verdict) for heat in heats_of(result, "num_workers")]
+    assert tried == [(1, "kept"), (2, "kept"), (2, "kept")]
+
+
+def test_race_does_not_try_again_what_the_setting_to_beat_was_measured_with() -> None:
+    def cost(setting: Setting) -> Cost:
+        is_fed = setting.get("num_workers") == 1
+        return Cost(
+            compute_seconds=0.008 if setting.get("channels_last") else 0.01, wait_seconds=0.0 if is_fed else 0.04
+        )
+
+    result = run(SimulatedArena(cost), Entry(KNOBS["num_workers"], (0, 1)), CHANNELS_LAST)
+    assert result.setting == {"num_workers": 1, "channels_last": True}
+    assert [heat.changes["channels_last"] for heat in heats_of(result, "channels_last")] == [True]
+
+
 def test_race_looks_again_at_what_noise_may_have_hidden() -> None:
     twice = [heats for seed in range(40) if len(heats := heats_of(race_a_tenth(seed), "channels_last")) == 2]
     assert twice

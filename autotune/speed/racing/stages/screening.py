@@ -41,8 +41,7 @@ class Screening:
         self._time = time
         self._judge = judge
         self._ways = Ways(track, plan)
-        # What the baseline has was measured with it, and is not tried again once something better is found.
-        self._tried = {(entry.name, self._ways.current(entry)) for entry in plan.entries}
+        self._tried = self._own
         self._passed_over: set[str] = set()
         self._adopted_at_first_sight: set[str] = set()
         self._winners: dict[str, Finish] = {}
@@ -179,14 +178,17 @@ class Screening:
 
     def forget_all_but(self, adopted: set[str]) -> None:
         """Let all be tried again but what was adopted: the incumbent waits for something else now."""
-        self._tried = {(name, value) for name, value in self._tried if name in adopted}
+        self._tried = {(name, value) for name, value in self._tried if name in adopted} | self._own
 
     def forget_what_interacts(self, adopted: set[str]) -> None:
         """Let knobs be tried again whose gain depends on one that has just changed."""
-        partners = self._ways.partners(adopted)
-        # The setting to beat has been measured with its own values: what beats it needs not meet them again.
-        own = {(entry.name, self._ways.current(entry)) for entry in self._plan.entries}
-        self._tried = {(name, value) for name, value in self._tried if name not in partners or (name, value) in own}
+        partners, more = self._ways.partners(adopted), self._ways.more_to_feed(adopted)
+        self._tried = {(name, value) for name, value in self._tried if name not in partners} - more | self._own
+
+    @property
+    def _own(self) -> set[tuple[str, Scalar]]:
+        """The values of the setting to beat, which was measured with them: what beats it needs not meet them again."""
+        return {(entry.name, self._ways.current(entry)) for entry in self._plan.entries}
 
     @property
     def _is_compiled(self) -> bool:

@@ -8,13 +8,14 @@ from autotune.speed.measuring.bottleneck import Diagnosis
 from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.plan import RacePlan
 
-_RIVALS = {"num_workers": "torch_threads"}
+_WORKERS = "num_workers"
+_RIVALS = {_WORKERS: "torch_threads"}
 """Of the same cores, one of the two can have more only where the other has less: neither may win alone."""
 _MOST_OF_A_STEP = 0.5
 """Share of waiting for data from which a worker has work for a core all the time, and is tried with one first."""
 _MOST_TO_GIVE_UP = 2
 """A rival keeps half of what it has, where that is tried first: one thread of sixteen is no likely winner."""
-_BESIDE: dict[str, tuple[str, Scalar]] = {"num_workers": ("persistent_workers", True)}
+_BESIDE: dict[str, tuple[str, Scalar]] = {_WORKERS: ("persistent_workers", True)}
 """What a knob is tried beside from the start: workers that begin anew with each epoch hide what they win."""
 _INTERACTIONS: tuple[frozenset[str], ...] = (
     frozenset({"num_workers", "torch_threads"}),  # they compete for the same cores
@@ -87,6 +88,23 @@ class Ways:
         both_ways = {name for pair in _INTERACTIONS if pair & adopted for name in pair}
         one_way = {name for other, name in _MADE_POSSIBLE_BY.items() if other in adopted}
         return (both_ways | one_way) - adopted
+
+    def more_to_feed(self, adopted: set[str]) -> set[tuple[str, Scalar]]:
+        """More workers than there are, with their knob's name, where what was adopted makes a step compute faster.
+
+        Such a step waits for what a slower one had no use for.
+        """
+        knobs = {entry.name: entry.knob for entry in self._entries}
+        moves = [knobs[name].moves for name in adopted if name in knobs]
+        feeding = self._entry(_WORKERS)
+        if feeding is None or not any("compute" in kinds and "input" not in kinds for kinds in moves):
+            return set()
+        current = self.current(feeding)
+        return {
+            (_WORKERS, value)
+            for value in feeding.values
+            if isinstance(value, int) and isinstance(current, int) and value > current
+        }
 
     @property
     def doubted(self) -> set[str]:
