@@ -81,13 +81,12 @@ class RaceTime:
         return self.left() > NUM_BLOCKS * self._track.incumbency.block_seconds + self._heat_seconds
 
     def take_for_stacking(self) -> bool:
-        """Whether a heat of winners together is not too late; it takes what was kept to meet a guess if it must.
+        """Whether a heat of winners together is not too late, where the best of them has been started anew.
 
-        What was won already is worth more than that.
+        It takes what was kept to meet a guess if it must: what was won already is worth more than that.
         """
         self.keeps_a_heat_for_stacking = False
-        # The best of them is started anew before they meet it.
-        needed = self.kept_for_compiling + self._heat_seconds + self._track.arena.usual_start_seconds
+        needed = self.kept_for_compiling + self._heat_seconds
         if self._keeps_time_to_meet_a_guess and self.left() <= needed:
             self._has_given_up_a_guess = self.left() + self._confirmation_seconds(1) > needed
         return not self._is_too_late(needed)

@@ -167,6 +167,33 @@ def test_heat_takes_no_time_that_is_kept_to_put_winners_together() -> None:
     assert sum({"channels_last", "optimizer_impl"} <= setting.keys() for setting in found) >= 0.89 * len(found)
 
 
+class Late(SimulatedArena):
+    """Contestants that take longer to enter than to be screened."""
+
+    def enter(self, setting: Setting, *, seed: int = 0) -> SimulatedContestant:
+        self.machine.now += 1.5
+        return super().enter(setting, seed=seed)
+
+
+def test_start_of_the_best_winner_is_counted_once_in_what_putting_winners_together_takes() -> None:
+    knobs = (CHANNELS_LAST, Entry(KNOBS["optimizer_impl"], ("for_loop", "fused")))
+    names = {entry.name for entry in knobs}
+    slow = replace(ALLOCATOR, knob=replace(ALLOCATOR.knob, moves=("compute",), needs="new graph"))
+    found: list[RaceResult] = []
+    for quarters in range(60, 140):
+        machine = SimulatedMachine(seed=quarters, noises=(Jitter(0.02),))
+        arena = Late(lambda setting: Cost(compute_seconds=0.03 * 0.85 ** len(names & setting.keys())), machine=machine)
+        plan = RacePlan(entries=(*knobs, slow), baseline={}, seconds=quarters / 4)
+        found.append(race(arena, plan, clock=partial(getattr, machine, "now")))
+    both_won = [result for result in found if names <= {name for heat in won(result) for name in heat.changes}]
+    assert both_won
+    assert all(names <= result.setting.keys() for result in both_won)
+
+
+def won(result: RaceResult) -> list[Heat]:
+    return [heat for heat in result.heats if heat.stage == "screen" and heat.verdict == "kept"]
+
+
 def test_challenger_of_long_steps_is_out_of_reach_after_five_quads(races: list[tuple[RaceResult, float]]) -> None:
     tried = [heat.gain for result, _ in races for heat in screened(result, "channels_last") if heat.gain is not None]
     rejected = [gain for gain in tried if gain.low < 1 < gain.high]
