@@ -2,8 +2,10 @@
 
 Full precision is trained on several seeds; the spread of its mean losses is the noise that a user
 accepts already. The reduced one is trained on the same seeds, so that the two differ by their digits
-alone, and may be worse by no more than that noise. What is judged is everything that a setting computes
-with fewer digits than the baseline, together: two losses that are small alone may not be so in one step.
+alone, and may be higher or lower by no more than that noise: a loss far below full precision's is another
+training's, and says nothing of what a whole run comes to. What is judged is everything that a setting
+computes with fewer digits than the baseline, together: two losses that are small alone may not be so in
+one step.
 """
 
 import math
@@ -46,7 +48,7 @@ class Judgement:
     difference: float
     """Mean loss of the reduced precision less that of the full one."""
     noise: float
-    """What the difference may be."""
+    """What the difference may be, up or down."""
 
     @property
     def words(self) -> str:
@@ -139,4 +141,4 @@ def judge_losses(full: Sequence[LossCurve], reduced: Sequence[LossCurve]) -> Jud
         return Judgement(is_within_noise=False, difference=math.nan, noise=math.nan)
     difference = statistics.fmean(reduced_means) - statistics.fmean(full_means)
     noise = _SPREADS * statistics.stdev(full_means)
-    return Judgement(difference <= noise, difference, noise)
+    return Judgement(abs(difference) <= noise, difference, noise)
