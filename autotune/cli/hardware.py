@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 def hardware(*, as_json: bool) -> None:
     """Show the machine at hand as studies see it.
 
-    Every speed parameter comes with its values here, or with the reason why it is out.
+    Every speed parameter comes with its legal values here and with those that a race tries, or with
+    the reason why it is out. auto is the cores that a trial has, where a race tries numbers.
     Asks torch in a process of its own, which takes a few seconds.
 
     JSON keys: hostname, system, cpu, num_cores, memory_bytes, python_version, torch,
     num_physical_cores, allocators, cpu_quota, hardware_fingerprint, software_fingerprint, knobs
-    (each: name, summary, values, reason, left_out, numerics, needs, is_raced, docs).
+    (each: name, summary, choices, low and high where it is a number, values that a race tries,
+    reason, left_out, numerics, needs, is_raced, docs).
     """
     from autotune.cli.output import echo_json, echo_lines, print_table, to_json
     from autotune.hardware import ask_machine
@@ -40,8 +42,8 @@ def hardware(*, as_json: bool) -> None:
         return
     click.echo("\n".join(machine_lines(machine)))
     knobs = list_knobs(machine)
-    click.echo("\nspeed parameters, with the values that a race tries here:")
-    print_table(("knob", "values", "numerics", "a change needs"), [_row(knob) for knob in knobs if knob.values])
+    click.echo("\nspeed parameters, with their legal values here; a race tries all of them where it says no others:")
+    print_table(("knob", "values", "numerics", "a change needs"), [_row(knob) for knob in knobs if knob.reason is None])
     out = lines_by_reason(left_out(knobs))
     echo_lines(["", "left out here:", *(f"  {line}" for line in out)] if out else [])
 

@@ -15,8 +15,14 @@ class KnobSummary:
 
     name: str
     summary: str
+    choices: tuple[Scalar, ...]
+    """Legal here; beside whole numbers, where there is ``low``, a word such as ``auto``. Empty where it is out."""
+    low: int | None
+    """The least legal number; None where it has choices alone."""
+    high: int | None
+    """The greatest; None where there is none."""
     values: tuple[Scalar, ...]
-    """What a race tries here; empty where the knob is out."""
+    """What a race tries here of its own accord, on all cores; empty where the knob is out, or a spec has to name it."""
     reason: str | None
     """Why it is out as a whole."""
     left_out: Mapping[str, str]
@@ -29,9 +35,23 @@ class KnobSummary:
 
     @property
     def words(self) -> str:
-        """Its values, and whether a spec has to name it."""
-        values = ", ".join(map(format_scalar, self.values))
-        return values if self.is_raced else f"{values}; raced only where a spec names it"
+        """What it may be, and what of it a race tries."""
+        if not self.is_raced:
+            return f"{self._legal}; raced only where a spec names it"
+        if self.low is None:
+            return self._legal
+        return f"{self._legal}; a race tries {_written(self.values)}"
+
+    @property
+    def _legal(self) -> str:
+        if self.low is None:
+            return _written(self.choices)
+        numbers = f"{self.low} to {self.high}" if self.high is not None else f"{self.low} or more"
+        return ", or ".join((numbers, *map(format_scalar, self.choices)))
+
+
+def _written(values: Iterable[Scalar]) -> str:
+    return ", ".join(map(format_scalar, values))
 
 
 def list_knobs(machine: Machine) -> tuple[KnobSummary, ...]:
@@ -51,11 +71,16 @@ def left_out(knobs: Iterable[KnobSummary]) -> Iterator[tuple[str, str]]:
 def _summarise(name: str, machine: Machine) -> KnobSummary:
     knob = KNOBS[name]
     reason = knob.applies(machine)
-    reasons = {choice: knob.choice_applies(choice, machine) for choice in knob.choices} if reason is None else {}
+    is_in = reason is None
+    reasons = {choice: knob.choice_applies(choice, machine) for choice in knob.choices} if is_in else {}
+    words = (*knob.words, *(("auto",) if knob.has_auto else ()))
     return KnobSummary(
         name=name,
         summary=knob.summary,
-        values=knob.candidates(machine, num_cores=machine.num_cores) if reason is None else (),
+        choices=(*(choice for choice, why in reasons.items() if why is None), *words) if is_in else (),
+        low=knob.low if is_in else None,
+        high=knob.high if is_in else None,
+        values=knob.candidates(machine, num_cores=machine.num_cores) if is_in and knob.is_raced else (),
         reason=reason,
         left_out={str(choice): why for choice, why in reasons.items() if why},
         numerics=knob.numerics,

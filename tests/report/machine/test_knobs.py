@@ -1,5 +1,13 @@
+import json
+
+import pytest
+
+from autotune.errors import SpecError
+from autotune.events import Scalar
 from autotune.report.machine.knobs import KnobSummary, left_out, list_knobs
 from autotune.report.text.wording import lines_by_reason
+from autotune.search.resolve import resolve_space
+from autotune.spec.load import parse_spec
 from autotune.speed.knobs import KNOBS
 from tests.machines import machine
 
@@ -8,10 +16,52 @@ def summaries(*, num_gpus: int = 0) -> dict[str, KnobSummary]:
     return {knob.name: knob for knob in list_knobs(machine(num_gpus=num_gpus))}
 
 
-def test_every_knob_has_values_or_a_reason() -> None:
+def test_every_knob_has_legal_values_or_a_reason() -> None:
     found = summaries()
     assert list(found) == list(KNOBS)
-    assert all(bool(knob.values) != bool(knob.reason) for knob in found.values())
+    assert all((bool(knob.choices) or knob.low is not None) != bool(knob.reason) for knob in found.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("num_workers", "0 to 512, or auto; a race tries 0, 1, 2, 4"),
+        ("prefetch_factor", "1 to 512; a race tries 2, 4, 8"),
+        ("accumulate", "1 or more, or auto; raced only where a spec names it"),
+        ("validation_batch_size", "1 or more, or auto; raced only where a spec names it"),
+    ],
+)
+def test_number_stands_with_its_bounds_and_with_what_a_race_tries(name: str, words: str) -> None:
+    """Of a range there were the values that a race tries, and of ``accumulate`` 1 alone."""
+    assert summaries()[name].words == words
+
+
+def test_a_spec_may_name_every_value_that_is_called_legal() -> None:
+    for knob in summaries(num_gpus=1).values():
+        for value in (*knob.choices, knob.low, knob.high):
+            if value is not None:
+                resolve(knob.name, value)
+
+
+def test_a_spec_may_name_no_number_beyond_those_that_are_called_legal() -> None:
+    knobs = summaries(num_gpus=1).values()
+    too_low = [(knob.name, knob.low - 1) for knob in knobs if knob.low is not None]
+    too_high = [(knob.name, knob.high + 1) for knob in knobs if knob.high is not None]
+    assert len(too_low) > len(too_high) > 0
+    for name, value in (*too_low, *too_high):
+        with pytest.raises(SpecError, match=f"speed.{name}: "):
+            resolve(name, value)
+
+
+def resolve(name: str, value: Scalar) -> None:
+    text = f"""
+task: a:B
+objective: {{metric: a, direction: minimize}}
+budget: {{trials: 3}}
+learning: {{lr: {{low: 0.1, high: 1}}, batch_size: 64, optimizer: adam}}
+speed: {{{name}: {json.dumps(value)}}}
+"""
+    resolve_space(parse_spec(text, origin="s.yaml"), machine=machine(num_gpus=1), num_cores=4)
 
 
 def test_a_choice_that_is_out_has_its_reason() -> None:
