@@ -1,4 +1,4 @@
-"""Optuna's successive halving and hyperband, over values that are kept sorted by rung."""
+"""Successive halving and hyperband, over values that are kept sorted by rung."""
 
 import math
 from binascii import crc32
@@ -6,8 +6,12 @@ from bisect import insort
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
+
+from autotune.search.worth import Reading, Worth, newest
+
+_COMPLETED = "completed_rung_"
+_SEEN = "seen_rung_"
 
 
 @dataclass(frozen=True)
@@ -39,21 +43,30 @@ def brackets_of(study: str, *, min_resource: int, max_resource: int, reduction_f
 class Halving:
     """At each rung, stops a trial that is not among the best 1/``reduction_factor`` that came so far.
 
-    The answers are those of ``optuna.pruners.SuccessiveHalvingPruner`` (without a bootstrap), and with
-    brackets those of ``optuna.pruners.HyperbandPruner``. What a trial reached is noted down as
-    Optuna does, under ``completed_rung_0`` and so on.
+    Where the newest report counts at a rung, the answers are those of ``optuna.pruners.SuccessiveHalvingPruner``
+    (without a bootstrap), and with brackets those of ``optuna.pruners.HyperbandPruner``. What a trial reached is noted
+    down as Optuna does, under ``completed_rung_0`` and so on; what it had had by then, where that was more than the
+    rung, under ``seen_rung_0``.
     """
 
     def __init__(
-        self, direction: str, *, min_resource: int, reduction_factor: int, brackets: Brackets | None = None
+        self,
+        direction: str,
+        *,
+        min_resource: int,
+        reduction_factor: int,
+        brackets: Brackets | None = None,
+        read: Reading = newest,
     ) -> None:
+        """``read`` says what a trial was worth at a rung; what others needed more for is not held against it."""
         self._is_maximized = direction == "maximize"
         self._min_resource = min_resource
         self._reduction_factor = reduction_factor
         self._brackets = brackets
+        self._read = read
         self._reached: dict[int, int] = {}
         """How many rungs each trial has behind it."""
-        self._values: defaultdict[tuple[int, int], list[float]] = defaultdict(list)
+        self._worths: defaultdict[tuple[int, int], list[Worth]] = defaultdict(list)
         """Of all trials that came to a rung of a bracket, from the lowest."""
 
     def complete(self, reports: Mapping[int, float]) -> None:
@@ -63,28 +76,34 @@ class Halving:
         """The rungs that the trial reached count again; those that are known already are not doubled."""
         if self._has_no_bracket():
             return
-        for rung in count(self._reached.get(number, 0)):
-            value = notes.get(_note(rung))
-            if value is None:
-                return
-            self._enter(number, rung=rung, value=value)
+        completed = (name.removeprefix(_COMPLETED) for name in notes if name.startswith(_COMPLETED))
+        for rung in sorted(int(name) for name in completed):
+            if rung >= self._reached.get(number, 0):
+                seen = notes.get(f"{_SEEN}{rung}", self._resource(number, rung=rung))
+                self._enter(number, rung=rung, worth=Worth(notes[f"{_COMPLETED}{rung}"], seen=seen))
 
     def answer(self, number: int, reports: Mapping[int, float]) -> tuple[bool, Mapping[str, Any]]:
-        """The last report decides; one that is NaN at a rung stops the trial."""
+        """A last report that is NaN at a rung stops the trial."""
         if not reports or self._has_no_bracket():
             return False, {}
         step = max(reports)
-        value, bracket = reports[step], self._bracket(number)
         notes: dict[str, Any] = {}
         while True:
             rung = self._reached.get(number, 0)
-            if step < self._min_resource * self._reduction_factor ** (bracket + rung):
+            resource = self._resource(number, rung=rung)
+            if step < resource:
                 return False, notes
-            if math.isnan(value):
+            if math.isnan(reports[step]):
                 return True, notes
-            self._enter(number, rung=rung, value=value)
-            notes[_note(rung)] = value
-            if not self._is_promoted(value, competing=self._values[bracket, rung]):
+            worth = self._read(reports, rung=resource, next_rung=resource * self._reduction_factor)
+            if worth is None:
+                self._reached[number] = rung + 1
+                continue
+            self._enter(number, rung=rung, worth=worth)
+            notes[f"{_COMPLETED}{rung}"] = worth.value
+            if worth.seen > resource:
+                notes[f"{_SEEN}{rung}"] = worth.seen
+            if not self._is_promoted(worth, competing=self._worths[self._bracket(number), rung]):
                 return True, notes
 
     def _has_no_bracket(self) -> bool:
@@ -93,17 +112,17 @@ class Halving:
     def _bracket(self, number: int) -> int:
         return 0 if self._brackets is None else self._brackets.draw(number)
 
-    def _enter(self, number: int, *, rung: int, value: float) -> None:
-        insort(self._values[self._bracket(number), rung], value)
+    def _resource(self, number: int, *, rung: int) -> int:
+        return int(self._min_resource * self._reduction_factor ** (self._bracket(number) + rung))
+
+    def _enter(self, number: int, *, rung: int, worth: Worth) -> None:
+        insort(self._worths[self._bracket(number), rung], worth)
         self._reached[number] = rung + 1
 
-    def _is_promoted(self, value: float, *, competing: list[float]) -> bool:
+    def _is_promoted(self, worth: Worth, *, competing: list[Worth]) -> bool:
+        rivals = [other.value for other in competing if worth.is_comparable_with(other)]
         # The first reduction_factor - 1 trials are promoted if they are the best so far.
-        last = max(len(competing) // self._reduction_factor - 1, 0)
+        last = max(len(rivals) // self._reduction_factor - 1, 0)
         if self._is_maximized:
-            return value >= competing[-(last + 1)]
-        return value <= competing[last]
-
-
-def _note(rung: int) -> str:
-    return f"completed_rung_{rung}"
+            return worth.value >= rivals[-(last + 1)]
+        return worth.value <= rivals[last]

@@ -2,7 +2,8 @@
 
 Optuna's pruners go through all trials of a study for each question, which at 10,000 trials costs
 more than recording the report. Ours keep what the answer hangs on sorted, and are told of each
-trial once. ``tests/properties/test_pruners.py`` holds them against Optuna's.
+trial once. ``tests/properties/test_pruners.py`` holds them against Optuna's, over epochs; in seconds
+and samples, in which trials don't report at a rung, ``worth.py`` says what they were worth there.
 """
 
 import warnings
@@ -16,6 +17,7 @@ from autotune.goals import Resource
 from autotune.search.halving import Halving, brackets_of
 from autotune.search.lone_curve import Direction, LoneCurve
 from autotune.search.percentile import Percentile
+from autotune.search.worth import Reading, between, newest
 from autotune.spec.model import Choice
 
 _LONGEST_TO_SHORTEST = 27
@@ -58,9 +60,10 @@ def make_pruner(
         "threshold": _threshold,
         "none": _none,
     }
-    options = {name.removesuffix(f"_{resource}"): value for name, value in choice.options.items()}
+    options: dict[str, Any] = {name.removesuffix(f"_{resource}"): value for name, value in choice.options.items()}
     if choice.name in {"hyperband", "successive_halving"}:
         options.setdefault("min", 1 if resource == "epochs" else max(1, max_resource // _LONGEST_TO_SHORTEST))
+        options |= {"read": newest if resource == "epochs" else between}
     if choice.name == "hyperband":
         options |= {"max_resource": max_resource, "study": study}
     return makers[choice.name](direction, **options)
@@ -72,19 +75,21 @@ def _hyperband(
     study: str,
     max_resource: int,
     min: int,  # noqa: A002 - the spec's word
+    read: Reading,
     reduction_factor: int = 3,
 ) -> Pruner:
     brackets = brackets_of(study, min_resource=min, max_resource=max_resource, reduction_factor=reduction_factor)
-    return Halving(direction, min_resource=min, reduction_factor=reduction_factor, brackets=brackets)
+    return Halving(direction, min_resource=min, reduction_factor=reduction_factor, brackets=brackets, read=read)
 
 
 def _successive_halving(
     direction: Direction,
     *,
     min: int,  # noqa: A002 - the spec's word
+    read: Reading,
     reduction_factor: int = 4,
 ) -> Pruner:
-    return Halving(direction, min_resource=min, reduction_factor=reduction_factor)
+    return Halving(direction, min_resource=min, reduction_factor=reduction_factor, read=read)
 
 
 def _percentile(direction: Direction, *, percentile: float = 50.0, startup_trials: int = 5, warmup: int = 0) -> Pruner:

@@ -21,6 +21,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from autotune.events import Scalar
+from autotune.goals import Resource
 from autotune.search.lone_curve import Direction
 from autotune.search.mirror import Mirror, MirrorTrial
 from autotune.search.pruners import make_pruner
@@ -70,8 +71,9 @@ PAIRS = [
 class Both:
     """A study that Optuna's pruner knows, and its mirror with ours."""
 
-    def __init__(self, pair: Pair, direction: Direction) -> None:
+    def __init__(self, pair: Pair, direction: Direction, *, resource: Resource = "epochs") -> None:
         self._pair = pair
+        self._resource: Resource = resource
         self._direction = direction
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -108,11 +110,13 @@ class Both:
 
     def reopen(self) -> None:
         """As the next start of a study: the mirror is made again from what is stored."""
+        options = {name.replace("epochs", self._resource): value for name, value in self._pair.options.items()}
         pruner = make_pruner(
-            Choice(name=self._pair.name, options=dict(self._pair.options)),
+            Choice(name=self._pair.name, options=options),
             study=STUDY,
             direction=self._direction,
             max_resource=STEPS,
+            resource=self._resource,
         )
         self._mirror = Mirror(pruner=pruner)
         for trial in self._study.trials:
@@ -145,3 +149,54 @@ def test_a_pruner_answers_what_optunas_does(pair: Pair, data: st.DataObject, dir
                     del steps[chosen]
                 case _:
                     both.reopen()
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [pair for pair in PAIRS if "min_epochs" in pair.options],  # another first rung is meant by default
+    ids=lambda pair: f"{pair.name}-{'-'.join(map(str, pair.options.values()))}",
+)
+@settings(max_examples=30)
+@given(
+    curves=st.lists(st.lists(st.floats(-2.0, 2.0), min_size=1, max_size=STEPS), max_size=12),
+    direction=st.sampled_from(["maximize", "minimize"]),
+)
+def test_trials_that_report_at_every_second_are_pruned_as_those_of_epochs(
+    pair: Pair, curves: list[list[float]], direction: Direction
+) -> None:
+    both = Both(pair, direction, resource="seconds")
+    for number, curve in enumerate(curves):
+        both.start()
+        for second, value in enumerate(curve, start=1):
+            both.report(number, step=second, value=value)
+            ours, theirs = both.answers(number)
+            assert ours == theirs
+        both.end(number, TrialState.COMPLETE)
+        both.reopen()
+
+
+@pytest.mark.parametrize("resource", ["seconds", "samples"])
+@pytest.mark.parametrize("name", ["successive_halving", "hyperband", "median"])
+@settings(max_examples=30)
+@given(
+    trials=st.lists(st.tuples(st.integers(1, 40), st.sampled_from([1.0, 2.0, 4.0])), min_size=2, max_size=30),
+    best=st.tuples(st.integers(0, 30), st.integers(1, 40)),
+)
+def test_trial_that_learns_fastest_is_never_pruned_however_long_epochs_are(
+    name: str, resource: Resource, trials: list[tuple[int, float]], best: tuple[int, int]
+) -> None:
+    """What others came to with more of the resource would be held against it."""
+    whole, fastest = 100, 8.0
+    trials = [*trials[: best[0]], (best[1], fastest), *trials[best[0] :]]
+    pruner = make_pruner(
+        Choice(name=name, options={}), study=STUDY, direction="maximize", max_resource=whole, resource=resource
+    )
+    mirror = Mirror(pruner=pruner, steps=range(1, whole + 1))
+    for number, (epoch, speed) in enumerate(trials):
+        for step in range(epoch, whole, epoch):
+            mirror.report(number, step=step, value=speed * step)
+            is_pruned, _ = mirror.should_prune(number)
+            assert not (is_pruned and speed == fastest)
+            if is_pruned:
+                break
+        mirror.finish(number, state=TrialState.COMPLETE)

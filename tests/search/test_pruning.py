@@ -194,6 +194,102 @@ def test_median_compares_trials_that_report_at_other_seconds(*, is_reopened: boo
     assert (is_behind_at_5, is_behind_at_6) == (True, False)
 
 
+PER_TRIAL = 60
+SLOW, FAST = 8, 1
+"""Seconds of an epoch. The first rung of successive halving and hyperband is at 2 s then, the next at 6 or 8."""
+
+
+class Seconds:
+    """A study of trials that count in seconds and learn alike, up to a height of their own."""
+
+    def __init__(self, pruner: str, *, options: dict[str, Scalar]) -> None:
+        self._choice = Choice(name=pruner, options=options)
+        self._ended: list[MirrorTrial] = []
+        self.reopen()
+
+    def reopen(self) -> None:
+        """As the next start does, from what the last one noted down."""
+        pruner = make_pruner(
+            self._choice, study="study", direction="maximize", max_resource=PER_TRIAL, resource="seconds"
+        )
+        self._mirror = Mirror(pruner=pruner, steps=range(1, PER_TRIAL + 1))
+        for trial in self._ended:
+            self._mirror.add(trial)
+
+    def train(self, *, epoch: int, height: float) -> int | None:
+        """The second at which the next trial is pruned."""
+        number = len(self._ended)
+        reports: dict[int, float] = {}
+        notes: dict[str, object] = {}
+        is_pruned = False
+        for second in range(epoch, PER_TRIAL, epoch):
+            reports[second] = height * (1 - math.exp(-second / 10))
+            self._mirror.report(number, step=second, value=reports[second])
+            is_pruned, noted = self._mirror.should_prune(number)
+            notes |= noted
+            if is_pruned:
+                break
+        state = TrialState.PRUNED if is_pruned else TrialState.COMPLETE
+        self._mirror.finish(number, state=state)
+        self._ended.append(MirrorTrial(number, state, reports=reports, attributes=notes))
+        return max(reports) if is_pruned else None
+
+
+IN_SECONDS: dict[str, tuple[str, dict[str, Scalar]]] = {
+    "successive_halving": ("successive_halving", {"reduction_factor": 3}),
+    "successive_halving from 2 s": ("successive_halving", {"min_seconds": 2}),
+    "hyperband": ("hyperband", {}),
+    "median": ("median", {"startup_trials": 2}),
+    "percentile": ("percentile", {"percentile": 25.0, "startup_trials": 2}),
+}
+in_seconds = pytest.mark.parametrize(("pruner", "options"), IN_SECONDS.values(), ids=IN_SECONDS)
+
+
+@in_seconds
+def test_fast_trial_is_not_pruned_for_what_slow_ones_came_to_later(pruner: str, options: dict[str, Scalar]) -> None:
+    study = Seconds(pruner, options=options)
+    for _ in range(15):  # in each of hyperband's brackets
+        study.train(epoch=SLOW, height=0.8)
+    assert [study.train(epoch=FAST, height=0.9) for _ in range(15)] == [None] * 15
+
+
+@in_seconds
+def test_slow_trial_that_is_as_good_as_fast_ones_is_not_pruned(pruner: str, options: dict[str, Scalar]) -> None:
+    study = Seconds(pruner, options=options)
+    for _ in range(15):
+        study.train(epoch=FAST, height=0.8)
+    assert [study.train(epoch=SLOW, height=0.9) for _ in range(15)] == [None] * 15
+
+
+@in_seconds
+@pytest.mark.parametrize("others", [FAST, SLOW])
+def test_slow_trial_that_is_bad_is_pruned_at_its_first_report(
+    pruner: str, options: dict[str, Scalar], others: int
+) -> None:
+    study = Seconds(pruner, options=options)
+    for _ in range(30):
+        study.train(epoch=others, height=0.9)
+    pruned = [study.train(epoch=SLOW, height=0.3) for _ in range(30)]
+    assert pruned.count(SLOW) >= 10
+    assert {second for second in pruned if second is not None} <= {8, 16, 24, 32}
+    assert pruned.count(None) <= 10  # in hyperband's bracket of few rungs
+
+
+@in_seconds
+def test_study_in_seconds_that_is_reopened_prunes_as_one_that_was_never_closed(
+    pruner: str, options: dict[str, Scalar]
+) -> None:
+    whole, closed = Seconds(pruner, options=options), Seconds(pruner, options=options)
+    of_whole, of_closed = [], []
+    for number in range(40):
+        epoch, height = (1, 5, 8, 25)[number % 4], (number * 7 % 11 + 1) / 11
+        of_whole.append(whole.train(epoch=epoch, height=height))
+        of_closed.append(closed.train(epoch=epoch, height=height))
+        closed.reopen()
+    assert of_closed == of_whole
+    assert any(of_whole)
+
+
 def test_trial_that_has_had_all_its_samples_is_not_pruned(storage: RDBStorage) -> None:
     plan = make_plan("threshold")
     search = Search.create("study", storage=storage, plan=plan)
