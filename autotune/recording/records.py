@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
-from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from autotune.errors import InputError, StudyNotFoundError
@@ -250,6 +250,15 @@ class Records:
         query = select(tables.trial.c.number, peak).join(tables.report).where(tables.trial.c.study_id == study.id)
         with transactions.read(self.engine) as connection:
             return {row[0]: row[1] for row in connection.execute(query.group_by(tables.trial.c.number))}
+
+    def epochs_trained(self, study: StudyRow) -> tuple[int, ...]:
+        """How many epochs each trial had that is complete."""
+        last = func.max(tables.report.c.epoch)
+        is_complete = tables.trial.c.outcome == Outcome.COMPLETE.value
+        mine = and_(tables.trial.c.study_id == study.id, is_complete)
+        query = select(last).join_from(tables.trial, tables.report).where(mine).group_by(tables.trial.c.id)
+        with transactions.read(self.engine) as connection:
+            return tuple(connection.execute(query).scalars())
 
     def finish_trial(
         self, trial: TrialRow, *, finished: Finished, values: Sequence[float] | None, ended_at: float | None = None

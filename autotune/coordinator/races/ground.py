@@ -21,7 +21,10 @@ from autotune.speed.knobs.knob import Knob
 from autotune.speed.racing.informed import informed_guess, informed_setting
 from autotune.speed.racing.pace import Pace
 from autotune.speed.racing.plan import RacePlan
+from autotune.speed.racing.repayment import may_compile_now, setting_for
 from autotune.speed.racing.result import RaceResult
+from autotune.speed.racing.run_length import RunLength
+from autotune.speed.racing.stages.compiling import COMPILE
 from autotune.trial.arena import Limits, ProcessArena
 from autotune.trial.launcher import Launcher
 from autotune.trial.leases import Lease
@@ -84,6 +87,16 @@ class RaceGround:
         return int(_CPU_SHARE * self.machine.memory_bytes)
 
     @property
+    def run(self) -> RunLength:
+        """How long a trial trains by the budget."""
+        budget = self._spec.budget
+        return RunLength(
+            epochs=budget.epochs,
+            seconds=budget.per_trial if budget.resource == "seconds" else None,
+            samples=budget.per_trial if budget.resource == "samples" else None,
+        )
+
+    @property
     def values(self) -> Mapping[str, Sequence[Scalar]]:
         """What each knob may be in a race."""
         return {entry.name: entry.values for entry in self.entries}
@@ -105,6 +118,7 @@ class RaceGround:
     def digest(self, workload: Workload) -> str:
         """What must be the same for a result to hold: the workload, the task's source, what was raced from where.
 
+        Not how long a run is: of a winner its runs have what they repay (``repayment.py``).
         The source is the task's file and what it imports of its own (``spec/source.py``). A change of its data, of
         an installed package that is not torch, or of a file that it reads is not seen.
         """
@@ -124,25 +138,27 @@ class RaceGround:
         seconds: float,
         seconds_in_turns: float | None = None,
         former: RaceResult | None = None,
+        run: RunLength | None = None,
         is_informed: bool = False,
     ) -> RacePlan:
-        """A whole race; with a former result, a brief one of what won or came near, from its winner.
+        """A whole race; with a former result, one of what won or came near, from its winner.
 
         Args:
             learning: Learning parameters of the workload, the fixed ones too.
             seconds: What it may take.
             seconds_in_turns: Likewise, where two contestants have no room on the device; as long if None.
-            former: The race of a workload like this one.
+            former: The race of a workload like this one, or of this one for shorter runs.
+            run: How long a training is; as the budget says if None.
             is_informed: Measure the winner against what an informed user would set, too.
         """
-        budget = self._spec.budget
+        run = run or self.run
         entries = possible_entries(self.entries, space=self._space, learning=learning)
         # With what the spec fixes: what other knobs mean, and what they go with, is known by it.
         baseline = self.in_full(learning, self._space.baseline)
         start = None
         if former is not None:
-            start = self.in_full(learning, former.setting)
-            entries = tuple(entry for entry in entries if _is_near(entry, former))
+            start = self.in_full(learning, setting_for(former, run))
+            entries = tuple(entry for entry in entries if _is_near(entry, former, run=run))
         informed = informed_setting(baseline, entries=entries, num_cores=self._num_cores)
         guess = informed_guess(baseline, entries=entries, num_cores=self._num_cores)
         return RacePlan(
@@ -152,9 +168,9 @@ class RaceGround:
             # On a processor they are worth little, and racing them as a whole took time from what is worth more.
             guess=guess if self._device == "cuda" else None,
             informed=informed if is_informed else None,
-            epochs=budget.epochs,
-            run_seconds=budget.per_trial if budget.resource == "seconds" else None,
-            run_samples=budget.per_trial if budget.resource == "samples" else None,
+            epochs=run.epochs,
+            run_seconds=run.seconds,
+            run_samples=run.samples,
             seconds=seconds,
             seconds_in_turns=seconds_in_turns,
             # What processes of a host hold counts what they share with the fork server: their sum predicts nothing.
@@ -243,8 +259,13 @@ def _is_slow(entry: Entry) -> bool:
     return entry.name in _SLOW_TO_START or entry.knob.starts_with_a_pass or entry.knob.needs == "relaunch"
 
 
-def _is_near(entry: Entry, former: RaceResult) -> bool:
-    """Whether the knob won there, or came near. How far a winner is ahead of an informed guess says neither."""
+def _is_near(entry: Entry, former: RaceResult, *, run: RunLength) -> bool:
+    """Whether the knob won there, or came near, or was passed over for want of steps that a run has.
+
+    How far a winner is ahead of an informed guess says neither.
+    """
+    if entry.name == COMPILE and may_compile_now(former, run):
+        return True
     ratios = [
         heat.gain.ratio
         for heat in former.heats

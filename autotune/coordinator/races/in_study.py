@@ -8,6 +8,10 @@ briefly, from the winner of the one that is most like it, when no other trial ru
 not had their share of the study's time; otherwise it takes that winner over, but for what of it computes
 with fewer digits: whether the loss bears that was judged on the other workload alone.
 
+A winner is for every run length, as far as a run repays it (``repayment.py``): shorter trials than those that it was
+raced for don't compile where they train for too few steps, and a workload whose race had no reason to try that is raced
+again for runs that are long enough.
+
 A workload whose race crashes is not raced again in this start; several in a row end its races.
 """
 
@@ -19,6 +23,7 @@ from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.races.allowance import DEFAULT_SHARE, Allowance, Allowances
 from autotune.coordinator.races.ground import RaceGround
 from autotune.coordinator.races.log import RaceLog
+from autotune.coordinator.races.typical_run import TypicalRun
 from autotune.coordinator.speeds import Floor, RaceEndedError
 from autotune.coordinator.standing import BASELINE_NUMBER, Standing
 from autotune.coordinator.workloads import Workload
@@ -29,7 +34,9 @@ from autotune.search.space import SearchSpace
 from autotune.speed.measuring.arena import ContestantLostError
 from autotune.speed.racing.plan import RaceWatch
 from autotune.speed.racing.race import race
+from autotune.speed.racing.repayment import may_compile_now, setting_for
 from autotune.speed.racing.result import Heat, RaceResult
+from autotune.speed.racing.run_length import RunLength
 
 _MOST_FAILURES = 3
 """So many races of different workloads that crash in a row are the task's doing, or the machine's: more would
@@ -77,7 +84,9 @@ class RacedSpeeds:
         self._race_right = books.race_right
         self._failures = 0
         """Races that crashed since one came to its end."""
-        self._without_winner: set[str] = set()
+        self._raced: set[str] = set()
+        """What this start has raced, whatever came of it."""
+        self._length = TypicalRun(books, by_budget=ground.run)
         self._trains_one_at_a_time = not books.is_contended
         self._known: dict[str, tuple[Workload, RaceResult]] = log.known(ground)
         for workload, result in self._known.values():
@@ -104,31 +113,41 @@ class RacedSpeeds:
         learning = {**self._space.fixed, **parameters}
         workload = self._ground.workload(learning)
         digest = self._ground.digest(workload)
-        known = self._known.get(digest)
+        run = self._length.now()
+        if floor is not None and floor.is_alone and self._is_open(digest, run):
+            self._race_if_allowed(learning, workload, floor=floor, run=run)
+        known, nearest = self._known.get(digest), self._nearest(workload)
         if known is not None:
-            return known[1].setting
-        nearest = workload.nearest(other for other, _ in self._known.values())
-        former = self._known[self._ground.digest(nearest)][1] if nearest is not None else None
-        # After a race without a winner the next one has to wait for its share of the study's time.
-        allowance = self._allowance(workload, is_first=former is None and not self._without_winner)
-        result = None
-        is_open = self._failures < _MOST_FAILURES and digest not in self._without_winner
-        if floor is not None and floor.is_alone and allowance.is_enough and is_open:
-            with self._race_right(self._ground.machine) as has_right:
-                result = self._known_elsewhere(digest)
-                if result is None and has_right:
-                    result = self._race(learning, workload, floor=floor, former=former, allowance=allowance)
-                    if result is None:
-                        self._without_winner.add(digest)
-        if result is not None:
-            return result.setting
-        return former.setting_in_full_precision if former is not None else self._space.baseline
+            return setting_for(known[1], run)
+        return setting_for(nearest, run, in_full_precision=True) if nearest is not None else self._space.baseline
 
-    def _known_elsewhere(self, digest: str) -> RaceResult | None:
-        """What another coordinator of the study has found meanwhile, on a machine like this one."""
-        self._known |= self._log.known(self._ground)
+    def _is_open(self, digest: str, run: RunLength) -> bool:
+        """There may be something to find that is not known."""
+        if digest in self._raced or self._failures >= _MOST_FAILURES:
+            return False
         known = self._known.get(digest)
-        return None if known is None else known[1]
+        return known is None or may_compile_now(known[1], run)
+
+    def _nearest(self, workload: Workload) -> RaceResult | None:
+        """The race of the workload that is most like this one, or of this one."""
+        nearest = workload.nearest(other for other, _ in self._known.values())
+        return self._known[self._ground.digest(nearest)][1] if nearest is not None else None
+
+    def _race_if_allowed(
+        self, learning: Mapping[str, Scalar], workload: Workload, *, floor: Floor, run: RunLength
+    ) -> None:
+        """Race a workload that is open, if there is time for that and nobody else races."""
+        digest, former = self._ground.digest(workload), self._nearest(workload)
+        # After a race the next one has to wait for its share of the study's time.
+        allowance = self._allowance(workload, is_first=not self._raced and (former is None or digest in self._known))
+        if not allowance.is_enough:
+            return
+        with self._race_right(self._ground.machine) as has_right:
+            # What another coordinator of the study has found meanwhile, on a machine like this one.
+            self._known |= self._log.known(self._ground)
+            if has_right and self._is_open(digest, run):
+                self._raced.add(digest)
+                self._race(learning, workload, floor=floor, former=former, run=run, allowance=allowance)
 
     def _allowance(self, workload: Workload, *, is_first: bool) -> Allowance:
         """What the next race may take, of this workload."""
@@ -144,17 +163,19 @@ class RacedSpeeds:
         *,
         floor: Floor,
         former: RaceResult | None,
+        run: RunLength,
         allowance: Allowance,
-    ) -> RaceResult | None:
+    ) -> None:
         seconds, in_turns = allowance.seconds, allowance.seconds_in_turns
-        plan = self._ground.plan(learning, seconds=seconds, seconds_in_turns=in_turns, former=former)
+        plan = self._ground.plan(learning, seconds=seconds, seconds_in_turns=in_turns, former=former, run=run)
         charge = partial(self._log.charge, workload=workload, ground=self._ground)
         watchman = _Watchman(charge, self._standing, floor, seconds=seconds)
 
         def say(line: str) -> None:
             self._say(line, watchman=watchman)
 
-        say(f"race: {workload.words}, up to {seconds:.0f} s{', briefly' if former else ''}")
+        again = ", again: trials are long enough to compile now" if self._ground.digest(workload) in self._known else ""
+        say(f"race: {workload.words}, up to {seconds:.0f} s{again or (', briefly' if former else '')}")
 
         def take_turns() -> None:
             watchman.seconds = in_turns
@@ -171,19 +192,24 @@ class RacedSpeeds:
                 result = race(arena, plan, watch=watch)
         except ContestantLostError as error:
             self._fail(error, workload=workload)
-            return None
+            return
         except RaceEndedError as error:
             self._note(f"race: ended without a winner, {error}")
-            return None
+            return
         finally:
             watchman.charge()
             self._lease.tell(None)
         self._failures = 0
-        self._known[self._ground.digest(workload)] = workload, result
+        self._keep(workload, result)
+
+    def _keep(self, workload: Workload, result: RaceResult) -> None:
+        """Remember what was found, unless it answers nothing and something is known already."""
+        digest = self._ground.digest(workload)
+        if result.is_answer or digest not in self._known:
+            self._known[digest] = workload, result
         self._fitting.learn_race(workload, result)
         self._log.keep(result, workload=workload, ground=self._ground)
         self._note(f"race: {result.words}")
-        return result
 
     def _fail(self, error: ContestantLostError, *, workload: Workload) -> None:
         """Say what could not be raced; a workload that is too large for the device says nothing of the others."""

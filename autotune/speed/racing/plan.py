@@ -8,6 +8,7 @@ from autotune.speed.knobs.entries import Entry
 from autotune.speed.measuring.bottleneck import Diagnosis
 from autotune.speed.racing.pace import Pace
 from autotune.speed.racing.result import Heat, Stage
+from autotune.speed.racing.run_length import RunLength
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class RacePlan:
     memory_bytes: int | None = None
     """Of the device; None where nobody knows."""
     pace: Pace = field(default_factory=Pace)
+
+    @property
+    def run(self) -> RunLength:
+        """How long a training run is."""
+        return RunLength(self.epochs, self.run_seconds, self.run_samples)
 
 
 @dataclass(frozen=True)

@@ -128,6 +128,14 @@ class BreakEven(_Part):
     steps: int | None
     """Steps after which it has paid; None for never."""
     steps_that_remain: int
+    """Of the runs that the race was for."""
+    step_seconds: float | None = None
+    """Of a step without it; None in races of earlier versions."""
+
+    @property
+    def was_repaid(self) -> bool:
+        """A run of that length repays it."""
+        return self.steps is not None and self.steps <= self.steps_that_remain
 
 
 class EpochStarts(_Part):
@@ -159,6 +167,8 @@ class RaceResult(_Part):
     informed_gain: Gain | None = None
     """The winner over that."""
     break_evens: tuple[BreakEven, ...] = ()
+    is_run_too_short_to_compile: bool = False
+    """Compiling was not tried, since no run of the length that the race was for could repay it."""
     reduced_precision: tuple[str, ...] = ()
     """Knobs in the winner that compute with fewer digits."""
     samples_per_second: float
@@ -169,6 +179,8 @@ class RaceResult(_Part):
     peak_memory_bytes: int
     split: Split
     steps_per_epoch: int | None = None
+    samples_per_step: float | None = None
+    """None in races of earlier versions."""
     seconds: float
     """Wall clock of the whole race."""
     is_cut_short: bool = False

@@ -1,6 +1,7 @@
 """``torch.compile`` in a race: last, and only where the steps that remain repay what it costs."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from autotune.events import Bottleneck, Scalar
 from autotune.speed.knobs.entries import Entry, changed, in_setting
@@ -15,7 +16,7 @@ from autotune.speed.racing.result import BreakEven, Stage
 COMPILE = "compile"
 _OFF = "off"
 _PLAIN = "default"
-_LEAST_SECONDS = 20.0
+LEAST_SECONDS = 20.0
 """Compiling a model that is worth it costs 10 s at the least, and rarely makes a step twice as fast: a run that
 trains for less than this can't repay it."""
 _RESERVE = 0.3
@@ -39,13 +40,16 @@ class Compiling:
         self._tried: list[dict[str, Scalar]] = []
         self.break_evens: list[BreakEven] = []
         """When each mode that was faster has paid for itself."""
+        self.is_run_too_short = False
+        """It is not tried, for no run could repay it."""
         self._entry = next((entry for entry in plan.entries if entry.name == COMPILE), None)
 
     def reserve(self, incumbent: Contestant) -> float:
         """Seconds of the race to keep for compiling; 0 where it is not to be tried."""
-        if self._entry is None or self._run_length(incumbent)[1] < _LEAST_SECONDS:
+        if self._entry is None:
             return 0.0
-        return _RESERVE * self._plan.seconds
+        self.is_run_too_short = self._run_length(incumbent).seconds < LEAST_SECONDS
+        return 0.0 if self.is_run_too_short else _RESERVE * self._plan.seconds
 
     @property
     def has_begun(self) -> bool:
@@ -57,7 +61,7 @@ class Compiling:
         return (
             self._entry is not None
             and FOR_LAUNCHES in self._entry.values
-            and self._run_length(incumbent)[1] >= _LEAST_SECONDS
+            and self._run_length(incumbent).seconds >= LEAST_SECONDS
         )
 
     def try_modes(
@@ -76,10 +80,11 @@ class Compiling:
                 continue  # the same code, launched bit by bit again
             if time.left() <= _LONGER * time.compile_seconds:
                 return False
-            steps, seconds = self._run_length(track.incumbent)
-            if seconds < _LEAST_SECONDS:
-                length = f"a run of {steps:,} steps trains for {seconds:.1f} s, which compiling can't repay"
-                track.skip("compile", setting, reason=length if steps else "nobody knows how many steps a run has")
+            run = self._run_length(track.incumbent)
+            if run.seconds < LEAST_SECONDS:
+                self.is_run_too_short = True
+                length = f"a run of {run.steps:,} steps trains for {run.seconds:.1f} s, which compiling can't repay"
+                track.skip("compile", setting, reason=length if run.steps else "nobody knows how many steps a run has")
                 continue
             self.heat("compile", setting, track=track, time=time)
         return True
@@ -109,25 +114,42 @@ class Compiling:
         modes = [value for value in self._entry.values if value != _OFF] if self._entry is not None else []
         return sorted(modes, key=lambda mode: mode != FOR_LAUNCHES) if bottleneck == "launch" else modes
 
-    def _run_length(self, incumbent: Contestant) -> tuple[int, float]:
-        """Steps of a training run, and about how long the incumbent trains for them; 0 where nothing tells."""
+    def _run_length(self, incumbent: Contestant) -> "_Run":
         block = incumbent.run_block(seconds=self._plan.pace.block_seconds, min_steps=self._plan.pace.min_steps)
-        limits: list[int] = []
-        if incumbent.warmed.steps_per_epoch is not None:
-            limits.append(self._plan.epochs * incumbent.warmed.steps_per_epoch)
-        if self._plan.run_seconds is not None:
-            limits.append(int(self._plan.run_seconds * block.steps / block.seconds))
-        if self._plan.run_samples is not None:
-            limits.append(self._plan.run_samples * block.steps // max(1, block.samples))
-        steps = min(limits, default=0)
-        return steps, steps * block.seconds / block.steps
+        step_seconds = block.seconds / block.steps
+        steps = self._plan.run.steps(
+            steps_per_epoch=incumbent.warmed.steps_per_epoch,
+            step_seconds=step_seconds,
+            samples_per_step=block.samples / block.steps,
+        )
+        return _Run(steps, step_seconds)
 
     def _object_to_cost(self, incumbent: Contestant, challenger: Contestant, comparison: Comparison) -> str | None:
-        steps, _ = self._run_length(incumbent)
+        run = self._run_length(incumbent)
         needed = break_even_steps(incumbent, challenger, comparison)
         assert needed is not None, "it is faster, or nobody would ask"
         extra = challenger.warmed.start_seconds - incumbent.warmed.start_seconds
-        self.break_evens.append(BreakEven(knob=COMPILE, start_seconds=extra, steps=needed, steps_that_remain=steps))
-        if needed <= steps:
+        even = BreakEven(
+            knob=COMPILE,
+            start_seconds=extra,
+            steps=needed,
+            steps_that_remain=run.steps,
+            step_seconds=run.step_seconds,
+        )
+        self.break_evens.append(even)
+        if even.was_repaid:
             return None
-        return f"faster, but its {extra:.1f} s of compiling are repaid after {needed:,} steps of {steps:,}"
+        return f"faster, but its {extra:.1f} s of compiling are repaid after {needed:,} steps of {run.steps:,}"
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A training run, as the incumbent trains it."""
+
+    steps: int
+    """0 where nothing tells."""
+    step_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        return self.steps * self.step_seconds
