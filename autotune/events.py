@@ -150,6 +150,8 @@ class Finished(_Event):
     """It is infeasible because memory ran out, or the kernel killed it for that: larger batches will run out, too."""
     is_killed_worker: bool = False
     """It is interrupted because a DataLoader worker was killed, most often for the host's memory."""
+    is_crowded: bool = False
+    """It is interrupted because others hold memory that it needs, which says nothing of its own size."""
 
 
 class Stop(_Event):

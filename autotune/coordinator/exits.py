@@ -7,7 +7,8 @@ from autotune.trial.oom_killer import OomWatch
 MAX_RESTARTS = 3
 """Of a trial whose process was killed; after that it failed."""
 MAX_OOM_RESTARTS = 1
-"""Of a trial whose process the kernel killed for memory: it may have been its neighbours' doing, but not again."""
+"""Of a trial whose process the kernel killed for memory, once it is alone: it may have been others' doing, but not
+again."""
 _SIGKILL = 9
 
 
@@ -22,7 +23,14 @@ class Exits:
         self._oom_watch = OomWatch() if oom_watch is None else oom_watch
 
     def explain(
-        self, exited: Exited, *, last_word: Finished | None, stop: Stop | None, overdue: str | None, restarts: int
+        self,
+        exited: Exited,
+        *,
+        last_word: Finished | None,
+        stop: Stop | None,
+        overdue: str | None,
+        restarts: int,
+        has_company: bool = False,
     ) -> Finished:
         """What to record of a trial; where it is interrupted, another process can go on.
 
@@ -32,20 +40,21 @@ class Exits:
             stop: What it was told.
             overdue: Why it was killed, where the coordinator did that.
             restarts: How often the trial was started again so far.
+            has_company: Other trials trained on its device: what ran out may be theirs.
         """
         if last_word is None:
-            return self._without_a_word(exited, stop=stop, overdue=overdue, restarts=restarts)
+            if stop is not None:
+                return Finished(outcome=stop.outcome, reason=stop.reason)
+            if overdue is not None:
+                return Finished(outcome=Outcome.TIMED_OUT, reason=overdue)
+            return self._without_a_word(exited, restarts=restarts, has_company=has_company)
         if last_word.is_killed_worker and self._oom_watch.has_killed():
-            return _out_of_memory("a DataLoader worker", restarts=restarts)
+            return _out_of_memory("a DataLoader worker", restarts=restarts, has_company=has_company)
         return last_word
 
-    def _without_a_word(self, exited: Exited, *, stop: Stop | None, overdue: str | None, restarts: int) -> Finished:
-        if stop is not None:
-            return Finished(outcome=stop.outcome, reason=stop.reason)
-        if overdue is not None:
-            return Finished(outcome=Outcome.TIMED_OUT, reason=overdue)
+    def _without_a_word(self, exited: Exited, *, restarts: int, has_company: bool) -> Finished:
         if exited.signal == _SIGKILL and self._oom_watch.has_killed():
-            return _out_of_memory("its process", restarts=restarts)
+            return _out_of_memory("its process", restarts=restarts, has_company=has_company)
         if exited.signal == _SIGKILL:
             return Finished(outcome=Outcome.INTERRUPTED, reason="its process was killed (signal 9)")
         what = f"signal {exited.signal}" if exited.signal is not None else f"exit status {exited.status}"
@@ -61,9 +70,9 @@ def give_up(interrupted: Finished) -> Finished:
     return Finished(outcome=Outcome.FAILED, reason=reason)
 
 
-def _out_of_memory(victim: str, *, restarts: int) -> Finished:
+def _out_of_memory(victim: str, *, restarts: int, has_company: bool) -> Finished:
     what = f"the kernel killed {victim}, since the host's memory ran out"
-    if restarts < MAX_OOM_RESTARTS:
-        return Finished(outcome=Outcome.INTERRUPTED, reason=what)
+    if has_company or restarts < MAX_OOM_RESTARTS:
+        return Finished(outcome=Outcome.INTERRUPTED, reason=what, is_crowded=has_company)
     reason = f"{what}, {restarts + 1} times; use fewer workers, a smaller batch, or cache less"
     return Finished(outcome=Outcome.INFEASIBLE, reason=reason, is_out_of_memory=True)

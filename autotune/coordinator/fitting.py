@@ -1,6 +1,7 @@
 """Which proposals fit the device's memory, as a study's own trials and races on this machine tell."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from autotune.coordinator.memory import MemoryModel, Room, Shape
 from autotune.coordinator.opening.stage import Stage
@@ -77,6 +78,12 @@ class Fitting:
         return self._model.reason_not_to_launch(
             shape=self._shape(parameters), batch_size=_batch_size(parameters), room=self._room(lease)
         )
+
+    def fits_alone(self, *, parameters: Mapping[str, Scalar], lease: Lease) -> bool:
+        """Whether nothing says that the trial would run out if other processes held nothing of the device."""
+        room = replace(self._room(lease), held_bytes=0)
+        shape, batch_size = self._shape(parameters), _batch_size(parameters)
+        return self._model.reason_not_to_launch(shape=shape, batch_size=batch_size, room=room) is None
 
     def _shape(self, parameters: Mapping[str, Scalar]) -> Shape:
         learning = {name: value for name, value in parameters.items() if name not in self._speed_parameters}

@@ -32,14 +32,23 @@ from autotune.trial.leases import Lease
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """Why a trial is not to be launched: it is known to run out of memory."""
+
+    reason: str
+    is_crowded: bool
+    """It would fit if other processes held nothing of the device: it waits, and is tried."""
+
+
+@dataclass(frozen=True)
 class Ticket:
     """A trial that should run, or runs: its row and what has come from it so far."""
 
     row: TrialRow
     restarts: int = 0
     is_adopted: bool = False
-    refusal: str | None = None
-    """Why it is not to be launched: it is known to run out of memory."""
+    refusal: Refusal | None = None
+    """Why it is not to be launched now, or ever."""
 
 
 @dataclass(frozen=True)
@@ -287,8 +296,11 @@ class Ledger:
         """Whether others train on this machine as well, which makes throughput incomparable."""
         return self._books.is_contended
 
-    def _refusal(self, number: int, *, parameters: Mapping[str, Scalar], lease: Lease) -> str | None:
-        return self._fitting.reason_not_to_launch(number, parameters=parameters, lease=lease)
+    def _refusal(self, number: int, *, parameters: Mapping[str, Scalar], lease: Lease) -> Refusal | None:
+        reason = self._fitting.reason_not_to_launch(number, parameters=parameters, lease=lease)
+        if reason is None:
+            return None
+        return Refusal(reason, is_crowded=self._fitting.fits_alone(parameters=parameters, lease=lease))
 
     def _new_trial(self, proposal: Proposal, *, floor: Floor | None) -> NewTrial:
         return NewTrial(

@@ -2,21 +2,22 @@
 
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
-from typing import Protocol
 
+from autotune.coordinator.crowds import Crowds, give_up_waiting
 from autotune.coordinator.deadlines import Pulse, overdue
 from autotune.coordinator.exits import MAX_RESTARTS, Exits, give_up
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Ledger, Ticket
 from autotune.coordinator.long_baseline import HostLoad, describe_long_baseline
 from autotune.coordinator.observer import Observer, StudyView
+from autotune.coordinator.running import Running, Trials
 from autotune.coordinator.speeds import Floor, RaceEndedError
 from autotune.errors import StudyStoppedError
-from autotune.events import Adjusted, EpochReport, Finished, Outcome, Progress, Started, Stop, TrialOrder, Unsaved
+from autotune.events import Adjusted, EpochReport, Finished, Outcome, Progress, Started, Stop, Unsaved
 from autotune.spec.model import Deadlines
-from autotune.trial.launcher import Arrival, Exited, TrialProcess
+from autotune.trial.launcher import Arrival, Exited
 from autotune.trial.leases import DevicePool, Lease
 
 TICK_SECONDS = 0.2
@@ -28,36 +29,6 @@ GRACE_SECONDS = 30.0
 """For trials to write their checkpoints after the first Ctrl-C."""
 MAX_REFUSED = 50
 """Proposals in a row that are not launched since they would run out of memory."""
-
-
-class Trials(Protocol):
-    """What a session needs of a launcher; a simulation has it, too."""
-
-    def launch(self, order: TrialOrder) -> TrialProcess:
-        """Start a trial."""
-
-    def wait(self, timeout: float) -> list[Arrival]:
-        """What has come from trials, after so many seconds at most."""
-
-    def send(self, process: TrialProcess, *, stop: Stop) -> None:
-        """Tell a trial to stop."""
-
-    def kill(self, process: TrialProcess, *, grace_seconds: float = ..., is_to_tell_where: bool = ...) -> None:
-        """End a trial's process group."""
-
-
-@dataclass
-class _Running:
-    """A trial with its process and its lease."""
-
-    ticket: Ticket
-    process: TrialProcess
-    lease: Lease
-    pulse: Pulse
-    stop: Stop | None = None
-    overdue: str | None = None
-    """Why it is being ended."""
-    finished: Finished | None = None
 
 
 class Session:
@@ -82,7 +53,8 @@ class Session:
         self._deadlines = deadlines
         self._grace_seconds = grace_seconds
         self._exits = Exits()
-        self._running: dict[int, _Running] = {}
+        self._crowds = Crowds()
+        self._running: dict[int, Running] = {}
         self._is_exhausted = False
         self._is_hopeless = False
         self._num_refused = 0
@@ -101,7 +73,7 @@ class Session:
         waiting = self._ledger.unfinished()
         while True:
             self._fill(waiting)
-            if not self._running and (self._should_end() or not self._ledger.awaits_others()):
+            if not self._running and (self._should_end() or not self._is_awaiting()):
                 break
             arrivals = self._launcher.wait(TICK_SECONDS)
             self._listened_at = time.monotonic()
@@ -111,14 +83,21 @@ class Session:
         self._beat()
         if self._interrupts.should_stop:
             return False
+        waiting += self._crowds.give_back()
         # Adopted, but the budget's time is up.
         for ticket in self._ledger.left_over(waiting) if self._ledger.standing.is_time_up else waiting:
             self._conclude(ticket, Finished(outcome=Outcome.PRUNED, reason=self._ledger.time_up_reason()))
         return True
 
+    def _is_awaiting(self) -> bool:
+        """Whether a trial may come to be launched here, though none runs."""
+        return not self._crowds.is_empty or self._ledger.awaits_others()
+
     def _fill(self, waiting: list[Ticket]) -> None:
-        while not self._should_end():
-            lease = self._pool.acquire()
+        self._launch_crowded()
+        while not self._should_end() and not self._crowds.is_full:
+            alone = {running.lease.place for running in self._running.values() if running.is_alone}
+            lease = self._pool.acquire(but=alone | self._crowds.kept_free(now=time.monotonic()))
             if lease is None:
                 return
             floor = Floor(lease, is_alone=not self._running, on_wait=self._wait_for_race)
@@ -128,7 +107,11 @@ class Session:
                 return
             if ticket.refusal is not None:
                 self._pool.release(lease)
-                self._refuse(ticket, reason=ticket.refusal)
+                if ticket.refusal.is_crowded:
+                    crowded = Finished(outcome=Outcome.INTERRUPTED, reason=ticket.refusal.reason)
+                    self._wait_for_memory(ticket, crowded, lease=lease, has_company=bool(self._on(lease)))
+                else:
+                    self._refuse(ticket, reason=ticket.refusal.reason)
                 continue
             self._num_refused = 0
             if self._should_end():  # while a race ran: the trial is queued, and starts with the next start
@@ -136,6 +119,16 @@ class Session:
                 waiting.append(ticket)
                 return
             self._launch(ticket, lease=lease)
+
+    def _launch_crowded(self) -> None:
+        """Those that waited for memory, each on a device that no other trial of the study is on."""
+        taken = {running.lease.place for running in self._running.values()}
+        while not self._should_end() and (found := self._crowds.next(taken=taken, now=time.monotonic())) is not None:
+            ticket, place = found
+            lease = self._pool.acquire(place=place)
+            assert lease is not None, "no trial is on that device"
+            self._launch(ticket, lease=lease, is_alone=True)
+            taken.add(place)
 
     def _refuse(self, ticket: Ticket, *, reason: str) -> None:
         """Record a trial that is not launched; end the search when nothing else is proposed."""
@@ -164,13 +157,22 @@ class Session:
         if self._should_end():
             raise RaceEndedError("the study stops")
 
-    def _launch(self, ticket: Ticket, *, lease: Lease) -> None:
+    def _launch(self, ticket: Ticket, *, lease: Lease, is_alone: bool = False) -> None:
         order = self._ledger.order(ticket, lease=lease)
         process = self._launcher.launch(order)
         now = time.monotonic()
-        self._running[process.number] = _Running(ticket, process, lease, Pulse(launched_at=now, heard_at=now))
+        neighbours = self._on(lease)
+        for neighbour in neighbours:
+            neighbour.has_company = True
+        pulse, has_company = Pulse(launched_at=now, heard_at=now), bool(neighbours)
+        running = Running(ticket, process, lease, pulse, is_alone=is_alone, has_company=has_company)
+        self._running[process.number] = running
         self._ledger.launched(ticket, pid=process.pid, device=lease.device)
         self._observer.trial_launched(self._ledger.trial_view(ticket, device=lease.device), self._view())
+
+    def _on(self, lease: Lease) -> list[Running]:
+        """The trials that run on the lease's device."""
+        return [running for running in self._running.values() if running.lease.place == lease.place]
 
     def _hear_all(self, arrivals: list[Arrival]) -> None:
         """Reports that have come together are recorded together: each transaction waits for the disk."""
@@ -203,7 +205,7 @@ class Session:
             case Stop():
                 raise AssertionError("a trial sends no Stop")
 
-    def _take(self, running: _Running, told: Started | Adjusted | Unsaved) -> None:
+    def _take(self, running: Running, told: Started | Adjusted | Unsaved) -> None:
         number = running.process.number
         match told:
             case Started():
@@ -231,12 +233,12 @@ class Session:
             if answer.reason_to_stop is not None:
                 self._stop(self._running[number], Stop(outcome=Outcome.PRUNED, reason=answer.reason_to_stop))
 
-    def _stop(self, running: _Running, stop: Stop) -> None:
+    def _stop(self, running: Running, stop: Stop) -> None:
         if running.stop is None:
             running.stop = stop
             self._launcher.send(running.process, stop=stop)
 
-    def _end(self, running: _Running, exited: Exited) -> None:
+    def _end(self, running: Running, exited: Exited) -> None:
         del self._running[running.process.number]
         self._pool.release(running.lease)
         finished = self._exits.explain(
@@ -245,7 +247,12 @@ class Session:
             stop=running.stop,
             overdue=running.overdue,
             restarts=running.ticket.restarts,
+            has_company=running.has_company,
         )
+        if finished.is_crowded and not self._stopping_since:
+            ticket = replace(running.ticket, is_adopted=True)
+            self._wait_for_memory(ticket, finished, lease=running.lease, has_company=running.has_company)
+            return
         if finished.outcome is Outcome.INTERRUPTED and not self._stopping_since:
             if running.ticket.restarts < MAX_RESTARTS:
                 self._restart(running, finished)
@@ -264,12 +271,24 @@ class Session:
         finished = self._ledger.ended(ticket, finished)
         self._observer.trial_ended(ticket.row.number, finished, self._view())
 
-    def _restart(self, running: _Running, finished: Finished) -> None:
+    def _restart(self, running: Running, finished: Finished) -> None:
         number = running.process.number
         self._observer.note(f"trial {number}: {finished.reason}; it starts again from its last checkpoint")
         lease = self._pool.acquire()
         assert lease is not None, "the trial's own lease was just released"
-        self._launch(self._ledger.restarted(running.ticket), lease=lease)
+        self._launch(self._ledger.restarted(running.ticket), lease=lease, is_alone=running.is_alone)
+
+    def _wait_for_memory(self, ticket: Ticket, crowded: Finished, *, lease: Lease, has_company: bool) -> None:
+        """Let a trial wait that others leave no memory for; it is infeasible once it has waited often enough."""
+        when = self._crowds.add(ticket, lease=lease, has_company=has_company, now=time.monotonic())
+        if when is None:
+            self._conclude(ticket, give_up_waiting(crowded))
+            return
+        waits = f"{crowded.reason}; it starts {when}"
+        if ticket.is_adopted:  # it has run
+            self._conclude(ticket, crowded.model_copy(update={"reason": waits}))
+        else:
+            self._observer.note(f"trial {ticket.row.number}: {waits}")
 
     def _keep_time(self) -> None:
         now = time.monotonic()

@@ -16,7 +16,7 @@ from autotune.coordinator.ledger import Ledger, Ticket
 from autotune.coordinator.observer import Ending
 from autotune.coordinator.speeds import Floor, Speeds
 from autotune.coordinator.standing import Standing, ending_of
-from autotune.events import Finished
+from autotune.events import Finished, Outcome
 from autotune.outages import persist
 from autotune.recording.crew import Claim, Crew
 from autotune.recording.rows import TrialRow, TrialStatus
@@ -86,7 +86,8 @@ class SharedLedger(Ledger):
     def ended(self, ticket: Ticket, finished: Finished) -> Finished:
         """Record how the trial ended."""
         recorded = super().ended(ticket, finished)
-        self._mine.discard(ticket.row.number)
+        if finished.outcome is not Outcome.INTERRUPTED:  # one that waits for memory is this coordinator's still
+            self._mine.discard(ticket.row.number)
         return recorded
 
     @override

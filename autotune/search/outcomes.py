@@ -15,7 +15,8 @@ def optuna_state(outcome: Outcome, *, has_reported: bool) -> TrialState:
     """The state in which Optuna keeps a trial that ended so.
 
     Running out of memory is never FAIL: samplers don't learn from failed trials and would go on
-    proposing what can't run.
+    proposing what can't run. Whoever runs out beside others waits for the device, and is infeasible in the end
+    (``coordinator/crowds.py``).
     """
     if outcome is Outcome.COMPLETE:
         return TrialState.COMPLETE

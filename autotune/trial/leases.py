@@ -3,11 +3,15 @@
 import os
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from autotune.errors import DeviceError
 from autotune.hardware import TorchFacts, usable_cores
+
+Place: TypeAlias = tuple[str, str | None]
+"""A device of this host: leases of one place share its memory."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,11 @@ class Lease:
     """CUDA_VISIBLE_DEVICES of the trial; None leaves the variable as it is."""
     cores: tuple[int, ...]
     """CPU cores; empty where the system has no affinity."""
+
+    @property
+    def place(self) -> Place:
+        """The device, told from the host's others."""
+        return self.device, self.visible_devices
 
 
 class DevicePool:
@@ -45,9 +54,12 @@ class DevicePool:
         self.num_cores = len(self._free[0].cores) or os.cpu_count() or 1
         """Cores of each lease: what a trial may count on."""
 
-    def acquire(self) -> Lease | None:
-        """A lease, or None while all are out."""
-        return self._free.popleft() if self._free else None
+    def acquire(self, *, place: Place | None = None, but: Collection[Place] = ()) -> Lease | None:
+        """A lease, or None while all are out; of ``place`` alone where it is given, and of none of ``but``."""
+        found = next((one for one in self._free if place in {None, one.place} and one.place not in but), None)
+        if found is not None:
+            self._free.remove(found)
+        return found
 
     def release(self, lease: Lease) -> None:
         """Take a lease back; its trial is gone."""

@@ -197,7 +197,7 @@ class SimulatedLauncher(Launcher):
         self._killed += [trial for trial in self.trials if trial.process == process and not trial.is_gone]
 
 
-class _Wish(Interrupts):
+class Wish(Interrupts):
     """To stop, without a signal."""
 
     is_wished = False
@@ -214,7 +214,7 @@ class SimulatedCoordinator:
         self._folder = folder
         self._acknowledged = acknowledged
         self.launcher = SimulatedLauncher(checkpoints, wait=self._hand_over)
-        self._wish = _Wish()
+        self._wish = Wish()
         self._orders: queue.Queue[list[Arrival] | None] = queue.Queue()
         self._answers: queue.Queue[str] = queue.Queue()
         self._freeze_after: int | None = None

@@ -38,6 +38,20 @@ def test_trial_that_the_kernel_kills_again_has_run_out_of_memory(
     assert [end.is_out_of_memory for end in ends] == [False, True]
 
 
+@pytest.mark.parametrize("last_word", [None, WITHOUT_ITS_WORKER])
+def test_trial_that_the_kernel_kills_beside_others_is_not_yet_too_large(
+    tmp_path: Path, last_word: Finished | None
+) -> None:
+    counter = tmp_path / "memory.events"
+    counter.write_text("oom_kill 4\n")
+    exits = Exits(OomWatch([counter]))
+    counter.write_text("oom_kill 5\n")
+    end = exits.explain(
+        BY_SIGNAL_9, last_word=last_word, stop=None, overdue=None, restarts=MAX_OOM_RESTARTS, has_company=True
+    )
+    assert (end.outcome, end.is_crowded, end.is_out_of_memory) == (Outcome.INTERRUPTED, True, False)
+
+
 def test_trial_whose_workers_are_killed_unseen_has_run_out_of_memory() -> None:
     assert give_up(WITHOUT_ITS_WORKER).is_out_of_memory
     assert not give_up(Finished(outcome=Outcome.INTERRUPTED, reason="its process was killed")).is_out_of_memory

@@ -15,10 +15,12 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 from sqlalchemy import Engine, update
+from typing_extensions import override
 
 from autotune.cli.display.plain import PlainDisplay
 from autotune.coordinator.upkeep.deletion import delete_study
 from autotune.errors import LeaseLostError, StudyHeldError
+from autotune.events import Finished, Outcome, TrialOrder
 from autotune.recording import tables, transactions
 from autotune.recording.crew import Crew as Group
 from autotune.recording.database import configure_engine, open_database
@@ -27,7 +29,9 @@ from autotune.recording.rows import TrialRow
 from autotune.report.watching.following import Follower
 from autotune.search.storage import open_storage
 from autotune.spec.load import load_spec
+from autotune.trial.launcher import Arrival, Exited, TrialProcess
 from benchmarks.simulated import SimulatedTrials, simulated_session
+from tests.coordinator.simulated import PassingClock
 from tests.e2e.home import SPEC as TINY
 from tests.e2e.home import TASK, make_home, runs_of
 from tests.machines import machine
@@ -135,6 +139,47 @@ def test_queued_trials_are_each_run_once(postgres_url: str, spec: Path) -> None:
     assert launched == list(range(1, NUM_QUEUED + 2))
     assert [row.parameters["width"] for row in rows[1:-1]] == [8 + number % 57 for number in range(NUM_QUEUED)]
     assert all(row.is_over for row in rows)
+
+
+class Crowded(SimulatedTrials):
+    """The first launch of trial 1 finds its device's memory held by other programs; each wait takes five seconds."""
+
+    def __init__(self, clock: PassingClock) -> None:
+        super().__init__(num_epochs=1)
+        self._clock = clock
+
+    @override
+    def launch(self, order: TrialOrder) -> TrialProcess:
+        process = super().launch(order)
+        if [each.number for each in self.orders].count(1) == 1 == order.number:
+            self.kill(process)
+        return process
+
+    @override
+    def wait(self, timeout: float) -> list[Arrival]:
+        self._clock.pass_seconds(5.0)
+        last_word = Finished(outcome=Outcome.INTERRUPTED, reason="no room", is_crowded=True)
+        arrivals = super().wait(timeout)
+        ends = [arrival for arrival in arrivals if isinstance(arrival.event, Exited) and arrival.event.signal]
+        return [Arrival(end.process, last_word) for end in ends] + arrivals
+
+
+@pytest.mark.postgres
+def test_trial_that_waits_for_memory_is_its_coordinators_still(
+    postgres_url: str, spec: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would claim it like one that is nobody's, and train it twice at a time."""
+    clock = PassingClock()
+    monkeypatch.setattr("autotune.coordinator.session.time", clock)
+    trials, file = Crowded(clock), load_spec(str(spec), overrides=["budget.trials=5"])
+    with simulated_session(file, storage=postgres_url, machine=machine(), trials=trials) as session:
+        assert session.run()
+
+    launched = [order.number for order in trials.orders]
+    assert sorted(launched) == [0, 1, 1, 2, 3, 4]
+    assert launched[2] == 2, "others are trained meanwhile"
+    outcomes = [row.outcome for row in trials_of(postgres_url)]
+    assert [outcome in {Outcome.COMPLETE, Outcome.PRUNED} for outcome in outcomes] == [True] * 5
 
 
 @pytest.mark.postgres

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from autotune.coordinator.books import Books
 from autotune.coordinator.fitting import Fitting
-from autotune.coordinator.ledger import Ledger, Ticket
+from autotune.coordinator.ledger import Ledger, Refusal, Ticket
 from autotune.coordinator.retraining.contenders import Contender
 from autotune.coordinator.seeds import fresh_seed
 from autotune.coordinator.speeds import Floor, JointSpeeds
@@ -126,7 +126,7 @@ class RetrainLedger(Ledger):
         self._on_beat()
 
     @override
-    def _refusal(self, number: int, *, parameters: Mapping[str, Scalar], lease: Lease) -> str | None:
+    def _refusal(self, number: int, *, parameters: Mapping[str, Scalar], lease: Lease) -> Refusal | None:
         return None
 
     @override

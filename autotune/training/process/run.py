@@ -124,7 +124,8 @@ def _finished_by(error: BaseException, *, trial: Trial | None = None) -> Finishe
     if isinstance(error, FencedError):
         return _tell(trial, outcome=Outcome.INTERRUPTED, reason=str(error))
     if memory is not None and (crowd := crowding(memory)) is not None:
-        return _tell(trial, outcome=Outcome.INTERRUPTED, reason=crowd)  # to be tried again
+        told = _tell(trial, outcome=Outcome.INTERRUPTED, reason=crowd)  # to be tried again with the device to itself
+        return told.model_copy(update={"is_crowded": True})
     if is_killed:
         told = _tell(trial, outcome=Outcome.INTERRUPTED, reason="a DataLoader worker was killed (signal 9)")
         return told.model_copy(update={"is_killed_worker": True})
