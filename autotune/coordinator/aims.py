@@ -127,13 +127,23 @@ def judge(
     known = known_values(objectives, reports=reports, samples_per_second=finished.samples_per_second)
     missing = [objective.metric for objective in objectives if objective.metric not in known]
     if missing:
-        got = ", ".join(sorted(reports[-1].metrics)) if reports else "no report"
-        reason = f"objective {missing[0]}: the task must report it, got {got}; report it or change the objective"
-        return Finished(outcome=Outcome.FAILED, reason=reason), None
+        return Finished(outcome=Outcome.FAILED, reason=_missing_reason(missing[0], reports=reports)), None
     values = tuple(known.values())
     if not all(math.isfinite(value) for value in values):
         return finished.model_copy(update={"outcome": Outcome.DIVERGED, "reason": f"objective {values}"}), None
     return finished, values
+
+
+def _missing_reason(metric: str, *, reports: Sequence[EpochReport]) -> str:
+    if not reports:
+        return f"objective {metric}: the task must report its epochs, got no report; call trial.report"
+    if metric == SAMPLES_PER_SECOND:  # no task reports it
+        return (
+            f"objective {metric}: the loop's training batches must be watched, got none that were; "
+            "take them from trial.loader, or pass your own through trial.watch"
+        )
+    got = ", ".join(sorted(reports[-1].metrics))
+    return f"objective {metric}: the task must report it, got {got}; report it or change the objective"
 
 
 def _length(report: EpochReport, *, budget: Budget) -> str:

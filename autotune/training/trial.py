@@ -303,7 +303,7 @@ class Trial:
     @property
     def samples_per_second(self) -> float | None:
         """Throughput over the steady part; None where no epoch was watched."""
-        return self._meter.steady_samples_per_second
+        return self._reports.steady_samples_per_second
 
     def adjust(self, reason: str) -> None:
         """Tell what is in force now, and why it is something else than before."""

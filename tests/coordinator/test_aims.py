@@ -6,6 +6,7 @@ import pytest
 from autotune.coordinator.aims import (
     add_last_word,
     check_jobs,
+    judge,
     known_values,
     spent_resource,
     step_of,
@@ -117,3 +118,27 @@ def test_reason_that_is_no_pruners_is_as_it_was() -> None:
     for outcome in (Outcome.PRUNED, Outcome.FAILED):
         finished = Finished(outcome=outcome, reason="the study's budget of 3 s is used up")
         assert add_last_word(finished, reports=reports, spec=SPEC) is finished
+
+
+MISSING = {
+    SPEED: (
+        [make_report(1, samples=0)],
+        (
+            "the loop's training batches must be watched, got none that were; "
+            "take them from trial.loader, or pass your own through trial.watch"
+        ),
+    ),
+    LOSS: (
+        [make_report(1, metrics={"val_loss": 1.0, "val_accuracy": 0.5})],
+        "the task must report it, got val_accuracy, val_loss; report it or change the objective",
+    ),
+    MEMORY: ([], "the task must report its epochs, got no report; call trial.report"),
+}
+
+
+@pytest.mark.parametrize("objective", MISSING, ids=lambda objective: objective.metric)
+def test_objective_without_a_value_fails_a_complete_trial_and_names_the_remedy(objective: Objective) -> None:
+    reports, reason = MISSING[objective]
+    finished, values = judge(Finished(outcome=Outcome.COMPLETE), objectives=[objective], reports=reports)
+    assert (finished.outcome, values) == (Outcome.FAILED, None)
+    assert finished.reason == f"objective {objective.metric}: {reason}"

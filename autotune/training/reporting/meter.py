@@ -70,7 +70,6 @@ class Meter:
         self.device_watch = DeviceWatch(device)
         self.pacer: Pacer | None = None
         """Of a race: it hands out the batches, and nothing is measured here."""
-        self._past: list[tuple[int, float]] = []
         self._num_batches: int | None = None
         self._next_tick = 0.0
         self._resume_batch = 0
@@ -209,19 +208,10 @@ class Meter:
             trained_seconds=self.trained_seconds,
             trained_samples=self.trained_samples,
         )
-        if self._samples:
-            self._past.append((self._samples, seconds))
         self.epochs_done = epoch
         self._resume_batch = 0
         self._clear()
         return measures
-
-    @property
-    def steady_samples_per_second(self) -> float | None:
-        """Over this process's epochs without its first, which warms up; over that one if there is no other."""
-        steady = self._past[1:] or self._past
-        seconds = sum(seconds for _, seconds in steady)
-        return sum(samples for samples, _ in steady) / seconds if seconds > 0 else None
 
     def state_dict(self) -> MeterState:
         """Where the epoch stands."""

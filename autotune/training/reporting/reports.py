@@ -1,7 +1,7 @@
 """The epochs that a trial has reported, kept with its checkpoint so that none is ever lost."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 import torch
@@ -37,6 +37,8 @@ class Reports:
         self._meter = meter
         self._device = device
         self._reports: list[EpochReport] = []
+        self._num_earlier = 0
+        """Of earlier processes."""
 
     @property
     def all(self) -> tuple[EpochReport, ...]:
@@ -47,6 +49,18 @@ class Reports:
     def is_last(self) -> bool:
         """After the newest of them the trial has what it was started for, whatever epochs remain."""
         return self.ending.is_over(self._reports)
+
+    @property
+    def steady_samples_per_second(self) -> float | None:
+        """Over this process's epochs without its first, which warms up; None where no epoch's batches were watched.
+
+        A process that has no more than that one, or none, as the next of one that died when all epochs were done,
+        tells what all processes reported, without the trial's first epoch; that one if there is no other.
+        """
+        own, every = _watched(self._reports[self._num_earlier :]), _watched(self._reports)
+        steady = own[1:] or every[1:] or every
+        seconds = sum(report.seconds for report in steady)
+        return sum(report.samples for report in steady) / seconds if seconds > 0 else None
 
     @property
     def reason_to_prune(self) -> str | None:
@@ -109,3 +123,8 @@ class Reports:
     def load_state_dict(self, state: ReportsState) -> None:
         """From the checkpoint."""
         self._reports = [EpochReport.model_validate_json(text) for text in state["reports"]]
+        self._num_earlier = len(self._reports)
+
+
+def _watched(reports: Sequence[EpochReport]) -> Sequence[EpochReport]:
+    return [report for report in reports if report.samples]

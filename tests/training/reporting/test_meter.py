@@ -1,4 +1,3 @@
-import pytest
 import torch
 
 from autotune.events import Progress
@@ -55,7 +54,6 @@ def test_loop_without_watch_has_no_throughput() -> None:
     measures = meter.close_epoch(1)
     assert [measures.samples_per_second, measures.data_wait_share] == [0.0, 0.0]
     assert measures.step_seconds_p50 is None
-    assert meter.steady_samples_per_second is None
 
 
 def test_progress_is_sent_seldom_and_knows_the_epoch() -> None:
@@ -77,15 +75,3 @@ def test_only_a_loader_that_winds_can_resume_inside_an_epoch() -> None:
         assert meter.can_resume_inside_epoch
         assert not meter.is_between_epochs
     assert wound == [(2, 0)]
-
-
-@pytest.mark.parametrize("num_epochs", [1, 2, 3])
-def test_steady_throughput_leaves_the_first_epoch_out_if_there_are_more(num_epochs: int) -> None:
-    meter, _, _ = new_meter()
-    measured = []
-    for epoch in range(1, num_epochs + 1):
-        list(meter.watch(BATCHES, num_batches=3))
-        measured.append(meter.close_epoch(epoch))
-    steady = measured[1:] or measured
-    expected = sum(m.samples for m in steady) / sum(m.seconds for m in steady)
-    assert meter.steady_samples_per_second == pytest.approx(expected, rel=1e-9)
