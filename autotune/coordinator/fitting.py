@@ -1,6 +1,6 @@
-"""Which proposals fit the device's memory, as a study's own trials and races on this machine tell."""
+"""Which proposals fit the memory there is, as a study's own trials and races on machines like this one tell."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from autotune.coordinator.memory import MemoryModel, Room, Shape
@@ -10,38 +10,47 @@ from autotune.coordinator.workloads import Workload
 from autotune.events import Scalar
 from autotune.hardware import Machine, held_device_bytes
 from autotune.spec.model import StudySpec
-from autotune.speed.racing.result import RaceResult
+from autotune.speed.knobs.knob import Knob
+from autotune.speed.measuring.arena import Shortage
 from autotune.trial.leases import Lease
 
-_MEMORY_KNOBS = ("precision", "compile", "cuda_graph", "accumulate", "cache", "sdpa_backend", "optimizer_impl")
-"""Speed parameters that change how much memory a step takes."""
+_WEIGHTLESS = frozenset({"in_order", "cpu_affinity", "torch_threads"})
+"""Speed parameters that change no memory to speak of."""
+_OF_HOST = frozenset(
+    {"num_workers", "prefetch_factor", "persistent_workers", "worker_start_method", "pin_memory", "allocator"}
+)
+"""Those that change the host's memory alone, and nothing that a GPU holds."""
 
 
 class Fitting:
-    """Learns from every trial and race, and refuses trials that are known to run out.
+    """Learns from this coordinator's trials and races and from those of earlier starts, and refuses what will run out.
 
-    A trial whose micro-batch shrinks by itself (``accumulate: auto``) says nothing of others, and is
-    never refused.
+    Of two trainings that differ in anything that may change how much is held, but for the batch size, neither
+    says anything of the other: a task's own knobs and what is validated with count too. Beside a GPU the host's
+    memory is looked at apart. A trial whose micro-batch shrinks by itself (``accumulate: auto``) says nothing of
+    others, and is never refused.
     """
 
     def __init__(
-        self, spec: StudySpec, *, machine: Machine, speed_parameters: Collection[str], has_shared_devices: bool
+        self, spec: StudySpec, *, machine: Machine, knobs: Mapping[str, Knob], device: str, has_shared_devices: bool
     ) -> None:
         """Nothing is known.
 
         Args:
             spec: Of the study.
             machine: Where its trials run now.
-            speed_parameters: Names of all knobs, those that the task declares too.
+            knobs: All of them, those that the task declares too.
+            device: What trials train on: ``cpu`` or ``cuda``.
             has_shared_devices: Several trials train on one device: what others hold there is not known.
         """
         self._task = spec.task
-        # Where a race decides them, a proposal does not have them yet.
-        self._knobs = _MEMORY_KNOBS if spec.speed_search.name == "joint" else ()
         self._machine = machine
-        self._speed_parameters = speed_parameters
+        self._knobs = knobs
+        self._has_gpu = device != "cpu"
         self._has_shared_devices = has_shared_devices
-        self._model = MemoryModel()
+        self._device = MemoryModel()
+        self._host = MemoryModel()
+        """What ran out of the host's memory beside a GPU."""
 
     def learn(
         self,
@@ -49,47 +58,90 @@ class Fitting:
         *,
         parameters: Mapping[str, Scalar],
         peak_bytes: int | None,
-        is_out_of_memory: bool,
+        shortage: Shortage | None = None,
     ) -> None:
-        """What a trial that has ended held at most (None where it reported nothing), or that it ran out."""
+        """What a trial that has ended held at most (None where it reported nothing), or what it ran out of."""
         if _shrinks(parameters):
             return
-        shape, batch_size = self._shape(parameters), _batch_size(parameters)
-        if is_out_of_memory:
-            self._model.add_loss(number, shape=shape, batch_size=batch_size)
+        batch_size = _batch_size(parameters)
+        if shortage == "host" and self._has_gpu:
+            self._host.add_loss(number, shape=self._whole_shape(parameters), batch_size=batch_size)
+        elif shortage is not None:
+            self._device.add_loss(number, shape=self._shape(parameters), batch_size=batch_size)
         elif peak_bytes is not None:
-            self._model.add_peak(number, shape=shape, batch_size=batch_size, peak_bytes=peak_bytes)
+            self._device.add_peak(number, shape=self._shape(parameters), batch_size=batch_size, peak_bytes=peak_bytes)
 
-    def learn_race(self, workload: Workload, result: RaceResult) -> None:
-        """What the winner of a race held at most; its workload's trials train with that setting.
+    def learn_race(self, parameters: Mapping[str, Scalar], *, peak_bytes: int) -> None:
+        """What the winner of a race held at most: the parameters are those that its workload's trials train with.
 
         A setting that ran out in the race says nothing: the workload may fit with any other, and
         another contestant was on the device beside it.
         """
-        parameters = {**workload.features, **result.setting}
         if not _shrinks(parameters):
             shape, batch_size = self._shape(parameters), _batch_size(parameters)
-            self._model.add_raced_peak(shape=shape, batch_size=batch_size, peak_bytes=result.peak_memory_bytes)
+            self._device.add_raced_peak(shape=shape, batch_size=batch_size, peak_bytes=peak_bytes)
+
+    def learn_lost_race(self, parameters: Mapping[str, Scalar], *, shortage: Shortage | None) -> None:
+        """That a race ran out of memory with the baseline's setting, alone; of a crowd that filled it, nothing."""
+        if shortage is None or _shrinks(parameters):
+            return
+        batch_size = _batch_size(parameters)
+        if shortage == "host" and self._has_gpu:
+            self._host.add_raced_loss(shape=self._whole_shape(parameters), batch_size=batch_size)
+        else:
+            self._device.add_raced_loss(shape=self._shape(parameters), batch_size=batch_size)
+
+    def raced_shortage(self, parameters: Mapping[str, Scalar]) -> Shortage | None:
+        """What this very training ran out of in a race; None where it did not."""
+        batch_size = _batch_size(parameters)
+        if self._device.has_raced_loss(shape=self._shape(parameters), batch_size=batch_size):
+            return "device"
+        is_lost = self._host.has_raced_loss(shape=self._whole_shape(parameters), batch_size=batch_size)
+        return "host" if is_lost else None
 
     def reason_not_to_launch(self, number: int, *, parameters: Mapping[str, Scalar], lease: Lease) -> str | None:
         """Why the trial will run out of memory; None where nothing says so. The baseline is always tried."""
-        if number == BASELINE_NUMBER or _shrinks(parameters):
+        return None if number == BASELINE_NUMBER else self.reason_not_to_train(parameters, lease=lease)
+
+    def reason_not_to_train(
+        self, parameters: Mapping[str, Scalar], *, lease: Lease, is_alone: bool = False
+    ) -> str | None:
+        """Why a training will run out of memory; None where nothing says so.
+
+        Args:
+            parameters: All that it trains with.
+            lease: Where.
+            is_alone: As if no other process held anything of the device.
+        """
+        if _shrinks(parameters):
             return None
-        return self._model.reason_not_to_launch(
-            shape=self._shape(parameters), batch_size=_batch_size(parameters), room=self._room(lease)
-        )
+        room, batch_size = self._room(lease), _batch_size(parameters)
+        room = replace(room, held_bytes=0) if is_alone else room
+        reason = self._device.reason_not_to_launch(shape=self._shape(parameters), batch_size=batch_size, room=room)
+        if reason is not None or not self._has_gpu:
+            return reason
+        host = Room(self._machine.memory_bytes)
+        reason = self._host.reason_not_to_launch(shape=self._whole_shape(parameters), batch_size=batch_size, room=host)
+        return None if reason is None else f"{reason} (the host's memory)"
 
     def fits_alone(self, *, parameters: Mapping[str, Scalar], lease: Lease) -> bool:
         """Whether nothing says that the trial would run out if other processes held nothing of the device."""
-        room = replace(self._room(lease), held_bytes=0)
-        shape, batch_size = self._shape(parameters), _batch_size(parameters)
-        return self._model.reason_not_to_launch(shape=shape, batch_size=batch_size, room=room) is None
+        return self.reason_not_to_train(parameters, lease=lease, is_alone=True) is None
 
     def _shape(self, parameters: Mapping[str, Scalar]) -> Shape:
-        learning = {name: value for name, value in parameters.items() if name not in self._speed_parameters}
+        """All that fixes what the device holds, less the batch size."""
+        return tuple(item for item in self._whole_shape(parameters) if not (self._has_gpu and item[0] in _OF_HOST))
+
+    def _whole_shape(self, parameters: Mapping[str, Scalar]) -> Shape:
+        """Likewise of host and device: what is absent is what torch does when nothing is set."""
+        learning = {name: value for name, value in parameters.items() if name not in self._knobs}
         features = dict(Workload.of(self._task, learning, device="", num_cores=0).features)
         features.pop("batch_size", None)
-        features |= {name: parameters[name] for name in self._knobs if name in parameters}
+        features |= {
+            name: value
+            for name, value in parameters.items()
+            if name in self._knobs and name not in _WEIGHTLESS and value != self._knobs[name].simplest
+        }
         return tuple(sorted(features.items()))
 
     def _room(self, lease: Lease) -> Room:
@@ -106,7 +158,8 @@ def make_fitting(spec: StudySpec, *, stage: Stage, jobs: int) -> Fitting:
     return Fitting(
         spec,
         machine=stage.machine,
-        speed_parameters=stage.knobs.keys(),
+        knobs=stage.knobs,
+        device=stage.device,
         has_shared_devices=jobs > max(1, num_gpus),
     )
 

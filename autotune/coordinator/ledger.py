@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from autotune.coordinator.aims import add_last_word, describe_prune, is_used_up, judge, step_of, value_on_the_way
 from autotune.coordinator.books import Books
+from autotune.coordinator.exits import shortage_of
 from autotune.coordinator.first_failures import FirstFailures
 from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.histories import read_histories
@@ -115,11 +116,10 @@ class Ledger:
         if proposal is None:
             return None
         self.standing.add_trial()
+        new = self._new_trial(proposal, floor=floor)
         refusal = None
-        if floor is not None:
-            refusal = self._refusal(proposal.number, parameters=proposal.parameters, lease=floor.lease)
-        # What can't run is not raced either.
-        new = self._new_trial(proposal, floor=floor if refusal is None else None)
+        if floor is not None:  # with its speed parameters: they fix what it holds as much as the others
+            refusal = self._refusal(new.number, parameters=new.parameters, lease=floor.lease)
         return Ticket(books.records.add_trial(books.study, new=new), refusal=refusal)
 
     def refresh(self) -> bool:
@@ -235,7 +235,7 @@ class Ledger:
             row.number,
             parameters=row.parameters,
             peak_bytes=max((report.peak_memory_bytes for report in reports), default=None),
-            is_out_of_memory=finished.is_out_of_memory,
+            shortage=shortage_of(finished.reason, is_out_of_memory=finished.is_out_of_memory),
         )
         books.records.finish_trial(row, finished=finished, values=values)
         if finished.outcome is not Outcome.INTERRUPTED:
@@ -334,7 +334,7 @@ class Ledger:
                     row.number,
                     parameters=row.parameters,
                     peak_bytes=peaks.get(row.number),
-                    is_out_of_memory=row.is_out_of_memory,
+                    shortage=shortage_of(row.reason, is_out_of_memory=row.is_out_of_memory),
                 )
 
     def _count(self, ending: Ending) -> None:

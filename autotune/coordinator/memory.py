@@ -41,6 +41,8 @@ class _Evidence:
     lost: dict[int, int] = field(default_factory=dict)
     raced: dict[int, int] = field(default_factory=dict)
     """Peaks by batch size."""
+    lost_races: set[int] = field(default_factory=set)
+    """Batch sizes."""
 
 
 class MemoryModel:
@@ -62,6 +64,14 @@ class MemoryModel:
         raced = self._evidence[shape].raced
         raced[batch_size] = max(peak_bytes, raced.get(batch_size, 0))
 
+    def add_raced_loss(self, *, shape: Shape, batch_size: int) -> None:
+        """A race ran out of memory with the setting that it begins with."""
+        self._evidence[shape].lost_races.add(batch_size)
+
+    def has_raced_loss(self, *, shape: Shape, batch_size: int) -> bool:
+        """Whether this very training ran out in a race."""
+        return shape in self._evidence and batch_size in self._evidence[shape].lost_races
+
     def reason_not_to_launch(self, *, shape: Shape, batch_size: int, room: Room) -> str | None:
         """Why a trial of this shape and batch size will run out; None where nothing says so.
 
@@ -76,6 +86,9 @@ class MemoryModel:
         if smaller:
             trial = min(smaller, key=lambda number: (lost[number], number))
             return f"predicted not to fit: trial {trial} ran out of memory with batch_size {lost[trial]}"
+        race = min((batch for batch in evidence.lost_races if largest < batch <= batch_size), default=None)
+        if race is not None:
+            return f"predicted not to fit: the race with batch_size {race} ran out of memory"
         points, raced = dict(evidence.measured), [*evidence.raced.items()]
         line = _fit([*points.values(), *raced])
         for number, batch in lost.items():

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from autotune.events import Block, Feed, Finished, Outcome, RunBlock, Scalar, TrialOrder, Warmed
-from autotune.speed.measuring.arena import ContestantLostError, Loss
+from autotune.speed.measuring.arena import ContestantLostError, Loss, Shortage
 from autotune.trial.launcher import Launcher
 from autotune.trial.link import Link
 from autotune.trial.oom_killer import OomWatch
@@ -205,7 +205,10 @@ class ProcessArena:
     def _lost(self, finished: Finished | None, *, link: Link) -> ContestantLostError:
         if finished is not None:
             reason = finished.reason or f"its training ended as {finished.outcome}"
-            return self._killed(reason) if finished.is_killed_worker else ContestantLostError(_kind(finished), reason)
+            if finished.is_killed_worker:
+                return self._killed(reason)
+            kind = _kind(finished)
+            return ContestantLostError(kind, reason, shortage=_shortage(finished, kind=kind))
         ended = f"its process ended with {link.end_in_words}"
         if link.exited is None or link.exited.signal != signal.SIGKILL:
             return ContestantLostError("crashed", ended)
@@ -214,7 +217,8 @@ class ProcessArena:
     def _killed(self, ended: str) -> ContestantLostError:
         """What ended a process by signal 9: the kernel where it counted one more, else somebody."""
         if self._oom_watch.has_killed():
-            return ContestantLostError("out of memory", f"{ended}: the kernel killed it, as the host's memory ran out")
+            reason = f"{ended}: the kernel killed it, as the host's memory ran out"
+            return ContestantLostError("out of memory", reason, shortage="host")
         if self._oom_watch.can_tell:
             return ContestantLostError("crashed", f"{ended}, and not by the kernel for want of memory")
         return ContestantLostError("crashed", f"{ended}, which the kernel sends when memory runs out")
@@ -231,3 +235,9 @@ def _kind(finished: Finished) -> Loss:
     reason = finished.reason or ""
     is_refusal = reason.startswith("InfeasibleError")
     return "out of memory" if _MEMORY_WORDS.search(reason) and not is_refusal else "unsupported"
+
+
+def _shortage(finished: Finished, *, kind: Loss) -> Shortage | None:
+    if kind != "out of memory" or finished.is_crowded:
+        return None
+    return "device" if finished.is_out_of_memory else "host"

@@ -402,7 +402,7 @@ def make_books(records: Records, storage: RDBStorage, *, folder: Path, lease: St
 
 def make_ledger(books: Books) -> Ledger:
     standing = standing_of(books.study, spec=books.spec, rows=books.records.trials(books.study), storage="")
-    fitting = Fitting(books.spec, machine=machine(), speed_parameters=(), has_shared_devices=True)
+    fitting = Fitting(books.spec, machine=machine(), knobs={}, device="cpu", has_shared_devices=True)
     return Ledger(books, standing=standing, speeds=JointSpeeds(), fitting=fitting)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TypeAlias
@@ -22,7 +22,7 @@ from autotune.recording.lease import StudyLease
 from autotune.recording.records import Records
 from autotune.recording.rows import TrialRow, TrialStatus
 from autotune.search.storage import open_storage
-from autotune.spec.model import Choice
+from autotune.speed.knobs import KNOBS
 from autotune.training.machine.crowding import DeviceMemory, crowding
 from autotune.trial.launcher import Arrival, Exited, TrialProcess
 from autotune.trial.leases import DevicePool
@@ -30,7 +30,6 @@ from tests.coordinator.simulated import (
     NAME,
     NUM_EPOCHS,
     NUM_TRIALS,
-    SPACE,
     PassingClock,
     Told,
     Wish,
@@ -148,10 +147,7 @@ class Scene:
     wish: Wish = field(default_factory=Wish)
     fitting: Fitting = field(
         default_factory=lambda: Fitting(
-            make_spec().model_copy(update={"speed_search": Choice(name="race")}),  # no knob makes a shape
-            machine=machine(num_gpus=1),
-            speed_parameters={each.name for each in SPACE.parameters if each.group == "speed"},
-            has_shared_devices=False,
+            make_spec(), machine=machine(num_gpus=1), knobs=KNOBS, device="cuda", has_shared_devices=False
         )
     )
 
@@ -266,10 +262,15 @@ def test_trial_is_tried_again_after_growing_pauses_while_other_programs_fill_its
 def test_what_would_fit_without_other_programs_is_tried_and_not_refused(set_scene: SetScene) -> None:
     """It was recorded as infeasible, took a trial of the budget, and fifty of them ended the search."""
     scene = set_scene(dict.fromkeys(range(NUM_TRIALS), LARGE), foreign=lambda seconds: 4.0 if seconds < 100 else 0.0)
-    for index, optimizer in enumerate(("sgd", "adam", "adagrad")):
+    shapes = product(("sgd", "adam", "adagrad"), ("for_loop", "foreach", "fused"), (1, 2, 3))
+    for index, (optimizer, implementation, accumulate) in enumerate(shapes):
+        shape: dict[str, Scalar] = {
+            "optimizer": optimizer,
+            "optimizer_impl": implementation,
+            "accumulate": accumulate,
+        }
         for number, batch_size in ((100 + index, 16), (200 + index, 96)):
-            parameters: dict[str, Scalar] = {"optimizer": optimizer, "batch_size": batch_size}
-            scene.fitting.learn(number, parameters=parameters, peak_bytes=LARGE_BYTES, is_out_of_memory=False)
+            scene.fitting.learn(number, parameters=shape | {"batch_size": batch_size}, peak_bytes=LARGE_BYTES)
     assert scene.start(jobs=1)
 
     told = [line for line in scene.told.lines if "predicted not to fit" in line]

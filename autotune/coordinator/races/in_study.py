@@ -90,7 +90,7 @@ class RacedSpeeds:
         self._trains_one_at_a_time = not books.is_contended
         self._known: dict[str, tuple[Workload, RaceResult]] = log.known(ground)
         for workload, result in self._known.values():
-            fitting.learn_race(workload, result)
+            self._learn_peak(workload, result)
         if self._known:
             num = len(self._known)
             known = f"winners of {num} workloads" if num > 1 else "winner of a workload"
@@ -140,7 +140,8 @@ class RacedSpeeds:
         digest, former = self._ground.digest(workload), self._nearest(workload)
         # After a race the next one has to wait for its share of the study's time.
         allowance = self._allowance(workload, is_first=not self._raced and (former is None or digest in self._known))
-        if not allowance.is_enough:
+        begins = self._space.with_speed(learning, self._space.baseline)
+        if not allowance.is_enough or self._fitting.reason_not_to_train(begins, lease=floor.lease) is not None:
             return
         with self._race_right(self._ground.machine) as has_right:
             # What another coordinator of the study has found meanwhile, on a machine like this one.
@@ -207,9 +208,13 @@ class RacedSpeeds:
         digest = self._ground.digest(workload)
         if result.is_answer or digest not in self._known:
             self._known[digest] = workload, result
-        self._fitting.learn_race(workload, result)
+        self._learn_peak(workload, result)
         self._log.keep(result, workload=workload, ground=self._ground)
         self._note(f"race: {result.words}")
+
+    def _learn_peak(self, workload: Workload, result: RaceResult) -> None:
+        parameters = self._space.with_speed(workload.features, result.setting)
+        self._fitting.learn_race(parameters, peak_bytes=result.peak_memory_bytes)
 
     def _fail(self, error: ContestantLostError, *, workload: Workload) -> None:
         """Say what could not be raced; a workload that is too large for the device says nothing of the others."""

@@ -25,6 +25,7 @@ from autotune.recording.database import hide_password
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow, StudyState, TrialRow
 from autotune.spec.model import Confirm
+from autotune.speed.knobs import KNOBS
 from autotune.trial.launcher import Launcher
 from autotune.trial.leases import make_pool
 
@@ -91,7 +92,9 @@ def retrain(
         ledger = RetrainLedger(
             books,
             standing=standing,
-            fitting=Fitting(books.spec, machine=arena.machine, speed_parameters=(), has_shared_devices=False),
+            fitting=Fitting(
+                books.spec, machine=arena.machine, knobs=KNOBS, device=books.spec.device, has_shared_devices=False
+            ),
             series=series,
             is_decided=is_decided,
             on_beat=arena.on_beat,

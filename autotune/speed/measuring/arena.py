@@ -12,14 +12,23 @@ from autotune.events import Block, Feed, Scalar, Warmed
 
 Loss: TypeAlias = Literal["out of memory", "unsupported", "crashed", "hung"]
 """Why a contestant can't be measured."""
+Shortage: TypeAlias = Literal["device", "host"]
+"""Whose memory ran out; of a training on the CPU both are one."""
 
 
 class ContestantLostError(RunError):
-    """A setting that can't be trained with here: recorded and passed over."""
+    """A setting that can't be trained with here: recorded and passed over.
 
-    def __init__(self, kind: Loss, reason: str) -> None:
+    Args:
+        kind: What became of it.
+        reason: One line.
+        shortage: Whose memory it ran out of by itself; None for another loss, and where other processes held it.
+    """
+
+    def __init__(self, kind: Loss, reason: str, *, shortage: Shortage | None = None) -> None:
         super().__init__(reason)
         self.kind = kind
+        self.shortage = shortage
 
 
 class Contestant(Protocol):

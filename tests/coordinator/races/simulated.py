@@ -129,7 +129,7 @@ class RacingStudy:
 
     def start_again(self) -> None:
         """What the study's next start knows of its races is what is written down."""
-        self.fitting = Fitting(self.books.spec, machine=machine(), speed_parameters=KNOBS, has_shared_devices=False)
+        self.fitting = Fitting(self.books.spec, machine=machine(), knobs=KNOBS, device="cpu", has_shared_devices=False)
         self.speeds = RacedSpeeds(
             self.books,
             ground=self.ground,
