@@ -1,4 +1,4 @@
-"""Knobs of a training on several devices at once, which no trial is yet."""
+"""Knobs of a training on several devices at once: declared, and out as long as a trial has one device."""
 
 from autotune.hardware import Machine
 from autotune.speed.knobs.knob import Knob, Reason
@@ -7,8 +7,14 @@ _DDP = "https://docs.pytorch.org/docs/stable/generated/torch.nn.parallel.Distrib
 
 
 def _needs_several_devices(machine: Machine) -> Reason:
-    del machine
-    return "it acts between the devices of one training, and a trial trains on one"
+    """Never None: a trial is lent one device, and where a machine has several it would need to be lent more."""
+    what = "it acts between the devices of one training"
+    num_devices = len(machine.torch.accelerators)
+    if num_devices == 0:
+        return f"{what}, and trials run on the CPU here"
+    if num_devices == 1:
+        return f"{what}, and trials have one device here"
+    return f"{what}; there are {num_devices} devices here, of which a trial has one: no trial trains on several yet"
 
 
 DDP_KNOBS = (

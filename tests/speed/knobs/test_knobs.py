@@ -123,6 +123,24 @@ def test_two_names_of_one_thing_exclude_each_other_and_one_of_them_is_raced() ->
     assert KNOBS["fp32_precision_matmul"].is_raced
 
 
+@pytest.mark.parametrize(
+    ("num_gpus", "why"),
+    [
+        (0, "and trials run on the CPU here"),
+        (1, "and trials have one device here"),
+        (8, "; there are 8 devices here, of which a trial has one: no trial trains on several yet"),
+    ],
+)
+@pytest.mark.parametrize("name", sorted(DDP))
+def test_what_acts_between_devices_is_out_for_a_reason_that_is_true_of_the_machine(
+    name: str, num_gpus: int, why: str
+) -> None:
+    reason = KNOBS[name].applies(machine(num_gpus=num_gpus))
+    assert reason is not None
+    assert reason.startswith("it acts between the devices of one training")
+    assert reason.endswith(why)
+
+
 def test_a_machine_without_a_compiler_leaves_out_compile() -> None:
     assert "compile" in left_out(with_torch(has_compiler=False))
 
