@@ -227,9 +227,10 @@ class Block(_Event):
     copy_seconds: float
     """Of ``seconds``: bringing batches to the device."""
     compute_seconds: float
-    """Of ``seconds``: forward and backward."""
-    optimizer_seconds: float
-    """Of ``seconds``: the optimizer's step, with gradient clipping and clearing."""
+    """Of ``seconds``: forward and backward; the optimizer too, where it is not told apart."""
+    optimizer_seconds: float | None
+    """Of ``seconds``: the optimizer's step, with gradient clipping and clearing. None where it is not told apart: the
+    step is one call, as one that is recorded or a function is, or the loop does not go through ``trial.step``."""
     first_step: int = 0
     """Training steps before the block, since the weights were those that the seed gave: the warm-up's are put
     back, where the loop hands its objects to ``trial.checkpoint.restore``."""

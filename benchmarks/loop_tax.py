@@ -58,7 +58,7 @@ class Runner:
             data_wait_seconds=0,
             copy_seconds=0,
             compute_seconds=whole,
-            optimizer_seconds=0,
+            optimizer_seconds=None,
         )
 
     def retire(self) -> None:

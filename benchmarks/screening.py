@@ -88,7 +88,7 @@ class Replayed:
             data_wait_seconds=0,
             copy_seconds=0,
             compute_seconds=took,
-            optimizer_seconds=0,
+            optimizer_seconds=None,
         )
 
     def retire(self) -> None:

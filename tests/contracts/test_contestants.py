@@ -56,7 +56,7 @@ def test_a_block_has_at_least_the_steps_asked_for(arena: Arena) -> None:
 def test_the_parts_of_a_block_are_no_more_than_the_whole(arena: Arena) -> None:
     block = arena.enter(SETTING).run_block(seconds=1.0, min_steps=5)
 
-    parts = block.data_wait_seconds + block.copy_seconds + block.compute_seconds + block.optimizer_seconds
+    parts = block.data_wait_seconds + block.copy_seconds + block.compute_seconds + (block.optimizer_seconds or 0.0)
     assert parts <= block.seconds + 1e-9
 
 

@@ -90,9 +90,18 @@ def ending_lines(summary: SpeedSummary) -> Iterator[str]:
     split = result.split
     yield (
         f"a step: data wait {split.data_wait:.0%}, copy to the device {split.copy_to_device:.0%}, "
-        f"forward and backward {split.compute:.0%}, optimizer {split.optimizer:.0%}{_epoch_starts(split)}"
+        f"{_work(split)}{_epoch_starts(split)}"
     )
     yield f"cost: {result.seconds:.0f} s{_cut_short(result)}"
+
+
+def _work(split: Split) -> str:
+    if split.optimizer is not None:
+        return f"forward and backward {split.compute:.0%}, optimizer {split.optimizer:.0%}"
+    return (
+        f"forward, backward and optimizer {split.compute:.0%} (not told apart: a step is one call, "
+        "or does not go through trial.step)"
+    )
 
 
 def _epoch_starts(split: Split) -> str:

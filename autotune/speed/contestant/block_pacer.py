@@ -77,7 +77,10 @@ class BlockPacer:
         self._fed: set[Feed] = set()
         self._last_feed: Feed | None = None
         self._losses: list[list[Tensor]] = []
-        self._has_optimized = False
+        self._is_over = False
+        """The step's work, as far as the loop tells; what it does then is its own."""
+        self._is_optimizer_apart = False
+        """The loop has told when it stepped its optimizer."""
         self.num_steps = 0
         """Since the weights were last those that the seed gave."""
 
@@ -111,7 +114,12 @@ class BlockPacer:
     def end_optimizer(self) -> None:
         """The optimizer has stepped."""
         self._phases.mark("optimizer")
-        self._has_optimized = True
+        self._is_over = self._is_optimizer_apart = True
+
+    def end_whole(self) -> None:
+        """Forward, backward and the optimizer are over, and nobody knows when each was."""
+        self._phases.mark("compute")
+        self._is_over = True
 
     def _race(self) -> Batches:
         try:
@@ -230,7 +238,7 @@ class BlockPacer:
                 fetch_seconds=self._passes.fetch_seconds,
                 copy_seconds=split.get("copy", 0.0),
                 compute_seconds=split.get("compute", 0.0),
-                optimizer_seconds=split.get("optimizer", 0.0),
+                optimizer_seconds=split.get("optimizer", 0.0) if self._is_optimizer_apart else None,
                 first_step=first_step,
                 losses=losses,
                 peak_memory_bytes=peak_memory_bytes(self._device),
@@ -261,10 +269,10 @@ class BlockPacer:
 
     def _step(self, batch: Batch) -> Batches:
         """Let the loop train on it, until it asks for the next one."""
-        self._has_optimized = False
+        self._is_over = False
         yield batch
         # A loop that steps its optimizer by itself tells no phase.
-        self._phases.mark("rest" if self._has_optimized else "compute")
+        self._phases.mark("rest" if self._is_over else "compute")
         self.num_steps += 1
 
 

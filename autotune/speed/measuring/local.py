@@ -83,7 +83,7 @@ class LocalContestant:
             data_wait_seconds=0.0,
             copy_seconds=0.0,
             compute_seconds=elapsed,
-            optimizer_seconds=0.0,
+            optimizer_seconds=None,
             peak_memory_bytes=peak_process_bytes(),
             load=load,
             clock_mhz=read_cpu_clock_mhz(),

@@ -30,8 +30,9 @@ class Measurement:
     copy_share: float
     """Bringing batches to the device."""
     compute_share: float
-    """Forward and backward."""
-    optimizer_share: float
+    """Forward and backward; the optimizer too, where that is not told apart."""
+    optimizer_share: float | None
+    """None where a step is one call, or the loop does not go through ``trial.step``; see ``Block``."""
     peak_memory_bytes: int
     allocator_retries: int
     """Over all blocks: how often CUDA's allocator had to free its cache."""
@@ -83,7 +84,7 @@ def measured(done: tuple[Block, ...], warmed: Warmed, *, confidence: float = 0.9
         data_wait_share=sum(block.data_wait_seconds for block in done) / total,
         copy_share=sum(block.copy_seconds for block in done) / total,
         compute_share=sum(block.compute_seconds for block in done) / total,
-        optimizer_share=sum(block.optimizer_seconds for block in done) / total,
+        optimizer_share=_optimizer_share(done, total=total),
         peak_memory_bytes=max(block.peak_memory_bytes for block in done),
         allocator_retries=sum(block.allocator_retries for block in done),
         recompilations=sum(block.recompilations for block in done),
@@ -111,3 +112,8 @@ def noise_floor(
     quads, and what two processes of the same program differ by (where their memory happens to lie).
     """
     return compare(a, twin, quads=quads, seconds=seconds, min_steps=min_steps, confidence=confidence).half_width
+
+
+def _optimizer_share(done: tuple[Block, ...], *, total: float) -> float | None:
+    seconds = [block.optimizer_seconds for block in done if block.optimizer_seconds is not None]
+    return sum(seconds) / total if len(seconds) == len(done) else None

@@ -84,8 +84,9 @@ class Split(_Part):
     data_wait: float
     copy_to_device: float
     compute: float
-    """Forward and backward."""
-    optimizer: float
+    """Forward and backward; the optimizer too, where that is not told apart."""
+    optimizer: float | None
+    """None where it is not: a step is one call, as a recorded one, or the loop does not go through ``trial.step``."""
     epoch_starts: float = 0.0
     """Beside the steps: what the starts of epochs take, as a share of both."""
 

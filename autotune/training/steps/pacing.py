@@ -74,3 +74,6 @@ class Pacer(Protocol):
 
     def end_optimizer(self) -> None:
         """The optimizer has stepped."""
+
+    def end_whole(self) -> None:
+        """A step that is one call is over, its optimizer too."""

@@ -14,6 +14,7 @@ from autotune.training.steps.pacing import Pacer
 from autotune.training.steps.step_graph import (
     CudaRecorder,
     HostState,
+    Recorder,
     Step,
     StepGraph,
     is_recordable,
@@ -63,7 +64,13 @@ class Stepper:
         return self.wants_graph and self._scaler is None and is_recordable(optimizer)
 
     def whole(
-        self, gradient: Step, optimizer: Optimizer, *, host: HostState | None, on_refusal: Callable[[str], None]
+        self,
+        gradient: Step,
+        optimizer: Optimizer,
+        *,
+        host: HostState | None,
+        on_refusal: Callable[[str], None],
+        recorder: Callable[[], Recorder] = CudaRecorder,
     ) -> Step:
         """Gradient and step as one call; recorded where ``host`` is given, what the step might change there."""
 
@@ -75,8 +82,7 @@ class Stepper:
         if host is None:
             return step
         make_recordable(optimizer)
-        recorder = CudaRecorder()
-        graph = StepGraph(step, optimizer=optimizer, host=host, recorder=recorder, on_refusal=on_refusal)
+        graph = StepGraph(step, optimizer=optimizer, host=host, recorder=recorder(), on_refusal=on_refusal)
         self._graph = graph
 
         def replayed(batch: Batch) -> Tensor:
@@ -87,8 +93,7 @@ class Stepper:
                 self.pacer = pacer
             if pacer is not None:
                 pacer.see_loss(loss)
-                pacer.begin_optimizer()
-                pacer.end_optimizer()
+                pacer.end_whole()
             return loss
 
         return replayed

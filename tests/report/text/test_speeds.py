@@ -67,3 +67,10 @@ def test_epoch_starts_that_are_no_part_of_a_step_are_told_beside_it() -> None:
     split = Split(data_wait=0.0, copy_to_device=0.0, compute=0.5, optimizer=0.5, epoch_starts=0.84)
     assert "optimizer 50%; beside these, starts of epochs take 84% of the time" in lines(split=split)
     assert "starts of epochs" not in lines()
+
+
+def test_optimizer_that_is_not_told_apart_is_said_to_be_in_what_it_is_in() -> None:
+    """It was said to take 0 % of a recorded step, and of a loop that steps its optimizer by itself."""
+    text = lines(split=Split(data_wait=0.1, copy_to_device=0.0, compute=0.9, optimizer=None))
+    assert "forward, backward and optimizer 90% (not told apart: a step is one call, or does not go through" in text
+    assert "optimizer 0%" not in text

@@ -78,6 +78,7 @@ def test_block_lasts_as_long_as_was_asked_for(tmp_path: Path) -> None:
     (block,) = script.blocks
     assert block.seconds >= 0.05
     assert block.steps == len(block.losses) > 1
+    assert block.optimizer_seconds is not None
     parts = block.data_wait_seconds, block.copy_seconds, block.compute_seconds, block.optimizer_seconds
     assert min(parts[0], *parts[2:]) > 0
     assert sum(parts) <= block.seconds
@@ -296,7 +297,9 @@ def test_block_on_a_gpu_is_split_by_what_passed_there(tmp_path: Path, parameters
     assert [cached.data_wait_seconds, cached.copy_seconds] == [0.0, 0.0]
     assert [block.samples for block in (real, cached, half)] == [160, 160, 80]
     for block in script.blocks:
-        parts = block.data_wait_seconds, block.copy_seconds, block.compute_seconds, block.optimizer_seconds
+        assert (block.optimizer_seconds is None) == ("cuda_graph" in parameters)  # a step that is one call
+        optimizer = block.optimizer_seconds or 0.0
+        parts = block.data_wait_seconds, block.copy_seconds, block.compute_seconds, optimizer
         # Events and the host's clock differ by microseconds a block.
         assert 0 < sum(parts) <= block.seconds * 1.01 + 1e-4
         assert len(block.losses) == 20
@@ -359,8 +362,21 @@ def test_own_loop_is_paced_through_watch(tmp_path: Path) -> None:
     assert finished is None
     assert [block.steps for block in script.blocks] == [12, 5]
     assert script.blocks[0].losses == ()
-    assert script.blocks[0].optimizer_seconds == 0.0
+    assert script.blocks[0].optimizer_seconds is None  # it is somewhere in what it computes
     assert script.blocks[0].compute_seconds > 0
+
+
+def test_own_loop_that_steps_through_the_trial_has_its_optimizer_told_apart(tmp_path: Path) -> None:
+    def train(trial: Trial) -> None:
+        model = nn.Linear(4, 2)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for inputs in trial.watch(_batches()):
+            trial.backward(model(inputs).sum())
+            trial.step(optimizer)
+
+    script, _ = race(train, tmp_path, steps(5))
+    assert script.blocks[0].optimizer_seconds is not None
+    assert script.blocks[0].optimizer_seconds > 0
 
 
 def test_own_loop_with_one_pass_a_source_is_paced_as_long_as_it_trains(tmp_path: Path) -> None:

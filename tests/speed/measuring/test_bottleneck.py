@@ -52,7 +52,7 @@ class Uncut:
             data_wait_seconds=0,
             copy_seconds=0,
             compute_seconds=self._step_seconds * min_steps,
-            optimizer_seconds=0,
+            optimizer_seconds=None,
             peak_memory_bytes=1,
         )
 

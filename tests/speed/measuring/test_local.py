@@ -115,7 +115,9 @@ def test_plain_functions_are_compared_and_measured() -> None:
     comparison = compare(lambda: sum(range(100)), lambda: sum(range(100)), quads=2, seconds=0.0, min_steps=5)
 
     assert comparison.num_quads == 2
-    assert measure(lambda: 8, blocks=2, seconds=0.0, min_steps=5).compute_share == pytest.approx(1.0)
+    measurement = measure(lambda: 8, blocks=2, seconds=0.0, min_steps=5)
+    assert measurement.compute_share == pytest.approx(1.0)
+    assert measurement.optimizer_share is None  # inside of it
 
 
 def test_a_function_is_fed_by_itself_alone() -> None:

@@ -4,7 +4,7 @@ What only CUDA graphs can show stands in ``test_step_graph_on_gpu.py``.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -17,7 +17,9 @@ from autotune.training.batches import Batch
 from autotune.training.failures import InfeasibleError
 from autotune.training.parameters import Parameters
 from autotune.training.steps.optimizers import make_optimizer
+from autotune.training.steps.pacing import Source
 from autotune.training.steps.step_graph import HostState, StepGraph, is_recordable, make_recordable
+from autotune.training.steps.stepping import Stepper
 
 
 class Rerun:
@@ -258,3 +260,44 @@ def test_optimizers_whose_steps_are_the_same_on_the_host_are_recordable(name: st
 )
 def test_optimizers_that_may_do_something_on_the_host_are_not_recordable(make: Callable[[Any], Optimizer]) -> None:
     assert not is_recordable(make(Net()))
+
+
+class Watching:
+    """A race's pacer that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def pace(self, source: Source) -> Iterator[Batch]:
+        return iter(source.batches)
+
+    def see_loss(self, loss: Tensor) -> None:
+        self.told.append(f"loss of {loss.ndim} dimensions")
+
+    def begin_optimizer(self) -> None:
+        self.told.append("optimizer begins")
+
+    def end_optimizer(self) -> None:
+        self.told.append("optimizer ends")
+
+    def end_whole(self) -> None:
+        self.told.append("step ends")
+
+
+def test_a_race_hears_of_a_recorded_step_as_a_whole_and_of_no_optimizer_in_it() -> None:
+    """Its optimizer was told as begun and ended behind the step, so that it took no time of it."""
+    training = Training()
+    stepper = Stepper(Parameters({}), scaler=None, wants_graph=True)
+    stepper.pacer = watching = Watching()
+
+    def gradient(batch: Batch) -> Tensor:
+        loss = training.loss(batch)
+        stepper.backward(loss)
+        return loss.detach()
+
+    host = HostState(training.net, training.loss)
+    step = stepper.whole(gradient, training.optimizer, host=host, on_refusal=print, recorder=Rerun)
+    for number in range(4):
+        watching.told.clear()
+        step(batch_of(4, number=number))
+        assert watching.told == ["loss of 0 dimensions", "step ends"]
