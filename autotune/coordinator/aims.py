@@ -3,10 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from autotune.errors import SpecError
+from autotune.errors import SpecError, StudyHeldError
 from autotune.events import EpochReport, Finished, Outcome
 from autotune.figures import format_figure
 from autotune.goals import MEASUREMENTS, PEAK_MEMORY_BYTES, SAMPLES_PER_SECOND, Target, grain
+from autotune.recording.lease import Holder
 from autotune.spec.load import SpecFile
 from autotune.spec.model import Budget, Objective, StudySpec
 
@@ -109,6 +110,25 @@ def check_jobs(file: SpecFile, *, jobs: int) -> None:
                 f"{file.where(metric_key(objectives, index=index))}: {SAMPLES_PER_SECOND} is compared between "
                 f"trials that had the machine alone, got --jobs {jobs}; leave --jobs at 1, or drop the objective"
             )
+
+
+def check_company(spec: StudySpec, *, study: str, here: Sequence[Holder]) -> None:
+    """Refuse the same where they would be measured beside another coordinator's.
+
+    Args:
+        spec: The study's.
+        study: Its name.
+        here: The study's other coordinators on this machine.
+
+    Raises:
+        StudyHeldError: An objective is a throughput, and there are some.
+    """
+    if here and any(objective.metric == SAMPLES_PER_SECOND for objective in spec.objectives):
+        who = " and ".join(f"pid {holder.pid}" for holder in here)
+        raise StudyHeldError(
+            f"study {study}: {SAMPLES_PER_SECOND} is compared between trials that had the machine alone, got a "
+            f"coordinator here ({who}); start this one on another machine, or stop that one first"
+        )
 
 
 def metric_key(objectives: Sequence[Objective], *, index: int) -> str:

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from sqlalchemy import (
@@ -99,6 +100,10 @@ class Crew:
         """Workers that have a lease, the oldest first, without this one."""
         return tuple(as_holder(row) for row in self._workers() if row["token"] != self.token)
 
+    def elders_here(self) -> tuple[Holder, ...]:
+        """Living workers on this machine that joined before this one."""
+        return workers_here(self._records, study=self._study, before=self.token)
+
     def tokens(self) -> frozenset[str]:
         """Of all workers that have a lease, this one too."""
         return frozenset(row["token"] for row in self._workers())
@@ -172,9 +177,7 @@ class Crew:
             raise transactions.explain_error(transactions.shown_url(engine), error) from error
 
     def _workers(self) -> list[RowMapping]:
-        with transactions.read(self._records.engine) as connection:
-            query = select(tables.lease).where(workers_of(self._study)).order_by(tables.lease.c.acquired_at)
-            return list(connection.execute(query).mappings())
+        return _read_workers(self._records, self._study)
 
     def _look_at(self, row: RowMapping, *, seconds: float) -> "_Sighting":
         before = self._sightings.get(row["token"])
@@ -246,6 +249,21 @@ class Claim:
         row = {"study_id": self._study.id, **new.first_row(), "worker": self._token}
         added = self._connection.execute(insert(tables.trial).values(row).returning(tables.trial))
         return read_trial(added.mappings().one())
+
+
+def workers_here(records: Records, *, study: StudyRow, before: str | None = None) -> tuple[Holder, ...]:
+    """The study's living workers on this machine, the oldest first; of a token, those that joined before its worker."""
+    rows = takewhile(lambda row: row["token"] != before, _read_workers(records, study))
+    here = [as_holder(row) for row in rows if is_here(row)]
+    return tuple(holder for holder in here if not holder.is_gone)
+
+
+def _read_workers(records: Records, study: StudyRow) -> list[RowMapping]:
+    """The leases of the study's workers, the oldest first; on one machine its clock orders them."""
+    lease = tables.lease
+    with transactions.read(records.engine) as connection:
+        query = select(lease).where(workers_of(study)).order_by(lease.c.acquired_at, lease.c.token)
+        return list(connection.execute(query).mappings())
 
 
 def workers_of(study: StudyRow) -> ColumnElement[bool]:

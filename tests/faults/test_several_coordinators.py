@@ -18,6 +18,8 @@ from sqlalchemy import Engine, update
 from typing_extensions import override
 
 from autotune.cli.display.plain import PlainDisplay
+from autotune.coordinator.opening.order import StartOrder
+from autotune.coordinator.opening.refusals import check_existing
 from autotune.coordinator.upkeep.deletion import delete_study
 from autotune.errors import LeaseLostError, StudyHeldError
 from autotune.events import Finished, Outcome, TrialOrder
@@ -30,7 +32,7 @@ from autotune.report.watching.following import Follower
 from autotune.search.storage import open_storage
 from autotune.spec.load import load_spec
 from autotune.trial.launcher import Arrival, Exited, TrialProcess
-from benchmarks.simulated import SimulatedTrials, simulated_session
+from benchmarks.simulated import Silent, SimulatedTrials, simulated_session
 from tests.coordinator.simulated import PassingClock
 from tests.e2e.home import SPEC as TINY
 from tests.e2e.home import TASK, make_home, runs_of
@@ -245,6 +247,32 @@ def test_race_is_run_by_one_coordinator_for_each_kind_of_machine_and_alone_on_it
         assert (has_first, has_same, has_cpu) == (True, False, True)
     with second.race_right("gpu") as has_right:
         assert has_right
+
+
+@pytest.mark.postgres
+def test_throughput_is_no_objective_of_two_coordinators_on_one_machine(
+    postgres_url: str, spec: Path, request: pytest.FixtureRequest
+) -> None:
+    """Each would slow the other's trials, whose throughputs would stand in one Pareto front with those of the rest."""
+    both = (
+        "objectives: [{metric: val_accuracy, direction: maximize}, {metric: samples_per_second, direction: maximize}]"
+    )
+    spec.write_text(spec.read_text().replace("objective: {metric: val_accuracy, direction: maximize}", both))
+    run_alone(postgres_url, spec, trials=1)
+    records = Records(opened(request, postgres_url))
+    Group.join(records, study=records.study("study"))
+    rule = rf"^study study: samples_per_second is compared .*, got a coordinator here \(pid {os.getpid()}\); start this"
+
+    order = StartOrder(file=load_spec(str(spec)), name="study", storage=postgres_url, tracking_uri="")
+    with pytest.raises(StudyHeldError, match=rule):
+        check_existing(order, observer=Silent())
+    with pytest.raises(StudyHeldError, match=rule):  # two that start at once both pass that
+        run_alone(postgres_url, spec, trials=1)
+
+    with transactions.write(records.engine) as connection:
+        connection.execute(update(tables.lease).values(host="another host"))
+    check_existing(order, observer=Silent())
+    run_alone(postgres_url, spec, trials=1)
 
 
 @pytest.mark.postgres

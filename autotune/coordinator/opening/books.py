@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack, suppress
 
+from autotune.coordinator.aims import check_company
 from autotune.coordinator.books import Books
 from autotune.coordinator.cut_off import cutting_off
 from autotune.coordinator.observer import Observer
@@ -92,6 +93,8 @@ def _give_back(lease: StudyLease, records: Records) -> None:
 def _join_company(order: StartOrder, *, crew: Crew, study: StudyRow, observer: Observer) -> None:
     """Say who runs the study already, and refuse what would change it under them; the dead are no company."""
     crew.bury()
+    # Of two that start at once each is new to the other: the first to join stays.
+    check_company(order.file.spec, study=order.name, here=crew.elders_here())
     others = crew.others()
     if not others:
         return

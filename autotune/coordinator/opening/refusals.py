@@ -1,11 +1,13 @@
 """What is refused early: before torch is imported, and before anything is stored."""
 
+from autotune.coordinator.aims import check_company
 from autotune.coordinator.observer import Observer
 from autotune.coordinator.opening.order import StartOrder
 from autotune.coordinator.opening.spec import check_spec
 from autotune.errors import InputError, StorageError, StudyNotFoundError
 from autotune.recording.ablated import ABLATION_SUFFIX
 from autotune.recording.confirmed import CONFIRM_SUFFIX
+from autotune.recording.crew import workers_here
 from autotune.recording.database import find_database, hide_password, is_optunas, normalise_url
 from autotune.recording.files import check_study_name
 from autotune.recording.lease import check_holder
@@ -40,15 +42,22 @@ def check_existing(order: StartOrder, *, observer: Observer) -> None:
         if is_optunas(order.storage):
             _join_optunas(order, observer=observer)
         return
-    records = Records(engine)
+    try:
+        _check_recorded(order, records=Records(engine))
+    finally:
+        engine.dispose()
+
+
+def _check_recorded(order: StartOrder, *, records: Records) -> None:
     study = records.find_study(order.name)
     if study is not None:
-        if not records.is_shareable:
+        if records.is_shareable:
+            check_company(order.file.spec, study=order.name, here=workers_here(records, study=study))
+        else:
             check_holder(records.engine, study=study)
         check_spec(study, file=order.file)
     if order.warm_start is not None:
         records.study(order.warm_start)
-    records.engine.dispose()
 
 
 def _join_optunas(order: StartOrder, *, observer: Observer) -> None:
