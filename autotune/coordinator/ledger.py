@@ -231,13 +231,17 @@ class Ledger:
         reports = self._reports[row.number]
         finished, values = judge(finished, objectives=books.spec.objectives, reports=reports)
         finished = add_last_word(finished, reports=reports, spec=books.spec)
+        has_lost_race = ticket.refusal is not None and self._fitting.raced_shortage(row.parameters) is not None
+        if has_lost_race:  # it ran out here, though not as a trial: later starts are to know
+            finished = finished.model_copy(update={"is_out_of_memory": True})
         self._fitting.learn(
             row.number,
             parameters=row.parameters,
             peak_bytes=max((report.peak_memory_bytes for report in reports), default=None),
             shortage=shortage_of(finished.reason, is_out_of_memory=finished.is_out_of_memory),
         )
-        books.records.finish_trial(row, finished=finished, values=values)
+        ran_on = books.environment_id if has_lost_race else None
+        books.records.finish_trial(row, finished=finished, values=values, environment_id=ran_on)
         if finished.outcome is not Outcome.INTERRUPTED:
             books.search.tell(
                 row.number,

@@ -261,9 +261,23 @@ class Records:
             return tuple(connection.execute(query).scalars())
 
     def finish_trial(
-        self, trial: TrialRow, *, finished: Finished, values: Sequence[float] | None, ended_at: float | None = None
+        self,
+        trial: TrialRow,
+        *,
+        finished: Finished,
+        values: Sequence[float] | None,
+        ended_at: float | None = None,
+        environment_id: int | None = None,
     ) -> None:
-        """Record how the trial ended; an interrupted one stays running until it is launched again."""
+        """Record how the trial ended; an interrupted one stays running until it is launched again.
+
+        Args:
+            trial: The trial.
+            finished: Its end.
+            values: One an objective; None where it has none.
+            ended_at: Seconds since 1970; now if None.
+            environment_id: Of one that was never launched, where it ran out of memory in its race.
+        """
         is_over = finished.outcome is not Outcome.INTERRUPTED
         changes: dict[str, object] = {
             "status": TrialStatus.ENDED if is_over else TrialStatus.RUNNING,
@@ -276,6 +290,8 @@ class Records:
             "pid": None,
             "ended_at": (time.time() if ended_at is None else ended_at) if is_over else None,
         }
+        if environment_id is not None:
+            changes["environment_id"] = environment_id
         if finished.samples_per_second is not None:
             changes["samples_per_second"] = finished.samples_per_second
         self._change_trial(trial, changes)

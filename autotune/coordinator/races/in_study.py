@@ -12,7 +12,8 @@ A winner is for every run length, as far as a run repays it (``repayment.py``): 
 raced for don't compile where they train for too few steps, and a workload whose race had no reason to try that is raced
 again for runs that are long enough.
 
-A workload whose race crashes is not raced again in this start; several in a row end its races.
+A workload whose race crashes is not raced again in this start; several in a row end its races. One whose race
+runs out of memory as it begins, with the baseline's setting, does not fit: its trials are refused.
 """
 
 from collections.abc import Callable, Mapping
@@ -119,7 +120,14 @@ class RacedSpeeds:
         known, nearest = self._known.get(digest), self._nearest(workload)
         if known is not None:
             return setting_for(known[1], run)
-        return setting_for(nearest, run, in_full_precision=True) if nearest is not None else self._space.baseline
+        if nearest is None or (floor is not None and not self._fits(learning, floor=floor)):
+            return self._space.baseline  # with which the ledger refuses the trial of a workload that does not fit
+        return setting_for(nearest, run, in_full_precision=True)
+
+    def _fits(self, learning: Mapping[str, Scalar], *, floor: Floor) -> bool:
+        """Whether nothing says that a race would run out of memory as it begins."""
+        begins = self._space.with_speed(learning, self._space.baseline)
+        return self._fitting.fits_alone(parameters=begins, lease=floor.lease)
 
     def _is_open(self, digest: str, run: RunLength) -> bool:
         """There may be something to find that is not known."""
@@ -192,7 +200,7 @@ class RacedSpeeds:
             with self._ground.arena(learning, lease=lease, on_wait=on_wait, seconds=seconds) as arena:
                 result = race(arena, plan, watch=watch)
         except ContestantLostError as error:
-            self._fail(error, workload=workload)
+            self._fail(error, workload=workload, learning=learning)
             return
         except RaceEndedError as error:
             self._note(f"race: ended without a winner, {error}")
@@ -216,12 +224,15 @@ class RacedSpeeds:
         parameters = self._space.with_speed(workload.features, result.setting)
         self._fitting.learn_race(parameters, peak_bytes=result.peak_memory_bytes)
 
-    def _fail(self, error: ContestantLostError, *, workload: Workload) -> None:
+    def _fail(self, error: ContestantLostError, *, workload: Workload, learning: Mapping[str, Scalar]) -> None:
         """Say what could not be raced; a workload that is too large for the device says nothing of the others."""
         if error.kind != "out of memory":
             self._failures += 1
+        begins = self._space.with_speed(learning, self._space.baseline)
+        self._fitting.learn_lost_race(begins, shortage=error.shortage)
         where = f"the baseline can't be measured with {workload.words} ({error})"
-        self._note(f"race: {where}; its trials take speed parameters unraced")
+        rest = "are not launched" if error.shortage is not None else "take speed parameters unraced"
+        self._note(f"race: {where}; its trials {rest}")
         if self._failures == _MOST_FAILURES:
             self._note(f"race: {_MOST_FAILURES} workloads in a row could not be raced; this start races no more")
 

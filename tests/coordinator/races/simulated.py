@@ -10,7 +10,7 @@ from autotune.coordinator import standing as standing_module
 from autotune.coordinator.books import Books
 from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.interrupts import Interrupts
-from autotune.coordinator.ledger import Ledger
+from autotune.coordinator.ledger import Ledger, Ticket
 from autotune.coordinator.opening.planning import plan_of
 from autotune.coordinator.opening.stage import Stage
 from autotune.coordinator.races.ground import RaceGround
@@ -139,6 +139,15 @@ class RacingStudy:
             fitting=self.fitting,
             note=self.said.append,
         )
+
+        self.ledger = Ledger(self.books, standing=self.standing, speeds=self.speeds, fitting=self.fitting)
+
+    def ask(self) -> Ticket:
+        """The study's next trial, which has the device to itself."""
+        assert self._lease is not None
+        ticket = self.ledger.ask(Floor(self._lease, is_alone=True, on_wait=lambda _: None))
+        assert ticket is not None
+        return ticket
 
     def train(
         self,

@@ -11,14 +11,16 @@ from optuna.trial import TrialState
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.speeds import RaceEndedError
 from autotune.events import Finished, Outcome, Scalar
-from autotune.speed.measuring.arena import ContestantLostError, Loss
+from autotune.speed.measuring.arena import ContestantLostError, Loss, Shortage
 from autotune.trial.launcher import Arrival
+from autotune.trial.leases import Lease
 from tests.coordinator.races.simulated import CostOf, racing_study
 from tests.coordinator.retraining.instant import InstantTrials, Said
 from tests.report.raced import BESIDE
 from tests.reports import make_report
 from tests.speed.simulated import Cost, Setting
 
+CPU = Lease("cpu", None, ())
 SPEC = """
 task: autotune.tasks.digits:Digits
 objective: {metric: val_loss, direction: minimize}
@@ -35,7 +37,9 @@ def fails(*batch_sizes: int, kind: Loss = "crashed") -> CostOf:
     """Workers pay, and with these batch sizes nothing can be measured."""
 
     def cost(learning: Mapping[str, Scalar], setting: Setting) -> Cost:
-        failure = ContestantLostError(kind, "worn out") if learning["batch_size"] in batch_sizes else None
+        shortage: Shortage | None = "device" if kind == "out of memory" else None
+        is_lost = learning["batch_size"] in batch_sizes
+        failure = ContestantLostError(kind, "worn out", shortage=shortage) if is_lost else None
         wait = 0.0 if setting["num_workers"] else 0.02
         return Cost(compute_seconds=0.01, wait_seconds=wait, failure=failure)
 
@@ -60,11 +64,51 @@ def test_races_that_all_crash_end_with_a_line_that_says_so(tmp_path: Path, monke
 
 
 def test_workloads_that_are_too_large_end_no_races(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cost = fails(64, 128, 256, kind="out of memory")
+    cost = fails(128, 256, 512, kind="out of memory")
     with racing_study(tmp_path, spec=SPEC, cost=cost, monkeypatch=monkeypatch) as study:
-        for number, size in enumerate((64, 128, 256, 512), start=1):
+        for number, size in enumerate((512, 256, 128, 64), start=1):
             study.train(number, batch_size=size)
-    assert study.ground.raced == [32, 64, 128, 256, 512]
+    assert study.ground.raced == [32, 512, 256, 128, 64]
+
+
+def test_workload_that_runs_out_in_its_race_is_refused_and_raced_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was launched with what another workload's race had found, failed as a trial, and was raced at each start."""
+    cost = fails(16, 64, 128, 256, 512, kind="out of memory")
+    with racing_study(tmp_path, spec=SPEC, cost=cost, monkeypatch=monkeypatch) as study:
+        baseline, *others = (study.ask() for _ in range(8))
+        assert baseline.refusal is None
+        lost = next(ticket for ticket in others if ticket.row.parameters["batch_size"] != 32)
+        size = lost.row.parameters["batch_size"]
+        assert lost.refusal is not None
+        assert lost.refusal.reason == f"predicted not to fit: the race with batch_size {size} ran out of memory"
+        assert lost.row.parameters["num_workers"] == 0
+        study.ledger.ended(lost, Finished(outcome=Outcome.INFEASIBLE, reason=lost.refusal.reason))
+        row = study.records.trial(study.books.study, number=lost.row.number)
+        assert (row.is_out_of_memory, row.environment_id) == (True, study.books.environment_id)
+
+        num_raced = len(study.ground.raced)
+        study.start_again()
+        study.ledger.unfinished()
+        assert isinstance(size, int)
+        study.train(20, batch_size=size)
+    assert len(study.ground.raced) == num_raced
+
+
+def test_race_that_a_crowd_leaves_no_memory_for_says_nothing_of_its_workload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crowd = ContestantLostError("out of memory", "others hold it")
+
+    def cost(learning: Mapping[str, Scalar], setting: Setting) -> Cost:
+        wait = 0.0 if setting["num_workers"] else 0.02
+        is_lost = learning["batch_size"] == 64
+        return Cost(compute_seconds=0.01, wait_seconds=wait, failure=crowd if is_lost else None)
+
+    with racing_study(tmp_path, spec=SPEC, cost=cost, monkeypatch=monkeypatch) as study:
+        assert study.train(1, batch_size=64)["num_workers"] == 2
+        assert study.fitting.reason_not_to_launch(1, parameters={"batch_size": 64}, lease=CPU) is None
 
 
 def test_race_is_paid_for_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
