@@ -9,7 +9,8 @@ from autotune.disk import format_bytes
 from autotune.events import Scalar
 from autotune.report.text.wording import format_duration, format_parameters
 from autotune.speed.knobs.code import code_lines
-from autotune.speed.racing.result import Heat, RaceResult, Split
+from autotune.speed.measuring.statistics import Range
+from autotune.speed.racing.result import Heat, RaceResult, Split, Surroundings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +82,7 @@ def ending_lines(summary: SpeedSummary) -> Iterator[str]:
         yield f"{even.knob}: costs {even.start_seconds:.1f} s once, repaid {after}; {run}"
     yield (
         f"throughput: {result.samples_per_second:,.0f} samples/s, peak memory {format_bytes(result.peak_memory_bytes)}"
+        f"{_around(result.surroundings)}"
     )
     if (starts := result.uncharged_starts) is not None:
         yield (
@@ -93,6 +95,25 @@ def ending_lines(summary: SpeedSummary) -> Iterator[str]:
         f"{_work(split)}{_epoch_starts(split)}"
     )
     yield f"cost: {result.seconds:.0f} s{_cut_short(result)}"
+
+
+def _around(surroundings: Surroundings | None) -> str:
+    """What was around a throughput; what never happened is not told."""
+    if surroundings is None:
+        return ""
+    ranges = (("load", surroundings.load, ".1f", ""), ("clock", surroundings.clock_mhz, ",.0f", " MHz"))
+    told = [f"{name} {_span(seen, form)}{unit}" for name, seen, form, unit in ranges if seen is not None]
+    counts = (
+        ("allocator retries", surroundings.allocator_retries),
+        ("recompilations", surroundings.recompilations),
+    )
+    told += [f"{name} {number}" for name, number in counts if number]
+    return f" ({', '.join(told)})" if told else ""
+
+
+def _span(seen: Range, form: str) -> str:
+    low, high = (format(bound, form) for bound in seen)
+    return low if low == high else f"{low} to {high}"
 
 
 def _work(split: Split) -> str:

@@ -57,6 +57,11 @@ class Comparison:
     """The two held the device one at a time, started anew for each of their turns."""
 
     @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Of both."""
+        return (*self.blocks_a, *self.blocks_b)
+
+    @property
     def num_quads(self) -> int:
         """Quads that were run."""
         return len(self.log_ratios)

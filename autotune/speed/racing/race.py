@@ -34,7 +34,7 @@ from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.heats.turns import SharedArena, SharedContestant
 from autotune.speed.racing.plan import RacePlan, RaceWatch
 from autotune.speed.racing.race_time import RaceTime
-from autotune.speed.racing.result import EpochStarts, Gain, RaceResult, Split
+from autotune.speed.racing.result import EpochStarts, Gain, RaceResult, Split, Surroundings
 from autotune.speed.racing.stages.compiling import COMPILE, Compiling
 from autotune.speed.racing.stages.ending import Ending
 from autotune.speed.racing.stages.launching import CUDA_GRAPH, Launching, is_fast_as_a_whole
@@ -278,6 +278,7 @@ class _Race:
             ),
             peak_memory_bytes=winner.warmed.peak_memory_bytes,
             steps_per_epoch=winner.warmed.steps_per_epoch,
+            surroundings=Surroundings.of(last.blocks),
             samples_per_step=sum(block.samples for block in last.blocks) / sum(block.steps for block in last.blocks),
             uncharged_starts=_uncharged(winner.warmed, baseline=track.incumbency.baseline.warmed),
             seconds=self._time.spent,

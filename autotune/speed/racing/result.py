@@ -57,7 +57,7 @@ class Gain(_Part):
 
 
 class Surroundings(_Part):
-    """What was around while a setting's blocks were measured."""
+    """What was around while blocks were measured."""
 
     allocator_retries: int
     recompilations: int
@@ -172,6 +172,8 @@ class RaceResult(_Part):
     """Compiling was not tried, since no run of the length that the race was for could repay it."""
     reduced_precision: tuple[str, ...] = ()
     """Knobs in the winner that compute with fewer digits."""
+    surroundings: Surroundings | None = None
+    """While ``samples_per_second`` was measured; None in races of earlier versions."""
     samples_per_second: float
     """The winner's throughput, epoch starts included where the loader tells how many batches a pass has."""
     uncharged_starts: EpochStarts | None = None

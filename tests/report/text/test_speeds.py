@@ -1,7 +1,7 @@
 """What a race says of itself where its contestants took turns on the device."""
 
 from autotune.report.text.speeds import SpeedSummary, ending_lines, heat_rows
-from autotune.speed.racing.result import EpochStarts, Split
+from autotune.speed.racing.result import EpochStarts, Split, Surroundings
 from tests.report.raced import BESIDE, GAIN, IN_TURNS, result_of
 
 
@@ -74,3 +74,11 @@ def test_optimizer_that_is_not_told_apart_is_said_to_be_in_what_it_is_in() -> No
     text = lines(split=Split(data_wait=0.1, copy_to_device=0.0, compute=0.9, optimizer=None))
     assert "forward, backward and optimizer 90% (not told apart: a step is one call, or does not go through" in text
     assert "optimizer 0%" not in text
+
+
+def test_throughput_is_told_with_what_was_around_it() -> None:
+    around = Surroundings(
+        allocator_retries=0, recompilations=2, load=(0.52, 1.31), clock_mhz=(2450.0, 2450.0), temperature_celsius=None
+    )
+    assert " GiB (load 0.5 to 1.3, clock 2,450 MHz, recompilations 2)\n" in lines(surroundings=around)
+    assert "load" not in lines()

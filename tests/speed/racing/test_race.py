@@ -1,5 +1,6 @@
 import math
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -672,6 +673,25 @@ def threads(setting: Setting) -> Cost:
     is_crowded = setting.get("torch_threads", 2) == 2
     seconds = 0.06 if is_crowded else 0.008
     return Cost(compute_seconds=seconds * (0.8 if setting.get("channels_last") else 1.0))
+
+
+@pytest.mark.parametrize(
+    ("cost", "reason"),
+    [
+        (threads, "7.5 times faster at first sight"),
+        (lambda _: Cost(compute_seconds=0.01), "a tie"),
+        (
+            lambda setting: Cost(compute_seconds=0.1 if setting.get("channels_last") else 0.01),
+            "10.0 times slower at first",
+        ),
+    ],
+)
+def test_each_figure_of_a_race_has_what_was_around_it(cost: Callable[[Setting], Cost], reason: str) -> None:
+    result = run(SimulatedArena(cost), CHANNELS_LAST, THREADS, baseline={"torch_threads": 2})
+    assert any(heat.reason.startswith(reason) for heat in result.heats)
+    assert {heat.surroundings.load if heat.surroundings else None for heat in result.heats} == {(1.0, 1.0)}
+    assert result.surroundings is not None
+    assert result.surroundings.load == (1.0, 1.0)
 
 
 def test_race_takes_what_is_faster_at_first_sight_before_it_compares_anything() -> None:

@@ -10,7 +10,7 @@ from autotune.speed.measuring.comparison import LOUD_NOISE, Comparison
 from autotune.speed.racing.heats.enough import Bar
 from autotune.speed.racing.heats.finish import Finish, Objection, clears, finish_words
 from autotune.speed.racing.heats.incumbent import Incumbency
-from autotune.speed.racing.heats.meeting import SLOWER_BY_FAR, Meeting
+from autotune.speed.racing.heats.meeting import SLOWER_BY_FAR, Looks, Meeting
 from autotune.speed.racing.heats.records import Heats
 from autotune.speed.racing.heats.turns import SharedContestant
 from autotune.speed.racing.pace import NUM_SEEDS
@@ -67,8 +67,13 @@ class Challenge:
                 self._heats.skipped(self._stage, challenger.setting, changes=self._changes, reason=reason)
                 return None
             incumbency.find_noise_floor_in_turns()
-        if (hopeless := self._why_hopeless(way)) is not None:
-            self._end(way, verdict="rejected", reason=hopeless)
+        if (idle := self._why_idle()) is not None:
+            self._end(way, verdict="rejected", reason=idle)
+            return None
+        looks = self._look(way)
+        if looks is not None and (slower := min(1 / ratio for ratio in looks.ratios)) >= SLOWER_BY_FAR:
+            reason = f"{slower:.1f} times slower at first sight"
+            self._end(way, verdict="rejected", reason=reason, seen=looks)
             return None
         found = way.screen(incumbency.holder, challenger, bar=self._bar, quads_left=incumbency.quads_left)
         return self._finish(way, self._beyond_noise(found))
@@ -80,10 +85,17 @@ class Challenge:
             against = self._objection(self._incumbency.holder, challenger, comparison)
         is_kept = is_cleared and against is None
         reason = against or finish_words(comparison, bar=self._bar)
-        self._end(way, verdict="kept" if is_kept else "rejected", reason=reason, comparison=comparison)
+        self._end(way, verdict="kept" if is_kept else "rejected", reason=reason, seen=comparison)
         return Finish(dict(challenger.setting), comparison, is_kept=is_kept)
 
-    def _end(self, way: Meeting, *, verdict: Verdict, reason: str, comparison: Comparison | None = None) -> None:
+    def _end(
+        self,
+        way: Meeting,
+        *,
+        verdict: Verdict,
+        reason: str,
+        seen: Comparison | Looks | None = None,
+    ) -> None:
         self._heats.over(
             self._stage,
             self._challenger,
@@ -91,7 +103,7 @@ class Challenge:
             verdict=verdict,
             reason=reason,
             began=self._began,
-            comparison=comparison,
+            seen=seen,
             is_in_turns=way.is_in_turns,
         )
 
@@ -119,17 +131,17 @@ class Challenge:
                 raise
         return replace(comparison, noise_floor=beside.noise_floor or 0.0)
 
-    def _why_hopeless(self, way: Meeting) -> str | None:
-        """Why the challenger needs no comparison: what it changes does not take hold, or it is slower by far.
-
-        Not one that was a winner, too: a moment of the machine's would make it slower by far.
-        """
+    def _why_idle(self) -> str | None:
+        """Why the challenger needs not be looked at: what it changes does not take hold."""
         for name in self._without_effect():
             return f"it does not take hold: {name} is {written(self._challenger.warmed.in_force[name])} here"
+        return None
+
+    def _look(self, way: Meeting) -> Looks | None:
+        """Whether it is slower by far; not at one that was a winner, which a moment of the machine's would make so."""
         if self._bar == "better of two winners":
             return None
-        slower = min(1 / ratio for ratio in way.look(self._incumbency.holder, self._challenger).ratios)
-        return f"{slower:.1f} times slower at first sight" if slower >= SLOWER_BY_FAR else None
+        return way.look(self._incumbency.holder, self._challenger)
 
     def _without_effect(self) -> list[str]:
         """What of it was set and does not take hold, as its start has shown."""

@@ -8,8 +8,10 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, Self
 
+from autotune.events import Block, Warmed
 from autotune.speed.measuring.comparison import (
     LOUD_NOISE,
     Comparison,
@@ -47,12 +49,18 @@ class Looks:
     """The challenger's throughput over the incumbent's, in each pair of blocks."""
     samples_per_second: float
     """The challenger's, the median of its blocks, epoch starts included."""
+    blocks: tuple[Block, ...]
+    """Of both."""
 
     @classmethod
-    def of(cls, costs: Sequence[tuple[float, float]]) -> Self:
-        """Of the incumbent's and the challenger's seconds per sample, a pair of blocks each."""
-        ratios = tuple(incumbent / challenger for incumbent, challenger in costs)
-        return cls(ratios, samples_per_second=1 / statistics.median(challenger for _, challenger in costs))
+    def of(cls, pairs: Sequence[tuple[Block, Block]], *, incumbent: Warmed, challenger: Warmed) -> Self:
+        """Of pairs of a block of the incumbent's and one of the challenger's."""
+        costs = [(seconds_per_sample(one, incumbent), seconds_per_sample(other, challenger)) for one, other in pairs]
+        return cls(
+            ratios=tuple(ours / theirs for ours, theirs in costs),
+            samples_per_second=1 / statistics.median(theirs for _, theirs in costs),
+            blocks=tuple(block for pair in pairs for block in pair),
+        )
 
 
 class Allowance(Protocol):
@@ -128,10 +136,11 @@ class SideBySide:
 
     def look(self, incumbent: SharedContestant, challenger: SharedContestant) -> Looks:
         """See Meeting."""
-        costs = [(self._cost(incumbent), self._cost(challenger))]
-        if not 1 / SLOWER_BY_FAR < costs[0][0] / costs[0][1] < FASTER_BY_FAR:
-            costs.append((self._cost(incumbent), self._cost(challenger)))
-        return Looks.of(costs)
+        of = partial(Looks.of, incumbent=incumbent.warmed, challenger=challenger.warmed)
+        pairs = [(self._look_at(incumbent), self._look_at(challenger))]
+        if not 1 / SLOWER_BY_FAR < of(pairs).ratios[0] < FASTER_BY_FAR:
+            pairs.append((self._look_at(incumbent), self._look_at(challenger)))
+        return of(pairs)
 
     def screen(
         self, incumbent: SharedContestant, challenger: SharedContestant, *, bar: Bar, quads_left: Callable[[], float]
@@ -188,9 +197,8 @@ class SideBySide:
         self.noise_floor = None
         self._noise = []
 
-    def _cost(self, contestant: SharedContestant) -> float:
-        block = contestant.run_block(seconds=self._pace.block_seconds / 2, min_steps=self._pace.min_steps)
-        return seconds_per_sample(block, contestant.warmed)
+    def _look_at(self, contestant: SharedContestant) -> Block:
+        return contestant.run_block(seconds=self._pace.block_seconds / 2, min_steps=self._pace.min_steps)
 
 
 class InTurns:
@@ -211,11 +219,12 @@ class InTurns:
 
     def look(self, incumbent: SharedContestant, challenger: SharedContestant) -> Looks:
         """See Meeting; two blocks each in one turn, and whoever is there has the first."""
-        costs: dict[bool, list[float]] = {}
+        blocks: dict[bool, list[Block]] = {}
         with self._arena.one_at_a_time():
             for contestant in sorted((incumbent, challenger), key=lambda each: not each.is_present):
-                costs[contestant is challenger] = [self._cost(contestant) for _ in range(2)]
-        return Looks.of(list(zip(costs[False], costs[True], strict=True)))
+                blocks[contestant is challenger] = [self._look_at(contestant) for _ in range(2)]
+        pairs = list(zip(blocks[False], blocks[True], strict=True))
+        return Looks.of(pairs, incumbent=incumbent.warmed, challenger=challenger.warmed)
 
     def screen(
         self, incumbent: SharedContestant, challenger: SharedContestant, *, bar: Bar, quads_left: Callable[[], float]
@@ -248,8 +257,7 @@ class InTurns:
         pace = self._pace
         comparison = self._compare(contestant, twin, quads=pace.turn_floor_quads, confidence=pace.screen_confidence)
         self.noise_floor = comparison.half_width
-        blocks = (*comparison.blocks_a, *comparison.blocks_b)
-        self._block_seconds = statistics.fmean(block.seconds for block in blocks)
+        self._block_seconds = statistics.fmean(block.seconds for block in comparison.blocks)
 
     def forget_noise(self) -> None:
         """See Meeting."""
@@ -293,6 +301,5 @@ class InTurns:
                 is_decided=is_decided,
             )
 
-    def _cost(self, contestant: SharedContestant) -> float:
-        block = contestant.run_block(seconds=self._pace.turn_seconds / 2, min_steps=self._pace.min_steps)
-        return seconds_per_sample(block, contestant.warmed)
+    def _look_at(self, contestant: SharedContestant) -> Block:
+        return contestant.run_block(seconds=self._pace.turn_seconds / 2, min_steps=self._pace.min_steps)

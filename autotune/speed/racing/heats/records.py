@@ -71,11 +71,12 @@ class Heats:
         verdict: Verdict,
         reason: str,
         began: float,
-        comparison: Comparison | None = None,
+        seen: Comparison | Looks | None = None,
         is_in_turns: bool = False,
     ) -> None:
-        """A challenger met its opponent in a comparison, or needed none."""
-        blocks = (*comparison.blocks_a, *comparison.blocks_b) if comparison else ()
+        """A challenger met its opponent in a comparison; or needed none after two looks, or not even these."""
+        comparison = seen if isinstance(seen, Comparison) else None
+        blocks = seen.blocks if seen is not None else ()
         self._add(
             Heat(
                 stage=stage,
@@ -113,6 +114,7 @@ class Heats:
                 samples_per_second=looks.samples_per_second,
                 peak_memory_bytes=challenger.warmed.peak_memory_bytes,
                 start_seconds=challenger.warmed.start_seconds,
+                surroundings=Surroundings.of(looks.blocks),
                 seconds=self._clock() - began,
                 is_in_turns=is_in_turns,
             )

@@ -207,7 +207,7 @@ class Track:
             verdict="kept" if is_kept else "rejected",
             reason="the guess is faster" if is_guess_faster else finish_words(comparison),
             began=began,
-            comparison=comparison,
+            seen=comparison,
             is_in_turns=comparison.is_in_turns,
         )
         return comparison
