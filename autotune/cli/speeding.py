@@ -112,7 +112,8 @@ def speed(
     result is kept, and later studies of this task on this machine start from it.
 
     JSON: a list of races with the keys task, device, num_cores, workload, result, code, doubt (which
-    gains are vague, and why); where a race fails, those before it, and none is an empty list.
+    gains are vague, and why); where a race fails, those before it, and none is an empty list. After a
+    batch that runs out of memory the smaller ones are raced, and the status is 1.
     """
     from autotune.cli.display.race import RaceLines
     from autotune.cli.output import echo_json

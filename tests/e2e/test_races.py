@@ -149,13 +149,16 @@ ODD = """
 """
 
 
-def test_speed_command_answers_each_batch_size_as_its_race_ends(home: Home) -> None:
-    (home.folder / "odd.py").write_text(TASK.replace("0.001", "0") + ODD)
-    sizes = ("--batch-size", "32", "64")
+def test_speed_command_goes_on_with_smaller_batches_after_one_that_runs_out(home: Home) -> None:
+    """It ended there, and what fits was never raced."""
+    runs_out = ODD.replace("an odd batch", "DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+    (home.folder / "odd.py").write_text(TASK.replace("0.001", "0") + runs_out)
+    sizes = ("--batch-size", "64", "128", "32")
     done = home.run("speed", "odd.py:Slow", *sizes, "--seconds", "1", status=1)
     assert "batch_size 32:" in done.stdout
     assert "throughput:" in done.stdout
-    assert "an odd batch" in done.stderr
+    assert "batch 128: not tried: 64 ran out of memory" in done.stderr
+    assert "batch_size: must fit the device, got 64: " in done.stderr.splitlines()[-1]
 
 
 def test_speed_command_gives_json_of_the_races_before_one_that_fails(home: Home) -> None:

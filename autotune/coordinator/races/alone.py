@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -45,7 +45,10 @@ class SpeedOrder:
     """The heats are kept as the Optuna study ``NAME.speed``."""
     storage: str
     batch_sizes: tuple[int | Literal["max"], ...] = ()
-    """A race for each; none: for the baseline's. ``max`` is the largest that fits the device."""
+    """A race for each; none: for the baseline's. ``max`` is the largest that fits the device.
+
+    Where one does not fit, larger ones are passed over.
+    """
     seconds: float = SECONDS
     """What one race may take."""
     seconds_in_turns: float = SECONDS_IN_TURNS
@@ -80,7 +83,8 @@ def race_task(order: SpeedOrder, *, watch: SpeedWatch) -> Iterator[RacedWorkload
 
     Raises:
         InputError: Something that was typed or written can't be used; nothing was stored.
-        ContestantLostError: The baseline itself can't be trained with.
+        ContestantLostError: The baseline itself can't be trained with; where its batch is too large for the device,
+            after the smaller sizes have been raced.
     """
     check_study_name(order.name)
     with ExitStack() as stack:
@@ -94,8 +98,31 @@ def race_task(order: SpeedOrder, *, watch: SpeedWatch) -> Iterator[RacedWorkload
         log = _open_log(order, ground=ground, stack=stack)
         lease = stage.pool.acquire()
         assert lease is not None, "nobody else has one"
+        lost: BatchTry | None = None
         for learning in _workloads(order, stage=stage, ground=ground, lease=lease, watch=watch):
-            yield _race(learning, order=order, ground=ground, lease=lease, log=log, watch=watch)
+            size = learning.get("batch_size")
+            if lost is not None and isinstance(size, int) and size >= lost.batch_size:
+                watch.batch_tried(BatchTry(size, None, f"not tried: {lost.batch_size} ran out of memory"))
+                continue
+            try:
+                raced = _race(learning, order=order, ground=ground, lease=lease, log=log, watch=watch)
+            except ContestantLostError as error:
+                if error.kind != "out of memory" or not order.batch_sizes or not isinstance(size, int):
+                    raise
+                lost = BatchTry(size, None, str(error))
+                watch.batch_tried(lost)
+            else:
+                yield raced
+        if lost is not None:
+            raise _too_large(lost)
+
+
+def _too_large(lost: BatchTry) -> ContestantLostError:
+    """That a batch size does not fit, with what helps."""
+    got = f"got {lost.batch_size}: {lost.reason}"
+    return ContestantLostError(
+        "out of memory", f"batch_size: must fit the device, {got}; take a smaller one or a smaller model"
+    )
 
 
 def _check_batch_sizes(order: SpeedOrder, *, num_samples: int | None) -> None:
@@ -154,7 +181,8 @@ def _workloads(
         return
     if stage.rehearsal.num_train_samples is None and isinstance(order.batch_sizes[0], int):
         # A function task; the search for the largest batch looks for itself.
-        _enter({**learning, "batch_size": order.batch_sizes[0]}, ground=ground, lease=lease).retire()
+        with _passing_over_what_runs_out():  # its race will tell
+            _enter({**learning, "batch_size": order.batch_sizes[0]}, ground=ground, lease=lease).retire()
     for size in order.batch_sizes:
         found = _largest(learning, stage=stage, ground=ground, lease=lease, watch=watch) if size == "max" else size
         yield {**learning, "batch_size": found}
@@ -178,7 +206,7 @@ def _largest(
     )
     watch.largest_found(found)
     if found.largest is None:
-        raise ContestantLostError("out of memory", f"batch_size: must fit the device, got {found.tries[0].reason}")
+        raise _too_large(found.tries[-1])
     return found.largest
 
 
@@ -202,6 +230,15 @@ def check_reads_batch_size(contestant: Contestant, *, batch_size: Scalar, task: 
             f"--batch-size: the task must read batch_size, got {task}, which does not; "
             'make its loader by trial.loader, or with trial.params.get("batch_size", 32), or leave --batch-size out'
         )
+
+
+@contextmanager
+def _passing_over_what_runs_out() -> Iterator[None]:
+    try:
+        yield
+    except ContestantLostError as error:
+        if error.kind != "out of memory":
+            raise
 
 
 def _nothing() -> None:

@@ -7,6 +7,8 @@ from autotune.speed.measuring.arena import Contestant, ContestantLostError
 
 _FINENESS = 8
 """The answer is at least this share minus one of what fits: within an eighth."""
+_MOST_HALVINGS = 10
+"""Of a first batch that runs out: each is a start of a training, and where a thousandth has no room nothing has."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class BatchLimit:
     """The largest batch that fits, and what was tried on the way."""
 
     largest: int | None
-    """None where not even the first one fits."""
+    """None where none fits, down to a thousandth of the first."""
     is_bounded_by_data: bool
     """It is the whole training set, and memory would take more."""
     tries: tuple[BatchTry, ...]
@@ -48,7 +50,7 @@ def find_largest_batch(
     memory_bytes: int | None = None,
     tried: Callable[[BatchTry], None] = lambda _: None,
 ) -> BatchLimit:
-    """Double the batch until it no longer fits, then close in on the limit.
+    """Double the batch until it no longer fits, or halve it until it does, then close in on the limit.
 
     A batch whose peak the last two peaks predict to be above ``memory_bytes`` is not tried: on a CPU
     running out ends other programs too. Beside a smaller batch that trains, one that hangs or crashes is
@@ -62,23 +64,38 @@ def find_largest_batch(
         tried: Hears of each try when it is over.
 
     Raises:
-        ContestantLostError: The first batch can't be trained with, for another reason than memory.
+        ContestantLostError: No batch was trained with, for another reason than memory.
     """
     search = _Search(enter, memory_bytes, tried)
-    good, size = 0, min(start, limit)
-    while search.fits(size):
+    size, bad = _first_that_fits(search, start=min(start, limit))
+    if size == 0:
+        return BatchLimit(None, is_bounded_by_data=False, tries=tuple(search.tries))
+    good = size
+    while bad is None:
         good = min(size, search.whole_set or size)
         if size >= limit or good < size:
             return BatchLimit(good, is_bounded_by_data=True, tries=tuple(search.tries))
         size = min(2 * size, limit)
-    bad = size
-    while good and bad - good > max(1, good // _FINENESS):
+        bad = None if search.fits(size) else size
+    while bad - good > max(1, good // _FINENESS):
         middle = (good + bad) // 2
         if search.fits(middle):
             good = middle
         else:
             bad = middle
-    return BatchLimit(good or None, is_bounded_by_data=False, tries=tuple(search.tries))
+    return BatchLimit(good, is_bounded_by_data=False, tries=tuple(search.tries))
+
+
+def _first_that_fits(search: "_Search", *, start: int) -> tuple[int, int | None]:
+    """The first batch of a halved series that fits, 0 if none does, and the one before it."""
+    size, bad = start, None
+    for _ in range(_MOST_HALVINGS + 1):
+        if search.fits(size):
+            return size, bad
+        if size == 1:
+            break
+        size, bad = size // 2, size
+    return 0, bad
 
 
 class _Search:

@@ -45,10 +45,22 @@ def test_largest_batch_is_found_within_an_eighth(largest: int) -> None:
     assert all(contestant.is_retired for contestant in device.contestants)
 
 
-def test_no_batch_fits_where_the_first_one_does_not() -> None:
-    found = Device(largest=10).search(start=64)
-    assert found.largest is None
-    assert [attempt.reason for attempt in found.tries] == ["CUDA out of memory"]
+@pytest.mark.parametrize("largest", [1, 10, 63, 100])
+def test_largest_batch_is_found_below_a_first_one_that_runs_out(largest: int) -> None:
+    device = Device(largest=largest)
+    found = device.search(start=512).largest
+    assert found is not None
+    assert largest * 7 / 8 <= found <= largest
+    assert device.tried[:2] == [512, 256]
+
+
+def test_no_batch_fits_where_a_thousandth_of_the_first_does_not() -> None:
+    device = Device(largest=0)
+    assert device.search(start=4).largest is None
+    assert device.tried == [4, 2, 1]
+    device = Device(largest=1)
+    assert device.search(start=100_000).largest is None
+    assert (len(device.tried), device.tried[-1]) == (11, 97)
 
 
 def test_largest_batch_is_no_larger_than_the_data() -> None:
