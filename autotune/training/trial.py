@@ -190,7 +190,8 @@ class Trial:
             for batch in loader:
                 loss = take_step(batch)
 
-        The loss stays on the device, and is good until the next call.
+        The loss stays on the device, and is good until the next call. What a schedule or the loop sets in the
+        optimizer holds from then on; where that is more than ``lr`` at each step, nothing is recorded, which is told.
         """
         gradient = self.accumulator(model, loss, count=count)
         self.params.get("cuda_graph")

@@ -3,7 +3,7 @@
 A step of many small kernels waits for the host, which launches them one by one. Recorded once for each shape of
 batch and replayed, they cost a single launch (https://docs.pytorch.org/docs/stable/notes/cuda.html#whole-network-capture).
 What the host does in a step is not in the graph: so a step that counts or draws at random on the host is not recorded,
-and one that waits for the device can't be.
+nor is one whose optimizer gets another momentum each time, and one that waits for the device can't be.
 """
 
 import random
@@ -18,12 +18,15 @@ from torch.optim import Optimizer
 
 from autotune.training.batches import Batch, change_tensors, is_all_tensors, list_tensors
 from autotune.training.failures import InfeasibleError, one_line
+from autotune.training.steps.settings import OptimizerSettings
 
 _EAGER_STEPS = 2
 """Of each shape before it is recorded: compiling, cuDNN's search and the optimizer's first state are over then."""
 _MOST_GRAPHS = 8
 """Shapes of batches that get a graph; steps of further ones are launched kernel by kernel."""
 _MOST_SHAPES = 1000
+_WORTH_RECORDING = 20
+"""Steps: as many replays of 1 to 2 ms win what it takes to record one, 0.03 s."""
 
 Step: TypeAlias = Callable[[Batch], Tensor]
 """Trains on a batch, and returns its mean loss without a graph of gradients."""
@@ -112,9 +115,10 @@ def _has_attributes(value: object) -> bool:
 class StepGraph:
     """Called with a batch, it trains on it like ``step``, which it has recorded once it knows the batch's shape.
 
-    The tensor that it returns is overwritten by the next call. A loaded state of the optimizer, or attributes that
-    changed between two epochs (``look_again``), are noticed: the step is recorded anew. One that is another one each
-    time, since it counts or draws at random on the host, is launched kernel by kernel for good.
+    The tensor that it returns is overwritten by the next call. A learning rate that was set holds from the next step
+    on. A loaded state of the optimizer, another setting of it (weight decay), or attributes that changed between two
+    epochs (``look_again``), are noticed: the step is recorded anew. One that is another one each time, since it counts
+    or draws at random on the host or its optimizer's momentum is scheduled, is launched kernel by kernel for good.
 
     Args:
         step: The whole step. It must leave no gradients, and do on the host what it does at every step.
@@ -145,6 +149,10 @@ class StepGraph:
         self._graphs: dict[_Shape, _Graph] = {}
         self._num_eager: dict[_Shape, int] = {}
         self._state: object = None
+        self._settings = OptimizerSettings(optimizer)
+        self._num_steps = 0
+        self._changed_at: int | None = None
+        """The step before which a setting of the optimizer changed last."""
         self._attributes: dict[str, object] | None = None
         self._is_to_look = False
         self._has_more_to_record = True
@@ -162,6 +170,9 @@ class StepGraph:
         """The batch's mean loss, a scalar on the device."""
         if self._optimizer.state is not self._state or self._is_to_look:
             self._look()
+        self._num_steps += 1
+        if not self._is_refused and self._settings.were_set():
+            self._take_settings_over()
         tensors = tuple(list_tensors(batch))
         shape = tuple((tensor.shape, tensor.stride(), tensor.dtype) for tensor in tensors)
         graph = self._graphs.get(shape)
@@ -185,10 +196,26 @@ class StepGraph:
         self._is_to_look = False
         if self._optimizer.state is not self._state:  # another object once a state was loaded: graphs have the old one
             self._state = self._optimizer.state
+            make_recordable(self._optimizer)
+            self._settings.hold()
             self._num_eager.clear()
             self._forget()
         elif self._graphs and self._host.read() != self._attributes:
             self._forget()
+
+    def _take_settings_over(self) -> None:
+        changed = self._settings.take_over()
+        if changed is None:
+            return
+        if self._graphs:
+            self._forget()
+        before, self._changed_at = self._changed_at, self._num_steps
+        if before is not None and self._num_steps - before < _WORTH_RECORDING:
+            hint = " (a schedule with cycle_momentum=False keeps it)" if changed in {"momentum", "betas"} else ""
+            self._refuse(
+                f"the optimizer's settings beside lr must stay for {_WORTH_RECORDING} steps, "
+                f"got another {changed} after {self._num_steps - before}{hint}"
+            )
 
     def _forget(self) -> None:
         self._graphs.clear()

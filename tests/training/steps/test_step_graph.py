@@ -4,7 +4,7 @@ What only CUDA graphs can show stands in ``test_step_graph_on_gpu.py``.
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from autotune.events import Scalar
 from autotune.spec.optimizers import OPTIMIZERS
 from autotune.training.batches import Batch
 from autotune.training.failures import InfeasibleError
@@ -23,7 +24,12 @@ from autotune.training.steps.stepping import Stepper
 
 
 class Rerun:
-    """Replays by running what it has recorded, and counts what it did."""
+    """Replays by running what it has recorded, with the optimizer's settings of then, and counts what it did.
+
+    A graph has numbers as they were when it was recorded; tensors, of which it has the addresses, as they are.
+    """
+
+    optimizer: Optimizer
 
     def __init__(self, *, error: RuntimeError | None = None) -> None:
         self.num_eager = 0
@@ -41,10 +47,14 @@ class Rerun:
             raise self._error
         self.num_recorded += 1
         result = torch.zeros(())
+        recorded = [dict(group) for group in self.optimizer.param_groups]
 
         def replay() -> None:
             self.num_replayed += 1
+            now = self.optimizer.param_groups
+            self.optimizer.param_groups = recorded
             result.copy_(step())
+            self.optimizer.param_groups = now
 
         return replay, result
 
@@ -71,12 +81,12 @@ class Net(nn.Module):
 class Training:
     """A model with its recorded step."""
 
-    def __init__(self, *, recorder: Rerun | None = None) -> None:
+    def __init__(self, parameters: Mapping[str, Scalar] | None = None, *, recorder: Rerun | None = None) -> None:
         torch.manual_seed(0)
         self.net = Net()
         self.recorder = recorder or Rerun()
-        parameters = Parameters({"optimizer": "sgd", "momentum": 0.5, "lr": 0.125})
-        self.optimizer = make_optimizer(self.net, parameters, is_recorded=True)
+        given = Parameters(parameters or {"optimizer": "sgd", "momentum": 0.5, "lr": 0.125})
+        self.optimizer = self.recorder.optimizer = make_optimizer(self.net, given, is_recorded=True)
         self.refusals: list[str] = []
         self.step = StepGraph(
             self.plain,
@@ -152,6 +162,124 @@ def test_a_learning_rate_that_is_set_later_holds_for_a_recorded_step() -> None:
     assert isinstance(held, Tensor)
     assert float(held) == 0.125 * 0.5**6
     torch.testing.assert_close(recorded.net.layer.weight, plain.net.layer.weight)
+
+
+ADAM: dict[str, Scalar] = {"optimizer": "adam", "lr": 0.125, "optimizer_impl": "fused"}
+
+
+def train_both(
+    act: Callable[[Optimizer, int], None], *, num_steps: int = 8, parameters: Mapping[str, Scalar] | None = None
+) -> Training:
+    """The recorded training, which ends as a plain one does when ``act`` is called after each of their steps."""
+    plain, recorded = Training(parameters), Training(parameters)
+    for number in range(num_steps):
+        batch = batch_of(4 - number % 2, number=number)
+        torch.testing.assert_close(recorded.step(batch), plain.plain(batch))
+        act(plain.optimizer, number)
+        act(recorded.optimizer, number)
+    torch.testing.assert_close(recorded.net.layer.weight, plain.net.layer.weight)
+    return recorded
+
+
+def set_all(optimizer: Optimizer, **values: Any) -> None:
+    for group in optimizer.param_groups:
+        group.update(values)
+
+
+RATES: dict[str, Callable[[Optimizer, int], None]] = {
+    "a number": lambda optimizer, number: set_all(optimizer, lr=0.125 / (number + 1)),
+    "a tensor": lambda optimizer, number: set_all(optimizer, lr=torch.tensor(0.125 / (number + 1))),
+    "a product": lambda optimizer, _: set_all(optimizer, lr=optimizer.param_groups[0]["lr"] * 0.5),
+}
+
+
+@pytest.mark.parametrize("parameters", [None, ADAM], ids=["sgd", "adam"])
+@pytest.mark.parametrize("act", RATES.values(), ids=RATES)
+def test_a_learning_rate_that_a_loop_sets_by_hand_holds_for_a_recorded_step(
+    act: Callable[[Optimizer, int], None], parameters: Mapping[str, Scalar] | None
+) -> None:
+    recorded = train_both(act, parameters=parameters, num_steps=10)
+    assert (recorded.recorder.num_recorded, recorded.refusals) == (2, [])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "values"),
+    [(None, {"weight_decay": 0.5}), (None, {"momentum": 0.0}), (ADAM, {"betas": (0.5, 0.9), "lr": 1.0})],
+    ids=["weight decay", "momentum", "betas and lr"],
+)
+def test_a_setting_of_the_optimizer_that_changed_is_recorded_anew(
+    parameters: Mapping[str, Scalar] | None, values: dict[str, Any]
+) -> None:
+    def act(optimizer: Optimizer, number: int) -> None:
+        if number >= 5:  # what is set again to what it is changes nothing
+            set_all(optimizer, **values)
+
+    recorded = train_both(act, parameters=parameters, num_steps=12)
+    assert (recorded.recorder.num_recorded, recorded.refusals) == (4, [])  # two shapes, twice
+
+
+def test_a_setting_that_changes_seldom_is_recorded_anew_each_time() -> None:
+    recorded = train_both(lambda optimizer, number: set_all(optimizer, weight_decay=0.1 * (number // 25)), num_steps=80)
+    assert (recorded.recorder.num_recorded, recorded.refusals) == (8, [])
+
+
+@pytest.mark.parametrize(("parameters", "name"), [(None, "momentum"), (ADAM, "betas")], ids=["sgd", "adam"])
+def test_a_momentum_that_is_scheduled_is_trained_with_kernel_by_kernel(
+    parameters: Mapping[str, Scalar] | None, name: str
+) -> None:
+    """OneCycleLR sets it at each step, unless it is told not to."""
+    schedules: dict[Optimizer, torch.optim.lr_scheduler.OneCycleLR] = {}
+
+    def act(optimizer: Optimizer, number: int) -> None:
+        if number == 0:
+            schedules[optimizer] = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.5, total_steps=20)
+        else:
+            schedules[optimizer].step()
+
+    recorded = train_both(act, parameters=parameters, num_steps=12)
+    assert recorded.recorder.num_recorded == 0
+    [reason] = recorded.refusals
+    assert reason == (
+        f"cuda_graph: the optimizer's settings beside lr must stay for 20 steps, got another {name} after 1 "
+        "(a schedule with cycle_momentum=False keeps it); leave it off"
+    )
+    assert not recorded.step.will_record
+
+
+def test_a_setting_that_begins_to_change_at_each_step_ends_what_was_recorded() -> None:
+    def act(optimizer: Optimizer, number: int) -> None:
+        if number > 6:
+            set_all(optimizer, weight_decay=0.01 * number)
+
+    recorded = train_both(act, num_steps=12)
+    assert len(recorded.refusals) == 1
+    assert recorded.recorder.num_eager + recorded.recorder.num_replayed == 12
+
+
+def test_parameters_that_are_added_are_trained_too() -> None:
+    def act(optimizer: Optimizer, number: int) -> None:
+        if number == 5:
+            [group] = optimizer.param_groups
+            added = group["params"].pop()
+            optimizer.add_param_group({"params": [added], "lr": 0.5})
+
+    recorded = train_both(act, num_steps=12)
+    assert (recorded.recorder.num_recorded, recorded.refusals) == (4, [])
+
+
+def test_schedule_of_the_learning_rate_alone_is_recorded_once() -> None:
+    schedules: dict[Optimizer, torch.optim.lr_scheduler.OneCycleLR] = {}
+
+    def act(optimizer: Optimizer, number: int) -> None:
+        if number == 0:
+            schedules[optimizer] = torch.optim.lr_scheduler.OneCycleLR(
+                optimizer, max_lr=0.5, total_steps=20, cycle_momentum=False
+            )
+        else:
+            schedules[optimizer].step()
+
+    recorded = train_both(act, num_steps=12)
+    assert (recorded.recorder.num_recorded, recorded.refusals) == (2, [])
 
 
 @pytest.mark.parametrize(
@@ -296,7 +424,7 @@ def test_a_race_hears_of_a_recorded_step_as_a_whole_and_of_no_optimizer_in_it() 
         return loss.detach()
 
     host = HostState(training.net, training.loss)
-    step = stepper.whole(gradient, training.optimizer, host=host, on_refusal=print, recorder=Rerun)
+    step = stepper.whole(gradient, training.optimizer, host=host, on_refusal=print, recorder=lambda: training.recorder)
     for number in range(4):
         watching.told.clear()
         step(batch_of(4, number=number))

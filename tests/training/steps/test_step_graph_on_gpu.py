@@ -5,13 +5,14 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.utils.data import Dataset, TensorDataset
 
 from autotune.events import Adjusted, Outcome, Scalar
@@ -20,7 +21,7 @@ from autotune.training import Task
 from autotune.training.batches import Batch
 from autotune.training.parameters import Parameters
 from autotune.training.process.run import run_trial
-from autotune.training.steps.step_graph import CudaRecorder, HostState, StepGraph, make_recordable
+from autotune.training.steps.step_graph import CudaRecorder, HostState, Step, StepGraph, make_recordable
 from tests.training.trials import Recorder, Trained, is_same_weights, loaded, order
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")]
@@ -144,13 +145,59 @@ def test_the_same_recorded_training_twice_is_the_same(tmp_path: Path) -> None:
     assert is_same_weights(train(tmp_path / "first", knobs), train(tmp_path / "second", knobs))
 
 
-def record_twice() -> list[float]:
-    """The losses of a step that is recorded, forgotten for a loaded state, and recorded again."""
-    torch.manual_seed(0)
-    model = nn.Linear(3, 2, device="cuda")
-    optimizer = torch.optim.Adam(model.parameters())
-    make_recordable(optimizer)
+def one_cycle(optimizer: Optimizer, **options: Any) -> Callable[[], None]:
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=40, **options).step
 
+
+def by_hand(optimizer: Optimizer, name: str, values: Iterable[float]) -> Callable[[], None]:
+    coming = iter(values)
+
+    def act() -> None:
+        optimizer.param_groups[0][name] = next(coming)
+
+    return act
+
+
+SETTING: dict[str, tuple[Callable[[Optimizer], Callable[[], None]], int]] = {
+    "lr by hand": (lambda optimizer: by_hand(optimizer, "lr", [0.1 / n for n in range(1, 13)]), 0),
+    "lr by schedule": (lambda optimizer: one_cycle(optimizer, cycle_momentum=False), 0),
+    "lr and momentum by schedule": (one_cycle, 1),
+    "weight decay once": (lambda optimizer: by_hand(optimizer, "weight_decay", [0.0] * 6 + [0.5] * 6), 0),
+}
+
+
+@pytest.mark.parametrize("optimizer_class", [torch.optim.SGD, torch.optim.AdamW])
+@pytest.mark.parametrize(("setting", "num_refusals"), SETTING.values(), ids=SETTING)
+def test_what_is_set_in_the_optimizer_holds_for_a_recorded_step(
+    setting: Callable[[Optimizer], Callable[[], None]], num_refusals: int, optimizer_class: Any
+) -> None:
+    refusals: list[str] = []
+    weights = []
+    for is_recorded in (False, True):
+        torch.manual_seed(0)
+        model = nn.Linear(3, 2, device="cuda")
+        more = {"momentum": 0.9} if optimizer_class is torch.optim.SGD else {}
+        optimizer = optimizer_class(model.parameters(), lr=0.05, weight_decay=0.0, fused=True, **more)
+        step = step_of(model, optimizer)
+        if is_recorded:
+            make_recordable(optimizer)
+            step = StepGraph(
+                step,
+                optimizer=optimizer,
+                host=HostState(model, step),
+                recorder=CudaRecorder(),
+                on_refusal=refusals.append,
+            )
+        act = setting(optimizer)
+        for number in range(12):
+            step(torch.full((4, 3), 1.0 + number, device="cuda"))
+            act()
+        weights.append(model.weight)
+    torch.testing.assert_close(weights[0], weights[1], rtol=1e-4, atol=1e-5)
+    assert len(refusals) == num_refusals
+
+
+def step_of(model: nn.Module, optimizer: Optimizer) -> Step:
     def step(batch: Tensor) -> Tensor:
         loss = model(batch).square().mean()
         loss.backward()
@@ -159,6 +206,16 @@ def record_twice() -> list[float]:
         found: Tensor = loss.detach()
         return found
 
+    return step
+
+
+def record_twice() -> list[float]:
+    """The losses of a step that is recorded, forgotten for a loaded state, and recorded again."""
+    torch.manual_seed(0)
+    model = nn.Linear(3, 2, device="cuda")
+    optimizer = torch.optim.Adam(model.parameters())
+    make_recordable(optimizer)
+    step = step_of(model, optimizer)
     graph = StepGraph(step, optimizer=optimizer, host=HostState(model, step), recorder=CudaRecorder(), on_refusal=print)
     batch = torch.ones(4, 3, device="cuda")
     losses = []
