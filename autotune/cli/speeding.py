@@ -150,7 +150,8 @@ def speed(
 
 def _print_race(summary: "SpeedSummary", *, heading: str | None) -> None:
     from autotune.cli.output import echo_lines, print_table
-    from autotune.report.text.speeds import HEAT_COLUMNS, ending_lines, heat_rows, lines_to_paste
+    from autotune.report.text.raced import lines_to_paste
+    from autotune.report.text.speeds import HEAT_COLUMNS, ending_lines, heat_rows
 
     click.echo()
     if heading is not None:
@@ -159,7 +160,7 @@ def _print_race(summary: "SpeedSummary", *, heading: str | None) -> None:
         print_table(HEAT_COLUMNS, heat_rows(summary.result.heats))
         click.echo()
     echo_lines(ending_lines(summary))
-    for line in lines_to_paste(summary):
+    for line in lines_to_paste(summary.code):
         click.echo(line)
     click.echo()
 

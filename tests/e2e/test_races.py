@@ -104,7 +104,10 @@ def test_study_shows_what_its_races_cost_and_gained(raced: Home) -> None:
     assert race["kept"] == {"num_workers": 4}
     assert race["gain"]["low"] > 1
     assert 0 < shown["speed_seconds"] < shown["elapsed_seconds"]
-    assert "races: 1 in" in raced.run("study", "show", "slow").stdout
+    lines = raced.run("study", "show", "slow").stdout.splitlines()
+    assert any(line.startswith("races: 1 in") for line in lines)
+    assert lines[-len(race["code"]) :] == race["code"]
+    assert "num_workers=4" in race["code"][0]
 
 
 def test_race_is_an_optuna_study_of_its_own(raced: Home) -> None:

@@ -1,6 +1,7 @@
 """A race that came to its end, written by hand."""
 
-from autotune.speed.racing.result import Gain, Heat, RaceResult, Split
+from autotune.recording.races import RaceRow
+from autotune.speed.racing.result import BreakEven, Gain, Heat, RaceResult, Split
 
 GAIN = Gain(ratio=1.4, low=1.3, high=1.5, num_quads=4, is_in_turns=True)
 IN_TURNS = Heat(
@@ -12,6 +13,13 @@ IN_TURNS = Heat(
     gain=GAIN,
     is_in_turns=True,
 )
+COSTLY = {
+    "setting": {"precision": "bf16", "compile": "default"},
+    "baseline": {"precision": "fp32", "compile": "off"},
+    "reduced_precision": ("precision",),
+    "break_evens": (BreakEven(knob="compile", start_seconds=30.0, steps=6_000, steps_that_remain=10_000),),
+}
+"""Fields of one whose winner asks for something in return."""
 BESIDE = IN_TURNS.model_copy(update={"is_in_turns": False})
 
 
@@ -32,3 +40,20 @@ def result_of(**fields: object) -> RaceResult:
         **fields,
     }
     return RaceResult.model_validate(whole)
+
+
+def row_of(result: RaceResult, *, device: str = "cpu") -> RaceRow:
+    """The race as it is recorded."""
+    return RaceRow(
+        task="t.py:T",
+        device=device,
+        num_cores=2,
+        workload={"batch_size": 32},
+        workload_digest="a",
+        setting=result.setting,
+        result_json=result.model_dump_json(),
+        baseline_samples_per_second=result.baseline_samples_per_second,
+        samples_per_second=result.samples_per_second,
+        peak_memory_bytes=result.peak_memory_bytes,
+        seconds=result.seconds,
+    )

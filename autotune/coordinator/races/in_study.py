@@ -25,6 +25,7 @@ from autotune.coordinator.races.allowance import DEFAULT_SHARE, Allowance, Allow
 from autotune.coordinator.races.ground import RaceGround
 from autotune.coordinator.races.log import RaceLog
 from autotune.coordinator.races.typical_run import TypicalRun
+from autotune.coordinator.races.words import price_lines
 from autotune.coordinator.speeds import Floor, RaceEndedError
 from autotune.coordinator.standing import BASELINE_NUMBER, Standing
 from autotune.coordinator.workloads import Workload
@@ -218,7 +219,8 @@ class RacedSpeeds:
             self._known[digest] = workload, result
         self._learn_peak(workload, result)
         self._log.keep(result, workload=workload, ground=self._ground)
-        self._note(f"race: {result.words}")
+        for line in (result.words, *price_lines(result)):
+            self._note(f"race: {line}")
 
     def _learn_peak(self, workload: Workload, result: RaceResult) -> None:
         parameters = self._space.with_speed(workload.features, result.setting)

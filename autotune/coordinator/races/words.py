@@ -1,6 +1,21 @@
-"""How a heat reads, wherever it is shown: in the terminal, in a report, in Optuna's dashboard."""
+"""How races read, wherever they are shown: in the terminal, in a report, in Optuna's dashboard."""
 
-from autotune.speed.racing.result import Heat
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from autotune.speed.racing.result import BreakEven, Heat
+
+
+class Priced(Protocol):
+    """A race's winner, with what it asks for in return."""
+
+    @property
+    def reduced_precision(self) -> Sequence[str]:
+        """Knobs that compute with fewer digits."""
+
+    @property
+    def break_evens(self) -> Sequence[BreakEven]:
+        """Of what a run pays once."""
 
 
 def tried_words(heat: Heat) -> str:
@@ -10,3 +25,13 @@ def tried_words(heat: Heat) -> str:
     """
     words = heat.change_words
     return f"the winner against an informed guess: {words}" if heat.stage == "informed" else words
+
+
+def price_lines(winner: Priced) -> Iterator[str]:
+    """What computes with fewer digits, and what a run pays once, with the steps that repay it."""
+    for name in winner.reduced_precision:
+        yield f"{name} computes with fewer digits; its loss stayed within the noise of full precision"
+    for even in winner.break_evens:
+        after = f"after {even.steps:,} steps" if even.steps is not None else "never"
+        run = f"a run has {even.steps_that_remain:,}"
+        yield f"{even.knob}: costs {even.start_seconds:.1f} s once, repaid {after}; {run}"

@@ -14,6 +14,7 @@ from autotune.report.page.composing import Report, compose
 from autotune.report.page.html import as_html
 from autotune.report.page.markdown import as_markdown
 from autotune.report.page.pictures import draw_report, draw_trials
+from autotune.report.page.raced import adopted_section
 from autotune.report.page.subject import Subject
 from autotune.report.summaries.record import StudyRecord, read_record
 from autotune.report.summaries.trials import TrialSummary
@@ -44,7 +45,7 @@ def annotate_study(name: str, *, places: Places) -> str | None:
         report = compose(record, places=places)
         page, pictures = as_html(report), draw_report(report)
         curves = {number: {_CURVE: picture} for number, picture in draw_trials(Subject(record, places)).items()}
-        verdict = as_markdown(_only(report, "verdict"))
+        verdict = as_markdown(_in_short(report, Subject(record, places)), is_folded=False)
         storage = open_storage(normalise_url(places.storage), configure_engine=configure_engine)
         try:
             attached = attach_files(
@@ -101,8 +102,11 @@ def _trial_note(trial: TrialSummary, *, study: StudyRow, base: str, curve: str |
     return "\n\n".join(line for line in lines if line)
 
 
-def _only(report: Report, key: str) -> Report:
-    return replace(report, sections=tuple(section for section in report.sections if section.key == key))
+def _in_short(report: Report, subject: Subject) -> Report:
+    """The verdict, and the speed parameters that a race found."""
+    verdict = [section for section in report.sections if section.key == "verdict"]
+    raced = adopted_section(subject)
+    return replace(report, sections=(*verdict, *([raced] if raced is not None else [])))
 
 
 def _plain(reason: str) -> str:

@@ -11,14 +11,19 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]#|~$@])")
 _ALWAYS_OPEN = {"verdict", "winner"}
 
 
-def as_markdown(report: Report) -> str:
-    """The report; what a task or a user wrote is escaped, so that it stays text."""
+def as_markdown(report: Report, *, is_folded: bool = True) -> str:
+    """The report; what a task or a user wrote is escaped, so that it stays text.
+
+    Args:
+        report: What it is made of.
+        is_folded: Sections that are long can be unfolded; where a place shows no such thing, all is open.
+    """
     lines = [f"# Study {_text(report.name)}", "", f"{_text(report.objectives)} · task {_text(report.task)}"]
     for section in report.sections:
         if all(_belongs_to_drawings(block) for block in section.blocks):
             continue
         blocks = [line for block in section.blocks for line in _block(block)]
-        if section.key in _ALWAYS_OPEN:
+        if section.key in _ALWAYS_OPEN or not is_folded:
             lines += ["", f"## {section.title}", "", *blocks]
         else:
             lines += ["", f"<details><summary>{section.title}</summary>", "", *blocks, "", "</details>"]

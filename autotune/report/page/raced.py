@@ -1,12 +1,17 @@
 """Speed parameters that were raced: what was kept, what was not, with intervals."""
 
-from autotune.coordinator.races.words import tried_words
+from collections.abc import Iterator
+
+from autotune.coordinator.races.words import price_lines, tried_words
 from autotune.recording.races import RaceRow
-from autotune.report.page.blocks import Block, Interval, Intervals, Section, Table, Words
+from autotune.report.page.blocks import Block, Code, Interval, Intervals, Section, Table, Words
 from autotune.report.page.subject import Subject
+from autotune.report.summaries.races import code_of
+from autotune.report.text.raced import NO_GUESS, PASTE
 from autotune.report.text.wording import NOTHING, format_duration, format_parameters, one_line
 from autotune.speed.racing.result import Heat, RaceResult
 
+_TITLE = "Speed parameters that were raced"
 _FRESH = " (on fresh processes)"
 
 
@@ -15,8 +20,8 @@ def raced_section(subject: Subject) -> Section | None:
     races = tuple(reversed(subject.record.races))
     if not races:
         return None
-    first, result = races[0], RaceResult.model_validate_json(races[0].result_json)
-    blocks: list[Block] = [Words(text=_summary(first, result))]
+    result = RaceResult.model_validate_json(races[0].result_json)
+    blocks = [*_adopted(races[0], result)]
     rows = tuple(_interval(heat) for heat in result.heats if heat.verdict != "skipped" or heat.gain is not None)
     if rows:
         blocks.append(Intervals(rows=rows, unit="throughput against the setting to beat"))
@@ -25,11 +30,31 @@ def raced_section(subject: Subject) -> Section | None:
         blocks.append(Words(text=f"Passed over: {'; '.join(skipped)}.", kind="note"))
     if (doubt := result.doubt(num_cores=races[0].num_cores)) is not None:
         blocks.append(Words(text=f"{one_line(doubt)}.", kind="note"))
-    blocks.append(Words(text=_noise(result), kind="note"))
+    blocks.append(Words(text=f"{_noise(result)} {NO_GUESS}", kind="note"))
     if len(races) > 1:
         blocks.append(_others(races[1:]))
     data = {"races": [{"workload": dict(race.workload), "setting": dict(race.setting)} for race in races]}
-    return Section(key="speed", title="Speed parameters that were raced", blocks=tuple(blocks), data=data)
+    return Section(key="speed", title=_TITLE, blocks=tuple(blocks), data=data)
+
+
+def adopted_section(subject: Subject) -> Section | None:
+    """What of the section a note has room for: what the first race came to, what that asks for, and its lines."""
+    races = subject.record.races
+    if not races:
+        return None
+    blocks = _adopted(races[-1], RaceResult.model_validate_json(races[-1].result_json))
+    return Section(key="speed", title=_TITLE, blocks=tuple(blocks), data={})
+
+
+def _adopted(race: RaceRow, result: RaceResult) -> Iterator[Block]:
+    yield Words(text=_summary(race, result))
+    prices = [one_line(line) for line in price_lines(result)]
+    if prices:
+        yield Words(text=f"{'. '.join(prices)}.")
+    code = code_of(race, result)
+    if code:
+        yield Words(text=f"{PASTE[:1].upper()}{PASTE[1:]}")
+        yield Code(lines=code)
 
 
 def _summary(race: RaceRow, result: RaceResult) -> str:
@@ -74,5 +99,6 @@ def _others(races: tuple[RaceRow, ...]) -> Table:
         result = RaceResult.model_validate_json(race.result_json)
         gain = result.gain.words if result.gain else NOTHING
         kept = format_parameters(result.kept) or "the baseline's"
+        kept += f" (fewer digits: {', '.join(result.reduced_precision)})" if result.reduced_precision else ""
         rows.append((one_line(format_parameters(race.workload)), kept, gain, format_duration(race.seconds)))
     return Table(header=("later workload", "kept", "gain", "cost"), rows=tuple(rows), is_long=True)

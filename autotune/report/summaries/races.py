@@ -1,11 +1,12 @@
 """Races as a study's summary shows them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from autotune.events import Scalar
 from autotune.recording.races import RaceRow
-from autotune.speed.racing.result import Gain, RaceResult
+from autotune.speed.knobs.code import code_lines
+from autotune.speed.racing.result import BreakEven, Gain, RaceResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,12 @@ class RaceSummary:
     """Two contestants had no room on the device side by side."""
     has_found_out_nothing: bool
     """Its time was up before one setting was measured."""
+    reduced_precision: tuple[str, ...]
+    """Knobs in the winner that compute with fewer digits."""
+    break_evens: tuple[BreakEven, ...]
+    """Of what a run pays once."""
+    code: tuple[str, ...]
+    """Lines of plain PyTorch that set the winner."""
 
 
 def summarise_recorded_race(row: RaceRow) -> RaceSummary:
@@ -43,4 +50,18 @@ def summarise_recorded_race(row: RaceRow) -> RaceSummary:
         seconds=row.seconds,
         is_in_turns=result.is_in_turns,
         has_found_out_nothing=result.has_found_out_nothing,
+        reduced_precision=result.reduced_precision,
+        break_evens=result.break_evens,
+        code=code_of(row, result),
     )
+
+
+def code_of(row: RaceRow, result: RaceResult) -> tuple[str, ...]:
+    """Lines of plain PyTorch that set the winner; none where nothing is to be changed."""
+    return code_lines(result.setting, device=row.device, before=result.baseline)
+
+
+def best_race(races: Sequence[RaceSummary]) -> RaceSummary | None:
+    """The one with the largest gain; None where none has one."""
+    gains = [(race.gain.ratio, race) for race in races if race.gain is not None]
+    return max(gains, key=lambda each: each[0])[1] if gains else None

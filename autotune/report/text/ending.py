@@ -3,11 +3,13 @@
 import math
 from collections.abc import Sequence
 
+from autotune.coordinator.races.words import price_lines
 from autotune.events import Outcome
 from autotune.proof.verdict import Verdict
 from autotune.recording.ablated import ABLATION_SUFFIX
 from autotune.recording.confirmed import CONFIRM_SUFFIX
 from autotune.recording.rows import StudyState
+from autotune.report.summaries.races import best_race
 from autotune.report.summaries.studies import StudySummary
 from autotune.report.summaries.trials import TrialSummary
 from autotune.report.text.places import Places
@@ -116,15 +118,16 @@ def _race_lines(study: StudySummary) -> Sequence[str]:
     if not study.races:
         return [f"races: none came to its end, in {format_clock(study.speed_seconds)}"] if study.speed_seconds else []
     spent = f"races: {len(study.races)} in {format_clock(study.speed_seconds)}"
-    gained = [race for race in study.races if race.gain is not None]
+    best = best_race(study.races)
     if all(race.has_found_out_nothing for race in study.races):
         return [f"{spent}; nothing was tried: the time was too short"]
-    if not gained:
+    if best is None:
         return [f"{spent}; nothing was surely faster than the baseline's speed parameters"]
-    best = max(gained, key=lambda race: race.gain.ratio if race.gain else 0.0)
-    assert best.gain is not None
+    assert best.gain is not None, "or it was not the best"
     line = f"{spent}; {format_parameters(best.kept)}: {best.gain.words} times the baseline's throughput"
-    return [line, f"  {best.doubt}"] if best.gain.is_vague and best.doubt is not None else [line]
+    line += ", not compared with an informed guess"
+    doubt = [f"  {best.doubt}"] if best.gain.is_vague and best.doubt is not None else []
+    return [line, *doubt, *(f"  {price}" for price in price_lines(best))]
 
 
 def _best_lines(study: StudySummary, best: TrialSummary) -> Sequence[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from autotune.coordinator.races.alone import RacedWorkload
-from autotune.coordinator.races.words import tried_words
+from autotune.coordinator.races.words import price_lines, tried_words
 from autotune.disk import format_bytes
 from autotune.events import Scalar
 from autotune.report.text.wording import format_duration, format_parameters
@@ -74,12 +74,7 @@ def ending_lines(summary: SpeedSummary) -> Iterator[str]:
     yield from _conclusion(result)
     if summary.doubt is not None:
         yield f"      {summary.doubt}"
-    for name in result.reduced_precision:
-        yield f"{name} computes with fewer digits; its loss stayed within the noise of full precision"
-    for even in result.break_evens:
-        after = f"after {even.steps:,} steps" if even.steps is not None else "never"
-        run = f"a run has {even.steps_that_remain:,}"
-        yield f"{even.knob}: costs {even.start_seconds:.1f} s once, repaid {after}; {run}"
+    yield from price_lines(result)
     yield (
         f"throughput: {result.samples_per_second:,.0f} samples/s, peak memory {format_bytes(result.peak_memory_bytes)}"
         f"{_around(result.surroundings)}"
@@ -131,14 +126,6 @@ def _epoch_starts(split: Split) -> str:
         if split.epoch_starts >= _WORTH_TELLING
         else ""
     )
-
-
-def lines_to_paste(summary: SpeedSummary) -> Iterator[str]:
-    """What to paste, below a line that says so; nothing where there is nothing."""
-    if summary.code:
-        yield ""
-        yield "# for your script, each where its kind of thing is set up:"
-        yield from summary.code
 
 
 def _conclusion(result: RaceResult) -> Iterator[str]:

@@ -1,12 +1,13 @@
 from dataclasses import replace
 
-from autotune.recording.races import RaceRow
-from autotune.report.page.blocks import Intervals, Words
-from autotune.report.page.raced import raced_section
+from autotune.report.page.blocks import Code, Intervals, Words
+from autotune.report.page.composing import compose
+from autotune.report.page.markdown import as_markdown
+from autotune.report.page.raced import adopted_section, raced_section
 from autotune.report.page.subject import Subject
 from autotune.report.summaries.record import read_record
 from tests.report.page_study import PLACES
-from tests.report.raced import BESIDE, IN_TURNS, result_of
+from tests.report.raced import BESIDE, COSTLY, IN_TURNS, result_of, row_of
 from tests.report.study_book import StudyBook
 
 
@@ -14,23 +15,38 @@ def test_page_says_which_heats_were_in_turns_and_what_that_means(storage: str) -
     book = StudyBook(storage)
     book.add(0, epochs=[{"val_accuracy": 0.8}])
     result = result_of(heats=(IN_TURNS, BESIDE), noise_floor=0.01, noise_floor_in_turns=0.02)
-    race = RaceRow(
-        task="t.py:T",
-        device="cuda",
-        num_cores=2,
-        workload={"batch_size": 32},
-        workload_digest="",
-        setting=result.setting,
-        result_json=result.model_dump_json(),
-        baseline_samples_per_second=70.0,
-        samples_per_second=100.0,
-        peak_memory_bytes=2**30,
-        seconds=300.0,
-    )
-    record = replace(read_record(storage, name=book.row.name), races=(race,))
+    record = replace(read_record(storage, name=book.row.name), races=(row_of(result, device="cuda"),))
     section = raced_section(Subject(record=record, places=PLACES))
     assert section is not None
     (intervals,) = [block for block in section.blocks if isinstance(block, Intervals)]
     assert [row.label for row in intervals.rows] == ["channels_last true, in turns", "channels_last true"]
     text = " ".join(block.text for block in section.blocks if isinstance(block, Words))
     assert "two of one setting differed by up to 2.0% so" in text
+
+
+def test_page_and_note_name_fewer_digits_what_is_paid_once_and_the_lines_to_paste(storage: str) -> None:
+    book = StudyBook(storage)
+    book.add(0, epochs=[{"val_accuracy": 0.8}])
+    record = replace(read_record(storage, name=book.row.name), races=(row_of(result_of(**COSTLY)),))
+    subject = Subject(record=record, places=PLACES)
+    section, note = raced_section(subject), adopted_section(subject)
+    assert section is not None
+    assert note is not None
+    assert note.blocks == section.blocks[: len(note.blocks)]
+    text = " ".join(block.text for block in note.blocks if isinstance(block, Words))
+    assert "precision computes with fewer digits; its loss stayed within the noise of full precision. " in text
+    assert "compile: costs 30.0 s once, repaid after 6,000 steps; a run has 10,000." in text
+    (code,) = [block.lines for block in note.blocks if isinstance(block, Code)]
+    assert code[0].startswith('model = torch.compile(model, mode="default")')
+    notes = " ".join(block.text for block in section.blocks if isinstance(block, Words))
+    assert "A race of a study is not compared with what an informed user would set" in notes
+    whole = replace(compose(record, places=PLACES), sections=(note,))
+    assert "<details>" in as_markdown(whole)
+    assert f"## {note.title}" in as_markdown(whole, is_folded=False)
+
+
+def test_page_of_a_study_without_races_has_neither(storage: str) -> None:
+    book = StudyBook(storage)
+    subject = Subject(record=read_record(storage, name=book.row.name), places=PLACES)
+    assert raced_section(subject) is None
+    assert adopted_section(subject) is None

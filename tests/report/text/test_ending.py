@@ -4,7 +4,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from autotune.events import Outcome
-from autotune.recording.races import RaceRecords, RaceRow
+from autotune.recording.races import RaceRecords
 from autotune.recording.rows import StudyState
 from autotune.report.summaries.reading import read_study
 from autotune.report.text.ending import ending_lines
@@ -12,7 +12,7 @@ from autotune.report.text.places import DEFAULT_STORAGE, DEFAULT_TRACKING_URI, P
 from autotune.search.space import SearchSpace, SpaceParameter
 from autotune.spec.model import Choice
 from tests.machines import machine
-from tests.report.raced import result_of
+from tests.report.raced import COSTLY, result_of, row_of
 from tests.report.study_book import StudyBook, make_spec
 
 HERE = Places(storage=DEFAULT_STORAGE, tracking_uri=DEFAULT_TRACKING_URI)
@@ -66,22 +66,22 @@ def test_ending_says_so_where_a_race_tried_nothing(storage: str) -> None:
     book = StudyBook(storage)
     _add_two(book)
     result = result_of(setting={}, gain=None, heats=(), is_cut_short=True)
-    race = RaceRow(
-        task="t.py:T",
-        device="cpu",
-        num_cores=2,
-        workload={},
-        workload_digest="a",
-        setting={},
-        result_json=result.model_dump_json(),
-        baseline_samples_per_second=70.0,
-        samples_per_second=70.0,
-        peak_memory_bytes=1,
-        seconds=8.0,
-    )
-    RaceRecords(book.records.engine).add(race, machine=machine(), study=book.row)
+    RaceRecords(book.records.engine).add(row_of(result), machine=machine(), study=book.row)
     text = "\n".join(ending_lines(read_study(storage, name="digits").study, places=HERE))
     assert "races: 1 in 0:00; nothing was tried: the time was too short" in text
+
+
+def test_ending_says_what_the_winner_of_a_race_asks_for_in_return(storage: str) -> None:
+    book = StudyBook(storage)
+    _add_two(book)
+    RaceRecords(book.records.engine).add(row_of(result_of(**COSTLY)), machine=machine(), study=book.row)
+    lines = ending_lines(read_study(storage, name="digits").study, places=HERE)
+    (place,) = [place for place, line in enumerate(lines) if line.startswith("races: 1 in")]
+    assert lines[place].endswith("times the baseline's throughput, not compared with an informed guess")
+    assert lines[place + 1 : place + 3] == (
+        "  precision computes with fewer digits; its loss stayed within the noise of full precision",
+        "  compile: costs 30.0 s once, repaid after 6,000 steps; a run has 10,000",
+    )
 
 
 def test_next_steps_are_commands_that_need_no_option_for_the_usual_places(storage: str) -> None:
