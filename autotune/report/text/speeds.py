@@ -142,10 +142,16 @@ def _conclusion(result: RaceResult) -> Iterator[str]:
     else:
         yield f"winner: {format_parameters(result.kept)}"
         yield f"gain: {result.gain.words} times the baseline's throughput, confirmed on fresh processes"
-    if result.informed is not None and result.informed_gain is not None:
-        informed = {name: value for name, value in result.informed.items() if result.baseline.get(name) != value}
+    if result.informed is None:
+        return
+    informed = {name: value for name, value in result.informed.items() if result.baseline.get(name) != value}
+    guess = f"an informed guess ({format_parameters(informed)})"
+    if result.informed_gain is not None:
         whose = "     " if result.gain is not None else "Its throughput is"
-        yield f"{whose} {result.informed_gain.words} times that of an informed guess ({format_parameters(informed)})"
+        yield f"{whose} {result.informed_gain.words} times that of {guess}"
+    elif result.had_no_time_for_informed:
+        whose = "      " if result.gain is not None else "It was "
+        yield f"{whose}not compared with {guess}: its time was up; --seconds gives it longer"
 
 
 def _turns(result: RaceResult) -> Iterator[str]:

@@ -164,7 +164,7 @@ class RaceResult(_Part):
     gain: Gain | None = None
     """The winner over the baseline, on fresh contestants; None where the winner is the baseline."""
     informed: dict[str, Scalar] | None = None
-    """What an informed user would have set without measuring."""
+    """What an informed user would have set without measuring; None where the race was not to meet it, as in a study."""
     informed_gain: Gain | None = None
     """The winner over that."""
     break_evens: tuple[BreakEven, ...] = ()
@@ -200,6 +200,13 @@ class RaceResult(_Part):
     def has_found_out_nothing(self) -> bool:
         """Its time was up, or it was ended, before one setting was measured."""
         return self.is_cut_short and not any(heat.verdict in {"kept", "rejected"} for heat in self.heats)
+
+    @property
+    def had_no_time_for_informed(self) -> bool:
+        """It was to meet what an informed user would have set, which is another setting, and its time was up before."""
+        if self.informed is None or self.informed in (self.setting, self.baseline) or self.ended_by is not None:
+            return False
+        return not any(heat.stage == "informed" for heat in self.heats)
 
     @property
     def unproven(self) -> Heat | None:

@@ -1,5 +1,7 @@
 """What a race says of itself where its contestants took turns on the device."""
 
+import pytest
+
 from autotune.report.text.speeds import SpeedSummary, ending_lines, heat_rows
 from autotune.speed.racing.result import EpochStarts, Split, Surroundings
 from tests.report.raced import BESIDE, GAIN, IN_TURNS, result_of
@@ -55,6 +57,31 @@ def test_winner_that_was_not_proven_is_named() -> None:
 def test_baseline_that_stays_says_whose_throughput_beats_the_guess() -> None:
     text = lines(gain=None, informed={"num_workers": 2}, informed_gain=GAIN)
     assert "nothing is surely faster than the baseline.\nIts throughput is 1.40 [1.30, 1.50] times that of" in text
+
+
+GUESS = {"num_workers": 2}
+
+
+def test_winner_that_had_no_time_to_meet_an_informed_guess_says_so_in_one_line() -> None:
+    told = "not compared with an informed guess (num_workers 2): its time was up; --seconds gives it longer"
+    assert f"      {told}" in lines(informed=GUESS)
+    assert f"It was {told}" in lines(gain=None, setting={}, informed=GUESS)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"informed_gain": GAIN},
+        {"setting": GUESS},
+        {"baseline": GUESS},
+        {"heats": (BESIDE.model_copy(update={"stage": "informed", "verdict": "infeasible", "gain": None}),)},
+        {"ended_by": "other processes hold 70 GiB"},
+    ],
+)
+def test_race_that_met_the_informed_guess_or_needed_not_to_says_nothing_of_time(fields: dict[str, object]) -> None:
+    informed = {} if not fields else {"informed": GUESS}
+    assert "not compared" not in lines(**informed, **fields)
 
 
 def test_epoch_starts_that_no_figure_has_are_told() -> None:
