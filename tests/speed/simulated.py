@@ -82,6 +82,10 @@ class TwoClocks:
         return self.times if self.is_slow else 1.0
 
 
+_SHORT_BLOCKS = 2
+"""Of a contestant, before the longest batch comes."""
+
+
 @dataclass(frozen=True)
 class Cost:
     """What a step of a setting takes, without noise."""
@@ -107,6 +111,8 @@ class Cost:
     half_failure: ContestantLostError | None = None
     """Raised by a block of half a batch, which such a step can't be trained with."""
     peak_memory_bytes: int = 1_000_000
+    longest_batch_bytes: int | None = None
+    """Held from the third block of a contestant on; None for no more than the peak of its warm-up."""
     held_memory_bytes: int | None = None
     """While it waits; None for the peak."""
 
@@ -217,12 +223,17 @@ class SimulatedContestant:
             compute_seconds=0.8 * (took - wait),
             optimizer_seconds=0.2 * (took - wait),
             losses=tuple(cost.losses(self._seed, step) for step in range(first, first + steps)) if cost.losses else (),
-            peak_memory_bytes=cost.peak_memory_bytes,
+            peak_memory_bytes=self._peak_memory_bytes,
             load=1.0,
         )
         self.blocks.append(block)
         self._machine.turns.append(self)
         return block
+
+    @property
+    def _peak_memory_bytes(self) -> int:
+        longest = self._cost.longest_batch_bytes
+        return self._cost.peak_memory_bytes if longest is None or len(self.blocks) < _SHORT_BLOCKS else longest
 
     def retire(self) -> None:
         self.is_retired = True

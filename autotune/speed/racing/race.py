@@ -276,7 +276,7 @@ class _Race:
                 optimizer=last.optimizer_share,
                 epoch_starts=_epoch_starts(last, winner.warmed),
             ),
-            peak_memory_bytes=winner.warmed.peak_memory_bytes,
+            peak_memory_bytes=track.incumbency.arena.most_bytes(setting),
             steps_per_epoch=winner.warmed.steps_per_epoch,
             surroundings=Surroundings.of(last.blocks),
             samples_per_step=sum(block.samples for block in last.blocks) / sum(block.steps for block in last.blocks),

@@ -104,6 +104,7 @@ class Heat(_Part):
     gain: Gain | None = None
     samples_per_second: float | None = None
     peak_memory_bytes: int | None = None
+    """What it held at most, warm-up and blocks."""
     start_seconds: float | None = None
     """What a run pays once with it."""
     surroundings: Surroundings | None = None
@@ -180,6 +181,7 @@ class RaceResult(_Part):
     """Those that are not; None where they are, or are too short to matter."""
     baseline_samples_per_second: float
     peak_memory_bytes: int
+    """What the winner held at most, warm-up and blocks of all its contestants."""
     split: Split
     steps_per_epoch: int | None = None
     samples_per_step: float | None = None

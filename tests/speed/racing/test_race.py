@@ -143,6 +143,18 @@ def test_race_confirms_in_more_quads_where_noise_asks_for_them_and_time_is_left(
     assert all(gain.num_quads < 2 * most for gain in hurried)
 
 
+@pytest.mark.parametrize("cost", [compute_bound, lambda _: Cost(compute_seconds=0.01)])
+def test_peak_of_a_race_is_the_most_that_its_winner_held(cost: Callable[[Setting], Cost]) -> None:
+    """Of texts padded by batch a warm-up meets the short ones, and the peak of its end was told."""
+
+    def held(setting: Setting) -> Cost:
+        return replace(cost(setting), longest_batch_bytes=7_000_000)
+
+    result = run(SimulatedArena(held, machine=noisy()), CHANNELS_LAST, WORKERS)
+    assert result.peak_memory_bytes == 7_000_000
+    assert heats_of(result, "channels_last")[0].peak_memory_bytes == 7_000_000
+
+
 def test_race_passes_over_knobs_that_cannot_move_the_bottleneck() -> None:
     arena = SimulatedArena(compute_bound)
     result = run(arena, WORKERS, CHANNELS_LAST)

@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from autotune.events import Scalar
-from autotune.speed.measuring.arena import Contestant, ContestantLostError
+from autotune.speed.measuring.arena import ContestantLostError
 from autotune.speed.measuring.comparison import Comparison, seconds_per_sample
 from autotune.speed.racing.heats.meeting import Looks
+from autotune.speed.racing.heats.turns import SharedContestant
 from autotune.speed.racing.result import Gain, Heat, Stage, Surroundings, Verdict
 
 Clock: TypeAlias = Callable[[], float]
@@ -65,7 +66,7 @@ class Heats:
     def over(
         self,
         stage: Stage,
-        challenger: Contestant,
+        challenger: SharedContestant,
         *,
         changes: Changes,
         verdict: Verdict,
@@ -86,7 +87,7 @@ class Heats:
                 reason=reason,
                 gain=gain_of(comparison) if comparison else None,
                 samples_per_second=_throughput(comparison, challenger) if comparison else None,
-                peak_memory_bytes=challenger.warmed.peak_memory_bytes,
+                peak_memory_bytes=challenger.most_bytes,
                 start_seconds=challenger.warmed.start_seconds,
                 surroundings=Surroundings.of(blocks) if blocks else None,
                 seconds=self._clock() - began,
@@ -96,7 +97,7 @@ class Heats:
 
     def adopted(
         self,
-        challenger: Contestant,
+        challenger: SharedContestant,
         looks: Looks,
         *,
         changes: Changes,
@@ -112,7 +113,7 @@ class Heats:
                 verdict="kept",
                 reason=f"{min(looks.ratios):.1f} times faster at first sight",
                 samples_per_second=looks.samples_per_second,
-                peak_memory_bytes=challenger.warmed.peak_memory_bytes,
+                peak_memory_bytes=challenger.most_bytes,
                 start_seconds=challenger.warmed.start_seconds,
                 surroundings=Surroundings.of(looks.blocks),
                 seconds=self._clock() - began,
@@ -137,6 +138,6 @@ def gain_of(comparison: Comparison) -> Gain:
     )
 
 
-def _throughput(comparison: Comparison, challenger: Contestant) -> float:
+def _throughput(comparison: Comparison, challenger: SharedContestant) -> float:
     """Samples per second of the challenger's blocks, the median, epoch starts included."""
     return 1 / statistics.median(seconds_per_sample(block, challenger.warmed) for block in comparison.blocks_b)

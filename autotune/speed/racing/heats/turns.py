@@ -43,6 +43,8 @@ class SharedContestant:
         """Of the device, while it waits, as its last start showed; before the first, what is expected."""
         self.peak_bytes = 0
         """At most, likewise."""
+        self.most_bytes = 0
+        """At most, in all its lives so far: with batches of unlike sizes a block may hold more than any before it."""
         self.last_blocks: deque[Block] = deque(maxlen=_LAST_BLOCKS)
         """Those that the loader fed."""
         self._arena = arena
@@ -78,6 +80,7 @@ class SharedContestant:
             if error.kind != "unsupported" or self._living.is_retired:
                 self.retire()
             raise
+        self.most_bytes = max(self.most_bytes, block.peak_memory_bytes)
         if feed == "real":
             self.last_blocks.append(block)
         return block
@@ -102,6 +105,7 @@ class SharedContestant:
         """It was started."""
         self._living, self._warmed, self.start_seconds = living, living.warmed, start_seconds
         self.peak_bytes = living.warmed.peak_memory_bytes
+        self.most_bytes = max(self.most_bytes, self.peak_bytes)
         self.held_bytes = living.warmed.held_memory_bytes or self.peak_bytes
 
 
@@ -122,6 +126,7 @@ class SharedArena:
     ) -> None:
         self._arena = arena
         self._clock = clock
+        self._entered: list[SharedContestant] = []
         self._present: list[SharedContestant] = []
         self._starts: list[float] = []
         """Seconds of each; the first, which makes the device ready, counts half."""
@@ -146,7 +151,12 @@ class SharedArena:
         contestant.held_bytes = max((other.held_bytes for other in self._present), default=0)
         contestant.peak_bytes = max((other.peak_bytes for other in self._present), default=0)
         self.start(contestant)
+        self._entered.append(contestant)
         return contestant
+
+    def most_bytes(self, setting: Mapping[str, Scalar]) -> int:
+        """What any contestant with this setting held at most, warm-up and blocks; one has entered."""
+        return max(contestant.most_bytes for contestant in self._entered if contestant.setting == setting)
 
     def start(self, contestant: SharedContestant) -> None:
         """Bring it on the device, beside those who are there where they fit together, else alone.
