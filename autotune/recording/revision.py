@@ -14,7 +14,7 @@ def explain_revision(engine: Engine, revision: str) -> StorageError:
     shown = transactions.shown_url(engine)
     if not is_known_revision(revision):
         rule = f"this version knows schemas up to {HEAD_REVISION}, got {revision}, of a newer one"
-        return StorageError(f"{shown}: {rule}; upgrade autotune: `pip install --upgrade autotune-torch`")
+        return StorageError(f"{shown}: {rule}; upgrade autotune: in a newer checkout, `pip install .`")
     remedy = f"`autotune storage upgrade --storage {shown}` makes a backup, then the new one"
     return StorageError(f"{shown}: this version needs schema {HEAD_REVISION}, got {revision}, an older one; {remedy}")
 

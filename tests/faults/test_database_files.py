@@ -163,7 +163,7 @@ def test_upgrade_whose_backup_can_not_be_made_changes_nothing(tmp_path: Path) ->
 
 def test_database_of_a_newer_schema(path: Path) -> None:
     _execute(path, f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
-    with pytest.raises(StorageError, match=r"got 9999, of a newer one; upgrade autotune: `pip install --upgrade"):
+    with pytest.raises(StorageError, match=r"got 9999, of a newer one; upgrade autotune: in a newer checkout"):
         upgrade_database(_url(path), backup=Backup(file=None, is_wanted=True))
     assert not list(path.parent.glob("*.before-upgrade"))
 
