@@ -4,6 +4,7 @@ Events cross a pipe as one JSON text each, so that what user code sends is check
 arrives and can't execute anything in the coordinator.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Literal, TypeAlias
 
@@ -287,6 +288,11 @@ class TaskKnob(BaseModel):
     needs: Needs = "relaunch"
     moves: tuple[Bottleneck, ...] = ("input", "launch", "compute")
     """The bottlenecks that it can move."""
+    needs_positive: str | None = None
+    """Another knob that must be above zero, or on, for this one to mean anything; such as ``num_workers``."""
+    goes_with: Mapping[str, tuple[Scalar, ...]] = {}
+    """Other knobs, with those of their values that any choice but the simplest goes together with: ``{"num_workers":
+    (0,)}`` of what can't be done in a worker. Other combinations are never proposed, and not raced."""
     summary: str = "a knob of the task's own"
 
 

@@ -18,6 +18,7 @@ from autotune.spec.model import StudySpec
 from autotune.spec.source import find_source, source_digest
 from autotune.speed.knobs.entries import Entry, in_setting
 from autotune.speed.knobs.knob import Knob
+from autotune.speed.knobs.table import KNOBS
 from autotune.speed.racing.informed import informed_guess, informed_setting
 from autotune.speed.racing.pace import Pace
 from autotune.speed.racing.plan import RacePlan
@@ -66,6 +67,9 @@ class RaceGround:
         self._space = stage.space
         parents = {name for entry in self.entries for name in entry.knob.depends_on}
         fixed = _only(stage.space.fixed, knobs)
+        known = {*KNOBS, *fixed, *(parameter.name for parameter in stage.space.speed)}
+        self._unasked = {name: knobs[name].simplest for name in sorted(parents - known)}
+        """Of the task's own knobs that the spec does not name, those that decide likewise: as the task has them."""
         unlike_torch = {name for name, value in fixed.items() if value != knobs[name].simplest}
         self._fixed = _only(fixed, parents | unlike_torch)
         """Speed parameters of one value that a setting has to name for what is raced to be known by it."""
@@ -154,10 +158,10 @@ class RaceGround:
         run = run or self.run
         entries = possible_entries(self.entries, space=self._space, learning=learning)
         # With what the spec fixes: what other knobs mean, and what they go with, is known by it.
-        baseline = self.in_full(learning, self._space.baseline)
+        baseline = self._unasked | self.in_full(learning, self._space.baseline)
         start = None
         if former is not None:
-            start = self.in_full(learning, setting_for(former, run))
+            start = self._unasked | self.in_full(learning, setting_for(former, run))
             entries = tuple(entry for entry in entries if _is_near(entry, former, run=run))
         informed = informed_setting(baseline, entries=entries, num_cores=self._num_cores)
         guess = informed_guess(baseline, entries=entries, num_cores=self._num_cores)

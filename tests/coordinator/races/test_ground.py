@@ -1,16 +1,19 @@
 """What a race tries, and what its contestants and the trials after it train with."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from autotune.coordinator.opening.stage import Stage
 from autotune.coordinator.races.ground import RaceGround, entries_of, is_slow_to_start, possible_entries
-from autotune.events import Rehearsal, Scalar
+from autotune.events import Rehearsal, Scalar, TaskKnob
 from autotune.search.resolve import resolve_space
 from autotune.search.space import SearchSpace
 from autotune.spec.load import parse_spec
+from autotune.speed.knobs import with_own
 from autotune.speed.knobs.entries import Entry
+from autotune.speed.knobs.knob import Knob
 from autotune.speed.knobs.table import KNOBS
 from autotune.speed.racing.race import race
 from autotune.trial.launcher import Launcher
@@ -35,14 +38,16 @@ def resolve(speed: str) -> SearchSpace:
     return resolve_space(parse_spec(SPEC + speed, origin="s.yaml"), machine=machine(), num_cores=4)
 
 
-def ground_of(speed: str, *, folder: Path, device: str = "cpu", num_gpus: int = 0) -> RaceGround:
+def ground_of(
+    speed: str, *, folder: Path, device: str = "cpu", num_gpus: int = 0, knobs: Mapping[str, Knob] = KNOBS
+) -> RaceGround:
     file = parse_spec(SPEC + speed, origin="s.yaml")
     here = machine(num_gpus=num_gpus)
-    space = resolve_space(file, machine=here, num_cores=4)
+    space = resolve_space(file, machine=here, num_cores=4, knobs=knobs)
     pool = DevicePool([f"{device}:0"], cores=(0, 1, 2, 3), jobs=1)
-    stage = Stage(here, device, pool, KNOBS, space, Rehearsal(metric_names=("a",)))
+    stage = Stage(here, device, pool, knobs, space, Rehearsal(metric_names=("a",)))
     launcher = Launcher.__new__(Launcher)  # for processes, and there are none
-    return RaceGround(file.spec, name="s", stage=stage, launcher=launcher, folder=folder, knobs=KNOBS)
+    return RaceGround(file.spec, name="s", stage=stage, launcher=launcher, folder=folder, knobs=knobs)
 
 
 def raced(speed: str) -> dict[str, tuple[object, ...]]:
@@ -140,6 +145,18 @@ def test_knob_that_depends_on_a_fixed_value_is_raced(
     result = race(arena, plan, clock=lambda: arena.machine.now)
     assert result.kept == dict([faster])
     assert all(parent not in heat.changes for heat in result.heats)
+
+
+def test_tasks_knob_that_depends_on_another_of_its_own_is_raced_beside_what_that_does_unasked(tmp_path: Path) -> None:
+    own = (
+        TaskKnob(name="lanes", choices=(2, 4), simplest=2),
+        TaskKnob(name="lane_order", choices=("round", "free"), simplest="round", needs_positive="lanes"),
+    )
+    knobs = with_own(own, task="a:B")
+    ground = ground_of("  lane_order: {choices: [round, free]}", folder=tmp_path, knobs=knobs)
+    arena = SimulatedArena(lambda setting: Cost(compute_seconds=0.005 if setting.get("lane_order") == "free" else 0.01))
+    plan = ground.plan({"lr": 0.1, "optimizer": "adam"}, seconds=1e6)
+    assert race(arena, plan, clock=lambda: arena.machine.now).kept == {"lane_order": "free"}
 
 
 def test_choice_that_a_fixed_value_forbids_is_not_raced(tmp_path: Path) -> None:
