@@ -82,11 +82,23 @@ class Machine(_Facts):
 
     @property
     def hardware_fingerprint(self) -> str:
-        """16 hex digits that differ when CPU, cores, a container's share of them, memory or accelerators differ."""
-        accelerators = [a.model_dump_json() for a in self.torch.accelerators]
+        """16 hex digits that differ when CPU, cores, a container's share of them, memory or accelerators differ.
+
+        Which of the host's accelerators they are makes no difference, as long as they are alike.
+        """
+        placed = enumerate(self.torch.accelerators)
+        accelerators = [a.model_copy(update={"index": place}).model_dump_json() for place, a in placed]
         gigabytes = round(self.memory_bytes / 2**30)
         quota = [] if self.cpu_quota is None else [f"quota {self.cpu_quota:g}"]
         return _digest(self.cpu, str(self.num_cores), str(gigabytes), *accelerators, *quota)
+
+    def seen_from(self, device: str) -> "Machine":
+        """The machine with those accelerators alone that a study on this device trains on: ``cuda`` has all."""
+        kind, _, index = device.partition(":")
+        accelerators = () if kind == "cpu" else self.torch.accelerators
+        if index:
+            accelerators = tuple(a for a in accelerators if a.index == int(index))
+        return self.model_copy(update={"torch": self.torch.model_copy(update={"accelerators": accelerators})})
 
     @property
     def software_fingerprint(self) -> str:

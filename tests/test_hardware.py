@@ -34,3 +34,16 @@ def test_machine_tells_a_containers_share() -> None:
     text = "\n".join(machine_lines(machine().model_copy(update={"cpu_quota": 1.5})))
     assert "4 cores (a container's share of them: 1.5)" in text
     assert "share" not in "\n".join(machine_lines(machine()))
+
+
+def test_device_of_a_study_is_all_that_its_fingerprint_knows_of_the_accelerators() -> None:
+    """A winner of one GPU was used on another one of another kind."""
+    both = machine(num_gpus=2)
+    small, large = both.torch.accelerators
+    gpus = (small, large.model_copy(update={"name": "another GPU"}))
+    host = both.model_copy(update={"torch": both.torch.model_copy(update={"accelerators": gpus})})
+    seen = {device: host.seen_from(device).hardware_fingerprint for device in ("cpu", "cuda:0", "cuda:1", "cuda")}
+    assert len({*seen.values()}) == len(seen)
+    assert seen["cuda"] == host.hardware_fingerprint
+    assert seen["cpu"] == machine().hardware_fingerprint
+    assert both.seen_from("cuda:1").hardware_fingerprint == machine(num_gpus=1).hardware_fingerprint

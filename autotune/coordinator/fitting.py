@@ -38,7 +38,7 @@ class Fitting:
 
         Args:
             spec: Of the study.
-            machine: Where its trials run now.
+            machine: Where its trials run now, with the devices that they run on.
             knobs: All of them, those that the task declares too.
             device: What trials train on: ``cpu`` or ``cuda``.
             has_shared_devices: Several trials train on one device: what others hold there is not known.
@@ -147,7 +147,8 @@ class Fitting:
     def _room(self, lease: Lease) -> Room:
         if not lease.device.startswith("cuda"):
             return Room(self._machine.memory_bytes)  # trials can swap; only what is above all of it is hopeless
-        total = max(accelerator.memory_bytes for accelerator in self._machine.torch.accelerators)
+        accelerators = self._machine.torch.accelerators
+        total = next(each.memory_bytes for each in accelerators if each.index == lease.accelerator)
         held = 0 if self._has_shared_devices else held_device_bytes(lease.visible_devices)
         return Room(total, held)
 

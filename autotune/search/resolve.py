@@ -37,7 +37,7 @@ def resolve_space(
     declared = declare(file, num_cores=num_cores, knobs=knobs)
     _check_grid(file, declared)
     baseline = check_baseline(file, declared, num_cores=num_cores, knobs=knobs)
-    seen = _as_seen_from(file.spec.device, machine)
+    seen = machine.seen_from(file.spec.device)
     narrowed = Narrowed(knobs)
     for parameter in declared:
         narrowed.add(parameter, seen)
@@ -49,15 +49,6 @@ def resolve_space(
         baseline={},
     )
     return apply_baseline(space, baseline, declared=declared, file=file)
-
-
-def _as_seen_from(device: str, machine: Machine) -> Machine:
-    """The machine with those accelerators alone that a study on this device trains on."""
-    kind, _, index = device.partition(":")
-    accelerators = () if kind == "cpu" else machine.torch.accelerators
-    if index:
-        accelerators = tuple(a for a in accelerators if a.index == int(index))
-    return machine.model_copy(update={"torch": machine.torch.model_copy(update={"accelerators": accelerators})})
 
 
 def _check_grid(file: SpecFile, declared: Sequence[Declared]) -> None:

@@ -24,6 +24,8 @@ class Lease:
     """CUDA_VISIBLE_DEVICES of the trial; None leaves the variable as it is."""
     cores: tuple[int, ...]
     """CPU cores; empty where the system has no affinity."""
+    accelerator: int | None = None
+    """The device's index among the accelerators that torch sees here; None for the CPU."""
 
     @property
     def place(self) -> Place:
@@ -48,8 +50,7 @@ class DevicePool:
             jobs: Trials at once; at least one.
         """
         self._free = deque(
-            Lease(*_name_device(devices[job % len(devices)]), cores=_share(cores, job=job, jobs=jobs))
-            for job in range(jobs)
+            _lease(devices[job % len(devices)], cores=_share(cores, job=job, jobs=jobs)) for job in range(jobs)
         )
         self.num_cores = len(self._free[0].cores) or os.cpu_count() or 1
         """Cores of each lease: what a trial may count on."""
@@ -100,14 +101,15 @@ def list_devices(device: str, *, facts: TorchFacts) -> tuple[str, ...]:
     return (device,)
 
 
-def _name_device(device: str) -> tuple[str, str | None]:
-    """A device as its trial names it, and the CUDA_VISIBLE_DEVICES that makes it the only one."""
+def _lease(device: str, *, cores: tuple[int, ...]) -> Lease:
+    """A device with its name for the trial, and the CUDA_VISIBLE_DEVICES that makes it the only one there."""
     if not device.startswith("cuda"):
-        return device, None
+        return Lease(device, None, cores)
     index = int(device.removeprefix("cuda:"))
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     # What we were given may be a part of the host's GPUs, in another order, or named by UUID.
-    return "cuda:0", visible.split(",")[index].strip() if visible else str(index)
+    name = visible.split(",")[index].strip() if visible else str(index)
+    return Lease("cuda:0", name, cores, accelerator=index)
 
 
 def _share(cores: Sequence[int], *, job: int, jobs: int) -> tuple[int, ...]:

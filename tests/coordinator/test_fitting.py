@@ -1,17 +1,22 @@
 import pytest
 
+from autotune.coordinator import fitting as fitting_module
 from autotune.coordinator.fitting import Fitting
-from autotune.events import Scalar, TaskKnob
+from autotune.coordinator.fitting import make_fitting as make_fitting_of
+from autotune.coordinator.opening.stage import Stage
+from autotune.events import Rehearsal, Scalar, TaskKnob
+from autotune.hardware import Machine
+from autotune.search.space import SearchSpace
 from autotune.spec.model import Choice, StudySpec
-from autotune.speed.knobs import with_own
+from autotune.speed.knobs import KNOBS, with_own
 from autotune.speed.measuring.arena import Shortage
-from autotune.trial.leases import Lease
+from autotune.trial.leases import Lease, make_pool
 from tests.machines import machine
 from tests.report.study_book import make_spec
 
 GIB = 2**30
 CPU = Lease("cpu", None, ())
-GPU = Lease("cuda:0", "1", ())
+GPU = Lease("cuda:0", "0", (), accelerator=0)
 BASE: dict[str, Scalar] = {"optimizer": "adam", "lr": 0.1, "width": 8, "precision": "fp32", "num_workers": 1}
 
 
@@ -137,3 +142,51 @@ def test_trial_that_shrinks_its_micro_batch_neither_teaches_nor_is_refused() -> 
     for batch_size in (64, 10**6):
         parameters = BASE | {"batch_size": batch_size}
         assert fitting.reason_not_to_launch(3, parameters=parameters, lease=CPU) is None
+
+
+@pytest.fixture
+def other_gpu() -> Machine:
+    """A host with a GPU of 8 GiB, and one of another kind with 16."""
+    both = machine(num_gpus=2)
+    small, large = both.torch.accelerators
+    gpus = (small, large.model_copy(update={"name": "another GPU", "memory_bytes": 16 * GIB}))
+    return both.model_copy(update={"torch": both.torch.model_copy(update={"accelerators": gpus})})
+
+
+def staged(host: Machine, *, device: str, jobs: int) -> Fitting:
+    pool = make_pool(device, facts=host.torch, jobs=jobs)
+    space = SearchSpace((), fixed={}, left_out=(), baseline={})
+    stage = Stage(host.seen_from(device), "cuda", pool, KNOBS, space, Rehearsal(metric_names=()))
+    return make_fitting_of(spec_of("joint"), stage=stage, jobs=jobs)
+
+
+@pytest.mark.parametrize(("device", "largest"), [("cuda:0", 700), ("cuda:1", 1500), ("cuda", 700)])
+def test_room_is_that_of_the_device_that_a_trial_trains_on(other_gpu: Machine, device: str, largest: int) -> None:
+    """Trials on the smaller GPU were measured against the larger one's memory."""
+    fitting = staged(other_gpu, device=device, jobs=2)  # two on one GPU: what is held there is not looked at
+    lease = make_pool(device, facts=other_gpu.torch, jobs=1).acquire()
+    assert lease is not None
+    for number, batch_size in enumerate((100, 200), start=1):
+        fitting.learn(number, parameters=BASE | {"batch_size": batch_size}, peak_bytes=(1 + batch_size // 100) * GIB)
+    fits, refused = (
+        fitting.reason_not_to_launch(3, parameters=BASE | {"batch_size": size}, lease=lease)
+        for size in (largest, largest + 20)
+    )
+    assert fits is None
+    assert refused is not None
+
+
+def test_two_trials_on_one_named_gpu_share_it_however_many_the_host_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the other trial held was taken for other programs', which stays."""
+    monkeypatch.setattr(fitting_module, "held_device_bytes", lambda _: 7 * GIB)
+    host = machine(num_gpus=4)
+    refused = []
+    for device, jobs in (("cuda:1", 2), ("cuda:1", 1)):
+        fitting = staged(host, device=device, jobs=jobs)
+        lease = make_pool(device, facts=host.torch, jobs=jobs).acquire()
+        assert lease is not None
+        for number, batch_size in enumerate((100, 200), start=1):
+            fitting.learn(number, parameters=BASE | {"batch_size": batch_size}, peak_bytes=batch_size * GIB // 100)
+        parameters = BASE | {"batch_size": 150}
+        refused.append(fitting.reason_not_to_launch(3, parameters=parameters, lease=lease) is not None)
+    assert refused == [False, True]

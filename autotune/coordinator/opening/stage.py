@@ -27,6 +27,7 @@ class Stage:
     """The machine, ready for trials of one spec."""
 
     machine: Machine
+    """With the accelerators that the spec's device stands for, and no other."""
     device: str
     """What trials train on: ``cpu`` or ``cuda``."""
     pool: DevicePool
@@ -68,7 +69,7 @@ def set_stage(file: SpecFile, *, launcher: Launcher, jobs: int, folder: Path) ->
     rehearsal = launcher.rehearse(order)
     pool.release(lease)
     _check_metrics(file, rehearsal)
-    return Stage(machine, lease.device.partition(":")[0], pool, knobs, space, rehearsal)
+    return Stage(machine.seen_from(file.spec.device), lease.device.partition(":")[0], pool, knobs, space, rehearsal)
 
 
 def _check_metrics(file: SpecFile, rehearsal: Rehearsal) -> None:

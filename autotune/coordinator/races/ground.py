@@ -85,7 +85,7 @@ class RaceGround:
 
     @property
     def memory_bytes(self) -> int:
-        """What contestants may hold: of the smallest GPU, or of the host as far as it is not other programs'."""
+        """What contestants may hold: of its smallest GPU, or of the host as far as it is not other programs'."""
         if self._device == "cuda":
             return min(accelerator.memory_bytes for accelerator in self.machine.torch.accelerators)
         return int(_CPU_SHARE * self.machine.memory_bytes)

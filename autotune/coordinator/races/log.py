@@ -27,9 +27,9 @@ class RaceLog:
         """Races of the ground's task on this very hardware and software that tried the same, by digest.
 
         Those of a task that was moved since, as projects are, are the ground's where the code is the same. Those on
-        another device of the machine, or with another share of its cores (``--jobs``), are not: its own settings and
-        peaks would be taken for theirs. One that found nothing says nothing where its time was up, or where the
-        machine was too busy to see anything.
+        another kind of device of the machine (``cuda:0`` beside another model as ``cuda:1``), or with another share of
+        its cores (``--jobs``), are not: its own settings and peaks would be taken for theirs. One that found nothing
+        says nothing where its time was up, or where the machine was too busy to see anything.
         """
         found: dict[str, tuple[Workload, RaceResult]] = {}
         for row in reversed(self._races.known(task=ground.task, machine=ground.machine)):

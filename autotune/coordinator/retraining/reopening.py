@@ -77,7 +77,7 @@ def reopen(
             storage=storage,
             tracking_uri=order.tracking_uri,
             launcher=launcher,
-            machine=describe_machine(launcher.facts),
+            machine=describe_machine(launcher.facts).seen_from(spec.device),
             observer=observer,
             interrupts=interrupts,
             on_beat=lease.beat,
