@@ -22,23 +22,21 @@ _SLOW_TO_START = frozenset({"cudnn_benchmark"})
 
 
 def informed_guess(baseline: Mapping[str, Scalar], *, entries: Sequence[Entry], num_cores: int) -> dict[str, Scalar]:
-    """The informed setting as a race may well begin with it: without what starts slowly, with workers that stay."""
+    """The informed setting as a race may well begin with it: without what starts slowly."""
     quick = [entry for entry in entries if entry.name not in _SLOW_TO_START]
-    setting = informed_setting(baseline, entries=quick, num_cores=num_cores)
-    stays: Scalar = True
-    is_raced = stays in _values({entry.name: entry for entry in entries}, "persistent_workers")
-    return (is_raced and changed(setting, "persistent_workers", stays, entries=entries)) or setting
+    return informed_setting(baseline, entries=quick, num_cores=num_cores)
 
 
 def informed_setting(baseline: Mapping[str, Scalar], *, entries: Sequence[Entry], num_cores: int) -> dict[str, Scalar]:
     """The baseline with the guides' one-liners, as far as they apply here and take part in the race.
 
-    TF32 or bf16, channels_last, cuDNN's search, a fused optimizer, pinned memory, and as many workers as cores.
+    TF32 or bf16, channels_last, cuDNN's search, a fused optimizer, pinned memory, and as many workers as cores, which
+    stay from one epoch to the next: in short epochs their starts would cost more than they gain.
     """
     known = {entry.name: entry for entry in entries}
     setting = dict(baseline)
     workers = max((v for v in _values(known, "num_workers") if isinstance(v, int) and v <= num_cores), default=0)
-    for name, values in (*_GUIDE, ("num_workers", (workers,))):
+    for name, values in (*_GUIDE, ("num_workers", (workers,)), ("persistent_workers", (True,))):
         value = next((value for value in values if value in _values(known, name)), None)
         wanted = changed(setting, name, value, entries=entries) if value is not None else None
         if wanted is not None:

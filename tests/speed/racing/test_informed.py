@@ -22,11 +22,17 @@ def test_informed_setting_has_the_guides_one_liners_as_far_as_they_are_raced() -
     assert setting == {"precision": "bf16", "num_workers": 4}
 
 
-def test_guess_does_without_what_starts_slowly_and_keeps_its_workers() -> None:
+def test_workers_of_the_informed_setting_stay_from_one_epoch_to_the_next() -> None:
+    setting = informed_setting({}, entries=entries("num_workers", "persistent_workers"), num_cores=2)
+    assert setting == {"num_workers": 2, "persistent_workers": True}
+
+
+def test_guess_does_without_what_starts_slowly() -> None:
     raced = entries(*VALUES)
-    assert informed_setting({}, entries=raced, num_cores=4)["cudnn_benchmark"] is True
+    setting = informed_setting({}, entries=raced, num_cores=4)
     guess = informed_guess({}, entries=raced, num_cores=4)
     assert guess == {"precision": "bf16", "num_workers": 4, "persistent_workers": True}
+    assert setting == {**guess, "cudnn_benchmark": True}
 
 
 def test_guess_without_workers_has_none_that_stay() -> None:
