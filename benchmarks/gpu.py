@@ -4,7 +4,7 @@ Needs torch, numpy, pydantic, psutil and nvidia-ml-py: no study, database or tra
 throughputs from alternating blocks of two processes, with the bootstrap's 95 % interval. For each workload:
 
 - *knobs*: each setting alone over torch's defaults, on one batch that stays on the device; that it is in
-  force is read back from torch, and the program fails where it is not;
+  force is read back from torch, and the program fails where it is not, or where it can't be trained with;
 - *race*: all knobs, the real loader; the winner over the defaults and over an informed user's one-liners;
 - *rival*: pytorch-autotune's winner, on the three workloads that it publishes, against the race's.
 
@@ -97,7 +97,7 @@ class Plan:
 
 
 def measure_knobs(ground: Ground, workload: Workload, plan: Plan) -> list[str]:
-    """Print what each setting gives alone; the settings that were not in force."""
+    """Print what each setting gives alone; the settings that were not in force, or could not be trained with."""
     failed = []
     defaults = ground.arena.enter({})
     print("each knob alone, over torch's defaults, the loader left out:", flush=True)
@@ -108,6 +108,7 @@ def measure_knobs(ground: Ground, workload: Workload, plan: Plan) -> list[str]:
             failed += _not_in_force(contestant, workload)
             comparison = compare_steps(defaults, contestant, scale=plan.scale)
         except ContestantLostError as error:
+            failed.append(f"{workload.name}: {words}: {error.kind}: {error}")
             print(f"  {words:46s} {error.kind}: {error}", flush=True)
             continue
         contestant.retire()
@@ -123,16 +124,23 @@ def _settings(ground: Ground, workload: Workload, plan: Plan) -> Iterator[dict[s
     for setting in _ALONE:
         is_meant = workload.has_convolutions or not _OF_CONVOLUTIONS & setting.keys()
         is_asked = not plan.alone or setting.keys() <= set(plan.alone)
-        if is_meant and is_asked and not (plan.is_tiny and "compile" in setting) and _applies(setting, ground):
+        if not is_meant or not is_asked or (plan.is_tiny and "compile" in setting):
+            continue
+        if (reason := _why_not(setting, ground)) is None:
             yield setting
+        else:
+            print(f"  {format_changes(setting):46s} left out: {reason}", flush=True)
 
 
-def _applies(setting: Mapping[str, Scalar], ground: Ground) -> bool:
-    return all(
-        KNOBS[name].applies(ground.machine) is None
-        and value in KNOBS[name].candidates(ground.machine, num_cores=ground.num_cores)
-        for name, value in setting.items()
-    )
+def _why_not(setting: Mapping[str, Scalar], ground: Ground) -> str | None:
+    """Why the setting means nothing on this machine; None where it does."""
+    for name, value in setting.items():
+        knob = KNOBS[name]
+        if (reason := knob.applies(ground.machine)) is not None:
+            return f"{name}: {reason}"
+        if value not in knob.candidates(ground.machine, num_cores=ground.num_cores):
+            return f"{name}: {value} can't be had here"
+    return None
 
 
 def _not_in_force(contestant: Contestant, workload: Workload) -> list[str]:

@@ -4,7 +4,8 @@ Kernel by kernel; as one CUDA graph of the whole step, optimizer included; compi
 which has graphs of forward and backward alone; and compiled, and the whole of it recorded. All of them train in bf16
 and TF32 with the fused AdamW. Plain torch, without what ``autotune`` has for it: ``training/steps/step_graph.py`` does
 the same for a user's task. Printed are the median of five runs of 60 steps, the time that kernels ran in a step and
-their number by torch's profiler, and the seconds until the first step at full speed.
+their number by torch's profiler, and the seconds until the first step at full speed. No way finds what another one
+has compiled.
 
     python -m benchmarks.gpu_launches transformer resnet18
 """
@@ -17,6 +18,7 @@ from statistics import median
 
 import torch
 from torch import Tensor, nn
+from torch._inductor.utils import fresh_inductor_cache
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.gpu_tasks import BasicBlock, Encoder, resnet
@@ -117,12 +119,13 @@ def main() -> None:
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}")
     for name in arguments.workloads:
         for mode, is_whole in _WAYS:
-            began = time.perf_counter()
-            step = prepare(name, mode=mode, is_whole=is_whole)
-            torch.cuda.synchronize()
-            start = time.perf_counter() - began
+            with fresh_inductor_cache():
+                began = time.perf_counter()
+                step = prepare(name, mode=mode, is_whole=is_whole)
+                torch.cuda.synchronize()
+                start = time.perf_counter() - began
+                milliseconds, (busy, kernels) = time_step(step), profile_step(step)
             way = f"compile {mode}" + (", the whole step one graph" if is_whole else "")
-            milliseconds, (busy, kernels) = time_step(step), profile_step(step)
             ran = f"kernels {busy:.2f} ms ({kernels:.0f})"
             print(f"{name:12s} {way:44s} {milliseconds:6.2f} ms, {ran}, start {start:.1f} s", flush=True)
             torch._dynamo.reset()  # noqa: SLF001 - no graph of the one is taken for the next
