@@ -8,10 +8,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from autotune.events import Scalar
+from autotune.search.implied import EVERYDAY_NAMES
 from autotune.spec.optimizers import OPTIMIZER_ARGUMENTS
 
-_COSTLESS = OPTIMIZER_ARGUMENTS | {"schedule", "schedule_gamma", "schedule_step", "warmup", "gradient_clip"}
-"""Learning parameters that change what a step computes, and not how long it takes."""
+_SCHEDULE = {"schedule", "schedule_gamma", "schedule_step", "warmup", "gradient_clip"}
+_COSTLESS = OPTIMIZER_ARGUMENTS - EVERYDAY_NAMES | _SCHEDULE
+"""Learning parameters that change what a step computes, and not how long it takes. An argument with an everyday name
+may be a task's own, its width as ``d``: it is looked at like any other, so that a rate costs nothing, being a float."""
 _SIZE = re.compile("width|depth|mult|ratio|expan|scale|growth|resolution")
 _RATE = re.compile("drop|lr|rate|loss|weight|smooth|init|crop")
 """A float whose name has one of the first and none of these is the size of something: ``width_multiplier``,
