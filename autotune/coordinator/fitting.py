@@ -21,6 +21,9 @@ _OF_HOST = frozenset(
 )
 """Those that change the host's memory alone, and nothing that a GPU holds."""
 
+_STATEFUL = ("momentum", "amsgrad", "centered")
+"""Arguments of an optimizer with which, unless they are 0 or false, it keeps more of each weight."""
+
 
 class Fitting:
     """Learns from this coordinator's trials and races and from those of earlier starts, and refuses what will run out.
@@ -137,6 +140,7 @@ class Fitting:
         learning = {name: value for name, value in parameters.items() if name not in self._knobs}
         features = dict(Workload.of(self._task, learning, device="", num_cores=0).features)
         features.pop("batch_size", None)
+        features |= {name: True for name in _STATEFUL if parameters.get(name)}
         features |= {
             name: value
             for name, value in parameters.items()
