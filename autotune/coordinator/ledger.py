@@ -265,6 +265,27 @@ class Ledger:
         """The trial's process was killed and another one takes its place."""
         return replace(ticket, restarts=self._books.records.count_restart(ticket.row), is_adopted=True)
 
+    def without_race(self, ticket: Ticket, finished: Finished) -> Ticket | None:
+        """The trial once more, from its beginning, where the speed parameters of a race may have made it infeasible.
+
+        None where it ended otherwise, ran out of memory, which says something of its size, or has the baseline's
+        speed parameters already.
+        """
+        books, row = self._books, ticket.row
+        is_told = row.speed_fallback is not None or finished.is_out_of_memory
+        if finished.outcome is not Outcome.INFEASIBLE or is_told:
+            return None
+        parameters = self._speeds.without_race(row.number, parameters=row.parameters)
+        if parameters is None:
+            return None
+        # What a process with other speed parameters saved may not fit this one's model and optimizer.
+        books.files.remove_checkpoint(row.number)
+        self._reports.pop(row.number, None)
+        row = books.records.fall_back(row, parameters=parameters, reason=finished.reason or finished.outcome.value)
+        books.search.note_fallback(row.number, reason=row.speed_fallback)
+        books.publisher.notify()
+        return replace(ticket, row=row, is_adopted=False)
+
     def reason_to_give_up(self) -> str | None:
         """Why going on is useless: the study's first trials all failed alike."""
         return self._failures.reason_to_give_up(self._books.study.name)

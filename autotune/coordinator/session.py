@@ -258,6 +258,9 @@ class Session:
                 self._restart(running, finished)
                 return
             finished = give_up(finished)
+        if (again := self._ledger.without_race(running.ticket, finished)) is not None:
+            self._fall_back(again, finished, former=running)
+            return
         self._conclude(running.ticket, finished)
         trial = self._ledger.trial_view(running.ticket, device=running.lease.device)
         line = describe_long_baseline(trial, finished, study=self._view(), load=HostLoad.now())
@@ -277,6 +280,17 @@ class Session:
         lease = self._pool.acquire()
         assert lease is not None, "the trial's own lease was just released"
         self._launch(self._ledger.restarted(running.ticket), lease=lease, is_alone=running.is_alone)
+
+    def _fall_back(self, ticket: Ticket, finished: Finished, *, former: Running) -> None:
+        """Start a trial once more that could not be trained with the speed parameters of a race."""
+        said = f"with a race's speed parameters it is infeasible: {finished.reason}; it starts with the baseline's"
+        if self._stopping_since:
+            self._conclude(ticket, Finished(outcome=Outcome.INTERRUPTED, reason=said))
+            return
+        self._observer.note(f"trial {ticket.row.number}: {said}")
+        lease = self._pool.acquire()
+        assert lease is not None, "the trial's own lease was just released"
+        self._launch(ticket, lease=lease, is_alone=former.is_alone)
 
     def _wait_for_memory(self, ticket: Ticket, crowded: Finished, *, lease: Lease, has_company: bool) -> None:
         """Let a trial wait that others leave no memory for; it is infeasible once it has waited often enough."""

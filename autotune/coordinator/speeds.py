@@ -1,6 +1,6 @@
 """Where a trial's speed parameters come from: the sampler, the baseline, or the race of its workload."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,6 +35,12 @@ class Speeds(Protocol):
         ``floor`` is None where a trial of an earlier start is only looked at: nothing is measured then.
         """
 
+    def without_race(self, number: int, *, parameters: Mapping[str, Scalar]) -> dict[str, Scalar] | None:
+        """The trial's parameters with the baseline's speed parameters in place of a race's, which can't be trained.
+
+        No later trial of its workload takes those of the race. None where no race decided them, or it found the same.
+        """
+
     def prepare(self, floor: Floor) -> None:
         """Measure now what needs the device alone: a trial whose parameters stand already will train next."""
 
@@ -46,6 +52,10 @@ class JointSpeeds:
         """The proposal's parameters as they are."""
         del floor
         return dict(proposal.parameters)
+
+    def without_race(self, number: int, *, parameters: Mapping[str, Scalar]) -> None:
+        """No race decides them."""
+        del number, parameters
 
     def prepare(self, floor: Floor) -> None:
         """Nothing is measured."""
@@ -64,3 +74,7 @@ class FixedSpeeds:
 
     def prepare(self, floor: Floor) -> None:
         """Nothing is measured."""
+
+    def without_race(self, number: int, *, parameters: Mapping[str, Scalar]) -> None:
+        """No race decides them."""
+        del number, parameters

@@ -134,6 +134,12 @@ class Records:
         self._change_trial(trial, {"parameters": write_json(parameters)})
         return replace(trial, parameters=parameters)
 
+    def fall_back(self, trial: TrialRow, *, parameters: Mapping[str, Scalar], reason: str) -> TrialRow:
+        """What a trial trains with that could not be trained with a race's speed parameters, and why."""
+        why = clean_text(reason)
+        self._change_trial(trial, {"parameters": write_json(parameters), "speed_fallback": why})
+        return replace(trial, parameters=parameters, speed_fallback=why)
+
     def finish_study(self, study: StudyRow) -> bool:
         """Record that the study is complete, unless a trial of it has not ended; whether this call made it so."""
         unfinished = select(tables.trial.c.id).where(

@@ -125,6 +125,8 @@ class TrialRow:
     """Grows with every change that MLflow should see."""
     worker: str | None = None
     """The token of the coordinator that has it, where several share the study."""
+    speed_fallback: str | None = None
+    """Why it trains with the baseline's speed parameters though a race found others: with those it was infeasible."""
 
     @property
     def is_over(self) -> bool:

@@ -23,7 +23,7 @@ from sqlalchemy import (
 VERSION_TABLE = "autotune_alembic_version"
 """Optuna keeps an ``alembic_version`` in the same database."""
 
-HEAD_REVISION = "0008"
+HEAD_REVISION = "0009"
 """The newest migration, so that opening a current database needs no Alembic."""
 
 metadata = MetaData()
@@ -98,6 +98,7 @@ trial = Table(
     Column("version", Integer, nullable=False),
     Column("published_version", Integer, nullable=False),
     Column("worker", String(32)),
+    Column("speed_fallback", Text),
     UniqueConstraint("study_id", "number"),
 )
 Index(

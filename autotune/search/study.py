@@ -32,6 +32,7 @@ from autotune.search.suggest import Registry
 from autotune.search.trials import (
     IS_CONTENDED,
     ORIGIN,
+    SPEED_FALLBACK,
     attributes_of,
     imported_trial,
     mirror_trial,
@@ -229,6 +230,10 @@ class Search:
     def mark_contended(self, number: int) -> None:
         """Other trials run beside this RUNNING one."""
         self.set_attributes(number, attributes={IS_CONTENDED: True})
+
+    def note_fallback(self, number: int, *, reason: str | None) -> None:
+        """This RUNNING trial trains with the baseline's speed parameters; with those of a race it was infeasible."""
+        self.set_attributes(number, attributes={SPEED_FALLBACK: reason})
 
     def set_attributes(self, number: int, *, attributes: Mapping[str, Scalar]) -> None:
         """User attributes of a RUNNING trial, as the dashboard shows them."""

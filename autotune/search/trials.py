@@ -16,6 +16,7 @@ ORIGIN = "origin"
 """User attribute of a trial that another study ran: its study and number there."""
 
 IS_CONTENDED = "is_contended"
+SPEED_FALLBACK = "speed_fallback"
 """User attribute of a trial beside which others ran: its throughput compares with nothing."""
 
 QUEUED = "fixed_params"

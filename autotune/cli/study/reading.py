@@ -174,7 +174,7 @@ def trials(*, name: str, storage: str, as_json: bool) -> None:
     JSON: a list with the keys number, outcome, reason, is_baseline, objectives, values,
     parameters, epochs, samples_per_second, is_contended, peak_memory_bytes, epoch_seconds,
     data_wait_share, evaluation_share, seconds, device, pid, seed, restarts, origin, checkpoint_problem,
-    unread_parameters, mlflow_run_id.
+    speed_fallback, unread_parameters, mlflow_run_id.
     """
     from autotune.cli.output import echo_json, print_table
     from autotune.report.summaries.reading import read_study

@@ -30,6 +30,7 @@ from autotune.coordinator.speeds import Floor, RaceEndedError
 from autotune.coordinator.standing import BASELINE_NUMBER, Standing
 from autotune.coordinator.workloads import Workload
 from autotune.events import Scalar
+from autotune.recording.environments import EnvironmentRecords
 from autotune.recording.rows import Activity
 from autotune.search.proposals import Proposal
 from autotune.search.space import SearchSpace
@@ -89,6 +90,12 @@ class RacedSpeeds:
         self._raced: set[str] = set()
         """What this start has raced, whatever came of it."""
         self._length = TypicalRun(books, by_budget=ground.run)
+        self._untrainable: set[str] = set()
+        """Workloads whose trials were infeasible with the speed parameters of a race."""
+        alike = EnvironmentRecords(books.records.engine).alike(books.environment_id)
+        for row in books.records.trials(books.study):
+            if row.speed_fallback is not None and row.environment_id in alike:
+                self._untrainable.add(self._digest(row.parameters))
         self._trains_one_at_a_time = not books.is_contended
         self._known: dict[str, tuple[Workload, RaceResult]] = log.known(ground)
         for workload, result in self._known.values():
@@ -111,10 +118,30 @@ class RacedSpeeds:
         setting = self._space.baseline if is_baseline else self._setting_for(proposal.parameters, floor=floor)
         return self._space.with_speed(proposal.parameters, setting)
 
+    def without_race(self, number: int, *, parameters: Mapping[str, Scalar]) -> dict[str, Scalar] | None:
+        """The trial's parameters with the baseline's speed parameters; its workload's later trials have those too.
+
+        None for the baseline, and where the race's are the same.
+        """
+        fallback = self._space.with_speed(self._learning(parameters), self._space.baseline)
+        if number == BASELINE_NUMBER or fallback == dict(parameters):
+            return None
+        self._untrainable.add(self._digest(parameters))
+        return fallback
+
+    def _learning(self, parameters: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        speed = {parameter.name for parameter in self._space.speed}
+        return {name: value for name, value in parameters.items() if name not in speed}
+
+    def _digest(self, parameters: Mapping[str, Scalar]) -> str:
+        return self._ground.digest(self._ground.workload({**self._space.fixed, **self._learning(parameters)}))
+
     def _setting_for(self, parameters: Mapping[str, Scalar], *, floor: Floor | None) -> Mapping[str, Scalar]:
         learning = {**self._space.fixed, **parameters}
         workload = self._ground.workload(learning)
         digest = self._ground.digest(workload)
+        if digest in self._untrainable:
+            return self._space.baseline
         run = self._length.now()
         if floor is not None and floor.is_alone and self._is_open(digest, run):
             self._race_if_allowed(learning, workload, floor=floor, run=run)

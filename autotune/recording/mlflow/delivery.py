@@ -181,12 +181,35 @@ class Delivery:
         return None
 
     def _deliver_trial(self, study: StudyRow, trial: TrialRow) -> None:
+        from mlflow.exceptions import MlflowException
+
         run_id = trial.run_id or self._make_run(study, trial)
-        self._log_facts(run_id, trial)
+        try:
+            self._log_facts(run_id, trial)
+        except MlflowException as error:
+            if error.error_code != "INVALID_PARAMETER_VALUE" or not self._has_other_parameters(run_id, trial):
+                raise
+            run_id = self._replace_run(run_id, study, trial)
+            self._log_facts(run_id, trial)
         self._log_reports(run_id, study, trial)
         if trial.status is TrialStatus.ENDED:
             self._log_end(run_id, study, trial)
         self._publication.mark_trial(trial)
+
+    def _has_other_parameters(self, run_id: str, trial: TrialRow) -> bool:
+        """Whether the run is of the parameters that the trial had before it fell back."""
+        run = self._client.get_run(run_id)
+        params = contents.trial_params(trial)
+        is_active = str(run.info.lifecycle_stage) != "deleted"
+        return is_active and any(value != params.get(name, value) for name, value in run.data.params.items())
+
+    def _replace_run(self, run_id: str, study: StudyRow, trial: TrialRow) -> str:
+        """Another run for the trial; a crash in between leaves one that is found by its tag, and replaced again."""
+        assert self._runs is not None
+        self._publication.forget_run(trial)
+        self._client.delete_run(run_id)
+        self._runs.pop(str(trial.number), None)
+        return self._make_run(study, trial)
 
     def _is_deleted(self, run_id: str) -> bool:
         """Whether a person deleted the run: it stays deleted then."""

@@ -164,6 +164,14 @@ class Publication:
                 nowhere = update(tables.trial).where(tables.trial.c.id.in_(some))
                 connection.execute(nowhere.values(run_id=None, published_version=0))
 
+    def forget_run(self, trial: TrialRow) -> None:
+        """The trial waits again, as one that MLflow has no run of."""
+        with transactions.write(self.engine, guard=self.guard) as connection:
+            again = update(tables.report).where(tables.report.c.trial_id == trial.id)
+            connection.execute(again.values(is_published=False))
+            nowhere = update(tables.trial).where(tables.trial.c.id == trial.id)
+            connection.execute(nowhere.values(run_id=None, published_version=0))
+
     def forget(self) -> None:
         """Everything waits again: MLflow lost it, or it goes to another MLflow now."""
         trials = select(tables.trial.c.id).where(tables.trial.c.study_id == self.study_id)

@@ -109,6 +109,7 @@ def trial_tags(trial: TrialRow, *, environment: Environment | None) -> dict[str,
         "restarts": trial.restarts,
         "num_parameters": trial.num_parameters,
         "checkpoint_problem": trial.checkpoint_problem,
+        "speed_fallback": trial.speed_fallback,
         "unread_parameters": ", ".join(trial.unread_parameters) or None,
         "traceback": trial.traceback,
         "autotune.contended": "true" if trial.is_contended else None,
@@ -137,7 +138,7 @@ def _description(trial: TrialRow) -> str | None:
 
 
 def trial_params(trial: TrialRow) -> dict[str, str]:
-    """The trial's parameters; MLflow lets none of them change, and none of them does."""
+    """The trial's parameters; MLflow lets none of them change, so a trial that fell back has another run then."""
     return {key_of(name): str(value) for name, value in trial.parameters.items()}
 
 

@@ -39,6 +39,7 @@ _TRIAL_COLUMNS = (
     "is_out_of_memory",
     "num_parameters",
     "checkpoint_problem",
+    "speed_fallback",
     "restarts",
     "git_commit",
 )

@@ -47,6 +47,8 @@ class TrialSummary:
     """``STUDY/NUMBER`` where it was taken over from another study."""
     checkpoint_problem: str | None
     """Why it has no checkpoint of its last epoch, where the disk took none: cause and file."""
+    speed_fallback: str | None
+    """Why it trains with the baseline's speed parameters though a race found others."""
     unread_parameters: tuple[str, ...]
     """Parameters that the task never looked at."""
     mlflow_run_id: str | None
@@ -81,6 +83,7 @@ def summarise_trial(row: TrialRow, *, reports: Sequence[EpochReport], metrics: S
         restarts=row.restarts,
         origin=row.origin,
         checkpoint_problem=row.checkpoint_problem,
+        speed_fallback=row.speed_fallback,
         unread_parameters=row.unread_parameters,
         mlflow_run_id=row.run_id,
     )

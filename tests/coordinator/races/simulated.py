@@ -162,14 +162,14 @@ class RacingStudy:
         proposal = Proposal(number=number, optuna_id=number, parameters={"batch_size": batch_size})
         return self.speeds.complete(proposal, floor=Floor(self._lease, is_alone=is_alone, on_wait=lambda _: on_wait()))
 
-    def run(self, trials: InstantTrials, *, interrupts: Interrupts) -> None:
+    def run(self, trials: InstantTrials, *, interrupts: Interrupts, observer: Listener | None = None) -> None:
         """One start of the study, from its first launch to its last trial's end."""
         self.start_again()
         Session(
             ledger=Ledger(self.books, standing=self.standing, speeds=self.speeds, fitting=self.fitting),
             launcher=trials,
             pool=DevicePool(["cpu"], cores=(0, 1, 2, 3), jobs=self._jobs),
-            observer=Listener(),
+            observer=Listener() if observer is None else observer,
             interrupts=interrupts,
             deadlines=self.books.spec.deadlines,
         ).run()

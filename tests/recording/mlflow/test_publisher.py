@@ -499,3 +499,20 @@ def test_a_delivery_that_breaks_anywhere_is_completed_by_the_next(
             break
         num_broken += 1
     assert num_broken > 10
+
+
+def test_trial_that_fell_back_after_it_was_delivered_has_one_run_of_what_it_trains_with(
+    storage: str, tracking_uri: str, records: Records, study: StudyRow
+) -> None:
+    """MLflow lets no parameter change, and would refuse all that comes of the trial afterwards."""
+    trial = add_trial(records, study, outcome=None)
+    publish(storage, tracking_uri)
+    records.fall_back(trial, parameters={**trial.parameters, "num_workers": 0, "batch_size": 64}, reason="no room")
+    records.finish_trial(trial, finished=Finished(outcome=Outcome.COMPLETE), values=[0.2], ended_at=1_700_000_100.0)
+
+    assert publish(storage, tracking_uri) == PublishState(num_waiting=0, error=None)
+    runs = find_runs(tracking_uri, study)
+    assert set(runs) == {"study", "0"}
+    assert (runs["0"].data.params["batch_size"], runs["0"].data.params["num_workers"]) == ("64", "0")
+    assert runs["0"].data.tags["speed_fallback"] == "no room"
+    assert [step for step, _, _ in history(tracking_uri, runs["0"], "val_accuracy")] == [1, 2]

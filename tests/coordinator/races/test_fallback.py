@@ -1,0 +1,115 @@
+"""Trials that can't be trained with what a race found; races and trainings are simulated."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import optuna
+import pytest
+from typing_extensions import override
+
+from autotune.coordinator.interrupts import Interrupts
+from autotune.coordinator.observer import StudyView, TrialView
+from autotune.events import Finished, Outcome, Scalar
+from autotune.recording.rows import TrialRow
+from tests.coordinator.races.simulated import RacingStudy, racing_study
+from tests.coordinator.retraining.instant import InstantTrials, Listener, Said
+from tests.reports import make_report
+from tests.speed.simulated import Cost, Setting
+
+SPEC = """
+task: autotune.tasks.digits:Digits
+objective: {metric: val_loss, direction: minimize}
+budget: {trials: 6, epochs: 2}
+sampler: random
+learning: {batch_size: {choices: [32, 64]}, lr: {low: 1e-3, high: 1e-1}}
+speed: {num_workers: {choices: [0, 2]}}
+baseline: {batch_size: 32, lr: 1e-2, num_workers: 0}
+"""
+NO_ROOM = "cache=memory: the samples must fit into a quarter of the memory that this host has free"
+
+
+class Launches(Listener):
+    """Keeps what each process of a trial was launched with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.launched: list[tuple[int, Scalar, Scalar]] = []
+        """Number, batch size and workers."""
+
+    @override
+    def trial_launched(self, trial: TrialView, study: StudyView) -> None:
+        self.launched.append((trial.number, trial.parameters["batch_size"], trial.parameters["num_workers"]))
+
+
+def workers_pay(learning: Mapping[str, Scalar], setting: Setting) -> Cost:
+    del learning
+    return Cost(compute_seconds=0.01, wait_seconds=0.0 if setting["num_workers"] else 0.02)
+
+
+def trained(number: int) -> Said:
+    report = make_report(2, metrics={"val_loss": 1 / (1 + number), "val_accuracy": 0.5}, trained_seconds=4.0)
+    return [report], Finished(outcome=Outcome.COMPLETE, samples_per_second=320.0)
+
+
+def infeasible(*, is_out_of_memory: bool = False) -> Said:
+    return [], Finished(outcome=Outcome.INFEASIBLE, reason=NO_ROOM, is_out_of_memory=is_out_of_memory)
+
+
+def fits_without_workers(parameters: Mapping[str, Scalar], number: int) -> Said:
+    return infeasible() if parameters["num_workers"] else trained(number)
+
+
+def run(study: RacingStudy, trials: InstantTrials) -> tuple[Launches, Sequence[TrialRow]]:
+    observer = Launches()
+    with Interrupts() as interrupts:
+        interrupts.wake_with(lambda: None)
+        study.run(trials, interrupts=interrupts, observer=observer)
+    return observer, study.records.trials(study.books.study)
+
+
+def test_trial_that_cant_be_trained_with_a_races_setting_is_trained_with_the_baselines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sampler heard that its learning parameters were infeasible; one trial of each workload finds out."""
+    with racing_study(tmp_path, spec=SPEC, cost=workers_pay, monkeypatch=monkeypatch) as study:
+        observer, rows = run(study, InstantTrials(fits_without_workers))
+        assert [row.outcome for row in rows] == [Outcome.COMPLETE] * 6
+        assert all(row.parameters["num_workers"] == 0 for row in rows)
+        fallen = [row for row in rows if row.speed_fallback is not None]
+        assert [row.speed_fallback for row in fallen] == [NO_ROOM] * 2
+        assert len({row.parameters["batch_size"] for row in fallen}) == 2
+        assert [number for number, _, workers in observer.launched if workers] == [row.number for row in fallen]
+        said = f"with a race's speed parameters it is infeasible: {NO_ROOM}; it starts with the baseline's"
+        assert [line for line in observer.lines if NO_ROOM in line] == [f"trial {row.number}: {said}" for row in fallen]
+        url = f"sqlite:///{tmp_path}/autotune.db"
+        attributes = [trial.user_attrs for trial in optuna.load_study(study_name="raced", storage=url).trials]
+        assert [each.get("speed_fallback") for each in attributes] == [row.speed_fallback for row in rows]
+
+        study.start_again()
+        assert {study.train(number, batch_size=32 * number)["num_workers"] for number in (1, 2)} == {0}
+
+
+def test_trial_that_cant_be_trained_with_the_baselines_setting_either_is_infeasible(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(parameters: Mapping[str, Scalar], number: int) -> Said:
+        del parameters
+        return trained(number) if number == 0 else infeasible()
+
+    with racing_study(tmp_path, spec=SPEC, cost=workers_pay, monkeypatch=monkeypatch) as study:
+        observer, rows = run(study, InstantTrials(train))
+    assert [row.outcome for row in rows] == [Outcome.COMPLETE, *[Outcome.INFEASIBLE] * 5]
+    launched = [number for number, _, _ in observer.launched]
+    assert [launched.count(row.number) for row in rows] == [1 if row.speed_fallback is None else 2 for row in rows]
+    assert len(launched) == 6 + 2, "once for each workload"
+
+
+def test_trial_that_runs_out_of_memory_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(parameters: Mapping[str, Scalar], number: int) -> Said:
+        return infeasible(is_out_of_memory=True) if parameters["num_workers"] else trained(number)
+
+    with racing_study(tmp_path, spec=SPEC, cost=workers_pay, monkeypatch=monkeypatch) as study:
+        observer, rows = run(study, InstantTrials(train))
+    assert [row.speed_fallback for row in rows] == [None] * 6
+    launched = [number for number, _, _ in observer.launched]
+    assert len(launched) == len(set(launched))
