@@ -21,6 +21,10 @@ COSTLY = {
 }
 """Fields of one whose winner asks for something in return."""
 BESIDE = IN_TURNS.model_copy(update={"is_in_turns": False})
+UNPROVEN = BESIDE.model_copy(
+    update={"stage": "confirm", "verdict": "rejected", "gain": GAIN.model_copy(update={"low": 0.99})}
+)
+"""The confirmation of a winner that was faster again, though not surely."""
 
 
 def result_of(**fields: object) -> RaceResult:

@@ -56,14 +56,15 @@ def show(*, name: str, storage: str, tracking_uri: str, as_json: bool) -> None:
 
     JSON keys: name, task, state, is_exhausted (complete, with every combination of its grid tried),
     objectives, budget, elapsed_seconds, speed_seconds (of them, spent on races), races (workload,
-    setting, kept, gain, reduced_precision, break_evens, code, samples_per_second, seconds),
-    created_at, outcomes, baseline, best, front, gain, mlflow_experiment_id, mlflow_run_id, verdict
-    (the keys of `autotune study confirm --json`; null until it was confirmed), addresses.
+    setting, kept, gain, finding, is_answer, reduced_precision, break_evens, code,
+    samples_per_second, seconds), created_at, outcomes, baseline, best, front, gain,
+    mlflow_experiment_id, mlflow_run_id, verdict (the keys of `autotune study confirm --json`; null
+    until it was confirmed), addresses.
     """
     from autotune.cli.output import echo_json, echo_lines, to_json
     from autotune.cli.study.showing import show_lines
     from autotune.report.dashboards.addresses import study_addresses
-    from autotune.report.summaries.races import best_race
+    from autotune.report.summaries.races import told_race
     from autotune.report.summaries.reading import read_study
     from autotune.report.text.places import Places
     from autotune.report.text.raced import lines_to_paste
@@ -77,8 +78,8 @@ def show(*, name: str, storage: str, tracking_uri: str, as_json: bool) -> None:
         echo_json({**study, "verdict": report.verdict, "addresses": addresses})
         return
     echo_lines(show_lines(report, addresses=addresses, places=places))
-    raced = best_race(report.study.races)
-    for line in lines_to_paste(raced.code) if raced is not None else ():
+    told = told_race(report.study.races, best=report.study.best)
+    for line in lines_to_paste(told.race.code) if told is not None else ():
         click.echo(line)
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from autotune.events import Scalar
 from autotune.recording.races import RaceRow
+from autotune.report.summaries.trials import TrialSummary
+from autotune.spec.written import written
 from autotune.speed.knobs.code import code_lines
 from autotune.speed.racing.result import BreakEven, Gain, RaceResult
 
@@ -27,8 +29,10 @@ class RaceSummary:
     seconds: float
     is_in_turns: bool
     """Two contestants had no room on the device side by side."""
-    has_found_out_nothing: bool
-    """Its time was up before one setting was measured."""
+    finding: str
+    """What it found, and what makes that less than an answer."""
+    is_answer: bool
+    """It says something of later trainings: a winner, or that there is none where one could be seen."""
     reduced_precision: tuple[str, ...]
     """Knobs in the winner that compute with fewer digits."""
     break_evens: tuple[BreakEven, ...]
@@ -49,7 +53,8 @@ def summarise_recorded_race(row: RaceRow) -> RaceSummary:
         samples_per_second=row.samples_per_second,
         seconds=row.seconds,
         is_in_turns=result.is_in_turns,
-        has_found_out_nothing=result.has_found_out_nothing,
+        finding=result.finding,
+        is_answer=result.is_answer,
         reduced_precision=result.reduced_precision,
         break_evens=result.break_evens,
         code=code_of(row, result),
@@ -61,7 +66,41 @@ def code_of(row: RaceRow, result: RaceResult) -> tuple[str, ...]:
     return code_lines(result.setting, device=row.device, before=result.baseline)
 
 
-def best_race(races: Sequence[RaceSummary]) -> RaceSummary | None:
-    """The one with the largest gain; None where none has one."""
+@dataclass(frozen=True)
+class ToldRace:
+    """The race that a study's summary tells of all that it ran."""
+
+    race: RaceSummary
+    which: str
+    """Whose it is, with the workload."""
+
+
+def told_race(races: Sequence[RaceSummary], *, best: TrialSummary | None) -> ToldRace | None:
+    """The race of the best trial's workload; where that was not raced, the one with the largest gain, or the newest.
+
+    The newest of a workload that is an answer counts, as for trials.
+
+    Args:
+        races: Of the study, the newest last.
+        best: Its best trial; None where it has none.
+    """
+    if not races:
+        return None
+    mine = [race for race in races if best is not None and _is_of(race.workload, best.parameters)]
+    if mine:
+        race = next((race for race in reversed(mine) if race.is_answer), mine[-1])
+        return ToldRace(race, f"of the best trial's workload ({_words(race.workload)})")
     gains = [(race.gain.ratio, race) for race in races if race.gain is not None]
-    return max(gains, key=lambda each: each[0])[1] if gains else None
+    if not gains:
+        return ToldRace(races[-1], f"{'the last, ' if len(races) > 1 else ''}of {_words(races[-1].workload)}")
+    largest = max(gains, key=lambda each: each[0])[1]
+    among = f"the largest of {len(gains)} gains, " if len(gains) > 1 else ""
+    return ToldRace(largest, f"{among}of {_words(largest.workload)}")
+
+
+def _is_of(workload: Mapping[str, Scalar], parameters: Mapping[str, Scalar]) -> bool:
+    return all(name in parameters and parameters[name] == value for name, value in workload.items())
+
+
+def _words(workload: Mapping[str, Scalar]) -> str:
+    return ", ".join(f"{name} {written(value)}" for name, value in workload.items()) or "the task as it is"

@@ -9,7 +9,7 @@ from autotune.proof.verdict import Verdict
 from autotune.recording.ablated import ABLATION_SUFFIX
 from autotune.recording.confirmed import CONFIRM_SUFFIX
 from autotune.recording.rows import StudyState
-from autotune.report.summaries.races import best_race
+from autotune.report.summaries.races import told_race
 from autotune.report.summaries.studies import StudySummary
 from autotune.report.summaries.trials import TrialSummary
 from autotune.report.text.places import Places
@@ -114,20 +114,18 @@ def baseline_words(study: StudySummary) -> str:
 
 
 def _race_lines(study: StudySummary) -> Sequence[str]:
-    """What races of speed parameters cost and found: the largest gain of all workloads."""
+    """What races of speed parameters cost, and what the one of the best trial's workload found."""
     if not study.races:
         return [f"races: none came to its end, in {format_clock(study.speed_seconds)}"] if study.speed_seconds else []
     spent = f"races: {len(study.races)} in {format_clock(study.speed_seconds)}"
-    best = best_race(study.races)
-    if all(race.has_found_out_nothing for race in study.races):
-        return [f"{spent}; nothing was tried: the time was too short"]
-    if best is None:
-        return [f"{spent}; nothing was surely faster than the baseline's speed parameters"]
-    assert best.gain is not None, "or it was not the best"
-    line = f"{spent}; {format_parameters(best.kept)}: {best.gain.words} times the baseline's throughput"
-    line += ", not compared with an informed guess"
-    doubt = [f"  {best.doubt}"] if best.gain.is_vague and best.doubt is not None else []
-    return [line, *doubt, *(f"  {price}" for price in price_lines(best))]
+    told = told_race(study.races, best=study.best)
+    assert told is not None, "or there are none"
+    race, gain = told.race, told.race.gain
+    line = f"{spent}; {told.which}: {race.finding}"
+    if gain is None:
+        return [line]
+    doubt = [f"  {race.doubt}"] if gain.is_vague and race.doubt is not None else []
+    return [f"{line}, not compared with an informed guess", *doubt, *(f"  {price}" for price in price_lines(race))]
 
 
 def _best_lines(study: StudySummary, best: TrialSummary) -> Sequence[str]:

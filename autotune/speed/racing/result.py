@@ -245,8 +245,7 @@ class RaceResult(_Part):
     @property
     def is_answer(self) -> bool:
         """It says something of later trainings: a winner, or that there is none where one could be seen."""
-        floors = [floor for floor in (self.noise_floor, self.noise_floor_in_turns) if floor is not None]
-        is_open = self.is_cut_short or self.unproven is not None or max(floors, default=0.0) > _LOUD
+        is_open = self.is_cut_short or self.unproven is not None or self._loudest > _LOUD
         return self.gain is not None or not is_open
 
     @property
@@ -259,15 +258,35 @@ class RaceResult(_Part):
     @property
     def words(self) -> str:
         """How it ended, in one line."""
-        if self.gain is None and self.ended_by is not None:
-            return f"ended before everything was tried ({self.seconds:.0f} s): {self.ended_by}"
-        if self.gain is None and self.has_found_out_nothing:
+        return f"{self.finding} ({self.seconds:.0f} s)"
+
+    @property
+    def finding(self) -> str:
+        """What it found, with what makes that less than an answer, in one line."""
+        if self.gain is not None:
+            return f"{format_changes(self.kept)}: {self.gain.words} times the baseline's throughput{self._cut_short}"
+        if self.ended_by is None and self.has_found_out_nothing:
             more = f" of {self.seconds_for_more:.0f} s for one heat in turns" if self.seconds_for_more else ""
-            return f"nothing was tried: the time was too short{more} ({self.seconds:.0f} s)"
-        if self.gain is None:
-            return f"nothing is surely faster than the baseline ({self.seconds:.0f} s)"
-        kept = format_changes(self.kept)
-        return f"{kept}: {self.gain.words} times the baseline's throughput ({self.seconds:.0f} s)"
+            return f"nothing was tried: the time was too short{more}"
+        if (heat := self.unproven) is not None and heat.gain is not None:
+            return (
+                f"not proven: {heat.change_words}, {heat.gain.words} times as fast on fresh processes{self._cut_short}"
+            )
+        nothing = "nothing is surely faster than the baseline"
+        if self._loudest > _LOUD:
+            return f"{nothing}, where two processes of one setting differ by {self._loudest:.0%}{self._cut_short}"
+        return f"{nothing}{self._cut_short}"
+
+    @property
+    def _cut_short(self) -> str:
+        if self.ended_by is not None:
+            return f"; it ended before everything was tried: {self.ended_by}"
+        return "; cut short: not everything was tried" if self.is_cut_short else ""
+
+    @property
+    def _loudest(self) -> float:
+        floors = [floor for floor in (self.noise_floor, self.noise_floor_in_turns) if floor is not None]
+        return max(floors, default=0.0)
 
 
 def format_changes(changes: Mapping[str, Scalar]) -> str:

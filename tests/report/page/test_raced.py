@@ -7,7 +7,7 @@ from autotune.report.page.raced import adopted_section, raced_section
 from autotune.report.page.subject import Subject
 from autotune.report.summaries.record import read_record
 from tests.report.page_study import PLACES
-from tests.report.raced import BESIDE, COSTLY, IN_TURNS, result_of, row_of
+from tests.report.raced import BESIDE, COSTLY, IN_TURNS, UNPROVEN, result_of, row_of
 from tests.report.study_book import StudyBook
 
 
@@ -50,3 +50,16 @@ def test_page_of_a_study_without_races_has_neither(storage: str) -> None:
     subject = Subject(record=read_record(storage, name=book.row.name), places=PLACES)
     assert raced_section(subject) is None
     assert adopted_section(subject) is None
+
+
+def test_page_calls_no_race_conclusive_that_was_not(storage: str) -> None:
+    """It read that nothing was surely faster, where a winner could not be proven or the time was up."""
+    book = StudyBook(storage)
+    book.add(0, epochs=[{"val_accuracy": 0.8}])
+    result = result_of(setting={}, gain=None, heats=(UNPROVEN,), is_cut_short=True)
+    record = replace(read_record(storage, name=book.row.name), races=(row_of(result),))
+    section = raced_section(Subject(record=record, places=PLACES))
+    assert section is not None
+    text = " ".join(block.text for block in section.blocks if isinstance(block, Words))
+    assert "not proven: channels_last true, 1.40 [0.99, 1.50] times as fast on fresh processes; cut short: not" in text
+    assert "nothing is surely faster" not in text

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from pydantic import TypeAdapter
 
-from autotune.events import Outcome
+from autotune.events import Outcome, Scalar
 from autotune.recording.races import RaceRecords
 from autotune.recording.rows import StudyState
 from autotune.report.summaries.reading import read_study
@@ -11,8 +11,9 @@ from autotune.report.text.ending import ending_lines
 from autotune.report.text.places import DEFAULT_STORAGE, DEFAULT_TRACKING_URI, Places
 from autotune.search.space import SearchSpace, SpaceParameter
 from autotune.spec.model import Choice
+from autotune.speed.racing.result import RaceResult
 from tests.machines import machine
-from tests.report.raced import COSTLY, result_of, row_of
+from tests.report.raced import COSTLY, GAIN, UNPROVEN, result_of, row_of
 from tests.report.study_book import StudyBook, make_spec
 
 HERE = Places(storage=DEFAULT_STORAGE, tracking_uri=DEFAULT_TRACKING_URI)
@@ -68,7 +69,7 @@ def test_ending_says_so_where_a_race_tried_nothing(storage: str) -> None:
     result = result_of(setting={}, gain=None, heats=(), is_cut_short=True)
     RaceRecords(book.records.engine).add(row_of(result), machine=machine(), study=book.row)
     text = "\n".join(ending_lines(read_study(storage, name="digits").study, places=HERE))
-    assert "races: 1 in 0:00; nothing was tried: the time was too short" in text
+    assert "races: 1 in 0:00; of batch_size 32: nothing was tried: the time was too short" in text
 
 
 def test_ending_says_what_the_winner_of_a_race_asks_for_in_return(storage: str) -> None:
@@ -82,6 +83,65 @@ def test_ending_says_what_the_winner_of_a_race_asks_for_in_return(storage: str) 
         "  precision computes with fewer digits; its loss stayed within the noise of full precision",
         "  compile: costs 30.0 s once, repaid after 6,000 steps; a run has 10,000",
     )
+
+
+def _races(book: StudyBook, *results: tuple[dict[str, Scalar], RaceResult]) -> str:
+    for workload, result in results:
+        row = replace(row_of(result), workload=workload)
+        RaceRecords(book.records.engine).add(row, machine=machine(), study=book.row)
+    lines = ending_lines(read_study(book.storage, name="digits").study, places=HERE)
+    return next(line for line in lines if line.startswith("races: "))
+
+
+SMALL: dict[str, Scalar] = {"batch_size": 32}
+LARGE: dict[str, Scalar] = {"batch_size": 64}
+
+
+def test_ending_tells_of_the_race_of_the_best_trial_s_workload(storage: str) -> None:
+    """It told the largest gain of all workloads without saying whose, which is the luckiest of them."""
+    book = StudyBook(storage)
+    book.add(0, epochs=[{"val_accuracy": 0.8}], parameters=SMALL)
+    luckiest = GAIN.model_copy(update={"ratio": 2.1})
+    line = _races(book, (SMALL, result_of(gain=GAIN)), (LARGE, result_of(gain=luckiest)))
+    found = "of the best trial's workload (batch_size 32): channels_last true: 1.40 [1.30, 1.50] times the baseline's"
+    assert f"races: 2 in 0:00; {found} throughput" in line
+
+
+def test_race_that_answers_nothing_does_not_hide_the_one_that_did(storage: str) -> None:
+    book = StudyBook(storage)
+    book.add(0, epochs=[{"val_accuracy": 0.8}], parameters=SMALL)
+    open_one = result_of(setting={}, gain=None, is_cut_short=True)
+    assert "channels_last true: 1.40" in _races(book, (SMALL, result_of()), (SMALL, open_one))
+
+
+def test_ending_names_the_workload_of_a_gain_that_is_not_the_best_trial_s(storage: str) -> None:
+    book = StudyBook(storage)
+    book.add(0, epochs=[{"val_accuracy": 0.8}], parameters={"batch_size": 16})
+    luckiest = GAIN.model_copy(update={"ratio": 2.1})
+    line = _races(book, (SMALL, result_of()), (LARGE, result_of(gain=luckiest)), (SMALL, result_of(gain=None)))
+    assert "races: 3 in 0:00; the largest of 2 gains, of batch_size 64: channels_last true: 2.10" in line
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"is_cut_short": True}, "nothing is surely faster than the baseline; cut short: not everything was tried"),
+        ({"heats": (UNPROVEN,)}, "not proven: channels_last true, 1.40 [0.99, 1.50] times as fast on fresh processes"),
+        (
+            {"noise_floor": 0.25},
+            "nothing is surely faster than the baseline, where two processes of one setting differ by",
+        ),
+        ({"ended_by": "lost", "is_cut_short": True}, "baseline; it ended before everything was tried: lost"),
+    ],
+)
+def test_ending_calls_no_race_conclusive_that_will_be_run_again(
+    storage: str, fields: dict[str, object], words: str
+) -> None:
+    book = StudyBook(storage)
+    _add_two(book)
+    result = result_of(setting={}, gain=None, **fields)
+    assert not result.is_answer
+    assert words in _races(book, (SMALL, result))
 
 
 def test_next_steps_are_commands_that_need_no_option_for_the_usual_places(storage: str) -> None:
