@@ -1,17 +1,21 @@
 """The training loops that a benchmark compares: ours, one written by hand, Lightning's and Accelerate's.
 
 All train the same task's network with Adam, with the same batches and workers, and evaluate after each
-epoch. Ours is driven through ``run_trial`` as in a trial's process, with reports, checkpoints and progress;
-only the pipe is missing. Lightning's Trainer and Accelerate run twice: bare (no logger, checkpoint, progress
+epoch. Ours is driven through ``run_trial`` as in a trial's process, with reports, checkpoints and progress, which go
+through a trial's own channel to a process that reads them, on the same cores; what a coordinator does with them
+(``load.py``) is left out. Lightning's Trainer and Accelerate run twice: bare (no logger, checkpoint, progress
 bar or summary), and recording about what ours does (a CSV log and a checkpoint each epoch for Lightning,
 ``save_state`` each epoch for Accelerate).
 """
 
 import logging
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -21,11 +25,12 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
-from autotune.events import EpochReport, Event, Outcome, Scalar, Stop, TrialOrder
+from autotune.events import Block, EpochReport, Event, Outcome, Rehearsal, Scalar, TrialOrder, Warmed
 from autotune.training import Task
 from autotune.training.parameters import Parameters
 from autotune.training.process.loading import LoadedTask
 from autotune.training.process.run import run_trial
+from autotune.trial.channel import PipeChannel
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule
@@ -33,6 +38,13 @@ if TYPE_CHECKING:
 _LR = 1e-3
 _WIDTH = 16
 PARAMS = Parameters({"width": _WIDTH})
+_READ = """
+import socket, sys
+from autotune.events import decode
+for line in socket.socket(fileno=int(sys.argv[1])).makefile("rb"):
+    decode(line)
+"""
+"""What a coordinator does with each event at least."""
 
 
 @dataclass(frozen=True)
@@ -56,18 +68,27 @@ Loop: TypeAlias = Callable[[Setting, Path], float | None]
 """Trains once, into a new folder; returns the seconds of training without evaluation, where the loop tells them."""
 
 
-class Silence:
-    """A channel that keeps the reports and says nothing."""
+class Told(PipeChannel):
+    """A trial's channel that keeps the reports, too."""
 
-    stop: Stop | None = None
-
-    def __init__(self) -> None:
+    def __init__(self, events: socket.socket) -> None:
+        super().__init__(events)
         self.reports: list[EpochReport] = []
 
-    def send(self, event: Event) -> None:
-        """Keep it if it is a report."""
+    @override
+    def send(self, event: Event | Rehearsal | Warmed | Block) -> None:
         if isinstance(event, EpochReport):
             self.reports.append(event)
+        super().send(event)
+
+
+@cache
+def _reader() -> socket.socket:
+    """A socket whose other end a process reads and decodes, until this one ends."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        subprocess.Popen([sys.executable, "-c", _READ, str(theirs.fileno())], pass_fds=[theirs.fileno()])
+    return ours
 
 
 def run_ours(setting: Setting, folder: Path) -> float:
@@ -79,7 +100,6 @@ def run_ours(setting: Setting, folder: Path) -> float:
         "batch_size": setting.batch_size,
         "num_workers": setting.num_workers,
     }
-    channel = Silence()
     order = TrialOrder(
         study="loop_tax",
         number=0,
@@ -91,7 +111,8 @@ def run_ours(setting: Setting, folder: Path) -> float:
         device="cpu",
         folder=str(folder),
     )
-    finished = run_trial(order, task=setting.task, channel=channel)
+    with Told(_reader()) as channel:
+        finished = run_trial(order, task=setting.task, channel=channel)
     assert finished.outcome is Outcome.COMPLETE, finished
     return sum(report.seconds for report in channel.reports)
 
