@@ -133,7 +133,8 @@ def _conclusion(result: RaceResult) -> Iterator[str]:
     if result.has_found_out_nothing:
         yield "Nothing was tried: the race was over before one setting was measured."
     elif result.gain is None:
-        yield "Keep what you have: nothing is surely faster than the baseline."
+        held = " of what the race may take up," if result.guess_refusal is not None else ""
+        yield f"Keep what you have:{held} nothing is surely faster than the baseline."
         if (heat := result.unproven) is not None and heat.gain is not None:
             yield (
                 f"Not proven: {tried_words(heat)}, {heat.gain.words} times as fast on fresh processes; "
@@ -147,10 +148,12 @@ def _conclusion(result: RaceResult) -> Iterator[str]:
     informed = {name: value for name, value in result.informed.items() if result.baseline.get(name) != value}
     guess = f"an informed guess ({format_parameters(informed)})"
     if result.informed_gain is not None:
-        whose = "     " if result.gain is not None else "Its throughput is"
+        whose = "     " if result.gain is not None else "The baseline's throughput is"
         yield f"{whose} {result.informed_gain.words} times that of {guess}"
+        if result.guess_refusal is not None:
+            yield f"      the guess is faster, but {result.guess_refusal}"
     elif result.had_no_time_for_informed:
-        whose = "      " if result.gain is not None else "It was "
+        whose = "      " if result.gain is not None else "The baseline was "
         yield f"{whose}not compared with {guess}: its time was up; --seconds gives it longer"
 
 

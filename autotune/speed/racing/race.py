@@ -34,9 +34,9 @@ from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.heats.turns import SharedArena, SharedContestant
 from autotune.speed.racing.plan import RacePlan, RaceWatch
 from autotune.speed.racing.race_time import RaceTime
-from autotune.speed.racing.result import EpochStarts, Gain, RaceResult, Split, Surroundings
+from autotune.speed.racing.result import EpochStarts, RaceResult, Split, Surroundings
 from autotune.speed.racing.stages.compiling import COMPILE, Compiling
-from autotune.speed.racing.stages.ending import Ending
+from autotune.speed.racing.stages.ending import Ending, Outcome
 from autotune.speed.racing.stages.launching import CUDA_GRAPH, Launching, is_fast_as_a_whole
 from autotune.speed.racing.stages.opening import Opening
 from autotune.speed.racing.stages.precision import LossJudge, shortened
@@ -104,7 +104,7 @@ class _Race:
                 self._ended_by = str(error)
             outcome = self._ending.prove()
             winner = self._track.incumbent
-            return self._result(winner, outcome.last, gain=outcome.gain, informed_gain=outcome.informed_gain)
+            return self._result(winner, outcome.last, outcome=outcome)
         except ContestantLostError as error:
             return self._known(error)
 
@@ -248,11 +248,11 @@ class _Race:
         winner: SharedContestant,
         last: Measurement,
         *,
-        gain: Gain | None = None,
-        informed_gain: Gain | None = None,
+        outcome: Outcome | None = None,
     ) -> RaceResult:
         plan, track = self._plan, self._track
         setting = dict(winner.setting)
+        gain = outcome.gain if outcome is not None else None
         return RaceResult(
             baseline=dict(plan.baseline),
             setting=setting,
@@ -263,7 +263,8 @@ class _Race:
             heats=track.heats.all,
             gain=gain,
             informed=dict(plan.informed) if plan.informed is not None else None,
-            informed_gain=informed_gain,
+            informed_gain=outcome.informed_gain if outcome is not None else None,
+            guess_refusal=outcome.guess_refusal if outcome is not None else None,
             break_evens=tuple(self._compiling.break_evens),
             is_run_too_short_to_compile=self._compiling.is_run_too_short,
             reduced_precision=tuple(shortened(setting, baseline=plan.baseline, entries=plan.entries)),

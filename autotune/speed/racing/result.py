@@ -168,6 +168,8 @@ class RaceResult(_Part):
     """What an informed user would have set without measuring; None where the race was not to meet it, as in a study."""
     informed_gain: Gain | None = None
     """The winner over that."""
+    guess_refusal: str | None = None
+    """Why that is not the winner, though it was surely faster than it; None where it was not."""
     break_evens: tuple[BreakEven, ...] = ()
     is_run_too_short_to_compile: bool = False
     """Compiling was not tried, since no run of the length that the race was for could repay it."""

@@ -4,7 +4,7 @@ import pytest
 
 from autotune.report.text.speeds import SpeedSummary, ending_lines, heat_rows
 from autotune.speed.racing.result import EpochStarts, Split, Surroundings
-from tests.report.raced import BESIDE, GAIN, IN_TURNS, result_of
+from tests.report.raced import BESIDE, GAIN, IN_TURNS, UNPROVEN, result_of
 
 
 def lines(**fields: object) -> str:
@@ -56,7 +56,22 @@ def test_winner_that_was_not_proven_is_named() -> None:
 
 def test_baseline_that_stays_says_whose_throughput_beats_the_guess() -> None:
     text = lines(gain=None, informed={"num_workers": 2}, informed_gain=GAIN)
-    assert "nothing is surely faster than the baseline.\nIts throughput is 1.40 [1.30, 1.50] times that of" in text
+    assert (
+        "nothing is surely faster than the baseline.\nThe baseline's throughput is 1.40 [1.30, 1.50] times that of"
+        in text
+    )
+
+
+def test_guess_that_is_faster_and_not_taken_up_is_said_to_be_so_with_the_reason() -> None:
+    """It read that nothing is faster than the baseline, and then of a guess that is, whose digits are fewer."""
+    half = GAIN.model_copy(update={"ratio": 0.5, "low": 0.48, "high": 0.52})
+    told = {"informed": {"precision": "bf16"}, "informed_gain": half, "guess_refusal": "its loss was not judged"}
+    text = lines(gain=None, setting={}, heats=(UNPROVEN,), **told)
+    assert "Keep what you have: of what the race may take up, nothing is surely faster than the baseline.\n" in text
+    assert (
+        "The baseline's throughput is 0.50 [0.48, 0.52] times that of an informed guess (precision bf16)\n"
+        "      the guess is faster, but its loss was not judged\n"
+    ) in text
 
 
 GUESS = {"num_workers": 2}
@@ -65,7 +80,7 @@ GUESS = {"num_workers": 2}
 def test_winner_that_had_no_time_to_meet_an_informed_guess_says_so_in_one_line() -> None:
     told = "not compared with an informed guess (num_workers 2): its time was up; --seconds gives it longer"
     assert f"      {told}" in lines(informed=GUESS)
-    assert f"It was {told}" in lines(gain=None, setting={}, informed=GUESS)
+    assert f"The baseline was {told}" in lines(gain=None, setting={}, informed=GUESS)
 
 
 @pytest.mark.parametrize(

@@ -583,6 +583,7 @@ def test_race_measures_the_winner_against_the_informed_setting() -> None:
     result = run(SimulatedArena(compute_bound), CHANNELS_LAST, FUSED, informed={"channels_last": True})
     assert result.informed_gain is not None
     assert result.informed_gain.ratio == pytest.approx(1 / 0.9, rel=0.01)
+    assert result.guess_refusal is None
 
 
 @pytest.mark.parametrize("entry", [WORKERS, FUSED], ids=["nothing won", "something won"])
@@ -622,6 +623,7 @@ def test_race_takes_no_informed_setting_with_digits_that_nobody_has_judged() -> 
     assert result.setting == {}
     assert result.informed_gain is not None
     assert result.informed_gain.ratio < 0.7
+    assert result.guess_refusal == "it computes with fewer digits (precision), and its loss was not judged"
 
 
 def test_race_whose_time_is_up_confirms_what_it_has() -> None:

@@ -29,6 +29,8 @@ class Outcome:
     """Over the baseline; None where it is the baseline."""
     informed_gain: Gain | None
     """Over the informed setting; None where that was not met, or is the winner."""
+    guess_refusal: str | None
+    """Why that is not the winner, which it has beaten; None where it has not."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Ending:
         self._plan = plan
         self._screening = screening
         self._time = time
+        self._guess_refusal: str | None = None
         self._proof: _Proof | None = None
         """The last confirmation that came to its end."""
 
@@ -82,7 +85,7 @@ class Ending:
                     self._leave_out_what_does_not_hold()
                     gain = taken if self._track.setting != dict(plan.baseline) else None
                     informed_gain, last = None, self._figures()
-        return Outcome(last, gain=gain, informed_gain=informed_gain)
+        return Outcome(last, gain=gain, informed_gain=informed_gain, guess_refusal=self._guess_refusal)
 
     def _figures(self) -> Measurement:
         """Of the winner: those of its confirmation, or where it needed none, fresh ones.
@@ -123,16 +126,19 @@ class Ending:
             winners: The winner's gain over it, below 1.
         """
         plan, winner = self._plan, self._track.setting
-        if shortened(informed, baseline=plan.baseline, entries=plan.entries):
+        if fewer := shortened(informed, baseline=plan.baseline, entries=plan.entries):
+            self._guess_refusal = f"it computes with fewer digits ({', '.join(fewer)}), and its loss was not judged"
             return None
         if winner == plan.baseline and winners.ratio * (1 + LOUD_NOISE) < 1:
             self._track.adopt(informed)
             turned = {"ratio": 1 / winners.ratio, "low": 1 / winners.high, "high": 1 / winners.low}
             return winners.model_copy(update=turned)
         if not self._time.has_room_to_confirm:
+            self._guess_refusal = "no time was left to confirm it against the baseline"
             return None
         gain = self._gain_of(dict(informed))
         if gain is None:
+            self._guess_refusal = "beside the baseline it was not surely faster"
             self._track.adopt(winner)
         return gain
 
