@@ -37,7 +37,7 @@ from autotune.search.space import SearchSpace
 from autotune.speed.measuring.arena import ContestantLostError
 from autotune.speed.racing.plan import RaceWatch
 from autotune.speed.racing.race import race
-from autotune.speed.racing.repayment import may_compile_now, setting_for
+from autotune.speed.racing.repayment import may_compile_now, setting_for, unpaid
 from autotune.speed.racing.result import Heat, RaceResult
 from autotune.speed.racing.run_length import RunLength
 
@@ -89,6 +89,7 @@ class RacedSpeeds:
         """Races that crashed since one came to its end."""
         self._raced: set[str] = set()
         """What this start has raced, whatever came of it."""
+        self._told_of: set[str] = set()
         self._length = TypicalRun(books, by_budget=ground.run)
         self._untrainable: set[str] = set()
         """Workloads whose trials were infeasible with the speed parameters of a race."""
@@ -147,10 +148,20 @@ class RacedSpeeds:
             self._race_if_allowed(learning, workload, floor=floor, run=run)
         known, nearest = self._known.get(digest), self._nearest(workload)
         if known is not None:
+            self._tell_of_unpaid(known[1], run)
             return setting_for(known[1], run)
         if nearest is None or (floor is not None and not self._fits(learning, floor=floor)):
             return self._space.baseline  # with which the ledger refuses the trial of a workload that does not fit
+        self._tell_of_unpaid(nearest, run)
         return setting_for(nearest, run, in_full_precision=True)
+
+    def _tell_of_unpaid(self, result: RaceResult, run: RunLength) -> None:
+        """Say once of each knob that trials are without it, though it won."""
+        for even in unpaid(result, run):
+            if even.knob not in self._told_of:
+                self._told_of.add(even.knob)
+                cost = f"its {even.start_seconds:.1f} s are repaid after {even.steps:,} steps"
+                self._note(f"races: trials go without the winner's {even.knob}: {cost}, and they have fewer")
 
     def _fits(self, learning: Mapping[str, Scalar], *, floor: Floor) -> bool:
         """Whether nothing says that a race would run out of memory as it begins."""

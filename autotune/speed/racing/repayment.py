@@ -19,8 +19,13 @@ def setting_for(result: RaceResult, run: RunLength, *, in_full_precision: bool =
         in_full_precision: With the baseline's digits: for a workload whose loss was not judged with fewer.
     """
     setting = result.setting_in_full_precision if in_full_precision else result.setting
-    unpaid = {even.knob for even in result.break_evens if even.was_repaid and not _is_repaid(even, result, run)}
-    return apply(setting, {name: result.baseline.get(name) for name in unpaid if name in result.kept})
+    return apply(setting, {even.knob: result.baseline.get(even.knob) for even in unpaid(result, run)})
+
+
+def unpaid(result: RaceResult, run: RunLength) -> tuple[BreakEven, ...]:
+    """What of the winner a run does not repay."""
+    adopted = [even for even in result.break_evens if even.was_repaid and even.knob in result.kept]
+    return tuple(even for even in adopted if not _is_repaid(even, result, run))
 
 
 def may_compile_now(result: RaceResult, run: RunLength) -> bool:
