@@ -85,6 +85,7 @@ class RacedSpeeds:
         self._note = note
         self._lease = books.lease
         self._race_right = books.race_right
+        self._has_crew = books.crew is not None
         self._failures = 0
         """Races that crashed since one came to its end."""
         self._raced: set[str] = set()
@@ -146,6 +147,8 @@ class RacedSpeeds:
         run = self._length.now()
         if floor is not None and floor.is_alone and self._is_open(digest, run):
             self._race_if_allowed(learning, workload, floor=floor, run=run)
+        elif floor is not None and self._has_crew and digest not in self._known:
+            self._known |= self._log.known(self._ground)  # others race while trials run here
         known, nearest = self._known.get(digest), self._nearest(workload)
         if known is not None:
             self._tell_of_unpaid(known[1], run)

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -11,6 +12,7 @@ from optuna.trial import TrialState
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.speeds import RaceEndedError
 from autotune.events import Finished, Outcome, Scalar
+from autotune.recording.crew import Crew
 from autotune.speed.measuring.arena import ContestantLostError, Loss, Shortage
 from autotune.trial.launcher import Arrival
 from autotune.trial.leases import Lease
@@ -304,3 +306,20 @@ def test_study_of_several_jobs_that_was_stopped_in_its_race_races_in_the_next_st
         study.run(trials, interrupts=interrupts)  # nothing is left to train: nothing is raced
     assert study.ground.raced == [32, 32]
     assert [trained["num_workers"] for trained in trials.trained] == [0, 2, 2, 2]
+
+
+def test_coordinator_whose_trials_always_run_hears_what_another_one_has_raced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It found another one racing when it began, and never had the device to itself again."""
+    with racing_study(tmp_path, spec=SPEC, cost=fails(), monkeypatch=monkeypatch, jobs=2) as study:
+        alone = study.books
+        study.books = replace(alone, crew=Crew(study.records, study=alone.study, lease=alone.lease, stale_seconds=60))
+        study.start_again()
+        busy = study.speeds
+        study.books = alone
+        study.start_again()
+        study.train(1, batch_size=32)
+        study.speeds = busy
+        assert study.train(2, batch_size=32, is_alone=False)["num_workers"] == 2
+    assert study.ground.raced == [32]
