@@ -1,9 +1,11 @@
 """How races read, wherever they are shown: in the terminal, in a report, in Optuna's dashboard."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from autotune.speed.racing.result import BreakEven, Heat
+
+_MOST_NUMBERS = 5
 
 
 class Priced(Protocol):
@@ -25,6 +27,18 @@ def tried_words(heat: Heat) -> str:
     """
     words = heat.change_words
     return f"the winner against an informed guess: {words}" if heat.stage == "informed" else words
+
+
+def unused_lines(unused: Mapping[str, Sequence[int]]) -> Iterator[str]:
+    """What of a winner trials trained without, by their numbers."""
+    for name, numbers in unused.items():
+        yield f"{name}: not used by {_trials(numbers)} of this workload (too short for it, or not trainable with it)"
+
+
+def _trials(numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:_MOST_NUMBERS]))
+    more = f" and {len(numbers) - _MOST_NUMBERS} more" if len(numbers) > _MOST_NUMBERS else ""
+    return f"trial{'' if len(numbers) == 1 else 's'} {shown}{more}"
 
 
 def price_lines(winner: Priced) -> Iterator[str]:

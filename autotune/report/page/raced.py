@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from autotune.coordinator.races.words import price_lines, tried_words
+from autotune.coordinator.races.words import price_lines, tried_words, unused_lines
 from autotune.recording.races import RaceRow
 from autotune.report.page.blocks import Block, Code, Interval, Intervals, Section, Table, Words
 from autotune.report.page.subject import Subject
-from autotune.report.summaries.races import code_of
+from autotune.report.summaries.races import code_of, unused_by
 from autotune.report.text.raced import NO_GUESS, PASTE
 from autotune.report.text.wording import NOTHING, format_duration, format_parameters, one_line
 from autotune.speed.racing.result import Heat, RaceResult
@@ -21,7 +21,7 @@ def raced_section(subject: Subject) -> Section | None:
     if not races:
         return None
     result = RaceResult.model_validate_json(races[0].result_json)
-    blocks = [*_adopted(races[0], result)]
+    blocks = [*_adopted(races[0], result, subject)]
     rows = tuple(_interval(heat) for heat in result.heats if heat.verdict != "skipped" or heat.gain is not None)
     if rows:
         blocks.append(Intervals(rows=rows, unit="throughput against the setting to beat"))
@@ -42,13 +42,15 @@ def adopted_section(subject: Subject) -> Section | None:
     races = subject.record.races
     if not races:
         return None
-    blocks = _adopted(races[-1], RaceResult.model_validate_json(races[-1].result_json))
+    blocks = _adopted(races[-1], RaceResult.model_validate_json(races[-1].result_json), subject)
     return Section(key="speed", title=_TITLE, blocks=tuple(blocks), data={})
 
 
-def _adopted(race: RaceRow, result: RaceResult) -> Iterator[Block]:
+def _adopted(race: RaceRow, result: RaceResult, subject: Subject) -> Iterator[Block]:
     yield Words(text=_summary(race, result))
-    prices = [one_line(line) for line in price_lines(result)]
+    own = [trial for trial in subject.record.summaries if trial.origin is None]
+    unused = unused_lines(unused_by(own, race, result))
+    prices = [one_line(line) for line in (*price_lines(result), *unused)]
     if prices:
         yield Words(text=f"{'. '.join(prices)}.")
     code = code_of(race, result)

@@ -37,12 +37,14 @@ class RaceSummary:
     """Knobs in the winner that compute with fewer digits."""
     break_evens: tuple[BreakEven, ...]
     """Of what a run pays once."""
+    unused: Mapping[str, tuple[int, ...]]
+    """What of the winner is paid once and that trials of the workload trained without, with their numbers."""
     code: tuple[str, ...]
     """Lines of plain PyTorch that set the winner."""
 
 
-def summarise_recorded_race(row: RaceRow) -> RaceSummary:
-    """The race, from its row."""
+def summarise_recorded_race(row: RaceRow, *, trials: Sequence[TrialSummary]) -> RaceSummary:
+    """The race, from its row, with the study's trials."""
     result = RaceResult.model_validate_json(row.result_json)
     return RaceSummary(
         workload=row.workload,
@@ -57,6 +59,7 @@ def summarise_recorded_race(row: RaceRow) -> RaceSummary:
         is_answer=result.is_answer,
         reduced_precision=result.reduced_precision,
         break_evens=result.break_evens,
+        unused=unused_by(trials, row, result),
         code=code_of(row, result),
     )
 
@@ -64,6 +67,20 @@ def summarise_recorded_race(row: RaceRow) -> RaceSummary:
 def code_of(row: RaceRow, result: RaceResult) -> tuple[str, ...]:
     """Lines of plain PyTorch that set the winner; none where nothing is to be changed."""
     return code_lines(result.setting, device=row.device, before=result.baseline)
+
+
+def unused_by(trials: Sequence[TrialSummary], row: RaceRow, result: RaceResult) -> Mapping[str, tuple[int, ...]]:
+    """Numbers of trials of the race's workload without what its winner pays once, the baseline left out.
+
+    A run that is too short to repay it goes without, though the runs that the race was for would have repaid it.
+    """
+    mine = [trial for trial in trials if not trial.is_baseline and _is_of(row.workload, trial.parameters)]
+    unused = {
+        even.knob: tuple(trial.number for trial in mine if trial.parameters.get(even.knob) != result.kept[even.knob])
+        for even in result.break_evens
+        if even.knob in result.kept
+    }
+    return {name: numbers for name, numbers in unused.items() if numbers}
 
 
 @dataclass(frozen=True)

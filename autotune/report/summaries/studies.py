@@ -118,7 +118,7 @@ def summarise_study(row: StudyRow, *, trials: Sequence[TrialSummary], races: Seq
         budget=spec.budget,
         elapsed_seconds=row.elapsed_seconds,
         speed_seconds=row.speed_seconds,
-        races=tuple(summarise_recorded_race(race) for race in reversed(races)),
+        races=tuple(summarise_recorded_race(race, trials=own) for race in reversed(races)),
         created_at=row.created_at,
         outcomes=dict(Counter(trial.outcome for trial in own)),
         baseline=baseline,

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from autotune.coordinator.races.words import price_lines
+from autotune.coordinator.races.words import price_lines, unused_lines
 from autotune.events import Outcome
 from autotune.proof.verdict import Verdict
 from autotune.recording.ablated import ABLATION_SUFFIX
@@ -125,7 +125,8 @@ def _race_lines(study: StudySummary) -> Sequence[str]:
     if gain is None:
         return [line]
     doubt = [f"  {race.doubt}"] if gain.is_vague and race.doubt is not None else []
-    return [f"{line}, not compared with an informed guess", *doubt, *(f"  {price}" for price in price_lines(race))]
+    told_of = (f"  {line}" for line in (*price_lines(race), *unused_lines(race.unused)))
+    return [f"{line}, not compared with an informed guess", *doubt, *told_of]
 
 
 def _best_lines(study: StudySummary, best: TrialSummary) -> Sequence[str]:

@@ -45,6 +45,17 @@ def test_page_and_note_name_fewer_digits_what_is_paid_once_and_the_lines_to_past
     assert f"## {note.title}" in as_markdown(whole, is_folded=False)
 
 
+def test_page_names_trials_without_what_is_paid_once(storage: str) -> None:
+    book = StudyBook(storage)
+    for number in range(8):
+        book.add(number, epochs=[{"val_accuracy": 0.8}], parameters={"batch_size": 32})
+    record = replace(read_record(storage, name=book.row.name), races=(row_of(result_of(**COSTLY)),))
+    note = adopted_section(Subject(record=record, places=PLACES))
+    assert note is not None
+    text = " ".join(block.text for block in note.blocks if isinstance(block, Words))
+    assert "compile: not used by trials 1, 2, 3, 4, 5 and 2 more of this workload" in text
+
+
 def test_page_of_a_study_without_races_has_neither(storage: str) -> None:
     book = StudyBook(storage)
     subject = Subject(record=read_record(storage, name=book.row.name), places=PLACES)

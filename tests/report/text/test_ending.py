@@ -122,6 +122,20 @@ def test_ending_names_the_workload_of_a_gain_that_is_not_the_best_trial_s(storag
     assert "races: 3 in 0:00; the largest of 2 gains, of batch_size 64: channels_last true: 2.10" in line
 
 
+def test_ending_names_trials_that_are_without_what_their_workload_s_race_kept(storage: str) -> None:
+    """It said that compile was kept, while runs too short to repay it trained without."""
+    book = StudyBook(storage)
+    curve = [{"val_accuracy": 0.8}]
+    book.add(0, epochs=curve, parameters={**SMALL, "compile": "off"})
+    book.add(1, epochs=curve, parameters={**SMALL, "compile": "default"})
+    book.add(2, epochs=curve, parameters={**SMALL, "compile": "off"})
+    book.add(3, epochs=curve, parameters={**LARGE, "compile": "off"})
+    _races(book, (SMALL, result_of(**COSTLY)))
+    lines = ending_lines(read_study(storage, name="digits").study, places=HERE)
+    (line,) = [line for line in lines if "not used" in line]
+    assert line.startswith("  compile: not used by trial 2 of this workload")
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
