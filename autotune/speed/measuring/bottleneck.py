@@ -132,7 +132,7 @@ def diagnose(contestant: Contestant, *, seconds: float = 0.2, min_steps: int = 5
     fraction = min(fractions) / max(fractions)
     return split(
         real=medians["real"] + charge,
-        cached=medians["cached"],
+        cached=min(medians["cached"], medians["real"]),  # with its loader a step is no faster: that is noise
         half=medians.get("half") if fraction < 1 or max(fractions) < LEAST_CUT else None,
         fraction=fraction,
         fetch=statistics.median(fetches),

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 
 import pytest
+from typing_extensions import override
 
 from autotune.events import Block, Feed, Scalar, Warmed
 from autotune.speed.measuring.arena import ContestantLostError
 from autotune.speed.measuring.bottleneck import HalfBatchError, diagnose, split
-from tests.speed.simulated import Cost, SimulatedArena
+from tests.speed.simulated import Cost, SimulatedArena, SimulatedContestant, SimulatedMachine
 
 
 def test_half_batch_that_takes_longer_by_noise_is_said_to_take_as_long() -> None:
@@ -69,6 +70,22 @@ def test_batch_that_cant_be_cut_says_nothing_of_launches() -> None:
 
 def test_batch_of_a_few_samples_is_all_launches() -> None:
     assert diagnose(Uncut(2)).worth_moving == ("launch",)
+
+
+class Disturbed(SimulatedContestant):
+    """Other programs take the machine whenever it trains on a cached batch."""
+
+    @override
+    def run_block(self, *, seconds: float, min_steps: int, feed: Feed = "real") -> Block:
+        block = super().run_block(seconds=seconds, min_steps=min_steps, feed=feed)
+        return block.model_copy(update={"seconds": 2 * block.seconds}) if feed == "cached" else block
+
+
+def test_starts_of_epochs_are_seen_on_a_machine_that_others_use() -> None:
+    cost = Cost(compute_seconds=0.01, epoch_start_seconds=0.1)
+    found = diagnose(Disturbed({}, cost, SimulatedMachine(), steps_per_epoch=10))
+    assert found.input_share == pytest.approx(0.5)
+    assert found.kind == "input"
 
 
 @pytest.mark.parametrize(("step_seconds", "num_blocks"), [(0.01, 9), (0.4, 6), (1.5, 3)])
