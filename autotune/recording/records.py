@@ -258,10 +258,10 @@ class Records:
             return {row[0]: row[1] for row in connection.execute(query.group_by(tables.trial.c.number))}
 
     def epochs_trained(self, study: StudyRow) -> tuple[int, ...]:
-        """How many epochs each trial had that is complete."""
+        """How many epochs each trial of the study's own had that is complete."""
         last = func.max(tables.report.c.epoch)
-        is_complete = tables.trial.c.outcome == Outcome.COMPLETE.value
-        mine = and_(tables.trial.c.study_id == study.id, is_complete)
+        is_own = and_(tables.trial.c.study_id == study.id, tables.trial.c.origin.is_(None))
+        mine = and_(is_own, tables.trial.c.outcome == Outcome.COMPLETE.value)
         query = select(last).join_from(tables.trial, tables.report).where(mine).group_by(tables.trial.c.id)
         with transactions.read(self.engine) as connection:
             return tuple(connection.execute(query).scalars())

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from autotune.coordinator.interrupts import Interrupts
+from autotune.coordinator.races.typical_run import TypicalRun
 from autotune.events import Finished, Outcome, Scalar
+from autotune.recording.drafts import NewTrial
+from autotune.speed.racing.run_length import RunLength
 from tests.coordinator.races.simulated import racing_study
 from tests.coordinator.retraining.instant import InstantTrials, Said
 from tests.reports import make_report
@@ -24,6 +27,8 @@ baseline: {batch_size: 32, num_workers: 0, compile: "off"}
 """
 SHORT, TOO_SHORT, LONG = 2, 30, 100
 """Epochs of 100 steps; compiling is tried for 20 s of training, and repaid after 6,000 steps."""
+TO_A_TARGET = SPEC.replace("{metric: val_loss, direction: minimize}", "{time_to: {val_loss: 0.2}}")
+TO_A_TARGET = TO_A_TARGET.replace("EPOCHS", str(LONG))
 KNOWN = "races: this machine knows the winner of a workload of this task"
 
 
@@ -109,8 +114,28 @@ def test_trials_compile_where_the_epochs_to_their_target_repay_it_alone(
         report = make_report(SHORT, metrics=metrics, trained_seconds=4.0)
         return [report], Finished(outcome=Outcome.COMPLETE, samples_per_second=320.0)
 
-    spec = SPEC.replace("{metric: val_loss, direction: minimize}", "{time_to: {val_loss: 0.2}}")
     trials = InstantTrials(sees_its_target)
-    with racing_study(tmp_path, spec=spec.replace("EPOCHS", str(LONG)), cost=cost, monkeypatch=monkeypatch) as study:
+    with racing_study(tmp_path, spec=TO_A_TARGET, cost=cost, monkeypatch=monkeypatch) as study:
         study.run(trials, interrupts=Interrupts())
     assert [(trained["num_workers"], trained["compile"]) for trained in trials.trained[1:]] == [(2, "off")] * 2
+
+
+def test_run_that_ends_at_its_target_is_as_long_as_complete_trials_of_its_study_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pruned one never saw it, and one of an earlier study may have had another target."""
+    with racing_study(tmp_path, spec=TO_A_TARGET, cost=cost, monkeypatch=monkeypatch) as study:
+        typical = TypicalRun(study.books, by_budget=study.ground.run)
+
+        def add(number: int, *, epochs: int, outcome: Outcome = Outcome.COMPLETE, origin: str | None = None) -> None:
+            new = NewTrial(number=number, parameters={}, seed=0, origin=origin)
+            trial = study.records.add_trial(study.books.study, new=new)
+            study.records.add_reports([(trial, make_report(epoch)) for epoch in range(1, epochs + 1)])
+            study.records.finish_trial(trial, finished=Finished(outcome=outcome), values=None)
+
+        add(0, epochs=9, outcome=Outcome.PRUNED)
+        add(1, epochs=1, origin="earlier/3")
+        assert typical.now() == RunLength(epochs=LONG)
+        for number, epochs in enumerate((8, 3, 4), start=2):
+            add(number, epochs=epochs)
+        assert typical.now() == RunLength(epochs=4)
