@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import torch
 
+from autotune.errors import TaskError
+
 _HOST_MESSAGES = (
     "can't allocate memory",  # torch's allocator for the CPU
     "not enough memory",
@@ -43,6 +45,13 @@ SINGLE_SAMPLE = "Expected more than 1 value per channel when training"
 
 class DivergedError(Exception):
     """The loss or a metric is NaN or infinite; the outcome is *diverged*."""
+
+
+class CrowdedError(TaskError):
+    """Others hold all of the device's memory: there is no room for this process to begin.
+
+    A trial is interrupted by that, and goes on later.
+    """
 
 
 class FencedError(Exception):

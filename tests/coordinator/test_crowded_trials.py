@@ -30,7 +30,6 @@ from tests.coordinator.simulated import (
     NAME,
     NUM_EPOCHS,
     NUM_TRIALS,
-    PassingClock,
     Told,
     Wish,
     make_books,
@@ -60,6 +59,15 @@ class Launch:
     """Trials that ran then."""
 
 
+class Clock(SimpleNamespace):
+    """Time as the session sees it, which the trials' steps alone move on: a busy machine is none the later."""
+
+    seconds = 0.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
 @dataclass
 class Gpu:
     """Stands where the launcher stands: trials that hold memory of one GPU, a step every five seconds.
@@ -67,12 +75,11 @@ class Gpu:
     One that finds too little says what a real one says by its end (``training/process/run.py``).
     """
 
-    clock: PassingClock
+    clock: Clock
     needs: dict[int, tuple[float, ...]]
     """GiB in each epoch by trial number; small ones where it is not named."""
     foreign: Callable[[float], float]
     """GiB that other programs hold at that time."""
-    seconds: float = 0.0
     held: dict[int, float] = field(default_factory=dict)
     launches: list[Launch] = field(default_factory=list)
     on_wait: Callable[[], None] = lambda: None
@@ -80,19 +87,18 @@ class Gpu:
 
     @property
     def used(self) -> float:
-        return sum(self.held.values()) + self.foreign(self.seconds)
+        return sum(self.held.values()) + self.foreign(self.clock.seconds)
 
     def launch(self, order: TrialOrder) -> TrialProcess:
         number = order.number
-        self.launches.append(Launch(number, self.seconds, beside=tuple(self._trials)))
+        self.launches.append(Launch(number, self.clock.seconds, beside=tuple(self._trials)))
         process = TrialProcess(number, pid=1_000_000 + len(self.launches))
         self._trials[number] = process, self._train(number, rank=len(self.launches))
         return process
 
     def wait(self, timeout: float) -> list[Arrival]:
         del timeout
-        self.clock.pass_seconds(5.0)
-        self.seconds += 5.0
+        self.clock.seconds += 5.0
         self.on_wait()
         return [arrival for number in list(self._trials) for arrival in self._step(number)]
 
@@ -141,7 +147,7 @@ class Scene:
     """A study in a folder, whose starts find that GPU."""
 
     folder: Path
-    clock: PassingClock
+    clock: Clock
     gpu: Gpu
     told: Told = field(default_factory=Told)
     wish: Wish = field(default_factory=Wish)
@@ -198,7 +204,7 @@ def set_scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SetScene:
     def scene(
         needs: dict[int, tuple[float, ...]] | None = None, *, foreign: Callable[[float], float] = lambda _: 0.0
     ) -> Scene:
-        clock = PassingClock()
+        clock = Clock()
         gpu = Gpu(clock, needs or {}, foreign)
         monkeypatch.setattr("autotune.coordinator.session.time", clock)
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -289,6 +295,6 @@ def test_trial_that_waits_for_memory_when_the_study_stops_goes_on_at_its_next_st
     assert not scene.start(jobs=1)
     assert scene.rows_of(1) == (TrialStatus.RUNNING, Outcome.INTERRUPTED)
 
-    scene.gpu.seconds, scene.wish, scene.gpu.on_wait = 200.0, Wish(), lambda: None
+    scene.clock.seconds, scene.wish, scene.gpu.on_wait = 200.0, Wish(), lambda: None
     assert scene.start(jobs=1)
     assert [row.outcome for row in scene.rows] == [Outcome.COMPLETE] * NUM_TRIALS

@@ -16,6 +16,8 @@ _CONTEXT_BYTES = _GIB // 2
 _UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": _GIB}
 _REQUEST = re.compile(r"Tried to allocate ([\d.]+) (bytes|KiB|MiB|GiB)")
 """In the message of torch's allocator for CUDA (c10/cuda/CUDACachingAllocator.cpp, format_size)."""
+_OF_LIBRARIES = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "CUDA error: out of memory")
+"""Of a handle, a workspace, a graph or a module: mostly a few MB, on a device that somebody has filled."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +50,26 @@ def crowding(memory: DeviceMemory) -> str | None:
 
 
 def requested_bytes(error: BaseException) -> int | None:
-    """The size of the request that failed, as torch's allocator for CUDA tells it."""
+    """The size of the request that failed, as torch's allocator for CUDA tells it.
+
+    0 where CUDA's own libraries asked, which don't tell; None of an error of the host's memory.
+    """
     found = _REQUEST.search(str(error))
-    return round(float(found[1]) * _UNITS[found[2]]) if found else None
+    if found is None:
+        return 0 if any(words in str(error) for words in _OF_LIBRARIES) else None
+    return round(float(found[1]) * _UNITS[found[2]])
 
 
 def memory_at(error: BaseException, *, device: torch.device) -> DeviceMemory | None:
     """The device's memory, to be asked before anything of the failed step is freed; None where it can't be known."""
     requested = requested_bytes(error)
-    nvml, handle = open_nvml(device)
-    if requested is None or nvml is None:
+    if requested is None or device.type != "cuda":
         return None
+    nvml, handle = open_nvml(device)
+    if nvml is None:  # a part of a device, or a driver without NVML
+        free, total = torch.cuda.mem_get_info(device)
+        own = torch.cuda.memory_reserved(device) + _CONTEXT_BYTES
+        return DeviceMemory(total=total, free=free, own=own, requested=requested)
     try:
         memory = nvml.nvmlDeviceGetMemoryInfo(handle)
         processes = nvml.nvmlDeviceGetComputeRunningProcesses(handle)

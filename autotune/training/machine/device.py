@@ -7,7 +7,7 @@ import torch
 
 from autotune.errors import TaskError
 from autotune.hardware import available_host_bytes, peak_process_bytes
-from autotune.training.failures import one_line
+from autotune.training.failures import CrowdedError, is_out_of_memory, one_line
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -19,11 +19,15 @@ def open_device(name: str) -> torch.device:
     """The torch device of this name, seen to be there.
 
     Raises:
+        CrowdedError: It is there, and full: a process takes some hundred MB of a GPU before it holds anything.
         TaskError: torch sees no such device in this process.
     """
     try:
         device = torch.empty(1, device=name).device
     except (RuntimeError, AssertionError) as error:  # a torch without CUDA asserts
+        if is_out_of_memory(error):
+            rule = f"device: {name} must have room for a process to begin, got none"
+            raise CrowdedError(f"{rule} ({one_line(error)}); end what holds its memory") from error
         raise TaskError(
             f"device: {name} is not there for this trial ({one_line(error)}); choose device: cpu"
         ) from error

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from autotune.events import Finished, Outcome, TrialOrder
 from autotune.training.failures import (
+    CrowdedError,
     DivergedError,
     FencedError,
     InfeasibleError,
@@ -123,7 +124,8 @@ def _finished_by(error: BaseException, *, trial: Trial | None = None) -> Finishe
         return _tell(trial, outcome=Outcome.DIVERGED, reason=str(error))
     if isinstance(error, FencedError):
         return _tell(trial, outcome=Outcome.INTERRUPTED, reason=str(error))
-    if memory is not None and (crowd := crowding(memory)) is not None:
+    crowd = str(error) if isinstance(error, CrowdedError) else crowding(memory) if memory is not None else None
+    if crowd is not None:
         told = _tell(trial, outcome=Outcome.INTERRUPTED, reason=crowd)  # to be tried again with the device to itself
         return told.model_copy(update={"is_crowded": True})
     if is_killed:

@@ -38,6 +38,8 @@ def test_device_is_crowded_where_the_trial_alone_would_have_fitted(at_failure: D
         (REAL_MESSAGE, round(2.5 * GIB)),
         ("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has", 20 * 2**20),
         ("CUDA out of memory. Tried to allocate 512 bytes. GPU 0 has", 512),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", 0),
+        ("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported", 0),
         ("DefaultCPUAllocator: can't allocate memory: you tried to allocate 400 bytes.", None),
     ],
 )

@@ -14,8 +14,9 @@ from autotune.events import Outcome, Progress, Scalar
 from autotune.training import InfeasibleError
 from autotune.training.batches import Batch
 from autotune.training.parameters import Parameters
+from autotune.training.process.run import run_trial
 from tests.training.tasks import NUM_TRAIN, NUM_VALIDATION, Noisy, Points, WeightedPoints, points
-from tests.training.trials import train
+from tests.training.trials import Recorder, loaded, order, train
 
 
 class Raising(Points):
@@ -401,3 +402,21 @@ def test_model_that_can_not_be_compiled_is_infeasible(tmp_path: Path) -> None:
     finished = train(Uncompilable(), tmp_path, {"compile": "default"}).finished
     assert finished.outcome is Outcome.INFEASIBLE, finished
     assert str(finished.reason).startswith("BackendCompilerFailed: ")
+
+
+@pytest.mark.parametrize("message", ["CUDA error: out of memory", "CUDA out of memory. Tried to allocate 2.00 MiB"])
+def test_trial_that_finds_its_device_full_as_it_begins_goes_on_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str
+) -> None:
+    """It failed as if there were no such device, and three of them stopped the study."""
+
+    def full(*size: int, device: str) -> Tensor:
+        del size, device
+        raise torch.OutOfMemoryError(message)
+
+    monkeypatch.setattr(torch, "empty", full)
+    on_gpu = order(tmp_path).model_copy(update={"device": "cuda:0"})
+    finished = run_trial(on_gpu, task=loaded(Points()), channel=Recorder())
+    assert (finished.outcome, finished.is_crowded, finished.is_out_of_memory) == (Outcome.INTERRUPTED, True, False)
+    assert finished.reason is not None
+    assert finished.reason.startswith("device: cuda:0 must have room for a process to begin, got none")
