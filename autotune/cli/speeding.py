@@ -76,8 +76,8 @@ class RacingCommand(click.Command):
     "--seconds",
     type=Number(min=1),
     metavar="SECONDS",
-    help="What a race may take before it confirms what it has; unless given, 120, and 600 where the device has no room "
-    "for two of the trainings.",
+    help="What a race may take; unless given, 120, and 600 where the device has no room for two of the trainings. A "
+    "confirmation that takes longer than expected ends later, and the race says by how much.",
 )
 @click.option(
     "--epochs",

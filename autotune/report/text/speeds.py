@@ -89,7 +89,7 @@ def ending_lines(summary: SpeedSummary) -> Iterator[str]:
         f"a step: data wait {split.data_wait:.0%}, copy to the device {split.copy_to_device:.0%}, "
         f"{_work(split)}{_epoch_starts(split)}"
     )
-    yield f"cost: {result.seconds:.0f} s{_cut_short(result)}"
+    yield f"cost: {result.cost}{_cut_short(result)}"
 
 
 def _around(surroundings: Surroundings | None) -> str:

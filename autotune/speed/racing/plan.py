@@ -32,7 +32,8 @@ class RacePlan:
     run_samples: int | None = None
     """Likewise."""
     seconds: float = 120.0
-    """When they are up, what is left is skipped and the confirmation follows."""
+    """Another heat is begun only where it and the confirmations are expected to end within them. A confirmation may
+    end later all the same, as one that compiles again: ``RaceResult.seconds_late`` tells."""
     seconds_in_turns: float | None = None
     """What it may take instead where contestants have no room side by side, and each turn costs a start."""
     memory_bytes: int | None = None

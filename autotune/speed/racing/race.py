@@ -283,6 +283,7 @@ class _Race:
             samples_per_step=sum(block.samples for block in last.blocks) / sum(block.steps for block in last.blocks),
             uncharged_starts=_uncharged(winner.warmed, baseline=track.incumbency.baseline.warmed),
             seconds=self._time.spent,
+            seconds_given=self._time.given,
             is_cut_short=self._time.is_cut_short or track.incumbency.is_short_of_time or self._ended_by is not None,
             ended_by=self._ended_by,
         )

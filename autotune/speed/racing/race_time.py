@@ -54,9 +54,15 @@ class RaceTime:
         """Seconds since the race began."""
         return self._clock() - self._began
 
+    @property
+    def given(self) -> float:
+        """Seconds that the race may take, longer where contestants take turns."""
+        longer = self._plan.seconds_in_turns
+        return longer if longer is not None and self._track.incumbency.takes_turns else self._plan.seconds
+
     def left(self) -> float:
         """Seconds before the race must come to its end: its confirmations, and a last look at the winner."""
-        return self._seconds - self.spent - self._end_seconds
+        return self.given - self.spent - self._end_seconds
 
     def keep_no_heats(self) -> None:
         """Nothing has won yet."""
@@ -94,22 +100,22 @@ class RaceTime:
     @property
     def has_room_to_confirm(self) -> bool:
         """Whether one more confirmation ends in time, or not too late."""
-        return self._ends_by(self._seconds * _LATE)
+        return self._ends_by(self.given * _LATE)
 
     @property
     def has_room_for_a_pair(self) -> bool:
         """Likewise for what was confirmed, and is asked again; it ends a little late at most."""
-        return self._ends_by(self._seconds * _A_LITTLE_LATE)
+        return self._ends_by(self.given * _A_LITTLE_LATE)
 
     @property
     def has_room_to_meet_a_guess(self) -> bool:
         """Likewise for the informed setting; no later than in time where what was kept for it was taken."""
-        return self._ends_by(self._seconds * (1.0 if self._has_given_up_a_guess else _LATE))
+        return self._ends_by(self.given * (1.0 if self._has_given_up_a_guess else _LATE))
 
     @property
     def is_over(self) -> bool:
         """Another quad would end too late."""
-        return self.spent + 4 * self._track.incumbency.block_seconds > self._seconds
+        return self.spent + 4 * self._track.incumbency.block_seconds > self.given
 
     def quads_to_confirm(self, usual: int) -> int:
         """Of alternating blocks, that a confirmation has time for once its contestants have entered.
@@ -118,9 +124,7 @@ class RaceTime:
         where it would have fewer quads than is usual.
         """
         few = math.ceil(_LEAST_TO_CONFIRM * usual)
-        return max(
-            self._quads_by(self._seconds * _A_LITTLE_LATE), min(usual, self._quads_by(self._seconds * _LATE)), few
-        )
+        return max(self._quads_by(self.given * _A_LITTLE_LATE), min(usual, self._quads_by(self.given * _LATE)), few)
 
     def _quads_by(self, seconds: float) -> int:
         # One of the two is stopped after them, which a start is more than enough for.
@@ -142,18 +146,13 @@ class RaceTime:
         return self._confirmation_seconds(self._num_confirmations)
 
     @property
-    def _seconds(self) -> float:
-        longer = self._plan.seconds_in_turns
-        return longer if longer is not None and self._track.incumbency.takes_turns else self._plan.seconds
-
-    @property
     def _num_confirmations(self) -> int:
         """Against the baseline, and against an informed guess where there is time for one."""
         return 2 if self._keeps_time_to_meet_a_guess else 1
 
     @property
     def _keeps_time_to_meet_a_guess(self) -> bool:
-        has_time = self._confirmation_seconds(2) <= self._seconds / 2
+        has_time = self._confirmation_seconds(2) <= self.given / 2
         return self._plan.informed is not None and has_time and not self._has_given_up_a_guess
 
     def _confirmation_seconds(self, count: int) -> float:

@@ -23,6 +23,8 @@ by itself: the quads were few, or other programs took the cores from some of the
 _LOUD = 0.2
 """A noise floor above this hides gains that are worth having, such as the 1.17 of the README's example: that nothing
 was found beside it says nothing of a quieter hour."""
+_ON_TIME = 1.05
+"""A race that took no more than so many times its seconds is not worth a word."""
 _MANY_QUADS = 6
 """From so many on an interval needs no assumption of how noise is shaped (``measuring/statistics.py``)."""
 
@@ -190,6 +192,8 @@ class RaceResult(_Part):
     """None in races of earlier versions."""
     seconds: float
     """Wall clock of the whole race."""
+    seconds_given: float | None = None
+    """What it was to take; None in races of earlier versions."""
     is_cut_short: bool = False
     """Its time was up before everything was tried."""
     ended_by: str | None = None
@@ -260,7 +264,19 @@ class RaceResult(_Part):
     @property
     def words(self) -> str:
         """How it ended, in one line."""
-        return f"{self.finding} ({self.seconds:.0f} s)"
+        return f"{self.finding} ({self.cost})"
+
+    @property
+    def cost(self) -> str:
+        """Its seconds, with those that it was not given."""
+        late = f", {self.seconds_late:.0f} s more than it had" if self.seconds_late else ""
+        return f"{self.seconds:.0f} s{late}"
+
+    @property
+    def seconds_late(self) -> float:
+        """What it took beyond its time; 0 where that is within a twentieth."""
+        given = self.seconds_given
+        return self.seconds - given if given is not None and self.seconds > _ON_TIME * given else 0.0
 
     @property
     def finding(self) -> str:

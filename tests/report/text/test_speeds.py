@@ -33,6 +33,12 @@ def test_race_that_had_no_time_for_turns_says_what_it_needs() -> None:
     assert "--seconds gives it longer (one more heat in turns: 420)" in text
 
 
+def test_race_that_took_longer_than_it_had_says_by_how_much() -> None:
+    assert lines(seconds=156.0, seconds_given=120.0).endswith("cost: 156 s, 36 s more than it had")
+    assert lines(seconds=125.0, seconds_given=120.0).endswith("cost: 125 s")
+    assert lines(seconds=156.0).endswith("cost: 156 s")
+
+
 def test_race_that_ended_with_what_was_known_says_why() -> None:
     text = lines(is_cut_short=True, ended_by="other processes hold 70 GiB", gain=None, setting={})
     assert "ended before everything was tried: other processes hold 70 GiB" in text

@@ -798,6 +798,7 @@ def test_race_begins_no_heat_that_would_end_too_late(seconds: float) -> None:
     result = run(SimulatedArena(compute_bound), *knobs, seconds=seconds, informed={"channels_last": True})
     assert result.is_cut_short
     assert seconds / 2 < result.seconds <= seconds
+    assert (result.seconds_given, result.seconds_late) == (seconds, 0)
 
 
 @pytest.mark.parametrize("seconds", range(36, 60, 4))
