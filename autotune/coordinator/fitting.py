@@ -26,7 +26,7 @@ _STATEFUL = ("momentum", "amsgrad", "centered")
 
 
 class Fitting:
-    """Learns from this coordinator's trials and races and from those of earlier starts, and refuses what will run out.
+    """Learns from trials and races, also of earlier starts and other coordinators, and refuses what will run out.
 
     Of two trainings that differ in anything that may change how much is held, but for the batch size, neither
     says anything of the other: a task's own knobs and what is validated with count too. Beside a GPU the host's
@@ -174,5 +174,6 @@ def _shrinks(parameters: Mapping[str, Scalar]) -> bool:
 
 
 def _batch_size(parameters: Mapping[str, Scalar]) -> int:
+    """0 where the study has none: then all of one shape are as large."""
     batch_size = parameters.get("batch_size")
     return batch_size if isinstance(batch_size, int) else 0

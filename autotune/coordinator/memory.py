@@ -79,16 +79,16 @@ class MemoryModel:
         """
         evidence = self._evidence.get(shape, _Evidence())
         trained = {batch for batch, _ in evidence.measured.values()} | evidence.raced.keys()
-        largest = max(trained, default=0)
+        largest = max(trained, default=-1)
         # One that ran out although a larger one did not was out of luck, not of memory.
         lost = {number: batch for number, batch in evidence.lost.items() if batch > largest}
         smaller = [number for number, batch in lost.items() if batch <= batch_size]
         if smaller:
             trial = min(smaller, key=lambda number: (lost[number], number))
-            return f"predicted not to fit: trial {trial} ran out of memory with batch_size {lost[trial]}"
+            return f"predicted not to fit: trial {trial} ran out of memory{_with(lost[trial])}"
         race = min((batch for batch in evidence.lost_races if largest < batch <= batch_size), default=None)
         if race is not None:
-            return f"predicted not to fit: the race with batch_size {race} ran out of memory"
+            return f"predicted not to fit: the race{_with(race)} ran out of memory"
         points, raced = dict(evidence.measured), [*evidence.raced.items()]
         line = _fit([*points.values(), *raced])
         for number, batch in lost.items():
@@ -129,6 +129,10 @@ def _listed(noun: str, numbers: Iterable[int], *, of: str = "") -> list[str]:
     if not last:
         return []
     return [f"{noun}s {of}{', '.join(most)} and {last}"] if most else [f"{noun} {of}{last}"]
+
+
+def _with(batch_size: int) -> str:
+    return f" with batch_size {batch_size}" if batch_size else ""
 
 
 def _gibibytes(count: float) -> str:

@@ -93,6 +93,17 @@ def test_beside_a_gpu_workers_are_of_the_hosts_memory_alone(shortage: Shortage, 
         assert reason is None or reason.endswith("(the host's memory)") is not is_refused
 
 
+def test_loss_of_a_study_without_batch_sizes_is_learned() -> None:
+    """Without one a loss counted as no larger than what nobody had trained, and was forgotten."""
+    fitting = empty_fitting()
+    fitting.learn(1, parameters=BASE, peak_bytes=None, shortage="device")
+    refused = fitting.reason_not_to_launch(2, parameters=BASE, lease=CPU)
+    assert refused == "predicted not to fit: trial 1 ran out of memory"
+    assert fitting.reason_not_to_launch(2, parameters=BASE | {"width": 4}, lease=CPU) is None
+    fitting.learn(3, parameters=BASE, peak_bytes=GIB)
+    assert fitting.reason_not_to_launch(4, parameters=BASE, lease=CPU) is None
+
+
 def test_baseline_is_always_tried() -> None:
     assert make_fitting().reason_not_to_launch(0, parameters=BASE | {"batch_size": 64}, lease=CPU) is None
 
