@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from autotune.coordinator.fitting import make_fitting
 from autotune.coordinator.interrupts import Interrupts
+from autotune.coordinator.ledger import Ledger
 from autotune.coordinator.observer import StudyView
 from autotune.coordinator.opening.books import open_books
 from autotune.coordinator.opening.order import StartOrder
@@ -182,27 +183,37 @@ def simulated_session(
     file: SpecFile, *, storage: str, machine: Machine, trials: SimulatedTrials, jobs: int = 1
 ) -> Iterator[Session]:
     """A start of the study, as ``autotune study start`` makes it, up to its first trial; without MLflow."""
+    pool, observer = DevicePool(["cpu"], cores=(), jobs=jobs), Silent()
+    with (
+        Interrupts() as interrupts,
+        simulated_ledger(file, storage=storage, machine=machine, pool=pool, jobs=jobs) as ledger,
+    ):
+        interrupts.wake_with(lambda: None)
+        yield Session(
+            ledger=ledger,
+            launcher=trials,
+            pool=pool,
+            observer=observer,
+            interrupts=interrupts,
+            deadlines=file.spec.deadlines,
+        )
+
+
+@contextmanager
+def simulated_ledger(
+    file: SpecFile, *, storage: str, machine: Machine, pool: DevicePool, jobs: int = 1
+) -> Iterator[Ledger]:
+    """The ledger of such a start, among others of the study or not."""
     stage = Stage(
         machine=machine,
         device="cpu",
-        pool=DevicePool(["cpu"], cores=(), jobs=jobs),
+        pool=pool,
         knobs=KNOBS,
         space=resolve_space(file, machine=machine, num_cores=machine.num_cores),
         rehearsal=Rehearsal(metric_names=()),
     )
     order = StartOrder(file=file, name=file.name, storage=storage, tracking_uri="", jobs=jobs)
-    with Interrupts() as interrupts, ExitStack() as stack:
-        interrupts.wake_with(lambda: None)
-        observer = Silent()
-        books = open_books(order, stage=stage, stack=stack, observer=observer)
-        standing = load_standing(order, books)
+    with ExitStack() as stack:
+        books = open_books(order, stage=stage, stack=stack, observer=Silent())
         fitting = make_fitting(books.spec, stage=stage, jobs=jobs)
-        ledger = make_ledger(books, standing=standing, speeds=FixedSpeeds(stage.space), fitting=fitting)
-        yield Session(
-            ledger=ledger,
-            launcher=trials,
-            pool=stage.pool,
-            observer=observer,
-            interrupts=interrupts,
-            deadlines=books.spec.deadlines,
-        )
+        yield make_ledger(books, standing=load_standing(order, books), speeds=FixedSpeeds(stage.space), fitting=fitting)

@@ -349,12 +349,15 @@ class Ledger:
         self._reserve.load(self._books.records, rows=rows)
 
     def _learn_memory(self, rows: Iterable[TrialRow]) -> None:
-        """From trials of earlier starts on hardware and software like this machine's, such as in another container."""
+        """From others' trials on hardware and software like this machine's: of earlier starts, in other containers."""
         books = self._books
+        ended = [row for row in rows if row.is_over and row.environment_id is not None]
+        if not ended:
+            return
         peaks = books.records.peak_memory(books.study)
         alike = EnvironmentRecords(books.records.engine).alike(books.environment_id)
-        for row in rows:
-            if row.is_over and row.environment_id in alike:
+        for row in ended:
+            if row.environment_id in alike:
                 self._fitting.learn(
                     row.number,
                     parameters=row.parameters,

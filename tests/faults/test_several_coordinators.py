@@ -8,7 +8,8 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -18,8 +19,10 @@ from sqlalchemy import Engine, update
 from typing_extensions import override
 
 from autotune.cli.display.plain import PlainDisplay
+from autotune.coordinator.ledger import Ticket
 from autotune.coordinator.opening.order import StartOrder
 from autotune.coordinator.opening.refusals import check_existing
+from autotune.coordinator.speeds import Floor
 from autotune.coordinator.upkeep.deletion import delete_study
 from autotune.errors import LeaseLostError, StudyHeldError
 from autotune.events import Finished, Outcome, TrialOrder
@@ -32,13 +35,15 @@ from autotune.report.watching.following import Follower
 from autotune.search.storage import open_storage
 from autotune.spec.load import load_spec
 from autotune.trial.launcher import Arrival, Exited, TrialProcess
-from benchmarks.simulated import Silent, SimulatedTrials, simulated_session
+from autotune.trial.leases import DevicePool, Lease
+from benchmarks.simulated import Silent, SimulatedTrials, simulated_ledger, simulated_session
 from tests.coordinator.simulated import PassingClock
 from tests.e2e.home import SPEC as TINY
 from tests.e2e.home import TASK, make_home, runs_of
 from tests.machines import machine
 from tests.trial.listening import wait_until
 
+FLOOR = Floor(Lease("cpu", None, ()), is_alone=False, on_wait=lambda _: None)
 CHECKOUT = Path(__file__).parents[2]
 NUM_WORKERS = 8
 NUM_QUEUED = int(os.environ.get("AUTOTUNE_QUEUED", "32"))
@@ -182,6 +187,33 @@ def test_trial_that_waits_for_memory_is_its_coordinators_still(
     assert launched[2] == 2, "others are trained meanwhile"
     outcomes = [row.outcome for row in trials_of(postgres_url)]
     assert [outcome in {Outcome.COMPLETE, Outcome.PRUNED} for outcome in outcomes] == [True] * 5
+
+
+@pytest.mark.postgres
+def test_trial_that_ran_out_is_known_to_all_coordinators_on_machines_like_its_own(
+    postgres_url: str, spec: Path
+) -> None:
+    """Each of them launched its like once more."""
+    file = load_spec(str(spec), overrides=["budget.trials=5"])
+    start = partial(simulated_ledger, file, storage=postgres_url, pool=DevicePool(["cpu"], cores=(), jobs=1))
+    with (
+        start(machine=machine()) as one,
+        start(machine=machine(hostname="elsewhere")) as other,
+        start(machine=machine(hostname="faster", version="2.14.0")) as third,
+    ):
+        for ledger in (one, other, third):
+            ledger.unfinished()
+        one.ask()
+        lost = one.ask()
+        assert lost is not None
+        one.launched(lost, pid=1, device="cpu")
+        one.ended(lost, Finished(outcome=Outcome.INFEASIBLE, reason="out of memory", is_out_of_memory=True))
+        refusals = []
+        for ledger in (other, third):
+            ledger.refresh()
+            again = ledger.taken_up(Ticket(replace(lost.row, number=4)), floor=FLOOR)
+            refusals.append(again.refusal is not None)
+    assert refusals == [True, False]
 
 
 @pytest.mark.postgres
