@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Engine, RowMapping, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, Engine, RowMapping, and_, delete, exists, func, insert, or_, select, update
 
 from autotune.events import Scalar
 from autotune.hardware import Machine
@@ -36,6 +36,8 @@ class RaceRow:
     seconds: float
     created_at: float | None = None
     """Seconds since 1970; now, for a new one."""
+    study: str | None = None
+    """Name of the study that it ran in, as read; None where it ran in none."""
 
 
 @repeatable()
@@ -92,7 +94,7 @@ class RaceRecords:
     def known(self, *, task: str, machine: Machine) -> tuple[RaceRow, ...]:
         """Races of the tasks of this name on this very hardware and software, the newest first: a task may be moved."""
         return self._select(
-            tables.race.c.task.endswith(f":{task.rpartition(':')[2]}", autoescape=True),
+            _is_named_as(task),
             tables.race.c.hardware_fingerprint == machine.hardware_fingerprint,
             tables.race.c.software_fingerprint == machine.software_fingerprint,
         )
@@ -101,10 +103,40 @@ class RaceRecords:
         """Races that ran in the study, the newest first."""
         return self._select(tables.race.c.study_id == study.id)
 
-    def _select(self, *conditions: object) -> tuple[RaceRow, ...]:
-        query = select(tables.race).where(*conditions).order_by(tables.race.c.id.desc())  # type: ignore[arg-type]
+    def of_others(self, study: StudyRow) -> tuple[RaceRow, ...]:
+        """Races of the study's task that ran elsewhere, on hardware and software of its trials and before they ended.
+
+        Those of other studies and of ``autotune speed``, the newest first: what its trials may have taken over.
+        """
+        here, trial = tables.environment.c, tables.trial.c
+        machines = (
+            select(here.hardware_fingerprint, here.software_fingerprint, func.max(trial.started_at).label("until"))
+            .join_from(tables.trial, tables.environment)
+            .where(trial.study_id == study.id)
+            .group_by(here.hardware_fingerprint, here.software_fingerprint)
+            .subquery()
+            .c
+        )
+        race = tables.race.c
+        is_before = exists().where(
+            machines.hardware_fingerprint == race.hardware_fingerprint,
+            machines.software_fingerprint == race.software_fingerprint,
+            machines.until > race.created_at,
+        )
+        is_elsewhere = or_(race.study_id.is_(None), race.study_id != study.id)
+        return self._select(_is_named_as(study.task), is_before, is_elsewhere)
+
+    def _select(self, *conditions: ColumnElement[bool]) -> tuple[RaceRow, ...]:
+        races = tables.race.outerjoin(tables.study, tables.race.c.study_id == tables.study.c.id)
+        columns = select(tables.race, tables.study.c.name.label("study")).select_from(races)
+        query = columns.where(*conditions).order_by(tables.race.c.id.desc())
         with transactions.read(self._engine) as connection:
             return tuple(_read(row) for row in connection.execute(query).mappings())
+
+
+def _is_named_as(task: str) -> ColumnElement[bool]:
+    """A task of the same name, wherever it lies: it may have been moved."""
+    return tables.race.c.task.endswith(f":{task.rpartition(':')[2]}", autoescape=True)
 
 
 def _unfinished_row(study: StudyRow, *, digest: str, machine: Machine) -> dict[str, object]:
@@ -135,4 +167,5 @@ def _read(row: RowMapping) -> RaceRow:
         peak_memory_bytes=row["peak_memory_bytes"],
         seconds=row["seconds"],
         created_at=row["created_at"],
+        study=row["study"],
     )

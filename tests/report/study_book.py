@@ -44,10 +44,11 @@ class StudyBook:
         parameters: Mapping[str, Scalar] | None = None,
         reason: str | None = None,
         traceback: str | None = None,
+        environment_id: int | None = None,
     ) -> None:
         new = NewTrial(number=number, parameters=parameters or {"lr": 0.1}, seed=number, is_baseline=number == 0)
         trial = self.records.add_trial(self.row, new=new)
-        self.records.launch_trial(trial, pid=1, device="cpu", environment_id=None, git_commit=None)
+        self.records.launch_trial(trial, pid=1, device="cpu", environment_id=environment_id, git_commit=None)
         for epoch, metrics in enumerate(epochs, start=1):
             took = seconds[epoch - 1]
             report = make_report(

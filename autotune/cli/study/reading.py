@@ -57,9 +57,10 @@ def show(*, name: str, storage: str, tracking_uri: str, as_json: bool) -> None:
     JSON keys: name, task, state, is_exhausted (complete, with every combination of its grid tried),
     objectives, budget, elapsed_seconds, speed_seconds (of them, spent on races), races (workload,
     setting, kept, gain, finding, is_answer, reduced_precision, break_evens, code,
-    samples_per_second, seconds), created_at, outcomes, baseline, best, front, gain,
-    mlflow_experiment_id, mlflow_run_id, verdict (the keys of `autotune study confirm --json`; null
-    until it was confirmed), addresses.
+    samples_per_second, seconds, study, created_at), race_taken_over (of an earlier study, whose winner
+    the best trial has), created_at, outcomes, baseline, best, front, gain, mlflow_experiment_id,
+    mlflow_run_id, verdict (the keys of `autotune study confirm --json`; null until it was confirmed),
+    addresses.
     """
     from autotune.cli.output import echo_json, echo_lines, to_json
     from autotune.cli.study.showing import show_lines
@@ -79,7 +80,8 @@ def show(*, name: str, storage: str, tracking_uri: str, as_json: bool) -> None:
         return
     echo_lines(show_lines(report, addresses=addresses, places=places))
     told = told_race(report.study.races, best=report.study.best)
-    for line in lines_to_paste(told.race.code) if told is not None else ():
+    race = told.race if told is not None else report.study.race_taken_over
+    for line in lines_to_paste(race.code) if race is not None else ():
         click.echo(line)
 
 

@@ -7,7 +7,7 @@ from autotune.recording.races import RaceRow
 from autotune.report.page.blocks import Block, Code, Interval, Intervals, Section, Table, Words
 from autotune.report.page.subject import Subject
 from autotune.report.summaries.races import code_of, unused_by
-from autotune.report.text.raced import NO_GUESS, PASTE
+from autotune.report.text.raced import NO_GUESS, PASTE, taken_over_words
 from autotune.report.text.wording import NOTHING, format_duration, format_parameters, one_line
 from autotune.speed.racing.result import Heat, RaceResult
 
@@ -16,10 +16,10 @@ _FRESH = " (on fresh processes)"
 
 
 def raced_section(subject: Subject) -> Section | None:
-    """None where no race was run."""
+    """None where no race was run, and none was taken over."""
     races = tuple(reversed(subject.record.races))
     if not races:
-        return None
+        return _taken_section(subject)
     result = RaceResult.model_validate_json(races[0].result_json)
     blocks = [*_adopted(races[0], result, subject)]
     rows = tuple(_interval(heat) for heat in result.heats if heat.verdict != "skipped" or heat.gain is not None)
@@ -33,6 +33,7 @@ def raced_section(subject: Subject) -> Section | None:
     blocks.append(Words(text=f"{_noise(result)} {NO_GUESS}", kind="note"))
     if len(races) > 1:
         blocks.append(_others(races[1:]))
+    blocks += _taken(subject)
     data = {"races": [{"workload": dict(race.workload), "setting": dict(race.setting)} for race in races]}
     return Section(key="speed", title=_TITLE, blocks=tuple(blocks), data=data)
 
@@ -41,22 +42,39 @@ def adopted_section(subject: Subject) -> Section | None:
     """What of the section a note has room for: what the first race came to, what that asks for, and its lines."""
     races = subject.record.races
     if not races:
-        return None
+        return _taken_section(subject)
     blocks = _adopted(races[-1], RaceResult.model_validate_json(races[-1].result_json), subject)
     return Section(key="speed", title=_TITLE, blocks=tuple(blocks), data={})
 
 
-def _adopted(race: RaceRow, result: RaceResult, subject: Subject) -> Iterator[Block]:
-    yield Words(text=_summary(race, result))
-    own = [trial for trial in subject.record.summaries if trial.origin is None]
-    unused = unused_lines(unused_by(own, race, result))
-    prices = [one_line(line) for line in (*price_lines(result), *unused)]
-    if prices:
-        yield Words(text=f"{'. '.join(prices)}.")
-    code = code_of(race, result)
+def _taken_section(subject: Subject) -> Section | None:
+    blocks = tuple(_taken(subject))
+    return Section(key="speed", title=_TITLE, blocks=blocks, data={}) if blocks else None
+
+
+def _taken(subject: Subject) -> Iterator[Block]:
+    """Of what the best trial has from the race of an earlier study."""
+    race, best = subject.summary.race_taken_over, subject.summary.best
+    if race is None or best is None:
+        return
+    words = taken_over_words(race, number=best.number)
+    yield Words(text=f"{'. '.join(map(one_line, (words[:1].upper() + words[1:], *price_lines(race))))}.")
+    yield from _pasted(race.code)
+
+
+def _pasted(code: tuple[str, ...]) -> Iterator[Block]:
     if code:
         yield Words(text=f"{PASTE[:1].upper()}{PASTE[1:]}")
         yield Code(lines=code)
+
+
+def _adopted(race: RaceRow, result: RaceResult, subject: Subject) -> Iterator[Block]:
+    yield Words(text=_summary(race, result))
+    unused = unused_lines(unused_by(subject.own_trials, race, result))
+    prices = [one_line(line) for line in (*price_lines(result), *unused)]
+    if prices:
+        yield Words(text=f"{'. '.join(prices)}.")
+    yield from _pasted(code_of(race, result))
 
 
 def _summary(race: RaceRow, result: RaceResult) -> str:

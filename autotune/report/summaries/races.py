@@ -15,6 +15,10 @@ from autotune.speed.racing.result import BreakEven, Gain, RaceResult
 class RaceSummary:
     """One race of a study; the fields are the keys of its JSON."""
 
+    study: str | None
+    """That it ran in; None for one of ``autotune speed``."""
+    created_at: float | None
+    """Seconds since 1970."""
     workload: Mapping[str, Scalar]
     """Learning parameters that fix what a step costs."""
     setting: Mapping[str, Scalar]
@@ -47,6 +51,8 @@ def summarise_recorded_race(row: RaceRow, *, trials: Sequence[TrialSummary]) -> 
     """The race, from its row, with the study's trials."""
     result = RaceResult.model_validate_json(row.result_json)
     return RaceSummary(
+        study=row.study,
+        created_at=row.created_at,
         workload=row.workload,
         setting=row.setting,
         kept=result.kept,
@@ -113,6 +119,33 @@ def told_race(races: Sequence[RaceSummary], *, best: TrialSummary | None) -> Tol
     largest = max(gains, key=lambda each: each[0])[1]
     among = f"the largest of {len(gains)} gains, " if len(gains) > 1 else ""
     return ToldRace(largest, f"{among}of {_words(largest.workload)}")
+
+
+def race_taken_over(
+    others: Sequence[RaceRow], *, own: Sequence[RaceSummary], best: TrialSummary | None
+) -> RaceSummary | None:
+    """The race of an earlier study whose winner the best trial trains with; None where no race but its own may be it.
+
+    That of the trial's workload, else the newest of another one, which gives its winner without fewer digits.
+
+    Args:
+        others: Races that ran outside of the study, the newest first.
+        own: Those of the study.
+        best: Its best trial; None where it has none.
+    """
+    if best is None or best.is_baseline or any(_is_of(race.workload, best.parameters) for race in own):
+        return None
+    if any(race.kept and _is_of(race.kept, best.parameters) for race in own):
+        return None
+    here = [row for row in others if best.device is not None and row.device == best.device.partition(":")[0]]
+    of_workload = [row for row in here if _is_of(row.workload, best.parameters)]
+    for row in of_workload or here:
+        result = RaceResult.model_validate_json(row.result_json)
+        left_out = {even.knob for even in result.break_evens} | {*(() if of_workload else result.reduced_precision)}
+        held = {name: value for name, value in result.kept.items() if name not in left_out}
+        if result.is_answer and held and _is_of(held, best.parameters):
+            return summarise_recorded_race(row, trials=())
+    return None
 
 
 def _is_of(workload: Mapping[str, Scalar], parameters: Mapping[str, Scalar]) -> bool:

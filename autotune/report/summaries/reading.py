@@ -46,7 +46,6 @@ def open_records(storage: str) -> Records:
 
 def _report(records: Records, row: StudyRow) -> StudyReport:
     trials = summarise_trials(row, trials=records.trials(row), reports=records.all_reports(row))
-    races = RaceRecords(records.engine).of_study(row)
-    return StudyReport(
-        summarise_study(row, trials=trials, races=races), trials, confirmed.read_verdict(records, study=row)
-    )
+    races = RaceRecords(records.engine)
+    study = summarise_study(row, trials=trials, races=races.of_study(row), other_races=races.of_others(row))
+    return StudyReport(study, trials, confirmed.read_verdict(records, study=row))

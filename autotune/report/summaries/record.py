@@ -40,6 +40,8 @@ class StudyRecord:
     """Of the same trials, in the same order."""
     races: tuple[RaceRow, ...]
     """The newest first."""
+    other_races: tuple[RaceRow, ...]
+    """That ran outside of the study, and that its trials may have taken over; likewise."""
     repeats: tuple[Repeat, ...]
     """Trainings of its confirmation that came to their end."""
     verdict: Verdict | None
@@ -57,7 +59,8 @@ class StudyRecord:
     @property
     def summary(self) -> StudySummary:
         """The study as ``study show`` tells it."""
-        return summarise_study(self.study, trials=self.summaries, races=self.races)
+        others = self.other_races
+        return summarise_study(self.study, trials=self.summaries, races=self.races, other_races=others)
 
 
 def read_record(storage: str, *, name: str) -> StudyRecord:
@@ -78,6 +81,7 @@ def read_record(storage: str, *, name: str) -> StudyRecord:
         reports=_by_trial(trials, rows),
         summaries=summarise_trials(study, trials=trials, reports=rows),
         races=RaceRecords(records.engine).of_study(study),
+        other_races=RaceRecords(records.engine).of_others(study),
         repeats=_repeats(records, study),
         verdict=confirmed.read_verdict(records, study=study),
         ablation=ablated.read_ablation(records, study=study),

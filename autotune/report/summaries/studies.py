@@ -10,7 +10,7 @@ from autotune.events import EpochReport, Outcome, Scalar
 from autotune.recording.races import RaceRow
 from autotune.recording.rows import ReportRow, StudyRow, TrialRow
 from autotune.report.summaries.exhausted import is_exhausted
-from autotune.report.summaries.races import RaceSummary, summarise_recorded_race
+from autotune.report.summaries.races import RaceSummary, race_taken_over, summarise_recorded_race
 from autotune.report.summaries.trials import TrialSummary, summarise_trial
 from autotune.spec.model import Budget, Objective, StudySpec
 
@@ -46,6 +46,8 @@ class StudySummary:
     """Of them, spent on races of speed parameters."""
     races: tuple[RaceSummary, ...]
     """Races that were run in this study, the newest last."""
+    race_taken_over: RaceSummary | None
+    """Of an earlier study, whose winner the best trial trains with; None where it has none of such."""
     created_at: float
     """Seconds since 1970."""
     outcomes: Mapping[str, int]
@@ -101,14 +103,29 @@ def best_values(study: StudySummary) -> Mapping[str, float | None]:
     return best
 
 
-def summarise_study(row: StudyRow, *, trials: Sequence[TrialSummary], races: Sequence[RaceRow] = ()) -> StudySummary:
-    """The study, from summaries of all its trials; those taken over from another study do not count as its own."""
+def summarise_study(
+    row: StudyRow,
+    *,
+    trials: Sequence[TrialSummary],
+    races: Sequence[RaceRow] = (),
+    other_races: Sequence[RaceRow] = (),
+) -> StudySummary:
+    """The study, from summaries of all its trials; those taken over from another study do not count as its own.
+
+    Args:
+        row: The study's.
+        trials: All of them.
+        races: Those that were run in it, the newest first.
+        other_races: Those that its trials may have taken over, the newest first.
+    """
     spec = StudySpec.model_validate_json(row.spec_json)
     own = [trial for trial in trials if trial.origin is None]
     ranked = rank_trials(own, objectives=spec.objectives)
     front = _front(ranked, objectives=spec.objectives)
     best = ranked[0] if ranked else None
     baseline = next((trial for trial in own if trial.is_baseline), None)
+    own_races = tuple(summarise_recorded_race(race, trials=own) for race in reversed(races))
+    has_raced = spec.speed_search.name == "race"
     return StudySummary(
         name=row.name,
         task=row.task,
@@ -118,7 +135,8 @@ def summarise_study(row: StudyRow, *, trials: Sequence[TrialSummary], races: Seq
         budget=spec.budget,
         elapsed_seconds=row.elapsed_seconds,
         speed_seconds=row.speed_seconds,
-        races=tuple(summarise_recorded_race(race, trials=own) for race in reversed(races)),
+        races=own_races,
+        race_taken_over=race_taken_over(other_races, own=own_races, best=best) if has_raced else None,
         created_at=row.created_at,
         outcomes=dict(Counter(trial.outcome for trial in own)),
         baseline=baseline,

@@ -13,6 +13,7 @@ from autotune.report.summaries.races import told_race
 from autotune.report.summaries.studies import StudySummary
 from autotune.report.summaries.trials import TrialSummary
 from autotune.report.text.places import Places
+from autotune.report.text.raced import taken_over_words
 from autotune.report.text.verdicts import verdict_lines
 from autotune.report.text.wording import (
     CONTENDED_NOTE,
@@ -115,6 +116,17 @@ def baseline_words(study: StudySummary) -> str:
 
 def _race_lines(study: StudySummary) -> Sequence[str]:
     """What races of speed parameters cost, and what the one of the best trial's workload found."""
+    return [*_own_race_lines(study), *_taken_race_lines(study)]
+
+
+def _taken_race_lines(study: StudySummary) -> Sequence[str]:
+    race = study.race_taken_over
+    if race is None or study.best is None:
+        return []
+    return [taken_over_words(race, number=study.best.number), *(f"  {price}" for price in price_lines(race))]
+
+
+def _own_race_lines(study: StudySummary) -> Sequence[str]:
     if not study.races:
         return [f"races: none came to its end, in {format_clock(study.speed_seconds)}"] if study.speed_seconds else []
     spent = f"races: {len(study.races)} in {format_clock(study.speed_seconds)}"

@@ -6,9 +6,10 @@ from autotune.report.page.markdown import as_markdown
 from autotune.report.page.raced import adopted_section, raced_section
 from autotune.report.page.subject import Subject
 from autotune.report.summaries.record import read_record
+from autotune.spec.model import Choice
 from tests.report.page_study import PLACES
 from tests.report.raced import BESIDE, COSTLY, IN_TURNS, UNPROVEN, result_of, row_of
-from tests.report.study_book import StudyBook
+from tests.report.study_book import StudyBook, make_spec
 
 
 def test_page_says_which_heats_were_in_turns_and_what_that_means(storage: str) -> None:
@@ -74,3 +75,18 @@ def test_page_calls_no_race_conclusive_that_was_not(storage: str) -> None:
     text = " ".join(block.text for block in section.blocks if isinstance(block, Words))
     assert "not proven: channels_last true, 1.40 [0.99, 1.50] times as fast on fresh processes; cut short: not" in text
     assert "nothing is surely faster" not in text
+
+
+def test_page_of_a_study_that_raced_nothing_names_the_race_that_it_took_over(storage: str) -> None:
+    book = StudyBook(storage, spec=make_spec().model_copy(update={"speed_search": Choice(name="race")}))
+    book.add(0, epochs=[{"val_accuracy": 0.8}])
+    book.add(1, epochs=[{"val_accuracy": 0.9}], parameters={"batch_size": 32, "channels_last": True})
+    earlier = replace(row_of(result_of()), study="before", created_at=86_400.0 * 365)
+    record = replace(read_record(storage, name=book.row.name), other_races=(earlier,))
+    subject = Subject(record=record, places=PLACES)
+    section = raced_section(subject)
+    assert section is not None
+    assert section == adopted_section(subject)
+    text = " ".join(block.text for block in section.blocks if isinstance(block, Words))
+    assert "Speed parameters of trial 1 as raced in study before on 1971-01-01 " in text
+    assert any(isinstance(block, Code) for block in section.blocks)

@@ -1,10 +1,12 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
 
 from autotune.events import Outcome, Scalar
-from autotune.recording.races import RaceRecords
+from autotune.recording.environments import EnvironmentRecords
+from autotune.recording.races import RaceRecords, RaceRow
 from autotune.recording.rows import StudyState
 from autotune.report.summaries.reading import read_study
 from autotune.report.text.ending import ending_lines
@@ -134,6 +136,53 @@ def test_ending_names_trials_that_are_without_what_their_workload_s_race_kept(st
     lines = ending_lines(read_study(storage, name="digits").study, places=HERE)
     (line,) = [line for line in lines if "not used" in line]
     assert line.startswith("  compile: not used by trial 2 of this workload")
+
+
+def _book_beside(book: StudyBook, *, row: RaceRow, best: dict[str, Scalar]) -> StudyBook:
+    """A study on the same machine as one that has raced, with a best trial of these parameters."""
+    RaceRecords(book.records.engine).add(row, machine=machine(), study=book.row)
+    spec = make_spec().model_copy(update={"speed_search": Choice(name="race")})
+    later = StudyBook(book.storage, name="later", spec=spec)
+    here = EnvironmentRecords(book.records.engine).add(machine(hostname="renamed"))
+    later.add(0, epochs=[{"val_accuracy": 0.7}], parameters=SMALL, environment_id=here)
+    later.add(1, epochs=[{"val_accuracy": 0.8}], parameters=best, environment_id=here)
+    return later
+
+
+def test_ending_says_which_earlier_race_speed_parameters_were_taken_over_from(storage: str) -> None:
+    """They had no origin at all in a study that raced nothing itself."""
+    row = replace(row_of(result_of()), created_at=86_400.0 * 365, task=make_spec().task)
+    later = _book_beside(StudyBook(storage), row=row, best={**SMALL, "channels_last": True})
+    lines = ending_lines(read_study(storage, name=later.row.name).study, places=HERE)
+    (line,) = [line for line in lines if "as raced" in line]
+    assert line.startswith("speed parameters of trial 1 as raced in study digits on 1971-01-01 ")
+    assert ", of batch_size 32: channels_last true: 1.40 [1.30, 1.50] times the baseline's throughput" in line
+
+
+@pytest.mark.parametrize(
+    ("best", "changes"),
+    [
+        ({**SMALL, "channels_last": False}, {}),  # another setting
+        ({**SMALL, "channels_last": True}, {"created_at": 1e11}),  # raced after the trial
+        ({**SMALL, "channels_last": True}, {"device": "cuda"}),
+        ({**SMALL, "channels_last": True}, {"task": "other.py:Other"}),
+    ],
+)
+def test_race_that_the_best_trial_can_not_be_from_is_no_origin(
+    storage: str, best: dict[str, Scalar], changes: dict[str, Any]
+) -> None:
+    row = replace(row_of(result_of()), **{"created_at": 0.0, "task": make_spec().task, **changes})
+    later = _book_beside(StudyBook(storage), row=row, best=best)
+    assert read_study(storage, name=later.row.name).study.race_taken_over is None
+
+
+def test_winner_of_another_workload_is_taken_over_with_all_digits(storage: str) -> None:
+    row = replace(row_of(result_of(**{**COSTLY, "setting": {"precision": "bf16", "cache": "memory"}})), created_at=0.0)
+    row = replace(row, task=make_spec().task)
+    later = _book_beside(StudyBook(storage), row=row, best={**LARGE, "precision": "fp32", "cache": "memory"})
+    taken = read_study(storage, name=later.row.name).study.race_taken_over
+    assert taken is not None
+    assert taken.study == "digits"
 
 
 @pytest.mark.parametrize(
