@@ -116,11 +116,8 @@ class Ledger:
         if proposal is None:
             return None
         self.standing.add_trial()
-        new = self._new_trial(proposal, floor=floor)
-        refusal = None
-        if floor is not None:  # with its speed parameters: they fix what it holds as much as the others
-            refusal = self._refusal(new.number, parameters=new.parameters, lease=floor.lease)
-        return Ticket(books.records.add_trial(books.study, new=new), refusal=refusal)
+        ticket = Ticket(books.records.add_trial(books.study, new=self._new_trial(proposal, floor=floor)))
+        return ticket if floor is None else self._held_against_memory(ticket, lease=floor.lease)
 
     def refresh(self) -> bool:
         """Look what others have done; whether there may be a trial to ask for again. Nobody else is here."""
@@ -148,8 +145,7 @@ class Ledger:
             self._speeds.prepare(floor)
         if ticket.is_adopted:
             return ticket
-        row = ticket.row
-        return replace(ticket, refusal=self._refusal(row.number, parameters=row.parameters, lease=floor.lease))
+        return self._held_against_memory(ticket, lease=floor.lease)
 
     def order(self, ticket: Ticket, *, lease: Lease) -> TrialOrder:
         """What the trial's process needs to train on that lease."""
@@ -281,7 +277,11 @@ class Ledger:
         # What a process with other speed parameters saved may not fit this one's model and optimizer.
         books.files.remove_checkpoint(row.number)
         self._reports.pop(row.number, None)
-        row = books.records.fall_back(row, parameters=parameters, reason=finished.reason or finished.outcome.value)
+        return self._fallen_back(ticket, parameters=parameters, reason=finished.reason or finished.outcome.value)
+
+    def _fallen_back(self, ticket: Ticket, *, parameters: Mapping[str, Scalar], reason: str) -> Ticket:
+        books = self._books
+        row = books.records.fall_back(ticket.row, parameters=parameters, reason=reason)
         books.search.note_fallback(row.number, reason=row.speed_fallback)
         books.publisher.notify()
         return replace(ticket, row=row, is_adopted=False)
@@ -320,6 +320,19 @@ class Ledger:
     def _is_contended(self) -> bool:
         """Whether others train on this machine as well, which makes throughput incomparable."""
         return self._books.is_contended
+
+    def _held_against_memory(self, ticket: Ticket, *, lease: Lease) -> Ticket:
+        """The ticket with its refusal, if there is one: speed parameters fix what it holds as much as the others.
+
+        Where those of a race alone are too much for it, it has the baseline's.
+        """
+        row = ticket.row
+        refusal = self._refusal(row.number, parameters=row.parameters, lease=lease)
+        if refusal is not None and not refusal.is_crowded and row.speed_fallback is None:
+            parameters = self._speeds.without_race(row.number, parameters=row.parameters)
+            if parameters is not None and self._refusal(row.number, parameters=parameters, lease=lease) is None:
+                return self._fallen_back(ticket, parameters=parameters, reason=refusal.reason)
+        return replace(ticket, refusal=refusal)
 
     def _refusal(self, number: int, *, parameters: Mapping[str, Scalar], lease: Lease) -> Refusal | None:
         reason = self._fitting.reason_not_to_launch(number, parameters=parameters, lease=lease)

@@ -113,3 +113,20 @@ def test_trial_that_runs_out_of_memory_is_not_trained_again(tmp_path: Path, monk
     assert [row.speed_fallback for row in rows] == [None] * 6
     launched = [number for number, _, _ in observer.launched]
     assert len(launched) == len(set(launched))
+
+
+def test_trial_that_is_too_large_with_a_races_setting_alone_is_trained_with_the_baselines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was refused, as if its learning parameters did not fit."""
+    with racing_study(tmp_path, spec=SPEC, cost=workers_pay, monkeypatch=monkeypatch) as study:
+        tickets = [study.ask() for _ in range(2)]
+        assert [ticket.row.parameters["num_workers"] for ticket in tickets] == [0, 2]
+        for number, batch_size in enumerate((32, 64), start=1):
+            parameters = {**tickets[1].row.parameters, "batch_size": batch_size}
+            study.fitting.learn(number, parameters=parameters, peak_bytes=batch_size * 2**30)  # of 8 GiB that are there
+        tickets = [study.ask() for _ in range(4)]
+    held = {(ticket.row.parameters["batch_size"], ticket.row.parameters["num_workers"]) for ticket in tickets}
+    assert [ticket.refusal for ticket in tickets] == [None] * 4
+    assert held <= {(32, 0), (64, 0)}
+    assert any((ticket.row.speed_fallback or "").startswith("predicted not to fit: about ") for ticket in tickets)
