@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from autotune.coordinator.ledger import Ticket
+from autotune.coordinator.tickets import Ticket
 from autotune.events import Finished, Outcome
 from autotune.trial.leases import Lease, Place
 

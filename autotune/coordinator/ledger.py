@@ -8,7 +8,7 @@ import functools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from autotune.coordinator.aims import add_last_word, describe_prune, is_used_up, judge, step_of, value_on_the_way
 from autotune.coordinator.books import Books
@@ -22,6 +22,7 @@ from autotune.coordinator.reserve import Reserve
 from autotune.coordinator.seeds import trial_seed
 from autotune.coordinator.speeds import Floor, Speeds
 from autotune.coordinator.standing import BASELINE_NUMBER, Standing
+from autotune.coordinator.tickets import Answer, Refusal, Ticket
 from autotune.events import Adjusted, EpochReport, Finished, Outcome, Scalar, Started, TrialOrder, Unsaved
 from autotune.figures import format_figure
 from autotune.outages import persist
@@ -30,36 +31,6 @@ from autotune.recording.environments import EnvironmentRecords
 from autotune.recording.rows import TrialRow, TrialStatus
 from autotune.search.proposals import Proposal
 from autotune.trial.leases import Lease
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why a trial is not to be launched: it is known to run out of memory."""
-
-    reason: str
-    is_crowded: bool
-    """It would fit if other processes held nothing of the device: it waits, and is tried."""
-
-
-@dataclass(frozen=True)
-class Ticket:
-    """A trial that should run, or runs: its row and what has come from it so far."""
-
-    row: TrialRow
-    restarts: int = 0
-    is_adopted: bool = False
-    refusal: Refusal | None = None
-    """Why it is not to be launched now, or ever."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What comes of a report that was new."""
-
-    ticket: Ticket
-    report: EpochReport
-    reason_to_stop: str | None
-    """Why the trial should stop after this epoch, where the pruner says so."""
 
 
 class Ledger:

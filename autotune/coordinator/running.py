@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from autotune.coordinator.deadlines import Pulse
-from autotune.coordinator.ledger import Ticket
+from autotune.coordinator.tickets import Ticket
 from autotune.events import Finished, Stop, TrialOrder
 from autotune.trial.launcher import Arrival, TrialProcess
 from autotune.trial.leases import Lease

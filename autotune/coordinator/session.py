@@ -9,11 +9,12 @@ from autotune.coordinator.crowds import Crowds, give_up_waiting
 from autotune.coordinator.deadlines import Pulse, overdue
 from autotune.coordinator.exits import MAX_RESTARTS, Exits, give_up
 from autotune.coordinator.interrupts import Interrupts
-from autotune.coordinator.ledger import Ledger, Ticket
+from autotune.coordinator.ledger import Ledger
 from autotune.coordinator.long_baseline import HostLoad, describe_long_baseline
 from autotune.coordinator.observer import Observer, StudyView
 from autotune.coordinator.running import Running, Trials
 from autotune.coordinator.speeds import Floor, RaceEndedError
+from autotune.coordinator.tickets import Ticket
 from autotune.errors import StudyStoppedError
 from autotune.events import Adjusted, EpochReport, Finished, Outcome, Progress, Started, Stop, Unsaved
 from autotune.spec.model import Deadlines

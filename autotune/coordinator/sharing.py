@@ -12,10 +12,11 @@ from typing_extensions import override
 from autotune.coordinator.books import Books
 from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.histories import read_histories
-from autotune.coordinator.ledger import Ledger, Ticket
+from autotune.coordinator.ledger import Ledger
 from autotune.coordinator.observer import Ending
 from autotune.coordinator.speeds import Floor, Speeds
 from autotune.coordinator.standing import Standing, ending_of
+from autotune.coordinator.tickets import Ticket
 from autotune.events import Finished, Outcome
 from autotune.outages import persist
 from autotune.recording.crew import Claim, Crew

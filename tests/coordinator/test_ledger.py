@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from autotune.coordinator.books import Books
-from autotune.coordinator.ledger import Ticket
 from autotune.coordinator.speeds import Floor
+from autotune.coordinator.tickets import Ticket
 from autotune.events import Finished, Outcome
 from autotune.hardware import Machine
 from autotune.recording.database import configure_engine, open_database

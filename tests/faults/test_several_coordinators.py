@@ -19,10 +19,10 @@ from sqlalchemy import Engine, update
 from typing_extensions import override
 
 from autotune.cli.display.plain import PlainDisplay
-from autotune.coordinator.ledger import Ticket
 from autotune.coordinator.opening.order import StartOrder
 from autotune.coordinator.opening.refusals import check_existing
 from autotune.coordinator.speeds import Floor
+from autotune.coordinator.tickets import Ticket
 from autotune.coordinator.upkeep.deletion import delete_study
 from autotune.errors import LeaseLostError, StudyHeldError
 from autotune.events import Finished, Outcome, TrialOrder

@@ -10,11 +10,12 @@ from typing_extensions import override
 
 from autotune.coordinator.books import Books
 from autotune.coordinator.fitting import Fitting
-from autotune.coordinator.ledger import Ledger, Refusal, Ticket
+from autotune.coordinator.ledger import Ledger
 from autotune.coordinator.retraining.contenders import Contender
 from autotune.coordinator.seeds import fresh_seed
 from autotune.coordinator.speeds import Floor, JointSpeeds
 from autotune.coordinator.standing import Standing
+from autotune.coordinator.tickets import Refusal, Ticket
 from autotune.events import Scalar
 from autotune.outages import persist
 from autotune.recording.drafts import NewTrial

@@ -10,7 +10,7 @@ from autotune.coordinator import standing as standing_module
 from autotune.coordinator.books import Books
 from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.interrupts import Interrupts
-from autotune.coordinator.ledger import Ledger, Ticket
+from autotune.coordinator.ledger import Ledger
 from autotune.coordinator.opening.planning import plan_of
 from autotune.coordinator.opening.stage import Stage
 from autotune.coordinator.races.ground import RaceGround
@@ -19,6 +19,7 @@ from autotune.coordinator.races.log import RaceLog
 from autotune.coordinator.session import Session
 from autotune.coordinator.speeds import Floor
 from autotune.coordinator.standing import standing_of
+from autotune.coordinator.tickets import Ticket
 from autotune.events import Rehearsal, Scalar
 from autotune.recording.database import configure_engine, open_database
 from autotune.recording.drafts import NewStudy
