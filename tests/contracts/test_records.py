@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from autotune.recording.races import RaceRecords
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow, StudyState, TrialRow, TrialStatus
 from tests.machines import machine
+from tests.report.raced import result_of, row_of
 from tests.reports import make_report
 
 STUDY = NewStudy(name="digits", task="package.module:Digits", spec_text="task: x", spec_json="{}", seed=7)
@@ -234,6 +236,23 @@ def test_deleting_a_study_leaves_no_row_of_it_and_all_of_others(
     assert records.studies() == (other,)
     assert len(records.all_reports(other)) == 1
     assert records.reports(trial) == ()
+
+
+def test_races_of_others_are_those_that_a_study_s_trials_may_have_taken_over(records: Records, study: StudyRow) -> None:
+    here = EnvironmentRecords(records.engine).add(machine())
+    trial = records.add_trial(study, new=NewTrial(number=0, parameters={}, seed=0))
+    records.launch_trial(trial, pid=1, device="cpu", environment_id=here, git_commit=None)
+    earlier = records.create_study(replace(STUDY, name="earlier"))
+    races = RaceRecords(records.engine)
+    race = replace(row_of(result_of()), created_at=1.0, task=f"moved.{study.task}")
+    races.add(race, machine=machine(hostname="renamed"), study=earlier)
+    races.add(race, machine=machine(), study=None)
+    races.add(race, machine=machine(), study=study)
+    races.add(race, machine=machine(num_gpus=1), study=earlier)
+    races.add(replace(race, created_at=1e11), machine=machine(), study=earlier)
+    races.add(replace(race, task="task.py:Other"), machine=machine(), study=earlier)
+    assert [found.study for found in races.of_others(study)] == [None, "earlier"]
+    assert [found.study for found in races.of_study(study)] == [study.name]
 
 
 def test_many_writers_at_once_lose_nothing(storage: str, records: Records, study: StudyRow) -> None:
