@@ -59,6 +59,8 @@ def _taken(subject: Subject) -> Iterator[Block]:
         return
     words = taken_over_words(race, number=best.number)
     yield Words(text=f"{'. '.join(map(one_line, (words[:1].upper() + words[1:], *price_lines(race))))}.")
+    if race.doubt is not None:
+        yield Words(text=f"{one_line(race.doubt)}.", kind="note")
     yield from _pasted(race.code)
 
 

@@ -9,7 +9,7 @@ from autotune.proof.verdict import Verdict
 from autotune.recording.ablated import ABLATION_SUFFIX
 from autotune.recording.confirmed import CONFIRM_SUFFIX
 from autotune.recording.rows import StudyState
-from autotune.report.summaries.races import told_race
+from autotune.report.summaries.races import RaceSummary, told_race
 from autotune.report.summaries.studies import StudySummary
 from autotune.report.summaries.trials import TrialSummary
 from autotune.report.text.places import Places
@@ -123,7 +123,7 @@ def _taken_race_lines(study: StudySummary) -> Sequence[str]:
     race = study.race_taken_over
     if race is None or study.best is None:
         return []
-    return [taken_over_words(race, number=study.best.number), *(f"  {price}" for price in price_lines(race))]
+    return [taken_over_words(race, number=study.best.number), *_asides(race)]
 
 
 def _own_race_lines(study: StudySummary) -> Sequence[str]:
@@ -132,13 +132,17 @@ def _own_race_lines(study: StudySummary) -> Sequence[str]:
     spent = f"races: {len(study.races)} in {format_clock(study.speed_seconds)}"
     told = told_race(study.races, best=study.best)
     assert told is not None, "or there are none"
-    race, gain = told.race, told.race.gain
-    line = f"{spent}; {told.which}: {race.finding}"
-    if gain is None:
+    line = f"{spent}; {told.which}: {told.race.finding}"
+    if told.race.gain is None:
         return [line]
-    doubt = [f"  {race.doubt}"] if gain.is_vague and race.doubt is not None else []
-    told_of = (f"  {line}" for line in (*price_lines(race), *unused_lines(race.unused)))
-    return [f"{line}, not compared with an informed guess", *doubt, *told_of]
+    return [f"{line}, not compared with an informed guess", *_asides(told.race)]
+
+
+def _asides(race: RaceSummary) -> Sequence[str]:
+    """What a winner's figure is worth, and what it asks for in return."""
+    is_vague = race.gain is not None and race.gain.is_vague
+    doubt = [race.doubt] if is_vague and race.doubt is not None else []
+    return [f"  {line}" for line in (*doubt, *price_lines(race), *unused_lines(race.unused))]
 
 
 def _best_lines(study: StudySummary, best: TrialSummary) -> Sequence[str]:

@@ -8,7 +8,7 @@ from autotune.report.page.subject import Subject
 from autotune.report.summaries.record import read_record
 from autotune.spec.model import Choice
 from tests.report.page_study import PLACES
-from tests.report.raced import BESIDE, COSTLY, IN_TURNS, UNPROVEN, result_of, row_of
+from tests.report.raced import BESIDE, COSTLY, GAIN, IN_TURNS, UNPROVEN, result_of, row_of
 from tests.report.study_book import StudyBook, make_spec
 
 
@@ -81,7 +81,9 @@ def test_page_of_a_study_that_raced_nothing_names_the_race_that_it_took_over(sto
     book = StudyBook(storage, spec=make_spec().model_copy(update={"speed_search": Choice(name="race")}))
     book.add(0, epochs=[{"val_accuracy": 0.8}])
     book.add(1, epochs=[{"val_accuracy": 0.9}], parameters={"batch_size": 32, "channels_last": True})
-    earlier = replace(row_of(result_of()), study="before", created_at=86_400.0 * 365)
+    vague = GAIN.model_copy(update={"high": 3.9})
+    heats = (BESIDE.model_copy(update={"gain": vague}),)
+    earlier = replace(row_of(result_of(gain=vague, heats=heats)), study="before", created_at=86_400.0 * 365)
     record = replace(read_record(storage, name=book.row.name), other_races=(earlier,))
     subject = Subject(record=record, places=PLACES)
     section = raced_section(subject)
@@ -89,4 +91,5 @@ def test_page_of_a_study_that_raced_nothing_names_the_race_that_it_took_over(sto
     assert section == adopted_section(subject)
     text = " ".join(block.text for block in section.blocks if isinstance(block, Words))
     assert "Speed parameters of trial 1 as raced in study before on 1971-01-01 " in text
+    assert "? is a gain whose interval spans more than a factor of 2" in text
     assert any(isinstance(block, Code) for block in section.blocks)

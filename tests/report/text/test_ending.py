@@ -15,7 +15,7 @@ from autotune.search.space import SearchSpace, SpaceParameter
 from autotune.spec.model import Choice
 from autotune.speed.racing.result import RaceResult
 from tests.machines import machine
-from tests.report.raced import COSTLY, GAIN, UNPROVEN, result_of, row_of
+from tests.report.raced import BESIDE, COSTLY, GAIN, UNPROVEN, result_of, row_of
 from tests.report.study_book import StudyBook, make_spec
 
 HERE = Places(storage=DEFAULT_STORAGE, tracking_uri=DEFAULT_TRACKING_URI)
@@ -151,12 +151,16 @@ def _book_beside(book: StudyBook, *, row: RaceRow, best: dict[str, Scalar]) -> S
 
 def test_ending_says_which_earlier_race_speed_parameters_were_taken_over_from(storage: str) -> None:
     """They had no origin at all in a study that raced nothing itself."""
-    row = replace(row_of(result_of()), created_at=86_400.0 * 365, task=make_spec().task)
+    vague = GAIN.model_copy(update={"high": 3.9})
+    result = result_of(gain=vague, heats=(BESIDE.model_copy(update={"gain": vague}),))
+    row = replace(row_of(result), created_at=86_400.0 * 365, task=make_spec().task)
     later = _book_beside(StudyBook(storage), row=row, best={**SMALL, "channels_last": True})
     lines = ending_lines(read_study(storage, name=later.row.name).study, places=HERE)
-    (line,) = [line for line in lines if "as raced" in line]
+    (place,) = [place for place, line in enumerate(lines) if "as raced" in line]
+    line = lines[place]
+    assert lines[place + 1].startswith("  ? is a gain whose interval spans more than a factor of 2")
     assert line.startswith("speed parameters of trial 1 as raced in study digits on 1971-01-01 ")
-    assert ", of batch_size 32: channels_last true: 1.40 [1.30, 1.50] times the baseline's throughput" in line
+    assert ", of batch_size 32: channels_last true: 1.40 [1.30, 3.90] ? times the baseline's throughput" in line
 
 
 @pytest.mark.parametrize(
