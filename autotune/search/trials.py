@@ -16,8 +16,10 @@ ORIGIN = "origin"
 """User attribute of a trial that another study ran: its study and number there."""
 
 IS_CONTENDED = "is_contended"
-SPEED_FALLBACK = "speed_fallback"
 """User attribute of a trial beside which others ran: its throughput compares with nothing."""
+
+SPEED_FALLBACK = "speed_fallback"
+"""User attribute of a trial that trains with the baseline's speed parameters though a race found others: why."""
 
 QUEUED = "fixed_params"
 """System attribute in which Optuna keeps what somebody queued a trial with."""
