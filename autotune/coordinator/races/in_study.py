@@ -25,13 +25,13 @@ from autotune.coordinator.races.allowance import DEFAULT_SHARE, Allowance, Allow
 from autotune.coordinator.races.ground import RaceGround
 from autotune.coordinator.races.log import RaceLog
 from autotune.coordinator.races.typical_run import TypicalRun
+from autotune.coordinator.races.watchman import Watchman
 from autotune.coordinator.races.words import price_lines
 from autotune.coordinator.speeds import Floor, RaceEndedError
 from autotune.coordinator.standing import BASELINE_NUMBER, Standing
 from autotune.coordinator.workloads import Workload
 from autotune.events import Scalar
 from autotune.recording.environments import EnvironmentRecords
-from autotune.recording.rows import Activity
 from autotune.search.proposals import Proposal
 from autotune.search.space import SearchSpace
 from autotune.speed.measuring.arena import ContestantLostError
@@ -44,10 +44,6 @@ from autotune.speed.racing.run_length import RunLength
 _MOST_FAILURES = 3
 """So many races of different workloads that crash in a row are the task's doing, or the machine's: more would
 cost time and say the same."""
-_CHARGE_SECONDS = 5.0
-"""A running race is charged to the study this often, so that it is paid for whatever becomes of the coordinator."""
-_OVERRUN = 2.0
-"""A race looks at the clock between heats, and one heat can be long: beyond so many times its seconds it is ended."""
 
 
 class RacedSpeeds:
@@ -220,7 +216,7 @@ class RacedSpeeds:
         seconds, in_turns = allowance.seconds, allowance.seconds_in_turns
         plan = self._ground.plan(learning, seconds=seconds, seconds_in_turns=in_turns, former=former, run=run)
         charge = partial(self._log.charge, workload=workload, ground=self._ground)
-        watchman = _Watchman(charge, self._standing, floor, seconds=seconds)
+        watchman = Watchman(charge, self._standing, floor, seconds=seconds)
 
         def say(line: str) -> None:
             self._say(line, watchman=watchman)
@@ -284,50 +280,7 @@ class RacedSpeeds:
         if heat.verdict == "kept" and heat.gain is not None:
             say(f"race: {heat.change_words}: {heat.gain.words} times the throughput ({heat.stage})")
 
-    def _say(self, line: str, *, watchman: "_Watchman") -> None:
+    def _say(self, line: str, *, watchman: Watchman) -> None:
         """Here, and to who watches the study from elsewhere while the race runs."""
         self._note(line)
         self._lease.tell(watchman.activity(line))
-
-
-class _Watchman:
-    """What happens while contestants are waited for: the race is paid for, and ended where it takes far too long."""
-
-    def __init__(self, charge: Callable[[float], None], standing: Standing, floor: Floor, *, seconds: float) -> None:
-        self.seconds = seconds
-        """What it may take."""
-        self._charge = charge
-        self._standing = standing
-        self._floor = floor
-        self._began = standing.elapsed_seconds
-        self._tallied_seconds = 0.0
-        self._charged_seconds = 0.0
-
-    def check(self) -> None:
-        self._tally()
-        self._floor.on_wait(self._ends_at)
-        self._tally()
-        if self._tallied_seconds - self._charged_seconds >= _CHARGE_SECONDS:
-            self.charge()
-        if self._tallied_seconds > _OVERRUN * self.seconds:
-            raise RaceEndedError(f"it took {_OVERRUN:g} times its {self.seconds:.0f} s: the machine is busy")
-
-    def charge(self) -> None:
-        """Charge the study what the race took since the last time."""
-        self._tally()
-        self._charge(self._tallied_seconds - self._charged_seconds)
-        self._charged_seconds = self._tallied_seconds
-
-    def activity(self, line: str) -> Activity:
-        """The race, as those hear of it who watch the study from elsewhere."""
-        self._tally()
-        return Activity(line, trial_seconds=self._standing.trial_seconds, ends_at=self._ends_at)
-
-    @property
-    def _ends_at(self) -> float:
-        return self._began + self.seconds
-
-    def _tally(self) -> None:
-        took = self._standing.elapsed_seconds - self._began
-        self._standing.speed_seconds += took - self._tallied_seconds
-        self._tallied_seconds = took
