@@ -6,7 +6,8 @@ from typing import Any
 from torch import Tensor
 from torch.optim import Optimizer
 
-_RATE, _PARAMETERS = "lr", "params"
+_RATE = "lr"
+_PARAMETERS = "params"
 
 
 class OptimizerSettings:

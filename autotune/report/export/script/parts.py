@@ -281,13 +281,19 @@ def _graph_pieces(winner: Winner) -> str:
     """What records a step and replays it; nothing where none was recorded."""
     if not winner.is_recorded:
         return ""
+    counts = "_EAGER_STEPS", "_MOST_GRAPHS", "_MOST_SHAPES", "_WORTH_RECORDING"
     constants = (
-        *(piece("training.steps.step_graph", name) for name in ("_EAGER_STEPS", "_MOST_GRAPHS", "_MOST_SHAPES")),
+        *(piece("training.steps.step_graph", name) for name in counts),
+        *(piece("training.steps.settings", name) for name in ("_RATE", "_PARAMETERS")),
         "Step = Recorder = _Shape = Any  # in annotations alone",
     )
     classes = ("CudaRecorder", "HostState", "_is_plain", "_has_attributes", "StepGraph", "_Graph")
     rest = piece("training.steps.step_graph", *classes, "_read_generators", "make_recordable")
-    needed = piece("training.failures", "one_line"), piece("training.batches", "is_all_tensors")
+    needed = (
+        piece("training.failures", "one_line"),
+        piece("training.batches", "is_all_tensors"),
+        piece("training.steps.settings", "OptimizerSettings", "_fill"),
+    )
     return "\n\n\n".join(("\n".join(constants), *needed, rest, ""))
 
 
