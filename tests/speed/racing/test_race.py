@@ -101,6 +101,18 @@ def test_race_tries_again_what_gains_only_beside_a_winner() -> None:
     assert [heat.verdict for heat in heats_of(result, "channels_last")] == ["rejected", "kept"]
 
 
+def test_race_tries_the_allocator_again_beside_a_memory_format_that_it_helps() -> None:
+    def cost(setting: Setting) -> Cost:
+        is_last, retains = setting.get("channels_last"), setting.get("allocator") == "retain"
+        return Cost(compute_seconds=0.01 * (0.6 if is_last and retains else 0.8 if is_last else 1.0))
+
+    allocator = Entry(KNOBS["allocator"], ("default", "retain"))
+    result = run(SimulatedArena(cost, machine=noisy()), CHANNELS_LAST, allocator, FUSED)
+    assert result.setting == {"allocator": "retain", "channels_last": True}
+    tried = [next(iter(heat.changes)) for heat in result.heats if heat.stage == "screen"]
+    assert tried.index("optimizer_impl") < len(tried) - 1 - tried[::-1].index("allocator")  # what is new comes first
+
+
 def test_race_tries_more_workers_again_once_a_step_computes_faster() -> None:
     def cost(setting: Setting) -> Cost:
         """A second worker crowds a slow step, and a fast one waits without it."""

@@ -42,6 +42,8 @@ class Screening:
         self._judge = judge
         self._ways = Ways(track, plan)
         self._tried = self._own
+        self._again: set[str] = set()
+        """Knobs that lost, and whose gain may be another one since."""
         self._passed_over: set[str] = set()
         self._adopted_at_first_sight: set[str] = set()
         self._winners: dict[str, Finish] = {}
@@ -88,7 +90,8 @@ class Screening:
         self._time.keep_no_heats()
         is_fast = is_fast_as_a_whole(self._track.setting, entries=self._plan.entries)
         order = partial(turn, movable=movable, is_input_first=is_input_first(diagnosis, is_fast_as_a_whole=is_fast))
-        for entry in sorted(self._plan.entries, key=order):
+        # What nobody has tried yet is the likelier winner.
+        for entry in sorted(self._plan.entries, key=lambda entry: (entry.name in self._again, order(entry))):
             if entry.name == COMPILE or not is_open(entry, self._track.setting, entries=self._plan.entries):
                 continue
             if (reason := self._why_passed_over(entry, diagnosis)) is not None:
@@ -179,10 +182,12 @@ class Screening:
     def forget_all_but(self, adopted: set[str]) -> None:
         """Let all be tried again but what was adopted: the incumbent waits for something else now."""
         self._tried = {(name, value) for name, value in self._tried if name in adopted} | self._own
+        self._again.clear()
 
     def forget_what_interacts(self, adopted: set[str]) -> None:
         """Let knobs be tried again whose gain depends on one that has just changed."""
         partners, more = self._ways.partners(adopted), self._ways.more_to_feed(adopted)
+        self._again |= {name for name, _ in self._tried - self._own} & partners
         self._tried = {(name, value) for name, value in self._tried if name not in partners} - more | self._own
 
     @property

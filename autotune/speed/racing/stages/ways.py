@@ -22,13 +22,12 @@ _INTERACTIONS: tuple[frozenset[str], ...] = (
     frozenset({"num_workers", "persistent_workers"}),  # more of them start more slowly, unless they stay
     frozenset({"cache", "torch_threads"}),
     frozenset({"channels_last", "precision"}),  # tensor cores want NHWC
+    # In NHWC oneDNN's buffers are large: mapped anew at each step they cost some processes more than the order gains.
+    frozenset({"channels_last", "allocator"}),
     frozenset({"channels_last", "fp32_precision_conv"}),
     frozenset({"sdpa_backend", "precision"}),  # flash attention takes bf16 and fp16 alone
 )
 """Knobs whose gains are known to depend on each other."""
-_MADE_POSSIBLE_BY = {"allocator": "channels_last"}
-"""What may gain only beside another knob, which gains by itself: in NHWC oneDNN's buffers are large, and mapped anew at
-each step they cost some processes more than the order gains."""
 
 
 class Ways:
@@ -85,9 +84,7 @@ class Ways:
 
     def partners(self, adopted: set[str]) -> set[str]:
         """Knobs whose gain may be another one, now that these were adopted."""
-        both_ways = {name for pair in _INTERACTIONS if pair & adopted for name in pair}
-        one_way = {name for other, name in _MADE_POSSIBLE_BY.items() if other in adopted}
-        return (both_ways | one_way) - adopted
+        return {name for pair in _INTERACTIONS if pair & adopted for name in pair} - adopted
 
     def more_to_feed(self, adopted: set[str]) -> set[tuple[str, Scalar]]:
         """More workers than there are, with their knob's name, where what was adopted makes a step compute faster.
