@@ -14,7 +14,8 @@ alternating blocks against it and retire. The order of a race:
    and screen what interacts with them or means something only now;
 5. try ``torch.compile`` where the steps that remain can repay it; a compiled step may wait for something else, so
    that what moves that is screened once more;
-6. confirm the winner against the baseline, and against what an informed user would set, on fresh
+6. leave out what is no slower without, and look once more, where time is left, at what was given up after few quads;
+7. confirm the winner against the baseline, and against what an informed user would set, on fresh
    contestants; where that guess is surely faster, and as precise, it is the winner.
 
 A tie changes nothing. A setting that can't be trained with is recorded and passed over. A faster one
@@ -121,6 +122,7 @@ class _Race:
             self._screen_and_stack()
         doubted = self._simplifying.leave_out_groups(doubted)
         self._simplifying.leave_out_each(doubted | self._screening.doubted | self._stacking.doubted)
+        self._look_twice()
 
     def _open(self) -> set[str]:
         """Try what may be far better as a whole, and do away with launches; what is still doubted of a guess."""
@@ -186,6 +188,11 @@ class _Race:
     def _find_winners(self) -> list[Finish]:
         screening, diagnosis = self._screening, self._diagnosis
         return screening.meet_runners_up(diagnosis) or screening.screen(diagnosis) or screening.look_again(diagnosis)
+
+    def _look_twice(self) -> None:
+        """With the time that is left, at what was given up early."""
+        while winners := self._screening.look_twice(self._diagnosis):
+            self._stacking.stack(winners)
 
     def _compile(self, *, only: Scalar | None = None) -> bool:
         """Try to compile with the time that was kept for it; whether it was adopted, and there is time to go on."""

@@ -140,9 +140,20 @@ def test_race_does_not_try_again_what_the_setting_to_beat_was_measured_with() ->
 
 def test_race_looks_again_at_what_noise_may_have_hidden() -> None:
     twice = [heats for seed in range(40) if len(heats := heats_of(race_a_tenth(seed), "channels_last")) == 2]
-    assert twice
-    assert all(first.gain is not None and first.gain.ratio > 1 and first.verdict == "rejected" for first, _ in twice)
-    assert any(second.verdict == "kept" for _, second in twice)
+    assert all(first.gain is not None and first.verdict == "rejected" for first, _ in twice)
+    seemed_faster = [second for first, second in twice if first.gain is not None and first.gain.ratio > 1.03]
+    assert any(second.verdict == "kept" for second in seemed_faster)
+
+
+def test_race_looks_once_more_at_what_it_gave_up_early_where_time_is_left() -> None:
+    def given_up(seconds: float) -> list[Heat]:
+        """The second heats of what was no faster in the few quads of its first one."""
+        heats = [heats_of(race_a_tenth(seed, seconds=seconds), "channels_last") for seed in range(60)]
+        firsts = [(each[0].gain, each[-1]) for each in heats if len(each) == 2]
+        return [second for gain, second in firsts if gain is not None and gain.ratio < 1.02 and gain.num_quads < 10]
+
+    assert any(heat.verdict == "kept" for heat in given_up(1e6))
+    assert not given_up(13.0)
 
 
 def test_race_confirms_in_more_quads_where_noise_asks_for_them_and_time_is_left() -> None:
@@ -759,10 +770,12 @@ def test_race_ends_a_heat_whose_challenger_is_no_faster_so_far() -> None:
         lambda setting: Cost(compute_seconds=0.0101 if setting.get("channels_last") else 0.01),
         machine=SimulatedMachine(noises=(Jitter(0.1),)),
     )
-    (heat,) = heats_of(run(slower, CHANNELS_LAST), "channels_last")
-    assert heat.gain is not None
-    assert heat.gain.num_quads < Pace().screen_quads
-    assert (heat.verdict, heat.reason) == ("rejected", "not surely faster: the setting to beat stays")
+    heats = heats_of(run(slower, CHANNELS_LAST), "channels_last")
+    assert len(heats) == 2  # and looks once more, with the time that it has left
+    for heat in heats:
+        assert heat.gain is not None
+        assert heat.gain.num_quads < Pace().screen_quads
+        assert (heat.verdict, heat.reason) == ("rejected", "not surely faster: the setting to beat stays")
 
 
 @dataclass

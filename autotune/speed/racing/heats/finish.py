@@ -38,6 +38,12 @@ class Finish:
         floor = min(max(self.comparison.noise_floor, _LEAST_SLACK), LOUD_NOISE)
         return self.comparison.verdict == "tie" and math.log(self.ratio) > math.log1p(floor)
 
+    def is_given_up_before(self, quads: int) -> bool:
+        """It was no faster in fewer quads than these, which may be the machine's doing, and is not surely slower."""
+        comparison = self.comparison
+        is_early = comparison.num_quads < quads and not comparison.is_in_turns
+        return is_early and not is_clear(comparison) and comparison.interval[1] >= 1
+
     @property
     def is_by_far(self) -> bool:
         """It is surely faster by so much that what hindered the incumbent hid everything else."""

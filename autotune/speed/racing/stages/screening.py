@@ -55,6 +55,9 @@ class Screening:
         """What was adopted beside a runner-up, without having been surely faster alone."""
         self._undecided: dict[str, Finish] = {}
         """Of each knob the value that noise may have hidden: one that seemed faster, or a winner's runner-up."""
+        self._given_up: dict[str, Finish] = {}
+        """Of each other knob the best value that was no faster in the few quads that it had."""
+        self._looked_twice: set[str] = set()
 
     def adopt_at_first_sight(self) -> None:
         """Look at what can move everything (threads, allocators), before anything is measured closely.
@@ -121,6 +124,27 @@ class Screening:
     def look_again(self, diagnosis: Diagnosis | None) -> list[Finish]:
         """What noise may have hidden meets the setting to beat once more; those that are faster now."""
         return self._look_again(list(self._undecided), diagnosis, bar="faster", hopes={})
+
+    def look_twice(self, diagnosis: Diagnosis | None) -> list[Finish]:
+        """What was given up after few quads meets the setting to beat once more, where there is time for it.
+
+        The likeliest first, each knob once, and the first that is faster now is the answer: it may change the others'.
+        """
+        entries = {entry.name: entry for entry in self._plan.entries}
+        self._diagnosis = diagnosis
+        self._time.keep_no_heats()
+        for name in sorted(self._given_up, key=lambda name: -self._given_up[name].ratio):
+            if not self._time.has_room_for_a_heat:
+                break
+            value = self._given_up.pop(name).setting.get(name)
+            self._looked_twice.add(name)
+            setting = self._ways.changed(entries[name], value)
+            if setting in (None, self._track.setting) or self._why_passed_over(entries[name], diagnosis) is not None:
+                continue
+            finish = self._try(name, setting)
+            if finish is not None and finish.is_kept:
+                return [finish]
+        return []
 
     def _look_again(
         self, names: Sequence[str], diagnosis: Diagnosis | None, *, bar: Bar, hopes: Mapping[str, Scalar]
@@ -274,8 +298,13 @@ class Screening:
             sure = best.comparison.interval[0]
             left = [each for each in others if each.is_kept and each.comparison.interval[1] >= sure]
         self._undecided.pop(name, None)
+        self._given_up.pop(name, None)
+        most = self._track.pace.screen_quads
+        given_up = [each for each in finishes if each.is_given_up_before(most)] if best is None else []
         if left:
             self._undecided[name] = max(left, key=lambda each: each.ratio)
+        elif given_up and name not in self._looked_twice:
+            self._given_up[name] = max(given_up, key=lambda each: each.ratio)
 
     def _is_way_back(self, entry: Entry, value: Scalar) -> bool:
         """The baseline's value would make a new graph: in a compiled step that is dear, and it has lost before."""
