@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from autotune.coordinator.admission import Admission
 from autotune.coordinator.aims import add_last_word, describe_prune, is_used_up, judge, step_of, value_on_the_way
 from autotune.coordinator.books import Books
-from autotune.coordinator.exits import shortage_of
 from autotune.coordinator.first_failures import FirstFailures
 from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.histories import read_histories
@@ -22,12 +22,11 @@ from autotune.coordinator.reserve import Reserve
 from autotune.coordinator.seeds import trial_seed
 from autotune.coordinator.speeds import Floor, Speeds
 from autotune.coordinator.standing import BASELINE_NUMBER, Standing
-from autotune.coordinator.tickets import Answer, Refusal, Ticket
+from autotune.coordinator.tickets import Answer, Ticket
 from autotune.events import Adjusted, EpochReport, Finished, Outcome, Scalar, Started, TrialOrder, Unsaved
 from autotune.figures import format_figure
 from autotune.outages import persist
 from autotune.recording.drafts import NewTrial
-from autotune.recording.environments import EnvironmentRecords
 from autotune.recording.rows import TrialRow, TrialStatus
 from autotune.search.proposals import Proposal
 from autotune.trial.leases import Lease
@@ -39,7 +38,7 @@ class Ledger:
     def __init__(self, books: Books, *, standing: Standing, speeds: Speeds, fitting: Fitting) -> None:
         self._books = books
         self._speeds = speeds
-        self._fitting = fitting
+        self._admission = Admission(books, fitting=fitting)
         self.standing = standing
         self._reports: defaultdict[int, list[EpochReport]] = defaultdict(list)
         self._failures = FirstFailures()
@@ -198,15 +197,10 @@ class Ledger:
         reports = self._reports[row.number]
         finished, values = judge(finished, objectives=books.spec.objectives, reports=reports)
         finished = add_last_word(finished, reports=reports, spec=books.spec)
-        has_lost_race = ticket.refusal is not None and self._fitting.raced_shortage(row.parameters) is not None
-        if has_lost_race:  # it ran out here, though not as a trial: later starts are to know
+        has_lost_race = self._admission.was_lost_in_race(ticket)
+        if has_lost_race:  # later starts are to know
             finished = finished.model_copy(update={"is_out_of_memory": True})
-        self._fitting.learn(
-            row.number,
-            parameters=row.parameters,
-            peak_bytes=max((report.peak_memory_bytes for report in reports), default=None),
-            shortage=shortage_of(finished.reason, is_out_of_memory=finished.is_out_of_memory),
-        )
+        self._admission.learn(row, finished, reports=reports)
         ran_on = books.environment_id if has_lost_race else None
         books.records.finish_trial(row, finished=finished, values=values, environment_id=ran_on)
         if finished.outcome is not Outcome.INTERRUPTED:
@@ -298,18 +292,15 @@ class Ledger:
         Where those of a race alone are too much for it, it has the baseline's.
         """
         row = ticket.row
-        refusal = self._refusal(row.number, parameters=row.parameters, lease=lease)
+        refusal = self._admission.refusal(row.number, parameters=row.parameters, lease=lease)
         if refusal is not None and not refusal.is_crowded and row.speed_fallback is None:
             parameters = self._speeds.without_race(row.number, parameters=row.parameters)
-            if parameters is not None and self._refusal(row.number, parameters=parameters, lease=lease) is None:
+            if (
+                parameters is not None
+                and self._admission.refusal(row.number, parameters=parameters, lease=lease) is None
+            ):
                 return self._fallen_back(ticket, parameters=parameters, reason=refusal.reason)
         return replace(ticket, refusal=refusal)
-
-    def _refusal(self, number: int, *, parameters: Mapping[str, Scalar], lease: Lease) -> Refusal | None:
-        reason = self._fitting.reason_not_to_launch(number, parameters=parameters, lease=lease)
-        if reason is None:
-            return None
-        return Refusal(reason, is_crowded=self._fitting.fits_alone(parameters=parameters, lease=lease))
 
     def _new_trial(self, proposal: Proposal, *, floor: Floor | None) -> NewTrial:
         return NewTrial(
@@ -329,25 +320,8 @@ class Ledger:
     def _learn(self, rows: Mapping[int, TrialRow]) -> None:
         """What the trials of earlier starts, by number, tell of memory and time, and how the first of them ended."""
         self._failures.load(rows.values())
-        self._learn_memory(rows.values())
+        self._admission.load(rows.values())
         self._reserve.load(self._books.records, rows=rows)
-
-    def _learn_memory(self, rows: Iterable[TrialRow]) -> None:
-        """From others' trials on hardware and software like this machine's: of earlier starts, in other containers."""
-        books = self._books
-        ended = [row for row in rows if row.is_over and row.environment_id is not None]
-        if not ended:
-            return
-        peaks = books.records.peak_memory(books.study)
-        alike = EnvironmentRecords(books.records.engine).alike(books.environment_id)
-        for row in ended:
-            if row.environment_id in alike:
-                self._fitting.learn(
-                    row.number,
-                    parameters=row.parameters,
-                    peak_bytes=peaks.get(row.number),
-                    shortage=shortage_of(row.reason, is_out_of_memory=row.is_out_of_memory),
-                )
 
     def _count(self, ending: Ending) -> None:
         """Only the best trial's checkpoint is kept."""

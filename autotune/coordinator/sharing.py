@@ -63,7 +63,7 @@ class SharedLedger(Ledger):
     def refresh(self) -> bool:
         """Bury the dead and hear what others have recorded; whether there may be a trial to claim."""
         if self._crew.bury():
-            self._learn_memory(self._settle())
+            self._admission.load(self._settle())
         self._observe()
         return self.standing.has_trials_left or self._crew.has_free_trials()
 
@@ -160,7 +160,7 @@ class SharedLedger(Ledger):
             ending = ending_of(row)
             if row.is_over and ending is not None:
                 self._count(ending)
-        self._learn_memory(others)
+        self._admission.load(others)
         self._reserve.load(records, rows={row.number: row for row in others if row.is_over})
 
     @override

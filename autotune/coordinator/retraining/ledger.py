@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -15,8 +15,7 @@ from autotune.coordinator.retraining.contenders import Contender
 from autotune.coordinator.seeds import fresh_seed
 from autotune.coordinator.speeds import Floor, JointSpeeds
 from autotune.coordinator.standing import Standing
-from autotune.coordinator.tickets import Refusal, Ticket
-from autotune.events import Scalar
+from autotune.coordinator.tickets import Ticket
 from autotune.outages import persist
 from autotune.recording.drafts import NewTrial
 from autotune.search.proposals import Proposal
@@ -127,8 +126,8 @@ class RetrainLedger(Ledger):
         self._on_beat()
 
     @override
-    def _refusal(self, number: int, *, parameters: Mapping[str, Scalar], lease: Lease) -> Refusal | None:
-        return None
+    def _held_against_memory(self, ticket: Ticket, *, lease: Lease) -> Ticket:
+        return ticket
 
     @override
     def _new_trial(self, proposal: Proposal, *, floor: Floor | None) -> NewTrial:

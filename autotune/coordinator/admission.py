@@ -1,0 +1,62 @@
+"""Which trials are launched at all, by what is known of memory; and what each that has ended adds to that."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from autotune.coordinator.books import Books
+from autotune.coordinator.exits import shortage_of
+from autotune.coordinator.fitting import Fitting
+from autotune.coordinator.tickets import Refusal, Ticket
+from autotune.events import EpochReport, Finished, Scalar
+from autotune.recording.environments import EnvironmentRecords
+from autotune.recording.rows import TrialRow
+from autotune.trial.leases import Lease
+
+
+class Admission:
+    """Refuses trials that are known to run out of memory.
+
+    Args:
+        books: The study's, with what became of earlier trials.
+        fitting: Predicts.
+    """
+
+    def __init__(self, books: Books, *, fitting: Fitting) -> None:
+        self._books = books
+        self._fitting = fitting
+
+    def refusal(self, number: int, *, parameters: Mapping[str, Scalar], lease: Lease) -> Refusal | None:
+        """Why the trial is not to be launched there; None where nothing speaks against it."""
+        reason = self._fitting.reason_not_to_launch(number, parameters=parameters, lease=lease)
+        if reason is None:
+            return None
+        return Refusal(reason, is_crowded=self._fitting.fits_alone(parameters=parameters, lease=lease))
+
+    def was_lost_in_race(self, ticket: Ticket) -> bool:
+        """The trial is refused since it ran out of memory here, though not as a trial."""
+        return ticket.refusal is not None and self._fitting.raced_shortage(ticket.row.parameters) is not None
+
+    def learn(self, row: TrialRow, finished: Finished, *, reports: Sequence[EpochReport]) -> None:
+        """What a trial that has ended held at most, or ran out of."""
+        self._fitting.learn(
+            row.number,
+            parameters=row.parameters,
+            peak_bytes=max((report.peak_memory_bytes for report in reports), default=None),
+            shortage=shortage_of(finished.reason, is_out_of_memory=finished.is_out_of_memory),
+        )
+
+    def load(self, rows: Iterable[TrialRow]) -> None:
+        """From others' trials on hardware and software like this machine's: of earlier starts, in other containers."""
+        books = self._books
+        ended = [row for row in rows if row.is_over and row.environment_id is not None]
+        if not ended:
+            return
+        peaks = books.records.peak_memory(books.study)
+        alike = EnvironmentRecords(books.records.engine).alike(books.environment_id)
+        for row in ended:
+            if row.environment_id in alike:
+                self._fitting.learn(
+                    row.number,
+                    parameters=row.parameters,
+                    peak_bytes=peaks.get(row.number),
+                    shortage=shortage_of(row.reason, is_out_of_memory=row.is_out_of_memory),
+                )
