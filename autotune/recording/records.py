@@ -177,6 +177,13 @@ class Records:
             query = select(tables.trial).where(tables.trial.c.study_id == study.id).order_by(tables.trial.c.number)
             return tuple(read_trial(row) for row in connection.execute(query).mappings())
 
+    def fallen_back(self, study: StudyRow) -> tuple[TrialRow, ...]:
+        """Trials that could not be trained with a race's speed parameters, by number."""
+        mine = (tables.trial.c.study_id == study.id) & tables.trial.c.speed_fallback.is_not(None)
+        with transactions.read(self.engine) as connection:
+            rows = connection.execute(select(tables.trial).where(mine).order_by(tables.trial.c.number)).mappings()
+            return tuple(read_trial(row) for row in rows)
+
     def launch_trial(
         self,
         trial: TrialRow,

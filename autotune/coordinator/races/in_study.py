@@ -91,8 +91,8 @@ class RacedSpeeds:
         self._untrainable: set[str] = set()
         """Workloads whose trials were infeasible with the speed parameters of a race."""
         alike = EnvironmentRecords(books.records.engine).alike(books.environment_id)
-        for row in books.records.trials(books.study):
-            if row.speed_fallback is not None and row.environment_id in alike:
+        for row in books.records.fallen_back(books.study):
+            if row.environment_id in alike:
                 self._untrainable.add(self._digest(row.parameters))
         self._trains_one_at_a_time = not books.is_contended
         self._known: dict[str, tuple[Workload, RaceResult]] = log.known(ground)
