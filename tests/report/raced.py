@@ -1,5 +1,7 @@
 """A race that came to its end, written by hand."""
 
+from autotune.coordinator.races.log import race_row
+from autotune.coordinator.workloads import Workload
 from autotune.recording.races import RaceRow
 from autotune.speed.racing.result import BreakEven, Gain, Heat, RaceResult, Split
 
@@ -48,16 +50,5 @@ def result_of(**fields: object) -> RaceResult:
 
 def row_of(result: RaceResult, *, device: str = "cpu") -> RaceRow:
     """The race as it is recorded."""
-    return RaceRow(
-        task="t.py:T",
-        device=device,
-        num_cores=2,
-        workload={"batch_size": 32},
-        workload_digest="a",
-        setting=result.setting,
-        result_json=result.model_dump_json(),
-        baseline_samples_per_second=result.baseline_samples_per_second,
-        samples_per_second=result.samples_per_second,
-        peak_memory_bytes=result.peak_memory_bytes,
-        seconds=result.seconds,
-    )
+    workload = Workload(task="t.py:T", device=device, num_cores=2, features={"batch_size": 32})
+    return race_row(result, workload=workload, digest="a")

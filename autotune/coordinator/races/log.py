@@ -44,19 +44,7 @@ class RaceLog:
 
     def keep(self, result: RaceResult, *, workload: Workload, ground: RaceGround) -> None:
         """Write a race down for this study and later ones."""
-        row = RaceRow(
-            task=workload.task,
-            device=workload.device,
-            num_cores=workload.num_cores,
-            workload=workload.features,
-            workload_digest=ground.digest(workload),
-            setting=result.setting,
-            result_json=result.model_dump_json(),
-            baseline_samples_per_second=result.baseline_samples_per_second,
-            samples_per_second=result.samples_per_second,
-            peak_memory_bytes=result.peak_memory_bytes,
-            seconds=result.seconds,
-        )
+        row = race_row(result, workload=workload, digest=ground.digest(workload))
         self._races.add(row, machine=ground.machine, study=self._study, guard=self._records.guard)
 
     def charge(self, seconds: float, *, workload: Workload, ground: RaceGround) -> None:
@@ -88,3 +76,20 @@ class RaceLog:
             "in_turns": heat.is_in_turns,
         }
         persist(lambda: self._heats.add(RacedSetting(heat.setting, heat.samples_per_second, attributes)))
+
+
+def race_row(result: RaceResult, *, workload: Workload, digest: str) -> RaceRow:
+    """The race of a workload as it is recorded, found again by the digest."""
+    return RaceRow(
+        task=workload.task,
+        device=workload.device,
+        num_cores=workload.num_cores,
+        workload=workload.features,
+        workload_digest=digest,
+        setting=result.setting,
+        result_json=result.model_dump_json(),
+        baseline_samples_per_second=result.baseline_samples_per_second,
+        samples_per_second=result.samples_per_second,
+        peak_memory_bytes=result.peak_memory_bytes,
+        seconds=result.seconds,
+    )
