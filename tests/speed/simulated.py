@@ -138,6 +138,7 @@ class SimulatedMachine:
     """By other programs."""
     start_spread: float = 0.0
     """Of what processes of one setting differ by for as long as they live."""
+    device: str = "cpu"
     most_at_once: int = 0
     """Contestants that held the device together."""
     num_refused: int = 0
@@ -159,7 +160,7 @@ class SimulatedMachine:
             self.num_refused += 1
             is_crowded = num_bytes <= self.memory_bytes and held + self.held_bytes > 0
             who = f"other processes hold {held + self.held_bytes}" if is_crowded else "no room"
-            raise ContestantLostError("out of memory", who)
+            raise ContestantLostError("out of memory", who, shortage=None if is_crowded else "device")
 
 
 class SimulatedContestant:
@@ -188,7 +189,7 @@ class SimulatedContestant:
         machine.now += cost.start_seconds
         self.warmed = Warmed(
             in_force=dict(setting if cost.in_force is None else cost.in_force),
-            device="cpu",
+            device=machine.device,
             start_seconds=cost.start_seconds,
             epoch_start_seconds=cost.epoch_start_seconds,
             steps_per_epoch=steps_per_epoch,

@@ -14,7 +14,8 @@ alternating blocks against it and retire. The order of a race:
    and screen what interacts with them or means something only now;
 5. try ``torch.compile`` where the steps that remain can repay it; a compiled step may wait for something else, so
    that what moves that is screened once more;
-6. leave out what is no slower without, and look once more, where time is left, at what was given up after few quads;
+6. leave out what is no slower without, and look once more, where time is left, at what was given up after few quads,
+   then at what interacts with what that brings;
 7. confirm the winner against the baseline, and against what an informed user would set, on fresh
    contestants; where that guess is surely faster, and as precise, it is the winner.
 
@@ -23,6 +24,7 @@ with fewer digits is kept only while its loss stays within full precision's own 
 """
 
 import time
+from collections.abc import Sequence
 from functools import partial
 
 from autotune.events import Scalar, Warmed
@@ -178,21 +180,27 @@ class _Race:
             winners = self._find_winners()
             if not winners:
                 break
-            adopted = self._stacking.stack(winners)
-            if winners[-1].is_by_far:
-                self._enter_other_world(adopted)
-            self._screening.forget_what_interacts(adopted)
-            if self._time.has_room_for_a_heat:
-                self._diagnose()
+            self._put_together(winners)
+
+    def _put_together(self, winners: Sequence[Finish]) -> None:
+        adopted = self._stacking.stack(winners)
+        if winners[-1].is_by_far:
+            self._enter_other_world(adopted)
+        self._screening.forget_what_interacts(adopted)
+        if self._time.has_room_for_a_heat:
+            self._diagnose()
 
     def _find_winners(self) -> list[Finish]:
         screening, diagnosis = self._screening, self._diagnosis
         return screening.meet_runners_up(diagnosis) or screening.screen(diagnosis) or screening.look_again(diagnosis)
 
     def _look_twice(self) -> None:
-        """With the time that is left, at what was given up early."""
+        """With the time that is left, at what was given up early, and at what that may have been hiding."""
+        before = self._screening.doubted
         while winners := self._screening.look_twice(self._diagnosis):
-            self._stacking.stack(winners)
+            self._put_together(winners)
+            self._screen_and_stack()
+        self._simplifying.leave_out_each(self._screening.doubted - before)
 
     def _compile(self, *, only: Scalar | None = None) -> bool:
         """Try to compile with the time that was kept for it; whether it was adopted, and there is time to go on."""

@@ -251,7 +251,7 @@ def test_confirmation_on_a_machine_that_became_slow_ends_as_soon_as_it_tells() -
 
 
 def test_heat_on_a_machine_that_became_slow_takes_no_more_of_the_time_for_the_end() -> None:
-    result = race_on_a_machine_that_becomes_slow(16.0, times=30.0)
+    result = race_on_a_machine_that_becomes_slow(20.0, times=30.0)
     *_, last = [heat.gain for heat in result.heats if heat.stage == "screen" and heat.gain is not None]
     assert last.num_quads < 10
     assert last.low < 1 < last.high  # nothing is told by then

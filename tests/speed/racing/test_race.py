@@ -26,6 +26,7 @@ def knob(name: str, *choices: Scalar, **fields: object) -> Knob:
 
 WORKERS = Entry(KNOBS["num_workers"], (0, 1, 2, 4))
 PREFETCH = Entry(KNOBS["prefetch_factor"], (2, 4))
+ALLOCATOR = Entry(KNOBS["allocator"], ("default", "retain"))
 CHANNELS_LAST = Entry(KNOBS["channels_last"], (False, True))
 FUSED = Entry(KNOBS["optimizer_impl"], ("for_loop", "foreach", "fused"))
 PRECISION = Entry(KNOBS["precision"], ("fp32", "bf16"))
@@ -61,8 +62,8 @@ def input_bound(setting: Setting) -> Cost:
     return Cost(compute_seconds=0.01, wait_seconds=wait)
 
 
-def noisy(seed: int = 0) -> SimulatedMachine:
-    return SimulatedMachine(seed=seed, noises=(Jitter(0.02), Spikes(0.01)))
+def noisy(seed: int = 0, *, device: str = "cpu") -> SimulatedMachine:
+    return SimulatedMachine(seed=seed, noises=(Jitter(0.02), Spikes(0.01)), device=device)
 
 
 def test_race_stacks_the_knobs_that_make_a_step_faster() -> None:
@@ -95,22 +96,41 @@ def test_race_tries_again_what_gains_only_beside_a_winner() -> None:
         factor = 0.7 if is_last and retains else 1.2 if is_last else 0.85 if retains else 1.0
         return Cost(compute_seconds=0.01 * factor)
 
-    allocator = Entry(KNOBS["allocator"], ("default", "retain"))
-    result = run(SimulatedArena(cost, machine=noisy()), CHANNELS_LAST, allocator)
+    result = run(SimulatedArena(cost, machine=noisy(device="cuda")), CHANNELS_LAST, ALLOCATOR)
     assert result.setting == {"allocator": "retain", "channels_last": True}
     assert [heat.verdict for heat in heats_of(result, "channels_last")] == ["rejected", "kept"]
 
 
-def test_race_tries_the_allocator_again_beside_a_memory_format_that_it_helps() -> None:
+def test_race_tries_again_after_what_is_new_what_a_winner_interacts_with() -> None:
     def cost(setting: Setting) -> Cost:
         is_last, retains = setting.get("channels_last"), setting.get("allocator") == "retain"
         return Cost(compute_seconds=0.01 * (0.6 if is_last and retains else 0.8 if is_last else 1.0))
 
-    allocator = Entry(KNOBS["allocator"], ("default", "retain"))
-    result = run(SimulatedArena(cost, machine=noisy()), CHANNELS_LAST, allocator, FUSED)
+    result = run(SimulatedArena(cost, machine=noisy(device="cuda")), CHANNELS_LAST, ALLOCATOR, FUSED)
     assert result.setting == {"allocator": "retain", "channels_last": True}
     tried = [next(iter(heat.changes)) for heat in result.heats if heat.stage == "screen"]
-    assert tried.index("optimizer_impl") < len(tried) - 1 - tried[::-1].index("allocator")  # what is new comes first
+    assert tried.index("optimizer_impl") < len(tried) - 1 - tried[::-1].index("allocator")
+
+
+def test_race_tries_a_memory_format_on_a_processor_beside_the_allocator_that_it_wants() -> None:
+    """Beside another one some processes are fast and some are slow, and a race met one of the slow ones."""
+
+    def cost(setting: Setting) -> Cost:
+        are_both = bool(setting.get("channels_last")) and setting.get("allocator") == "retain"
+        return Cost(compute_seconds=0.006 if are_both else 0.01)
+
+    result = run(SimulatedArena(cost, machine=noisy()), CHANNELS_LAST, ALLOCATOR)
+    assert result.setting == {"allocator": "retain", "channels_last": True}
+    assert [heat.verdict for heat in heats_of(result, "channels_last")] == ["kept"]
+
+
+def test_allocator_stays_beside_a_memory_format_though_a_process_is_as_fast_without_it() -> None:
+    def cost(setting: Setting) -> Cost:
+        return Cost(compute_seconds=0.006 if setting.get("channels_last") else 0.01)
+
+    result = run(SimulatedArena(cost, machine=noisy()), CHANNELS_LAST, ALLOCATOR)
+    assert result.setting == {"allocator": "retain", "channels_last": True}
+    assert not [heat for heat in result.heats if heat.stage == "simplify"]
 
 
 def test_race_tries_more_workers_again_once_a_step_computes_faster() -> None:
@@ -154,6 +174,53 @@ def test_race_looks_once_more_at_what_it_gave_up_early_where_time_is_left() -> N
 
     assert any(heat.verdict == "kept" for heat in given_up(1e6))
     assert not given_up(13.0)
+
+
+def test_race_tries_together_what_was_given_up_and_is_known_to_interact() -> None:
+    """Each by itself was no faster, so that neither was ever tried beside the other."""
+
+    def cost(setting: Setting) -> Cost:
+        are_both = bool(setting.get("channels_last")) and setting.get("allocator") == "retain"
+        return Cost(compute_seconds=0.006 if are_both else 0.0101 if setting.get("channels_last") else 0.01)
+
+    machine = SimulatedMachine(seed=0, noises=(Jitter(0.05),), device="cuda")
+    result = run(SimulatedArena(cost, machine=machine), CHANNELS_LAST, ALLOCATOR)
+    assert result.setting == {"allocator": "retain", "channels_last": True}
+
+
+def test_partner_of_two_that_were_tried_together_is_left_out_where_nothing_is_lost() -> None:
+    starts: list[bool] = []
+
+    def cost(setting: Setting) -> Cost:
+        is_last = bool(setting.get("channels_last"))
+        starts.extend([is_last] if is_last else [])
+        is_lucky = len(starts) > 1  # the first process of the setting is slow for as long as it lives
+        return Cost(compute_seconds=0.006 if is_last and is_lucky else 0.01)
+
+    machine = SimulatedMachine(seed=0, noises=(Jitter(0.05),), device="cuda")
+    result = run(SimulatedArena(cost, machine=machine), CHANNELS_LAST, ALLOCATOR)
+    assert result.setting == {"channels_last": True}
+    tried = [(heat.stage, tuple(heat.changes), heat.verdict) for heat in result.heats]
+    assert ("screen", ("channels_last",), "rejected") in tried
+    assert ("simplify", ("allocator",), "kept") in tried
+
+
+def test_race_tries_again_what_interacts_with_what_a_second_look_found() -> None:
+    """The second look was a race's last, so that a memory format was adopted without the allocator that it wants."""
+
+    def cost(setting: Setting) -> Cost:
+        is_last, retains = setting.get("channels_last"), setting.get("allocator") == "retain"
+        return Cost(compute_seconds=0.01 / (1.4 if is_last and retains else 1.1 if is_last else 0.9 if retains else 1))
+
+    found = []
+    for seed in range(40):
+        machine = SimulatedMachine(seed=seed, noises=(Jitter(0.1),), device="cuda")
+        result = run(SimulatedArena(cost, machine=machine), CHANNELS_LAST, ALLOCATOR, seconds=1e6)
+        verdicts = [heat.verdict for heat in heats_of(result, "channels_last")]
+        if verdicts[-1] == "kept":
+            found.append((len(verdicts), result.setting.get("allocator")))
+    assert any(num_looks > 1 for num_looks, _ in found)
+    assert {allocator for _, allocator in found} == {"retain"}
 
 
 def test_race_confirms_in_more_quads_where_noise_asks_for_them_and_time_is_left() -> None:

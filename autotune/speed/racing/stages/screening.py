@@ -129,6 +129,8 @@ class Screening:
         """What was given up after few quads meets the setting to beat once more, where there is time for it.
 
         The likeliest first, each knob once, and the first that is faster now is the answer: it may change the others'.
+        Beside each those that were given up, too, and whose gain is known to depend on it: of two that gain together
+        alone, neither wins by itself.
         """
         entries = {entry.name: entry for entry in self._plan.entries}
         self._diagnosis = diagnosis
@@ -139,9 +141,12 @@ class Screening:
             value = self._given_up.pop(name).setting.get(name)
             self._looked_twice.add(name)
             setting = self._ways.changed(entries[name], value)
-            if setting in (None, self._track.setting) or self._why_passed_over(entries[name], diagnosis) is not None:
+            is_open = setting != self._track.setting and self._why_passed_over(entries[name], diagnosis) is None
+            if setting is None or not is_open:
                 continue
-            finish = self._try(name, setting)
+            partners = self._ways.partners({name}) & self._given_up.keys()
+            hopes = {partner: self._given_up[partner].setting.get(partner) for partner in sorted(partners)}
+            finish = self._try_with_hopes(name, setting, bar="faster", hopes=hopes)
             if finish is not None and finish.is_kept:
                 return [finish]
         return []

@@ -15,15 +15,17 @@ _MOST_OF_A_STEP = 0.5
 """Share of waiting for data from which a worker has work for a core all the time, and is tried with one first."""
 _MOST_TO_GIVE_UP = 2
 """A rival keeps half of what it has, where that is tried first: one thread of sixteen is no likely winner."""
-_BESIDE: dict[str, tuple[str, Scalar]] = {_WORKERS: ("persistent_workers", True)}
-"""What a knob is tried beside from the start: workers that begin anew with each epoch hide what they win."""
+_STAYING, _ALLOCATOR = "persistent_workers", "allocator"
+_BESIDE: dict[str, tuple[str, Scalar]] = {_WORKERS: (_STAYING, True), "channels_last": (_ALLOCATOR, "retain")}
+"""What a knob is tried beside from the start: workers that begin anew with each epoch hide what they win, and beside
+glibc's default allocator a process in channels_last is fast or slow for as long as it lives, as its start decides."""
 _INTERACTIONS: tuple[frozenset[str], ...] = (
     frozenset({"num_workers", "torch_threads"}),  # they compete for the same cores
     frozenset({"num_workers", "persistent_workers"}),  # more of them start more slowly, unless they stay
     frozenset({"cache", "torch_threads"}),
     frozenset({"channels_last", "precision"}),  # tensor cores want NHWC
     # In NHWC oneDNN's buffers are large: mapped anew at each step they cost some processes more than the order gains.
-    frozenset({"channels_last", "allocator"}),
+    frozenset({"channels_last", _ALLOCATOR}),
     frozenset({"channels_last", "fp32_precision_conv"}),
     frozenset({"sdpa_backend", "precision"}),  # flash attention takes bf16 and fp16 alone
 )
@@ -54,7 +56,8 @@ class Ways:
         setting = changed(self._track.setting, entry.name, value, entries=self._entries)
         name, wanted = _BESIDE.get(entry.name, ("", None))
         beside = self._entry(name)
-        if setting is None or beside is None or wanted not in beside.values or not is_on(value):
+        is_idle = name == _ALLOCATOR and self._track.incumbent.warmed.device != "cpu"  # it is the host's
+        if setting is None or beside is None or wanted not in beside.values or not is_on(value) or is_idle:
             return setting
         return changed(setting, name, wanted, entries=self._entries) or setting
 
@@ -105,8 +108,11 @@ class Ways:
 
     @property
     def doubted(self) -> set[str]:
-        """What the setting to beat has only because something else was tried beside it."""
-        return {name for name, value in _BESIDE.values() if self._track.setting.get(name) == value}
+        """What the setting to beat has only because something else was tried beside it, and may be no faster with.
+
+        Not the allocator: that a process is as fast without it says little of the next one.
+        """
+        return {_STAYING} if self._track.setting.get(_STAYING) else set()
 
     def _entry(self, name: str) -> Entry | None:
         return next((entry for entry in self._entries if entry.name == name), None)
