@@ -75,17 +75,20 @@ class Fitting:
             self._device.add_peak(number, shape=self._shape(parameters), batch_size=batch_size, peak_bytes=peak_bytes)
 
     def learn_race(self, parameters: Mapping[str, Scalar], *, peak_bytes: int) -> None:
-        """What the winner of a race held at most: the parameters are those that its workload's trials train with.
+        """What the winner of a race held at most, with its own batch or a larger one that was tried after it.
 
-        A setting that ran out in the race says nothing: the workload may fit with any other, and
-        another contestant was on the device beside it.
+        The parameters are those that trials of that workload train with. A setting that ran out in the race says
+        nothing: the workload may fit with any other, and another contestant was on the device beside it.
         """
         if not _shrinks(parameters):
             shape, batch_size = self._shape(parameters), _batch_size(parameters)
             self._device.add_raced_peak(shape=shape, batch_size=batch_size, peak_bytes=peak_bytes)
 
     def learn_lost_race(self, parameters: Mapping[str, Scalar], *, shortage: Shortage | None) -> None:
-        """That a race ran out of memory with the baseline's setting, alone; of a crowd that filled it, nothing."""
+        """That a race ran out of memory alone on its device; of a crowd that filled it, nothing.
+
+        With the baseline's setting, as it began, or with its winner and a larger batch.
+        """
         if shortage is None or _shrinks(parameters):
             return
         batch_size = _batch_size(parameters)
@@ -93,6 +96,10 @@ class Fitting:
             self._host.add_raced_loss(shape=self._whole_shape(parameters), batch_size=batch_size)
         else:
             self._device.add_raced_loss(shape=self._shape(parameters), batch_size=batch_size)
+
+    def has_limit(self, parameters: Mapping[str, Scalar]) -> bool:
+        """Whether something tells which batches of such a training fit its device."""
+        return self._device.has_limit(shape=self._shape(parameters))
 
     def raced_shortage(self, parameters: Mapping[str, Scalar]) -> Shortage | None:
         """What this very training ran out of in a race; None where it did not."""

@@ -72,6 +72,12 @@ class MemoryModel:
         """Whether this very training ran out in a race."""
         return shape in self._evidence and batch_size in self._evidence[shape].lost_races
 
+    def has_limit(self, *, shape: Shape) -> bool:
+        """Whether something tells which batches of this shape fit: two sizes that trained, or one that ran out."""
+        evidence = self._evidence.get(shape, _Evidence())
+        trained = {batch for batch, _ in evidence.measured.values()} | evidence.raced.keys()
+        return len(trained) >= _TWO or bool(evidence.lost or evidence.lost_races)
+
     def reason_not_to_launch(self, *, shape: Shape, batch_size: int, room: Room) -> str | None:
         """Why a trial of this shape and batch size will run out; None where nothing says so.
 

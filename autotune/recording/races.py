@@ -47,8 +47,8 @@ class RaceRecords:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def add(self, row: RaceRow, *, machine: Machine, study: StudyRow | None, guard: Guard | None = None) -> None:
-        """Keep a race with the study that it ran in, if there is one: it has come to its end there."""
+    def add(self, row: RaceRow, *, machine: Machine, study: StudyRow | None, guard: Guard | None = None) -> int:
+        """Keep a race with the study that it ran in, if there is one: it has come to its end there. Returns its id."""
         values: dict[str, object] = {
             "study_id": study.id if study is not None else None,
             "hardware_fingerprint": machine.hardware_fingerprint,
@@ -67,20 +67,34 @@ class RaceRecords:
             "created_at": time.time() if row.created_at is None else row.created_at,
         }
         with transactions.write(self._engine, guard=guard) as connection:
-            connection.execute(insert(tables.race).values(values))
+            key = connection.execute(insert(tables.race).values(values)).inserted_primary_key
             if study is not None:
                 ended = _is_unfinished(_unfinished_row(study, digest=row.workload_digest, machine=machine))
                 connection.execute(delete(tables.race_unfinished).where(ended))
+        assert key is not None, "one row has one"
+        return int(key[0])
+
+    def complete(self, race_id: int, *, result_json: str, guard: Guard | None = None) -> None:
+        """Write down what was found out after a race that has been kept."""
+        mine = update(tables.race).where(tables.race.c.id == race_id)
+        with transactions.write(self._engine, guard=guard) as connection:
+            connection.execute(mine.values(result=result_json))
 
     def charge(
-        self, study: StudyRow, *, digest: str, machine: Machine, seconds: float, guard: Guard | None = None
+        self, study: StudyRow, *, digest: str | None, machine: Machine, seconds: float, guard: Guard | None = None
     ) -> None:
-        """Add to what the study has spent on races, and on this one so far, which may never come to its end."""
+        """Add to what the study has spent on races, and on the one of this digest, which may never come to its end.
+
+        None: what is spent beside a race that has come to its end.
+        """
         spent = tables.study.c.speed_seconds + seconds
         mine = update(tables.study).where(tables.study.c.id == study.id)
-        race, table = _unfinished_row(study, digest=digest, machine=machine), tables.race_unfinished
+        table = tables.race_unfinished
         with transactions.write(self._engine, guard=guard) as connection:
             connection.execute(mine.values(speed_seconds=spent, version=tables.study.c.version + 1))
+            if digest is None:
+                return
+            race = _unfinished_row(study, digest=digest, machine=machine)
             transactions.insert_or_ignore(connection, table, {**race, "seconds": 0.0})
             connection.execute(update(table).where(_is_unfinished(race)).values(seconds=table.c.seconds + seconds))
 

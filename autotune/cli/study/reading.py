@@ -56,10 +56,11 @@ def show(*, name: str, storage: str, tracking_uri: str, as_json: bool) -> None:
 
     JSON keys: name, task, state, is_exhausted (complete, with every combination of its grid tried),
     objectives, budget, elapsed_seconds, speed_seconds (of them, spent on races), races (workload,
-    setting, kept, gain, finding, is_answer, reduced_precision, break_evens, code,
-    samples_per_second, seconds, study, created_at), race_taken_over (of an earlier study, whose winner
-    the best trial has), created_at, outcomes, baseline, best, front, gain, mlflow_experiment_id,
-    mlflow_run_id, verdict (the keys of `autotune study confirm --json`; null until it was confirmed),
+    setting, kept, gain, finding, is_answer, reduced_precision, break_evens, batches (larger ones
+    that were tried, to know which fit the device), code, samples_per_second, seconds, study,
+    created_at), race_taken_over (of an earlier study, whose winner the best trial has), created_at,
+    outcomes, baseline, best, front, gain, mlflow_experiment_id, mlflow_run_id, verdict (the keys of
+    `autotune study confirm --json`; null until it was confirmed),
     addresses.
     """
     from autotune.cli.output import echo_json, echo_lines, to_json

@@ -78,6 +78,7 @@ class RaceGround:
         self._speed = {*self._fixed, *(parameter.name for parameter in stage.space.speed)}
         """Whether raced or, having one value alone, not."""
         self._device = stage.device
+        self.num_train_samples = stage.rehearsal.num_train_samples
         self._num_cores = stage.pool.num_cores
         self._launcher = launcher
         self._folder = folder
@@ -86,9 +87,17 @@ class RaceGround:
     @property
     def memory_bytes(self) -> int:
         """What contestants may hold: of its smallest GPU, or of the host as far as it is not other programs'."""
-        if self._device == "cuda":
-            return min(accelerator.memory_bytes for accelerator in self.machine.torch.accelerators)
-        return int(_CPU_SHARE * self.machine.memory_bytes)
+        return int(_CPU_SHARE * self.machine.memory_bytes) if self.gpu_bytes is None else self.gpu_bytes
+
+    @property
+    def gpu_bytes(self) -> int | None:
+        """The memory of its smallest GPU; None on a processor.
+
+        What processes of a host hold counts what they share with the fork server: their sum predicts nothing.
+        """
+        if self._device != "cuda":
+            return None
+        return min(accelerator.memory_bytes for accelerator in self.machine.torch.accelerators)
 
     @property
     def run(self) -> RunLength:
@@ -177,8 +186,7 @@ class RaceGround:
             run_samples=run.samples,
             seconds=seconds,
             seconds_in_turns=seconds_in_turns,
-            # What processes of a host hold counts what they share with the fork server: their sum predicts nothing.
-            memory_bytes=self.memory_bytes if self._device == "cuda" else None,
+            memory_bytes=self.gpu_bytes,
             pace=_SHORT_PACE if seconds <= _SHORT_SECONDS else Pace(),
         )
 

@@ -22,11 +22,12 @@ from functools import partial
 from autotune.coordinator.books import Books
 from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.races.allowance import DEFAULT_SHARE, Allowance, Allowances
+from autotune.coordinator.races.batch_room import SHARE, BatchRoom
 from autotune.coordinator.races.ground import RaceGround
 from autotune.coordinator.races.log import RaceLog
 from autotune.coordinator.races.typical_run import TypicalRun
 from autotune.coordinator.races.watchman import Watchman
-from autotune.coordinator.races.words import price_lines
+from autotune.coordinator.races.words import batch_lines, price_lines
 from autotune.coordinator.speeds import Floor, RaceEndedError
 from autotune.coordinator.standing import BASELINE_NUMBER, Standing
 from autotune.coordinator.workloads import Workload
@@ -78,6 +79,7 @@ class RacedSpeeds:
         self._allowances = Allowances(budget=books.spec.budget, share=share, standing=standing)
         self._standing = standing
         self._fitting = fitting
+        self._room = BatchRoom(ground, space=space, fitting=fitting)
         self._note = note
         self._lease = books.lease
         self._race_right = books.race_right
@@ -91,17 +93,19 @@ class RacedSpeeds:
         self._untrainable: set[str] = set()
         """Workloads whose trials were infeasible with the speed parameters of a race."""
         alike = EnvironmentRecords(books.records.engine).alike(books.environment_id)
-        for row in books.records.fallen_back(books.study):
-            if row.environment_id in alike:
-                self._untrainable.add(self._digest(row.parameters))
+        fallen = (row for row in books.records.fallen_back(books.study) if row.environment_id in alike)
+        self._untrainable.update(self._digest(row.parameters) for row in fallen)
         self._trains_one_at_a_time = not books.is_contended
         self._known: dict[str, tuple[Workload, RaceResult]] = log.known(ground)
+        self._take_over()
+
+    def _take_over(self) -> None:
         for workload, result in self._known.values():
-            self._learn_peak(workload, result)
+            self._room.learn(result, workload=workload)
         if self._known:
             num = len(self._known)
             known = f"winners of {num} workloads" if num > 1 else "winner of a workload"
-            note(f"races: this machine knows the {known} of this task")
+            self._note(f"races: this machine knows the {known} of this task")
 
     def prepare(self, floor: Floor) -> None:
         """Race the baseline's workload now, where several trials run at once and no winner is known here yet."""
@@ -215,8 +219,7 @@ class RacedSpeeds:
     ) -> None:
         seconds, in_turns = allowance.seconds, allowance.seconds_in_turns
         plan = self._ground.plan(learning, seconds=seconds, seconds_in_turns=in_turns, former=former, run=run)
-        charge = partial(self._log.charge, workload=workload, ground=self._ground)
-        watchman = Watchman(charge, self._standing, floor, seconds=seconds)
+        watchman = self._watchman(workload, floor=floor, seconds=seconds)
 
         def say(line: str) -> None:
             self._say(line, watchman=watchman)
@@ -247,21 +250,53 @@ class RacedSpeeds:
             watchman.charge()
             self._lease.tell(None)
         self._failures = 0
-        self._keep(workload, result)
+        race_id = self._keep(workload, result)
+        self._try_batches(race_id, result, workload=workload, learning=learning, floor=floor, allowance=allowance)
 
-    def _keep(self, workload: Workload, result: RaceResult) -> None:
+    def _watchman(self, workload: Workload | None, *, floor: Floor, seconds: float) -> Watchman:
+        charge = partial(self._log.charge, workload=workload, ground=self._ground)
+        return Watchman(charge, self._standing, floor, seconds=seconds)
+
+    def _keep(self, workload: Workload, result: RaceResult) -> int:
         """Remember what was found, unless it answers nothing and something is known already."""
         digest = self._ground.digest(workload)
         if result.is_answer or digest not in self._known:
             self._known[digest] = workload, result
-        self._learn_peak(workload, result)
-        self._log.keep(result, workload=workload, ground=self._ground)
+        self._room.learn(result, workload=workload)
         for line in (result.words, *price_lines(result)):
             self._note(f"race: {line}")
+        return self._log.keep(result, workload=workload, ground=self._ground)
 
-    def _learn_peak(self, workload: Workload, result: RaceResult) -> None:
-        parameters = self._space.with_speed(workload.features, result.setting)
-        self._fitting.learn_race(parameters, peak_bytes=result.peak_memory_bytes)
+    def _try_batches(
+        self,
+        race_id: int,
+        result: RaceResult,
+        *,
+        workload: Workload,
+        learning: Mapping[str, Scalar],
+        floor: Floor,
+        allowance: Allowance,
+    ) -> None:
+        """Find out which of the study's larger batches fit, which is written down beside the race."""
+        watchman = self._watchman(None, floor=floor, seconds=SHARE * allowance.seconds)
+
+        def on_begin(largest: int) -> None:
+            self._say(f"race: whether batches of up to {largest:,} fit", watchman=watchman)
+
+        try:
+            tries = self._room.tried(result, learning=learning, lease=floor.lease, watchman=watchman, on_begin=on_begin)
+        except RaceEndedError as error:
+            self._note(f"race: which batches fit was not found out, {error}")
+            return
+        finally:
+            watchman.charge()
+            self._lease.tell(None)
+        if tries:
+            told = result.model_copy(update={"batches": tries})
+            self._room.learn(told, workload=workload)
+            self._log.complete(race_id, told)
+            for line in batch_lines(tries):
+                self._note(f"race: {line}")
 
     def _fail(self, error: ContestantLostError, *, workload: Workload, learning: Mapping[str, Scalar]) -> None:
         """Say what could not be raced; a workload that is too large for the device says nothing of the others."""

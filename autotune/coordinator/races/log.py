@@ -42,15 +42,19 @@ class RaceLog:
                 found[ground.digest(workload)] = workload, result
         return found
 
-    def keep(self, result: RaceResult, *, workload: Workload, ground: RaceGround) -> None:
-        """Write a race down for this study and later ones."""
+    def keep(self, result: RaceResult, *, workload: Workload, ground: RaceGround) -> int:
+        """Write a race down for this study and later ones, under the number that is returned."""
         row = race_row(result, workload=workload, digest=ground.digest(workload))
-        self._races.add(row, machine=ground.machine, study=self._study, guard=self._records.guard)
+        return self._races.add(row, machine=ground.machine, study=self._study, guard=self._records.guard)
 
-    def charge(self, seconds: float, *, workload: Workload, ground: RaceGround) -> None:
-        """Charge what a race took to the study, whatever came of it."""
+    def complete(self, race_id: int, result: RaceResult) -> None:
+        """Write down what was found out after a race, beside it."""
+        self._races.complete(race_id, result_json=result.model_dump_json(), guard=self._records.guard)
+
+    def charge(self, seconds: float, *, workload: Workload | None, ground: RaceGround) -> None:
+        """Charge what a race took to the study, whatever came of it; None: what was tried after one that is kept."""
         if self._study is not None:
-            digest, guard = ground.digest(workload), self._records.guard
+            digest, guard = None if workload is None else ground.digest(workload), self._records.guard
             self._races.charge(self._study, digest=digest, machine=ground.machine, seconds=seconds, guard=guard)
 
     def unfinished_seconds(self, workload: Workload, *, ground: RaceGround) -> float:

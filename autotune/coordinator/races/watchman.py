@@ -46,6 +46,12 @@ class Watchman:
         if self._tallied_seconds > _OVERRUN * self.seconds:
             raise RaceEndedError(f"it took {_OVERRUN:g} times its {self.seconds:.0f} s: the machine is busy")
 
+    @property
+    def spent_seconds(self) -> float:
+        """What the race took so far."""
+        self._tally()
+        return self._tallied_seconds
+
     def charge(self) -> None:
         """Charge the study what the race took since the last time."""
         self._tally()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from autotune.speed.racing.result import BreakEven, Heat
+from autotune.speed.racing.result import BreakEven, Heat, TriedBatch
 
 _MOST_NUMBERS = 5
 
@@ -18,6 +18,10 @@ class Priced(Protocol):
     @property
     def break_evens(self) -> Sequence[BreakEven]:
         """Of what a run pays once."""
+
+    @property
+    def batches(self) -> Sequence[TriedBatch]:
+        """Larger ones that were tried, to know which fit."""
 
 
 def tried_words(heat: Heat) -> str:
@@ -42,10 +46,22 @@ def _trials(numbers: Sequence[int]) -> str:
 
 
 def price_lines(winner: Priced) -> Iterator[str]:
-    """What computes with fewer digits, and what a run pays once, with the steps that repay it."""
+    """What computes with fewer digits, what a run pays once, with the steps that repay it, and which batches fit."""
     for name in winner.reduced_precision:
         yield f"{name} computes with fewer digits; its loss stayed within the noise of full precision"
     for even in winner.break_evens:
         after = f"after {even.steps:,} steps" if even.steps is not None else "never"
         run = f"a run has {even.steps_that_remain:,}"
         yield f"{even.knob}: costs {even.start_seconds:.1f} s once, repaid {after}; {run}"
+    yield from batch_lines(winner.batches)
+
+
+def batch_lines(batches: Sequence[TriedBatch]) -> Iterator[str]:
+    """The largest batch that trained, and the smallest that did not, where any was tried."""
+    largest = max((tried.batch_size for tried in batches if not tried.reason), default=None)
+    lost = [tried for tried in batches if tried.reason and (largest is None or tried.batch_size > largest)]
+    if largest is not None:
+        yield f"batch_size: {largest:,} fits the device"
+    if lost:
+        least = min(lost, key=lambda tried: tried.batch_size)
+        yield f"batch_size: {least.batch_size:,} does not fit the device ({least.reason})"

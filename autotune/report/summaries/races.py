@@ -8,7 +8,7 @@ from autotune.recording.races import RaceRow
 from autotune.report.summaries.trials import TrialSummary
 from autotune.spec.written import written
 from autotune.speed.knobs.code import code_lines
-from autotune.speed.racing.result import BreakEven, Gain, RaceResult
+from autotune.speed.racing.result import BreakEven, Gain, RaceResult, TriedBatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +41,8 @@ class RaceSummary:
     """Knobs in the winner that compute with fewer digits."""
     break_evens: tuple[BreakEven, ...]
     """Of what a run pays once."""
+    batches: tuple[TriedBatch, ...]
+    """Larger ones that were tried, to know which fit the device."""
     unused: Mapping[str, tuple[int, ...]]
     """What of the winner is paid once and that trials of the workload trained without, with their numbers."""
     code: tuple[str, ...]
@@ -65,6 +67,7 @@ def summarise_recorded_race(row: RaceRow, *, trials: Sequence[TrialSummary]) -> 
         is_answer=result.is_answer,
         reduced_precision=result.reduced_precision,
         break_evens=result.break_evens,
+        batches=result.batches,
         unused=unused_by(trials, row, result),
         code=code_of(row, result),
     )

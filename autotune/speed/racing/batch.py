@@ -1,9 +1,9 @@
-"""The largest batch that fits the device: found by a few contestants, not by trials that fail."""
+"""Which batches fit the device: found by a few contestants, not by trials that fail."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from autotune.speed.measuring.arena import Contestant, ContestantLostError
+from autotune.speed.measuring.arena import Contestant, ContestantLostError, Shortage
 
 _FINENESS = 8
 """The answer is at least this share minus one of what fits: within an eighth."""
@@ -20,6 +20,8 @@ class BatchTry:
     """None where it ran out, or was predicted to."""
     reason: str
     """Why it does not fit; empty where it does."""
+    shortage: Shortage | None = None
+    """Whose memory it ran out of by itself; None for any other reason."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,33 @@ def find_largest_batch(
     return BatchLimit(good, is_bounded_by_data=False, tries=tuple(search.tries))
 
 
+def try_batches(
+    enter: Callable[[int], Contestant],
+    *,
+    sizes: Sequence[int],
+    may_start: Callable[[], bool] = lambda: True,
+) -> tuple[BatchTry, ...]:
+    """Find which of some batch sizes train: the largest first, and where it does not, by halves.
+
+    One that hangs or crashes is too large as well, since a smaller batch is known to train.
+
+    Args:
+        enter: Starts a contestant with a batch size.
+        sizes: In rising order; each larger than one that is known to train.
+        may_start: Asked before each try, so that the search ends with its time.
+    """
+    search = _Search(enter, None, lambda _: None, is_known_to_train=True)
+    good, bad = -1, len(sizes)
+    at = bad - 1
+    while good < at < bad and may_start():
+        if search.fits(sizes[at]):
+            good = at
+        else:
+            bad = at
+        at = (good + bad) // 2
+    return tuple(search.tries)
+
+
 def _first_that_fits(search: "_Search", *, start: int) -> tuple[int, int | None]:
     """The first batch of a halved series that fits, 0 if none does, and the one before it."""
     size, bad = start, None
@@ -100,11 +129,17 @@ def _first_that_fits(search: "_Search", *, start: int) -> tuple[int, int | None]
 
 class _Search:
     def __init__(
-        self, enter: Callable[[int], Contestant], memory_bytes: int | None, tried: Callable[[BatchTry], None]
+        self,
+        enter: Callable[[int], Contestant],
+        memory_bytes: int | None,
+        tried: Callable[[BatchTry], None],
+        *,
+        is_known_to_train: bool = False,
     ) -> None:
         self._enter = enter
         self._memory_bytes = memory_bytes
         self._tried = tried
+        self._is_known_to_train = is_known_to_train
         self._peaks: dict[int, int] = {}
         self.whole_set: int | None = None
         """Its samples, once one batch had all of them."""
@@ -119,10 +154,10 @@ class _Search:
         try:
             self._peaks[batch_size] = peak = self._train(batch_size)
         except ContestantLostError as error:
-            if error.kind != "out of memory" and not self._peaks:
+            if error.kind != "out of memory" and not (self._peaks or self._is_known_to_train):
                 raise
             reason = str(error) if error.kind == "out of memory" else f"{error.kind}: {error}"
-            self._add(BatchTry(batch_size, None, reason))
+            self._add(BatchTry(batch_size, None, reason, error.shortage))
             return False
         self._add(BatchTry(batch_size, peak, ""))
         return True

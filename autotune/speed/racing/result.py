@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, computed_field
 
 from autotune.events import Block, Scalar
 from autotune.spec.written import written
+from autotune.speed.measuring.arena import Shortage
 from autotune.speed.measuring.bottleneck import Diagnosis
 from autotune.speed.measuring.statistics import Range, range_of
 
@@ -149,6 +150,20 @@ class EpochStarts(_Part):
     baseline_seconds: float
 
 
+class TriedBatch(_Part):
+    """A batch larger than the race's own, which was trained for two steps to know whether it fits the device."""
+
+    batch_size: int
+    setting: dict[str, Scalar]
+    """Speed parameters: what trials of that batch take over of the winner, or the baseline's."""
+    peak_memory_bytes: int | None
+    """None where it does not fit."""
+    reason: str
+    """Why it does not; empty where it does."""
+    shortage: Shortage | None
+    """Whose memory it ran out of by itself; None for any other reason."""
+
+
 class RaceResult(_Part):
     """The setting that a race ends with, and everything that it measured on the way."""
 
@@ -198,6 +213,8 @@ class RaceResult(_Part):
     """Its time was up before everything was tried."""
     ended_by: str | None = None
     """Why it ended with what was known by then: what it raced against could not be started again."""
+    batches: tuple[TriedBatch, ...] = ()
+    """Larger ones of the study's, tried after the race to know which fit the device."""
 
     @property
     def is_in_turns(self) -> bool:

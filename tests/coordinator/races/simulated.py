@@ -68,6 +68,11 @@ class SimulatedGround(RaceGround):
     device_bytes: int | None = None
     """What all contestants of a race may hold together; None for enough."""
 
+    @property
+    def gpu_bytes(self) -> int | None:
+        """The device is a GPU where it has a memory of its own."""
+        return self.device_bytes
+
     @contextmanager
     def arena(  # type: ignore[override]  # contestants are no processes
         self, learning: Mapping[str, Scalar], *, lease: Lease, on_wait: Callable[[], None], seconds: float | None = None

@@ -1,7 +1,7 @@
 import pytest
 
 from autotune.speed.measuring.arena import ContestantLostError, Loss
-from autotune.speed.racing.batch import BatchLimit, find_largest_batch
+from autotune.speed.racing.batch import BatchLimit, find_largest_batch, try_batches
 from tests.speed.simulated import Cost, SimulatedContestant, SimulatedMachine
 
 GIB = 2**30
@@ -108,3 +108,36 @@ def test_search_of_the_largest_batch_tells_of_each_try() -> None:
         Device(largest=100).enter, start=64, limit=1000, tried=lambda t: heard.append(t.batch_size)
     )
     assert heard == [attempt.batch_size for attempt in found.tries]
+
+
+def test_largest_of_a_list_that_fits_is_the_only_one_that_is_tried() -> None:
+    device = Device(largest=4096)
+    assert [attempt.reason for attempt in try_batches(device.enter, sizes=(128, 256, 512, 1024))] == [""]
+    assert device.tried == [1024]
+    assert all(contestant.is_retired for contestant in device.contestants)
+
+
+@pytest.mark.parametrize("largest", [64, 128, 300, 512, 1000, 2048, 4095])
+def test_limit_in_a_list_is_found_by_halves(largest: int) -> None:
+    sizes = [2**power for power in range(7, 13)]
+    device = Device(largest=largest)
+    tries = try_batches(device.enter, sizes=sizes)
+    assert len(tries) <= 4
+    fitting = {size for size in sizes if size <= largest}
+    assert min(attempt.batch_size for attempt in tries if attempt.reason) == min({*sizes} - fitting)
+    assert max((attempt.batch_size for attempt in tries if not attempt.reason), default=None) == max(
+        fitting, default=None
+    )
+
+
+def test_batch_of_a_list_that_crashes_is_too_large() -> None:
+    tries = try_batches(Device(largest=128, kind="crashed").enter, sizes=(128, 256))
+    assert [(attempt.batch_size, attempt.reason, attempt.shortage) for attempt in tries] == [
+        (256, "crashed: CUDA out of memory", None),
+        (128, "", None),
+    ]
+
+
+def test_list_of_batches_is_left_when_the_time_for_it_is_over() -> None:
+    device = Device(largest=1)
+    assert len(try_batches(device.enter, sizes=(128, 256, 512), may_start=lambda: len(device.tried) < 1)) == 1

@@ -1,0 +1,135 @@
+"""Which of a study's batch sizes fit its GPU: tried once a race has found what trials train with.
+
+A race measures one batch size. Where the study searches larger ones, the largest is trained for two steps with what
+its trials take over of the race's winner, and where it runs out, those between by halves; the smallest that ran out is
+tried with the baseline's speed parameters, too, for which such a trial would be launched else. Peaks and
+losses are kept with the race's result, and say which trials are not launched (``fitting.py``), in later studies on this
+machine as well. Without them the limit is found by trials that fail.
+
+Nothing is tried on a processor, where running out of memory ends other programs; nor where trials tell the limit
+already, nor where a start takes more than the time that there is.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+
+from autotune.coordinator.fitting import Fitting
+from autotune.coordinator.races.ground import RaceGround
+from autotune.coordinator.races.watchman import Watchman
+from autotune.coordinator.workloads import Workload
+from autotune.events import Scalar
+from autotune.search.space import SearchSpace, SpaceParameter
+from autotune.speed.measuring.arena import Contestant
+from autotune.speed.racing.batch import BatchTry, try_batches
+from autotune.speed.racing.result import RaceResult, TriedBatch
+from autotune.trial.leases import Lease
+
+SHARE = 0.25
+"""Of a race's time, what may be spent on this after it."""
+
+
+class BatchRoom:
+    """Tries a study's larger batches, and tells its fitting what came of them.
+
+    Args:
+        ground: Where contestants are started.
+        space: The study's.
+        fitting: Learns.
+    """
+
+    def __init__(self, ground: RaceGround, *, space: SearchSpace, fitting: Fitting) -> None:
+        self._ground = ground
+        self._space = space
+        self._fitting = fitting
+
+    def tried(
+        self,
+        result: RaceResult,
+        *,
+        learning: Mapping[str, Scalar],
+        lease: Lease,
+        watchman: Watchman,
+        on_begin: Callable[[int], None],
+    ) -> tuple[TriedBatch, ...]:
+        """What came of larger batches after a race that has just ended; empty where none is tried.
+
+        Args:
+            result: Of the race.
+            learning: Learning parameters of its workload, the fixed ones too.
+            lease: The device, on which nothing else of the study runs.
+            watchman: Of this search: pays for it, and knows how long it may take.
+            on_begin: Called with the largest batch before it is tried.
+
+        Raises:
+            RaceEndedError: The study is to end.
+        """
+        sizes, taken_over = self._larger_than(learning), result.setting_in_full_precision
+        parameters = self._space.with_speed(learning, taken_over)
+        is_told = parameters.get("accumulate") == "auto" or self._fitting.has_limit(parameters)
+        start = max((heat.start_seconds or 0.0 for heat in result.heats if heat.setting == result.setting), default=0.0)
+        if not sizes or is_told or self._ground.gpu_bytes is None or start > watchman.seconds:
+            return ()
+        on_begin(sizes[-1])
+
+        def may_start() -> bool:
+            return watchman.spent_seconds + start <= watchman.seconds
+
+        def attempt(sizes: Sequence[int], setting: Mapping[str, Scalar]) -> list[TriedBatch]:
+            with ExitStack() as stack:
+
+                def enter(batch_size: int) -> Contestant:
+                    wider = {**learning, "batch_size": batch_size}
+                    arena = self._ground.arena(wider, lease=lease, on_wait=watchman.check, seconds=watchman.seconds)
+                    return stack.enter_context(arena).enter(setting)
+
+                tries = try_batches(enter, sizes=sizes, may_start=may_start)
+            return [_tried(each, setting=setting) for each in tries]
+
+        tries = attempt(sizes, taken_over)
+        lost = [each.batch_size for each in tries if each.shortage is not None]
+        if lost and taken_over != result.baseline:
+            tries += attempt([min(lost)], result.baseline)
+        return tuple(tries)
+
+    def learn(self, result: RaceResult, *, workload: Workload) -> None:
+        """What a race and the batches that were tried after it say of memory."""
+        winner = self._space.with_speed(workload.features, result.setting)
+        self._fitting.learn_race(winner, peak_bytes=result.peak_memory_bytes)
+        for tried in result.batches:
+            parameters = self._space.with_speed({**workload.features, "batch_size": tried.batch_size}, tried.setting)
+            if tried.peak_memory_bytes is not None:
+                self._fitting.learn_race(parameters, peak_bytes=tried.peak_memory_bytes)
+            elif tried.shortage is not None:
+                self._fitting.learn_lost_race(parameters, shortage=tried.shortage)
+
+    def _larger_than(self, learning: Mapping[str, Scalar]) -> list[int]:
+        """The study's batch sizes above that of these parameters, in rising order; of a range, one every doubling."""
+        own = learning.get("batch_size")
+        searched = next((each for each in self._space.learning.parameters if each.name == "batch_size"), None)
+        if not isinstance(own, int) or searched is None:
+            return []
+        most = self._ground.num_train_samples
+        return [size for size in _sizes(searched) if size > own and (most is None or size <= most)]
+
+
+def _tried(attempt: BatchTry, *, setting: Mapping[str, Scalar]) -> TriedBatch:
+    return TriedBatch(
+        batch_size=attempt.batch_size,
+        setting=dict(setting),
+        peak_memory_bytes=attempt.peak_memory_bytes,
+        reason=attempt.reason,
+        shortage=attempt.shortage,
+    )
+
+
+def _sizes(searched: SpaceParameter) -> list[int]:
+    if searched.type == "choices":
+        return sorted(size for size in searched.choices if isinstance(size, int))
+    low, size = searched.low, searched.high
+    assert isinstance(low, int)
+    assert isinstance(size, int)
+    sizes = []
+    while size > low:
+        sizes.append(size)
+        size //= 2
+    return sizes[::-1]

@@ -1,0 +1,137 @@
+"""Which of a study's larger batches fit its GPU is found out after its race, not by trials that fail."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from autotune.coordinator.speeds import RaceEndedError
+from autotune.events import Scalar
+from autotune.recording.races import RaceRecords
+from autotune.speed.racing.result import RaceResult
+from autotune.trial.leases import Lease
+from tests.coordinator.races.simulated import CostOf, RacingStudy, racing_study
+from tests.speed.simulated import Cost, Setting
+
+GIB = 2**30
+CPU = Lease("cpu", None, ())
+SPEC = """
+task: autotune.tasks.digits:Digits
+objective: {metric: val_loss, direction: minimize}
+budget: {trials: 30, epochs: 2}
+learning: {batch_size: {choices: [16, 32, 64, 128, 256, 512]}}
+speed:
+  num_workers: {choices: [0, 2]}
+  channels_last: {choices: [false, true]}
+baseline: {batch_size: 32, num_workers: 0, channels_last: false}
+"""
+
+
+def holding(*, bytes_per_sample: float, more_bytes: int | None = None) -> CostOf:
+    """Two workers pay, and so does a memory format that holds so many bytes more; None: it does not."""
+
+    def cost(learning: Mapping[str, Scalar], setting: Setting) -> Cost:
+        batch_size = learning["batch_size"]
+        assert isinstance(batch_size, int)
+        is_last = more_bytes is not None and bool(setting.get("channels_last"))
+        return Cost(
+            compute_seconds=0.007 if is_last else 0.01,
+            wait_seconds=0.005 if setting["num_workers"] else 0.02,
+            peak_memory_bytes=int(batch_size * bytes_per_sample) + (more_bytes or 0) * is_last,
+        )
+
+    return cost
+
+
+@contextmanager
+def study_on_a_gpu(
+    folder: Path, *, cost: CostOf, monkeypatch: pytest.MonkeyPatch, spec: str = SPEC
+) -> Iterator[RacingStudy]:
+    with racing_study(folder, spec=spec, cost=cost, monkeypatch=monkeypatch) as study:
+        study.ground.device_bytes = 8 * GIB
+        yield study
+
+
+def race_of(study: RacingStudy) -> RaceResult:
+    (row,) = RaceRecords(study.records.engine).of_study(study.books.study)
+    return RaceResult.model_validate_json(row.result_json)
+
+
+def test_largest_batch_that_fits_is_all_that_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cost = holding(bytes_per_sample=GIB / 128)
+    with study_on_a_gpu(tmp_path, cost=cost, monkeypatch=monkeypatch) as study:
+        assert study.train(1, batch_size=32)["num_workers"] == 2
+        assert study.ground.raced == [32, 512]
+        assert study.said[-1] == "race: batch_size: 512 fits the device"
+        (tried,) = race_of(study).batches
+        assert (tried.batch_size, tried.peak_memory_bytes, tried.reason) == (512, 4 * GIB, "")
+
+
+def test_batches_that_run_out_after_the_race_are_not_launched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cost = holding(bytes_per_sample=GIB / 20)  # 160 samples
+    with study_on_a_gpu(tmp_path, cost=cost, monkeypatch=monkeypatch) as study:
+        study.train(1, batch_size=32)
+        assert study.said[-2:] == [
+            "race: batch_size: 128 fits the device",
+            "race: batch_size: 256 does not fit the device (no room)",
+        ]
+        sizes = {tried.batch_size for tried in race_of(study).batches}
+        assert sizes == {512, 256, 128}
+        for _ in range(2):
+            taken_over = {"num_workers": 2, "channels_last": False}
+            refused = {
+                size: study.fitting.reason_not_to_launch(1, parameters={"batch_size": size, **taken_over}, lease=CPU)
+                for size in (64, 128, 256, 512)
+            }
+            assert (refused[64], refused[128]) == (None, None)
+            assert refused[256] == "predicted not to fit: the race with batch_size 256 ran out of memory"
+            assert refused[512] is not None
+            study.start_again()  # and so it is in the next start
+
+
+def test_batch_that_the_winner_alone_is_too_large_for_is_trained_with_the_baselines_speed_parameters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cost = holding(bytes_per_sample=GIB / 80, more_bytes=2 * GIB)  # 512 samples take 6.4 GiB
+    with study_on_a_gpu(tmp_path, cost=cost, monkeypatch=monkeypatch) as study:
+        assert study.train(1, batch_size=32)["channels_last"]
+        tried = {(each.batch_size, each.setting["channels_last"]): each.reason for each in race_of(study).batches}
+        assert tried[512, True]
+        assert tried[512, False] == ""
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        SPEC.replace("choices: [16, 32, 64, 128, 256, 512]", "choices: [16, 32]"),
+        SPEC.replace("speed:\n", "speed:\n  accumulate: auto\n"),
+    ],
+    ids=["none is larger", "the micro-batch shrinks"],
+)
+def test_nothing_is_tried_where_no_batch_can_be_too_large(
+    spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with study_on_a_gpu(tmp_path, cost=holding(bytes_per_sample=1.0), monkeypatch=monkeypatch, spec=spec) as study:
+        study.train(1, batch_size=32)
+        assert study.ground.raced == [32]
+
+
+def test_nothing_is_tried_on_a_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with racing_study(tmp_path, spec=SPEC, cost=holding(bytes_per_sample=1.0), monkeypatch=monkeypatch) as study:
+        study.train(1, batch_size=32)
+        assert study.ground.raced == [32]
+
+
+def test_race_is_kept_where_the_study_ends_while_batches_are_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with study_on_a_gpu(tmp_path, cost=holding(bytes_per_sample=GIB / 20), monkeypatch=monkeypatch) as study:
+
+        def on_wait() -> None:
+            if len(study.ground.raced) > 1:
+                raise RaceEndedError("interrupted")
+
+        assert study.train(1, batch_size=32, on_wait=on_wait)["num_workers"] == 2
+        assert study.said[-1] == "race: which batches fit was not found out, interrupted"
+        assert race_of(study).batches == ()
