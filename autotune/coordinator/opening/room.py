@@ -10,7 +10,7 @@ from autotune.spec.model import StudySpec
 
 _TRIAL_BYTES = 2048
 _REPORT_BYTES = 512
-"""Of the database, as measured on studies of 10,000 trials of ten reports each (docs/benchmarks.md)."""
+"""Of the database: about twice what trials of ten reports take in a study of 10,000 (docs/benchmarks.md)."""
 
 
 def check_room(storage: str, *, name: str, spec: StudySpec, checkpoint_bytes: int | None, jobs: int) -> str | None:
