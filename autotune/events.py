@@ -11,6 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from autotune.goals import Resource, Target
+from autotune.shortages import Shortage
 
 Scalar: TypeAlias = bool | int | float | str | None
 """A value of a parameter, as it is stored and shown."""
@@ -149,6 +150,8 @@ class Finished(_Event):
     """Parameters that neither the task nor the loop looked at; usually a misspelt name."""
     is_out_of_memory: bool = False
     """It is infeasible because memory ran out, or the kernel killed it for that: larger batches will run out, too."""
+    shortage: Shortage | None = None
+    """Whose memory it ran out of by itself, where it is infeasible because of that."""
     is_killed_worker: bool = False
     """It is interrupted because a DataLoader worker was killed, most often for the host's memory."""
     is_crowded: bool = False

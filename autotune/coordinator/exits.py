@@ -1,7 +1,7 @@
 """How a trial ended whose process has exited: as its last word says, else as the process's end tells."""
 
 from autotune.events import Finished, Outcome, Stop
-from autotune.speed.measuring.arena import Shortage
+from autotune.shortages import HOST_MEMORY, Shortage
 from autotune.trial.launcher import Exited
 from autotune.trial.oom_killer import OomWatch
 
@@ -11,7 +11,6 @@ MAX_OOM_RESTARTS = 1
 """Of a trial whose process the kernel killed for memory, once it is alone: it may have been others' doing, but not
 again."""
 _SIGKILL = 9
-_HOST = "the host's memory"
 
 
 class Exits:
@@ -67,13 +66,13 @@ def give_up(interrupted: Finished) -> Finished:
     """What a trial that was interrupted so often ends as; what kills workers is mostly memory, also unseen."""
     reason = f"{interrupted.reason}, {MAX_RESTARTS + 1} times"
     if interrupted.is_killed_worker:
-        remedy = f"{_HOST} is the usual reason: use fewer workers, or cache less"
+        remedy = f"{HOST_MEMORY} is the usual reason: use fewer workers, or cache less"
         return Finished(outcome=Outcome.INFEASIBLE, reason=f"{reason}; {remedy}", is_out_of_memory=True)
     return Finished(outcome=Outcome.FAILED, reason=reason)
 
 
 def _out_of_memory(victim: str, *, restarts: int, has_company: bool) -> Finished:
-    what = f"the kernel killed {victim}, since {_HOST} ran out"
+    what = f"the kernel killed {victim}, since {HOST_MEMORY} ran out"
     if has_company or restarts < MAX_OOM_RESTARTS:
         return Finished(outcome=Outcome.INTERRUPTED, reason=what, is_crowded=has_company)
     reason = f"{what}, {restarts + 1} times; use fewer workers, a smaller batch, or cache less"
@@ -84,4 +83,4 @@ def shortage_of(reason: str | None, *, is_out_of_memory: bool) -> Shortage | Non
     """Whose memory a trial ran out of, by what is recorded of it: what the kernel killed, of the host's."""
     if not is_out_of_memory:
         return None
-    return "host" if reason is not None and _HOST in reason else "device"
+    return "host" if reason is not None and HOST_MEMORY in reason else "device"

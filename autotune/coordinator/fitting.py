@@ -9,9 +9,9 @@ from autotune.coordinator.standing import BASELINE_NUMBER
 from autotune.coordinator.workloads import Workload
 from autotune.events import Scalar
 from autotune.hardware import Machine, held_device_bytes
+from autotune.shortages import HOST_MEMORY, Shortage
 from autotune.spec.model import StudySpec
 from autotune.speed.knobs.knob import Knob
-from autotune.speed.measuring.arena import Shortage
 from autotune.trial.leases import Lease
 
 _WEIGHTLESS = frozenset({"in_order", "cpu_affinity", "torch_threads"})
@@ -132,7 +132,7 @@ class Fitting:
             return reason
         host = Room(self._machine.memory_bytes)
         reason = self._host.reason_not_to_launch(shape=self._whole_shape(parameters), batch_size=batch_size, room=host)
-        return None if reason is None else f"{reason} (the host's memory)"
+        return None if reason is None else f"{reason} ({HOST_MEMORY})"
 
     def fits_alone(self, *, parameters: Mapping[str, Scalar], lease: Lease) -> bool:
         """Whether nothing says that the trial would run out if other processes held nothing of the device."""

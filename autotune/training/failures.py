@@ -3,25 +3,11 @@
 import traceback
 from collections.abc import Iterator
 
-import torch
-
 from autotune.errors import TaskError
 
-_HOST_MESSAGES = (
-    "can't allocate memory",  # torch's allocator for the CPU
-    "not enough memory",
-)
-_WORKER_MESSAGES = ("insufficient shared memory",)  # a DataLoader worker's bus error
 _LOST_WORKER_MESSAGES = ("is killed by signal: Killed", "exited unexpectedly")
 _LEFT_BY_ITSELF = "exited unexpectedly with exit code"
 _LOADER = "torch/utils/data/dataloader.py"
-_MEMORY_MESSAGES = (
-    "out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    *_HOST_MESSAGES,
-    *_WORKER_MESSAGES,
-)
 _KERNEL_MESSAGES = (
     # scaled_dot_product_attention, where the one backend that ``sdpa_backend`` leaves can't serve the model
     "No available kernel",
@@ -78,13 +64,6 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0]}".removesuffix(": ")
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, of the device or of the host."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _MEMORY_MESSAGES)
-
-
 def is_killed_worker(error: BaseException) -> bool:
     """Whether a DataLoader worker was killed by signal 9: by the kernel for memory, or by anybody.
 
@@ -117,11 +96,3 @@ def is_unsupported(error: BaseException) -> bool:
     if isinstance(error, ValueError):
         return SINGLE_SAMPLE in str(error)
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _KERNEL_MESSAGES)
-
-
-def is_device_out_of_memory(error: BaseException, *, is_cpu: bool) -> bool:
-    """Whether the trial's own device ran out of memory, not a worker, nor the host beside a GPU."""
-    if not is_out_of_memory(error) or any(words in str(error) for words in _WORKER_MESSAGES):
-        return False
-    is_host = isinstance(error, MemoryError) or any(words in str(error) for words in _HOST_MESSAGES)
-    return is_cpu or not is_host

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from autotune.shortages import is_out_of_memory
 from autotune.training.batches import Batch, add_times, made_outside
 from autotune.training.data.loader import BatchLoader, Collate
-from autotune.training.failures import is_out_of_memory, one_line
+from autotune.training.failures import one_line
 from autotune.training.rng import undisturbed_rng
 from autotune.training.steps.accumulation import Loss
 from autotune.training.task import Task

@@ -1,6 +1,5 @@
 """Contestants of a race as processes: each trains with one setting, and may die of it."""
 
-import re
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -11,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from autotune.events import Block, Feed, Finished, Outcome, RunBlock, Scalar, TrialOrder, Warmed
-from autotune.speed.measuring.arena import ContestantLostError, Loss, Shortage
+from autotune.speed.measuring.arena import ContestantLostError, Loss
 from autotune.trial.launcher import Launcher
 from autotune.trial.link import Link
 from autotune.trial.oom_killer import OomWatch
@@ -20,7 +19,6 @@ _WAIT_SECONDS = 0.2
 _END_SECONDS = 10.0
 _MANY_STARTS = 5
 """No start that does not hang takes so many times as long as the longest before it, but one that is known as slow."""
-_MEMORY_WORDS = re.compile("memory|ALLOC_FAILED", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -207,8 +205,7 @@ class ProcessArena:
             reason = finished.reason or f"its training ended as {finished.outcome}"
             if finished.is_killed_worker:
                 return self._killed(reason)
-            kind = _kind(finished)
-            return ContestantLostError(kind, reason, shortage=_shortage(finished, kind=kind))
+            return ContestantLostError(_kind(finished), reason, shortage=finished.shortage)
         ended = f"its process ended with {link.end_in_words}"
         if link.exited is None or link.exited.signal != signal.SIGKILL:
             return ContestantLostError("crashed", ended)
@@ -229,15 +226,4 @@ def _kind(finished: Finished) -> Loss:
         return "out of memory"
     if finished.outcome is not Outcome.INFEASIBLE:
         return "crashed"
-    if finished.is_out_of_memory:
-        return "out of memory"
-    # A worker's memory, or the host's beside a GPU; what a task or a knob refuses by itself is no such loss.
-    reason = finished.reason or ""
-    is_refusal = reason.startswith("InfeasibleError")
-    return "out of memory" if _MEMORY_WORDS.search(reason) and not is_refusal else "unsupported"
-
-
-def _shortage(finished: Finished, *, kind: Loss) -> Shortage | None:
-    if kind != "out of memory" or finished.is_crowded:
-        return None
-    return "device" if finished.is_out_of_memory else "host"
+    return "unsupported" if finished.shortage is None else "out of memory"

@@ -7,9 +7,9 @@ from autotune.coordinator.opening.stage import Stage
 from autotune.events import Rehearsal, Scalar, TaskKnob
 from autotune.hardware import Machine
 from autotune.search.space import SearchSpace
+from autotune.shortages import Shortage
 from autotune.spec.model import Choice, StudySpec
 from autotune.speed.knobs import KNOBS, with_own
-from autotune.speed.measuring.arena import Shortage
 from autotune.trial.leases import Lease, make_pool
 from tests.machines import machine
 from tests.report.study_book import make_spec

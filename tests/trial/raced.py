@@ -31,7 +31,12 @@ def _kill_workers() -> None:
 FAULTS: Mapping[str, Callable[[], object]] = {
     "out of the host's memory": lambda: _raise(MemoryError()),
     "out of the device's memory": lambda: _raise(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")),
+    "out of a library's memory": lambda: _raise(
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED")
+    ),
+    "out of shared memory": lambda: _raise(RuntimeError("insufficient shared memory (shm)")),
     "unsupported": lambda: _raise(InfeasibleError("no such kernel here")),
+    "no memory format": lambda: _raise(RuntimeError("No available kernel. For this memory format. Aborting")),
     "error": lambda: _raise(ValueError("no such layer")),
     "leave": lambda: os._exit(3),
     "segfault": lambda: ctypes.string_at(0),

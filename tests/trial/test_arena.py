@@ -83,10 +83,16 @@ def test_two_contestants_live_side_by_side(arena: ProcessArena) -> None:
     assert blocks[3].first_step > blocks[0].first_step
 
 
+CUDNN = "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"
+
+
 @pytest.mark.parametrize(
     ("fault", "kind", "reason"),
     [
         ("out of the host's memory", "out of memory", "MemoryError"),
+        ("out of a library's memory", "out of memory", f"RuntimeError: {CUDNN}"),
+        ("out of shared memory", "out of memory", "RuntimeError: insufficient shared memory (shm)"),
+        ("no memory format", "unsupported", "RuntimeError: No available kernel. For this memory format. Aborting"),
         ("out of the device's memory", "out of memory", "OutOfMemoryError: CUDA out of memory. Tried to allocate"),
         ("unsupported", "unsupported", "InfeasibleError: no such kernel here"),
         ("error", "crashed", "ValueError: no such layer"),

@@ -9,11 +9,10 @@ from typing import Literal, Protocol, TypeAlias
 
 from autotune.errors import RunError
 from autotune.events import Block, Feed, Scalar, Warmed
+from autotune.shortages import Shortage
 
 Loss: TypeAlias = Literal["out of memory", "unsupported", "crashed", "hung"]
 """Why a contestant can't be measured."""
-Shortage: TypeAlias = Literal["device", "host"]
-"""Whose memory ran out; of a training on the CPU both are one."""
 
 
 class ContestantLostError(RunError):

@@ -13,6 +13,7 @@ from typing import TypeAlias, TypeVar
 from autotune.errors import InputError
 from autotune.events import Block, Feed, Scalar, Warmed
 from autotune.hardware import peak_process_bytes, read_cpu_clock_mhz, read_load
+from autotune.shortages import is_out_of_memory
 from autotune.speed.measuring.arena import Contestant, ContestantLostError
 
 Step: TypeAlias = Callable[[], int | None]
@@ -179,11 +180,9 @@ def _losing(call: Callable[[], _Result]) -> Callable[[], _Result]:
             raise
         except Exception as error:
             name = type(error).__name__
-            # By name: torch's own is torch.OutOfMemoryError, and torch is not imported here.
-            is_memory = isinstance(error, MemoryError) or name == "OutOfMemoryError"
             first_line = next(iter(str(error).splitlines()), "")
             raise ContestantLostError(
-                "out of memory" if is_memory else "crashed", f"{name}: {first_line}".removesuffix(": ")
+                "out of memory" if is_out_of_memory(error) else "crashed", f"{name}: {first_line}".removesuffix(": ")
             ) from error
 
     return calling

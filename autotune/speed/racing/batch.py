@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from autotune.speed.measuring.arena import Contestant, ContestantLostError, Shortage
+from autotune.shortages import Shortage
+from autotune.speed.measuring.arena import Contestant, ContestantLostError
 
 _FINENESS = 8
 """The answer is at least this share minus one of what fits: within an eighth."""

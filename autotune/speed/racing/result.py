@@ -6,8 +6,8 @@ from typing import Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from autotune.events import Block, Scalar
+from autotune.shortages import Shortage
 from autotune.spec.written import written
-from autotune.speed.measuring.arena import Shortage
 from autotune.speed.measuring.bottleneck import Diagnosis
 from autotune.speed.measuring.statistics import Range, range_of
 

@@ -1,11 +1,11 @@
 """Whether memory ran out because a trial is too large, or because others hold the device's memory."""
 
 import os
-import re
 from dataclasses import dataclass
 
 import torch
 
+from autotune.shortages import read_out_of_memory
 from autotune.training.machine.device import open_nvml
 
 _GIB = 2**30
@@ -13,11 +13,6 @@ _SLACK_BYTES = _GIB
 """What nobody holds and nobody can have: the driver keeps some hundred MB of a device for itself."""
 _CONTEXT_BYTES = _GIB // 2
 """A process's CUDA context with the libraries' workspaces, where NVML does not tell what a process holds."""
-_UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": _GIB}
-_REQUEST = re.compile(r"Tried to allocate ([\d.]+) (bytes|KiB|MiB|GiB)")
-"""In the message of torch's allocator for CUDA (c10/cuda/CUDACachingAllocator.cpp, format_size)."""
-_OF_LIBRARIES = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "CUDA error: out of memory")
-"""Of a handle, a workspace, a graph or a module: mostly a few MB, on a device that somebody has filled."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +24,7 @@ class DeviceMemory:
     own: int
     """Held by this process, its CUDA context included."""
     requested: int
+    """0 where the error does not tell: then it was a handle, a workspace, a graph or a module, mostly of a few MB."""
 
     @property
     def others(self) -> int:
@@ -49,22 +45,12 @@ def crowding(memory: DeviceMemory) -> str | None:
     return f"out of memory on a crowded device: {held}"
 
 
-def requested_bytes(error: BaseException) -> int | None:
-    """The size of the request that failed, as torch's allocator for CUDA tells it.
-
-    0 where CUDA's own libraries asked, which don't tell; None of an error of the host's memory.
-    """
-    found = _REQUEST.search(str(error))
-    if found is None:
-        return 0 if any(words in str(error) for words in _OF_LIBRARIES) else None
-    return round(float(found[1]) * _UNITS[found[2]])
-
-
 def memory_at(error: BaseException, *, device: torch.device) -> DeviceMemory | None:
-    """The device's memory, to be asked before anything of the failed step is freed; None where it can't be known."""
-    requested = requested_bytes(error)
-    if requested is None or device.type != "cuda":
+    """The GPU's memory, to be asked before anything of the failed step is freed; None where that did not run out."""
+    told = read_out_of_memory(error)
+    if told is None or told.shortage != "device" or device.type != "cuda":
         return None
+    requested = told.requested_bytes or 0
     nvml, handle = open_nvml(device)
     if nvml is None:  # a part of a device, or a driver without NVML
         free, total = torch.cuda.mem_get_info(device)

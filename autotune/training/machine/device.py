@@ -7,7 +7,8 @@ import torch
 
 from autotune.errors import TaskError
 from autotune.hardware import available_host_bytes, peak_process_bytes
-from autotune.training.failures import CrowdedError, is_out_of_memory, one_line
+from autotune.shortages import is_out_of_memory
+from autotune.training.failures import CrowdedError, one_line
 
 if TYPE_CHECKING:
     from types import ModuleType

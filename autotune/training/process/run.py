@@ -6,14 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from autotune.events import Finished, Outcome, TrialOrder
+from autotune.shortages import OutOfMemory, Shortage, read_out_of_memory
 from autotune.training.failures import (
     CrowdedError,
     DivergedError,
     FencedError,
     InfeasibleError,
-    is_device_out_of_memory,
     is_killed_worker,
-    is_out_of_memory,
     is_unsupported,
     one_line,
 )
@@ -58,7 +57,7 @@ def run_trial(
         # of the batch that broke off with it is being made up.
         if not is_killed_worker(late):
             raise
-        return _finished_by(late)
+        return _finished_by(late, device=order.device)
 
 
 def _run(
@@ -72,7 +71,7 @@ def _run(
     try:
         trial = _prepare(order, task=task, channel=channel, process_started=started)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it becomes the outcome
-        return _finished_by(error)
+        return _finished_by(error, device=order.device)
     try:
         if on_ready is not None:
             on_ready(trial)
@@ -82,7 +81,7 @@ def _run(
             task.target(trial)
         trial.checkpoint.wait()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it becomes the outcome
-        return _finished_by(error, trial=trial)
+        return _finished_by(error, device=order.device, trial=trial)
     finally:
         trial.checkpoint.join()
     return _finished(trial, channel=channel)
@@ -112,10 +111,11 @@ def _finished(trial: Trial, *, channel: Channel) -> Finished:
     return _tell(trial, outcome=Outcome.COMPLETE, reason=None)
 
 
-def _finished_by(error: BaseException, *, trial: Trial | None = None) -> Finished:
+def _finished_by(error: BaseException, *, device: str, trial: Trial | None = None) -> Finished:
     reason = one_line(error)
     is_killed = is_killed_worker(error)
-    memory = memory_at(error, device=trial.device) if trial and is_out_of_memory(error) else None
+    ran_out = read_out_of_memory(error)
+    memory = memory_at(error, device=trial.device) if trial else None
     lines = "".join(traceback.format_exception(error)).splitlines()[-_TRACEBACK_LINES:]
     # torch's re-raised worker errors refer to their own frames; left to the garbage collector, the
     # loader's workers would be ended in an order in which they wait five seconds for a word.
@@ -131,11 +131,17 @@ def _finished_by(error: BaseException, *, trial: Trial | None = None) -> Finishe
     if is_killed:
         told = _tell(trial, outcome=Outcome.INTERRUPTED, reason="a DataLoader worker was killed (signal 9)")
         return told.model_copy(update={"is_killed_worker": True})
-    if isinstance(error, InfeasibleError) or is_unsupported(error) or is_out_of_memory(error):
+    if ran_out is not None or isinstance(error, InfeasibleError) or is_unsupported(error):
         told = _tell(trial, outcome=Outcome.INFEASIBLE, reason=reason)
-        is_lost = is_device_out_of_memory(error, is_cpu=trial is None or trial.device.type == "cpu")
-        return told.model_copy(update={"is_out_of_memory": is_lost})
+        return told if ran_out is None else _out_of_memory(told, ran_out, device=device)
     return _tell(trial, outcome=Outcome.FAILED, reason=reason, tail="\n".join(lines))
+
+
+def _out_of_memory(told: Finished, ran_out: OutOfMemory, *, device: str) -> Finished:
+    # A CPU's memory is the host's, and larger batches run out of it; what workers send batches through is apart.
+    is_own = ran_out.shortage == "device" or (device == "cpu" and not ran_out.is_of_workers)
+    shortage: Shortage = "device" if is_own else "host"
+    return told.model_copy(update={"is_out_of_memory": is_own, "shortage": shortage})
 
 
 def _tell(trial: Trial | None, *, outcome: Outcome, reason: str | None, tail: str | None = None) -> Finished:

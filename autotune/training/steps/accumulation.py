@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from autotune.errors import TaskError
 from autotune.events import Scalar
+from autotune.shortages import is_out_of_memory
 from autotune.training.batches import Batch, Count, count_samples, micro_batches
-from autotune.training.failures import SINGLE_SAMPLE, is_out_of_memory, one_line
+from autotune.training.failures import SINGLE_SAMPLE, one_line
 
 Loss: TypeAlias = Callable[[Batch], Tensor]
 """From a batch, or a part of one, to its mean loss with its graph."""

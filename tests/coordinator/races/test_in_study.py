@@ -13,7 +13,8 @@ from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.speeds import RaceEndedError
 from autotune.events import Finished, Outcome, Scalar
 from autotune.recording.crew import Crew
-from autotune.speed.measuring.arena import ContestantLostError, Loss, Shortage
+from autotune.shortages import Shortage
+from autotune.speed.measuring.arena import ContestantLostError, Loss
 from autotune.trial.launcher import Arrival
 from autotune.trial.leases import Lease
 from tests.coordinator.races.simulated import CostOf, racing_study

@@ -148,6 +148,7 @@ class OutOfMemoryError(RuntimeError):
     [
         (MemoryError("no room"), "out of memory", "MemoryError: no room"),
         (OutOfMemoryError("CUDA out of memory.\nTried"), "out of memory", "OutOfMemoryError: CUDA out of memory."),
+        (RuntimeError("CUDA error: out of memory"), "out of memory", "RuntimeError: CUDA error: out of memory"),
         (ValueError("odd"), "crashed", "ValueError: odd"),
         (RuntimeError(), "crashed", "RuntimeError"),
     ],

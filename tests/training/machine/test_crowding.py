@@ -1,13 +1,25 @@
 import pytest
 import torch
 
-from autotune.training.machine.crowding import DeviceMemory, crowding, memory_at, requested_bytes
+from autotune.training.machine.crowding import DeviceMemory, crowding, memory_at
 
 GIB = 2**30
 REAL_MESSAGE = (
     "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 79.10 GiB "
     "of which 1.20 GiB is free. Including non-PyTorch memory, this process has 65.10 GiB memory in use."
 )
+ASYNC_MESSAGE = (
+    "Allocation on device 0 would exceed allowed memory. (out of memory)\n"
+    "Currently allocated     : 13.74 GiB\nRequested               : 640.00 MiB\n"
+    "Device limit            : 14.75 GiB\nFree (according to CUDA): 27.06 MiB"
+)
+
+
+def without_nvml(monkeypatch: pytest.MonkeyPatch, *, free: int, total: int, reserved: int) -> None:
+    """A GPU that torch alone tells of."""
+    monkeypatch.setattr("autotune.training.machine.crowding.open_nvml", lambda _: (None, None))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, total))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: reserved)
 
 
 def memory(*, total: float, free: float, own: float, requested: float) -> DeviceMemory:
@@ -33,18 +45,40 @@ def test_device_is_crowded_where_the_trial_alone_would_have_fitted(at_failure: D
 
 
 @pytest.mark.parametrize(
-    ("message", "expected"),
+    ("error", "requested"),
     [
-        (REAL_MESSAGE, round(2.5 * GIB)),
-        ("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has", 20 * 2**20),
-        ("CUDA out of memory. Tried to allocate 512 bytes. GPU 0 has", 512),
-        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", 0),
-        ("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported", 0),
-        ("DefaultCPUAllocator: can't allocate memory: you tried to allocate 400 bytes.", None),
+        (torch.OutOfMemoryError(REAL_MESSAGE), 2.5 * GIB),
+        (torch.OutOfMemoryError(ASYNC_MESSAGE), 640 * 2**20),
+        (RuntimeError("CUDA driver error: out of memory"), 0),
+        (RuntimeError("Triton Error [CUDA]: out of memory"), 0),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), 0),
     ],
+    ids=lambda value: str(value)[:40],
 )
-def test_request_is_read_from_torchs_message(message: str, expected: int | None) -> None:
-    assert requested_bytes(torch.OutOfMemoryError(message)) == expected
+def test_whoever_asked_in_vain_on_a_device_that_others_fill_is_crowded(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, requested: float
+) -> None:
+    """It was called too large, and the study launched nothing of its size any more."""
+    without_nvml(monkeypatch, free=GIB // 4, total=80 * GIB, reserved=10 * GIB)
+    at_failure = memory_at(error, device=torch.device("cuda", 0))
+    assert at_failure is not None
+    assert at_failure.requested == requested
+    assert "other processes hold 69.2 GiB of 80.0 GiB" in str(crowding(at_failure))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 400 bytes."),
+        RuntimeError("Caught AcceleratorError in pin memory thread for device 0.\nCUDA error: out of memory"),
+        ValueError("boom"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_nobody_is_in_the_way_of_the_hosts_memory(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    without_nvml(monkeypatch, free=GIB // 4, total=80 * GIB, reserved=10 * GIB)
+    assert memory_at(error, device=torch.device("cuda", 0)) is None
 
 
 def test_cpu_is_never_called_crowded() -> None:

@@ -1,3 +1,4 @@
+import errno
 import math
 import os
 import signal
@@ -10,9 +11,10 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, TensorDataset
 
 from autotune.errors import TaskError
-from autotune.events import Outcome, Progress, Scalar
+from autotune.events import Finished, Outcome, Progress, Scalar
 from autotune.training import InfeasibleError
 from autotune.training.batches import Batch
+from autotune.training.machine.crowding import memory_at
 from autotune.training.parameters import Parameters
 from autotune.training.process.run import run_trial
 from tests.training.tasks import NUM_TRAIN, NUM_VALIDATION, Noisy, Points, WeightedPoints, points
@@ -37,6 +39,8 @@ class Raising(Points):
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), Outcome.INFEASIBLE),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 4 bytes"), Outcome.INFEASIBLE),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), Outcome.INFEASIBLE),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), Outcome.INFEASIBLE),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), Outcome.INFEASIBLE),
         (RuntimeError("\"ctc_loss_cpu\" not implemented for 'BFloat16'"), Outcome.INFEASIBLE),
         (RuntimeError("\"nll_loss_forward\" not implemented for 'Int'"), Outcome.FAILED),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), Outcome.FAILED),
@@ -343,6 +347,7 @@ def test_empty_dataset_fails_in_one_line(tmp_path: Path) -> None:
     [
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
         (MemoryError(), True),
+        (RuntimeError("This might be caused by insufficient shared memory (shm)."), False),
         (InfeasibleError("the kernel is larger than the picture"), False),
         (RuntimeError("DataLoader worker (pid 3) is killed by signal: Killed."), False),
         (ValueError("boom"), False),
@@ -352,6 +357,52 @@ def test_only_the_devices_own_memory_teaches_about_larger_batches(
     tmp_path: Path, error: BaseException, *, is_out_of_memory: bool
 ) -> None:
     assert train(Raising(error), tmp_path).finished.is_out_of_memory is is_out_of_memory
+
+
+def train_as_on_a_gpu(error: BaseException, folder: Path, monkeypatch: pytest.MonkeyPatch, *, free: int) -> Finished:
+    """On the CPU in fact; the GPU has 80 GiB, of which this process holds ten."""
+    gpu = torch.device("cuda", 0)
+    monkeypatch.setattr("autotune.training.process.run.open_device", lambda _: torch.device("cpu"))
+    monkeypatch.setattr("autotune.training.process.run.memory_at", lambda error, device: memory_at(error, device=gpu))  # noqa: ARG005
+    monkeypatch.setattr("autotune.training.machine.crowding.open_nvml", lambda _: (None, None))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, 80 * 2**30))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 10 * 2**30)
+    on_gpu = order(folder).model_copy(update={"device": "cuda:0"})
+    return run_trial(on_gpu, task=loaded(Raising(error)), channel=Recorder())
+
+
+CUDNN_9 = RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED")
+ASYNC = torch.OutOfMemoryError(
+    "Allocation on device 0 would exceed allowed memory. (out of memory)\n"
+    "Currently allocated     : 10.00 GiB\nRequested               : 75.00 GiB"
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "free", "outcome", "is_crowded", "shortage"),
+    [
+        (CUDNN_9, 2**28, Outcome.INTERRUPTED, True, None),
+        (CUDNN_9, 69 * 2**30, Outcome.INFEASIBLE, False, "device"),
+        (RuntimeError("Triton Error [CUDA]: out of memory"), 2**28, Outcome.INTERRUPTED, True, None),
+        (ASYNC, 2**28, Outcome.INFEASIBLE, False, "device"),
+        (MemoryError(), 2**28, Outcome.INFEASIBLE, False, "host"),
+    ],
+    ids=["crowd", "limit", "crowd for Triton", "more than the device has", "host"],
+)
+def test_beside_a_gpu_a_crowd_a_limit_and_the_hosts_memory_are_told_apart(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    free: int,
+    outcome: Outcome,
+    shortage: str | None,
+    *,
+    is_crowded: bool,
+) -> None:
+    """A crowd was a limit, learned for the whole study, and a convolution without room a failure."""
+    finished = train_as_on_a_gpu(error, tmp_path, monkeypatch, free=free)
+    assert (finished.outcome, finished.is_crowded, finished.shortage) == (outcome, is_crowded, shortage)
+    assert finished.is_out_of_memory is (shortage == "device")
 
 
 class Words(Points):

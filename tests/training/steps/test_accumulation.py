@@ -105,6 +105,20 @@ def test_pair_of_samples_that_batchnorm_needs_and_that_does_not_fit_is_infeasibl
     assert adjusted(trained) == [2, 4, 8, 16]
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        "CUDA driver error: out of memory",
+        "Triton Error [CUDA]: out of memory",
+    ],
+)
+def test_batch_that_a_library_has_no_room_for_is_halved(tmp_path: Path, message: str) -> None:
+    trained = train(Hungry(8, error=RuntimeError(message)), tmp_path, BASE | {"accumulate": "auto"})
+    assert trained.finished.outcome is Outcome.COMPLETE, trained.finished
+    assert adjusted(trained) == [2]
+
+
 def test_single_sample_without_batchnorm_that_does_not_fit_is_infeasible(tmp_path: Path) -> None:
     class Plain(Hungry):
         def model(self, params: Parameters) -> nn.Module:

@@ -1,0 +1,115 @@
+"""Whose memory ran out, as an error tells: the one place that knows what libraries say of it.
+
+No torch here, so that the coordinator's side can read errors too.
+"""
+
+import errno
+import re
+import traceback
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Shortage: TypeAlias = Literal["device", "host"]
+"""Whose memory ran out; of a training on the CPU both are one."""
+HOST_MEMORY = "the host's memory"
+"""In the reason of a trial that ran out of the host's beside a GPU: rows keep no other mark of that."""
+
+_UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_REQUEST = re.compile(r"(?:Tried to allocate|^Requested\s*:) ([\d.]+) (bytes|KiB|MiB|GiB)", re.MULTILINE)
+"""Of torch's allocators for CUDA: its own (c10/cuda/CUDACachingAllocator.cpp; expandable segments say the same), and
+the one on cudaMallocAsync (CUDAMallocAsyncAllocator.cpp), whose message has a table."""
+_ENDLESS_REQUEST = "Tried to allocate more than 1EB memory"
+_DEVICE = re.compile(
+    "out of memory"  # torch's allocators; the driver's text, also in errors of CUDA, Triton and NCCL (torch 2.13)
+    # Of CUDA's libraries, for a handle or a workspace: cuBLAS, cuFFT, cuSOLVER, cuSPARSE and cuDNN 8 say ALLOC_FAILED,
+    # cuRAND ALLOCATION_FAILED, cuDNN 9 CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED.
+    "|ALLOC(?:ATION)?_FAILED"
+    "|cudaErrorMemoryAllocation|CUDA_ERROR_OUT_OF_MEMORY",
+    re.IGNORECASE,
+)
+_NO_PAGES = "Cannot allocate memory"
+"""The C library of a mapping or a new process that finds no room."""
+_HOST = (
+    "can't allocate memory",  # torch's allocator for the CPU (c10/core/impl/alloc_cpu.cpp)
+    "not enough memory",  # the same on Windows
+    _NO_PAGES,
+    "std::bad_alloc",  # C++, where nobody caught it
+    "HOST_ALLOCATION_FAILED",  # cuDNN 9
+    "ArrayMemoryError",  # NumPy, from a DataLoader worker: torch can't raise it again as what it is
+)
+_OF_WORKERS = "insufficient shared memory"
+"""A DataLoader worker's bus error."""
+_PINNING_THREAD = "in pin memory thread"
+_PINNING_FILE = "torch/utils/data/_utils/pin_memory.py"
+
+
+@dataclass(frozen=True)
+class OutOfMemory:
+    """What an error tells of memory that ran out."""
+
+    shortage: Shortage
+    requested_bytes: int | None = None
+    """What was asked of the device in vain; None where the message does not tell, as of all libraries' own requests."""
+    is_of_workers: bool = False
+    """It was the shared memory that DataLoader workers send batches through."""
+
+
+def read_out_of_memory(error: BaseException) -> OutOfMemory | None:
+    """What the error tells of memory that ran out; None where it is another one.
+
+    Where one such error was raised from another, the first tells: what came after may have cut it short.
+    """
+    told: OutOfMemory | None = None
+    each: BaseException | None = error
+    while each is not None and (read := _read(each)) is not None:
+        told, each = read, each.__cause__
+    return told
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, of the device or of the host."""
+    return _read(error) is not None
+
+
+def _read(error: BaseException) -> OutOfMemory | None:
+    # By name: torch's own is torch.OutOfMemoryError, and torch is not imported here.
+    is_named = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
+    if is_named or isinstance(error, RuntimeError):
+        return _read_text(error, is_named=is_named)
+    is_host = isinstance(error, MemoryError) or (isinstance(error, OSError) and _has_no_pages(error))
+    return OutOfMemory("host") if is_host else None
+
+
+def _read_text(error: BaseException, *, is_named: bool) -> OutOfMemory | None:
+    text = str(error)
+    if _OF_WORKERS in text:
+        return OutOfMemory("host", is_of_workers=True)
+    if any(words in text for words in _HOST):
+        return OutOfMemory("host")
+    if not is_named and _DEVICE.search(text) is None:
+        return None
+    requested = _requested_bytes(text)
+    is_pinned = requested is None and (_PINNING_THREAD in text or _is_pinning(error))
+    return OutOfMemory("host" if is_pinned else "device", requested)
+
+
+def _has_no_pages(error: OSError) -> bool:
+    return error.errno == errno.ENOMEM or _NO_PAGES in str(error)
+
+
+def _requested_bytes(text: str) -> int | None:
+    if _ENDLESS_REQUEST in text:
+        return 2**60
+    found = _REQUEST.search(text)
+    return None if found is None else round(float(found[1]) * _UNITS[found[2]])
+
+
+def _is_pinning(error: BaseException) -> bool:
+    """Whether page-locked memory of the host was asked for: CUDA says the same of that as of a device's.
+
+    It was, where the DataLoader's function raised it, or a line that says so.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return False
+    return "pin_memory" in (frames[-1].line or "") or any(frame.filename.endswith(_PINNING_FILE) for frame in frames)
