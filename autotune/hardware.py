@@ -22,6 +22,8 @@ _LIBRARY_FOLDERS = (
     "/usr/local/lib",
     "/usr/lib",
 )
+PART_PREFIX = "MIG-"
+"""Of the id of a part of a GPU, in CUDA_VISIBLE_DEVICES and in NVML."""
 
 
 class _Facts(BaseModel):

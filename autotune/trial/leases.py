@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from autotune.errors import DeviceError
-from autotune.hardware import TorchFacts, usable_cores
+from autotune.hardware import PART_PREFIX, TorchFacts, usable_cores
 
 Place: TypeAlias = tuple[str, str | None]
 """A device of this host: leases of one place share its memory."""
@@ -70,9 +70,14 @@ class DevicePool:
 def resolve_device(asked: str, *, facts: TorchFacts, where: str = "device") -> str:
     """The device that ``auto`` means here, or the one asked for: ``cpu``, ``cuda`` or ``cuda:N``.
 
-    Raises DeviceError, which begins with ``where``, for a device that is not there.
+    Raises DeviceError, which begins with ``where``, for a device that is not there; ``auto`` too where a part of a GPU
+    is named by its id and can't be found, for nobody who names one means the CPU.
     """
     count = len(facts.accelerators)
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    if asked != "cpu" and not count and facts.cuda_version and named.startswith(PART_PREFIX):
+        rule = f"{where}: {asked} must find what CUDA_VISIBLE_DEVICES names, got {named}, a part of a GPU (MIG)"
+        raise DeviceError(f"{rule} that NVML does not list here; name it as `nvidia-smi -L` does, or set device: cpu")
     if asked == "auto":
         return "cuda" if count else "cpu"
     if asked == "cpu" or (asked == "cuda" and count):

@@ -89,6 +89,25 @@ def test_device_that_is_not_there_is_refused(asked: str, num_gpus: int, message:
         resolve_device(asked, facts=facts(num_gpus=num_gpus))
 
 
+@pytest.mark.parametrize("asked", ["auto", "cuda"])
+def test_part_of_a_gpu_that_can_not_be_found_is_refused(monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    """``auto`` trained on the CPU without a word."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-c6d4f1ef")
+    message = (
+        rf"device: {asked} must find what CUDA_VISIBLE_DEVICES names, got MIG-c6d4f1ef, a part of a GPU .* `nvidia-s"
+    )
+    with pytest.raises(DeviceError, match=message):
+        resolve_device(asked, facts=facts(num_gpus=0, cuda_version="13.0"))
+    assert resolve_device("cpu", facts=facts(num_gpus=0, cuda_version="13.0")) == "cpu"
+
+
+def test_parts_of_gpus_are_leased_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-c6d4f1ef, MIG-cba663e8")
+    pool = make_pool("auto", facts=facts(num_gpus=2), jobs=2)
+    taken = [pool.acquire(), pool.acquire()]
+    assert {lease.visible_devices for lease in taken if lease is not None} == {"MIG-c6d4f1ef", "MIG-cba663e8"}
+
+
 def test_torch_without_cuda_says_so_in_the_refusal() -> None:
     with pytest.raises(DeviceError, match=r"got cuda \(torch 2.13.0 is built without CUDA\); set device: auto"):
         resolve_device("cuda", facts=facts(num_gpus=0, cuda_version=None))

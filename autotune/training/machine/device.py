@@ -1,12 +1,13 @@
 """The device that a trial trains on: waiting for it, its memory, and what NVML says of it."""
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from autotune.errors import TaskError
-from autotune.hardware import available_host_bytes, peak_process_bytes
+from autotune.hardware import PART_PREFIX, available_host_bytes, peak_process_bytes
 from autotune.shortages import is_out_of_memory
 from autotune.training.failures import CrowdedError, one_line
 
@@ -117,8 +118,11 @@ def open_nvml(device: torch.device) -> "tuple[ModuleType | None, Any]":
 
     try:
         pynvml.nvmlInit()
-        # By its id: NVML counts all devices, torch those that CUDA_VISIBLE_DEVICES leaves.
-        identity = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
-        return pynvml, pynvml.nvmlDeviceGetHandleByUUID(identity)
     except pynvml.NVMLError:
         return None, None
+    # By its id: NVML counts all devices, torch those that CUDA_VISIBLE_DEVICES leaves.
+    identity = torch.cuda.get_device_properties(device).uuid
+    for prefix in ("GPU-", PART_PREFIX):
+        with suppress(pynvml.NVMLError):
+            return pynvml, pynvml.nvmlDeviceGetHandleByUUID(f"{prefix}{identity}")
+    return None, None

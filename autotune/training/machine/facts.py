@@ -3,11 +3,15 @@
 import importlib.util
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 
 import torch
 
-from autotune.hardware import Accelerator, TorchFacts
+from autotune.hardware import PART_PREFIX, Accelerator, TorchFacts
 
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
 _COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")
 
 
@@ -46,38 +50,86 @@ def _has_compiler(*, has_cuda: bool) -> bool:
 
 def _accelerators() -> tuple[Accelerator, ...]:
     # NVML knows everything that is asked here; torch.cuda.get_device_properties would initialise CUDA.
-    if torch.version.cuda is None or torch.cuda.device_count() == 0:
+    if torch.version.cuda is None or not _has_devices():
         return ()
     import pynvml
 
-    pynvml.nvmlInit()
     try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        visible = _visible(handles, [_text(pynvml.nvmlDeviceGetUUID(handle)) for handle in handles])
-        return tuple(
-            Accelerator(
-                index=index,
-                name=_text(pynvml.nvmlDeviceGetName(handle)),
-                memory_bytes=int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
-                capability=tuple(pynvml.nvmlDeviceGetCudaComputeCapability(handle)),
-            )
-            for index, handle in enumerate(visible)
-        )
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        if _names_parts():
+            return ()
+        raise
+    try:
+        return tuple(_describe(handle, index=index) for index, handle in enumerate(_visible(_list_devices())))
     finally:
         pynvml.nvmlShutdown()
 
 
-def _visible(handles: list[object], identities: list[str]) -> list[object]:
-    """The handles that CUDA_VISIBLE_DEVICES leaves, in its order: by number, or by a start of the id."""
-    words = os.environ.get("CUDA_VISIBLE_DEVICES")
+def _names_parts() -> bool:
+    return os.environ.get(_VISIBLE, "").startswith(PART_PREFIX)
+
+
+def _has_devices() -> bool:
+    # Where parts of GPUs are named torch asks CUDA itself how many there are, and no process may fork after that.
+    return _names_parts() or torch.cuda.device_count() > 0
+
+
+@dataclass(frozen=True)
+class _Device:
+    """A GPU, or a part of one (MIG), as NVML has it."""
+
+    handle: object
+    identity: str
+    whole: object
+    """The GPU's handle."""
+    has_number: bool
+    """CUDA counts it: GPUs alone have numbers."""
+
+
+def _list_devices() -> list[_Device]:
+    import pynvml
+
+    found = []
+    for index in range(pynvml.nvmlDeviceGetCount()):
+        gpu = pynvml.nvmlDeviceGetHandleByIndex(index)
+        found.append(_Device(gpu, _text(pynvml.nvmlDeviceGetUUID(gpu)), whole=gpu, has_number=True))
+        parts = _list_parts(gpu) if _names_parts() else ()
+        found += [_Device(part, _text(pynvml.nvmlDeviceGetUUID(part)), whole=gpu, has_number=False) for part in parts]
+    return found
+
+
+def _list_parts(gpu: object) -> Iterator[object]:
+    import pynvml
+
+    for index in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(gpu)):  # none where MIG is off
+        with suppress(pynvml.NVMLError):  # of so many that it could have
+            yield pynvml.nvmlDeviceGetMigDeviceHandleByIndex(gpu, index)
+
+
+def _describe(device: _Device, *, index: int) -> Accelerator:
+    import pynvml
+
+    return Accelerator(
+        index=index,
+        name=_text(pynvml.nvmlDeviceGetName(device.handle)),
+        memory_bytes=int(pynvml.nvmlDeviceGetMemoryInfo(device.handle).total),
+        capability=tuple(pynvml.nvmlDeviceGetCudaComputeCapability(device.whole)),
+    )
+
+
+def _visible(devices: list[_Device]) -> list[_Device]:
+    """Those that CUDA_VISIBLE_DEVICES leaves, in its order: by number, or by a start of the id."""
+    words = os.environ.get(_VISIBLE)
+    numbered = [device for device in devices if device.has_number]
     if words is None:
-        return handles
-    seen: list[object] = []
+        return numbered
+    seen: list[_Device] = []
     for word in (part.strip() for part in words.split(",")):
-        if word.isdigit() and int(word) < len(handles):
-            seen.append(handles[int(word)])
+        if word.isdigit() and int(word) < len(numbered):
+            seen.append(numbered[int(word)])
             continue
-        named = [handle for handle, identity in zip(handles, identities, strict=True) if identity.startswith(word)]
+        named = [device for device in devices if device.identity.startswith(word)]
         if not word or word.isdigit() or len(named) != 1:
             break  # CUDA too stops at the first word that it can't follow
         seen.append(named[0])
