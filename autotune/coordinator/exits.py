@@ -67,7 +67,7 @@ def give_up(interrupted: Finished) -> Finished:
     reason = f"{interrupted.reason}, {MAX_RESTARTS + 1} times"
     if interrupted.is_killed_worker:
         remedy = f"{HOST_MEMORY} is the usual reason: use fewer workers, or cache less"
-        return Finished(outcome=Outcome.INFEASIBLE, reason=f"{reason}; {remedy}", is_out_of_memory=True)
+        return _limit(f"{reason}; {remedy}")
     return Finished(outcome=Outcome.FAILED, reason=reason)
 
 
@@ -76,11 +76,19 @@ def _out_of_memory(victim: str, *, restarts: int, has_company: bool) -> Finished
     if has_company or restarts < MAX_OOM_RESTARTS:
         return Finished(outcome=Outcome.INTERRUPTED, reason=what, is_crowded=has_company)
     reason = f"{what}, {restarts + 1} times; use fewer workers, a smaller batch, or cache less"
-    return Finished(outcome=Outcome.INFEASIBLE, reason=reason, is_out_of_memory=True)
+    return _limit(reason)
+
+
+def _limit(reason: str) -> Finished:
+    return Finished(outcome=Outcome.INFEASIBLE, reason=reason, is_out_of_memory=True, shortage="host")
 
 
 def shortage_of(reason: str | None, *, is_out_of_memory: bool) -> Shortage | None:
-    """Whose memory a trial ran out of, by what is recorded of it: what the kernel killed, of the host's."""
+    """Whose memory a trial's size was too much for, by what is recorded of it; None where it teaches nothing of that.
+
+    The host's where the kernel killed it. An error of the host's memory beside a GPU teaches nothing: the trial was
+    not tried alone, and who else held that memory is not known.
+    """
     if not is_out_of_memory:
         return None
     return "host" if reason is not None and HOST_MEMORY in reason else "device"

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from autotune.coordinator.exits import MAX_OOM_RESTARTS, Exits, give_up
+from autotune.coordinator.exits import MAX_OOM_RESTARTS, Exits, give_up, shortage_of
 from autotune.events import Finished, Outcome
 from autotune.trial.launcher import Exited
 from autotune.trial.oom_killer import OomWatch
 
+CUDNN = "RuntimeError: cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"
 BY_SIGNAL_9 = Exited(137, signal=9)
 WITHOUT_ITS_WORKER = Finished(outcome=Outcome.INTERRUPTED, reason="a worker was killed", is_killed_worker=True)
 
@@ -36,6 +37,7 @@ def test_trial_that_the_kernel_kills_again_has_run_out_of_memory(
     ends = [kill(last_word, restarts) for restarts in range(MAX_OOM_RESTARTS + 1)]
     assert [end.outcome for end in ends] == [Outcome.INTERRUPTED, Outcome.INFEASIBLE]
     assert [end.is_out_of_memory for end in ends] == [False, True]
+    assert [end.shortage for end in ends] == [None, "host"]
 
 
 @pytest.mark.parametrize("last_word", [None, WITHOUT_ITS_WORKER])
@@ -50,6 +52,17 @@ def test_trial_that_the_kernel_kills_beside_others_is_not_yet_too_large(
         BY_SIGNAL_9, last_word=last_word, stop=None, overdue=None, restarts=MAX_OOM_RESTARTS, has_company=True
     )
     assert (end.outcome, end.is_crowded, end.is_out_of_memory) == (Outcome.INTERRUPTED, True, False)
+
+
+def test_later_start_reads_of_what_is_recorded_whose_memory_ran_out() -> None:
+    ends = [
+        give_up(WITHOUT_ITS_WORKER),
+        Finished(outcome=Outcome.INFEASIBLE, reason=CUDNN, is_out_of_memory=True, shortage="device"),
+        Finished(outcome=Outcome.INFEASIBLE, reason="MemoryError", shortage="host"),  # beside a GPU: no lesson
+    ]
+    read = [shortage_of(end.reason, is_out_of_memory=end.is_out_of_memory) for end in ends]
+    assert read == ["host", "device", None]
+    assert [end.shortage for end in ends] == ["host", "device", "host"]
 
 
 def test_trial_whose_workers_are_killed_unseen_has_run_out_of_memory() -> None:
