@@ -1,6 +1,7 @@
 """Whether memory ran out because a trial is too large, or because others hold the device's memory."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -52,16 +53,21 @@ def memory_at(error: BaseException, *, device: torch.device) -> DeviceMemory | N
         return None
     requested = told.requested_bytes or 0
     nvml, handle = open_nvml(device)
-    if nvml is None:  # a part of a device, or a driver without NVML
+    if nvml is None:  # a driver without NVML
         free, total = torch.cuda.mem_get_info(device)
-        own = torch.cuda.memory_reserved(device) + _CONTEXT_BYTES
-        return DeviceMemory(total=total, free=free, own=own, requested=requested)
+        return DeviceMemory(total=total, free=free, own=_least_own(device), requested=requested)
     try:
         memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-        processes = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
     except nvml.NVMLError:
         return None
-    # In a container NVML tells the host's process ids, and then this one is not among them.
-    held = next((process.usedGpuMemory for process in processes if process.pid == os.getpid()), None)
-    own = int(held) if held else torch.cuda.memory_reserved(device) + _CONTEXT_BYTES
+    held = None
+    with suppress(nvml.NVMLError):  # of a part of a GPU not everybody may ask this
+        processes = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
+        # In a container NVML tells the host's process ids, and then this one is not among them.
+        held = next((process.usedGpuMemory for process in processes if process.pid == os.getpid()), None)
+    own = int(held) if held else _least_own(device)
     return DeviceMemory(total=int(memory.total), free=int(memory.free), own=own, requested=requested)
+
+
+def _least_own(device: torch.device) -> int:
+    return torch.cuda.memory_reserved(device) + _CONTEXT_BYTES

@@ -1,3 +1,6 @@
+from types import SimpleNamespace
+
+import pynvml
 import pytest
 import torch
 
@@ -79,6 +82,26 @@ def test_whoever_asked_in_vain_on_a_device_that_others_fill_is_crowded(
 def test_nobody_is_in_the_way_of_the_hosts_memory(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     without_nvml(monkeypatch, free=GIB // 4, total=80 * GIB, reserved=10 * GIB)
     assert memory_at(error, device=torch.device("cuda", 0)) is None
+
+
+class Driver:
+    """NVML of a part of a GPU, which tells nobody who is on it."""
+
+    NVMLError = pynvml.NVMLError
+
+    def nvmlDeviceGetMemoryInfo(self, _: object) -> SimpleNamespace:  # noqa: N802 - NVML's name
+        return SimpleNamespace(total=20 * GIB, free=GIB // 4)
+
+    def nvmlDeviceGetComputeRunningProcesses(self, _: object) -> list[SimpleNamespace]:  # noqa: N802 - NVML's name
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_NO_PERMISSION)
+
+
+def test_crowd_is_seen_where_the_driver_does_not_tell_who_holds_what(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autotune.training.machine.crowding.open_nvml", lambda _: (Driver(), None))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 10 * GIB)
+    at_failure = memory_at(torch.OutOfMemoryError(REAL_MESSAGE), device=torch.device("cuda", 0))
+    assert at_failure is not None
+    assert "other processes hold 9.2 GiB of 20.0 GiB" in str(crowding(at_failure))
 
 
 def test_cpu_is_never_called_crowded() -> None:
