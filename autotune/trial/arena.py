@@ -205,7 +205,9 @@ class ProcessArena:
             reason = finished.reason or f"its training ended as {finished.outcome}"
             if finished.is_killed_worker:
                 return self._killed(reason)
-            return ContestantLostError(_kind(finished), reason, shortage=finished.shortage)
+            # What says nothing of a trial's size says nothing of a workload's.
+            limit = finished.shortage if finished.is_out_of_memory else None
+            return ContestantLostError(_kind(finished), reason, shortage=limit)
         ended = f"its process ended with {link.end_in_words}"
         if link.exited is None or link.exited.signal != signal.SIGKILL:
             return ContestantLostError("crashed", ended)

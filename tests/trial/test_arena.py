@@ -115,6 +115,18 @@ KILLED = {
 }
 
 
+@pytest.mark.parametrize(
+    ("fault", "shortage"), [("out of a library's memory", "device"), ("out of shared memory", None)]
+)
+def test_only_what_teaches_of_a_trials_size_teaches_of_a_workloads(
+    arena: ProcessArena, fault: str, shortage: str | None
+) -> None:
+    """A baseline whose workers found no shared memory in its race was launched no more, and as a trial it was."""
+    with pytest.raises(ContestantLostError) as lost:
+        arena.enter({"fault": fault, "fault_step": 0})
+    assert (lost.value.kind, lost.value.shortage) == ("out of memory", shortage)
+
+
 @pytest.mark.parametrize("fault", KILLED)
 def test_contestant_that_is_killed_ran_out_of_memory_where_the_kernel_counted_it_alone(
     launcher: Launcher, tmp_path: Path, fault: str

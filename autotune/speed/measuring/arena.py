@@ -21,7 +21,8 @@ class ContestantLostError(RunError):
     Args:
         kind: What became of it.
         reason: One line.
-        shortage: Whose memory it ran out of by itself; None for another loss, and where other processes held it.
+        shortage: Whose memory it ran out of, being too large for it; None for another loss, and where others held it
+            or may have held it.
     """
 
     def __init__(self, kind: Loss, reason: str, *, shortage: Shortage | None = None) -> None:
