@@ -1,42 +1,47 @@
-# `make study` sets everything up and runs the default study; `make test` sets up and runs all tests.
+# `make` lists what there is to do. Each target sets up .venv as far as it needs it.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The package, for a user; and with the tools of its developers and of the tests.
 READY := $(VENV)/.ready
+READY_DEV := $(VENV)/.ready-dev
 
-.PHONY: study test check format lint types imports bench faults gpu clean
+.PHONY: help study test check format lint types imports bench faults gpu clean
 
-study: $(READY)
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\):[^#]*## /make \1\t/p' Makefile | expand -t 16
+
+study: $(READY) ## run the default study: about three minutes on two cores, after a set-up that downloads torch
 	$(BIN)/autotune study start
 	@echo 'These commands work in a shell after  . $(BIN)/activate'
 
 # Two at once, a module each: many tests start processes of their own, so more workers than that only wait.
-test: $(READY)
+test: $(READY_DEV) ## run all tests; those of web pages need Chromium, and are skipped without it
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadscope
 
-check: format lint types imports test
+check: format lint types imports test ## what CI runs: the next four, then all tests
 
-format: $(READY)
+format: $(READY_DEV) ## ruff: is the code formatted?
 	$(BIN)/ruff format --check .
 
-lint: $(READY)
+lint: $(READY_DEV) ## ruff: its rules
 	$(BIN)/ruff check .
 
-types: $(READY)
+types: $(READY_DEV) ## mypy
 	$(BIN)/mypy
 
-imports: $(READY)
+imports: $(READY_DEV) ## import-linter: do imports point one way?
 	$(BIN)/lint-imports
 
-bench: $(READY)
+bench: $(READY_DEV) ## run all benchmarks that need no GPU: about two and a half hours
 	$(BIN)/python -m benchmarks
 
-# Hours of faults; `make test` has a slice of it. Shorter: make faults ARGS="--campaigns sqlite --kills 20 --seed 1"
-faults: $(READY)
+# `make test` has a slice of it. Shorter: make faults ARGS="--campaigns sqlite --kills 20 --seed 1"
+faults: $(READY_DEV) ## inject faults for hours; ARGS="--campaigns NAME --kills N --seed S" for some of them
 	$(BIN)/python -m tests.faults.campaigns $(ARGS)
 
 # On a machine with a CUDA device alone: elsewhere the tests would all be skipped, and nobody would notice.
-gpu: $(READY)
+gpu: $(READY_DEV) ## run the tests and benchmarks that need a CUDA device
 	$(BIN)/python -m benchmarks.gpu --check
 	$(BIN)/pip install --quiet --constraint constraints.txt --group gpu
 	$(BIN)/python -m pytest -m gpu
@@ -47,8 +52,12 @@ $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade --constraint constraints.txt pip
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable . --group dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
 	touch $(READY)
 
-clean:
+$(READY_DEV): $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --group dev
+	touch $(READY_DEV)
+
+clean: ## remove .venv, and what builds and checks left
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
