@@ -7,7 +7,7 @@ import click
 from autotune.cli.names import complete_space
 from autotune.cli.options import jobs_option, json_option
 
-_space_argument = click.argument("space", metavar="SPEC", shell_complete=complete_space)
+_spec_argument = click.argument("spec", metavar="SPEC", shell_complete=complete_space)
 
 
 @click.command("list")
@@ -28,9 +28,9 @@ def list_names(*, as_json: bool) -> None:
 
 
 @click.command()
-@_space_argument
+@_spec_argument
 @json_option
-def show(*, space: str, as_json: bool) -> None:
+def show(*, spec: str, as_json: bool) -> None:
     """Print a spec's YAML, to copy and change.
 
     JSON keys: name, origin, text.
@@ -38,7 +38,7 @@ def show(*, space: str, as_json: bool) -> None:
     from autotune.cli.output import echo_json
     from autotune.spec.load import load_spec
 
-    file = load_spec(space)
+    file = load_spec(spec)
     if as_json:
         echo_json({"name": file.name, "origin": file.origin, "text": file.text})
         return
@@ -46,11 +46,11 @@ def show(*, space: str, as_json: bool) -> None:
 
 
 @click.command()
-@_space_argument
+@_spec_argument
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the spec.")
 @jobs_option
 @json_option
-def check(*, space: str, overrides: tuple[str, ...], jobs: int, as_json: bool) -> None:
+def check(*, spec: str, overrides: tuple[str, ...], jobs: int, as_json: bool) -> None:
     """Check a spec, and print what is searched on this machine.
 
     Does all that `autotune study start` checks before it stores anything: the task is imported
@@ -65,7 +65,7 @@ def check(*, space: str, overrides: tuple[str, ...], jobs: int, as_json: bool) -
     from autotune.report.machine.spaces import check_space
     from autotune.spec.load import load_spec
 
-    summary = check_space(load_spec(space, overrides=overrides), jobs=jobs)
+    summary = check_space(load_spec(spec, overrides=overrides), jobs=jobs)
     if as_json:
         echo_json(summary)
     else:

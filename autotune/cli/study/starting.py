@@ -28,7 +28,7 @@ _KEYS = {"trials": ("budget", "trials"), "seconds": ("budget", "seconds")}
 
 
 @click.command()
-@click.argument("space", metavar="[SPEC]", default="mnist", shell_complete=complete_space)
+@click.argument("spec", metavar="[SPEC]", default="mnist", shell_complete=complete_space)
 @click.option("--name", metavar="STUDY", help="Name of the study; unless given, that of the spec's file.")
 @trials_option
 @seconds_option
@@ -59,7 +59,7 @@ _KEYS = {"trials": ("budget", "trials"), "seconds": ("budget", "seconds")}
 @progress_option
 def start(
     *,
-    space: str,
+    spec: str,
     name: str | None,
     trials: int | None,
     seconds: float | None,
@@ -85,7 +85,7 @@ def start(
     from autotune.spec.load import load_spec
 
     options = _as_overrides(trials=trials, seconds=seconds, seed=seed, sampler=sampler, pruner=pruner)
-    file = load_spec(space, overrides=[*overrides, *options])
+    file = load_spec(spec, overrides=[*overrides, *options])
     # Not before the spec is known to be good: it brings Optuna and SQLAlchemy in.
     from autotune.coordinator.opening.order import StartOrder
 
