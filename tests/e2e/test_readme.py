@@ -5,22 +5,18 @@ import pytest
 from click.testing import CliRunner
 
 from autotune.cli.main import root
-from tests.e2e.documents import ROOT, read_steps
+from tests.e2e.documents import ROOT, read_file, read_steps
 from tests.e2e.home import Home
 
 README = ROOT / "README.md"
 
 
-def _block(language: str, marker: str) -> str:
-    blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", README.read_text(), flags=re.DOTALL)
-    return next(block for block in blocks if marker in block)
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(150)
 def test_own_task_of_the_readme_runs_as_it_stands_there(home: Home) -> None:
-    (home.folder / "cells.py").write_text(_block("python", "class Cells"))
-    (home.folder / "cells.yaml").write_text(_block("yaml", "cells.py:Cells"))
+    for name in ("cells.py", "cells.yaml"):
+        (home.folder / name).write_text(read_file(README, name))
+    home.run("space", "check", "cells.yaml")
     quick = ("--set", "confirm={repeats: 0}", "--set", "log_model=false")
     home.run("study", "start", "cells.yaml", "--trials", "2", *quick, timeout=120)
     assert home.read("study", "trials", "cells")[0]["outcome"] == "complete"
@@ -29,6 +25,7 @@ def test_own_task_of_the_readme_runs_as_it_stands_there(home: Home) -> None:
 ELSEWHERE = {
     "autotune dashboard": "tests/e2e/test_tutorial.py",
     "autotune mlflow": "tests/e2e/test_tutorial.py",
+    "autotune space check cells.yaml": "the test above",
     "autotune study start cells.yaml": "the test above",
     "autotune study confirm mnist": "tests/e2e/test_confirm.py",
     "autotune study report mnist --ablate": "tests/e2e/test_confirm.py",
