@@ -15,6 +15,8 @@ from tests.report.raced import BESIDE, result_of, row_of
 from tests.report.study_book import StudyBook
 
 TUTORIAL = ROOT / "docs" / "tutorial.md"
+SETTING_UP = ("python3 -m venv .venv", ". .venv/bin/activate", "pip install .", "mkdir ../tuning && cd ../tuning")
+"""What stands before the script: tests/e2e/test_wheel.py installs into an environment of its own."""
 SERVERS = ("autotune dashboard", "autotune mlflow")
 QUICK = "--set 'speed={torch_threads: 1}' --set log_model=false"
 """A race takes up to a minute, and has tests of its own; so has the model in MLflow."""
@@ -43,7 +45,9 @@ def test_tutorial_tells_of_a_race_as_a_study_does(tmp_path: Path) -> None:
 @pytest.mark.timeout(600)
 def test_tutorial_runs_as_it_stands_there_and_prints_what_it_says(home: Home) -> None:
     (home.folder / "train.py").write_text(read_file(TUTORIAL, "train.py").partition("\n")[2])
-    steps = read_steps(TUTORIAL)
+    commands = read_steps(TUTORIAL)
+    setting_up, steps = commands[: len(SETTING_UP)], commands[len(SETTING_UP) :]
+    assert tuple(step.command for step in setting_up) == SETTING_UP
     assert [step.command for step in steps if step.command in SERVERS] == list(SERVERS)
     shorter = {
         "autotune study start tuned/tuned.yaml --trials 12": QUICK,
