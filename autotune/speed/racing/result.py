@@ -22,8 +22,8 @@ _VAGUE_SPAN = 2.0
 of one setting differ by less than a tenth on busy cores, so that a median of many alternating quads is never so vague
 by itself: the quads were few, or other programs took the cores from some of them."""
 _LOUD = 0.2
-"""A noise floor above this hides gains of a fifth, which are worth having: that nothing was found beside it says nothing
-of a quieter hour."""
+"""A noise floor above this hides gains of a fifth, which are worth having: that nothing was found beside it says
+nothing of a quieter hour."""
 _ON_TIME = 1.05
 """A race that took no more than so many times its seconds is not worth a word."""
 _MANY_QUADS = 6
