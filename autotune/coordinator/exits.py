@@ -6,7 +6,7 @@ from autotune.trial.launcher import Exited
 from autotune.trial.oom_killer import OomWatch
 
 MAX_RESTARTS = 3
-"""Of a trial whose process was killed; after that it failed."""
+"""Of a trial whose process was killed, in one start of the study; after that it failed."""
 MAX_OOM_RESTARTS = 1
 """Of a trial whose process the kernel killed for memory, once it is alone: it may have been others' doing, but not
 again."""
@@ -40,7 +40,7 @@ class Exits:
             last_word: What the process told before, if it came to that.
             stop: What it was told.
             overdue: Why it was killed, where the coordinator did that.
-            restarts: How often the trial was started again so far.
+            restarts: How often the trial was started again in this start of the study.
             has_company: Other trials trained on its device: what ran out may be theirs.
         """
         if last_word is None:

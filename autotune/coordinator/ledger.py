@@ -224,7 +224,8 @@ class Ledger:
 
     def restarted(self, ticket: Ticket) -> Ticket:
         """The trial's process was killed and another one takes its place."""
-        return replace(ticket, restarts=self._books.records.count_restart(ticket.row), is_adopted=True)
+        self._books.records.count_restart(ticket.row)
+        return replace(ticket, restarts=ticket.restarts + 1, is_adopted=True)
 
     def without_race(self, ticket: Ticket, finished: Finished) -> Ticket | None:
         """The trial once more, from its beginning, where the speed parameters of a race may have made it infeasible.

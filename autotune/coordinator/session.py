@@ -278,9 +278,7 @@ class Session:
     def _restart(self, running: Running, finished: Finished) -> None:
         number = running.process.number
         self._observer.note(f"trial {number}: {finished.reason}; it starts again from its last checkpoint")
-        lease = self._pool.acquire()
-        assert lease is not None, "the trial's own lease was just released"
-        self._launch(self._ledger.restarted(running.ticket), lease=lease, is_alone=running.is_alone)
+        self._launch_again(self._ledger.restarted(running.ticket), former=running)
 
     def _fall_back(self, ticket: Ticket, finished: Finished, *, former: Running) -> None:
         """Start a trial once more that could not be trained with the speed parameters of a race."""
@@ -289,6 +287,9 @@ class Session:
             self._conclude(ticket, Finished(outcome=Outcome.INTERRUPTED, reason=said))
             return
         self._observer.note(f"trial {ticket.row.number}: {said}")
+        self._launch_again(ticket, former=former)
+
+    def _launch_again(self, ticket: Ticket, *, former: Running) -> None:
         lease = self._pool.acquire()
         assert lease is not None, "the trial's own lease was just released"
         self._launch(ticket, lease=lease, is_alone=former.is_alone)

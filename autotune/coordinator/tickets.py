@@ -21,6 +21,7 @@ class Ticket:
 
     row: TrialRow
     restarts: int = 0
+    """In this start of the study: a new start, for which something may have been mended, counts anew."""
     is_adopted: bool = False
     refusal: Refusal | None = None
     """Why it is not to be launched now, or ever."""

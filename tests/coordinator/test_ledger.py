@@ -1,4 +1,4 @@
-"""What a start knows of memory from the trials of earlier ones."""
+"""What a start knows from the trials of earlier ones: of memory, and how often they were killed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,3 +69,18 @@ def test_trial_that_ran_out_is_known_on_hardware_and_software_like_its_own(
         later.unfinished()
         again = later.taken_up(Ticket(replace(lost.row, number=9)), floor=FLOOR)
     assert (again.refusal is not None) is is_known
+
+
+def test_restarts_of_an_earlier_start_are_not_counted_in_this_one(tmp_path: Path) -> None:
+    """The first kill of a new start was counted after all that were before, so that the second one ended the trial."""
+    with open_books(tmp_path) as books:
+        ledger = make_ledger(books)
+        asked = ledger.ask()
+        assert asked is not None
+        ledger.launched(asked, pid=1, device="cpu")
+        killed = ledger.restarted(ledger.restarted(asked))
+        assert killed.restarts == 2
+        (adopted,) = make_ledger(books).unfinished()
+        assert adopted.is_adopted
+        assert make_ledger(books).restarted(adopted).restarts == 1
+        assert books.records.trial(books.study, number=adopted.row.number).restarts == 3
