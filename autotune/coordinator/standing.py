@@ -78,6 +78,14 @@ class Standing:
         return max(0.0, self.elapsed_seconds - self.speed_seconds)
 
     @property
+    def foreseen_seconds(self) -> float | None:
+        """What all trials of the budget take at the pace of those that have ended; None before one has."""
+        num_ended = len(self._values)
+        if num_ended == 0 or self._budget.trials is None:
+            return None
+        return self._budget.trials * self.trial_seconds / num_ended
+
+    @property
     def is_time_up(self) -> bool:
         """The budget's seconds are used up, but for those that are reserved."""
         limit = self._budget.seconds

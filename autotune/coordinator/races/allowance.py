@@ -8,7 +8,8 @@ from autotune.spec.model import Budget
 DEFAULT_SHARE = 0.1
 """Of a study's time that its races may take, unless ``speed_search: {race: {share: ...}}`` says otherwise."""
 _FIRST_SECONDS = 30.0
-"""What the first race may take in a study whose budget names no seconds."""
+"""What the first race may take where the trials will be over so soon that its share of their time is less, or where
+nobody knows: what it finds serves later studies, too."""
 _LEAST_FIRST_SECONDS = 12.0
 """Less is not enough for a bottleneck, the noise, a knob or two and their confirmation."""
 _LEAST_SECONDS = 6.0
@@ -67,15 +68,16 @@ class Allowances:
         return _allowance(seconds, in_turns=self._first(_MOST_SECONDS_IN_TURNS, unfinished=unfinished_seconds))
 
     def _first(self, most: float, *, unfinished: float) -> float:
-        elapsed = self._standing.elapsed_seconds
-        if self._budget.seconds is None:
-            # In turns even a first race is long: it has its share of what the trials will take, as the baseline tells.
-            expected = elapsed * (self._budget.trials or 1) if most > _MOST_SECONDS else 0.0
-            return _again(min(most, max(_FIRST_SECONDS, self._share * expected)), unfinished=unfinished)
-        whole = min(most, max(_LEAST_FIRST_SECONDS, self._share * self._budget.seconds))
-        seconds = _again(whole, unfinished=unfinished)
+        limit, foreseen = self._budget.seconds, self._standing.foreseen_seconds
+        shares = [max(_LEAST_FIRST_SECONDS, self._share * limit)] if limit is not None else []
+        if foreseen is not None or limit is None:
+            shares.append(max(_FIRST_SECONDS, self._share * (foreseen or 0.0)))
+        seconds = _again(min(most, *shares), unfinished=unfinished)
+        if limit is None:
+            return seconds
         # What is left is too short to be repaid where the race would be most of it.
-        return seconds if seconds <= _MOST_OF_WHAT_IS_LEFT * (self._budget.seconds - elapsed) else 0
+        left = limit - self._standing.elapsed_seconds
+        return seconds if seconds <= _MOST_OF_WHAT_IS_LEFT * left else 0
 
 
 def _again(whole: float, *, unfinished: float) -> float:

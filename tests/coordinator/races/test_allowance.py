@@ -2,15 +2,18 @@
 
 import pytest
 
+from autotune.coordinator.observer import Ending
 from autotune.coordinator.races.allowance import Allowance, Allowances
 from autotune.coordinator.standing import Standing
+from autotune.events import Outcome
 from autotune.spec.model import Budget, Objective
 
 
-def allowances(budget: Budget, *, elapsed: float, raced: float = 0.0) -> Allowances:
+def allowances(budget: Budget, *, elapsed: float, raced: float = 0.0, num_ended: int = 0) -> Allowances:
     objective = Objective(metric="loss", direction="minimize")
     standing = Standing(name="study", storage="sqlite:///x.db", objectives=[objective], budget=budget)
-    standing.load([], num_trials=1, seconds=elapsed)
+    ended = [Ending(number, Outcome.COMPLETE, value=0.5, reason=None) for number in range(num_ended)]
+    standing.load(ended, num_trials=num_ended + 1, seconds=elapsed)
     standing.speed_seconds = raced
     return Allowances(budget=budget, share=0.1, standing=standing)
 
@@ -35,6 +38,24 @@ def test_first_race_has_what_is_left_of_its_time_and_a_quarter_at_least(
 def test_first_race_of_a_study_without_a_limit_has_twelve_seconds_at_least(unfinished: float, seconds: float) -> None:
     first = allowances(Budget(trials=30), elapsed=1.0).first(unfinished_seconds=unfinished)
     assert first.seconds == seconds
+
+
+@pytest.mark.parametrize(
+    ("budget", "elapsed", "seconds", "in_turns"),
+    [
+        (Budget(trials=20, seconds=600), 1.0, 30.0, 30.0),  # it will be over after 20 s
+        (Budget(trials=20, seconds=600), 60.0, 60.0, 60.0),  # 600 s come first
+        (Budget(trials=20), 20.0, 40.0, 40.0),
+        (Budget(trials=20), 1000.0, 120.0, 900.0),
+    ],
+)
+def test_first_race_after_the_baseline_has_a_share_of_what_the_trials_will_take(
+    budget: Budget, elapsed: float, seconds: float, in_turns: float
+) -> None:
+    """It had a share of the budget's seconds, however soon the trials would be over."""
+    first = allowances(budget, elapsed=elapsed, num_ended=1).first(unfinished_seconds=0.0)
+    assert first.seconds == pytest.approx(seconds, rel=0.01)
+    assert first.seconds_in_turns == pytest.approx(in_turns, rel=0.01)
 
 
 def test_later_race_has_what_is_left_of_the_share() -> None:
