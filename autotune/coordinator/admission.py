@@ -1,4 +1,4 @@
-"""Which trials are launched at all, by what is known of memory; and what each that has ended adds to that."""
+"""Decides by what is known of memory which trials are launched; each trial that ends adds to that knowledge."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -16,8 +16,8 @@ class Admission:
     """Refuses trials that are known to run out of memory.
 
     Args:
-        books: The study's, with what became of earlier trials.
-        fitting: Predicts.
+        books: The study's books, with its earlier trials.
+        fitting: Predicts whether a trial fits in memory.
     """
 
     def __init__(self, books: Books, *, fitting: Fitting) -> None:
@@ -32,11 +32,11 @@ class Admission:
         return Refusal(reason, is_crowded=self._fitting.fits_alone(parameters=parameters, lease=lease))
 
     def was_lost_in_race(self, ticket: Ticket) -> bool:
-        """The trial is refused since it ran out of memory here, though not as a trial."""
+        """The trial was refused because a race of the same training ran out of memory on this device."""
         return ticket.refusal is not None and self._fitting.raced_shortage(ticket.row.parameters) is not None
 
     def learn(self, row: TrialRow, finished: Finished, *, reports: Sequence[EpochReport]) -> None:
-        """What a trial that has ended held at most, or ran out of."""
+        """Learn from an ended trial: its peak memory, or what kind of memory it ran out of."""
         self._fitting.learn(
             row.number,
             parameters=row.parameters,
@@ -45,7 +45,7 @@ class Admission:
         )
 
     def load(self, rows: Iterable[TrialRow]) -> None:
-        """From others' trials on hardware and software like this machine's: of earlier starts, in other containers."""
+        """Learn from ended trials of earlier starts and other coordinators, on the same hardware and software."""
         books = self._books
         ended = [row for row in rows if row.is_over and row.environment_id is not None]
         if not ended:

@@ -28,7 +28,7 @@ def known_values(
 ) -> Mapping[str, float]:
     """The objectives that have a value when a trial is complete, by metric.
 
-    A metric's is its last epoch's, throughput that of the steady part, memory the most of all epochs.
+    A metric has the value of its last epoch, throughput that of the steady part, memory the maximum over all epochs.
     """
     known = dict(reports[-1].metrics) if reports else {}
     if samples_per_second is not None:
@@ -39,10 +39,10 @@ def known_values(
 
 
 def value_on_the_way(objective: Objective, report: EpochReport) -> float:
-    """What the objective is judged by after an epoch; NaN where the epoch does not say.
+    """The value that the objective is judged by after an epoch; NaN where the epoch did not report it.
 
-    Of a time to a target it is how much is missing to the target: 0 when it is seen, and better
-    the smaller it is, as the time is. Optuna's tpe ranks trials that were pruned by it.
+    For a time to a target it is the distance to the target, 0 once that is reached. Smaller is better, as for
+    the time itself. Optuna's tpe ranks pruned trials by it.
     """
     if objective.target is not None:
         return objective.target.shortfall(report.metrics.get(objective.target.metric, math.nan))
@@ -79,7 +79,7 @@ def is_used_up(report: EpochReport, *, budget: Budget) -> bool:
 
 
 def describe_prune(report: EpochReport, *, spec: StudySpec) -> str:
-    """What a trial is stopped for that the pruner stops after this report."""
+    """The reason that is recorded for a trial that the pruner stops after this report."""
     objective = spec.objectives[0]
     metric = objective.target.metric if objective.target else objective.metric
     value = report.metrics.get(metric, value_on_the_way(objective, report))
@@ -87,7 +87,7 @@ def describe_prune(report: EpochReport, *, spec: StudySpec) -> str:
 
 
 def add_last_word(finished: Finished, *, reports: Sequence[EpochReport], spec: StudySpec) -> Finished:
-    """The end of a trial that trained on until it heard that it is pruned, with what it reported meanwhile."""
+    """Complete a pruned trial's reason by its last report, where it trained on before the stop reached it."""
     if finished.outcome is not Outcome.PRUNED or len(reports) < 2:  # noqa: PLR2004 - nothing came after the only one
         return finished
     *earlier, last = reports
@@ -101,7 +101,7 @@ def check_jobs(file: SpecFile, *, jobs: int) -> None:
     """Refuse to compare throughputs that were measured side by side.
 
     Raises:
-        SpecError: An objective is one, and several trials are to run at once.
+        SpecError: An objective is a throughput, and several trials are to run at once.
     """
     objectives = file.spec.objectives
     for index, objective in enumerate(objectives):
@@ -113,15 +113,15 @@ def check_jobs(file: SpecFile, *, jobs: int) -> None:
 
 
 def check_company(spec: StudySpec, *, study: str, here: Sequence[Holder]) -> None:
-    """Refuse the same where they would be measured beside another coordinator's.
+    """Refuse to compare throughputs that would be measured beside another coordinator's trials.
 
     Args:
-        spec: The study's.
-        study: Its name.
+        spec: The study's spec.
+        study: The study's name.
         here: The study's other coordinators on this machine.
 
     Raises:
-        StudyHeldError: An objective is a throughput, and there are some.
+        StudyHeldError: An objective is a throughput, and ``here`` is not empty.
     """
     if here and any(objective.metric == SAMPLES_PER_SECOND for objective in spec.objectives):
         who = " and ".join(f"pid {holder.pid}" for holder in here)
@@ -132,7 +132,7 @@ def check_company(spec: StudySpec, *, study: str, here: Sequence[Holder]) -> Non
 
 
 def metric_key(objectives: Sequence[Objective], *, index: int) -> str:
-    """Where the spec names the metric of an objective, as a dotted key."""
+    """The dotted key at which the spec names the metric of this objective."""
     objective = objectives[index]
     inner = "metric" if objective.target is None else f"time_to.{objective.target.metric}"
     return f"objective.{inner}" if len(objectives) == 1 else f"objectives.{index}.{inner}"
@@ -141,7 +141,10 @@ def metric_key(objectives: Sequence[Objective], *, index: int) -> str:
 def judge(
     finished: Finished, *, objectives: Sequence[Objective], reports: Sequence[EpochReport]
 ) -> tuple[Finished, tuple[float, ...] | None]:
-    """The outcome with the objectives' values; a complete trial has them all, and finite."""
+    """The final outcome and the objectives' values, which are None unless the trial is complete.
+
+    A complete trial that lacks a value becomes failed, one with a value that is not finite diverged.
+    """
     if finished.outcome is not Outcome.COMPLETE:
         return finished, None
     known = known_values(objectives, reports=reports, samples_per_second=finished.samples_per_second)

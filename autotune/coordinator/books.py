@@ -1,4 +1,4 @@
-"""A study's books: all in which it is written down."""
+"""A study's books: everything that holds its records, from the database to MLflow."""
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from autotune.spec.model import StudySpec
 
 @dataclass(frozen=True)
 class Books:
-    """Where a study is written down."""
+    """One study's rows, Optuna study, MLflow publisher and files, with the lease to write to them."""
 
     study: StudyRow
     spec: StudySpec
@@ -28,9 +28,9 @@ class Books:
     environment_id: int
     git_commit: str | None
     is_contended: bool = False
-    """Several trials run at once."""
+    """Several trials run at once, so their throughputs are not comparable."""
     crew: Crew | None = None
-    """The others that run the study, where several may."""
+    """The study's coordinators, this one included; None where a study has one alone (SQLite)."""
 
     def race_right(self, machine: Machine) -> AbstractContextManager[bool]:
         """Whether a race may be run now: one at a time on machines of one kind, and with nobody else on this one."""

@@ -1,4 +1,4 @@
-"""Trials that ran out of memory beside others, or are predicted to: who waits for what, and for how long.
+"""Waiting for memory that others hold: trials that ran out of it beside others, or are predicted to.
 
 Two crowds are told apart. Where other trials of this start were on the device, the trial waits until
 it can have the device alone: that ends by itself. Where it had the device alone, other programs
@@ -14,9 +14,9 @@ from autotune.events import Finished, Outcome
 from autotune.trial.leases import Lease, Place
 
 PAUSES = (30.0, 120.0, 450.0)
-"""Seconds before a trial is tried again on a device that other programs fill; ten minutes in all, as for a server."""
+"""Seconds before each new attempt of a trial on a device that other programs fill; ten minutes in all."""
 MAX_WAITING = 4
-"""With so many trials waiting, nothing new is asked for: it would meet the same crowd."""
+"""While this many trials wait, no new trial is asked for: it would find the memory just as full."""
 
 
 @dataclass(frozen=True)
@@ -24,16 +24,16 @@ class _Waiting:
     ticket: Ticket
     place: Place
     due_at: float
-    """On the session's clock; from then on the device is kept free for it."""
+    """When the trial may start again, on the session's clock; from then on the device is kept free for it."""
 
 
 class Crowds:
-    """The trials that wait for memory, in the order in which they began to."""
+    """The trials that wait for memory, in the order in which they began to wait."""
 
     def __init__(self) -> None:
         self._waiting: list[_Waiting] = []
         self._num_pauses: Counter[int] = Counter()
-        """By trial number."""
+        """How often each trial has paused, by its number."""
 
     @property
     def is_empty(self) -> bool:
@@ -46,7 +46,10 @@ class Crowds:
         return len(self._waiting) >= MAX_WAITING
 
     def add(self, ticket: Ticket, *, lease: Lease, has_company: bool, now: float) -> str | None:
-        """Let a trial wait; when it starts again, in words, or None where it has waited often enough.
+        """Let a trial wait.
+
+        Returns:
+            When it starts again, in words; None where it has used up its pauses and is not added.
 
         Args:
             ticket: The trial.
@@ -87,7 +90,7 @@ class Crowds:
 
 
 def give_up_waiting(crowded: Finished) -> Finished:
-    """What a trial ends as that other programs left no memory for: infeasible, which says nothing of its size."""
+    """The end of a trial that found no memory beside other programs: infeasible, without a claim about its size."""
     waited = f"also after pauses of {', '.join(f'{pause:.0f}' for pause in PAUSES[:-1])} and {PAUSES[-1]:.0f} s"
     remedy = "end what holds the memory, or train elsewhere"
     return Finished(outcome=Outcome.INFEASIBLE, reason=f"{crowded.reason}, {waited}; {remedy}")

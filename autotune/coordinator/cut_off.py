@@ -8,7 +8,7 @@ from autotune.errors import StorageError, StudyCutOffError
 
 @contextmanager
 def cutting_off() -> Iterator[None]:
-    """From here on a StorageError is a StudyCutOffError, whose exit status is 1."""
+    """Turn a StorageError raised inside the context into a StudyCutOffError, whose exit status is 1."""
     try:
         yield
     except StorageError as error:

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from autotune.spec.model import Deadlines
 
 MOST_SILENCE_SECONDS = 3600.0
-"""A trial tells its progress four times a second while it trains; an evaluation, and compiling, are silent."""
+"""The longest silence that is allowed: a training trial reports progress four times a second, but evaluation and
+compilation are silent."""
 _LEAST_SILENCE_SECONDS = 300.0
 _TIMES_ITS_LONGEST = 20.0
-"""An epoch that has been reported holds every kind of silence that its trial has; a busy machine stretches it."""
+"""A silence this many times as long as the longest so far is a hang. After one reported epoch every kind of silence
+has been seen once; a busy machine may stretch it."""
 
 
 @dataclass
@@ -20,11 +22,11 @@ class Pulse:
     longest_seconds: float = 0.0
     """The longest silence so far."""
     has_progressed: bool = False
-    """It tells its progress; a loop of the user's own may never do."""
+    """The trial has reported progress at least once; a loop of the user's own may never do so."""
     has_reported: bool = False
 
     def heard(self, now: float) -> None:
-        """Something came."""
+        """Record that something has arrived from the trial at ``now``."""
         self.longest_seconds = max(self.longest_seconds, now - self.heard_at)
         self.heard_at = now
 
@@ -32,9 +34,9 @@ class Pulse:
 def overdue(pulse: Pulse, deadlines: Deadlines, *, now: float) -> str | None:
     """Why the trial is to be ended now; None where it has time left.
 
-    Unless the spec says how long a silence may be, it may be twenty times the longest of this
-    process before, at least five minutes and at most an hour; an hour until its first report,
-    and without end for a loop that never tells its progress.
+    Unless the spec sets a limit, a silence may last twenty times the longest earlier one of this
+    process, at least five minutes and at most an hour. The limit is an hour until the first report, and
+    there is none for a loop that never reports progress.
     """
     if deadlines.trial_seconds is not None and now - pulse.launched_at >= deadlines.trial_seconds:
         return f"it took longer than deadlines.trial_seconds, {deadlines.trial_seconds:g} s"

@@ -6,7 +6,7 @@ from autotune.events import Outcome
 from autotune.recording.rows import TrialRow
 
 NUM_ALIKE_TO_GIVE_UP = 3
-"""Of the first trials, failing with the same error."""
+"""A study is given up when this many first trials all failed with the same error."""
 
 
 class FirstFailures:
@@ -16,7 +16,7 @@ class FirstFailures:
         self._reasons: list[str | None] = []
 
     def load(self, rows: Iterable[TrialRow]) -> None:
-        """In place of what was counted: the trials of earlier starts, by number."""
+        """Replace what was counted by the ended trials among these rows; trials of other studies don't count."""
         self._reasons = []
         for row in rows:
             if row.is_over and row.origin is None:
@@ -27,7 +27,7 @@ class FirstFailures:
         self._reasons.append(reason if outcome is Outcome.FAILED else None)
 
     def reason_to_give_up(self, study: str) -> str | None:
-        """Why going on is useless, said once: when the last of the first trials has ended."""
+        """Why the study is given up, told once, when exactly the first trials have ended; None where it goes on."""
         first = self._reasons[:NUM_ALIKE_TO_GIVE_UP]
         if len(self._reasons) != NUM_ALIKE_TO_GIVE_UP or first[0] is None or len(set(first)) != 1:
             return None

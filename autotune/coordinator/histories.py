@@ -1,4 +1,4 @@
-"""Our own rows as the search is told of them."""
+"""Turns our own rows into the histories that the search learns from."""
 
 import math
 from collections import defaultdict
@@ -12,13 +12,13 @@ from autotune.search.plan import TrialHistory
 from autotune.spec.model import StudySpec
 
 _FEW = 100
-"""Trials whose reports are read one by one, and not with those of all others."""
+"""Up to this many trials, reports are read trial by trial; beyond, those of the whole study are read at once."""
 
 
 def read_histories(
     records: Records, study: StudyRow, *, rows: Collection[TrialRow], spec: StudySpec
 ) -> list[TrialHistory]:
-    """What is recorded of these trials, as ``spec`` judges it: perhaps the spec of another study."""
+    """The histories of these trials, valued by the objectives of ``spec``, which may be another study's spec."""
     reports: defaultdict[int, list[EpochReport]] = defaultdict(list)
     each = (recorded for row in rows for recorded in records.reports(row))
     for recorded in each if len(rows) <= _FEW else records.all_reports(study):

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a wish to stop: the first cleanly, the second at once."""
+"""SIGINT and SIGTERM as requests to stop: the first signal stops cleanly, the second at once."""
 
 import signal
 from collections.abc import Callable

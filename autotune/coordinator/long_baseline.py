@@ -9,7 +9,7 @@ from autotune.figures import format_figure
 from autotune.hardware import read_load
 
 _LARGE_SHARE = 0.5
-"""Of the budget's seconds; what is left then is not even another such training."""
+"""Share of the budget's seconds; a baseline that takes more leaves no time for a second training of its length."""
 
 
 @dataclass(frozen=True)
@@ -17,31 +17,31 @@ class HostLoad:
     """How busy the host is."""
 
     average: float | None
-    """Over the last minute; None where nobody knows."""
+    """Load average over the last minute; None where the system does not report it."""
     num_cores: int
 
     @classmethod
     def now(cls) -> "HostLoad":
-        """At this moment."""
+        """The load of this host at this moment."""
         return cls(read_load(), os.cpu_count() or 1)
 
     @property
     def is_busy(self) -> bool:
-        """More wants to run than there are cores."""
+        """More processes want to run than there are cores."""
         return self.average is not None and self.average > self.num_cores
 
 
 def describe_long_baseline(trial: TrialView, finished: Finished, *, study: StudyView, load: HostLoad) -> str | None:
-    """One line for a person; None of another trial, and where the baseline left time for trials, or failed.
+    """One line for a person about a baseline that took most of the budget; None where there is nothing to tell.
 
     On two cores that three other programs wanted too, the digits of ``mnist`` trained for 8 s with one thread, and for
     more than 43 s with two: each operation waits for its slower thread.
 
     Args:
-        trial: As it was launched.
-        finished: How it ended.
-        study: As it stands at the baseline's end, which is its first trial.
-        load: Of its host.
+        trial: The trial that ended; any but the baseline gives None.
+        finished: How it ended; a failure gives None.
+        study: The study right after the trial's end.
+        load: How busy the trial's host is.
     """
     seconds, budget_seconds = study.trial_seconds, study.total_seconds
     if not trial.is_baseline or finished.outcome not in {Outcome.COMPLETE, Outcome.PRUNED}:

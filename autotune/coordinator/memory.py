@@ -8,7 +8,7 @@ from typing import TypeAlias
 from autotune.events import Scalar
 
 Shape: TypeAlias = tuple[tuple[str, Scalar], ...]
-"""What else than the batch size fixes the memory: names and values, sorted by name."""
+"""Everything besides the batch size that decides the memory of a training: names and values, sorted by name."""
 
 _TWO = 2  # points that a line needs
 
@@ -19,7 +19,7 @@ class Room:
 
     total_bytes: int
     held_bytes: int = 0
-    """By other processes."""
+    """Bytes that other processes hold."""
 
     @property
     def free_bytes(self) -> int:
@@ -35,14 +35,14 @@ class Room:
 
 @dataclass
 class _Evidence:
-    """Trials of one shape: their peaks and those that ran out, by number, with their batch sizes; and its races."""
+    """What is known of one shape: (batch size, peak bytes) by trial, batch sizes of trials that ran out, and races."""
 
     measured: dict[int, tuple[int, int]] = field(default_factory=dict)
     lost: dict[int, int] = field(default_factory=dict)
     raced: dict[int, int] = field(default_factory=dict)
-    """Peaks by batch size."""
+    """Peak bytes of race winners, by batch size."""
     lost_races: set[int] = field(default_factory=set)
-    """Batch sizes."""
+    """Batch sizes at which a race ran out of memory."""
 
 
 class MemoryModel:
@@ -52,24 +52,24 @@ class MemoryModel:
         self._evidence: defaultdict[Shape, _Evidence] = defaultdict(_Evidence)
 
     def add_peak(self, number: int, *, shape: Shape, batch_size: int, peak_bytes: int) -> None:
-        """A trial trained at least an epoch, and held so much at most."""
+        """Add the peak memory of a trial that trained at least one epoch."""
         self._evidence[shape].measured[number] = (batch_size, peak_bytes)
 
     def add_loss(self, number: int, *, shape: Shape, batch_size: int) -> None:
-        """A trial ran out of its device's memory."""
+        """Add a trial that ran out of its device's memory."""
         self._evidence[shape].lost[number] = batch_size
 
     def add_raced_peak(self, *, shape: Shape, batch_size: int, peak_bytes: int) -> None:
-        """The winner of a race held so much at most."""
+        """Add the peak memory of a race's winner; the largest counts for each batch size."""
         raced = self._evidence[shape].raced
         raced[batch_size] = max(peak_bytes, raced.get(batch_size, 0))
 
     def add_raced_loss(self, *, shape: Shape, batch_size: int) -> None:
-        """A race ran out of memory with the setting that it begins with."""
+        """Add a race that ran out of memory with the setting that it begins with."""
         self._evidence[shape].lost_races.add(batch_size)
 
     def has_raced_loss(self, *, shape: Shape, batch_size: int) -> bool:
-        """Whether this very training ran out in a race."""
+        """Whether a race of this shape and batch size ran out of memory."""
         return shape in self._evidence and batch_size in self._evidence[shape].lost_races
 
     def has_limit(self, *, shape: Shape) -> bool:
@@ -81,12 +81,12 @@ class MemoryModel:
     def reason_not_to_launch(self, *, shape: Shape, batch_size: int, room: Room) -> str | None:
         """Why a trial of this shape and batch size will run out; None where nothing says so.
 
-        At least as large as one that ran out, or predicted to hold more than there is.
+        It will if a batch that was no larger ran out, or if the line through all peaks predicts more than is free.
         """
         evidence = self._evidence.get(shape, _Evidence())
         trained = {batch for batch, _ in evidence.measured.values()} | evidence.raced.keys()
         largest = max(trained, default=-1)
-        # One that ran out although a larger one did not was out of luck, not of memory.
+        # A trial that ran out although a larger batch did not says nothing about its size.
         lost = {number: batch for number, batch in evidence.lost.items() if batch > largest}
         smaller = [number for number, batch in lost.items() if batch <= batch_size]
         if smaller:

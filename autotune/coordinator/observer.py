@@ -14,7 +14,7 @@ class Ending:
     number: int
     outcome: Outcome
     value: float | None = None
-    """Of the first objective; None for a trial that gave none."""
+    """The trial's first objective; None for a trial that gave no value."""
     reason: str | None = None
 
 
@@ -26,9 +26,9 @@ class SideView:
     """Such as ``the baseline`` or ``trial 6``."""
     num_ended: int
     num_valued: int
-    """Of them, those that gave a value of the first objective."""
+    """Ended trainings that gave a value of the first objective."""
     mean: float | None
-    """Of the values; None while there is none."""
+    """Mean of the first objective over these trainings; None while there is no value."""
 
 
 @dataclass(frozen=True)
@@ -37,20 +37,20 @@ class StudyView:
 
     name: str
     storage: str
-    """Without a password."""
+    """The storage's URL, without a password."""
     metric: str
     """The first objective's metric."""
     reported_metric: str
-    """What a trial's reports say of it: with a target, the metric that comes to it."""
+    """The metric that reports hold of the first objective; for a time to a target, the metric that reaches it."""
     direction: str
     epochs: int | None
-    """Of a whole trial; None where it is measured out in something else."""
+    """Epochs of a whole trial; None where its length is counted in seconds or samples."""
     total_trials: int | None
     total_seconds: float | None
     elapsed_seconds: float
-    """Of this and of all earlier starts."""
+    """Seconds that the study has spent in this and all earlier starts."""
     trial_seconds: float
-    """Of them, those that no race took."""
+    """The elapsed seconds without those that races took."""
     outcomes: Mapping[str, int]
     """Number of ended trials by outcome."""
     num_running: int
@@ -61,13 +61,13 @@ class StudyView:
     """The best value so far after each ended trial, from the first complete one on."""
     last_pruned: Ending | None = None
     last_failed: Ending | None = None
-    """The last that failed, diverged, did not fit or took too long."""
+    """The last trial that failed, diverged, ran out of memory or timed out."""
     sides: tuple[SideView, ...] = ()
-    """In a study of repeated trainings; none in one that searches."""
+    """The configurations that a study of repeated trainings compares; empty for a study that searches."""
     race_ends_at: float | None = None
-    """The elapsed seconds at which the time of the race is up that runs at this moment; None while none does."""
+    """The elapsed seconds at which the running race must end; None while no race runs."""
     is_run: bool = True
-    """Somebody runs it: a watcher sees studies too that nobody does, whose trials stand still."""
+    """A coordinator runs the study. A watcher may also look at a study that nobody runs."""
 
     @property
     def is_racing(self) -> bool:
@@ -83,10 +83,10 @@ class TrialView:
     parameters: Mapping[str, Scalar]
     is_baseline: bool
     is_adopted: bool
-    """It ran before and goes on now, under the same number."""
+    """The trial ran in an earlier start and goes on now under the same number."""
     device: str
     side: str | None = None
-    """Name of the configuration that it repeats, in a study of repeated trainings."""
+    """Name of the configuration that the trial repeats; None in a study that searches."""
 
 
 class Observer(Protocol):
@@ -105,7 +105,7 @@ class Observer(Protocol):
         """Training began."""
 
     def trial_progressed(self, number: int, event: Progress) -> None:
-        """Somewhere within an epoch."""
+        """The trial has told how far it is within an epoch."""
 
     def trial_reported(self, number: int, report: EpochReport, study: StudyView) -> None:
         """An epoch ended and was recorded."""
@@ -114,4 +114,4 @@ class Observer(Protocol):
         """The trial ended with an outcome, or was interrupted and will go on."""
 
     def ticked(self, study: StudyView) -> None:
-        """A few times a second, whether or not anything happened."""
+        """Called a few times a second, whether or not anything happened."""

@@ -10,26 +10,26 @@ from autotune.recording.records import Records
 from autotune.recording.rows import TrialRow
 
 MOST_SHARE = 1 / 3
-"""Of the budget's seconds."""
+"""The largest share of the budget's seconds that may be reserved for the confirmation."""
 _MARGIN = 1.2
-"""A training again takes longer by its start, and by noise."""
+"""Factor on recorded training times: a repeated training pays its start again, and times are noisy."""
 
 
 class Reserve:
     """Keeps ``standing.reserved_seconds`` up to date: the trainings of the baseline and the best trial so far.
 
-    Nothing is reserved while the baseline is the best, for there is nothing to confirm then, nor where even the least
-    that tells anything would take more than ``MOST_SHARE``: the search has that time then, and a confirmation is left
-    to `autotune study confirm`.
+    Nothing is reserved while the baseline is the best trial, since there is nothing to confirm. Nor is anything where
+    the fewest trainings that can decide would take more than ``MOST_SHARE``: the search gets that time, and the user
+    may run `autotune study confirm` later.
     """
 
     def __init__(self, *, repeats: int, limit: float | None, standing: Standing) -> None:
-        """Nothing is reserved yet.
+        """Begin with an empty reserve.
 
         Args:
-            repeats: Trainings of each that are wanted; 0 for none.
-            limit: The budget's seconds, if it has any.
-            standing: Its reserve is kept up to date.
+            repeats: How often baseline and best trial are to be trained again; 0 for never.
+            limit: The budget's seconds; None where it has no such limit, and nothing is reserved.
+            standing: Holds the reserve.
         """
         self._repeats = repeats
         self._limit = limit
@@ -37,14 +37,14 @@ class Reserve:
         self._seconds: dict[int, float] = {}
 
     def load(self, records: Records, *, rows: Mapping[int, TrialRow]) -> None:
-        """From what earlier starts recorded."""
+        """Learn from the rows of the baseline and the best trial that earlier starts recorded."""
         for number in (BASELINE_NUMBER, self._standing.best_number):
             if number in rows and number is not None:
                 reports = [row.report for row in records.reports(rows[number])]
                 self.learn(number, reports, outcome=rows[number].outcome)
 
     def learn(self, number: int, reports: Sequence[EpochReport], *, outcome: Outcome | None) -> None:
-        """A trial has ended and was counted."""
+        """Update the reserve after a trial has ended and was counted in ``standing``."""
         best = self._standing.best_number
         is_needed = number == best or (number == BASELINE_NUMBER and is_comparable(outcome, is_baseline=True))
         if reports and is_needed:

@@ -1,4 +1,4 @@
-"""What a session has of its trials: their processes, and how each stands."""
+"""A session's running trials: the process, the lease and the state of each."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,13 +11,13 @@ from autotune.trial.leases import Lease
 
 
 class Trials(Protocol):
-    """What a session needs of a launcher; a simulation has it, too."""
+    """The part of a launcher that a session uses, so that a simulation can stand in for it."""
 
     def launch(self, order: TrialOrder) -> TrialProcess:
         """Start a trial."""
 
     def wait(self, timeout: float) -> list[Arrival]:
-        """What has come from trials, after so many seconds at most."""
+        """What has arrived from trials, waiting at most ``timeout`` seconds."""
 
     def send(self, process: TrialProcess, *, stop: Stop) -> None:
         """Tell a trial to stop."""
@@ -35,10 +35,10 @@ class Running:
     lease: Lease
     pulse: Pulse
     is_alone: bool
-    """Nothing else is started on its device."""
+    """The trial keeps its device to itself: nothing else is started there."""
     has_company: bool
-    """Another trial was on its device at some time."""
+    """Another trial was on the same device at some time during this one."""
     stop: Stop | None = None
     overdue: str | None = None
-    """Why it is being ended."""
+    """Why the trial is being ended for a missed deadline; None while it is in time."""
     finished: Finished | None = None

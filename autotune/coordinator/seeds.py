@@ -15,7 +15,7 @@ def trial_seed(study_seed: int, number: int) -> int:
 
 
 def fresh_seed(study_seed: int, number: int, *, purpose: str, used: AbstractSet[int]) -> int:
-    """The seed of a repeated training: the same on every machine, none of the search's, another for each purpose."""
+    """The seed of a repeated training: the same on every machine, not in ``used``, and different for each purpose."""
     attempt = 0
     while True:
         text = f"{study_seed}/{purpose}/{number}/{attempt}"

@@ -1,8 +1,8 @@
-"""What a coordinator does otherwise where it shares its study with others: trials are claimed, others' are observed.
+"""The ledger of a coordinator that shares its study: it claims trials, and observes those of other coordinators.
 
 Each claim is one transaction under the study's lock, in which the trials are counted, so that a
-budget's number is exact, and a trial has one coordinator. What is nobody's (its coordinator has
-ended, or is dead) is claimed before anything new is asked for.
+budget's number is exact, and a trial has one coordinator. A trial without a coordinator (its own has
+ended, or is dead) is claimed before a new one is asked for.
 """
 
 from collections.abc import Collection, Iterable
@@ -25,27 +25,27 @@ from autotune.search.proposals import Proposal
 
 
 class SharedLedger(Ledger):
-    """One of several coordinators' ledgers of a study."""
+    """The ledger of one of a study's several coordinators."""
 
     def __init__(self, books: Books, *, crew: Crew, standing: Standing, speeds: Speeds, fitting: Fitting) -> None:
         super().__init__(books, standing=standing, speeds=speeds, fitting=fitting)
         self._crew = crew
         self._elsewhere: set[int] = set()
-        """Unfinished trials that others have."""
+        """Numbers of unfinished trials that this coordinator does not have."""
         self._mine: set[int] = set()
-        """Unfinished trials that this coordinator has."""
+        """Numbers of unfinished trials that this coordinator has."""
         self._newest = -1
 
     @override
     def unfinished(self) -> list[Ticket]:
-        """None to begin with: what is nobody's is claimed like all others, one by one."""
+        """Always empty: trials without a coordinator are claimed one by one in ``ask``. Learns from all rows."""
         rows = self._settle()
         self._learn({row.number: row for row in rows})
         return []
 
     @override
     def ask(self, floor: Floor | None = None) -> Ticket | None:
-        """A trial that nobody has, or else the next one; None where there is neither at the moment."""
+        """An unfinished trial without a coordinator, else a new one; None where there is neither at the moment."""
         row, proposal = persist(self._claim)
         if row is None:
             return None
@@ -61,7 +61,7 @@ class SharedLedger(Ledger):
 
     @override
     def refresh(self) -> bool:
-        """Bury the dead and hear what others have recorded; whether there may be a trial to claim."""
+        """Bury dead coordinators and learn what others recorded; returns whether there may be a trial to claim."""
         if self._crew.bury():
             self._admission.load(self._settle())
         self._observe()
@@ -69,13 +69,13 @@ class SharedLedger(Ledger):
 
     @override
     def awaits_others(self) -> bool:
-        """As long as a trial of the study has not ended."""
+        """Whether the study has unfinished trials that this coordinator does not have."""
         self._observe()
         return bool(self._elsewhere)
 
     @override
     def left_over(self, waiting: list[Ticket]) -> list[Ticket]:
-        """Trials that are nobody's when the budget's time is up."""
+        """The waiting trials, and all unfinished ones without a coordinator, when the budget's time is up."""
         left = list(waiting)
         while (row := persist(self._take_free)) is not None:
             self._mine.add(row.number)
@@ -86,7 +86,7 @@ class SharedLedger(Ledger):
     def ended(self, ticket: Ticket, finished: Finished) -> Finished:
         """Record how the trial ended."""
         recorded = super().ended(ticket, finished)
-        if finished.outcome is not Outcome.INTERRUPTED:  # one that waits for memory is this coordinator's still
+        if finished.outcome is not Outcome.INTERRUPTED:  # an interrupted one may wait for memory, and stays claimed
             self._mine.discard(ticket.row.number)
         return recorded
 
@@ -100,7 +100,7 @@ class SharedLedger(Ledger):
             row = claim.take_free(had=self._mine)
             proposal = None if row is not None else self._next(claim)
             if proposal is not None:
-                # No race while others wait to claim: it comes after, and may change the parameters.
+                # No race here, while others wait to claim: ``ask`` races afterwards, which may change the parameters.
                 row = claim.add(self._new_trial(proposal, floor=None))
             self.standing.set_trials(claim.num_trials())
             return row, proposal
@@ -110,7 +110,10 @@ class SharedLedger(Ledger):
             return claim.take_free(had=self._mine)
 
     def _next(self, claim: Claim) -> Proposal | None:
-        """What to add: a trial that Optuna has and we lack was cut off while it was claimed."""
+        """The trial to add; one that is in Optuna's tables alone comes first, since its claim was cut off.
+
+        None where the budget of trials is used up, or the search has nothing more to propose.
+        """
         search = self._books.search
         running = search.in_flight()
         recorded = claim.recorded([trial.number for trial in running])
@@ -132,7 +135,7 @@ class SharedLedger(Ledger):
         return persist(self._settle_claimed)
 
     def _settle_claimed(self) -> tuple[TrialRow, ...]:
-        """Catch Optuna's rows up with ours, but for what living coordinators are about to tell; all rows."""
+        """Bring Optuna's rows up to date with ours, except trials of living coordinators; returns all rows."""
         with self._crew.claim():  # so that no trial is half way between Optuna's tables and ours
             return self._settle_alone()
 
@@ -165,7 +168,7 @@ class SharedLedger(Ledger):
 
     @override
     def _count(self, ending: Ending) -> None:
-        # Others have counted in another order, and keep another one of two equally good checkpoints.
+        # On a tie no checkpoint is deleted: other coordinators counted in another order, and may keep another trial's.
         if ending.value is not None and ending.value == self.standing.best_value:
             self.standing.count(ending)
         else:

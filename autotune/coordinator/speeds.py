@@ -12,18 +12,18 @@ from autotune.trial.leases import Lease
 
 
 class RaceEndedError(RunError):
-    """The study stops, or its time is up, while a race runs."""
+    """A race was ended because the study stops or its time is up."""
 
 
 @dataclass(frozen=True)
 class Floor:
-    """What a race may use: the lease of the trial that it is run for, and the device to itself or not."""
+    """The resources that a race may use."""
 
     lease: Lease
     is_alone: bool
-    """No trial runs: what is measured now is not disturbed."""
+    """No trial runs, so that nothing disturbs a measurement."""
     on_wait: Callable[[float], None]
-    """To be called often while a race runs, with the elapsed seconds at which its time is up; raises to end it."""
+    """Called often while a race runs, with the study's elapsed seconds at which the race must end. Raises to end it."""
 
 
 class Speeds(Protocol):
@@ -32,21 +32,22 @@ class Speeds(Protocol):
     def complete(self, proposal: Proposal, *, floor: Floor | None) -> dict[str, Scalar]:
         """All parameters that the trial trains with.
 
-        ``floor`` is None where a trial of an earlier start is only looked at: nothing is measured then.
+        With ``floor`` None nothing is measured: no race may be run for this trial now.
         """
 
     def without_race(self, number: int, *, parameters: Mapping[str, Scalar]) -> dict[str, Scalar] | None:
-        """The trial's parameters with the baseline's speed parameters in place of a race's, which can't be trained.
+        """The trial's parameters with the baseline's speed parameters, since those of a race could not be trained.
 
-        No later trial of its workload takes those of the race. None where no race decided them, or it found the same.
+        Later trials of this workload don't get the race's setting either. None where no race decided the trial's speed
+        parameters, or the race found those of the baseline.
         """
 
     def prepare(self, floor: Floor) -> None:
-        """Measure now what needs the device alone: a trial whose parameters stand already will train next."""
+        """Run the race now that a trial with given parameters may need: the device is free before that trial starts."""
 
 
 class JointSpeeds:
-    """The sampler has decided them already, like learning parameters."""
+    """The sampler decides the speed parameters, like learning parameters."""
 
     def complete(self, proposal: Proposal, *, floor: Floor | None) -> dict[str, Scalar]:
         """The proposal's parameters as they are."""
@@ -62,13 +63,13 @@ class JointSpeeds:
 
 
 class FixedSpeeds:
-    """Every trial has the baseline's."""
+    """Every trial has the baseline's speed parameters."""
 
     def __init__(self, space: SearchSpace) -> None:
         self._space = space
 
     def complete(self, proposal: Proposal, *, floor: Floor | None) -> dict[str, Scalar]:
-        """The proposal with the baseline's speed parameters, as far as they go with it."""
+        """The proposal with the baseline's speed parameters; those that are illegal beside it are left out."""
         del floor
         return self._space.with_speed(proposal.parameters, self._space.baseline)
 

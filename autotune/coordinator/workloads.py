@@ -13,12 +13,12 @@ from autotune.spec.optimizers import OPTIMIZER_ARGUMENTS
 
 _SCHEDULE = {"schedule", "schedule_gamma", "schedule_step", "warmup", "gradient_clip"}
 _COSTLESS = OPTIMIZER_ARGUMENTS - EVERYDAY_NAMES | _SCHEDULE
-"""Learning parameters that change what a step computes, and not how long it takes. An argument with an everyday name
-may be a task's own, its width as ``d``: it is looked at like any other, so that a rate costs nothing, being a float."""
+"""Learning parameters that change what a step computes, but not how long it takes. Arguments with everyday names are
+not among them, since a task may use such a name for a size (``d``)."""
 _SIZE = re.compile("width|depth|mult|ratio|expan|scale|growth|resolution")
 _RATE = re.compile("drop|lr|rate|loss|weight|smooth|init|crop")
-"""A float whose name has one of the first and none of these is the size of something: ``width_multiplier``,
-``mlp_ratio``; any other is a rate or a probability."""
+"""A float is taken for a size (``width_multiplier``, ``mlp_ratio``) if its name matches ``_SIZE`` and not ``_RATE``;
+any other float is a rate or a probability."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Workload:
     device: str
     num_cores: int
     features: Mapping[str, Scalar]
-    """Architecture, batch size and optimizer; floats that are rates (dropout) cost nothing and are left out."""
+    """Architecture, batch size and optimizer; floats that are rates (dropout) cost no time and are left out."""
 
     @classmethod
     def of(cls, task: str, learning: Mapping[str, Scalar], *, device: str, num_cores: int) -> "Workload":
@@ -53,12 +53,12 @@ class Workload:
         return ", ".join(f"{name} {value}" for name, value in self.features.items()) or "the task as it is"
 
     def distance(self, other: "Workload") -> float:
-        """How unlike another workload of the same task: a doubling counts as much as another word."""
+        """How unlike another workload of the same task is: each doubling of a number adds 1, as does another value."""
         names = {*self.features, *other.features}
         return sum(_distance(self.features.get(name), other.features.get(name)) for name in names)
 
     def nearest(self, others: "Iterable[Workload]") -> "Workload | None":
-        """The one that is most like this one, the first on a tie; None where there is none."""
+        """The workload with the smallest distance to this one, the first on a tie; None where ``others`` is empty."""
         return min(others, key=self.distance, default=None)
 
 

@@ -1,4 +1,4 @@
-"""A study that goes on on another machine, or with other versions: what is kept, and what is not."""
+"""Tells a user that a study goes on on another machine or with other software versions."""
 
 from autotune.hardware import Machine
 from autotune.recording.environments import EnvironmentRecords

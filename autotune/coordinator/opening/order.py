@@ -19,4 +19,4 @@ class StartOrder:
     warm_start: str | None = None
     """Name of a study whose finished trials are taken over where they fit."""
     grace_seconds: float = GRACE_SECONDS
-    """For trials to write their checkpoints after the first signal to stop."""
+    """How long trials have to write their checkpoints after the first signal to stop."""

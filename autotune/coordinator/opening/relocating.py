@@ -1,4 +1,4 @@
-"""A study whose task was moved since it was recorded, as projects and their databases are."""
+"""Finds a study's task again where its file was moved since it was recorded."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +12,13 @@ from autotune.spec.source import find_moved, find_source, source_digest
 
 
 def relocate(study: StudyRow, *, storage: str) -> StudyRow:
-    """The study with its task where that lies now; as it is where its task is in its place, or no file.
+    """The study with the path at which its task's file lies now.
 
-    What was moved is looked for below the database's folder and the current one, as far below as it lay.
-    Nothing is recorded.
+    The study is unchanged where the file is in its place, or the task is a module. Otherwise the file is looked for
+    below the database's folder and the current folder, under the same relative paths. Nothing is recorded.
 
     Raises:
-        SpecChangedError: The task is gone, or what lies in its place is another one.
+        SpecChangedError: The task's file is gone, or the one that was found has other code.
     """
     spec = StudySpec.model_validate_json(study.spec_json)
     if not spec.task.rpartition(":")[0].endswith(".py") or find_source(spec.task) is not None:

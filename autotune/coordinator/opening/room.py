@@ -1,4 +1,4 @@
-"""Whether there is room for a study, said in one line before anything of it is stored."""
+"""Checks that the disks have room for a study before anything of it is stored."""
 
 from pathlib import Path
 
@@ -10,19 +10,20 @@ from autotune.spec.model import StudySpec
 
 _TRIAL_BYTES = 2048
 _REPORT_BYTES = 512
-"""Of the database: about twice what trials of ten reports take in a study of 10,000 (docs/benchmarks.md)."""
+"""Bytes allowed for a trial and a report in the database: about twice what trials of ten reports take in a study of
+10,000 (docs/benchmarks.md)."""
 
 
 def check_room(storage: str, *, name: str, spec: StudySpec, checkpoint_bytes: int | None, jobs: int) -> str | None:
-    """Hold what a study of ``jobs`` trials at once needs against what is free.
+    """Compare what a study with ``jobs`` trials at once needs with what is free.
 
-    Each running trial has a checkpoint, twice while it is written, and the best trial has one. What a
-    function task saves is not known before it runs, and left out.
+    Each running trial has a checkpoint, which exists twice while it is written, and the best trial has one. What a
+    function task saves is unknown before it runs, and is left out.
 
     Args:
         storage: The database's URL.
-        name: Of the study; checkpoints that it has already are in their places.
-        spec: Of the study.
+        name: The study's name; checkpoints that it already has are counted as stored.
+        spec: The study's spec.
         checkpoint_bytes: About what a checkpoint of the baseline takes; None where nobody knows.
         jobs: Trials at once.
 
@@ -57,7 +58,7 @@ def _words(jobs: int, each: int) -> str:
 
 
 def _database_bytes(spec: StudySpec) -> int:
-    """At least what is left to it by every checkpoint."""
+    """Bytes that the study's rows may take, at least the part of the disk that checkpoints leave free."""
     trials = spec.budget.trials or 0
     return max(LEFT_FREE_BYTES, trials * (_TRIAL_BYTES + spec.budget.epochs * _REPORT_BYTES))
 
@@ -75,7 +76,7 @@ def _device(path: Path) -> int:
 
 
 def _nearest(path: Path) -> Path:
-    """The path, or what of it is there."""
+    """The path, or its nearest parent that exists."""
     while not path.exists():
         path = path.parent
     return path

@@ -61,7 +61,7 @@ def create_study(records: Records, *, name: str, file: SpecFile, space: SearchSp
 def take_over_spec(
     records: Records, *, study: StudyRow, file: SpecFile, space: SearchSpace
 ) -> tuple[StudyRow, tuple[Change, ...]]:
-    """The study with this start's spec and space, and what the spec says otherwise than before."""
+    """The study with this start's spec and space, and the changes against its earlier spec."""
     diff = check_spec(study, file=file)
     task, digest = file.spec.task, source_digest(file.spec.task)
     resolved_json = _space.dump_json(space).decode()

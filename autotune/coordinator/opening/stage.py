@@ -27,7 +27,7 @@ class Stage:
     """The machine, ready for trials of one spec."""
 
     machine: Machine
-    """With the accelerators that the spec's device stands for, and no other."""
+    """The machine's facts, with only those accelerators that the spec's device stands for."""
     device: str
     """What trials train on: ``cpu`` or ``cuda``."""
     pool: DevicePool

@@ -10,11 +10,11 @@ from autotune.recording.rows import TrialStatus
 
 
 def warm_start(books: Books, *, source: str, ledger: Ledger, observer: Observer) -> None:
-    """Take over what fits of the study ``source``, after the baseline was asked as trial 0 and before it is trained.
+    """Take over the trials of the study ``source`` that fit this study's space.
 
-    They are no trials of this study's budget, and none of them is its best: they were measured
-    by another study. What was cut off is taken up again by the next start; a study that has begun
-    to train takes nothing over.
+    Called after the baseline was asked as trial 0 and before it is trained; a study that has begun to train takes
+    nothing over. The trials don't count against this study's budget, and none of them is its best: another study
+    measured them. If this is cut off, the next start goes on with it.
     """
     own = [row for row in books.records.trials(books.study) if row.origin is None]
     if any(row.status is not TrialStatus.QUEUED for row in own):

@@ -22,7 +22,7 @@ class Examination:
     """What was found in a storage."""
 
     storage: str
-    """Without its password."""
+    """The storage's URL, without its password."""
     findings: tuple[Finding, ...]
 
     @property
@@ -40,7 +40,7 @@ class Upgrade:
     """Revisions of our schema."""
     has_upgraded_optuna: bool
     backup: Path | None
-    """What was there before; None where nothing was to be done, or nobody wanted it."""
+    """The backup that was made first; None where nothing was to be done, or none was wanted."""
 
 
 def back_up_storage(storage: str, *, file: Path) -> int:
@@ -54,7 +54,7 @@ def back_up_storage(storage: str, *, file: Path) -> int:
 
 
 def check_storage(storage: str, *, is_copy_accepted: bool = False) -> Examination:
-    """Look at everything; with ``is_copy_accepted`` a copy without its log is taken as it is from now on.
+    """Check the whole database; ``is_copy_accepted`` accepts a file that was copied without its write-ahead log.
 
     Raises:
         StorageError: It can't even be opened; the message says what helps.
@@ -73,7 +73,7 @@ def upgrade(storage: str, *, backup: Path | None, is_backed_up: bool) -> Upgrade
     Args:
         storage: The database.
         backup: Where the backup goes; None for a file beside the database.
-        is_backed_up: Somebody has one: none is made.
+        is_backed_up: The user has a backup already, so none is made.
 
     Raises:
         StorageError: A study is running, or the schema is newer than this version.

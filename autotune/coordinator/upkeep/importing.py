@@ -21,18 +21,18 @@ from autotune.spec.model import StudySpec
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOrder:
-    """What is taken over from where."""
+    """Which study takes over trials, and from which one."""
 
     storage: str
     name: str
-    """Of the study that learns."""
+    """Name of the study that learns."""
     source: str
-    """The other storage."""
+    """Address of the storage that holds the other study."""
     source_study: str | None
     renamed: Mapping[str, str]
-    """Names there to names here."""
+    """Parameter names: the other study's name to this study's name."""
     assumed: Mapping[str, Scalar]
-    """Parameters that its trials lack, with the values that they were trained with."""
+    """Parameters that the other study's trials lack, with the values that they were trained with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,21 +43,21 @@ class Imported:
     source: str
     """The other study's name."""
     num_taken: int
-    """Trials that the study has of it now, those of an earlier import too."""
+    """Trials of the other study that this one has now, those of earlier imports included."""
     num_ended: int
-    """Ended trials that the other one has."""
+    """Ended trials of the other study."""
     trials: Mapping[int, int]
-    """The number there by the number here."""
+    """The other study's trial number by this study's number."""
 
 
 def import_study(order: ImportOrder) -> Imported:
-    """Take over what fits the study's space; again, it takes over what is new.
+    """Take over the trials that fit the study's space; called again, it takes over those that are new.
 
-    They are no trials of the study's budget, and none of them is its best: another program
+    They don't count against the study's budget, and none of them is its best trial: another program
     measured them. The study must have been started, so that its space is known, and run nowhere.
 
     Raises:
-        InputError: The objectives' directions are others, or the study has no trial yet.
+        InputError: The objectives' directions differ, or the study has no trial yet.
         StudyHeldError: The study runs now.
     """
     url = normalise_url(order.storage)
@@ -102,7 +102,7 @@ def _as_here(history: TrialHistory, *, order: ImportOrder) -> TrialHistory:
 
 def _record(records: Records, study: StudyRow, *, number: int, history: TrialHistory, origin: str) -> None:
     trial = records.add_trial(study, new=NewTrial(number=number, parameters=history.parameters, seed=0, origin=origin))
-    if trial.is_over:  # of an import before this one
+    if trial.is_over:  # an earlier import has taken it over
         return
     assert history.outcome is not None, "an ended trial has an outcome"
     records.finish_trial(trial, finished=Finished(outcome=history.outcome), values=history.values)
