@@ -1,6 +1,6 @@
 """A study's ablation, ``NAME.ablation``: which changes are set back, and what its rows say of each.
 
-As in a confirmation, which change a training measures is told by its parameters alone.
+The parameters of a training tell which change it measures, as in a confirmation; nothing else records that.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from autotune.spec.optimizers import OPTIMIZER_ARGUMENTS
 
 ABLATION_SUFFIX = ".ablation"
 MOST_CHANGES = 6
-"""Beside the winner and the baseline; what is left is set back together."""
+"""The most changes that are measured one by one; any others are set back together with the last."""
 _SCHEDULE_PREFIX = "schedule_"
 
 
@@ -76,11 +76,11 @@ def sides_of(rows: Sequence[TrialRow], *, spec: StudySpec) -> tuple[TrialRow | N
 
 
 def changes_of(winner: Mapping[str, Scalar], baseline: Mapping[str, Scalar], *, spec: StudySpec) -> tuple[Change, ...]:
-    """How the winner differs from the baseline, in what can be set back by itself.
+    """The differences between winner and baseline, as changes that can each be set back alone.
 
-    A parameter that only one of the two has goes with the one that brings it in: an optimizer's
+    A parameter that only one of the two has is set back with the parameter that activates it: an optimizer's
     argument with the optimizer. Speed parameters are one change: they depend on each other, and a
-    race has measured each. Of more than ``MOST_CHANGES`` the last ones are set back together.
+    race has measured each. If there are more than ``MOST_CHANGES``, the last ones become one change.
     """
     differing = [name for name in {**winner, **baseline} if winner.get(name, ...) != baseline.get(name, ...)]
     groups: dict[str, list[str]] = {}
@@ -100,7 +100,7 @@ def _head_of(
     differing: Sequence[str],
     spec: StudySpec,
 ) -> str:
-    """The parameter that it is set back with; itself where it stands alone."""
+    """The parameter that ``name`` is set back with; ``name`` itself where it is set back alone."""
     seen = {name}
     while not (name in winner and name in baseline):
         parents = [parent for parent in _parents(name, spec) if parent in differing and parent not in seen]
@@ -108,7 +108,7 @@ def _head_of(
             break
         name = parents[0]
         seen.add(name)
-    # A name of its own for all of them, which no parameter has.
+    # All speed parameters share this name, which no parameter can have.
     return name if name in spec.learning else "speed parameters"
 
 

@@ -1,4 +1,4 @@
-"""A copy of a SQLite database that is whole, made while studies write to it."""
+"""Makes a consistent copy of a SQLite database while studies write to it."""
 
 import itertools
 import sqlite3
@@ -14,24 +14,24 @@ from autotune.recording.sqlite_file import file_of, remove_mark_of_copy
 
 
 class Backup:
-    """The backup before a change: made once, when something is about to be changed."""
+    """The backup before a change: it is made once, when something is about to be changed."""
 
     def __init__(self, *, file: Path | None, is_wanted: bool) -> None:
-        """``file`` is None for one beside the database."""
+        """With ``file`` None the backup goes beside the database."""
         self._file = file
         self._is_wanted = is_wanted
         self.made: Path | None = None
-        """Where it is; None as long as there is none."""
+        """The backup's file; None while none was made."""
 
     def make(self, engine: Engine) -> None:
-        """Make it unless it is there, or nobody wants it."""
+        """Make the backup, unless it was made already or is not wanted."""
         if self._is_wanted and self.made is None:
             file = self._file or _free_name(engine)
             back_up(engine, file=file)
             self.made = file
 
     def make_of(self, url: str) -> None:
-        """The same for a database that is up to date."""
+        """Make the backup of the database at ``url``, whose schema must be up to date."""
         engine = open_database(url, create=False)
         try:
             self.make(engine)
@@ -40,7 +40,7 @@ class Backup:
 
 
 def back_up_database(url: str, *, file: Path) -> int:
-    """``back_up`` for a database that is up to date."""
+    """Back up the database at ``url``, whose schema must be up to date; see ``back_up``."""
     engine = open_database(url, create=False)
     try:
         return back_up(engine, file=file)
@@ -51,8 +51,8 @@ def back_up_database(url: str, *, file: Path) -> int:
 def back_up(engine: Engine, *, file: Path) -> int:
     """Write all that is committed to a new file, and return its size in bytes.
 
-    SQLite's own backup, through a connection: it sees one state, log included, and no writer waits
-    for it. Whoever is killed on the way leaves ``FILE.unfinished``.
+    SQLite's own backup is used: it sees one state, the write-ahead log included, and no writer waits
+    for it. A process that is killed meanwhile leaves ``FILE.unfinished``.
 
     Raises:
         InputError: There is such a file, it can't be made, or the database is no SQLite file.

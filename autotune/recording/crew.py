@@ -1,8 +1,8 @@
-"""The coordinators that share one study on a server: a lease for each, and one that claims a trial at a time.
+"""The coordinators that share one study on a server: each has a lease, and they claim trials one at a time.
 
 On SQLite a study has one coordinator (``StudyLease.acquire``). On PostgreSQL each coordinator is a
-worker with a lease row of its own, whose token stands in the trials that it runs. A worker that is
-gone has no lease any more: its writes are refused, and its unfinished trials are anybody's.
+worker with a lease row of its own, whose token is stored in the trials that it runs. The lease of a dead worker
+is deleted: its writes are refused then, and any other worker may take its unfinished trials.
 """
 
 import time
@@ -52,9 +52,10 @@ from autotune.recording.rows import StudyRow, TrialRow, TrialStatus, read_trial
 from autotune.recording.transactions import Guard
 
 _LONGEST_LOOK_SECONDS = 5.0
-"""Between two looks at the others; more was no look."""
+"""A longer pause between two looks at the other workers counts as this long: nobody was observed in the rest."""
 _CLAIMS, _RACES = 0x61757401, 0x62000000
-"""PostgreSQL names advisory locks by two numbers: what for (a race: with the machine's kind), and the study's id."""
+"""First of the two numbers that name an advisory lock in PostgreSQL, for claims and for races (combined with the kind
+of machine); the second number is the study's id."""
 
 
 @repeatable(but=("claim", "race_right"))
@@ -93,7 +94,7 @@ class Crew:
 
     @property
     def token(self) -> str:
-        """What stands in the trials of this worker."""
+        """The token that marks this worker's trials."""
         return self.lease.token
 
     def others(self) -> tuple[Holder, ...]:
@@ -105,7 +106,7 @@ class Crew:
         return workers_here(self._records, study=self._study, before=self.token)
 
     def tokens(self) -> frozenset[str]:
-        """Of all workers that have a lease, this one too."""
+        """The tokens of all workers that have a lease, this one included."""
         return frozenset(row["token"] for row in self._workers())
 
     @property
@@ -114,14 +115,14 @@ class Crew:
         return self._has_company_here
 
     def bury(self) -> bool:
-        """Take the lease of every worker that is dead; whether there was one.
+        """Delete the leases of dead workers; returns whether one was deleted.
 
-        One on this host is dead when its process is gone, one elsewhere when its counter has stood still
-        for so long on this process's own clock: no wall clock is asked.
+        A worker on this host is dead when its process is gone; one elsewhere, when its counter has not moved
+        for ``stale_seconds`` of this process's monotonic clock. Wall clocks are not compared.
         """
         others = [row for row in self._workers() if row["token"] != self.token]
         now = time.monotonic()
-        # While the server was gone nobody could move a counter, nor be seen to.
+        # While the server was gone, no worker could move its counter: that time counts against nobody.
         seconds = min(now - self._looked_at, _LONGEST_LOOK_SECONDS)
         self._looked_at = now
         self._sightings = {row["token"]: self._look_at(row, seconds=seconds) for row in others}
@@ -137,10 +138,10 @@ class Crew:
 
     @contextmanager
     def claim(self) -> Iterator["Claim"]:
-        """The right to say what the study's next trial is and whose; others wait until it is given back.
+        """The exclusive right to take or add one of the study's trials; other workers wait for its end.
 
-        What is claimed is written by its end, or not at all. A worker that is stopped in here loses it
-        to the server's time-out of transactions (see ``database.open_database``).
+        It is one transaction, which is committed at the end or not at all. If this process is suspended inside, the
+        server ends the transaction after a time-out (see ``database.py``).
         """
         with transactions.write(self._records.engine, guard=self._records.guard) as connection:
             lock = {"what": _CLAIMS, "study": self._study.id}
@@ -149,9 +150,9 @@ class Crew:
 
     @contextmanager
     def race_right(self, kind: str) -> Iterator[bool]:
-        """Whether this worker may race now; no other one on such a kind of machine does meanwhile.
+        """Whether this worker may race now; meanwhile no other worker on a machine of this kind may.
 
-        One that shares its machine with another worker never may: a race needs the devices to itself.
+        A worker that shares its machine with another one never may: a race needs the devices to itself.
         """
         if self.has_company_here:
             yield False
@@ -161,13 +162,13 @@ class Crew:
         try:
             yield has_right
         finally:
-            # The lock ends with its connection, which goes to nobody else; a server that is gone has none left.
+            # The lock ends with its connection, which must not return to the pool. A server that is gone has no lock.
             connection.invalidate()
             connection.close()
 
     def _try_lock(self, lock: Mapping[str, int]) -> tuple[Connection, bool]:
         """A connection, and whether it has the lock for as long as it is open."""
-        # Outside of a transaction: a race takes longer than the server leaves one idle.
+        # Not in a transaction, since a race takes longer than the server lets one idle.
         engine = self._records.engine.execution_options(isolation_level="AUTOCOMMIT")
         try:
             connection = engine.connect()
@@ -193,7 +194,7 @@ class Crew:
     def _remove(self, row: RowMapping) -> bool:
         seen = (tables.lease.c.token == row["token"]) & (tables.lease.c.counter == row["counter"])
         with transactions.write(self._records.engine, guard=self._records.guard) as connection:
-            # One that is in the middle of a write is not waited for.
+            # A worker in the middle of a write holds its row's lock: it lives, and is not waited for.
             locked = connection.execute(select(tables.lease.c.token).where(seen).with_for_update(skip_locked=True))
             if locked.first() is None:
                 return False
@@ -203,14 +204,14 @@ class Crew:
 
 @dataclass(frozen=True)
 class _Sighting:
-    """A worker's counter, and for how long it was seen to stand there."""
+    """A worker's counter, and for how many seconds it was seen not to move."""
 
     counter: int
     still_seconds: float
 
 
 class Claim:
-    """What may be done while no other worker claims."""
+    """The operations that are allowed while no other worker claims."""
 
     def __init__(self, connection: Connection, *, study: StudyRow, token: str) -> None:
         self._connection = connection
@@ -218,11 +219,11 @@ class Claim:
         self._token = token
 
     def take_free(self, *, had: Collection[int]) -> TrialRow | None:
-        """The first unfinished trial that no living worker has; it is this worker's now.
+        """Take the unfinished trial without a worker that has the lowest number; None where there is none.
 
         Args:
-            had: Numbers that this worker knows to be its own. Another one that the tables call its own is of a
-                claim whose commit was cut off, and free.
+            had: Numbers that this worker knows to be its own. A trial that only the tables call its own comes from a
+                claim whose commit was cut off, and counts as free.
         """
         in_doubt = (tables.trial.c.worker == self._token) & tables.trial.c.number.not_in(list(had))
         free = _free_trials(self._study, or_else=in_doubt)
@@ -234,7 +235,7 @@ class Claim:
         return read_trial(self._connection.execute(select(tables.trial).where(mine)).mappings().one())
 
     def num_trials(self) -> int:
-        """Trials of the study's budget so far."""
+        """Number of trials that count against the study's budget so far."""
         own = (tables.trial.c.study_id == self._study.id) & tables.trial.c.origin.is_(None)
         return int(self._connection.execute(select(func.count()).select_from(tables.trial).where(own)).scalar_one())
 
@@ -245,21 +246,21 @@ class Claim:
         return frozenset(self._connection.execute(known).scalars())
 
     def add(self, new: NewTrial) -> TrialRow:
-        """A queued trial of this worker."""
+        """Add a queued trial that belongs to this worker."""
         row = {"study_id": self._study.id, **new.first_row(), "worker": self._token}
         added = self._connection.execute(insert(tables.trial).values(row).returning(tables.trial))
         return read_trial(added.mappings().one())
 
 
 def workers_here(records: Records, *, study: StudyRow, before: str | None = None) -> tuple[Holder, ...]:
-    """The study's living workers on this machine, the oldest first; of a token, those that joined before its worker."""
+    """The study's living workers on this machine, the oldest first; given ``before``, those older than its worker."""
     rows = takewhile(lambda row: row["token"] != before, _read_workers(records, study))
     here = [as_holder(row) for row in rows if is_here(row)]
     return tuple(holder for holder in here if not holder.is_gone)
 
 
 def _read_workers(records: Records, study: StudyRow) -> list[RowMapping]:
-    """The leases of the study's workers, the oldest first; on one machine its clock orders them."""
+    """The leases of the study's workers, the oldest first by their wall clocks: exact for workers of one machine."""
     lease = tables.lease
     with transactions.read(records.engine) as connection:
         query = select(lease).where(workers_of(study)).order_by(lease.c.acquired_at, lease.c.token)
@@ -267,7 +268,7 @@ def _read_workers(records: Records, study: StudyRow) -> list[RowMapping]:
 
 
 def workers_of(study: StudyRow) -> ColumnElement[bool]:
-    """The leases of the study's workers."""
+    """The condition that selects the leases of the study's workers."""
     of_study: ColumnElement[bool] = tables.lease.c.study_id == study.id
     return of_study & tables.lease.c.role.like(f"{WORKER}%")
 

@@ -28,12 +28,12 @@ from autotune.recording.tables import HEAD_REVISION
 from autotune.recording.waiting import begin_writing
 
 _IDLE_SECONDS = 25
-"""Of a transaction on a server, in which its process asks for nothing; below the time until a lease is stale."""
+"""A server ends a transaction that is idle for this long; shorter than the time until a lease is stale."""
 _ADVISORY_LOCK = 0x6175746F74756E65  # "autotune" in ASCII: PostgreSQL names its advisory locks by number
 
 
 class MissingError(StorageError):
-    """A start would make the database, or our tables in it."""
+    """The database, or our tables in it, are missing; starting a study would make them."""
 
 
 def normalise_url(url: str) -> str:
@@ -58,7 +58,7 @@ def normalise_url(url: str) -> str:
 
 
 def hide_password(url: str) -> str:
-    """The URL as it may be shown."""
+    """The URL without its password, to be shown."""
     return transactions.without_password(make_url(normalise_url(url)).set(drivername=make_url(url).drivername))
 
 
@@ -86,7 +86,7 @@ def open_database(url: str, *, create: bool) -> Engine:
 
 
 def find_database(url: str) -> Engine | None:
-    """As ``open_database``, but None and nothing made where the database or our tables in it are missing.
+    """Open the database as ``open_database`` does; None, and nothing is made, where it or our tables are missing.
 
     Raises:
         StorageError: It can't be opened, is read-only, corrupt, empty, of a newer schema, or another
@@ -117,16 +117,16 @@ def look_at(url: URL, *, create: bool) -> Found:
 
 
 def is_optunas(url: str) -> bool:
-    """Whether the database is there and Optuna's alone: ours would be made beside its tables."""
+    """Whether the database exists and holds Optuna's tables but not ours, which could be made beside them."""
     parsed = make_url(normalise_url(url))
     is_there = parsed.get_backend_name() != "sqlite" or file_of(parsed).exists()
     return is_there and look(parsed).is_optunas
 
 
 def check_database(url: str) -> None:
-    """Raise StorageError unless this is a database that can be read, be it with tables of ours or not.
+    """Raise StorageError unless this is a database that can be read, whether it has our tables or not.
 
-    A server is asked when it is opened.
+    Nothing is checked for a server, which answers when it is opened.
     """
     parsed = make_url(normalise_url(url))
     if parsed.get_backend_name() != "sqlite":
@@ -169,7 +169,7 @@ def configure_engine(engine: Engine) -> None:
 
 
 def accept_copy(url: str) -> None:
-    """Take a database as it is that was copied without its write-ahead log; nothing happens to another one."""
+    """Accept a database that was copied without its write-ahead log; any other database is left unchanged."""
     parsed = make_url(normalise_url(url))
     if parsed.get_backend_name() == "sqlite":
         _check_sqlite_file(parsed, create=False)
@@ -178,9 +178,10 @@ def accept_copy(url: str) -> None:
 
 
 def configure_optuna_engine(engine: Engine) -> None:
-    """The same for Optuna's engine, whose errors name their cause.
+    """Configure Optuna's engine like ours, and let its errors name their cause.
 
-    Optuna says of a full disk, as of all else, that it "typically happens due to invalid data in the commit".
+    Optuna's own message says of a full disk, as of anything else, that it "typically happens due to invalid data
+    in the commit".
     """
     configure_engine(engine)
     event.listen(engine, "handle_error", _name_cause)
@@ -188,7 +189,7 @@ def configure_optuna_engine(engine: Engine) -> None:
 
 def _name_cause(context: ExceptionContext) -> None:
     error = context.sqlalchemy_exception
-    if context.is_pre_ping:  # a pooled connection that is gone: another one is made in its place
+    if context.is_pre_ping:  # a pooled connection is gone, and is replaced
         return
     if isinstance(error, DatabaseError) and not isinstance(error, IntegrityError):
         assert context.engine is not None
@@ -197,7 +198,7 @@ def _name_cause(context: ExceptionContext) -> None:
 
 @contextlib.contextmanager
 def opened(url: URL) -> Iterator[Engine]:
-    """An engine on a database as it is; nothing is looked at, made or migrated."""
+    """An engine on a database as it is: nothing is checked, made or migrated."""
     engine = _make_engine(url)
     try:
         yield engine
@@ -260,7 +261,7 @@ def _begin(connection: Connection) -> None:
 
 
 def _check_sqlite_file(url: URL, *, create: bool) -> None:
-    """Raise StorageError for a file that can be no database; make one where it is missing and ``create`` says so."""
+    """Raise StorageError for a path that can't be a database; make a missing file if ``create``."""
     path = file_of(url)
     if not path.parent.is_dir():
         raise StorageError(
@@ -277,13 +278,13 @@ def _check_sqlite_file(url: URL, *, create: bool) -> None:
 
 
 def _create_sqlite_file(path: Path) -> None:
-    """Make the database under another name and move it into place: whoever is killed leaves none half made."""
+    """Make the database under another name and move it into place, so that a killed process leaves no half of it."""
     unfinished = path.with_name(f"{path.name}.creating")
     try:
         with FileLock(f"{path}.lock"):
             if path.exists():
                 return
-            # A log that lies beside a database is a part of it to SQLite, whichever one it was written for.
+            # SQLite takes any log of that name for a part of the database, even one written for another file.
             logs = [path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm")]
             for leftover in (*path.parent.glob(f"{unfinished.name}*"), *logs):
                 leftover.unlink(missing_ok=True)
@@ -310,5 +311,5 @@ def _bring_up_to_date(engine: Engine, *, found: Found) -> None:
 
 
 def _without_password(url: str) -> str:
-    """A text that is no URL, without what stands between a colon and an at sign."""
+    """A text that can't be parsed as a URL, without what stands between a colon and an at sign."""
     return re.sub(r":[^:@/]*@", ":***@", url)

@@ -1,4 +1,4 @@
-"""What is handed in to be recorded, and the rows that it begins as."""
+"""New studies and trials, and the rows that they begin as."""
 
 import time
 import uuid
@@ -11,19 +11,19 @@ from autotune.recording.rows import StudyState, TrialStatus, write_json
 
 @dataclass(frozen=True, kw_only=True)
 class NewStudy:
-    """What a study is made of."""
+    """The facts that a new study is recorded with."""
 
     name: str
     task: str
     task_digest: str | None = None
-    """Of the task's source."""
+    """Digest of the task's source; None where that is not known."""
     spec_text: str
     spec_json: str
     resolved_json: str = "{}"
     seed: int
 
     def first_row(self) -> dict[str, object]:
-        """As it stands in the table from now on, before anything ran."""
+        """The columns of the study's row before anything ran."""
         return {
             "uid": uuid.uuid4().hex,
             "name": self.name,
@@ -43,7 +43,7 @@ class NewStudy:
 
 @dataclass(frozen=True, kw_only=True)
 class NewTrial:
-    """What a trial is made of, before it starts."""
+    """The facts that a new trial is recorded with, before it starts."""
 
     number: int
     parameters: Mapping[str, Scalar]
@@ -54,7 +54,7 @@ class NewTrial:
     is_contended: bool = False
 
     def first_row(self) -> dict[str, object]:
-        """As it stands in the table from now on, before it starts; its study's id is not in it."""
+        """The columns of the trial's row before it starts, without its study's id."""
         return {
             "number": self.number,
             "optuna_id": self.optuna_id,

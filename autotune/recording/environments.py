@@ -20,7 +20,7 @@ class EnvironmentRecords:
         self._engine = engine
 
     def add(self, machine: Machine, *, guard: Guard | None = None) -> int:
-        """The id of this machine with its software, which may be there already."""
+        """Record this machine with its software, unless it is recorded already; returns the row's id."""
         text = machine.model_dump_json()
         digest = hashlib.blake2b(text.encode(), digest_size=32).hexdigest()
         row: dict[str, object] = {
@@ -35,7 +35,7 @@ class EnvironmentRecords:
             return int(connection.execute(query).scalar_one())
 
     def alike(self, environment_id: int) -> frozenset[int]:
-        """The ids of the environments with the same hardware and software, whatever the host's name: itself, too."""
+        """The ids of all environments with the same hardware and software, this one included; host names may differ."""
         same = tables.environment.c
         with transactions.read(self._engine) as connection:
             here = select(same.hardware_fingerprint, same.software_fingerprint).where(same.id == environment_id)

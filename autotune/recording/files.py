@@ -43,7 +43,7 @@ def files_root(storage: str, *, environ: Mapping[str, str] = os.environ) -> Path
 
 
 def artifacts_folder(storage: str) -> Path:
-    """Where the files are that Optuna's dashboard shows beside its studies."""
+    """The folder of the files that Optuna's dashboard shows beside its studies."""
     return files_root(storage) / "dashboard"
 
 
@@ -64,7 +64,7 @@ def make_files_root(storage: str) -> Path:
 
 
 def bytes_of_checkpoints(root: Path, *, name: str) -> int:
-    """What the checkpoints of the study of that name take, those that are being written too."""
+    """Bytes that the checkpoints of the study of that name take, those that are being written included."""
     folder = f"{name}-{'?' * _UID_LENGTH}/trial-*"
     return sum(each.stat().st_size for suffix in (".pt", ".tmp") for each in root.glob(f"{folder}/checkpoint{suffix}"))
 

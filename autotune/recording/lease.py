@@ -1,4 +1,4 @@
-"""One holder of a study at a time: a row with a token, and a counter that the holder keeps moving."""
+"""The lease that makes one process a study's holder: a row with a token, and a counter that the holder keeps moving."""
 
 import datetime as dt
 import os
@@ -20,19 +20,19 @@ from autotune.recording.rows import Activity, StudyRow
 from autotune.recording.transactions import Guard, Guarded
 
 COORDINATOR = "coordinator"
-"""Runs the study, alone; nobody else has a part of it."""
+"""Role of the process that runs the study alone."""
 PUBLISHER = "publisher"
-"""Delivers it to MLflow."""
+"""Role of the process that delivers the study to MLflow."""
 WORKER = "worker "
-"""Runs the study beside others: the role goes on with letters of its own (see ``crew.py``)."""
+"""Prefix of the roles of processes that share the study; each has letters of its own behind it (see ``crew.py``)."""
 
 STALE_SECONDS = 30.0
-"""Beat at least three times as often."""
+"""A counter that stands still for this long is a dead holder's; a holder beats at least three times as often."""
 
 _POLL_SECONDS = 0.25
 
 _ours: set[str] = set()
-"""Tokens that this process has leases with."""
+"""Tokens of the leases that this process holds."""
 
 
 @repeatable()
@@ -81,7 +81,7 @@ class StudyLease:
                 return cls(guarded, study=study, role=role, token=token)
 
     def beat(self) -> None:
-        """Move the counter; raises LeaseLostError when the lease is another's now."""
+        """Move the counter; raises LeaseLostError when another process has the lease now."""
         mine = _key(self._study, self._role) & (tables.lease.c.token == self.token)
         with transactions.write(self._guarded.engine) as connection:
             moved = connection.execute(update(tables.lease).where(mine).values(counter=tables.lease.c.counter + 1))
@@ -90,13 +90,13 @@ class StudyLease:
                 raise transactions.lease_lost(connection, guard)
 
     def tell(self, activity: Activity | None) -> None:
-        """Say what is done beside trials, to who watches; None when it is over. It goes with the lease."""
+        """Tell watchers what is done beside trials; None when that is over. It is gone when the lease is."""
         mine = _key(self._study, self._role) & (tables.lease.c.token == self.token)
         with transactions.write(self._guarded.engine) as connection:
             connection.execute(update(tables.lease).where(mine).values(_told(activity)))
 
     def release(self) -> None:
-        """Give the lease back; nothing happens when it is another's."""
+        """Give the lease back; nothing happens when another process has it."""
         mine = _key(self._study, self._role) & (tables.lease.c.token == self.token)
         with transactions.write(self._guarded.engine) as connection:
             connection.execute(delete(tables.lease).where(mine))
@@ -114,7 +114,7 @@ class Holder:
     acquired_at: float
     """Seconds since 1970, by the holder's clock."""
     is_gone: bool
-    """It ran on this host, and its process is gone; of a holder elsewhere nobody here can tell."""
+    """The holder ran on this host, and its process is gone. False for one elsewhere, which can't be seen from here."""
     activity: Activity | None = None
 
 
@@ -127,7 +127,7 @@ def read_holders(engine: Engine, *, study: StudyRow, role: str = COORDINATOR) ->
 
 
 def as_holder(row: RowMapping) -> Holder:
-    """What a row of a lease says, and this process sees."""
+    """The holder that a lease's row names, and whether this process sees that it is gone."""
     return Holder(
         role=row["role"],
         hostname=row["hostname"],
@@ -151,7 +151,7 @@ def _heard(row: RowMapping) -> Activity:
 
 
 def is_any_study_running(connection: Connection) -> bool:
-    """Whether a coordinator holds a study of this database and may live; one on another host may."""
+    """Whether a coordinator that may be alive holds a study of this database; one on another host always may."""
     lease = tables.lease
     holders = connection.execute(
         select(lease.c.host, lease.c.pid, lease.c.birth).where(
@@ -162,7 +162,7 @@ def is_any_study_running(connection: Connection) -> bool:
 
 
 def check_holder(engine: Engine, *, study: StudyRow) -> None:
-    """Raise StudyHeldError where a process of this host runs the study; of others nothing can be said at once."""
+    """Raise StudyHeldError where a living process of this host runs the study; other hosts can't be checked at once."""
     with transactions.read(engine) as connection:
         holders = connection.execute(select(tables.lease).where(_holders(study, COORDINATOR))).mappings().all()
     for holder in holders:
@@ -193,13 +193,16 @@ class _Watch:
 
 
 def _is_left_here(holder: RowMapping) -> bool:
-    """Of a process of this host that is gone, or of this one, by a commit that was cut off: nobody has it."""
+    """Whether a lease of this host has no holder: its process is gone, or it is this one and doesn't know the token.
+
+    The second happens when the commit of a new lease was cut off.
+    """
     is_unheard = holder["pid"] == os.getpid() and holder["token"] not in _ours
     return is_unheard or birth_of(holder["pid"]) != holder["birth"]
 
 
 def lease_row(study: StudyRow, *, role: str, token: str) -> dict[str, object]:
-    """A new lease of this process."""
+    """The columns of a new lease that this process holds."""
     return {
         "study_id": study.id,
         "role": role,
@@ -214,7 +217,7 @@ def lease_row(study: StudyRow, *, role: str, token: str) -> dict[str, object]:
 
 
 def _take(engine: Engine, *, study: StudyRow, role: str, dead: Sequence[RowMapping]) -> str | None:
-    """The new token; None when somebody else was quicker, or one of the dead was not."""
+    """The new lease's token; None when another process was quicker, or a holder that seemed dead moved its counter."""
     token = uuid.uuid4().hex
     try:
         with transactions.write(engine) as connection:
@@ -231,7 +234,7 @@ def _take(engine: Engine, *, study: StudyRow, role: str, dead: Sequence[RowMappi
 
 
 def lock_study(connection: Connection, study: StudyRow) -> None:
-    """Until the transaction ends, nobody else takes or joins the study; SQLite's writers are alone anyway."""
+    """Keep others from taking or joining the study until the transaction ends; on SQLite writers are alone anyway."""
     connection.execute(select(tables.study.c.id).where(tables.study.c.id == study.id).with_for_update(key_share=True))
 
 
@@ -240,7 +243,7 @@ def _is_as_seen(holder: RowMapping) -> ColumnElement[bool]:
 
 
 def _holders(study: StudyRow, role: str) -> ColumnElement[bool]:
-    """Whoever must be gone before this role can be taken."""
+    """The condition that selects leases which must be gone before this role can be taken."""
     of_study: ColumnElement[bool] = tables.lease.c.study_id == study.id
     others = tables.lease.c.role.like(f"{WORKER}%") if role == COORDINATOR else false()
     return of_study & ((tables.lease.c.role == role) | others)
@@ -251,7 +254,7 @@ def _key(study: StudyRow, role: str) -> ColumnElement[bool]:
 
 
 def describe_holder(study: StudyRow, holder: RowMapping) -> str:
-    """Who has the study, and since when by the holder's own clock; as an error says it."""
+    """An error's message: who has the study, and since when by the holder's own clock."""
     since = dt.datetime.fromtimestamp(holder["acquired_at"]).astimezone().strftime("%H:%M")
     who = f"pid {holder['pid']} on {holder['hostname']} since {since}"
     rule = "it has coordinators" if holder["role"].startswith(WORKER) else f"one {holder['role']} at a time"
@@ -259,12 +262,12 @@ def describe_holder(study: StudyRow, holder: RowMapping) -> str:
 
 
 def is_here(holder: RowMapping) -> bool:
-    """The holder is a process of this host, or was one: whether it lives can be seen."""
+    """Whether the holder is or was a process of this host, so that its process can be looked up."""
     return bool(holder["host"] == this_host())
 
 
 def this_host() -> str:
-    """Names the space in which a pid is one process: this boot of this host, and its container."""
+    """A name for the space in which a pid means one process: this boot of this host, in this container."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     if boot.exists():
         return f"{boot.read_text().strip()}/{Path('/proc/self/ns/pid').stat().st_ino}"

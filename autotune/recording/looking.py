@@ -13,7 +13,7 @@ from autotune.recording.sqlite_file import check_pages, check_whole, file_of, ha
 _BUSY_SECONDS = 60
 _OPTUNA_TABLES = frozenset({"studies", "trials", "version_info"})
 _TAKEN_NAMES = _OPTUNA_TABLES | {"alembic_version"}
-"""Optuna's, which other programs have too: MLflow keeps an ``alembic_version`` of its own."""
+"""Names of Optuna's tables; a table of such a name may be another program's, as MLflow's ``alembic_version`` is."""
 _MOST_NAMES = 3
 
 
@@ -22,14 +22,14 @@ class Found:
     """What is in a database that is there."""
 
     shown: str
-    """Its URL, without a password."""
+    """The database's URL, without a password."""
     is_file: bool
     revision: str | None
-    """Of our tables; None where there are none."""
+    """The revision of our tables; None where there are none."""
     is_mark_over: bool
-    """A mark of ours in the file means nothing any more."""
+    """The file has a mark of ours that is out of date and should be removed."""
     others: tuple[str, ...]
-    """Where ours are not: the names of the tables that are there."""
+    """Names of all tables, where ours are not among them; else empty."""
 
     @property
     def is_optunas(self) -> bool:
@@ -37,10 +37,10 @@ class Found:
         return set(self.others) >= _OPTUNA_TABLES
 
     def check_free(self) -> None:
-        """Raise StorageError where ours can't be made: beside another program's tables.
+        """Raise StorageError where our tables can't be made because of another program's.
 
-        One of Optuna's is free, since ours have names of their own. So is a server's that others use, as long as
-        they have no table of a name of Optuna's.
+        A database of Optuna's is free, since our tables have other names. So is a server's database that others use,
+        as long as no table there has a name of Optuna's.
         """
         in_the_way = set(self.others) if self.is_file else _TAKEN_NAMES.intersection(self.others)
         if self.is_optunas or not in_the_way:
@@ -54,7 +54,7 @@ class Found:
 
 
 def look(url: URL) -> Found:
-    """What is in this database, which is there; nothing is changed, nor set up for studies.
+    """What is in this existing database; nothing in it is changed or set up.
 
     Raises:
         StorageError: It can't be opened, is corrupt, or was copied from a running study without its log.

@@ -1,4 +1,4 @@
-"""What races found, by the hardware and software that they ran on."""
+"""Records of races: what each found, on which hardware and software."""
 
 import json
 import time
@@ -25,9 +25,9 @@ class RaceRow:
     workload: Mapping[str, Scalar]
     """The learning parameters that fix what a step costs."""
     workload_digest: str
-    """Of all that must be the same for the result to hold on the same machine."""
+    """Digest of everything, apart from the machine, that must be equal for the result to hold."""
     setting: Mapping[str, Scalar]
-    """The winner."""
+    """The winner's speed parameters."""
     result_json: str
     """The whole ``RaceResult``."""
     baseline_samples_per_second: float
@@ -35,9 +35,9 @@ class RaceRow:
     peak_memory_bytes: int
     seconds: float
     created_at: float | None = None
-    """Seconds since 1970; now, for a new one."""
+    """Seconds since 1970; None in a new row, which is recorded as of now."""
     study: str | None = None
-    """Name of the study that it ran in, as read; None where it ran in none."""
+    """Name of the study that the race ran in, as read; None where it ran in none."""
 
 
 @repeatable()
@@ -48,7 +48,7 @@ class RaceRecords:
         self._engine = engine
 
     def add(self, row: RaceRow, *, machine: Machine, study: StudyRow | None, guard: Guard | None = None) -> int:
-        """Keep a race with the study that it ran in, if there is one: it has come to its end there. Returns its id."""
+        """Record a race that has ended, with the study that it ran in, if any; returns the race's id."""
         values: dict[str, object] = {
             "study_id": study.id if study is not None else None,
             "hardware_fingerprint": machine.hardware_fingerprint,
@@ -75,7 +75,7 @@ class RaceRecords:
         return int(key[0])
 
     def complete(self, race_id: int, *, result_json: str, guard: Guard | None = None) -> None:
-        """Write down what was found out after a race that has been kept."""
+        """Replace a recorded race's result, with what was found out after its end."""
         mine = update(tables.race).where(tables.race.c.id == race_id)
         with transactions.write(self._engine, guard=guard) as connection:
             connection.execute(mine.values(result=result_json))
@@ -83,9 +83,9 @@ class RaceRecords:
     def charge(
         self, study: StudyRow, *, digest: str | None, machine: Machine, seconds: float, guard: Guard | None = None
     ) -> None:
-        """Add to what the study has spent on races, and on the one of this digest, which may never come to its end.
+        """Add seconds to what the study has spent on races, and to the unfinished race of this digest.
 
-        None: what is spent beside a race that has come to its end.
+        With ``digest`` None the seconds belong to a race that has ended.
         """
         spent = tables.study.c.speed_seconds + seconds
         mine = update(tables.study).where(tables.study.c.id == study.id)
@@ -99,14 +99,14 @@ class RaceRecords:
             connection.execute(update(table).where(_is_unfinished(race)).values(seconds=table.c.seconds + seconds))
 
     def unfinished_seconds(self, study: StudyRow, *, digest: str, machine: Machine) -> float:
-        """What the study has spent on races of this digest and machine since one of them came to its end."""
+        """Seconds that the study has spent on races of this digest and machine since the last one that ended."""
         race = _unfinished_row(study, digest=digest, machine=machine)
         query = select(tables.race_unfinished.c.seconds).where(_is_unfinished(race))
         with transactions.read(self._engine) as connection:
             return float(connection.execute(query).scalar_one_or_none() or 0.0)
 
     def known(self, *, task: str, machine: Machine) -> tuple[RaceRow, ...]:
-        """Races of the tasks of this name on this very hardware and software, the newest first: a task may be moved."""
+        """Races of this hardware and software whose task has this name, wherever its file lay; the newest first."""
         return self._select(
             _is_named_as(task),
             tables.race.c.hardware_fingerprint == machine.hardware_fingerprint,
@@ -118,9 +118,10 @@ class RaceRecords:
         return self._select(tables.race.c.study_id == study.id)
 
     def of_others(self, study: StudyRow) -> tuple[RaceRow, ...]:
-        """Races of the study's task that ran elsewhere, on hardware and software of its trials and before they ended.
+        """Races of the study's task outside of it whose results its trials may have taken over, the newest first.
 
-        Those of other studies and of ``autotune speed``, the newest first: what its trials may have taken over.
+        They ran in other studies or by ``autotune speed``, on the same hardware and software as some of the study's
+        trials, and were recorded before the last of those started.
         """
         here, trial = tables.environment.c, tables.trial.c
         machines = (
@@ -149,12 +150,12 @@ class RaceRecords:
 
 
 def _is_named_as(task: str) -> ColumnElement[bool]:
-    """A task of the same name, wherever it lies: it may have been moved."""
+    """The condition that a race's task has this name; its file may lie anywhere, since a project may be moved."""
     return tables.race.c.task.endswith(f":{task.rpartition(':')[2]}", autoescape=True)
 
 
 def _unfinished_row(study: StudyRow, *, digest: str, machine: Machine) -> dict[str, object]:
-    """What a race that has not come to its end is known by."""
+    """The columns that identify a race that has not ended."""
     return {
         "study_id": study.id,
         "hardware_fingerprint": machine.hardware_fingerprint,

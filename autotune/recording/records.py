@@ -1,4 +1,4 @@
-"""Our own tables as the coordinator, the reports and the CLI use them: each call one transaction."""
+"""Reads and writes our own tables for the coordinator, the reports and the CLI; each call is one transaction."""
 
 import difflib
 import time
@@ -58,7 +58,7 @@ class Records:
     def study(self, name: str) -> StudyRow:
         """The study of that name; StudyNotFoundError names the nearest one."""
         with transactions.read(self.engine) as connection:
-            if is_study_name(name):  # no driver takes all that can be typed
+            if is_study_name(name):  # drivers refuse some texts that can be typed
                 named = select(tables.study).where(tables.study.c.name == name)
                 row = connection.execute(named).mappings().one_or_none()
                 if row is not None:
@@ -80,7 +80,7 @@ class Records:
             return tuple(read_study(row) for row in rows)
 
     def update_spec(self, study: StudyRow, *, spec_text: str, spec_json: str, resolved_json: str) -> StudyRow:
-        """The study with another spec; it is open again."""
+        """Give the study another spec, and open it again."""
         texts = {"spec_text": spec_text, "spec_json": spec_json, "resolved_json": resolved_json}
         self._change_study(study, {**texts, "state": StudyState.OPEN, "ended_at": None})
         return self.study(study.name)
@@ -90,22 +90,22 @@ class Records:
         self._change_study(study, {"task": task, "task_digest": digest})
 
     def set_state(self, study: StudyRow, *, state: StudyState) -> None:
-        """Record where the study stands."""
+        """Record the study's state."""
         self._change_study(study, {"state": state, "ended_at": None if state is StudyState.OPEN else time.time()})
 
     def touch_study(self, study: StudyRow) -> None:
-        """Something that MLflow should see of the study has changed elsewhere: its confirmation."""
+        """Mark the study for delivery to MLflow after a change in another study: its confirmation."""
         self._change_study(study, {})
 
     def set_seconds(self, study: StudyRow, *, seconds: float) -> None:
-        """The time that the study has spent over all starts; it never goes back, whoever else says less."""
+        """Record the seconds that the study has spent over all starts; a number below the recorded one is ignored."""
         elapsed = tables.study.c.elapsed_seconds
         mine = (tables.study.c.id == study.id) & (elapsed < seconds)
         with self._write() as connection:
             connection.execute(update(tables.study).where(mine).values(elapsed_seconds=seconds))
 
     def delete_study(self, study: StudyRow) -> None:
-        """Delete the study with its trials, reports and leases; its files and MLflow are others' work.
+        """Delete the study with its trials, reports and leases, but neither its files nor its runs in MLflow.
 
         Its races stay, for later studies of the same task.
         """
@@ -119,7 +119,7 @@ class Records:
             connection.execute(delete(tables.study).where(tables.study.c.id == study.id))
 
     def add_trial(self, study: StudyRow, *, new: NewTrial) -> TrialRow:
-        """A queued trial, written before anything starts; an existing number is that trial's row."""
+        """Record a queued trial before anything starts; if the number exists already, its row is returned unchanged."""
         with self._write() as connection:
             transactions.insert_or_ignore(connection, tables.trial, {"study_id": study.id, **new.first_row()})
             return _trial(connection, study.id, new.number)
@@ -130,18 +130,18 @@ class Records:
             return _trial(connection, study.id, number)
 
     def set_parameters(self, trial: TrialRow, *, parameters: Mapping[str, Scalar]) -> TrialRow:
-        """What a queued trial trains with, after all."""
+        """Replace the parameters of a queued trial."""
         self._change_trial(trial, {"parameters": write_json(parameters)})
         return replace(trial, parameters=parameters)
 
     def fall_back(self, trial: TrialRow, *, parameters: Mapping[str, Scalar], reason: str) -> TrialRow:
-        """What a trial trains with that could not be trained with a race's speed parameters, and why."""
+        """Replace the parameters of a trial that could not be trained with a race's speed parameters; record why."""
         why = clean_text(reason)
         self._change_trial(trial, {"parameters": write_json(parameters), "speed_fallback": why})
         return replace(trial, parameters=parameters, speed_fallback=why)
 
     def finish_study(self, study: StudyRow) -> bool:
-        """Record that the study is complete, unless a trial of it has not ended; whether this call made it so."""
+        """Record that the study is complete, unless a trial of it has not ended; returns whether this call did so."""
         unfinished = select(tables.trial.c.id).where(
             tables.trial.c.study_id == study.id, tables.trial.c.status != TrialStatus.ENDED
         )
@@ -155,11 +155,11 @@ class Records:
                 ended = connection.execute(update(tables.study).where(is_mine, ~unfinished.exists()).values(changes))
                 has_ended |= ended.rowcount == 1
 
-        persist(end)  # of an attempt whose commit was cut off nobody knows: it counts as done
+        persist(end)  # an attempt whose commit was cut off counts as done if it found the study unfinished
         return has_ended
 
     def newer_trials(self, study: StudyRow, *, than: int, and_those: Collection[int]) -> tuple[TrialRow, ...]:
-        """Trials of higher numbers, and those of these numbers."""
+        """Trials whose number is above ``than`` or among ``and_those``, by number."""
         number = tables.trial.c.number
         wanted = (tables.trial.c.study_id == study.id) & ((number > than) | number.in_(list(and_those)))
         with transactions.read(self.engine) as connection:
@@ -168,7 +168,7 @@ class Records:
 
     @property
     def is_shareable(self) -> bool:
-        """Several coordinators may run one study of this database: a server sees to their locks."""
+        """Several coordinators may run one study of this database: it is on a server, which has the locks for that."""
         return self.engine.dialect.name == "postgresql"
 
     def trials(self, study: StudyRow) -> tuple[TrialRow, ...]:
@@ -194,9 +194,9 @@ class Records:
         git_commit: str | None,
         is_contended: bool = False,
     ) -> None:
-        """A process of this trial was started; its first launch fixes when it started.
+        """Record that a process of this trial was started; only the first launch sets ``started_at``.
 
-        A trial that was contended once stays so.
+        A trial that was contended once stays contended.
         """
         now = time.time()
         changes: dict[str, object] = {
@@ -215,7 +215,7 @@ class Records:
         self._change_trial(trial, changes)
 
     def start_trial(self, trial: TrialRow, *, started: Started) -> None:
-        """Training began with what is in force."""
+        """Record that training began, and with which parameters in force."""
         changes: dict[str, object] = {
             "in_force": write_json(started.in_force),
             "device": started.device,
@@ -225,11 +225,11 @@ class Records:
         self._change_trial(trial, changes)
 
     def adjust_trial(self, trial: TrialRow, *, adjusted: Adjusted) -> None:
-        """Training goes on with other things in force."""
+        """Record that training changed the parameters in force."""
         self._change_trial(trial, {"in_force": write_json(adjusted.in_force)})
 
     def set_checkpoint_problem(self, trial: TrialRow, *, problem: str | None) -> None:
-        """Why the trial has no checkpoint of its last epoch; None when it has."""
+        """Record why the trial has no checkpoint of its last epoch; None when it has one."""
         self._change_trial(trial, {"checkpoint_problem": clean_text(problem)})
 
     def add_report(self, trial: TrialRow, *, report: EpochReport) -> bool:
@@ -237,7 +237,7 @@ class Records:
         return self.add_reports([(trial, report)])[0]
 
     def add_reports(self, reports: Sequence[tuple[TrialRow, EpochReport]]) -> list[bool]:
-        """Record epochs of several trials in one transaction; whether each was new."""
+        """Record epochs of several trials in one transaction; returns for each whether it was new."""
         are_new = [False] * len(reports)
 
         def add() -> None:
@@ -246,7 +246,7 @@ class Records:
                     row = {"trial_id": trial.id, **write_report(report)}
                     are_new[index] |= transactions.insert_or_ignore(connection, tables.report, row)
 
-        persist(add)  # what an attempt found new is new, whatever became of its commit
+        persist(add)  # an epoch that any attempt found new counts as new, even if that attempt's commit was cut off
         return are_new
 
     def reports(self, trial: TrialRow) -> tuple[ReportRow, ...]:
@@ -258,14 +258,14 @@ class Records:
         return self._reports(tables.trial.c.study_id == study.id)
 
     def peak_memory(self, study: StudyRow) -> Mapping[int, int]:
-        """The most bytes that each trial held, by number, of those that have reported."""
+        """The peak memory in bytes of each trial that has reported, by number."""
         peak = func.max(tables.report.c.peak_memory_bytes)
         query = select(tables.trial.c.number, peak).join(tables.report).where(tables.trial.c.study_id == study.id)
         with transactions.read(self.engine) as connection:
             return {row[0]: row[1] for row in connection.execute(query.group_by(tables.trial.c.number))}
 
     def epochs_trained(self, study: StudyRow) -> tuple[int, ...]:
-        """How many epochs each trial of the study's own had that is complete."""
+        """Number of epochs of each complete trial of the study's own."""
         last = func.max(tables.report.c.epoch)
         is_own = and_(tables.trial.c.study_id == study.id, tables.trial.c.origin.is_(None))
         mine = and_(is_own, tables.trial.c.outcome == Outcome.COMPLETE.value)
@@ -287,9 +287,9 @@ class Records:
         Args:
             trial: The trial.
             finished: Its end.
-            values: One an objective; None where it has none.
+            values: One value for each objective; None where the trial has none.
             ended_at: Seconds since 1970; now if None.
-            environment_id: Of one that was never launched, where it ran out of memory in its race.
+            environment_id: Set for a trial that was never launched, since its race ran out of memory.
         """
         is_over = finished.outcome is not Outcome.INTERRUPTED
         changes: dict[str, object] = {
@@ -311,7 +311,7 @@ class Records:
 
     def count_restart(self, trial: TrialRow) -> int:
         """Add one to the times that the trial was started again, and return how many they are."""
-        # Read apart from the write: done twice, the write comes to the same. Nobody else has the trial.
+        # Read apart from the write, so that repeating the write has no effect. Nobody else changes this trial.
         restarts = persist(lambda: self._restarts(trial)) + 1
 
         def count() -> None:

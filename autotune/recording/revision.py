@@ -8,7 +8,7 @@ from autotune.recording.tables import HEAD_REVISION, VERSION_TABLE
 
 
 def explain_revision(engine: Engine, revision: str) -> StorageError:
-    """What to say of a schema that is not this version's."""
+    """The error for a database whose schema is not this version's."""
     from autotune.recording.migrations.upgrade import is_known_revision
 
     shown = transactions.shown_url(engine)
@@ -20,7 +20,7 @@ def explain_revision(engine: Engine, revision: str) -> StorageError:
 
 
 def try_to_write(engine: Engine) -> None:
-    """A write that is rolled back: a database that is read-only says so now, not at the first trial."""
+    """Write, and roll back, so that a read-only database is found now and not at the first trial."""
     with engine.connect() as connection, connection.begin() as transaction:
         version = table(VERSION_TABLE, column("version_num"))
         connection.execute(update(version).values(version_num=HEAD_REVISION))
@@ -28,7 +28,7 @@ def try_to_write(engine: Engine) -> None:
 
 
 def make_tables(engine: Engine) -> None:
-    """Our tables, in a database without them; call it under the lock. Somebody may have been quicker."""
+    """Make our tables, unless another process has made them meanwhile; call it under the creation lock."""
     from autotune.recording.migrations.upgrade import upgrade_schema
 
     with engine.connect() as connection, connection.begin():
@@ -37,7 +37,7 @@ def make_tables(engine: Engine) -> None:
 
 
 def read_revision(connection: Connection) -> str | None:
-    """Of our tables; None where there are none."""
+    """The revision of our tables; None where there are none."""
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
     version = table(VERSION_TABLE, column("version_num"))

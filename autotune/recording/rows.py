@@ -41,7 +41,7 @@ class StudyRow:
     name: str
     task: str
     task_digest: str | None
-    """Of the task's source at the last start; None where that is not known."""
+    """Digest of the task's source at the last start; None where that is not known."""
     spec_text: str
     """YAML, enough to parse again."""
     spec_json: str
@@ -54,9 +54,9 @@ class StudyRow:
     ended_at: float | None
     """When it was complete or stopped; None while it is open."""
     elapsed_seconds: float
-    """Spent in this and all earlier starts."""
+    """Seconds spent in all starts together."""
     speed_seconds: float
-    """Of them, spent on races."""
+    """The part of ``elapsed_seconds`` that was spent on races."""
     tracking_uri: str | None
     """Where MLflow's ids below are valid; without a password."""
     experiment_id: str | None
@@ -71,11 +71,11 @@ class Activity:
     """What a coordinator does beside its trials: the race that runs at this moment."""
 
     line: str
-    """What it came to."""
+    """One line that says what is being done."""
     trial_seconds: float
-    """Of the study's elapsed seconds, those that no race took."""
+    """The study's elapsed seconds without those that races took."""
     ends_at: float
-    """The study's elapsed seconds at which its time is up."""
+    """The study's elapsed seconds at which the race must end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ class TrialRow:
     reason: str | None
     traceback: str | None
     values: tuple[float, ...] | None
-    """One an objective, in the spec's order; None for a trial that gave none."""
+    """One value for each objective, in the spec's order; None for a trial that gave no values."""
     in_force: Mapping[str, Scalar]
     """What was read back from torch; empty before training began."""
     device: str | None
@@ -106,7 +106,7 @@ class TrialRow:
     restarts: int
     created_at: float
     started_at: float | None
-    """Of its first launch; a restart does not move it."""
+    """When the trial was first launched; a restart does not change it."""
     ended_at: float | None
     setup_seconds: float | None
     samples_per_second: float | None
@@ -116,7 +116,7 @@ class TrialRow:
     is_out_of_memory: bool
     """It was infeasible because memory ran out: of its device, or of the host, where the kernel killed it."""
     checkpoint_problem: str | None
-    """Why it has no checkpoint of its last epoch: cause and file; None where it has, or needs none."""
+    """Why it has no checkpoint of its last epoch: cause and file. None where it has one, or needs none."""
     num_parameters: int | None
     unread_parameters: tuple[str, ...]
     run_id: str | None
@@ -126,7 +126,7 @@ class TrialRow:
     worker: str | None = None
     """The token of the coordinator that has it, where several share the study."""
     speed_fallback: str | None = None
-    """Why it trains with the baseline's speed parameters though a race found others: with those it was infeasible."""
+    """Why it trains with the baseline's speed parameters: those that a race found were infeasible. None otherwise."""
 
     @property
     def is_over(self) -> bool:
@@ -153,12 +153,12 @@ class Environment:
 
     @property
     def hardware_fingerprint(self) -> str:
-        """See ``Machine.hardware_fingerprint``."""
+        """The machine's ``hardware_fingerprint``."""
         return self.machine.hardware_fingerprint
 
     @property
     def software_fingerprint(self) -> str:
-        """See ``Machine.software_fingerprint``."""
+        """The machine's ``software_fingerprint``."""
         return self.machine.software_fingerprint
 
 

@@ -1,4 +1,4 @@
-"""Whether a database holds together: its pages, its schema, and what our tables say of each other."""
+"""Checks a database: its pages, its schema, and the references between our tables."""
 
 from dataclasses import dataclass
 
@@ -15,11 +15,11 @@ class Finding:
 
     what: str
     problem: str | None
-    """One line; None where it is sound."""
+    """One line that says what is wrong; None where nothing is."""
 
 
 def examine(url: str) -> tuple[Finding, ...]:
-    """Every page, every reference, every trial; reads the whole database."""
+    """Check every page, every reference and every trial; reads the whole database."""
     engine = open_database(url, create=False)
     try:
         return _examine(engine)

@@ -2,9 +2,9 @@
 
 What was committed last is in the write-ahead log, ``FILE-wal``, until SQLite moves it over. A
 copy of the file alone looks whole and lacks it. So whoever runs a study leaves a mark in the
-file's header (``PRAGMA user_version``): in use, in this very place. A file that has the mark, lies
-somewhere else and has no log beside it was copied without it. One that was moved within its
-folder, or whose log was deleted, can't be told.
+file's header (``PRAGMA user_version``), which says that the file is in use and in which place. A file that has the
+mark, lies somewhere else and has no log beside it was copied without its log. A file that was moved within its
+folder, or whose log was deleted, can't be recognised.
 """
 
 import os
@@ -29,11 +29,11 @@ def file_of(url: URL) -> Path:
 
 
 def check_file(url: URL) -> None:
-    """Look without opening: closing a file drops every lock that this process's SQLite has on it.
+    """Check the file without opening it: closing it would drop every lock that this process's SQLite has on it.
 
-    POSIX locks belong to the process (sqlite.org/howtocorrupt.html, 2.2); another process would
-    then take the write-ahead log for nobody's and delete it, with what was committed to it.
-    What the file holds, SQLite itself is asked.
+    POSIX locks belong to the process (sqlite.org/howtocorrupt.html, 2.2). Another process could then take
+    the write-ahead log for unused and delete it, with what was committed to it. Reading the contents is
+    left to SQLite.
     """
     path = file_of(url)
     if path.stat().st_size == 0:
@@ -44,7 +44,7 @@ def check_file(url: URL) -> None:
 
 
 def check_pages(connection: Connection) -> None:
-    """Raise StorageError for damaged pages; a file too large for that is believed until a page is read."""
+    """Raise StorageError for damaged pages; a file that is too large for the check is trusted."""
     if connection.dialect.name != "sqlite":
         return
     url = connection.engine.url
@@ -58,13 +58,13 @@ def check_pages(connection: Connection) -> None:
 
 
 def has_log(path: Path) -> bool:
-    """Whether a write-ahead log with contents lies beside the file; look before it is opened."""
+    """Whether a write-ahead log with contents lies beside the file; must be called before the file is opened."""
     log = path.with_name(f"{path.name}-wal")
     return log.exists() and log.stat().st_size > 0
 
 
 def check_whole(connection: Connection, *, had_log: bool) -> bool:
-    """Whether the mark in the file means nothing any more, so that it should be taken away.
+    """Whether the file has a mark of ours that is out of date, so that it should be removed.
 
     Raises:
         StorageError: The file was copied from a study that was running, without its log.
@@ -84,7 +84,7 @@ def check_whole(connection: Connection, *, had_log: bool) -> bool:
 
 
 def mark_in_use(engine: Engine) -> None:
-    """Leave the mark in the file, for copies of it to have; another program's is left alone."""
+    """Write the mark into the file, so that copies have it; a ``user_version`` of another program's is left alone."""
     with transactions.write(engine) as connection:
         if connection.dialect.name != "sqlite" or not _is_free(_read_mark(connection)):
             return
@@ -93,7 +93,7 @@ def mark_in_use(engine: Engine) -> None:
 
 
 def mark_at_rest(engine: Engine) -> None:
-    """Take the mark away, unless another study of the database still runs."""
+    """Remove the mark, unless another study of the database still runs."""
     with transactions.write(engine) as connection:
         is_ours = connection.dialect.name == "sqlite" and _is_ours(_read_mark(connection))
         if not is_ours or is_any_study_running(connection):
@@ -103,13 +103,13 @@ def mark_at_rest(engine: Engine) -> None:
 
 
 def remove_mark(connection: Connection) -> None:
-    """Take the mark away: the file is whole, or is to be taken as it is."""
+    """Remove the mark from a file that is whole, or that is accepted as it is."""
     if _is_ours(_read_mark(connection)):
         _write_mark(connection, 0)
 
 
 def remove_mark_of_copy(copy: sqlite3.Connection) -> None:
-    """The same for a copy that SQLite made, which is whole."""
+    """Remove the mark from a copy that SQLite made, which is whole."""
     if _is_ours(copy.execute("PRAGMA user_version").fetchone()[0]):
         copy.execute("PRAGMA user_version = 0")
 
@@ -133,7 +133,7 @@ def _write_mark(connection: Connection, mark: int) -> None:
 
 
 def _mark_of(path: Path) -> int:
-    """Of this file in this folder; not of its device, whose number changes with a reboot."""
+    """The mark of this file in this folder; the device's number is left out, since it changes with a reboot."""
     place = f"{path.stat().st_ino} {path.resolve().parent.stat().st_ino}"
     return _MARK | zlib.crc32(place.encode()) & 0xFFFF
 

@@ -1,7 +1,7 @@
-"""Starts of a study that have begun and hold nothing yet: a row each, for who watches a study that is over.
+"""Rows for starts of a study that have begun and hold no lease yet, so that a watcher waits for them.
 
 Between its first look at the database and its lease a start imports torch and tries the task,
-which takes seconds. The row is a courtesy: no start fails for want of it.
+which takes seconds. No start fails where its row can't be written.
 """
 
 import uuid
@@ -20,12 +20,12 @@ from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
 
 _STARTER = "starter "
-"""The role goes on with letters of its own; it keeps nobody out."""
+"""Prefix of the role in such a row, with letters of its own behind it; it excludes no other role."""
 
 
 @contextmanager
 def announced_start(storage: str, *, name: str) -> Iterator[None]:
-    """While this runs, ``is_being_started`` of the study; where it is stored already, else nothing happens."""
+    """Make ``is_being_started`` true of the study inside the context; nothing happens if it is not stored yet."""
     engine = find_database(storage)
     if engine is None:
         yield
@@ -43,7 +43,7 @@ def announced_start(storage: str, *, name: str) -> Iterator[None]:
 
 
 def is_being_started(engine: Engine, *, study: StudyRow) -> bool:
-    """A start of it has begun, as far as can be told: of one on another host that died meanwhile, nobody can."""
+    """Whether a start of the study has begun; one that died on another host meanwhile still counts."""
     with transactions.read(engine) as connection:
         rows = connection.execute(select(tables.lease).where(_starters(study))).mappings().all()
     return any(not as_holder(row).is_gone for row in rows)

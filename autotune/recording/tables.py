@@ -21,10 +21,10 @@ from sqlalchemy import (
 )
 
 VERSION_TABLE = "autotune_alembic_version"
-"""Optuna keeps an ``alembic_version`` in the same database."""
+"""Our own name for Alembic's table, since Optuna keeps an ``alembic_version`` in the same database."""
 
 HEAD_REVISION = "0009"
-"""The newest migration, so that opening a current database needs no Alembic."""
+"""The newest migration; it is named here so that opening a current database needs no Alembic."""
 
 metadata = MetaData()
 

@@ -22,7 +22,7 @@ _GUARDED = "autotune_guarded"
 
 @dataclass(frozen=True)
 class Guard:
-    """What must still hold when a transaction writes: the study's lease is ours."""
+    """The condition for a transaction to write: the study's lease is still ours."""
 
     study_id: int
     role: str
@@ -30,7 +30,7 @@ class Guard:
 
 
 class Guarded(Protocol):
-    """Whoever writes to a database and can be told what must hold meanwhile."""
+    """An object that writes to a database, and whose writes a guard can check."""
 
     engine: Engine
     guard: Guard | None
@@ -51,7 +51,7 @@ def explain_error(shown_url: str, error: DBAPIError) -> StorageError:
 
 
 def _is_gone(error: DBAPIError) -> bool:
-    """Whether the connection was lost or could not be made; of servers alone, which psycopg's errors tell."""
+    """Whether the connection was lost or could not be made, as psycopg's errors tell; False for SQLite."""
     if not hasattr(error.orig, "sqlstate"):
         return False
     return error.connection_invalidated or (isinstance(error, OperationalError) and error.statement is None)
@@ -71,7 +71,7 @@ def read(engine: Engine) -> Iterator[Connection]:
 def write(engine: Engine, *, guard: Guard | None = None) -> Iterator[Connection]:
     """A transaction that writes; refused with LeaseLostError when the guard holds no more.
 
-    IntegrityError passes: whoever writes what must be unique knows what it means.
+    IntegrityError is not translated: only the caller knows what a violated uniqueness means.
     """
     try:
         with engine.begin() as connection:
@@ -85,9 +85,9 @@ def write(engine: Engine, *, guard: Guard | None = None) -> Iterator[Connection]
 
 
 def insert_or_ignore(connection: Connection, table: Table, row: Mapping[str, object]) -> bool:
-    """Insert the row unless one of its unique keys is there; whether it was inserted."""
+    """Insert the row unless one of its unique keys exists; returns whether it was inserted."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    # RETURNING, since psycopg's row count of an insert is not told.
+    # RETURNING is used since psycopg gives no row count for an insert.
     inserted = dialect.insert(table).values(row).on_conflict_do_nothing().returning(*table.primary_key)
     return connection.execute(inserted).first() is not None
 
@@ -98,7 +98,7 @@ def shown_url(engine: Engine) -> str:
 
 
 def without_password(url: URL) -> str:
-    """The URL as it may be shown, whether its password stands before the host or among the options."""
+    """The URL without its password, which may stand before the host or among the options."""
     secrets = {name: "***" for name in url.query if "password" in name.lower()}
     return url.update_query_dict(secrets).render_as_string(hide_password=True)
 
@@ -113,7 +113,7 @@ def _check(connection: Connection, guard: Guard) -> None:
 
 
 def lease_lost(connection: Connection, guard: Guard) -> LeaseLostError:
-    """The error for a writer whose lease is another's now; it says whose, where that can be told."""
+    """The error for a writer whose lease another process has now; it names that process where it is known."""
     query = select(tables.study.c.name).where(tables.study.c.id == guard.study_id)
     name = connection.execute(query).scalar_one_or_none()
     if name is None:
@@ -128,9 +128,9 @@ def lease_lost(connection: Connection, guard: Guard) -> LeaseLostError:
 
 
 def guard_writes(engine: Engine, guarded: Guarded) -> None:
-    """Have every writing transaction of this engine, which another library made, hold the same as those of ``guarded``.
+    """Check the guard of ``guarded`` in every writing transaction of this engine, which another library made.
 
-    The lease is looked at before a transaction's first write, in the transaction itself.
+    The lease is checked before a transaction's first write, in the transaction itself.
     """
 
     def check(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
@@ -149,7 +149,7 @@ RESTORE = (
     "`rm -f {path}-wal {path}-shm; cp BACKUP {path}` puts back what `autotune storage backup` wrote, "
     "`sqlite3 {path} .recover | sqlite3 NEW` saves what can be read"
 )
-"""The commands for a database that is lost."""
+"""What to type to get a lost database back from a backup."""
 
 _SQLITE_ERRORS = {
     "SQLITE_READONLY": "a study writes to its database, got one that is read-only; `chmod u+w {path}`, its folder too",

@@ -1,4 +1,4 @@
-"""Waiting for a database that another process has locked, and saying so meanwhile."""
+"""Waits for a database that another process has locked, and tells so meanwhile."""
 
 import sqlite3
 import time
@@ -9,9 +9,9 @@ from autotune.outages import Patience, patience_here
 
 
 def begin_writing(connection: Connection) -> None:
-    """Begin a transaction that writes, when it is this connection's turn.
+    """Begin a transaction that writes, waiting until no other process has the database locked.
 
-    In a thread that waits out (see ``outages``) it waits aloud; nothing has begun by then, so nothing is done twice.
+    Inside ``outages.waiting_out`` the wait is told. Nothing was written before the wait, so no call is repeated.
     """
     patience = patience_here()
     driver = connection.connection.driver_connection

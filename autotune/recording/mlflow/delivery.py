@@ -1,4 +1,7 @@
-"""One study's rows to MLflow: experiment, parent run, a run a trial; each step can be repeated."""
+"""Delivers one study's rows to MLflow as an experiment with a parent run and a run for each trial.
+
+Each step can be repeated without effect.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -33,8 +36,8 @@ _PARENT = "study"
 class Delivery:
     """An open client, and what it knows of MLflow's side of the study.
 
-    It is made anew after every failure: whether a request that got no answer did its work is
-    then found out by the tags that each run is made with.
+    It is made anew after every failure. The tags that each run is made with then show whether a
+    request that got no answer was carried out.
     """
 
     def __init__(
@@ -43,12 +46,12 @@ class Delivery:
         """Open a client.
 
         Args:
-            publication: What waits.
-            files: Of the study.
+            publication: The rows that wait.
+            files: The study's files.
             tracking_uri: MLflow's.
-            is_rebuild: Believe no mark of what that MLflow has: look, and deliver what it lacks. One that has
-                the study already gets all of it once more, which changes nothing there; where something
-                waits, an earlier rebuild was cut off, and its marks hold.
+            is_rebuild: Trust no mark of what MLflow has. If nothing waits, everything is delivered again, which
+                changes nothing that MLflow still has. If something waits, an earlier rebuild was cut off:
+                its marks hold, except for trials whose run is missing.
         """
         self._publication = publication
         self._is_rebuild = is_rebuild
@@ -57,7 +60,7 @@ class Delivery:
         self._client = open_client(tracking_uri)
         self._environments: Mapping[int, Environment] = {}
         self._runs: dict[str, str] | None = None
-        """MLflow's runs of the study by their tag; None before the experiment is known."""
+        """Ids of the study's runs in MLflow, by their tag; None before the experiment is known."""
 
     def deliver(self, *, beat: Callable[[], None]) -> str | None:
         """Deliver all that waits; ``beat`` is called between trials.
@@ -108,10 +111,9 @@ class Delivery:
         return settled
 
     def _find_runs(self, study: StudyRow, experiment_id: str) -> dict[str, str]:
-        """The study's runs by their tag, the first made of each.
+        """The study's run ids by tag; of two runs with one tag the one that a row knows, else the first.
 
-        A run that was asked for and made too late to be waited for was asked for again: what no row
-        of ours knows then is deleted.
+        Doubles exist where MLflow made a run too late, after it had been asked for again; they are deleted.
         """
         found: dict[str, str] = {}
         known = self._publication.run_ids()
@@ -166,7 +168,7 @@ class Delivery:
         self._publication.mark_study(study)
 
     def _deliver_or_explain(self, study: StudyRow, trial: TrialRow) -> str | None:
-        """Deliver one trial; what MLflow refuses for this trial alone must not keep the others back."""
+        """Deliver one trial; returns a line where MLflow refuses this trial alone, so that others are delivered."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -197,14 +199,14 @@ class Delivery:
         self._publication.mark_trial(trial)
 
     def _has_other_parameters(self, run_id: str, trial: TrialRow) -> bool:
-        """Whether the run is of the parameters that the trial had before it fell back."""
+        """Whether the run has the parameters from before the trial fell back to the baseline's speed parameters."""
         run = self._client.get_run(run_id)
         params = contents.trial_params(trial)
         is_active = str(run.info.lifecycle_stage) != "deleted"
         return is_active and any(value != params.get(name, value) for name, value in run.data.params.items())
 
     def _replace_run(self, run_id: str, study: StudyRow, trial: TrialRow) -> str:
-        """Another run for the trial; a crash in between leaves one that is found by its tag, and replaced again."""
+        """Make a new run for the trial; after a crash in between, the next delivery finds the old one by its tag."""
         assert self._runs is not None
         self._publication.forget_run(trial)
         self._client.delete_run(run_id)
@@ -212,7 +214,7 @@ class Delivery:
         return self._make_run(study, trial)
 
     def _is_deleted(self, run_id: str) -> bool:
-        """Whether a person deleted the run: it stays deleted then."""
+        """Whether the run was deleted in MLflow, and should stay so."""
         from mlflow.exceptions import MlflowException
 
         try:

@@ -20,7 +20,7 @@ AsgiApp: TypeAlias = Callable[[_Message, _Receive, _Send], Awaitable[None]]
 
 
 class ServerOrder(BaseModel):
-    """What to serve, and where."""
+    """What MLflow's server serves, and at which address."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,7 +29,7 @@ class ServerOrder(BaseModel):
     store: str
     """MLflow's backend store; its URI, absolute."""
     artifacts: str | None
-    """Where artifacts are; None for MLflow's own choice."""
+    """Where artifacts are stored; None for MLflow's own choice."""
     token: str | None
 
 
@@ -66,7 +66,7 @@ def main() -> None:
 
 def _open_mlflow(order: ServerOrder, *, gate: Gate) -> AsgiApp:
     """What ``mlflow server`` sets before it starts its workers, and its application."""
-    # Its own check of the Host knows patterns; ours has decided by then.
+    # MLflow's own check takes Hosts as patterns, which is looser than ours; our gate has decided before it.
     os.environ["MLFLOW_SERVER_ALLOWED_HOSTS"] = ",".join(sorted(gate.hosts))
     os.environ["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] = ",".join(f"http://{host}" for host in sorted(gate.hosts))
     from mlflow.server import constants

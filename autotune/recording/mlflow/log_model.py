@@ -1,4 +1,4 @@
-"""The best trial's model to its MLflow run, by a process of its own: the coordinator has no torch."""
+"""Logs the best trial's model to its MLflow run, in a process of its own, since the coordinator has no torch."""
 
 import os
 import subprocess
@@ -63,14 +63,14 @@ def log_model(
 
 
 def _patient_environment() -> dict[str, str]:
-    """This process's environment, without the short waits that suit the publisher but no large upload."""
+    """This process's environment without the publisher's short time-outs, which are too short for a large upload."""
     ours = {name: ENVIRONMENT[name] for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT")}
     patient = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "120"}
     return {**os.environ, **{name: patient[name] for name in ours if os.environ.get(name, ours[name]) == ours[name]}}
 
 
 def main() -> int:
-    """Do the order on stdin; the last line of stderr says what went wrong."""
+    """Carry out the order on stdin; if it fails, the last line of stderr says why."""
     try:
         order = _Order.model_validate_json(sys.stdin.read())
         _log(order)

@@ -1,4 +1,4 @@
-"""An MLflow store that was moved, or copied, with its artifacts: its rows name the folder where they lay before."""
+"""Repairs an MLflow store that was moved or copied: its rows still name the folder where the artifacts lay before."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,9 +22,9 @@ _PLACES = (
 
 
 def follow_artifacts(client: "MlflowClient", *, experiment_id: str, tracking_uri: str) -> None:
-    """Have an experiment of a SQLite store find its artifacts where they lie now.
+    """Make the rows of an experiment in a SQLite store name the folder where its artifacts lie now.
 
-    They are beside the store, under the name that they had; else what was moved is something else, and all stays.
+    That is beside the store, under the same name as before. Nothing is changed where there is no such folder.
     """
     path, folder = sqlite_path(tracking_uri), artifacts_folder(tracking_uri)
     if path is None or folder is None:

@@ -20,5 +20,5 @@ def key_of(name: str) -> str:
 
 
 def objective_key(metric: str) -> str:
-    """Of an objective's metric: its values once more, under a name that comes before all others."""
+    """The second name under which an objective's values are logged, which sorts before all other metrics."""
     return key_of(f"Objective/{metric}")

@@ -1,4 +1,4 @@
-"""What MLflow has not got yet, and the marks that say that it has it now."""
+"""The rows that MLflow has not got yet, and the marks of those that were delivered."""
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -76,7 +76,7 @@ class Publication:
             return int(connection.execute(query).scalar_one())
 
     def environments(self, keys: AbstractSet[int | None]) -> Mapping[int, Environment]:
-        """The machines of these ids."""
+        """The environments with these ids; None among them is ignored."""
         environment = tables.environment
         query = select(environment).where(environment.c.id.in_(keys - {None}))
         with transactions.read(self.engine) as connection:
@@ -107,14 +107,14 @@ class Publication:
             return {run_id for query in queries for run_id in connection.execute(query).scalars()}
 
     def set_experiment(self, *, tracking_uri: str, experiment_id: str, run_id: str) -> None:
-        """Keep where MLflow has the study."""
+        """Record where MLflow has the study."""
         mine = update(tables.study).where(tables.study.c.id == self.study_id)
         with transactions.write(self.engine, guard=self.guard) as connection:
             values = {"tracking_uri": tracking_uri, "experiment_id": experiment_id, "run_id": run_id}
             connection.execute(mine.values(values))
 
     def set_run(self, trial: TrialRow, *, run_id: str) -> None:
-        """Keep which MLflow run is the trial's."""
+        """Record which MLflow run is the trial's."""
         with transactions.write(self.engine, guard=self.guard) as connection:
             connection.execute(update(tables.trial).where(tables.trial.c.id == trial.id).values(run_id=run_id))
 
@@ -124,25 +124,25 @@ class Publication:
         return study is None or (study.tracking_uri == shown_uri and self.num_waiting() == 0)
 
     def mark_study(self, study: StudyRow) -> None:
-        """This version of the study's row is delivered."""
+        """Mark this version of the study's row as delivered."""
         mine = update(tables.study).where(tables.study.c.id == study.id)
         with transactions.write(self.engine, guard=self.guard) as connection:
             connection.execute(mine.values(published_version=study.version))
 
     def mark_trial(self, trial: TrialRow) -> None:
-        """This version of the trial's row is delivered."""
+        """Mark this version of the trial's row as delivered."""
         mine = update(tables.trial).where(tables.trial.c.id == trial.id)
         with transactions.write(self.engine, guard=self.guard) as connection:
             connection.execute(mine.values(published_version=trial.version))
 
     def mark_reports(self, trial: TrialRow, *, epochs: Sequence[int]) -> None:
-        """These epochs of the trial are delivered."""
+        """Mark these epochs of the trial as delivered."""
         mine = (tables.report.c.trial_id == trial.id) & tables.report.c.epoch.in_(list(epochs))
         with transactions.write(self.engine, guard=self.guard) as connection:
             connection.execute(update(tables.report).where(mine).values(is_published=True))
 
     def give_up(self, trial: TrialRow) -> None:
-        """Nothing of this version of the trial waits any more."""
+        """Mark this version of the trial and all its reports as delivered, though MLflow refuses them."""
         mine = update(tables.report).where(tables.report.c.trial_id == trial.id)
         with transactions.write(self.engine, guard=self.guard) as connection:
             connection.execute(mine.values(is_published=True))
@@ -150,7 +150,7 @@ class Publication:
             connection.execute(this.values(published_version=trial.version))
 
     def forget_missing(self, runs: AbstractSet[str]) -> None:
-        """Trials wait again whose MLflow run is none of ``runs``."""
+        """Let trials wait for delivery again whose MLflow run is not among ``runs``."""
         query = select(tables.trial.c.id, tables.trial.c.run_id).where(
             tables.trial.c.study_id == self.study_id, tables.trial.c.run_id.is_not(None)
         )
@@ -165,7 +165,7 @@ class Publication:
                 connection.execute(nowhere.values(run_id=None, published_version=0))
 
     def forget_run(self, trial: TrialRow) -> None:
-        """The trial waits again, as one that MLflow has no run of."""
+        """Let the trial wait for delivery again, with a new run."""
         with transactions.write(self.engine, guard=self.guard) as connection:
             again = update(tables.report).where(tables.report.c.trial_id == trial.id)
             connection.execute(again.values(is_published=False))
@@ -173,7 +173,7 @@ class Publication:
             connection.execute(nowhere.values(run_id=None, published_version=0))
 
     def forget(self) -> None:
-        """Everything waits again: MLflow lost it, or it goes to another MLflow now."""
+        """Let everything wait for delivery again, after MLflow lost it or for another MLflow."""
         trials = select(tables.trial.c.id).where(tables.trial.c.study_id == self.study_id)
         nowhere = {"tracking_uri": None, "experiment_id": None, "run_id": None, "published_version": 0}
         with transactions.write(self.engine, guard=self.guard) as connection:

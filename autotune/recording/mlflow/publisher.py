@@ -1,4 +1,4 @@
-"""Recorded rows to MLflow, in a thread of its own: nothing ever waits for it."""
+"""Delivers recorded rows to MLflow in a thread of its own, which nothing in training waits for."""
 
 import contextlib
 import threading
@@ -17,7 +17,7 @@ from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
 
 _PAUSE_SECONDS = 0.5
-"""Between two rounds, so that what is recorded meanwhile goes in one batch."""
+"""Pause between two rounds, so that rows recorded meanwhile are delivered in one batch."""
 
 _LONGEST_PAUSE_SECONDS = 60.0
 _BEAT_SECONDS = STALE_SECONDS / 3
@@ -25,12 +25,12 @@ _BEAT_SECONDS = STALE_SECONDS / 3
 
 @dataclass(frozen=True)
 class PublishState:
-    """What the publisher has to say."""
+    """What waits for delivery, and what the last attempt ran into."""
 
     num_waiting: int
     """Rows that MLflow has not got."""
     error: str | None
-    """One line: why the last attempt failed; None when it did not."""
+    """One line that says why the last attempt failed; None when it succeeded."""
 
 
 class Publisher:
@@ -81,7 +81,7 @@ class Publisher:
         self._wake.set()
 
     def close(self, *, timeout: float) -> PublishState:
-        """Deliver what waits, for at most ``timeout`` seconds, and end the thread; again is harmless."""
+        """Deliver what waits, for at most ``timeout`` seconds, and end the thread; a second call does nothing."""
         self._closing.set()
         self._wake.set()
         if self._thread is None or self._publication is None:
@@ -125,7 +125,7 @@ class Publisher:
 
 
 class _Rounds:
-    """Attempts to deliver, each of which leaves what it could not for the next."""
+    """Rounds of delivery; what one can't deliver is left for the next."""
 
     def __init__(
         self, publication: Publication, *, study: StudyRow, storage: str, tracking_uri: str, is_rebuild: bool
@@ -159,13 +159,13 @@ class _Rounds:
         return PublishState(num_waiting=self._num_waiting, error=error)
 
     def keep_lease(self) -> None:
-        """A sign of life while nothing is to be delivered; a lease that is lost is taken again when it is needed."""
+        """Keep the lease while nothing is to be delivered; a lost lease is taken again when it is needed."""
         if self._lease is not None:
             try:
                 self._lease.beat()
             except LeaseLostError:
                 self._lease = None
-            except AutotuneError:  # a database that takes nothing now; the lease is ours until somebody takes it
+            except AutotuneError:  # the database can't be written now; the lease is ours until another process takes it
                 return
 
     def end(self) -> None:

@@ -25,7 +25,7 @@ class RegisteredModel:
     """For ``mlflow.pytorch.load_model``."""
     study: str
     number: int
-    """Of the trial."""
+    """The trial's number."""
 
 
 def register_model(storage: str, *, study: str, number: int, tracking_uri: str, model: str) -> RegisteredModel:

@@ -78,7 +78,7 @@ def study_status(study: StudyRow) -> str:
 
 
 def first_tags(study: StudyRow, *, run: str) -> dict[str, str]:
-    """Tags that a run is made with: by them it is found again."""
+    """The tags that a run is made with, by which it is found again."""
     return {
         STUDY_TAG: study.uid,
         RUN_TAG: run,
@@ -97,7 +97,7 @@ def _user() -> str:
 
 
 def trial_tags(trial: TrialRow, *, environment: Environment | None) -> dict[str, str]:
-    """Everything about the trial that is no number over time."""
+    """All facts about the trial that are not time series, as tags."""
     facts: dict[str, Scalar] = {
         "number": trial.number,
         "outcome": trial.outcome or trial.status,
@@ -156,7 +156,7 @@ def configuration(trial: TrialRow, *, environment: Environment | None) -> dict[s
 
 
 def epoch_metrics(report: EpochReport, *, study: StudyRow) -> "Iterator[Metric]":
-    """Every number of the epoch, at its own time: sent again, each is the same row.
+    """Every number of the epoch, with the epoch's own timestamp, so that sending it again gives the same row.
 
     The objectives come first: MLflow keeps the order, and its parallel coordinates open with the first. They stand
     under their name as objectives in each epoch that has them, so that a pruned trial is in every plot.
@@ -172,7 +172,7 @@ def epoch_metrics(report: EpochReport, *, study: StudyRow) -> "Iterator[Metric]"
 
 
 def _system_metrics(report: EpochReport) -> dict[str, float | None]:
-    """Under the names that MLflow's page of system metrics looks for, and in its units."""
+    """The report's system metrics under the names, and in the units, that MLflow's page for them expects."""
     utilisation = report.device_utilisation
     return {
         "system/peak_memory_megabytes": report.peak_memory_bytes / 1e6,

@@ -19,12 +19,12 @@ VIEW_TAG = f"mlflow.sharedViewState.{VIEW_KEY}"
 """Tag of an experiment that holds the view."""
 
 _MAX_PARAMETERS = 12
-"""As many as anybody reads side by side; a tag holds 5,000 characters."""
+"""Most parameters shown as columns: more can't be read side by side, and a tag holds 5,000 characters."""
 _ATTRIBUTE_WIDTHS = {"attributes.`Run Name`": 290}
 _THROUGHPUT = "steady_samples_per_second"
-"""The trial's own, as every command prints it; the last epoch's may be of 30 ms."""
+"""Metric with the trial's steady throughput, as every command prints it; a last epoch may measure only 30 ms."""
 _OBJECTIVES = {SAMPLES_PER_SECOND: _THROUGHPUT}
-"""Objectives that MLflow has under another name."""
+"""Objectives whose metric has another name in MLflow."""
 
 
 def view_tag(study: StudyRow) -> str:
@@ -50,5 +50,5 @@ def view_tag(study: StudyRow) -> str:
 
 
 def _width(name: str) -> int:
-    """Pixels that show the name, and a number of six digits under it."""
+    """Column width in pixels that fits the name, and a number of six digits below it."""
     return max(100, 45 + 8 * len(name))

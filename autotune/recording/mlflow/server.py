@@ -25,7 +25,7 @@ from autotune.recording.mlflow.store import ENVIRONMENT, absolute_uri, artifacts
 DEFAULT_PORT = 5000
 
 _WORKFLOW = "workflowType=machine_learning"
-"""Without it MLflow 3.17 shows the menu for work on language models."""
+"""Part of an address; without it MLflow 3.17 shows the menu for language models."""
 
 _GRACE_SECONDS = 5.0
 _START_SECONDS = 120.0
@@ -84,7 +84,7 @@ class MlflowServer:
         self._near = near_address(host, port=port)
         self._token = token
         self.open_address = open_address(self.address, token=token)
-        """To be opened first."""
+        """The address to open first, with the token where one is asked for."""
         folder = artifacts_folder(tracking_uri)
         artifacts = None if folder is None else folder.as_uri()
         order = ServerOrder(host=host, port=port, store=absolute_uri(tracking_uri), artifacts=artifacts, token=token)
@@ -104,7 +104,7 @@ class MlflowServer:
 
     @property
     def pid(self) -> int:
-        """Of the process that leads the server's process group."""
+        """Id of the process that leads the server's process group."""
         return self._process.pid
 
     def wait_until_ready(self) -> None:
@@ -123,7 +123,7 @@ class MlflowServer:
         return self._process.wait()
 
     def stop(self) -> None:
-        """End the server with all its processes; again is harmless."""
+        """End the server with all its processes; a second call does nothing."""
         self._log.close()
         for number in (signal.SIGTERM, signal.SIGKILL):
             try:

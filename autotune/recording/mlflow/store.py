@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from autotune.recording.rows import StudyRow
 
 STUDY_TAG = "autotune.study"
-"""Of an experiment and all its runs: the study's uid."""
+"""Tag of an experiment and all its runs that holds the study's uid."""
 
 RUN_TAG = "autotune.run"
-"""Of a run: ``study``, or its trial's number. By it a run is found again that no row knows yet."""
+"""Tag of a run that holds ``study`` or its trial's number, so that a run can be found that no row knows yet."""
 
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -35,7 +35,7 @@ ENVIRONMENT = {
     # A server that takes ten seconds for each answer is slow, not dead.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
-"""Settings of MLflow for all that we start; what the user set wins over them."""
+"""Environment variables of MLflow for every process that we start; those that the user set are kept."""
 
 _FAILURES = {
     "Connection refused": "connection refused",
@@ -63,7 +63,7 @@ def shown_uri(tracking_uri: str) -> str:
 
 
 def artifacts_folder(tracking_uri: str) -> Path | None:
-    """Where artifacts of a database store go: ``artifacts`` beside it; None where a server decides."""
+    """The folder for a database store's artifacts: beside a SQLite file, else below ``mlruns``; None for a server."""
     path = sqlite_path(tracking_uri)
     if path is not None:
         return path.parent / "artifacts"
@@ -97,7 +97,7 @@ def open_client(tracking_uri: str) -> "MlflowClient":
 
 
 def _make_store(path: Path) -> None:
-    """A store with all of MLflow's tables, or none.
+    """Make a store with all of MLflow's tables, or leave none.
 
     MLflow makes them by dozens of migrations, each in transactions of its own: killed among them,
     or out of space, it leaves a file that it can neither use nor mend ever after.
