@@ -22,7 +22,7 @@ def check_baseline(
     """The baseline's values as the space has them, in the space's order, fixed parameters included.
 
     Raises:
-        SpecError: A value lies outside the space, or goes with none of the others.
+        SpecError: A value lies outside the space, or can't be combined with the baseline's other values.
     """
     by_name = {parameter.name: parameter for parameter in declared}
     for name in file.spec.baseline:
@@ -52,12 +52,12 @@ def check_baseline(
 def apply_baseline(
     space: SearchSpace, values: Mapping[str, Scalar], *, declared: Sequence[Declared], file: SpecFile
 ) -> SearchSpace:
-    """The space with the part of the baseline that can be trained with here.
+    """The space with those values of the baseline that can be trained with on this machine.
 
-    Parameters that the spec fixes go along where their conditions hold.
+    Parameters that the spec fixes are added where their conditions hold.
 
     Raises:
-        SpecError: The baseline's optimizer is not there.
+        SpecError: The baseline's optimizer does not exist here.
     """
     fixed_by_spec = {d.name: d.parameter for d in declared if not isinstance(d.parameter, Parameter)}
     wanted = {**fixed_by_spec, **values}

@@ -88,10 +88,10 @@ def find_study_id(url: str, *, name: str) -> int | None:
 
 
 class _GatedApp:
-    """Passes on what the gate lets through."""
+    """A WSGI application that passes on the requests that the gate lets through."""
 
     def __init__(self, storage: BaseStorage, *, gate: Gate, artifacts: Path | None) -> None:
-        import optuna_dashboard  # brings scikit-learn in: a second that whoever wants an address only must not pay
+        import optuna_dashboard  # imports scikit-learn, which takes a second that asking for an address must not cost
 
         store = None if artifacts is None else FileSystemArtifactStore(artifacts)
         self._app: WSGIApplication = optuna_dashboard.wsgi(storage, artifact_store=store)

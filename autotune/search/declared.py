@@ -26,13 +26,14 @@ class Declared:
     name: str
     group: Literal["learning", "speed"]
     parameter: Parameter | Scalar
-    """Bounds are numbers; ``accumulate`` and whatever else has requirements is choices."""
+    """A searched parameter, with numbers as bounds, or the value that it is fixed to. One with requirements on other
+    parameters, such as ``accumulate``, has choices."""
     conditions: tuple[Condition, ...] = ()
     requirements: tuple[Requirement, ...] = ()
 
     @property
     def key(self) -> str:
-        """Dotted, as in the spec."""
+        """The dotted key, as in the spec."""
         return f"{self.group}.{self.name}"
 
     @property
@@ -47,10 +48,10 @@ class Declared:
 
 
 def declare(file: SpecFile, *, num_cores: int, knobs: Mapping[str, Knob]) -> tuple[Declared, ...]:
-    """All parameters of the spec, each behind those that it waits for, else as written.
+    """All parameters of the spec, each after those that it waits for, else in the order of the spec.
 
     Raises:
-        SpecError: An unknown knob, a value that it can't have, or a circle.
+        SpecError: A knob is unknown or has an illegal value, or conditions form a circle.
     """
     _check_sections(file, knobs)
     found: dict[str, Declared] = {}

@@ -23,14 +23,14 @@ _DRAFT_ID = -1
 def start_draft(
     study: Study, *, storage: BaseStorage, trials: Sequence[FrozenTrial], number: int, sampler: BaseSampler
 ) -> "Draft":
-    """A new trial of this number, which the sampler fills in knowing these trials.
+    """A new draft with this number, whose parameters the sampler suggests from what it knows of ``trials``.
 
     Args:
         study: The study.
-        storage: Where it is; it gets no trial, though a sampler may note something down with the study.
-        trials: What the sampler knows, by number; they are read only.
-        number: The draft's.
-        sampler: It is asked as the parameters are suggested.
+        storage: The study's storage. No trial is written to it, but a sampler may set attributes of the study.
+        trials: The trials that the sampler knows, by number; they are not changed.
+        number: The draft's number.
+        sampler: Asked whenever a parameter is suggested.
     """
     drafts = _DraftStorage(study, storage=storage, trials=trials, number=number)
     drafted = Study(study.study_name, drafts, sampler=sampler, pruner=NopPruner())
@@ -38,7 +38,7 @@ def start_draft(
 
 
 class Draft:
-    """A trial that can be suggested parameters, and be taken as a template then."""
+    """A trial that exists in memory alone: parameters can be suggested for it, and it is then written as a template."""
 
     def __init__(self, trial: Trial, *, storage: "_DraftStorage") -> None:
         self.trial = trial
@@ -46,12 +46,12 @@ class Draft:
 
     @property
     def template(self) -> FrozenTrial:
-        """The trial as it is now, RUNNING, with what its sampler noted down about it."""
+        """The trial as it is now, in the state RUNNING, with the attributes that its sampler set."""
         return self._storage.draft
 
 
 class _DraftStorage(BaseStorage):
-    """The study's trials as they were, and the draft; whatever else is written goes to the study."""
+    """A storage with the study's given trials and the draft; other writes go to the study's real storage."""
 
     def __init__(self, study: Study, *, storage: BaseStorage, trials: Sequence[FrozenTrial], number: int) -> None:
         self._study = study

@@ -1,4 +1,4 @@
-"""A study that another program ran with Optuna, as histories that this one's search can learn from."""
+"""Reads a study that another program ran with Optuna, as histories that our search can learn from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,17 +24,17 @@ class ForeignStudy:
 
     name: str
     directions: tuple[str, ...]
-    """``maximize`` or ``minimize``, one an objective."""
+    """``maximize`` or ``minimize`` for each objective."""
     histories: tuple[TrialHistory, ...]
     """Its ended trials, with parameters under the names that it gave them."""
 
 
 def read_foreign_study(url: str, *, name: str | None) -> ForeignStudy:
-    """The study of this name; the only one, if no name is given. Nothing is written there.
+    """The study of this name, or the only one if no name is given; nothing is written to its storage.
 
     Args:
         url: ``sqlite:///FILE``, ``postgresql://HOST/NAME``, or the file of an Optuna journal.
-        name: The study's.
+        name: The study's name; None for the only one.
 
     Raises:
         StorageError: There is nothing at this address, or nothing that Optuna can read.

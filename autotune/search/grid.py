@@ -1,8 +1,8 @@
 """Every combination of a conditional space, each once, in an order that a seed gives.
 
-Optuna's BruteForceSampler does the same, yet it can't be asked when it is through (it calls
+Optuna's BruteForceSampler does the same, but it can't be asked whether it has finished (it calls
 ``Study.stop``, which raises outside of ``optimize``), and it refuses a study with a trial that
-names only some of the parameters, which our baseline does.
+names only some of the parameters, as our baseline does.
 """
 
 import random
@@ -17,10 +17,10 @@ from autotune.search.suggest import MisfitError, fit, walk
 
 @dataclass
 class _Node:
-    """What is left below one prefix of choices."""
+    """The combinations that are left below one prefix of choices."""
 
     left: list[Scalar] | None = None
-    """Values with something left below them; None before the first visit."""
+    """Values below which untried combinations are left; None before the first visit."""
     children: dict[Scalar, "_Node"] = field(default_factory=dict)
 
 
@@ -34,7 +34,7 @@ class Grid:
         self._marked: set[int] = set()
 
     def mark(self, number: int, values: Mapping[str, Scalar]) -> None:
-        """Trial ``number`` has these values; one with other parameters than the space's is no cell."""
+        """Mark the values of trial ``number`` as tried; values that don't fit the space are ignored."""
         if number in self._marked:
             return
         self._marked.add(number)
@@ -45,10 +45,10 @@ class Grid:
         self._close(self._path(values))
 
     def next(self, seed: int) -> dict[str, Scalar] | None:
-        """A combination that no marked trial has; None when there is none. It is not marked by this."""
+        """A combination that no marked trial has; None when there is none. It is not marked as tried."""
         if self._is_exhausted:
             return None
-        # No cryptography: the order of the cells only has to repeat with the seed.
+        # Not for cryptography: the order of the cells only has to repeat with the seed.
         draw = random.Random(seed)  # noqa: S311
         node = self._root
 

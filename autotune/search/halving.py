@@ -20,7 +20,7 @@ class Brackets:
 
     study: str
     shares: tuple[int, ...]
-    """Of all trials, by bracket; none where not even one rung is within a whole trial."""
+    """Relative share of all trials for each bracket; empty where a whole trial is shorter than the first rung."""
 
     def draw(self, number: int) -> int:
         """The bracket of a trial; always the same for a number."""
@@ -33,7 +33,7 @@ class Brackets:
 
 
 def brackets_of(study: str, *, min_resource: int, max_resource: int, reduction_factor: int) -> Brackets:
-    """As many brackets as in Hyperband (Li et al., JMLR 18, 2018, algorithm 1), in Optuna's shares."""
+    """Hyperband's brackets: their number is from Li et al. (JMLR 18, 2018, algorithm 1), their shares are Optuna's."""
     num_brackets = math.floor(math.log(max_resource / min_resource, reduction_factor)) + 1
     left = [num_brackets - 1 - bracket for bracket in range(num_brackets)]
     shares = [math.ceil(num_brackets * reduction_factor**rungs / (rungs + 1)) for rungs in left]
@@ -41,12 +41,12 @@ def brackets_of(study: str, *, min_resource: int, max_resource: int, reduction_f
 
 
 class Halving:
-    """At each rung, stops a trial that is not among the best 1/``reduction_factor`` that came so far.
+    """At each rung, stops a trial that is not among the best 1/``reduction_factor`` of those that came so far.
 
-    Where the newest report counts at a rung, the answers are those of ``optuna.pruners.SuccessiveHalvingPruner``
-    (without a bootstrap), and with brackets those of ``optuna.pruners.HyperbandPruner``. What a trial reached is noted
-    down as Optuna does, under ``completed_rung_0`` and so on; what it had had by then, where that was more than the
-    rung, under ``seen_rung_0``.
+    With ``read=newest`` the answers are those of ``optuna.pruners.SuccessiveHalvingPruner`` (without a bootstrap), and
+    with brackets those of ``optuna.pruners.HyperbandPruner``. A trial's value at a rung is noted as Optuna does, under
+    ``completed_rung_0`` and so on. If it was read at more of the resource than the rung's, that amount is noted under
+    ``seen_rung_0``.
     """
 
     def __init__(
@@ -58,22 +58,31 @@ class Halving:
         brackets: Brackets | None = None,
         read: Reading = newest,
     ) -> None:
-        """``read`` says what a trial was worth at a rung; what others needed more for is not held against it."""
+        """Begin without trials.
+
+        Args:
+            direction: ``maximize`` or ``minimize``.
+            min_resource: The first rung of the first bracket.
+            reduction_factor: Ratio of one rung to the one before.
+            brackets: Hyperband's brackets; None for successive halving.
+            read: Gives a trial's value at a rung. Values that others reached with more of the resource don't count
+                against it.
+        """
         self._is_maximized = direction == "maximize"
         self._min_resource = min_resource
         self._reduction_factor = reduction_factor
         self._brackets = brackets
         self._read = read
         self._reached: dict[int, int] = {}
-        """How many rungs each trial has behind it."""
+        """Number of rungs that each trial has passed, by trial number."""
         self._worths: defaultdict[tuple[int, int], list[Worth]] = defaultdict(list)
-        """Of all trials that came to a rung of a bracket, from the lowest."""
+        """Values of all trials that came to a rung, by bracket and rung, in ascending order."""
 
     def complete(self, reports: Mapping[int, float]) -> None:
-        """A trial is compared at its rungs, whatever comes of it."""
+        """Nothing is learned: a trial was compared at its rungs already."""
 
     def recall(self, number: int, notes: Mapping[str, Any]) -> None:
-        """The rungs that the trial reached count again; those that are known already are not doubled."""
+        """Count the rungs that the trial's notes name again; those that are known already are not counted twice."""
         if self._has_no_bracket():
             return
         completed = (name.removeprefix(_COMPLETED) for name in notes if name.startswith(_COMPLETED))
@@ -83,7 +92,7 @@ class Halving:
                 self._enter(number, rung=rung, worth=Worth(notes[f"{_COMPLETED}{rung}"], seen=seen))
 
     def answer(self, number: int, reports: Mapping[int, float]) -> tuple[bool, Mapping[str, Any]]:
-        """A last report that is NaN at a rung stops the trial."""
+        """The answer at all rungs that the last report has reached; a NaN there stops the trial."""
         if not reports or self._has_no_bracket():
             return False, {}
         step = max(reports)

@@ -1,4 +1,4 @@
-"""What goes without saying in a spec: which parameters mean something only beside others."""
+"""Conditions and requirements that a spec need not state, since a parameter's name implies them."""
 
 from collections.abc import Mapping
 
@@ -15,8 +15,8 @@ from autotune.spec.optimizers import (
 from autotune.speed.knobs.knob import Knob
 
 EVERYDAY_NAMES = frozenset({"alpha", "d", "rho", "t0", "lambd"})
-"""Arguments of some optimizer that a task may as well have for its own. They are the task's
-where no optimizer of the study takes them."""
+"""Arguments of some optimizers whose names a task may also use for parameters of its own. Where no optimizer of the
+study takes such an argument, it belongs to the task."""
 
 _SCHEDULE_CONDITIONS = {"schedule_gamma": ("step",), "schedule_step": ("step",)}
 
@@ -36,7 +36,7 @@ def conditions_of(name: str, spec: StudySpec, *, knobs: Mapping[str, Knob]) -> t
 def requirements_of(
     name: str, choices: tuple[Scalar, ...], spec: StudySpec, *, knobs: Mapping[str, Knob]
 ) -> tuple[Requirement, ...]:
-    """What single choices of a parameter need of others: parameters of the spec, or knobs that it leaves to torch."""
+    """What single choices of a parameter require of others: parameters of the spec, or knobs that it leaves out."""
     if name == "optimizer_impl":
         possible = optimizers_of(spec)
         needs = [Requirement(choice, "optimizer", _with_implementation(choice, possible)) for choice in choices]
@@ -56,7 +56,7 @@ def requirements_of(
 def _companions(
     name: str, choices: tuple[Scalar, ...], spec: StudySpec, knobs: Mapping[str, Knob]
 ) -> tuple[Requirement, ...]:
-    # A knob that the spec doesn't name is as torch has it: its company either goes without saying or never comes.
+    # A knob that the spec leaves out keeps torch's default, with which a requirement either always or never holds.
     companions = knobs[name].companions if name in knobs else ()
     return tuple(
         Requirement(companion.choice, companion.knob, companion.values)
@@ -74,7 +74,7 @@ def optimizers_of(spec: StudySpec) -> tuple[str, ...]:
 
 
 def has_implementation(optimizer: str, implementation: Scalar) -> bool:
-    """Whether the optimizer has it; one of the user's own is taken to have a for-loop alone."""
+    """Whether the optimizer has the implementation; a user's own optimizer is assumed to have only the for-loop."""
     if optimizer in OPTIMIZERS:
         return implementation in OPTIMIZERS[optimizer].implementations
     return implementation == "for_loop"
@@ -90,7 +90,7 @@ def _optimizer_condition(name: str, spec: StudySpec) -> tuple[Condition, ...]:
     if name not in OPTIMIZER_ARGUMENTS or "optimizer" not in spec.learning:
         return ()
     accepting = optimizers_that_accept(name)
-    # The signature of a user's own class is known only where torch is: it is taken to accept everything.
+    # Only a process with torch can read the signature of a user's class: it is assumed to accept every argument.
     possible = optimizers_of(spec)
     values = tuple(choice for choice in possible if choice in accepting or is_own_optimizer(choice))
     if values == possible or (not values and name in EVERYDAY_NAMES):

@@ -1,4 +1,4 @@
-"""Which trials a sampler is told of: all, or in a large study those that matter."""
+"""Chooses the trials that a sampler is told of: all, or in a large study those that matter."""
 
 import heapq
 from collections.abc import Sequence
@@ -9,37 +9,37 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 MEMORYLESS = frozenset({"tpe", "random"})
-"""Samplers that note nothing down: what they would propose can be found out and thrown away."""
+"""Samplers that store no state, so that a proposal may be computed early and thrown away."""
 
 AHEAD_FROM = 1000
-"""The first trial that is proposed before those that run beside it, or before it, have ended.
+"""From this trial number on, a proposal is made before the trials that run beside it have ended.
 
-Up to there a proposal costs little beside a trial, and each result counts."""
+Below it a proposal costs little beside a trial, and each result matters."""
 
 _NUM_BEST = 25
-"""tpe's good trials, of any number (``default_gamma`` in Optuna); the others only tell where it is bad."""
+"""The most trials that tpe counts as good (``default_gamma`` in Optuna); all others tell it which regions are bad."""
 
 
 @dataclass(frozen=True)
 class Horizon:
-    """What a study's sampler looks back on."""
+    """The part of a study's trials that its sampler sees."""
 
     sampler: str
     jobs: int
     directions: Sequence[StudyDirection]
     num_trials: int = 2000
-    """That tpe sees: its 25 best, and the newest. A proposal costs it time in proportion to them."""
+    """The most trials that tpe sees: the 25 best, and the newest. Its time for a proposal is proportional to them."""
 
     def is_ahead(self, number: int) -> bool:
         """Whether this trial is proposed without the results of the last ``jobs`` before it.
 
-        It hangs on the number alone, so that an interrupted study proposes what one that wasn't does,
-        be a proposal made early or late.
+        This depends on the number alone, so that an interrupted study proposes the same as one that was not
+        interrupted.
         """
         return number >= AHEAD_FROM and self.sampler in MEMORYLESS
 
     def known(self, trials: Sequence[FrozenTrial], *, number: int) -> Sequence[FrozenTrial]:
-        """Of all trials by number, those that the sampler is told of for its proposal ``number``."""
+        """The trials that the sampler is told of for its proposal ``number``, out of all trials by number."""
         if self.is_ahead(number):
             known = [trial for trial in trials if trial.number < number - self.jobs]
             trials = [*known, *(_as_running(trial) for trial in trials[len(known) :])]
@@ -53,7 +53,7 @@ class Horizon:
 
 
 def _as_running(trial: FrozenTrial) -> FrozenTrial:
-    """The trial before it had a result."""
+    """The trial as it was before it had a result; one that runs or has failed is unchanged."""
     if not trial.state.is_finished() or trial.state is TrialState.FAIL:
         return trial
     running = copy(trial)

@@ -1,4 +1,4 @@
-"""Optuna's pruners that look at a trial's own reports alone: patient, threshold, none."""
+"""Optuna's pruners that look only at a trial's own reports: patient, threshold, none."""
 
 import warnings
 from collections.abc import Mapping
@@ -20,16 +20,16 @@ class LoneCurve:
         self._study = optuna.create_study(direction=direction, sampler=RandomSampler(seed=0), pruner=pruner)
 
     def complete(self, reports: Mapping[int, float]) -> None:
-        """Nothing is learned from others."""
+        """Nothing is learned from other trials."""
 
     def recall(self, number: int, notes: Mapping[str, Any]) -> None:
-        """Nothing is noted down."""
+        """Nothing is recalled, since these pruners store nothing."""
 
     def answer(self, number: int, reports: Mapping[int, float]) -> tuple[bool, Mapping[str, Any]]:
-        """Optuna's answer to these reports; of trials, it knows none by number."""
+        """Optuna's answer to these reports; the trial's number has no effect."""
         del number
         trial = create_trial(state=TrialState.RUNNING, intermediate_values=dict(reports))
         with warnings.catch_warnings():
-            # patient takes the best of the last reports, be they all NaN.
+            # The patient pruner takes the best of the last reports even if they are all NaN.
             warnings.filterwarnings("ignore", message="All-NaN slice", category=RuntimeWarning)
             return self._pruner.prune(self._study, trial), {}

@@ -1,7 +1,7 @@
-"""What the pruner knows of a study: its trials' reports in memory.
+"""A copy of a study's trials and reports in memory, which the pruner works on.
 
-It has one objective, the first, since Optuna prunes no study with several; and no database, so
-that an answer to a report costs no query.
+It has the first objective alone, since Optuna prunes no study with several. It has no database, so
+that answering a report costs no query.
 """
 
 import math
@@ -23,23 +23,23 @@ class MirrorTrial:
     state: TrialState
     reports: Mapping[int, float] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
-    """Optuna's system attributes, among them what the pruner noted down: JSON values."""
+    """Optuna's system attributes (JSON values), which include the pruner's notes."""
 
 
 class Mirror:
     """The trials of one study with the first objective's reports, and the pruner's answers.
 
-    Reports are kept while a trial runs; what is left of one that ended is what the pruner keeps.
+    Reports are kept while a trial runs; after its end only the pruner keeps what it needs.
     """
 
     def __init__(self, *, pruner: Pruner, steps: range = range(0)) -> None:
-        """No trials yet.
+        """Begin without trials.
 
         Args:
-            pruner: It answers.
-            steps: Of a whole trial. A complete trial then has a value at each of them from its first
-                report on: the last one before. Median and percentile compare values at one step
-                alone, and trials don't report at the same seconds, nor do all of them train to the end.
+            pruner: Gives the answers.
+            steps: The steps of a whole trial. A complete trial gets a value at each of them from its first report
+                on: that of its last report before. Median and percentile compare values at one step, but trials
+                don't report at the same seconds, and not all train to the end.
         """
         self._pruner = pruner
         self._steps = steps
@@ -47,7 +47,7 @@ class Mirror:
         self._over: set[int] = set()
 
     def add(self, trial: MirrorTrial) -> None:
-        """A trial of which the mirror has nothing yet."""
+        """Add a trial that the mirror does not know yet."""
         self._pruner.recall(trial.number, trial.attributes)
         if trial.state.is_finished():
             self._over.add(trial.number)
@@ -57,7 +57,7 @@ class Mirror:
             self._pruner.complete(self._between(trial.reports))
 
     def report(self, number: int, *, step: int, value: float) -> None:
-        """What the first objective is judged by, at a step; NaN is welcome, pruners know it."""
+        """Add the first objective's value at a step; pruners can handle NaN."""
         self._reports[number][step] = _finite_or_nan(value)
 
     def is_over(self, number: int) -> bool:
@@ -65,11 +65,11 @@ class Mirror:
         return number in self._over
 
     def reports(self, number: int) -> Mapping[int, float]:
-        """What a trial that has not ended reported, by step."""
+        """The reports of a trial that has not ended, by step; empty for any other."""
         return self._reports.get(number, {})
 
     def should_prune(self, number: int) -> tuple[bool, Mapping[str, Any]]:
-        """The pruner's answer, and what it noted down about the trial while it found it."""
+        """The pruner's answer, and the notes about the trial that it made for it."""
         return self._pruner.answer(number, self.reports(number))
 
     def finish(self, number: int, *, state: TrialState) -> None:
@@ -80,7 +80,7 @@ class Mirror:
             self._pruner.complete(self._between(reports))
 
     def _between(self, reports: Mapping[int, float]) -> dict[int, float]:
-        """The reports, and at each step between and after them the last one before."""
+        """The reports, with each step between and after them filled by the last value before."""
         filled = dict(reports)
         value: float | None = None
         for step in self._steps:
@@ -91,5 +91,5 @@ class Mirror:
 
 
 def _finite_or_nan(value: float) -> float:
-    """Infinity as NaN: as the best value of all it would end every trial that comes after."""
+    """The value, with NaN for infinity: as the best value of all it would stop every later trial."""
     return value if math.isfinite(value) else math.nan

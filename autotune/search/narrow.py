@@ -1,4 +1,4 @@
-"""One declared parameter after the other, cut down to what can come up on this machine."""
+"""Cuts each declared parameter down to the values that can occur on this machine."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,7 +14,7 @@ from autotune.speed.knobs.knob import Knob
 
 @dataclass
 class Narrowed:
-    """What has been decided so far; parents are decided before their children."""
+    """The parameters decided so far; parents are decided before their children."""
 
     knobs: Mapping[str, Knob]
     """Every knob that the spec may name."""
@@ -82,7 +82,7 @@ class Narrowed:
     def _in_force(self, name: str) -> Mapping[str, Scalar]:
         if name in self.fixed:
             return self.fixed
-        # A knob that is left out, or that the spec doesn't name, is as torch has it.
+        # A knob that is left out, or that the spec doesn't name, keeps torch's default.
         return {name: self.knobs[name].simplest} if name in self.knobs else {}
 
     def _with_open_requirements(self, parameter: SpaceParameter) -> SpaceParameter | None:
@@ -107,7 +107,7 @@ class Narrowed:
         parent = self.searched.get(need.parameter)
         if parent is None:
             return [need.holds(self._in_force(need.parameter))]
-        # A range has some values that fit and some that don't, as far as is known here.
+        # A range is assumed to have both values that fit and values that don't.
         answers = [need.holds({parent.name: choice}) for choice in parent.choices] or [True, False]
         return [*answers, True] if parent.conditions or parent.requirements else answers
 

@@ -1,4 +1,4 @@
-"""What a study's page in optuna-dashboard says beside the plots: notes and files.
+"""Notes and files on a study's page in optuna-dashboard.
 
 Notes are study attributes of Optuna's, two for each, and files one attribute of the study or the
 trial. They are written all at once: through the dashboard's own function a note costs a read of all
@@ -18,7 +18,7 @@ from sqlalchemy import text
 
 _OURS = "*Written by autotune, and written anew at the end of each start; without this line it stays as it is.*"
 _MAX_CHARACTERS = 2045
-"""Of one attribute's value, as the dashboard has it; a longer text is cut."""
+"""The dashboard's limit on one attribute's value, in characters; a longer text is cut."""
 _ARTIFACT = "artifacts:"
 
 _SET, _SET_OF_TRIAL = (
@@ -32,18 +32,18 @@ _SET, _SET_OF_TRIAL = (
 
 @dataclass(frozen=True, kw_only=True)
 class Attached:
-    """Where the dashboard's pages find what was attached, by file name: paths on its server."""
+    """Paths on the dashboard's server of attached files, by file name."""
 
     study: Mapping[str, str]
     trials: Mapping[int, Mapping[str, str]]
-    """By trial number."""
+    """Paths of the trials' files, by trial number and file name."""
 
 
 def write_notes(name: str, *, storage: RDBStorage, study: str, links: str, trials: Mapping[int, str]) -> None:
-    """Notes (Markdown) of the study and of trials by number, in one transaction.
+    """Write notes (Markdown) of the study and of trials by number, in one transaction.
 
-    A trial that has a note keeps it; the study's is replaced as long as it is ours. Its ``links``
-    stand at its end, also where the text before them is too long and is cut.
+    A trial that has a note keeps it; the study's note is replaced if we wrote it. Its ``links``
+    stand at its end, and are kept where a text that is too long is cut.
     """
     study_id = storage.get_study_id_from_name(name)
     there = storage.get_study_system_attrs(study_id)
@@ -70,9 +70,9 @@ def attach_files(
     study: Mapping[str, str],
     trials: Mapping[int, Mapping[str, str]],
 ) -> Attached:
-    """Texts by file name, as artifacts of the study and of trials by number, in one transaction.
+    """Attach texts by file name to the study and to trials by number, as artifacts, in one transaction.
 
-    One of the same name is replaced. The folder holds what is attached to all studies of the storage.
+    A file of the same name is replaced. ``folder`` holds the artifacts of all studies of the storage.
     """
     study_id = storage.get_study_id_from_name(name)
     ids = _trial_ids(storage, study_id)
@@ -101,7 +101,7 @@ def attach_files(
 
 
 def delete_files(name: str, *, storage: RDBStorage, folder: Path) -> None:
-    """Delete what was attached to the study and its trials; they must be there still."""
+    """Delete the files attached to the study and its trials, which must still be in Optuna's tables."""
     try:
         study_id = storage.get_study_id_from_name(name)
     except KeyError:
@@ -113,7 +113,10 @@ def delete_files(name: str, *, storage: RDBStorage, folder: Path) -> None:
 
 
 def _store(files: Mapping[str, str], *, folder: Path, place: str) -> Mapping[str, str]:
-    """Ids by file name; the place and the name alone decide them, so that a file written again is one."""
+    """Write the files; returns their ids by file name.
+
+    An id depends on place and name alone, so that a file written again replaces the old one.
+    """
     ids = {filename: str(uuid.uuid5(uuid.NAMESPACE_URL, f"{place}/{filename}")) for filename in files}
     for filename, content in files.items():
         (folder / ids[filename]).write_text(content, encoding="utf-8")
@@ -129,7 +132,7 @@ def _attributes(ids: Mapping[str, str]) -> Iterator[dict[str, object]]:
             "mimetype": kind or "text/plain",
             "encoding": encoding,
         }
-        # Optuna keeps a text that is JSON, in a column of JSON.
+        # Optuna's column holds JSON, and the value in it is a text that is JSON itself.
         yield {"key": f"{_ARTIFACT}{artifact_id}", "value": json.dumps(json.dumps(meta))}
 
 

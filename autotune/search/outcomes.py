@@ -1,4 +1,4 @@
-"""How an outcome stands in Optuna: as a state, and as attributes that the dashboard shows."""
+"""Optuna's form of an outcome: a state, and attributes that the dashboard shows."""
 
 from optuna.trial import TrialState
 
@@ -15,8 +15,8 @@ def optuna_state(outcome: Outcome, *, has_reported: bool) -> TrialState:
     """The state in which Optuna keeps a trial that ended so.
 
     Running out of memory is never FAIL: samplers don't learn from failed trials and would go on
-    proposing what can't run. Whoever runs out beside others waits for the device, and is infeasible in the end
-    (``coordinator/crowds.py``).
+    proposing what can't run. A trial that runs out beside others waits for the device first, and is infeasible only
+    if that does not help (``coordinator/crowds.py``).
     """
     if outcome is Outcome.COMPLETE:
         return TrialState.COMPLETE

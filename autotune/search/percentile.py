@@ -20,20 +20,20 @@ class Percentile:
         self._warmup_steps = warmup_steps
         self._num_complete = 0
         self._values: defaultdict[int, list[float]] = defaultdict(list)
-        """Of complete trials at each step, from the lowest; without NaN."""
+        """Values of complete trials by step, in ascending order, without NaN."""
 
     def complete(self, reports: Mapping[int, float]) -> None:
-        """Others are held against these reports from now on."""
+        """Compare later trials with these reports."""
         self._num_complete += 1
         for step, value in reports.items():
             if not math.isnan(value):
                 insort(self._values[step], value)
 
     def recall(self, number: int, notes: Mapping[str, Any]) -> None:
-        """Nothing is noted down."""
+        """Nothing is recalled, since this pruner stores nothing."""
 
     def answer(self, number: int, reports: Mapping[int, float]) -> tuple[bool, Mapping[str, Any]]:
-        """True for a trial without a number among its reports, too; a tie goes on."""
+        """Whether the trial should stop; True also where all its reports are NaN. On a tie it goes on."""
         del number
         if self._num_complete == 0 or self._num_complete < self._startup_trials or not reports:
             return False, {}
@@ -52,7 +52,7 @@ class Percentile:
 
 
 def percentile_of(ordered: Sequence[float], percentile: float) -> float:
-    """Of values in order, what ``numpy.percentile`` gives, to the last bit."""
+    """The percentile of values in ascending order, equal to ``numpy.percentile`` to the last bit."""
     place = (len(ordered) - 1) * (percentile / 100)
     if place >= len(ordered) - 1:
         before, low, high = -1, ordered[-1], ordered[-1]

@@ -18,16 +18,16 @@ class SearchPlan:
     sampler: Choice
     pruner: Choice
     max_resource: int
-    """What a trial that is trained to its end gets of the resource; the pruner's largest."""
+    """The amount of the resource that a trial trained to its end gets, which is the pruner's largest."""
     resource: Resource = "epochs"
-    """What reports are told at, as whole steps."""
+    """The resource in whose whole units the steps of reports are counted."""
     num_trials: int | None = None
-    """Trials that the study should have in all, where the budget says so."""
+    """Total number of trials that the study should have; None where the budget sets none."""
     seed: int = 0
     jobs: int = 1
     """Trials that run at the same time."""
     elsewhere: frozenset[str] = frozenset()
-    """Parameters of trials that are no part of ``space``: what races decide."""
+    """Names of the trials' parameters that are not in ``space``, since races decide them."""
 
     @property
     def steps(self) -> range:
@@ -42,14 +42,14 @@ class TrialHistory:
 
     number: int
     parameters: Mapping[str, Scalar]
-    """All that it trained with, fixed parameters included."""
+    """All parameters that it trained with, fixed ones included."""
     outcome: Outcome | None
-    """None while it runs."""
+    """How it ended; None while it runs."""
     values: tuple[float, ...] | None = None
-    """One for each objective; None unless the trial is complete."""
+    """One value for each objective; None unless the trial is complete."""
     reason: str | None = None
     samples_per_second: float | None = None
     is_contended: bool = False
     """Other trials ran beside it: its throughput compares with nothing."""
     reports: Mapping[int, float] = field(default_factory=dict)
-    """What the first objective is judged by, at each step of the resource (epochs count from 1)."""
+    """The first objective's value at each reported step of the resource (epochs count from 1)."""

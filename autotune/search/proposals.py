@@ -11,7 +11,7 @@ BASELINE = 0
 
 @dataclass(frozen=True)
 class Proposal:
-    """A trial that should run: it is in Optuna's tables already, in the state RUNNING."""
+    """A trial that should run; it is in Optuna's tables already, in the state RUNNING."""
 
     number: int
     """The same number everywhere: Optuna, our tables, MLflow, the trial's folder."""

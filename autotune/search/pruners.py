@@ -1,9 +1,9 @@
 """The pruner that a study spec names: Optuna's answers, found without asking about every trial.
 
 Optuna's pruners go through all trials of a study for each question, which at 10,000 trials costs
-more than recording the report. Ours keep what the answer hangs on sorted, and are told of each
-trial once. ``tests/properties/test_pruners.py`` holds them against Optuna's, over epochs; in seconds
-and samples, in which trials don't report at a rung, ``worth.py`` says what they were worth there.
+more than recording the report. Ours keep the values that an answer depends on sorted, and are told of each
+trial once. ``tests/properties/test_pruners.py`` compares them with Optuna's, over epochs. With seconds
+and samples, trials don't report exactly at a rung: ``worth.py`` gives their values there.
 """
 
 import warnings
@@ -21,22 +21,22 @@ from autotune.search.worth import Reading, between, newest
 from autotune.spec.model import Choice
 
 _LONGEST_TO_SHORTEST = 27
-"""A whole trial over the first rung, in seconds or samples, where the spec names no first rung: with
-hyperband's usual factor of 3, rungs at 1/27, 1/9 and 1/3."""
+"""Ratio of a whole trial to the first rung, in seconds or samples, where the spec names no first rung. With
+hyperband's usual factor of 3, rungs are at 1/27, 1/9 and 1/3."""
 
 
 @runtime_checkable
 class Pruner(Protocol):
-    """Says of a running trial whether it should stop, by what it was told of others."""
+    """Decides whether a running trial should stop, by what it was told of other trials."""
 
     def complete(self, reports: Mapping[int, float]) -> None:
-        """A trial was trained to its end with these reports, by step."""
+        """Learn from a trial that was trained to its end with these reports, by step."""
 
     def recall(self, number: int, notes: Mapping[str, Any]) -> None:
-        """What an earlier start's pruner noted down about a trial, among notes of others."""
+        """Restore what an earlier start's pruner stored about a trial; ``notes`` may hold others' notes as well."""
 
     def answer(self, number: int, reports: Mapping[int, float]) -> tuple[bool, Mapping[str, Any]]:
-        """Whether a running trial with these reports should stop, and what to note down about it."""
+        """Whether a running trial with these reports should stop, and the notes to store about it."""
 
 
 def make_pruner(
@@ -47,9 +47,9 @@ def make_pruner(
     Args:
         choice: Its name and options, as in ``pruner: {hyperband: {min_epochs: 1}}``.
         study: The study's name, from which hyperband draws a trial's bracket.
-        direction: Of the first objective.
-        max_resource: What a trial that is trained to its end gets: hyperband's largest resource.
-        resource: What is counted; options such as ``min_epochs`` end in its name.
+        direction: The first objective's direction.
+        max_resource: The resource that a trial trained to its end gets; hyperband's largest.
+        resource: The resource that is counted; options such as ``min_epochs`` end in its name.
     """
     makers: dict[str, Callable[..., Pruner]] = {
         "hyperband": _hyperband,

@@ -1,4 +1,4 @@
-"""The speed section of a spec that has none: every knob that a race tries unasked."""
+"""Adds to a spec without a speed section every knob that a race tries by default."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,7 +10,7 @@ from autotune.speed.knobs.knob import Knob
 
 
 def with_raced_knobs(file: SpecFile, *, knobs: Mapping[str, Knob]) -> SpecFile:
-    """The spec as it is raced; one that names its knobs, or whose sampler chooses them, stays as it is."""
+    """The spec as it is raced; unchanged if it names knobs, or if the sampler chooses them."""
     if file.spec.speed or file.spec.speed_search.name != "race":
         return file
     speed = {name: _searched(knob) for name, knob in knobs.items() if knob.is_raced and name not in file.spec.learning}

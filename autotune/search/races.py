@@ -20,7 +20,7 @@ class RacedSetting:
 
     setting: Mapping[str, Scalar]
     samples_per_second: float | None
-    """None for a setting that was not measured."""
+    """Throughput; None for a setting that was not measured."""
     attributes: Mapping[str, Scalar]
 
 
@@ -37,8 +37,8 @@ class RaceStudy:
 
         Args:
             study: Name of the study that races.
-            storage: Where.
-            values: The values that each knob may have in it.
+            storage: Optuna's storage.
+            values: The values that each knob may have in this study.
         """
         self._study = optuna.create_study(
             study_name=race_study_name(study), storage=storage, direction="maximize", load_if_exists=True
@@ -67,7 +67,7 @@ class RaceStudy:
         )
 
     def _name_of(self, name: str, value: Scalar) -> str:
-        """The knob's name; with the value behind it where Optuna knows the knob with other choices."""
+        """The knob's name in Optuna's study; the value is added where Optuna knows the knob with other choices."""
         known = self._distributions.setdefault(name, CategoricalDistribution((value,)))
         if isinstance(known, CategoricalDistribution) and value in known.choices:
             return name
@@ -77,5 +77,5 @@ class RaceStudy:
 
 
 def delete_races(study: str, *, storage: RDBStorage) -> None:
-    """Remove the study's races from Optuna's tables; there being none is no error."""
+    """Remove the study's races from Optuna's tables; nothing happens where there are none."""
     delete_search(race_study_name(study), storage=storage)

@@ -20,9 +20,9 @@ def resolve_space(
 ) -> SearchSpace:
     """The search space of the spec on this machine.
 
-    ``auto`` becomes a number. What does not apply here is left out with its reason, and a
+    ``auto`` becomes a number. Parameters and choices that do not apply here are left out with their reasons, and a
     parameter with one choice left is fixed to it. Every combination that a walk over the
-    space can choose is one that can be trained with.
+    space can choose can be trained with.
 
     Args:
         file: The spec.

@@ -36,11 +36,11 @@ Group = dict[str, BaseDistribution]
 
 
 def make_sampler(plan: SearchPlan, *, number: int, registry: Registry) -> BaseSampler:
-    """The sampler for one trial; all that it knows is in the study's rows.
+    """The sampler for one trial, which has no state besides the study's rows.
 
-    A sampler is made anew for each trial, with a seed of the study's seed and the trial's
-    number: after a restart nothing is drawn twice, and a study that was interrupted proposes
-    what it would have proposed without.
+    It is made anew for each trial, with a seed derived from the study's seed and the trial's
+    number. So nothing is drawn twice after a restart, and an interrupted study proposes
+    what it would have proposed without the interruption.
     """
     makers: dict[str, Callable[..., BaseSampler]] = {
         "tpe": _tpe,
@@ -48,7 +48,7 @@ def make_sampler(plan: SearchPlan, *, number: int, registry: Registry) -> BaseSa
         "cmaes": _cmaes,
         "qmc": _qmc,
         "random": _random,
-        "grid": _random,  # the grid itself is no sampler of Optuna's: see grid.py
+        "grid": _random,  # stands in: grid.py proposes the cells, and is no sampler of Optuna's
         "nsgaii": _nsgaii,
     }
     draw = Draw(plan, registry=registry, seed=derive_seed(plan.seed, number=number))
@@ -65,16 +65,16 @@ def derive_seed(seed: int, *, number: int) -> int:
 
 @dataclass(frozen=True)
 class Draw:
-    """What one trial's parameters are drawn with."""
+    """Everything that one trial's parameters are drawn from."""
 
     plan: SearchPlan
     registry: Registry
     seed: int
 
     def groups(self) -> list[Group]:
-        """Searched parameters by their conditions; those with equal ones are active together.
+        """Searched parameters grouped by their conditions: those with equal conditions are active together.
 
-        A parameter that goes under several names in Optuna's tables is in no group.
+        A parameter that has several names in Optuna's tables is in no group.
         """
         groups: dict[object, Group] = {}
         for parameter in self.plan.space.parameters:
@@ -84,7 +84,7 @@ class Draw:
         return [searched for group in groups.values() if (searched := _without_single(group))]
 
     def shared(self) -> Group:
-        """The searched parameters that every proposal has."""
+        """The searched parameters without conditions, which every proposal has."""
         unconditional = (p for p in self.plan.space.parameters if not p.conditions and self.registry.is_free(p))
         return _without_single({p.name: distribution_of(p, p.choices) for p in unconditional})
 
@@ -161,7 +161,7 @@ def _tpe(draw: Draw, *, startup_trials: int = 10, candidates: int = 24) -> BaseS
         multivariate=not has_several,
         constant_liar=draw.plan.jobs > 1,
     )
-    # With several objectives Optuna too draws each parameter by itself, as it found that better.
+    # With several objectives Optuna draws each parameter by itself, too, since it found that better.
     return sampler if has_several else SpaceSampler(sampler, groups=draw.groups())
 
 
@@ -181,7 +181,7 @@ def _cmaes(draw: Draw, *, startup_trials: int = 1, population: int | None = None
         n_startup_trials=startup_trials,
         popsize=population,
         warn_independent_sampling=False,
-        consider_pruned_trials=True,  # else it learns from the few that no pruner stopped
+        consider_pruned_trials=True,  # else it learns only from the few trials that no pruner stopped
     )
     numbers = {name: d for name, d in draw.shared().items() if not isinstance(d, CategoricalDistribution)}
     # A covariance needs two dimensions: cmaes refuses one.

@@ -18,7 +18,7 @@ class Condition:
     values: tuple[Scalar, ...] | None
 
     def holds(self, chosen: Mapping[str, Scalar]) -> bool:
-        """Whether it holds, given what is chosen before."""
+        """Whether the condition holds, given the values chosen before."""
         if self.parameter not in chosen:
             return False
         value = chosen[self.parameter]
@@ -29,20 +29,20 @@ class Condition:
 
 @dataclass(frozen=True)
 class Requirement:
-    """A choice that goes together with some values of another parameter only.
+    """A choice that is legal only beside some values of another parameter.
 
-    It says nothing while that other parameter is not active.
+    It always holds while that other parameter is not active.
     """
 
     choice: Scalar
     parameter: str
     values: tuple[Scalar, ...] = ()
-    """The values it goes together with; empty where ``divisor`` decides."""
+    """The other parameter's values beside which the choice is legal; not used where ``divisor`` is set."""
     divisor: int | None = None
-    """The other value must be a multiple of this (``batch_size`` of ``accumulate``)."""
+    """The other parameter's value must be a multiple of this (``batch_size`` of ``accumulate``); None for no rule."""
 
     def holds(self, chosen: Mapping[str, Scalar]) -> bool:
-        """Whether the choice is legal, given what is chosen before."""
+        """Whether the choice is legal, given the values chosen before."""
         if self.parameter not in chosen:
             return True
         value = chosen[self.parameter]
@@ -53,7 +53,7 @@ class Requirement:
 
 @dataclass(frozen=True)
 class SpaceParameter:
-    """One searched parameter; its bounds are numbers, its choices all possible here."""
+    """One searched parameter, with numbers as bounds, or with choices that are all possible on this machine."""
 
     name: str
     group: Literal["learning", "speed"]
@@ -64,18 +64,18 @@ class SpaceParameter:
     step: float | int | None = None
     choices: tuple[Scalar, ...] = ()
     conditions: tuple[Condition, ...] = ()
-    """All must hold; parents stand before their children in the space."""
+    """The parameter is active if all of these hold; the parameters they name stand before it in the space."""
     requirements: tuple[Requirement, ...] = ()
-    """What some of the choices need; the parameters that they name stand before this one."""
+    """What single choices require; the parameters they name stand before this one in the space."""
 
     def legal_choices(self, chosen: Mapping[str, Scalar]) -> tuple[Scalar, ...]:
-        """The choices that go together with what is chosen so far (fused needs a fused optimizer)."""
+        """The choices that are legal beside the values chosen so far (``fused`` needs an optimizer that has it)."""
         if not self.requirements:
             return self.choices
         return tuple(choice for choice in self.choices if self._is_legal(choice, chosen))
 
     def has_value(self, value: Scalar, *, choices: tuple[Scalar, ...]) -> bool:
-        """Whether it may have this value, its conditions aside; ``choices`` are the legal ones, none for a range."""
+        """Whether the value is legal, conditions aside; ``choices`` are the legal choices, empty for a range."""
         if choices:
             return any(value == choice and type(value) is type(choice) for choice in choices)
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -100,17 +100,17 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """Parameters in an order in which each one's conditions are decided before it."""
+    """Parameters in an order in which those that a condition names stand before the parameter that has it."""
 
     parameters: tuple[SpaceParameter, ...]
     fixed: Mapping[str, Scalar]
     left_out: tuple[LeftOut, ...]
     baseline: Mapping[str, Scalar]
-    """The baseline as it applies here: searched parameters alone (what is left out or fixed is gone from it)."""
+    """The baseline's values of the searched parameters; those that are left out or fixed here are not in it."""
 
     @property
     def learning(self) -> "SearchSpace":
-        """The part that is left to a sampler where races, or the baseline, decide the speed parameters."""
+        """The space without searched speed parameters, for a sampler where races or the baseline decide those."""
         searched = tuple(parameter for parameter in self.parameters if parameter.group == "learning")
         names = {parameter.name for parameter in searched}
         baseline = {name: value for name, value in self.baseline.items() if name in names}
@@ -122,11 +122,10 @@ class SearchSpace:
         return tuple(parameter for parameter in self.parameters if parameter.group == "speed")
 
     def with_speed(self, learning: Mapping[str, Scalar], wanted: Mapping[str, Scalar]) -> dict[str, Scalar]:
-        """These learning parameters with the wanted speed parameters, as far as they go together.
+        """These learning parameters with those of the wanted speed parameters that are legal beside them.
 
-        A wanted value that is illegal here (``fused`` for an optimizer that has none) is left out, so
-        that torch's default holds. One that the spec fixes, and that means something beside these
-        others alone, goes along unasked.
+        A wanted value that is illegal here (``fused`` for an optimizer that lacks it) is left out, so
+        that torch's default holds. A speed parameter with a single choice is added wherever it is active.
         """
         chosen = {**self.fixed, **learning}
         for parameter in self.speed:
@@ -141,9 +140,9 @@ class SearchSpace:
         return {**searched, **self.fixed}
 
     def is_active(self, parameter: SpaceParameter, chosen: Mapping[str, Scalar]) -> bool:
-        """Whether it is to be chosen, given what is chosen before it.
+        """Whether the parameter gets a value, given the values chosen before it.
 
-        All its conditions hold, and of its choices at least one is legal.
+        It does if all its conditions hold, and at least one of its choices is legal.
         """
         if not all(condition.holds(chosen) for condition in parameter.conditions):
             return False

@@ -1,4 +1,4 @@
-"""Optuna's tables, opened the way that several processes can share them."""
+"""Opens Optuna's tables so that several processes can share them."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""The trials of one study in Optuna's tables, by their numbers."""
+"""Reads and writes the trials of one study in Optuna's tables, by their numbers."""
 
 import json
 import warnings
@@ -34,13 +34,13 @@ _SET_ATTRIBUTE, _SET_NOTE = (
 
 @repeatable(but=("add",))
 class StoredTrials:
-    """Reads and writes one study's trials; what a row means is for ``study.py`` to say.
+    """One study's trials in Optuna's tables; ``study.py`` gives the rows their meaning.
 
-    What a running trial collects (reports, attributes) is written straight to Optuna's tables, whose
-    schema ``open_storage`` has checked: Optuna takes a transaction of its own for each value, with up to
+    Reports and attributes of a running trial are written straight to Optuna's tables, whose
+    schema ``open_storage`` has checked: Optuna itself would use a transaction for each value, with up to
     six queries.
 
-    Optuna's tables know a trial by an id of theirs; here it goes by its number in the study.
+    Trials are named by their number in the study here, where Optuna's tables have ids of their own.
     """
 
     def __init__(self, study: Study, *, storage: RDBStorage) -> None:
@@ -55,7 +55,7 @@ class StoredTrials:
         return self._study.get_trials(deepcopy=False)
 
     def in_flight(self) -> list[tuple[int, int]]:
-        """Numbers and Optuna's ids of the trials that are RUNNING, without all that hangs on them."""
+        """Numbers and Optuna's ids of the RUNNING trials, without reading their parameters and reports."""
         with self._storage.engine.connect() as connection:
             return [(row[0], row[1]) for row in connection.execute(_IN_FLIGHT, {"study_id": self.study_id})]
 
@@ -70,25 +70,25 @@ class StoredTrials:
         return self._ids[number]
 
     def add(self, template: FrozenTrial) -> FrozenTrial:
-        """A new trial like the template, in one transaction; the tables give it its number."""
+        """Add a trial like the template in one transaction; the tables give it its number."""
         optuna_id = self._storage.create_new_trial(self.study_id, template)
         added = self._storage.get_trial(optuna_id)
         self._ids[added.number] = optuna_id
         return added
 
     def add_reports(self, reports: Sequence[tuple[int, int, float]]) -> None:
-        """Intermediate values by trial and step, all finite, in one transaction; those that are there stay."""
+        """Add (trial number, step, finite value) in one transaction; a value that exists at a step is kept."""
         rows = [{"trial_id": self.id_of(number), "step": step, "value": value} for number, step, value in reports]
         if rows:
             with self._storage.engine.begin() as connection:
                 connection.execute(_ADD_REPORT, rows)
 
     def set_attributes(self, number: int, *, attributes: Mapping[str, Scalar]) -> None:
-        """User attributes, which the dashboard shows; of a trial that has not ended."""
+        """Set user attributes of a trial that has not ended; the dashboard shows them."""
         self._set(_SET_ATTRIBUTE, number, attributes)
 
     def set_notes(self, number: int, *, notes: Mapping[str, Any]) -> None:
-        """System attributes, which Optuna's own parts remember things in: JSON values."""
+        """Set system attributes (JSON values), in which Optuna's own parts keep their state."""
         self._set(_SET_NOTE, number, notes)
 
     def _set(self, statement: TextClause, number: int, values: Mapping[str, Any]) -> None:
@@ -100,21 +100,21 @@ class StoredTrials:
                 connection.execute(statement, rows)
 
     def set_infeasible(self, number: int) -> None:
-        """The trial breaks its constraint, for samplers and for the dashboard."""
+        """Record that the trial breaks its constraint, for samplers and for the dashboard."""
         trial = Trial(self._study, self.id_of(number))
         if CONSTRAINT not in trial.constraints:
             trial.set_constraint(CONSTRAINT, 1.0)
         self.set_notes(number, notes={DASHBOARD_CONSTRAINTS: [1.0]})
 
     def finish(self, number: int, *, state: TrialState, values: Sequence[float] | None) -> None:
-        """The trial has ended; the sampler is told. One that has ended already stays as it is."""
+        """Record the trial's end and tell the sampler; a trial that has ended already is left unchanged."""
         with warnings.catch_warnings():
-            # cmaes says with each of them that it doesn't use constraints.
+            # cmaes warns for each trial that it doesn't use constraints.
             warnings.filterwarnings("ignore", message="Constraints have been set", category=UserWarning)
             self._study.tell(number, values, state, skip_if_finished=True)
 
     def refuse_misfits(self, trials: Sequence[FrozenTrial], *, space: SearchSpace) -> bool:
-        """Fail queued trials that the space doesn't have, with the reason; whether others wait."""
+        """Fail queued trials that don't fit the space, with the reason; returns whether other queued trials wait."""
         has_queued = False
         for trial in trials:
             if trial.state is not TrialState.WAITING:
@@ -128,7 +128,7 @@ class StoredTrials:
 
 
 def delete_search(name: str, *, storage: RDBStorage) -> None:
-    """Removes the Optuna study; there being none is no error."""
+    """Remove the Optuna study; nothing happens where there is none."""
     try:
         study_id = storage.get_study_id_from_name(name)
     except KeyError:

@@ -1,6 +1,6 @@
-"""A study's search: what to try next, what to stop, what was learned; kept in Optuna's tables.
+"""A study's search, kept in Optuna's tables: it proposes trials, stops hopeless ones, and learns from results.
 
-Three things hold what a search knows: the study in Optuna's tables, which the sampler reads and
+Its state is in three places: the study in Optuna's tables, which the sampler reads and
 the dashboard shows; a mirror of it in memory, on which the pruner works; and, with the grid
 sampler, the combinations that are left. All are made again from the tables when a study is
 opened.
@@ -61,9 +61,9 @@ class Search:
 
     @classmethod
     def create(cls, name: str, *, storage: RDBStorage, plan: SearchPlan) -> Self:
-        """A new Optuna study; raises StorageError when one of this name is there.
+        """A new Optuna study; raises StorageError when one of this name has trials or other directions.
 
-        One without a trial is taken: a start that was cut off leaves it behind.
+        An existing one without trials is used, since a start that was cut off leaves one behind.
         """
         directions = [objective.direction for objective in plan.objectives]
         study = optuna.create_study(study_name=name, storage=storage, directions=directions, load_if_exists=True)
@@ -106,13 +106,13 @@ class Search:
         return None if proposal is None else self._start(proposal)
 
     def ask_for(self, values: Mapping[str, Scalar]) -> Proposal:
-        """A trial of these values, which no sampler has chosen."""
+        """Add a trial with these values, without asking the sampler."""
         return self._start(self._proposer.propose(values))
 
     def ask_again(self, values: Mapping[str, Scalar] | None = None) -> Proposal | None:
-        """As ``ask`` or ``ask_for``, after one whose answer was lost: what that one may have made comes first.
+        """Repeat an ``ask`` or ``ask_for`` whose answer was lost; a trial that it may have made is adopted.
 
-        For a study that nobody else asks for trials.
+        Only for a study that no other process asks for trials.
         """
         for running in self.in_flight():
             if running.number not in self._running:
@@ -120,9 +120,9 @@ class Search:
         return self.ask() if values is None else self.ask_for(values)
 
     def ask_ahead(self) -> None:
-        """Find out what the next trial will be, where that hangs on nothing that is still to come.
+        """Compute the next trial early, where it does not depend on results that are still to come.
 
-        It is kept in memory alone, until ``ask`` writes it down.
+        It is kept in memory until ``ask`` writes it.
         """
         self._proposer.look_ahead()
 
@@ -131,43 +131,43 @@ class Search:
         return tuple(RunningTrial(number, self._trials.id_of(number)) for number in sorted(self._running))
 
     def in_flight(self) -> tuple[RunningTrial, ...]:
-        """Trials in the state RUNNING, by number, as the tables have them now: others' too."""
+        """Trials in the state RUNNING, by number, read from the tables now: those of other coordinators included."""
         return tuple(RunningTrial(number, optuna_id) for number, optuna_id in self._trials.in_flight())
 
     def take_over(self, number: int) -> None:
-        """A trial that another coordinator ran is run here from now on."""
+        """Run a trial of another coordinator here from now on."""
         self._running.add(number)
 
     def observe(self, history: TrialHistory) -> None:
-        """What another coordinator has recorded of a trial of its own, for the pruner."""
+        """Tell the pruner what another coordinator has recorded of one of its trials."""
         number = history.number
         if self._mirror.is_over(number):
             return
         for step, value in sorted(history.reports.items()):
             if step not in self._mirror.reports(number):
                 self._mirror.report(number, step=step, value=value)
-                self._mirror.should_prune(number)  # for the rungs that it reaches; the answer is its coordinator's
+                self._mirror.should_prune(number)  # counts its rungs; the answer is left to its coordinator
         if history.outcome is not None and history.outcome is not Outcome.INTERRUPTED:
             state = optuna_state(history.outcome, has_reported=bool(self._mirror.reports(number)))
             self._mirror.finish(number, state=state)
             self._running.discard(number)
 
     def adopt(self, optuna_id: int) -> Proposal:
-        """A RUNNING trial again, with the same parameters; completes an ask that was cut off."""
+        """Go on with a RUNNING trial, with the same parameters; an ask that was cut off is completed."""
         return self._start(self._proposer.adopt(optuna_id))
 
     def report(self, number: int, *, step: int, value: float) -> None:
-        """What the first objective is judged by, after so much of the resource.
+        """Store the first objective's value at a step of the resource, and tell the pruner.
 
-        A repeated report changes nothing: of several at one step, the first one counts.
+        Of several reports at one step the first counts, so that repeating a report has no effect.
         """
         self.store_reports([(number, step, value)])
         self.note_report(number, step=step, value=value)
 
     def store_reports(self, reports: Sequence[tuple[int, int, float]]) -> None:
-        """Trial, step and value of reports, for the dashboard and for later starts, in one transaction."""
-        # With several objectives Optuna's tpe stops with an error at a pruned trial that has
-        # reports; a value that is not finite would be learned from.
+        """Store (trial number, step, value) for the dashboard and later starts, in one transaction."""
+        # With several objectives Optuna's tpe raises an error for a pruned trial that has
+        # reports. Samplers would learn from a value that is not finite, so none is stored.
         if len(self._plan.objectives) == 1:
             self._trials.add_reports(
                 [
@@ -178,20 +178,20 @@ class Search:
             )
 
     def note_report(self, number: int, *, step: int, value: float) -> None:
-        """A report that is stored, for the pruner; the first one at a step counts."""
+        """Tell the pruner of a report that is stored; the first one at a step counts."""
         if number in self._running and step not in self._mirror.reports(number):
             self._mirror.report(number, step=step, value=value)
 
     def should_prune(self, number: int) -> bool:
         """The pruner's answer to what was reported so far.
 
-        Never true for the baseline, which everything is compared with, nor for a trial that has
-        had all that it gets.
+        False for the baseline, which everything is compared with, and for a trial that has used
+        its whole resource.
         """
         if number not in self._running:
             return False
         answer, notes = self._mirror.should_prune(number)
-        # What the pruner remembers of a trial (successive halving: its rungs) has to outlive us.
+        # The pruner's notes about a trial (successive halving: its rungs) have to outlive this process.
         self._trials.set_notes(number, notes=notes)
         last_step = max(self._mirror.reports(number), default=0)
         return answer and number != BASELINE and last_step < self._plan.max_resource
@@ -205,12 +205,12 @@ class Search:
         reason: str | None = None,
         samples_per_second: float | None = None,
     ) -> None:
-        """The trial has ended; telling it again changes nothing.
+        """Record a trial's end; a second call has no effect.
 
         Args:
             number: The trial.
-            outcome: How it ended; told INTERRUPTED, it ends for good, as failed.
-            values: One for each objective if it is complete. One that is not finite makes it diverged.
+            outcome: How it ended; INTERRUPTED ends it for good, as failed.
+            values: One for each objective of a complete trial. A value that is not finite makes it diverged.
             reason: One line that the dashboard shows.
             samples_per_second: Its throughput, which the dashboard plots like an objective.
         """
@@ -228,26 +228,26 @@ class Search:
         self._running.discard(number)
 
     def mark_contended(self, number: int) -> None:
-        """Other trials run beside this RUNNING one."""
+        """Record that other trials run beside this RUNNING one."""
         self.set_attributes(number, attributes={IS_CONTENDED: True})
 
     def note_fallback(self, number: int, *, reason: str | None) -> None:
-        """This RUNNING trial trains with the baseline's speed parameters; with those of a race it was infeasible."""
+        """Record why this RUNNING trial has the baseline's speed parameters: those of a race were infeasible."""
         self.set_attributes(number, attributes={SPEED_FALLBACK: reason})
 
     def set_attributes(self, number: int, *, attributes: Mapping[str, Scalar]) -> None:
-        """User attributes of a RUNNING trial, as the dashboard shows them."""
+        """Set user attributes of a RUNNING trial, which the dashboard shows."""
         self._trials.set_attributes(number, attributes=attributes)
 
     def import_trials(self, histories: Sequence[TrialHistory], *, source: str) -> Mapping[int, int]:
-        """Ended trials of the study ``source`` that fit this space, for the sampler to learn from.
+        """Take over ended trials of the study ``source`` that fit this space, for the sampler to learn from.
 
-        Call after the baseline was asked. They carry the user attribute ``origin``, such as
-        ``mnist/12``, and are no trials of this study's budget.
+        Call it after the baseline was asked for. The trials have the user attribute ``origin``, such as
+        ``mnist/12``, and don't count against this study's budget.
 
         Returns:
-            The number there by the number here, of all that were taken over; called again
-            (after a crash half way), of those too that were here before.
+            The source's trial number by this study's number, for all trials that were taken over, those of
+            an earlier call (one that crashed half way) included.
         """
         trials = self._trials.all()
         assert trials, "trial 0 is the baseline: ask for it before trials are imported"
@@ -263,9 +263,9 @@ class Search:
         return taken
 
     def reconcile(self, histories: Sequence[TrialHistory], *, elsewhere: Collection[int] = ()) -> None:
-        """After a restart: reports and endings that our tables have and Optuna's lack are told.
+        """After a restart, add the reports and endings that our tables have and Optuna's lack.
 
-        Those of trials that run ``elsewhere`` are for their coordinators to tell.
+        Trials that run ``elsewhere`` are left to their coordinators.
         """
         reports = {history.number: history.reports for history in histories}
         self._mirror = self._reflect(reports)

@@ -1,8 +1,8 @@
-"""The walk over a search space: which parameters are active, and what each may be.
+"""The walk over a search space, which gives each active parameter a legal value.
 
 Optuna refuses a categorical parameter whose choices change from trial to trial. Where the
-choices that are legal are others than those that Optuna knows, the parameter goes under a name
-of its own, such as ``optimizer_impl[for_loop,foreach]``; outside this room it always has its
+legal choices differ from those that Optuna knows, the parameter gets another name in Optuna's tables,
+such as ``optimizer_impl[for_loop,foreach]``; outside of ``search/`` it always has its
 plain name.
 """
 
@@ -23,15 +23,15 @@ from autotune.events import Scalar
 from autotune.search.space import SearchSpace, SpaceParameter
 
 Choose: TypeAlias = Callable[[SpaceParameter, tuple[Scalar, ...]], Scalar]
-"""Takes an active parameter and its legal choices (empty for a free range), gives a value."""
+"""Function that chooses a value for an active parameter, given its legal choices (empty for a range)."""
 
 
 class MisfitError(Exception):
-    """A value that the space doesn't have; never leaves this room."""
+    """A value does not fit the space; never raised out of ``search/``."""
 
 
 def walk(space: SearchSpace, choose: Choose) -> dict[str, Scalar]:
-    """Every active parameter's value, in the space's order, then the fixed ones: they say less."""
+    """The value of every active parameter, in the space's order, with the fixed ones at the end."""
     chosen = dict(space.fixed)
     for parameter in space.parameters:
         if not space.is_active(parameter, chosen):
@@ -45,7 +45,7 @@ def walk(space: SearchSpace, choose: Choose) -> dict[str, Scalar]:
 
 
 def distribution_of(parameter: SpaceParameter, choices: tuple[Scalar, ...]) -> BaseDistribution:
-    """Optuna's distribution of a parameter; ``choices`` are the legal ones."""
+    """Optuna's distribution of a parameter; ``choices`` are its legal choices, empty for a range."""
     if choices:
         return CategoricalDistribution(choices)
     assert parameter.low is not None
@@ -57,7 +57,7 @@ def distribution_of(parameter: SpaceParameter, choices: tuple[Scalar, ...]) -> B
 
 
 def highest(parameter: SpaceParameter) -> float | int:
-    """The upper end, on the grid of ``step``: Optuna warns of one that is beside it."""
+    """The upper bound, moved down to the grid of ``step``: Optuna warns of a bound beside it."""
     assert parameter.low is not None
     assert parameter.high is not None
     if not parameter.step:
@@ -68,7 +68,7 @@ def highest(parameter: SpaceParameter) -> float | int:
 
 
 def fit(space: SearchSpace, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """The walk that these values take; every value is used, and none is missing.
+    """The walk that chooses exactly these values.
 
     Raises:
         MisfitError: a value is missing, illegal, or of a parameter that isn't active here.
@@ -93,7 +93,7 @@ class Registry:
         self._known: dict[str, BaseDistribution] = {p.name: distribution_of(p, p.choices) for p in listed}
 
     def learn(self, trial: FrozenTrial) -> None:
-        """Takes over what the study has on record: another machine may have had other choices."""
+        """Take over the distributions of a recorded trial: another machine may have had other choices."""
         self._known.update({name: d for name, d in trial.distributions.items() if plain_name(name) == name})
 
     def name_of(self, parameter: SpaceParameter, choices: tuple[Scalar, ...]) -> str:
@@ -104,7 +104,7 @@ class Registry:
         return f"{parameter.name}[{','.join(str(value) for value in values)}]"
 
     def is_free(self, parameter: SpaceParameter) -> bool:
-        """Whether it goes under its plain name in every trial, whatever is chosen before it."""
+        """Whether the parameter has its plain name in every trial, whatever is chosen before it."""
         return not parameter.requirements and self._is_compatible(parameter, parameter.choices)
 
     def _is_compatible(self, parameter: SpaceParameter, choices: tuple[Scalar, ...]) -> bool:
@@ -118,7 +118,7 @@ class Registry:
         return True
 
     def suggest(self, trial: Trial, parameter: SpaceParameter, choices: tuple[Scalar, ...]) -> Scalar:
-        """The sampler's value, or the one that the trial has already."""
+        """The value that the trial has already, or else a new one from its sampler."""
         name = self.name_of(parameter, choices)
         if choices:
             value: Scalar = trial.suggest_categorical(name, choices)
@@ -133,7 +133,7 @@ class Registry:
     def register(
         self, space: SearchSpace, values: Mapping[str, Scalar]
     ) -> tuple[dict[str, Scalar], dict[str, BaseDistribution]]:
-        """Searched values as Optuna's parameters and distributions; conditions aren't asked."""
+        """Optuna's parameters and distributions for searched values; conditions are not checked."""
         parameters: dict[str, Scalar] = {}
         distributions: dict[str, BaseDistribution] = {}
         for parameter in space.parameters:
@@ -148,5 +148,5 @@ class Registry:
 
 
 def plain_name(name: str) -> str:
-    """The parameter that goes under this name in Optuna's tables."""
+    """The parameter that has this name in Optuna's tables."""
     return name.partition("[")[0] if name.endswith("]") else name

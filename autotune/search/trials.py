@@ -1,4 +1,4 @@
-"""Trials as Optuna keeps them, to and from what the rest of the program says of them."""
+"""Converts trials between Optuna's form and ours."""
 
 import math
 from typing import Any
@@ -13,20 +13,20 @@ from autotune.search.space import SearchSpace
 from autotune.search.suggest import MisfitError, Registry, fit, plain_name
 
 ORIGIN = "origin"
-"""User attribute of a trial that another study ran: its study and number there."""
+"""User attribute of a trial that another study ran: the study's name, and the number there."""
 
 IS_CONTENDED = "is_contended"
 """User attribute of a trial beside which others ran: its throughput compares with nothing."""
 
 SPEED_FALLBACK = "speed_fallback"
-"""User attribute of a trial that trains with the baseline's speed parameters though a race found others: why."""
+"""User attribute that says why a trial trains with the baseline's speed parameters though a race found others."""
 
 QUEUED = "fixed_params"
-"""System attribute in which Optuna keeps what somebody queued a trial with."""
+"""System attribute in which Optuna keeps the values that a trial was queued with."""
 
 
 def parameters_of(trial: FrozenTrial, space: SearchSpace) -> dict[str, Scalar]:
-    """What the trial trains with: its own parameters and the space's fixed ones, by their plain names."""
+    """All parameters that the trial trains with, the space's fixed ones included, by their plain names."""
     return {**{plain_name(name): value for name, value in trial.params.items()}, **space.fixed}
 
 
@@ -42,9 +42,9 @@ def attributes_of(
 
 
 def queued_misfit(trial: FrozenTrial, space: SearchSpace) -> str | None:
-    """What of a queued trial's values the space doesn't have; None when all is well.
+    """One line about the first value of a queued trial that the space doesn't have; None where all fit.
 
-    Optuna itself would warn, and propose the value all the same.
+    Optuna itself would only warn, and propose the value.
     """
     parameters = {parameter.name: parameter for parameter in space.parameters}
     for name, value in trial.system_attrs.get(QUEUED, {}).items():
@@ -57,7 +57,7 @@ def queued_misfit(trial: FrozenTrial, space: SearchSpace) -> str | None:
 
 
 def mirror_trial(trial: FrozenTrial, reports: dict[int, float]) -> MirrorTrial:
-    """The trial as the pruner sees it: one of another study only keeps its number."""
+    """The trial as the pruner sees it; of a trial of another study it sees only the number."""
     if ORIGIN in trial.user_attrs:
         return MirrorTrial(trial.number, TrialState.FAIL)
     if trial.state is TrialState.WAITING:

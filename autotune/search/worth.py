@@ -1,4 +1,4 @@
-"""What a trial was worth when it had had so much of a resource, by its reports."""
+"""A trial's value at a rung of a resource, read from its reports."""
 
 import math
 from bisect import bisect_right
@@ -7,41 +7,44 @@ from dataclasses import dataclass
 from typing import Protocol
 
 _HARDLY_MORE = 1.1
-"""Times a resource: epochs of one length, on a machine that others use too, end so far from one another."""
+"""Up to this factor two amounts of a resource count as equal: epochs of one length end that far apart on a machine
+that other programs use."""
 
 
 @dataclass(frozen=True, order=True)
 class Worth:
-    """A value at a rung; in order by the value."""
+    """A trial's value at a rung; sorts by value."""
 
     value: float
     seen: float
-    """What the trial had had of the resource by then: the rung's, or more where nothing was known at the rung."""
+    """The amount of the resource at which the value was read: the rung's, or more where nothing was known there."""
 
     def is_comparable_with(self, other: "Worth") -> bool:
-        """The other value says something against this one: it did not take more of the resource, or hardly more."""
+        """Whether the other value may count against this one: it took no more of the resource, or hardly more."""
         return other.seen <= self.seen * _HARDLY_MORE
 
 
 class Reading(Protocol):
-    """Says what a trial was worth at a rung that it has passed."""
+    """Function that gives a trial's value at a rung that it has passed."""
 
     def __call__(self, reports: Mapping[int, float], *, rung: int, next_rung: int) -> Worth | None:
-        """Of reports by step, the last of them at the rung or later and no NaN; None where they say nothing."""
+        """The value at the rung; None where the reports do not tell it.
+
+        The last of the reports, which are by step, is at the rung or later, and is not NaN.
+        """
 
 
 def newest(reports: Mapping[int, float], *, rung: int, next_rung: int) -> Worth | None:
-    """The last report's value, as Optuna has it: right where every trial reports at every rung, as epochs are."""
+    """The last report's value, as in Optuna: right where every trial reports at every rung, as with epochs."""
     del next_rung
     return Worth(reports[max(reports)], seen=rung)
 
 
 def between(reports: Mapping[int, float], *, rung: int, next_rung: int) -> Worth | None:
-    """The value on the straight line between the reports before and after the rung; at a report its own.
+    """The value at the rung, interpolated linearly between the reports before and after it.
 
-    Before the first report nothing is known of a trial. So that it is compared at its first report
-    nevertheless, the last rung that it passed by then has that value, seen when it was. A report
-    that is NaN counts as none.
+    Before its first report nothing is known of a trial. So that the first report is compared as well, it counts
+    at the last rung before it, with its own amount of the resource as ``seen``. Reports that are NaN are ignored.
     """
     steps = sorted(step for step, value in reports.items() if not math.isnan(value))
     if rung < steps[0]:
