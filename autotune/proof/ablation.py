@@ -1,9 +1,9 @@
 """What each difference between winner and baseline is worth: the winner trained without it, on fresh seeds.
 
 Of six changes that do nothing, independent intervals of 95 % each would call one different in
-1 - 0.95^6 = 26 of 100 ablations. So the intervals of the changes are simultaneous: each is as
-sure as it takes for all of them to hold together (Bonferroni). A change's interval then says the same as
-whether it is sure, which Holm's steps, a little more powerful, would not.
+1 - 0.95^6 = 26 of 100 ablations. So the intervals of the changes are simultaneous: each is wide
+enough that all of them hold together with 95 % (Bonferroni). A change is then sure exactly if its interval leaves
+out 0, which Holm's procedure, a little more powerful, would not give.
 """
 
 import math
@@ -17,7 +17,7 @@ from autotune.proof.resolution import step_of
 from autotune.proof.statistics import LEAST_VALUES, Interval, difference_of_means
 
 Values = Sequence[float | None]
-"""The objective's value of each training; None where it gave none."""
+"""The objective's value of each training; None for a training that gave no value."""
 
 
 class Part(BaseModel):
@@ -32,18 +32,19 @@ class Part(BaseModel):
     """Parameters that were set back to the baseline's values; all of them for the whole change."""
     num_trainings: int
     num_failed: int
-    """They gave no value: they failed, or never came to the target."""
+    """Trainings that gave no value: they failed, or never reached the target."""
     without: float | None
     """Mean of the objective with the change set back; None where no training gave a value."""
     gain: float | None
-    """The winner's mean minus that, in the objective's unit."""
+    """The winner's mean minus ``without``, in the objective's unit; None where either is None."""
     low: float
-    """End of the gain's interval, which is infinite below three values a side; a change's holds with all others'."""
+    """Lower end of the gain's interval, which is infinite with fewer than three values a side. The intervals of all
+    changes hold together."""
     high: float
     share: float | None
-    """Of what all changes together gain; None where that is not sure, or a mean lacks trainings that gave no value."""
+    """Share of the gain of all changes together; None where that gain is not sure, or a training gave no value."""
     is_sure: bool
-    """The interval leaves out that the change does nothing, and no training that gave no value speaks against that."""
+    """The interval leaves out 0, and no failed training is missing in the mean of the side that looks better."""
 
 
 class Ablation(BaseModel):
@@ -52,24 +53,24 @@ class Ablation(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     metric: str
-    """The first objective's."""
+    """The first objective's metric."""
     winner: int
     """Trial number in the search."""
     num_trainings: int
-    """Of the winner itself, beside the others."""
+    """Trainings of the winner itself, without those that have a change set back."""
     num_failed: int = 0
-    """Of them, those that gave no value."""
+    """Trainings of the winner that gave no value."""
     value: float | None
-    """Its mean."""
+    """The winner's mean; None where no training gave a value."""
     whole: Part
     """All changes together: the winner against the baseline."""
     parts: tuple[Part, ...]
-    """The most useful first, and before them those without which no training gave a value."""
+    """One part for each change: first those without which no training gave a value, then by gain, the largest first."""
     confidence: float = CONFIDENCE
-    """That the intervals of all parts hold together; that of the whole by itself."""
+    """Probability that the intervals of all parts hold together; that of the whole holds with it by itself."""
 
     def part_of(self, name: str) -> Part | None:
-        """The one that a parameter belongs to."""
+        """The part that sets this parameter back; None where no part does."""
         return next((part for part in self.parts if name in part.names), None)
 
 
@@ -85,12 +86,12 @@ def weigh(
     """The ablation of these trainings.
 
     Args:
-        metric: The first objective's.
-        winner: Trial number.
-        is_more_better: Of the objective.
-        values: Of the winner.
-        baseline: Of the baseline, which has none of the changes.
-        without: Of the winner with these parameters set back.
+        metric: The first objective's metric.
+        winner: The winner's trial number.
+        is_more_better: Larger values of the metric are better.
+        values: The winner's values.
+        baseline: The baseline's values: all changes are set back.
+        without: The winner's values with one change set back, by the names of its parameters.
     """
     step = step_of(value for side in (values, baseline, *without.values()) for value in _known(side))
     names = tuple(name for each in without for name in each)
@@ -119,7 +120,7 @@ def _part(
     gain: Interval | None = None
     if one and other:
         gain = difference_of_means(one, other, confidence=confidence, least_deviation=step / 2)
-    # What gave no value is missing in its side's mean, which is too good then: no evidence against the other side.
+    # A failed training is missing in its side's mean, which is then too good to count against the other side.
     is_flattered = len(one) < len(values) if gain is not None and sign * gain.value > 0 else len(other) < len(without)
     return Part(
         names=names,

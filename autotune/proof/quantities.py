@@ -25,14 +25,14 @@ from autotune.proof.statistics import (
 from autotune.proof.trainings import Training
 
 CONFIDENCE = 0.95
-"""Of trainings that are looked at once."""
+"""Confidence of an interval where the trainings are looked at once."""
 EARLY_CONFIDENCE = 0.99
-"""Of a look before all trainings are there, which may end them."""
+"""Confidence of a look before all trainings have ended, which may stop the rest."""
 LAST_CONFIDENCE = 0.96
-"""Of the look at all of them after early ones: together they call equal configurations different in 5 of 100."""
+"""Confidence of the last look after early ones: together they call equal configurations different in 5 of 100."""
 SECONDS_TO_TARGET = "seconds_to_target"
 _NEGLIGIBLE = 1.01
-"""A ratio of throughput or memory that is surely nearer to 1 than this is no difference to anybody."""
+"""A ratio of throughput or memory whose interval lies within this factor of 1 counts as no difference."""
 
 Finding: TypeAlias = Literal["better", "worse", "no difference", "too few"]
 Side: TypeAlias = Sequence[Training]
@@ -47,16 +47,16 @@ class Quantity(BaseModel):
     """``seconds_to_target``, the metric's name, ``samples_per_second`` or ``peak_memory_bytes``."""
     kind: Literal["ratio", "difference"]
     winner: float | None
-    """Median of times, mean of all else; infinite where half of the trainings missed the target."""
+    """The winner's median for times, else its mean; infinite where half of the trainings missed the target."""
     reference: float | None
     value: float | None
-    """Winner over reference, or winner minus reference; NaN where neither comes to the target."""
+    """Winner over reference, or winner minus reference; NaN where neither reaches the target."""
     low: float
     high: float
     is_more_better: bool
     finding: Finding
     step: float | None = None
-    """Smallest step in which it was seen to move, where trainings of a side came out more alike than it can tell."""
+    """Smallest step between values that were seen, where a side's values lie closer together than half of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +65,10 @@ class Case:
 
     study: str
     metric: str
-    """The first objective's."""
+    """The first objective's metric."""
     is_more_better: bool
     compared: str
-    """The metric whose final value is compared: the objective's, or the one that comes to its target."""
+    """The metric whose final value is compared: the objective's, or the one that reaches its target."""
     is_more_of_compared_better: bool
     target: Target | None
     winner: int
@@ -76,16 +76,16 @@ class Case:
     reference: int
     is_against_baseline: bool
     num_wanted: int
-    """Trainings a side that were asked for; beyond ``LEAST_VALUES`` they are looked at before they are all there."""
+    """Trainings a side that were asked for; above ``LEAST_VALUES`` they are also looked at before all have ended."""
     search_value: float | None
     spent_seconds: float
     seen: tuple[float, ...] = ()
-    """Other values of the compared metric: how finely it is read shows in them."""
+    """Other recorded values of the compared metric, which show in which steps it moves."""
     num_winners: int = 1
-    """Compared with the same reference: each has to be the surer."""
+    """Number of winners compared with the same reference; the more there are, the surer each has to be."""
 
     def confidence(self, num_rounds: int) -> float:
-        """Of each interval after so many trainings a side; surer for several with one reference (Bonferroni)."""
+        """Confidence of each interval after this many trainings a side, corrected for ``num_winners`` (Bonferroni)."""
         alone = CONFIDENCE
         if self.num_wanted > LEAST_VALUES:
             alone = LAST_CONFIDENCE if num_rounds >= self.num_wanted else EARLY_CONFIDENCE
@@ -98,7 +98,7 @@ class Case:
 
 
 def compare(case: Case, *, winners: Side, references: Side) -> tuple[Quantity, ...]:
-    """All that both sides have, the objective first."""
+    """Every quantity that both sides have, the objective first."""
     confidence = case.confidence(min(len(winners), len(references)))
     found: list[Quantity | None] = [
         _final(case, winners, references, confidence=confidence),
@@ -170,7 +170,7 @@ def _ratio(
 
 
 def _positive(values: Iterable[float | None]) -> list[float]:
-    """Those that a ratio can be made of."""
+    """The values that a ratio can be made of: finite and above 0."""
     return [float(value) for value in values if value is not None and math.isfinite(value) and value > 0]
 
 
@@ -189,7 +189,7 @@ def _quantity(
 ) -> Quantity:
     finding: Finding = "too few" if is_too_few else "no difference"
     if interval.is_sure and not is_too_few:
-        # Of ranks alone the medians may be equal: then the interval's middle tells no side.
+        # Where ranks decide, both medians may be infinite and the value NaN: the interval's lower end tells the side.
         neutral = 0.0 if kind == "difference" else 1.0
         is_more = interval.value > neutral or (math.isnan(interval.value) and interval.low > neutral)
         finding = "better" if is_more == is_more_better else "worse"
@@ -207,12 +207,12 @@ def _quantity(
 
 
 def num_failed(side: Side) -> int:
-    """Trainings that gave nothing to compare: they did not come to their end, or with a metric that is no number."""
+    """Number of trainings that gave nothing to compare: they did not end, or their metric was not finite."""
     return sum(training.is_failed for training in side)
 
 
 def success_rate(case: Case, side: Side) -> float | None:
-    """Share of trainings that came to the target, or to their end where there is none; None of nothing."""
+    """Share of trainings that reached the target, or their end where there is no target; None for an empty side."""
     if not side:
         return None
     has_target = case.target is not None

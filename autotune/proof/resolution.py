@@ -13,14 +13,13 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 _NOISE = 1e-6
-"""Of the largest value: what is closer together differs by rounding errors of float32, not by a step."""
+"""Share of the largest value; a smaller difference is a rounding error of float32, not a step."""
 
 
 def step_of(values: Iterable[float]) -> float:
     """The smallest difference between two of the values; 0 where all are alike. Infinities and NaN are left out.
 
-    All values of a metric that has no grid differ, so that what is seen between them is a step smaller
-    than their own spread, which then counts.
+    The values of a metric without a grid all differ, so this step is smaller than their spread, and has no effect.
     """
     known = sorted({value for value in values if math.isfinite(value)})
     if not known:

@@ -1,9 +1,9 @@
 """Rounds of trainings: what was trained side by side, read from the order alone.
 
-Machines get slower and faster over hours, so that a winner is compared with those trainings of the
-reference alone that alternated with its own. In a round each contender is trained once. Every other
-round runs backwards (A B B A), so that a drift does the same to all; and a round begins with a
-contender of the last one, which is how an order falls into rounds again.
+Machines get slower and faster over hours, so a winner is compared only with those trainings of the
+reference that alternated with its own. In a round each contender is trained once. Every other
+round runs backwards (A B B A), so that a drift affects all contenders alike. A round begins with a
+contender of the previous one, so that the order alone shows where it begins.
 """
 
 from collections.abc import Hashable, Iterable, Sequence
@@ -13,7 +13,7 @@ Who = TypeVar("Who", bound=Hashable)
 
 
 def split_rounds(order: Iterable[Who]) -> list[list[Who]]:
-    """The order cut where a contender comes again that the round has already."""
+    """The order cut into rounds: a new one begins with a contender that the current one already has."""
     rounds: list[list[Who]] = []
     for who in order:
         if not rounds or who in rounds[-1]:
@@ -25,14 +25,14 @@ def split_rounds(order: Iterable[Who]) -> list[list[Who]]:
 def plan_rounds(
     order: Sequence[Who], *, reference: Who, winners: Sequence[Who], repeats: int, is_open: bool
 ) -> list[list[Who]]:
-    """The rounds that are missing until each winner had its rounds with the reference; the first may be half a one.
+    """The rounds that are still to be trained; the first may only complete a round that has begun.
 
     Args:
-        order: What was trained so far, by earlier winners too.
-        reference: Is in every round.
-        winners: In the order of a round.
-        repeats: Rounds of each.
-        is_open: The last round goes on if one side is missing: it is not long ago.
+        order: What was trained so far, earlier winners included.
+        reference: The contender that is in every round.
+        winners: The contenders that are compared with it, in the order of a round.
+        repeats: Rounds that each winner needs together with the reference.
+        is_open: A last round that lacks a side may be completed, since it was trained just now.
     """
     rounds, planned = split_rounds(order), list[list[Who]]()
     if is_open and rounds and _is_half(rounds[-1], reference, winners):
@@ -53,7 +53,7 @@ def _is_half(last: Sequence[Who], reference: Who, winners: Sequence[Who]) -> boo
 
 
 def _turned(last: Sequence[Who], members: Sequence[Who]) -> list[Who]:
-    """A round of the members: those of the last round first, backwards."""
+    """A round of the members: those of the last round first, in reverse order, then the others."""
     again = [who for who in reversed(last) if who in members]
     return [*again, *(who for who in members if who not in again)]
 

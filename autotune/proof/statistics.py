@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LEAST_VALUES = 3
-"""A side: two values say next to nothing about their spread."""
+"""Fewest values a side that are compared: two say next to nothing about their spread."""
 _MOST_THAT_TELL = 20
-"""Trainings a side that anybody may be asked for."""
+"""The most trainings a side that are ever suggested."""
 _ROUNDING = 1e-9
-"""Of a product that would be a whole number."""
+"""Rounding error to allow for in a product that should be a whole number."""
 _RESAMPLES = 2000
 _SEED = 0
 
@@ -47,18 +47,18 @@ class Interval:
     low: float
     high: float
     is_sure: bool
-    """The interval, or the ranks where values are infinite, leaves out that there is no difference."""
+    """No difference is ruled out: by the interval, or by ranks where a value is infinite."""
 
 
 def difference_of_means(
     one: Sequence[float], other: Sequence[float], *, confidence: float, least_deviation: float = 0.0
 ) -> Interval:
-    """``one`` minus ``other``; all values finite, ``LEAST_VALUES`` a side or the interval is infinite.
+    """Mean of ``one`` minus mean of ``other``; the interval is infinite with fewer than ``LEAST_VALUES`` a side.
 
     Args:
-        one: Values of one side.
-        other: Values of the other.
-        confidence: Of the interval.
+        one: Values of one side, all finite.
+        other: Values of the other side, all finite.
+        confidence: Probability that the interval holds the true difference.
         least_deviation: Standard deviation that a side has at least, however equal its few values are.
     """
     value = statistics.fmean(one) - statistics.fmean(other)
@@ -71,15 +71,15 @@ def difference_of_means(
 
 
 def ratio_of_means(one: Sequence[float], other: Sequence[float], *, confidence: float) -> Interval:
-    """``one`` over ``other``, of geometric means; all values above 0."""
+    """Geometric mean of ``one`` over that of ``other``; all values must be above 0."""
     logs = difference_of_means([math.log(v) for v in one], [math.log(v) for v in other], confidence=confidence)
     return Interval(math.exp(logs.value), math.exp(logs.low), _exp(logs.high), is_sure=logs.is_sure)
 
 
 def ratio_of_medians(one: Sequence[float], other: Sequence[float], *, confidence: float) -> Interval:
-    """``one`` over ``other``; values above 0, and infinite for what never happened.
+    """Median of ``one`` over median of ``other``; values are above 0, and infinite for what never happened.
 
-    Of two infinite medians the ratio is NaN: neither is shorter.
+    The ratio of two infinite medians is NaN.
     """
     value = _quotient(statistics.median(one), statistics.median(other))
     if min(len(one), len(other)) < LEAST_VALUES:
@@ -93,17 +93,17 @@ def ratio_of_medians(one: Sequence[float], other: Sequence[float], *, confidence
 
 
 def can_ranks_tell(num_one: int, num_other: int, *, confidence: float) -> bool:
-    """Whether ranks of so many values could be this sure at all: three against three can't at 95 %."""
+    """Whether ranks of this many values can reach the confidence at all: three against three can't reach 95 %."""
     return 2 / math.comb(num_one + num_other, num_one) <= 1 - confidence
 
 
 def is_deviation_below(values: Sequence[float], least_deviation: float) -> bool:
-    """Whether values are so alike that ``difference_of_means`` believes the least deviation, and not theirs."""
+    """Whether the values' standard deviation is below the least one, which ``difference_of_means`` uses instead."""
     return len(values) > 1 and statistics.stdev(values) < least_deviation
 
 
 def compare_shares(num_one: int, of_one: int, num_other: int, of_other: int) -> tuple[float, float]:
-    """Share ``num_one / of_one`` minus ``num_other / of_other``, and Fisher's two-sided probability of it by chance."""
+    """Share ``num_one / of_one`` minus ``num_other / of_other``, with the two-sided p-value of Fisher's exact test."""
     from scipy.stats import fisher_exact
 
     result = fisher_exact([[num_one, of_one - num_one], [num_other, of_other - num_other]])
@@ -111,17 +111,17 @@ def compare_shares(num_one: int, of_one: int, num_other: int, of_other: int) -> 
 
 
 def num_that_tells(share: float, *, above: int, probability: float) -> int | None:
-    """The least number a side, above one, with which a share of values is no chance where the other side has none.
+    """The fewest values a side that make a difference significant where only one side has finite values.
 
-    ``compare_shares`` and the ranks of ``ratio_of_medians`` say the same then.
+    For such sides ``compare_shares`` and the ranks of ``ratio_of_medians`` agree.
 
     Args:
-        share: Of one side that is finite, rounded down to so many values; the other is all infinite.
-        above: The number is larger.
-        probability: Of chance, at most.
+        share: Share of one side's values that is finite, rounded down to whole values; the other side has none.
+        above: The result is larger than this.
+        probability: Largest p-value that counts as significant.
 
     Returns:
-        None where ``_MOST_THAT_TELL`` are too few.
+        The number; None where ``_MOST_THAT_TELL`` are too few.
     """
     for count in range(above + 1, _MOST_THAT_TELL + 1):
         _, by_chance = compare_shares(math.floor(share * count + _ROUNDING), count, 0, count)
@@ -149,7 +149,7 @@ def _bootstrap(
     of: "Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]",
     confidence: float,
 ) -> tuple[float, float]:
-    """Percentiles of the statistic over resamples of each side; resamples without a value are left out."""
+    """Percentile interval of the statistic over resamples of each side; resamples that give NaN are left out."""
     import numpy as np
 
     drawn = of(
@@ -158,7 +158,7 @@ def _bootstrap(
     known = drawn[~np.isnan(drawn)]
     if not known.size:
         return 0.0, math.inf
-    # No interpolation: between a number and infinity there is nothing.
+    # No interpolation: there is no value between a number and infinity.
     low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2], method="nearest")
     return float(low), float(high)
 
@@ -184,7 +184,7 @@ def _median_quotient(one: "NDArray[np.float64]", other: "NDArray[np.float64]") -
 
 
 def _rank_probability(one: Sequence[float], other: Sequence[float]) -> float:
-    """Two-sided, of ranks as far apart as these when nothing but chance decides which side a value is on."""
+    """Two-sided p-value of a permutation test on the mean ranks of both sides; 1 where all values are equal."""
     from scipy.stats import permutation_test, rankdata
 
     ranks = rankdata([*one, *other])

@@ -13,22 +13,22 @@ class Training:
     """A training of a trial's parameters that has ended."""
 
     trial: int
-    """Number of the trial, in the search, whose parameters it has."""
+    """Number of the search's trial whose parameters were trained."""
     outcome: Outcome
     value: float | None
-    """Of the first objective; None unless it was trained to its end. Infinite for a target never seen."""
+    """Value of the first objective; None unless trained to its end, infinite for a target that was never reached."""
     final: float | None
-    """The compared metric at the last report; None where it failed, and NaN or infinite where training went astray."""
+    """The compared metric at the last report; None where the training failed, NaN or infinite where it diverged."""
     seconds_to_target: float
-    """From the first batch asked for until the target was seen; infinite where it never was."""
+    """Seconds from the first batch asked for until the target was reached; infinite where it never was."""
     samples_per_second: float | None
     peak_memory_bytes: int | None
     seconds: float | None
-    """From the first batch asked for to the last report."""
+    """Seconds from the first batch asked for to the last report."""
 
     @property
     def is_failed(self) -> bool:
-        """It gave nothing to compare. One that ended without its target has not failed: its time is infinite."""
+        """It gave nothing to compare. A training that ended without its target has not failed: its time is infinite."""
         is_over = self.outcome in {Outcome.COMPLETE, Outcome.PRUNED}
         return not is_over or (self.final is not None and not math.isfinite(self.final))
 

@@ -25,8 +25,8 @@ from autotune.proof.quantities import (
 from autotune.proof.statistics import LEAST_VALUES, compare_shares, num_that_tells
 
 _SPEED_SHARE = 0.1
-"""Of the first look's chance to be wrong, that the second has: at throughput, where the objective shows no difference.
-Both together call equal configurations different in at most 5 of 100 studies."""
+"""Where the objective shows no difference, throughput is looked at second, with this share of the first look's error
+probability. Both together call equal configurations different in at most 5 of 100 studies."""
 
 Conclusion: TypeAlias = Literal["better", "faster", "worse", "no significant gain", "too few trainings"]
 Ground: TypeAlias = Literal["objective", "throughput", "failures"]
@@ -48,7 +48,7 @@ class Verdict(BaseModel):
 
     study: str
     metric: str
-    """Of the study's first objective."""
+    """The metric of the study's first objective."""
     winner: int
     """Trial number in the search."""
     is_best: bool
@@ -56,9 +56,9 @@ class Verdict(BaseModel):
     reference: int
     is_against_baseline: bool
     target: str | None
-    """In words, where a time to a target was compared."""
+    """The target in words; None where no time to a target was compared."""
     num_winner: int
-    """Trainings that have ended."""
+    """Trainings of the winner that have ended."""
     num_reference: int
     num_wanted: int
     """Trainings a side that were asked for."""
@@ -66,27 +66,27 @@ class Verdict(BaseModel):
     """Share of trainings that came to the target, or to their end where there is no target."""
     reference_success_rate: float | None
     num_winner_failed: int
-    """Trainings that gave nothing to compare: the quantities are those of the others."""
+    """Trainings of the winner that gave nothing to compare; the quantities leave them out."""
     num_reference_failed: int
     quantities: tuple[Quantity, ...]
     """The objective first, where it was measured on both sides."""
     conclusion: Conclusion
     decided_by: Ground
-    """What the conclusion rests on; failures, where one side's count for more than what its other trainings gave."""
+    """What the conclusion rests on: the objective, throughput, or how often the trainings of each side failed."""
     advice: Advice
     search_value: float | None
     """The winner's value in the search."""
     optimism: float | None
-    """How much better that is than its mean on fresh seeds; above 0 the search's value was flattered by luck."""
+    """How much better ``search_value`` is than the winner's mean on fresh seeds; above 0 the search was lucky."""
     spent_seconds: float
-    """On search and confirmation."""
+    """Seconds spent on search and confirmation."""
     saved_seconds: float | None
-    """A training; None unless the winner is to be taken, and is surely faster."""
+    """Seconds saved in each training; None unless the winner is to be taken and is surely faster."""
     break_even_trainings: int | None
-    """After so many the search has paid for itself."""
+    """Number of trainings after which the search has paid for itself; None where nothing is saved."""
     confidence: float = CONFIDENCE
     others: tuple["Verdict", ...] = ()
-    """On the next best trials, where several were confirmed."""
+    """Verdicts on the next best trials, where several were confirmed."""
 
     @property
     def is_decided(self) -> bool:
@@ -95,37 +95,37 @@ class Verdict(BaseModel):
 
     @property
     def may_be_more_often(self) -> bool:
-        """More of the winner's trainings came to the target that the study is about."""
+        """The study is about a time to a target, and a larger share of the winner's trainings reached that target."""
         is_timed = bool(self.quantities) and self.quantities[0].name == SECONDS_TO_TARGET
         one, other = self.winner_success_rate, self.reference_success_rate
         return is_timed and one is not None and other is not None and one > other
 
     @property
     def num_that_tells(self) -> int | None:
-        """Trainings a side that make sure that the winner comes to the target and the reference does not.
+        """Trainings a side after which the winner would surely reach the target more often than the reference.
 
-        Were the winner to come there as often as it does, and the reference never. None where that one does, too: then
-        it hangs on their times; and where too many would be needed.
+        This assumes that the winner goes on reaching it at its rate so far, and the reference never. None where the
+        reference has reached it, since then the times decide, and where too many trainings would be needed.
         """
         if not self.may_be_more_often or self.reference_success_rate or self.winner_success_rate is None:
             return None
         chance = 1 - self.confidence
-        if self.num_wanted <= LEAST_VALUES:  # more are looked at before they are all there
+        if self.num_wanted <= LEAST_VALUES:  # a larger number would be looked at before all trainings have ended
             chance *= (1 - LAST_CONFIDENCE) / (1 - CONFIDENCE)
         least = max(min(self.num_winner, self.num_reference), self.num_wanted - 1)
         return num_that_tells(self.winner_success_rate, above=least, probability=chance)
 
     def quantity(self, name: str) -> Quantity | None:
-        """The one of that name, if it was compared."""
+        """The quantity of that name; None where it was not compared."""
         return next((quantity for quantity in self.quantities if quantity.name == name), None)
 
 
 def judge(case: Case, *, winners: Side, references: Side) -> Verdict:
     """The verdict.
 
-    Trainings that failed count as never having seen the target. Where a metric is compared they have
-    none, so that a winner which fails more often than the reference is never the better one; and where
-    they leave too few to compare, how often each side failed decides.
+    For a time to a target, a failed training counts as one that never reached it. For a metric it has no value, so a
+    winner that fails more often than the reference is never called better. Where too few trainings gave a value, the
+    failure rates of both sides decide.
     """
     quantities = compare(case, winners=winners, references=references)
     conclusion, decided_by = _conclude(case, quantities, winners=winners, references=references)
@@ -167,11 +167,11 @@ def _conclude(
         return _conclude_from_failures(case, winners, references)
     if objective.finding == "worse":
         return "worse", "objective"
-    if _share_failed(winners) > _share_failed(references):  # what failed has no value that counts against its mean
+    if _share_failed(winners) > _share_failed(references):  # failed trainings are missing in the mean
         return "no significant gain", "failures"
     if objective.finding == "better":
         return "better", "objective"
-    # The second look has a price: it has to be surer than the first.
+    # A second look raises the chance of an error, so it has to be surer than the first.
     confidence = 1 - _SPEED_SHARE * (1 - _confidence(case, winners, references))
     speed = compare_throughput(winners, references, confidence=confidence)
     if speed is not None and speed.finding == "better" and case.objective_name != SAMPLES_PER_SECOND:
@@ -180,7 +180,7 @@ def _conclude(
 
 
 def _conclude_from_failures(case: Case, winners: Side, references: Side) -> tuple[Conclusion, Ground]:
-    """Where too few trainings gave a value: that one side fails surely more often decides."""
+    """The conclusion where too few trainings gave a value: one side may surely fail more often than the other."""
     if winners and references:
         difference, probability = compare_shares(
             num_failed(winners), len(winners), num_failed(references), len(references)
@@ -209,7 +209,7 @@ def _optimism(case: Case, winners: Side) -> float | None:
 
 
 def _saved(case: Case, quantities: tuple[Quantity, ...], *, winners: Side, references: Side) -> float | None:
-    """Seconds that a training with the winner takes less, where it is surely the faster one."""
+    """Seconds that each training with the winner saves; None unless the winner is surely faster."""
     name = SECONDS_TO_TARGET if case.target else SAMPLES_PER_SECOND
     clock = next((quantity for quantity in quantities if quantity.name == name), None)
     if clock is None or clock.finding != "better":
