@@ -1,4 +1,4 @@
-"""Processes that outlive the one that started them: adopted, reaped, killed."""
+"""Adopts, reaps and kills processes that outlive the one that started them."""
 
 import contextlib
 import ctypes

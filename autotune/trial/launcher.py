@@ -43,7 +43,7 @@ class Launcher:
 
         Args:
             starter: Starts processes.
-            secrets: Parameters that trials alone are told, and that nothing they say comes back with.
+            secrets: Values of secret parameters: only trials are told, and what trials send is redacted.
         """
         self._starter = starter
         self._secrets = dict(secrets or {})
@@ -226,7 +226,7 @@ class Launcher:
         return link
 
     def _listen(self, timeout: float, *, link: Link | None = None) -> list[Arrival]:
-        """What has arrived from trials, as soon as there is any, or news of a process that sends no arrivals."""
+        """What has arrived from trials; returns as soon as there is something, or ``link`` has news."""
         deadline = time.monotonic() + timeout
         while True:
             self._kill_overdue()
@@ -250,7 +250,7 @@ class Launcher:
 
     def _hear(self, link: Link) -> list[Arrival]:
         events = link.read()
-        if link.is_at_end:  # its exit comes from the starter; an ended socket would be readable for ever
+        if link.is_at_end:  # the starter tells its exit; a socket at its end would be readable for ever
             self._selector.unregister(link)
         if link.is_garbled and link.kill_at is None:
             self.kill(link.process)

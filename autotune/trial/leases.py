@@ -19,7 +19,7 @@ class Lease:
     """A device and cores that one trial has to itself until they are released."""
 
     device: str
-    """As the trial names it: ``cpu``, or ``cuda:0`` for the one device that it sees."""
+    """The device's name inside the trial: ``cpu``, or ``cuda:0`` for the one GPU that it sees."""
     visible_devices: str | None
     """CUDA_VISIBLE_DEVICES of the trial; None leaves the variable as it is."""
     cores: tuple[int, ...]
@@ -29,7 +29,7 @@ class Lease:
 
     @property
     def place(self) -> Place:
-        """The device, told from the host's others."""
+        """The device's identity on this host; equal for leases that share its memory."""
         return self.device, self.visible_devices
 
 
@@ -53,10 +53,10 @@ class DevicePool:
             _lease(devices[job % len(devices)], cores=_share(cores, job=job, jobs=jobs)) for job in range(jobs)
         )
         self.num_cores = len(self._free[0].cores) or os.cpu_count() or 1
-        """Cores of each lease: what a trial may count on."""
+        """Number of cores of each lease."""
 
     def acquire(self, *, place: Place | None = None, but: Collection[Place] = ()) -> Lease | None:
-        """A lease, or None while all are out; of ``place`` alone where it is given, and of none of ``but``."""
+        """A free lease, or None; only one on ``place`` where that is given, and never one on a device in ``but``."""
         found = next((one for one in self._free if place in {None, one.place} and one.place not in but), None)
         if found is not None:
             self._free.remove(found)
@@ -112,7 +112,7 @@ def _lease(device: str, *, cores: tuple[int, ...]) -> Lease:
         return Lease(device, None, cores)
     index = int(device.removeprefix("cuda:"))
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    # What we were given may be a part of the host's GPUs, in another order, or named by UUID.
+    # The variable that we were given may name a part of the host's GPUs, in another order, or by UUID.
     name = visible.split(",")[index].strip() if visible else str(index)
     return Lease("cuda:0", name, cores, accelerator=index)
 

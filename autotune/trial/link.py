@@ -78,8 +78,8 @@ class Link:
             process: The process.
             purpose: What it was started for.
             events: This end of its socket.
-            drain: Of its log.
-            secrets: Parameters whose values are in no text that comes from it.
+            drain: Writes its log.
+            secrets: Parameters whose values are redacted in every text that it sends.
         """
         events.settimeout(0)
         self.process = process
@@ -92,7 +92,7 @@ class Link:
         """Something came that is no event; whatever follows is thrown away."""
         self.purpose = purpose
         self.answers: deque[Warmed | Block | Finished] = deque()
-        """What a contestant of a race has said and nobody has taken yet."""
+        """Answers of a race's contestant that were not taken yet."""
         self._events = events
         self._drain = drain
         self._secrets = secrets
@@ -107,7 +107,7 @@ class Link:
 
     def send(self, text: bytes) -> None:
         """Send one line; nothing happens if the process is gone."""
-        # Blocked means that it reads nothing and has such lines waiting already.
+        # A full socket means that the process reads nothing, and has earlier lines waiting.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError, BlockingIOError):
             self._events.send(text + b"\n")
 
@@ -116,7 +116,7 @@ class Link:
         return self._take(self._receive())
 
     def log_news(self) -> list[Event]:
-        """Whether its log can be written, where that has changed."""
+        """One event if the log could be written and now can't, or the other way round; else none."""
         problem = self._drain.problem
         if (problem is None) == (self._log_problem is None):
             return []
@@ -139,7 +139,7 @@ class Link:
 
     @property
     def has_news(self) -> bool:
-        """It has ended, or it is a contestant that has said something."""
+        """The process has ended, or it is a contestant with an answer that was not taken yet."""
         return self.exited is not None or bool(self.answers)
 
     @property
@@ -167,7 +167,7 @@ class Link:
         raise TaskError(f"{message}, last lines:\n{lines}" if lines else message)
 
     def _receive(self) -> bytes:
-        """What is there; nothing at the end as well."""
+        """The bytes that are there; empty when there are none, and at the socket's end."""
         try:
             chunk = self._events.recv(_CHUNK_BYTES)
         except BlockingIOError:

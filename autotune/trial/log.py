@@ -29,7 +29,7 @@ class TrialLog:
     def __init__(self, file: IO[bytes], *, max_bytes: int) -> None:
         assert max_bytes >= _LEAST_BYTES, max_bytes
         self.problem: str | None = None
-        """Why nothing is written at the moment: cause and file."""
+        """Why nothing can be written at the moment: cause and file; None while it can."""
         self._num_lost = 0
         self._file = file
         self._max_bytes = max_bytes
@@ -48,7 +48,7 @@ class TrialLog:
             return log
 
     def write(self, chunk: bytes) -> None:
-        """Add to the end; the middle gives way.
+        """Add to the end; what is too much is cut out of the middle.
 
         What the disk does not take is lost, and the log says so where it goes on.
         """
@@ -76,7 +76,7 @@ class TrialLog:
             rest = rest[taken:]
 
     def tail(self, *, num_lines: int) -> str:
-        """What ``last_words`` finds in the last 16 KiB."""
+        """The last lines of the log, as ``last_words`` picks them from its last 16 KiB."""
         self._file.seek(max(0, self._size - 2**14))
         text = self._file.read().decode(errors="replace")
         self._file.seek(self._size)
@@ -98,7 +98,7 @@ class TrialLog:
 
 
 def last_words(text: str, *, num_lines: int) -> Sequence[str]:
-    """The last lines; of what Python's fault handler wrote those that say where it crashed."""
+    """The last lines; after a crash, the cause and the crashed thread's stack as Python's fault handler wrote them."""
     _, fatal, dump = text.rpartition("Fatal Python error: ")
     if not fatal:
         lines = text.splitlines()
@@ -132,7 +132,7 @@ class LogDrain(threading.Thread):
 
     @property
     def problem(self) -> str | None:
-        """Why what comes is lost at the moment; None while it is written."""
+        """Why output is lost at the moment; None while the log can be written."""
         return self._log.problem
 
     def tail(self, *, num_lines: int) -> str:

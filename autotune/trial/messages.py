@@ -13,7 +13,7 @@ from autotune.events import TaskKnob, TrialOrder
 from autotune.hardware import TorchFacts
 
 Purpose: TypeAlias = Literal["train", "rehearse", "race"]
-"""What a process is started for: a trial, one batch that is tried, a contestant of a race."""
+"""What a process is started for: to train a trial, to try one batch, or to run as a contestant of a race."""
 
 STACKS_SIGNAL = signal.SIGUSR2
 """A trial that gets it writes the stacks of all its threads to its log, and goes on."""
@@ -59,7 +59,7 @@ class Ready(_Message):
 
 
 class Refused(_Message):
-    """What was asked for can't be done."""
+    """The request can't be carried out."""
 
     kind: Literal["refused"] = "refused"
     reason: str

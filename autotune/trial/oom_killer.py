@@ -1,4 +1,4 @@
-"""The kernel's out-of-memory killer: whether it was who killed a process, and whom it should kill first."""
+"""The kernel's out-of-memory killer: whether it has killed a process, and which one it should kill first."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,8 +9,8 @@ from autotune.control_groups import own_groups
 _WHOLE_SYSTEM = Path("/proc/vmstat")
 _OWN_SCORE = Path("/proc/self/oom_score_adj")
 _SCORE = 300
-"""Thousandths of all memory that are added to what a trial has. The fork server, with the task's data, may have more
-than a trial that has just begun; Chromium gives its pages as much."""
+"""A trial's ``oom_score_adj``: thousandths of all memory that the kernel adds to what the trial holds. The fork server
+with the task's data may hold more than a trial that has just begun. Chromium gives its pages the same value."""
 
 
 def be_killed_first() -> None:
@@ -36,7 +36,7 @@ class OomWatch:
 
     @property
     def can_tell(self) -> bool:
-        """This system counts."""
+        """Whether this system counts what the kernel kills."""
         return self._seen is not None
 
     def has_killed(self) -> bool:

@@ -1,7 +1,7 @@
-"""What a process can take over only at its very start: the allocators of the host's memory and of CUDA's.
+"""Restarts a trial's program for settings that hold only from a process's start: memory allocators of host and CUDA.
 
-A forked trial that is to have another one replaces its program by a fresh interpreter, under the
-same process id, which imports torch again: that takes seconds.
+A forked trial that needs another allocator replaces its program by a fresh interpreter under the
+same process id. That imports torch again, which takes seconds.
 """
 
 import os
@@ -17,7 +17,7 @@ from autotune.trial.messages import MAX_MESSAGE_BYTES, Launch
 
 
 def wanted_environment(parameters: Mapping[str, Scalar]) -> dict[str, str]:
-    """The variables that ``allocator`` and ``cuda_allocator`` ask for, and that are not set so already."""
+    """Environment variables that ``allocator`` and ``cuda_allocator`` need, without those that are already set so."""
     wanted: dict[str, str] = {}
     library = find_allocator(str(parameters.get("allocator", "default")))
     if library is not None and library not in os.environ.get("LD_PRELOAD", ""):
@@ -32,7 +32,7 @@ def wanted_environment(parameters: Mapping[str, Scalar]) -> dict[str, str]:
 
 
 def relaunch_if_needed(launch: Launch, *, events: socket.socket) -> None:
-    """Start this process's program anew where its order needs it; it does not return then."""
+    """Replace this process's program where its order needs other variables, and then never return."""
     if sys.platform != "linux" or launch.purpose == "rehearse":
         return
     wanted = wanted_environment(launch.order.parameters)
@@ -51,7 +51,7 @@ def relaunch_if_needed(launch: Launch, *, events: socket.socket) -> None:
 
 
 def read_launch(descriptor: int) -> Launch:
-    """What the program before this one left to do."""
+    """The launch that the replaced program of this process has written for this one."""
     try:
         return Launch.model_validate_json(os.read(descriptor, MAX_MESSAGE_BYTES))
     finally:

@@ -7,14 +7,14 @@ from autotune.events import Finished, Scalar, TrialOrder
 from autotune.secrecy import REDACTED, redact_text
 
 _SHORTEST = 6
-"""Shorter ones are parts of any text."""
+"""Shorter secrets are not redacted: they occur in any text by chance."""
 
 
 def reveal(order: TrialOrder, *, secrets: Mapping[str, Scalar]) -> TrialOrder:
     """The order with its secrets.
 
     Raises:
-        TaskError: One is not known: it is stored nowhere.
+        TaskError: A secret's value is not known, since it is stored nowhere.
     """
     parameters = {
         name: secrets.get(name, value) if value == REDACTED else value for name, value in order.parameters.items()
@@ -37,7 +37,7 @@ def conceal(finished: Finished, *, secrets: Mapping[str, Scalar]) -> Finished:
 
 
 def conceal_text(text: str, *, secrets: Mapping[str, Scalar]) -> str:
-    """The text without these secrets, nor what else looks like one."""
+    """The text without these secrets, and without anything else that looks like a secret."""
     for value in secrets.values():
         if len(str(value)) >= _SHORTEST:
             text = text.replace(str(value), REDACTED)

@@ -71,7 +71,7 @@ class Spawner:
 
     @property
     def outlives_the_coordinator(self) -> bool:
-        """Nobody does, it is a part of it; see Starter."""
+        """False: the spawner is a part of the coordinator; see Starter."""
         return False
 
     def start_trial(self, launch: Launch, *, near: socket.socket, far: socket.socket, log: int) -> int:

@@ -1,4 +1,4 @@
-"""Ending with the coordinator, while code runs that looks at nothing."""
+"""Ends a process with its coordinator while it runs code that watches no socket."""
 
 import os
 import select
@@ -14,8 +14,8 @@ from autotune.trial.descendants import end_descendants
 class EndWithCoordinator:
     """A thread that ends this process, and all below it, when the other end of a socket closes.
 
-    It reads nothing from the socket, and has ended when the context is left: a process that
-    forks must have one thread.
+    It reads nothing from the socket. The thread has ended when the context is left, since a process that
+    forks must have a single thread.
     """
 
     def __init__(self, control: socket.socket) -> None:
