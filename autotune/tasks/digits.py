@@ -8,7 +8,7 @@ from autotune.training import Task
 from autotune.training.parameters import Parameters
 
 _NUM_TRAIN = 1_437
-"""Four fifths; the data comes in mixed order."""
+"""Four fifths of the pictures, which come in mixed order."""
 
 
 class Digits(Task):
@@ -28,7 +28,7 @@ class Digits(Task):
         return TensorDataset(self.images[:_NUM_TRAIN], self.labels[:_NUM_TRAIN])
 
     def validation_data(self, params: Parameters) -> TensorDataset:
-        """The rest."""
+        """The last fifth."""
         del params
         return TensorDataset(self.images[_NUM_TRAIN:], self.labels[_NUM_TRAIN:])
 

@@ -29,7 +29,7 @@ class Mnist(Task):
         return TensorDataset(self.images[:_NUM_TRAIN], self.labels[:_NUM_TRAIN])
 
     def validation_data(self, params: Parameters) -> TensorDataset:
-        """The other 1,000."""
+        """The other 1,000 pictures."""
         del params
         return TensorDataset(self.images[_NUM_TRAIN:], self.labels[_NUM_TRAIN:])
 

@@ -33,7 +33,7 @@ class Mnist1d(Task):
         return TensorDataset(*self.validation_tensors)
 
     def model(self, params: Parameters) -> nn.Module:
-        """One number a step in, 10 classes out."""
+        """Sequences of one number a step in, scores of 10 classes out."""
         width, depth, dropout = params.get("width", 32), params.get("depth", 2), params.get("dropout", 0.0)
         network = params.get("network", "conv")
         if network == "gru":

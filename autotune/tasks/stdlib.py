@@ -23,18 +23,18 @@ from autotune.training.parameters import Parameters
 FOLDER = Path(sysconfig.get_paths()["stdlib"])
 """Where the modules are; a Python may come without their source."""
 _TRAIN_MODULES, _VALIDATION_MODULES = "[a-o]*.py", "[p-r]*.py"
-"""By their first letters, so that no file is both learned from and measured on."""
+"""Modules are split by first letter, so that no file is used for both training and validation."""
 _NUM_TRAIN, _NUM_VALIDATION = 1_500, 300
 _SHORTEST, _LONGEST = 24, 95
-"""Characters of a text."""
+"""Limits on the length of a text, in characters."""
 _SEED = 0
 
 _NUM_CHARACTERS = 128
-"""ASCII. Texts have no NUL, which begins and ends each of them."""
+"""Size of the vocabulary, ASCII. NUL occurs in no text, and marks the beginning and the end of each."""
 _ABSENT = -100
-"""The target where a text is padded, which cross_entropy leaves out."""
+"""The target at padded places, which cross_entropy ignores."""
 _MULTIPLE = 16
-"""Padded lengths are multiples of it: few shapes, for ``compile`` and for the kernels of a GPU."""
+"""Padded lengths are multiples of this, so that ``compile`` and the kernels of a GPU see few shapes."""
 
 
 class Stdlib(Task):
@@ -103,7 +103,7 @@ class Texts(Dataset[Tensor]):
         self.texts = texts
 
     def __len__(self) -> int:
-        """Texts, not characters."""
+        """The number of texts."""
         return len(self.texts)
 
     def __getitem__(self, index: int) -> Tensor:
@@ -151,7 +151,7 @@ class _Block(nn.Module):
 
 
 def _read_paragraphs(modules: str) -> list[bytes]:
-    """Those of the right length, in ASCII, each once, without the indentation that all their lines have."""
+    """ASCII paragraphs of the right length, each once, without the indentation that all its lines share."""
     paragraphs: dict[bytes, None] = {}
     for file in sorted(FOLDER.glob(modules)):
         for block in re.split(r"\n\s*\n", file.read_text(encoding="utf-8")):

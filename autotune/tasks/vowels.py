@@ -28,16 +28,16 @@ _FREQUENCIES = {
     "hood": ((137, 440, 1020, 2240), (232, 470, 1160, 2680), (276, 560, 1410, 3310)),
     "who'd": ((141, 300, 870, 2240), (231, 370, 950, 2670), (274, 430, 1170, 3260)),
 }
-"""Of the vowel in each word, by men, women and children: the pitch and the first three formants, in Hz."""
+"""Pitch and first three formants, in Hz, of the vowel in each word: for men, for women and for children."""
 _BANDWIDTHS = torch.tensor([60.0, 90.0, 150.0])
-"""Of the three formants, in Hz."""
+"""Bandwidths of the three formants, in Hz."""
 WORDS = tuple(permutations(range(len(_FREQUENCIES)), 2))
-"""The classes: from one vowel to another."""
+"""The classes: every ordered pair of two different vowels."""
 
 _NUM_TRAIN_SPEAKERS, _NUM_VALIDATION_SPEAKERS = 60, 20
 _SAMPLE_RATE = 8_000
 _WINDOW, _HOP = 256, 80
-"""Samples: 32 ms, every 10 ms."""
+"""Length and distance of the analysis windows, in samples: 32 ms every 10 ms."""
 _NUM_BANDS = 40
 
 
@@ -54,7 +54,7 @@ class Vowels(Task):
         return Utterances(range(_NUM_TRAIN_SPEAKERS))
 
     def validation_data(self, params: Parameters) -> "Utterances":
-        """Every word by each of 20 others."""
+        """Every word by each of 20 other speakers."""
         del params
         return Utterances(range(_NUM_TRAIN_SPEAKERS, _NUM_TRAIN_SPEAKERS + _NUM_VALIDATION_SPEAKERS))
 
@@ -93,7 +93,7 @@ class Utterances(Dataset[tuple[Tensor, int]]):
         self.speakers = speakers
 
     def __len__(self) -> int:
-        """Utterances."""
+        """The number of utterances."""
         return len(self.speakers) * len(WORDS)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
@@ -108,9 +108,9 @@ class _Speaker:
     frequencies: Tensor
     """(vowels, 4): pitch and formants, in Hz."""
     seconds: float
-    """Of an utterance, in the mean."""
+    """Mean length of an utterance, in seconds."""
     tilt: float
-    """Decibels an octave by which the source falls."""
+    """Slope of the source's spectrum, in decibels an octave; negative, since it falls."""
 
 
 @cache
@@ -136,7 +136,7 @@ def _speak(speaker: _Speaker, word: int, generator: torch.Generator) -> Tensor:
     pulses = functional.pad(phase.floor().diff(), (1, 0)) + 0.02 * torch.randn(num_samples, generator=generator)
     voice = resonate(pulses, track[:, 1:], tilt=speaker.tilt)
     background = torch.randn(num_samples, generator=generator)
-    decibels = 5 + 20 * noise  # of the voice above the background
+    decibels = 5 + 20 * noise  # level of the voice above the background
     return voice / voice.std() + background * math.pow(10, -decibels / 20)
 
 
@@ -188,7 +188,7 @@ class _Listener(nn.Module):
 
 
 class _Convolutions(nn.Module):
-    """What a layer makes behind an utterance's end is put back to 0, so that a longer neighbour changes nothing."""
+    """Convolutions whose outputs behind an utterance's end are set to 0, so that padding changes nothing."""
 
     def __init__(self, *, width: int, depth: int, kernel_size: int) -> None:
         super().__init__()
@@ -205,7 +205,7 @@ class _Convolutions(nn.Module):
 
 
 class _Gru(nn.Module):
-    """Reads forwards alone, so that what stands behind an utterance's end changes none of its frames."""
+    """A GRU that reads forwards only, so that the padding behind an utterance changes none of its frames."""
 
     def __init__(self, *, width: int, depth: int) -> None:
         super().__init__()
@@ -219,7 +219,7 @@ class _Gru(nn.Module):
 
 
 class _Mask(nn.Module):
-    """In training, puts the mean, 0, in the place of one run of bands and one of frames of each utterance."""
+    """In training, sets one run of bands and one run of frames of each utterance to 0, the mean."""
 
     def __init__(self, *, bands: float, frames: float) -> None:
         super().__init__()
