@@ -18,7 +18,7 @@ class _Version:
     limit: str
     held: str
     reclaimable: str
-    """In ``memory.stat``: pages of files, which the kernel gives back before it refuses memory."""
+    """Key in ``memory.stat`` of file pages, which the kernel frees before it refuses memory."""
     kills: str
 
 
@@ -35,18 +35,18 @@ class MemoryGroup:
 
     @property
     def limit_bytes(self) -> int | None:
-        """What all its processes may hold together; None where nothing limits them."""
+        """Bytes that all processes of the group may hold together; None where nothing limits them."""
         return _read_number(self.folder / self.version.limit)  # version 2 says "max", version 1 a number beyond all RAM
 
     @property
     def held_bytes(self) -> int | None:
-        """What they hold now and can't give back; None where the system does not tell."""
+        """Bytes that the group's processes hold now and can't free; None where the system does not tell."""
         held = _read_number(self.folder / self.version.held)
         return None if held is None else max(0, held - self._reclaimable_bytes())
 
     @property
     def kills(self) -> Path:
-        """The file whose ``oom_kill`` counts what the kernel has killed in it for memory."""
+        """The file whose ``oom_kill`` counts processes of the group that the kernel killed for want of memory."""
         return self.folder / self.version.kills
 
     def _reclaimable_bytes(self) -> int:
@@ -75,13 +75,13 @@ def own_groups(*, listing: Path = _LISTING, root: Path = _ROOT) -> tuple[MemoryG
 
 
 def memory_limit(*, listing: Path = _LISTING, root: Path = _ROOT) -> int | None:
-    """The least that any group above this process allows, in bytes; None where none has a limit."""
+    """The smallest limit of all groups above this process, in bytes; None where none has a limit."""
     limits = [group.limit_bytes for group in _all_groups(listing=listing, root=root)]
     return min((limit for limit in limits if limit is not None), default=None)
 
 
 def memory_left(*, listing: Path = _LISTING, root: Path = _ROOT) -> int | None:
-    """The least that is left below the limit of any group above this process; None where none has a limit."""
+    """The fewest bytes left below the limit of a group above this process; None where none has a limit."""
     left = [
         max(0, limit - held)
         for group in _all_groups(listing=listing, root=root)

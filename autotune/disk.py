@@ -13,7 +13,7 @@ _WORDS = {
 
 
 LEFT_FREE_BYTES = 16 * 2**20
-"""A checkpoint leaves so much of the disk: the study's database is often on the same one, and ends without room."""
+"""Space that a checkpoint leaves free: the study's database is often on the same disk, and fails without room."""
 
 
 def describe_disk_error(error: OSError, path: Path) -> str:

@@ -1,7 +1,7 @@
 """How a figure reads: so many digits, and no exponent where a person would write none."""
 
 _HUGE = 1e12
-"""From here on the power of ten says more than the digits."""
+"""From this size on a number is written with a power of ten."""
 
 
 def format_figure(value: float, *, digits: int, is_signed: bool = False) -> str:

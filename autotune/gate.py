@@ -37,12 +37,12 @@ class Request:
     path: str
     query: str
     headers: Mapping[str, str]
-    """By name in lower case."""
+    """Header values by lower-case name."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What is answered in place of the server."""
+    """The answer to a request that does not reach the server."""
 
     status: int
     body: str
@@ -53,9 +53,9 @@ class Gate:
     """Lets through what may be asked of one server.
 
     Args:
-        host: Where it listens.
-        port: There.
-        token: What whoever asks must know; None where everybody on this machine may ask.
+        host: Host that the server listens on.
+        port: Port that the server listens on.
+        token: Token that a request must carry; None where every user of this machine may ask.
     """
 
     def __init__(self, host: str, *, port: int, token: str | None) -> None:
@@ -117,17 +117,17 @@ def open_address(base: str, *, token: str | None) -> str:
 
 
 def base_address(host: str, *, port: int) -> str:
-    """Such as ``http://127.0.0.1:8080``; of a server on all addresses, this machine's name."""
+    """An address such as ``http://127.0.0.1:8080``; with this machine's name for a server on all addresses."""
     return f"http://{_in_address(socket.gethostname() if _is_wildcard(host) else host)}:{port}"
 
 
 def near_address(host: str, *, port: int) -> str:
-    """The address at which this machine itself reaches the server, be its name known to any resolver or not."""
+    """The address at which this machine itself reaches the server, even if no resolver knows its name."""
     return base_address(LOOPBACK_HOST if _is_wildcard(host) else host, port=port)
 
 
 def allowed_hosts(host: str, *, port: int) -> frozenset[str]:
-    """The Host headers of a browser that means a server on this address."""
+    """The Host headers that a browser may send to a server on this address."""
     names = {*_LOOPBACK_NAMES, _in_address(host), *(_own_names() if _is_wildcard(host) else ())}
     with_port = {f"{name.lower()}:{port}" for name in names}
     return frozenset(with_port | {name.lower() for name in names} if port == _HTTP_PORT else with_port)

@@ -11,9 +11,9 @@ _MOST_STEPS = 1000
 
 
 def grain(resource: Resource, *, max_resource: int) -> int:
-    """The distance of the steps at which a search is told of a trial: every epoch, a thousandth of the rest.
+    """The distance between the steps at which a search is told of a trial: 1 epoch, or a thousandth of other resources.
 
-    So that trials are told at the same steps, and a pruner's copy of them stays small.
+    The grid makes trials report at the same steps, and keeps a pruner's copy of the reports small.
     """
     return 1 if resource == "epochs" else max(1, max_resource // _MOST_STEPS)
 
@@ -33,20 +33,20 @@ class Target(BaseModel):
     """The task's metric, such as ``val_accuracy``."""
     bound: float
     is_at_least: bool
-    """Seen at this value or above; else at this value or below."""
+    """The target is reached at ``bound`` or above; if False, at ``bound`` or below."""
 
     @property
     def objective(self) -> str:
-        """Name of the seconds until it is seen, among metrics: ``time_to_val_accuracy``."""
+        """Name of the metric that holds the seconds until the target is reached: ``time_to_val_accuracy``."""
         return f"time_to_{self.metric}"
 
     def shortfall(self, value: float) -> float:
-        """How much is missing to the bound, at least 0; NaN stays NaN."""
+        """Distance from the value to the bound; 0 once the bound is reached, and NaN for NaN."""
         missing = self.bound - value if self.is_at_least else value - self.bound
         return 0.0 if missing <= 0 else missing
 
     def is_seen(self, value: float) -> bool:
-        """The value has come to the bound; NaN never has."""
+        """Whether the value has reached the bound; NaN never has."""
         return self.shortfall(value) == 0
 
     @property

@@ -72,15 +72,15 @@ class Machine(_Facts):
     num_cores: int
     """Cores that this process may use (its affinity), not those that the host has."""
     memory_bytes: int
-    """Of the host, or what a control group (a container) lets this process have of it."""
+    """Memory of the host, or the part that a control group (such as a container) allows this process."""
     python_version: str
     torch: TorchFacts
     num_physical_cores: int | None = None
-    """Of ``num_cores``, those that share their execution units with no other; None where the system does not tell."""
+    """Physical cores among ``num_cores``: hyper-threads of one core count once. None where the system does not tell."""
     allocators: tuple[str, ...] = ()
-    """For the host's memory: ``glibc``, ``jemalloc``, ``tcmalloc``, as far as they are there."""
+    """Allocators of host memory that are installed: ``glibc``, ``jemalloc``, ``tcmalloc``."""
     cpu_quota: float | None = None
-    """Cores that a container may use at once, where that is less than it has in its affinity."""
+    """Cores that a container may use at once; None where that is no less than its affinity."""
 
     @property
     def hardware_fingerprint(self) -> str:
@@ -160,7 +160,7 @@ def host_memory_bytes(*, limit: Callable[[], int | None] = memory_limit) -> int:
 
 
 def available_host_bytes(*, left: Callable[[], int | None] = memory_left) -> int:
-    """What of that can be had now without swapping."""
+    """Host memory that this process can have now without swapping."""
     available, bound = int(psutil.virtual_memory().available), left()
     return available if bound is None else min(available, bound)
 
@@ -191,12 +191,12 @@ def held_device_bytes(visible: str | None) -> int:
         find = pynvml.nvmlDeviceGetHandleByIndex if is_index else pynvml.nvmlDeviceGetHandleByUUID
         handle = find(int(name) if is_index else name)
         return int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)
-    except pynvml.NVMLError:  # no driver, or a device that is a part of one
+    except pynvml.NVMLError:  # no driver, or a MIG device
         return 0
 
 
 def count_gpus() -> int:
-    """GPUs that NVIDIA's driver has, whatever torch sees of them; 0 where there is no driver."""
+    """Number of GPUs that NVIDIA's driver knows, whether torch sees them or not; 0 without a driver."""
     import pynvml
 
     try:

@@ -1,11 +1,10 @@
-"""A database server that is gone for a while: what was asked of it is asked again, aloud, until it answers.
+"""Waiting for a database server that is gone for a while: calls are repeated, and the wait is told, until it answers.
 
-A thread says with ``waiting_out`` that it waits, and who hears of it (for a file that another process
-has locked too: ``recording/waiting.py``). From then on what is handed to
-``persist`` is done again when it ended in StorageGoneError, and so are the methods of classes that
-are ``repeatable``. The outermost one of such calls is done again as a whole, since the transactions
-inside of it are lost together. A commit that was cut off may have been done or not: whatever is done
-again must come to the same either way.
+A thread asks for this with ``waiting_out`` and names who is told; this covers files that another process has
+locked as well (``recording/waiting.py``). Inside it, calls handed to ``persist`` and methods of classes that are
+``repeatable`` are repeated when they end in StorageGoneError. Of nested calls the outermost is repeated as a
+whole, since the transactions inside it are lost together. A commit that was cut off may or may not have been
+done: a repeated call must have the same effect either way.
 """
 
 import functools
@@ -29,7 +28,7 @@ _C = TypeVar("_C", bound=type)
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """How long a thread waits, and who hears of it."""
+    """How long a thread waits, and who is told."""
 
     tell: Callable[[str], None]
     limit_seconds: float
@@ -53,13 +52,13 @@ def waiting_out(
     attempt_seconds: float = 5.0,
     should_give_up: Callable[[], bool] = lambda: False,
 ) -> Iterator[None]:
-    """Wait for servers that are gone and files that are locked, in this thread; without it little is waited for.
+    """Make this thread wait for servers that are gone and files that are locked; otherwise it hardly waits.
 
     Args:
         tell: Told one line when waiting begins, with its cause, and one when it is over.
-        limit_seconds: Of one outage; then its error is raised.
-        attempt_seconds: For which a file may be locked before that is told.
-        should_give_up: Asked between two attempts; then the error is raised as well.
+        limit_seconds: Longest wait in one outage, after which its error is raised.
+        attempt_seconds: How long a file may be locked before that is told.
+        should_give_up: Asked between two attempts; True raises the error at once.
     """
     before = _thread.patience
     _thread.patience = Patience(
@@ -77,11 +76,11 @@ def patience_here() -> Patience | None:
 
 
 def persist(do: Callable[[], _T], *, again: Callable[[], _T] | None = None) -> _T:
-    """What ``do`` returns, done again as often as the server is gone meanwhile.
+    """The result of ``do``, which is repeated as long as the server is gone.
 
     Args:
-        do: May be done twice, unless ``again`` is there for the second and later times.
-        again: Finds out what an earlier attempt did, and does the rest.
+        do: The call. Doing it twice must have the effect of once, unless ``again`` is given.
+        again: Called in place of ``do`` after a failed attempt: finds out what that did, and does the rest.
     """
     patience = _thread.patience
     if patience is None or _thread.is_inside:
@@ -101,7 +100,10 @@ def persist(do: Callable[[], _T], *, again: Callable[[], _T] | None = None) -> _
 
 
 def repeatable(*, but: tuple[str, ...] = ()) -> Callable[[_C], _C]:
-    """A class whose public methods persist; each comes to the same when it is done twice, ``but`` these."""
+    """Class decorator that makes the public methods persist, except those named in ``but``.
+
+    Calling such a method twice must have the effect of calling it once.
+    """
 
     def decorate(kind: _C) -> _C:
         for name, member in list(vars(kind).items()):
@@ -121,7 +123,7 @@ def _persisting(method: Callable[_P, _T]) -> Callable[_P, _T]:
 
 
 class _Outage:
-    """One, from its first error until an attempt comes through."""
+    """One outage, from its first error until an attempt succeeds."""
 
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
@@ -134,9 +136,9 @@ class _Outage:
         return self._since is not None
 
     def endure(self, error: StorageGoneError) -> None:
-        """Pause before the next attempt; raise the error where there is to be none."""
+        """Pause before the next attempt; raise the error where there will be none."""
         now = time.monotonic()
-        if self._since is None:  # a connection alone may be gone: the next one is tried at once, and nothing is told
+        if self._since is None:  # only the connection may be gone: try another at once, without telling anybody
             self._since = now
             return
         if now - self._since >= self._patience.limit_seconds or self._patience.should_give_up():

@@ -15,7 +15,7 @@ _OWNERS = (
     | {"gitlab", "hf", "hub", "huggingface", "id", "jwt", "oauth", "personal", "refresh", "security", "service"}
     | {"session", "tracking", "user", "wandb"}
 )
-"""Of a token that lets somebody in; a ``pad_token`` or a ``num_tokens`` is a model's affair."""
+"""Words that make a secret of a name ending in ``token``; a ``pad_token`` or ``num_tokens`` belongs to a model."""
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # A name starts where a word does and gives nothing back: a line of a megabyte without a break takes linear time.
