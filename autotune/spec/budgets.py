@@ -11,11 +11,11 @@ _EXAMPLES: dict[Resource, str] = {
     "samples": "{resource: samples, per_trial: 100000}",
 }
 _MOST_EPOCHS = 1000
-"""Of a trial that is measured out in seconds or samples, where the spec names no epochs."""
+"""Epoch limit of a trial whose length is counted in seconds or samples, where the spec names no epochs."""
 
 
 def read_budget(node: Node) -> Budget:
-    """The budget; one of trials and seconds is there, and per_trial goes with what is no epoch."""
+    """The budget: it has trials, seconds or both, and ``per_trial`` only where the resource is not epochs."""
     fields = node.fields(_KEYS, example=EXAMPLE_BUDGET)
     if "trials" not in fields and "seconds" not in fields:
         raise node.error("a budget needs trials, seconds or both", remedy=f"write {EXAMPLE_BUDGET}")

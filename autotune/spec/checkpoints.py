@@ -1,4 +1,4 @@
-"""``checkpoints``: what they may take of the disk."""
+"""``checkpoints``: how much of the disk they may use."""
 
 from autotune.spec.model import Checkpoints
 from autotune.spec.node import Node
@@ -8,7 +8,7 @@ EXAMPLE_CHECKPOINTS = "{max_bytes: 20e9}"
 
 
 def read_checkpoints(node: Node) -> Checkpoints:
-    """The mapping with its defaults; 20e9 is as good as 20000000000."""
+    """The mapping with its defaults; a whole number may be written as ``20e9``."""
     fields = node.fields(CHECKPOINT_KEYS, example=EXAMPLE_CHECKPOINTS)
     if "max_bytes" not in fields:
         return Checkpoints()

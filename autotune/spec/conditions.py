@@ -77,7 +77,7 @@ def _check_value(value: Scalar, *, parent: str, declared: Parameter | Scalar, ke
         return
     if declared.type == "choices":
         is_possible = any(is_same(value, choice) for choice in declared.choices)
-        # Choices may have been narrowed by --set; the name of an optimizer is then still no mistake.
+        # --set may have narrowed the choices: the name of any known optimizer is accepted then.
         if is_possible or (parent == "optimizer" and value in OPTIMIZERS):
             return
         hint = nearest(written(value), [written(choice) for choice in declared.choices])

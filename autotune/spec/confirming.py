@@ -9,7 +9,7 @@ from autotune.spec.node import Node
 CONFIRM_KEYS = ("repeats", "top", "target", "against")
 EXAMPLE_CONFIRM = "{repeats: 3}"
 MOST_REPEATS = 100
-"""A side; beyond, more trainings tell nothing that a budget of them should be spent on."""
+"""The most trainings a side; more would tell nothing worth their time."""
 
 
 def read_confirm(node: Node, *, objectives: Sequence[Objective]) -> Confirm:

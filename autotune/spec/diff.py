@@ -18,9 +18,9 @@ class Change:
 
     key: str
     old: str | None
-    """As YAML in one line; None where the key was not there."""
+    """The earlier value as YAML in one line; None where the key was absent."""
     new: str | None
-    """None where the key is gone."""
+    """The new value as YAML in one line; None where the key is gone."""
     can_continue: bool
     why: str
     """What the change means for the trials that are there."""
@@ -40,25 +40,24 @@ class SpecDiff:
 
 @dataclass(frozen=True)
 class Sources:
-    """Digests of a task's source (``source_digest``), then and now; None where one is not known."""
+    """Digests of a task's source (``source_digest``) at the earlier start and now; None where it is not known."""
 
     old: str | None = None
     new: str | None = None
 
     @property
     def are_known(self) -> bool:
-        """Whether they can be compared."""
+        """Whether both digests are known, so that they can be compared."""
         return self.old is not None and self.new is not None
 
 
 def compare_specs(old: StudySpec, new: StudySpec, *, sources: Sources | None = None) -> SpecDiff:
     """What differs between the spec that a study was made with and the one that it is started with now.
 
-    Optuna goes on from a range that moved (``check_distribution_compatibility`` asks for the same
-    kind, the same ``log`` and the same choices). We go on from less: what makes the values of
-    earlier trials incomparable (another task, metric, number of epochs, fixed learning parameter)
-    is refused too. A task is known by its source, where that of both is known: it may have been
-    moved.
+    Optuna accepts a range that moved (``check_distribution_compatibility`` asks for the same
+    kind, the same ``log`` and the same choices). We refuse more: a change that makes the values of
+    earlier trials incomparable (another task, metric, number of epochs, fixed learning parameter).
+    Tasks are compared by their sources where both are known, since a task may have been moved.
     """
     return SpecDiff(
         changes=(

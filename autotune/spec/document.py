@@ -13,7 +13,7 @@ from autotune.spec.places import Places
 from autotune.spec.written import written
 
 _MAX_DEPTH = 8
-"""A spec has five levels; more is cut off, so that an alias of itself ends."""
+"""The deepest level that is read. A spec has five; the limit ends a YAML alias that contains itself."""
 
 
 @dataclass(frozen=True)
@@ -104,5 +104,5 @@ def _walk(node: Node, *, key: str, depth: int) -> Iterator[tuple[str, int]]:
 
 
 def _safe() -> YAML:
-    # The pure reader alone knows YAML 1.2: 1e-3 is a number and off is a string.
+    # Only the pure Python reader knows YAML 1.2, in which 1e-3 is a number and off is a string.
     return YAML(typ="safe", pure=True)

@@ -14,7 +14,7 @@ SCHEDULES = ("constant", "cosine", "one_cycle", "step")
 """Courses of the learning rate over the steps of a trial."""
 
 DEFAULT_BATCH_SIZE = 64
-"""Of a spec that names none."""
+"""The batch size where a spec names none."""
 
 _FLAG = Limits("choices", choices=(False, True))
 _NOT_NEGATIVE = Limits("number", low=0)
@@ -52,8 +52,8 @@ LEARNING_LIMITS: Mapping[str, Limits] = {
     "schedule_step": Limits("number", low=0, high=1, low_is_open=True),
     "gradient_clip": Limits("number", low=0, low_is_open=True, has_null=True),
 }
-"""What torch refuses is refused here, before a trial starts. Arguments with everyday names
-(``alpha``, ``d``, ``rho``) are left to torch, since a task may use the name for its own."""
+"""Limits of learning parameters by name, so that a value that torch refuses is refused before a trial starts.
+Arguments with everyday names (``alpha``, ``d``, ``rho``) are not here, since a task may use the name for its own."""
 
 
 def is_number(name: str) -> bool:
@@ -62,7 +62,7 @@ def is_number(name: str) -> bool:
 
 
 def check_learning(parameters: Mapping[str, Parameter | Scalar], *, places: Places) -> None:
-    """Hold the learning parameters of known names against what they may be.
+    """Check the learning parameters with known names against their limits.
 
     Raises:
         SpecError: One of them breaks a rule.

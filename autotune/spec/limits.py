@@ -20,24 +20,24 @@ class Limits:
     low: float | None = None
     high: float | None = None
     low_is_open: bool = False
-    """The low bound itself is out."""
+    """The low bound itself is not allowed."""
     high_is_open: bool = False
     choices: tuple[Scalar, ...] = ()
     has_auto: bool = False
-    """``auto`` is a value too."""
+    """``auto`` is allowed as well."""
     words: tuple[str, ...] = ()
-    """Values beside the numbers; no bound of a range can be one."""
+    """Words that are allowed beside numbers, though not as a bound of a range."""
     has_null: bool = False
-    """``null`` is a value too: off."""
+    """``null``, which switches the parameter off, is allowed as well."""
 
 
 def is_same(one: Scalar, other: Scalar) -> bool:
-    """Whether two values are one: as ``==``, but ``true`` is not 1."""
+    """Whether two values are equal; unlike with ``==``, ``true`` is not 1."""
     return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 
 def find_same(value: Scalar, choices: tuple[Scalar, ...]) -> Scalar | type[KeyError]:
-    """The choice that is this value, as the choices have it; the class KeyError where none is."""
+    """The choice that equals the value; the class KeyError, which can't be a choice, where none does."""
     return next((choice for choice in choices if is_same(choice, value)), KeyError)
 
 
@@ -54,7 +54,7 @@ def declared_values(parameter: Parameter | Scalar) -> Iterator[tuple[str, Scalar
 
 
 def check_limits(parameter: Parameter | Scalar, limits: Limits, *, key: str, places: Places) -> None:
-    """Hold every bound, choice or fixed value of the parameter against the limits.
+    """Check every bound, choice or fixed value of the parameter against the limits.
 
     Raises:
         SpecError: One of them breaks a limit.
@@ -67,7 +67,7 @@ def check_limits(parameter: Parameter | Scalar, limits: Limits, *, key: str, pla
 
 
 def check_value(value: Scalar, limits: Limits, *, key: str, places: Places) -> None:
-    """Hold one value against the limits.
+    """Check one value against the limits.
 
     Raises:
         SpecError: It breaks one.

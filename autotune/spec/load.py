@@ -84,8 +84,8 @@ def parse_spec(
         text: YAML 1.2.
         origin: What error messages call the text; its stem becomes the name.
         folder: Where a task's relative path starts; the working directory if None.
-        overrides: As of ``load_spec``. A task's relative path in an override starts from the
-            working directory, as anything that is typed in a shell.
+        overrides: As in ``load_spec``. A task's relative path in an override starts from the
+            working directory, like anything that is typed in a shell.
 
     Raises:
         SpecError: It breaks a rule.
@@ -103,7 +103,7 @@ def parse_spec(
 
 
 def _redact(text: str, spec: StudySpec) -> tuple[str, StudySpec, dict[str, Scalar]]:
-    """Text and spec without the values of secrets, and these."""
+    """The text and the spec without the values of secrets, and the secrets' values by name."""
     secrets: dict[str, Scalar] = {}
     overrides: list[Override] = []
     groups: dict[str, Mapping[str, Parameter | Scalar]] = {
@@ -124,7 +124,7 @@ def _redact(text: str, spec: StudySpec) -> tuple[str, StudySpec, dict[str, Scala
 
 
 def _is_secret(name: str, value: Parameter | Scalar) -> bool:
-    """A name alone makes no secret of a switch or a share, nor of what is searched."""
+    """Whether the parameter is a secret; switches, fractions and searched parameters never are, whatever their name."""
     return is_secret_name(name) and isinstance(value, str | int) and not isinstance(value, bool)
 
 
@@ -133,10 +133,10 @@ def task_spec(task: str, *, epochs: int) -> SpecFile:
 
     Args:
         task: ``package.module:Name`` or ``path/to/file.py:Name``, from the working directory.
-        epochs: Of a training run.
+        epochs: Epochs of a training run.
 
     Raises:
-        SpecError: The task is no such reference.
+        SpecError: ``task`` is not of this form.
     """
     places = Places(origin=task, lines={}, overrides={"task": f"TASK {task}"})
     spec = StudySpec(

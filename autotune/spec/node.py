@@ -1,4 +1,4 @@
-"""One value of a spec together with where it stands: reads itself as what the schema asks for."""
+"""One value of a spec with its place, and readers that turn it into the type that the schema asks for."""
 
 import math
 from collections.abc import Collection, Iterator
@@ -31,7 +31,7 @@ class Node:
         return Node(value=value, key=f"{self.key}.{name}" if self.key else name, places=self.places)
 
     def fields(self, known: Collection[str] | None = None, *, example: str) -> dict[str, "Node"]:
-        """The fields of a mapping; nothing at all is an empty mapping, and ``known`` None allows any name."""
+        """The fields of a mapping; an empty value is an empty mapping, and ``known`` None allows any name."""
         if self.value is None:
             return {}
         if not isinstance(self.value, dict):

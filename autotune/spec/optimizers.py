@@ -20,11 +20,11 @@ class OptimizerFacts:
     """One optimizer as a study spec sees it."""
 
     name: str
-    """As written in a spec, lower case."""
+    """The name in a spec, in lower case."""
     class_name: str
     """Its class in torch.optim."""
     arguments: tuple[str, ...]
-    """Names that a spec may set. Both halves of a tuple have a name of their own, see ``tuples``."""
+    """Names that a spec may set. Each element of a tuple has a name of its own; see ``tuples``."""
     implementations: tuple[Implementation, ...]
     """Values of ``optimizer_impl`` that it has."""
     tuples: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -68,7 +68,7 @@ _TABLE = (
 )
 
 OPTIMIZERS: Mapping[str, OptimizerFacts] = {facts.name: facts for facts in _TABLE}
-"""By the name in a spec. Any other name must be ``package.module:Class``."""
+"""torch's optimizers by their name in a spec; any other name must be ``package.module:Class``."""
 
 OPTIMIZER_ARGUMENTS: frozenset[str] = frozenset(name for facts in _TABLE for name in facts.arguments)
 """Every name that is an argument of some optimizer here."""
@@ -80,7 +80,7 @@ def optimizers_that_accept(argument: str) -> tuple[str, ...]:
 
 
 def as_fraction(value: Scalar) -> Scalar:
-    """An element of a tuple argument as torch takes it: Adam's betas must be floats, 0 as well."""
+    """An element of a tuple argument as torch takes it: Adam's betas must be floats, even 0."""
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 

@@ -19,7 +19,7 @@ class Override:
 
     key: tuple[str, ...]
     value: object
-    """As the round-trip reader made it, so that ``1e-3`` is written back as ``1e-3``."""
+    """The value as the round-trip reader read it, so that ``1e-3`` is written back as ``1e-3``."""
     typed: str
     """``--set KEY=VALUE``, or the option that stands for it such as ``--seed 3``, for messages."""
 

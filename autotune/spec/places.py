@@ -22,7 +22,7 @@ class Places:
         A key that is not there is placed at the nearest key above it.
         """
         for override, typed in self.overrides.items():
-            # A whole section that the file has is not to blame on one value that was set within.
+            # An override of one value inside a section is not blamed for the whole section, if that is in the file.
             is_whole_section = "." not in key and key in self.lines
             if _is_within(key, override) or (not is_whole_section and key and _is_within(override, key)):
                 return f"{typed}: {key}"

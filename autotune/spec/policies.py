@@ -15,12 +15,12 @@ _POSITIVE_COUNT = Limits("whole", low=1)
 _FLAG = Limits("choices", choices=(False, True))
 _SHARE = Limits("number", low=0, high=1)
 _MOST = 10_000
-"""Beyond, a proposal takes minutes or more memory than there is."""
+"""Limit on counts: above it a proposal takes minutes, or more memory than there is."""
 
 SAMPLERS: Mapping[str, Mapping[str, Limits]] = {
     "tpe": {"startup_trials": _COUNT, "candidates": Limits("whole", low=1, high=_MOST)},
     "gp": {"startup_trials": _COUNT, "deterministic": _FLAG},
-    # No sigma, which Optuna gives up with 6; and fewer than four have no covariance to learn from.
+    # No sigma option: Optuna 6 gives it up. A population below four has no covariance to learn from.
     "cmaes": {"startup_trials": _COUNT, "population": Limits("whole", low=4, high=_MOST)},
     "qmc": {"sequence": Limits("choices", choices=("sobol", "halton")), "scramble": _FLAG},
     "random": {},
@@ -55,7 +55,7 @@ PRUNERS: Mapping[str, Mapping[str, Limits]] = {
 }
 """Options of each pruner by name, and what each may be.
 
-``search/pruners.py`` has an argument for every one of them; ``min_epochs`` and ``min_seconds`` are one.
+``search/pruners.py`` has an argument for each; ``min_epochs`` and ``min_seconds`` are the same argument there.
 """
 
 SPEED_SEARCHES: Mapping[str, Mapping[str, Limits]] = {
@@ -68,7 +68,7 @@ given); by the sampler, like learning parameters; or as the baseline has them.""
 
 
 def read_speed_search(node: Node, *, has_learning: bool) -> Choice:
-    """A way to search the speed parameters; all but ``joint`` leave the sampler learning parameters alone."""
+    """The way to search the speed parameters; with any but ``joint`` the sampler gets learning parameters only."""
     choice = _read_choice(node, SPEED_SEARCHES, example="race, or {race: {share: 0.1}}")
     if choice.name != "joint" and not has_learning:
         rule = f"{choice.name} needs a learning parameter to search"
@@ -82,7 +82,7 @@ def read_sampler(node: Node) -> Choice:
 
 
 def read_pruner(node: Node, *, budget: Budget) -> Choice:
-    """A pruner by name, or ``{name: {options}}``; it counts in the budget's resource, within a whole trial."""
+    """A pruner by name, or ``{name: {options}}``; options count in the budget's resource, within a whole trial."""
     choice = _read_choice(node, PRUNERS, example="hyperband, or {hyperband: {min_epochs: 1}}")
     for option, value in choice.options.items():
         name, _, resource = option.rpartition("_")

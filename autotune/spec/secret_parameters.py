@@ -1,4 +1,4 @@
-"""Parameters of a spec that are secrets: their values stand in its file alone, which has to be there again."""
+"""Secret parameters of a spec: their values are in its file alone, so that later starts need the file again."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,13 +11,13 @@ from autotune.spec.model import StudySpec
 
 
 def check_secrets(spec: StudySpec, *, study: str, secrets: Mapping[str, Scalar], remedy: str) -> None:
-    """Raise InputError where trials would need a secret that nobody has told.
+    """Raise InputError where trials would need a secret whose value is not known.
 
     Args:
-        spec: Of the study, as it is stored.
-        study: Its name.
-        secrets: Values that are known.
-        remedy: How they are told, such as a command.
+        spec: The study's spec, as it is stored.
+        study: The study's name.
+        secrets: Known secrets by name.
+        remedy: How the user can tell them, such as a command.
     """
     for parameters in (spec.learning, spec.speed, spec.baseline):
         for name, value in parameters.items():
@@ -27,5 +27,5 @@ def check_secrets(spec: StudySpec, *, study: str, secrets: Mapping[str, Scalar],
 
 
 def secrets_in(file: Path | None) -> Mapping[str, Scalar]:
-    """The secrets that a spec file holds; none without one."""
+    """The secrets that a spec file holds; empty if ``file`` is None."""
     return {} if file is None else load_spec(str(file)).secrets

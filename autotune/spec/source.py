@@ -1,4 +1,4 @@
-"""A task's source: where it lies, whether it is still the same, and where it lies after its folder was moved."""
+"""A task's source: its file, a digest of its code, and how to find it after its folder was moved."""
 
 import ast
 import hashlib
@@ -21,11 +21,11 @@ def find_source(task: str) -> Path | None:
 
 
 def source_digest(task: str) -> str | None:
-    """32 hex digits: the same as long as the task's code is, wherever it lies; None where there is no source.
+    """32 hex digits that depend on the task's code alone and not on its place; None where there is no source.
 
-    The code is that of its file and of its own modules that this imports, directly or not: those beside
-    it, or of its package. Comments and blank lines don't count, nor does anything that is installed, unless the
-    task itself is.
+    The code is the task's file with those modules beside it, or in its package, that it imports directly or
+    indirectly. Comments and blank lines don't count, nor do installed modules, unless the
+    task itself is installed.
     """
     path = find_source(task)
     if path is None:
@@ -46,11 +46,13 @@ def source_digest(task: str) -> str | None:
 
 
 def find_moved(task: str, *, digest: str | None, folders: Iterable[Path]) -> str | None:
-    """The task by the place where its file lies now: in one of the folders, or as far below as it lay before.
+    """The task with the path where its file lies now; None where it is not found.
+
+    It is looked for in the folders, and below them under each ending of its former path.
 
     Args:
-        task: ``path/to/file.py:Name``, of a file that is gone.
-        digest: Of its source, where it is known: a file that has it goes before all others.
+        task: ``path/to/file.py:Name``, whose file is gone.
+        digest: Digest of its source, or None; a file with this digest is preferred to any other.
         folders: Where to look.
     """
     location, _, name = task.rpartition(":")
@@ -64,7 +66,7 @@ def find_moved(task: str, *, digest: str | None, folders: Iterable[Path]) -> str
 
 
 def _find_module(name: str) -> Path | None:
-    """Part by part, since asking importlib for the whole name would import the packages above it."""
+    """The module's file, found part by part: importlib would import the packages above it for the whole name."""
     places: list[str] | None = [str(Path.cwd()), *sys.path]
     parts = name.split(".")
     for depth in range(len(parts)):
@@ -78,7 +80,7 @@ def _find_module(name: str) -> Path | None:
 
 
 def _read_all(path: Path, *, root: Path, package: str) -> dict[Path, str]:
-    """The texts of the file and of all that it imports of its own."""
+    """The texts, by path, of the file and of the task's own modules that it imports."""
     bounds = root / package if any(part in _INSTALLED for part in root.parts) else root
     texts: dict[Path, str] = {}
     waiting = [path]
@@ -101,7 +103,7 @@ def _read(path: Path) -> str:
 
 
 def _imported(text: str, *, path: Path, root: Path) -> Iterator[Path]:
-    """Files below the root that a module's imports name; autotune's own are not the task's code."""
+    """Files below the root that a module imports; those of autotune are left out."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
@@ -121,7 +123,7 @@ def _imported(text: str, *, path: Path, root: Path) -> Iterator[Path]:
 
 
 def _files(parts: list[str], *, base: Path, is_absolute: bool) -> Iterator[Path]:
-    """Those of a module and of the packages above it; the last part may be a name in it, and no file."""
+    """The files of a module and of the packages above it; the last part may be a name in the module instead."""
     if is_absolute and parts[0] == "autotune":
         return
     for depth in range(1, len(parts) + 1):
@@ -132,7 +134,7 @@ def _files(parts: list[str], *, base: Path, is_absolute: bool) -> Iterator[Path]
 
 
 def _without_comments(text: str) -> str:
-    """Without comments, blank lines and spaces at a line's end: what is trained does not change with them."""
+    """The text without comments, blank lines and spaces at a line's end, which don't change what is trained."""
     lines = text.splitlines()
     try:
         for token in tokenize.generate_tokens(io.StringIO(text).readline):

@@ -10,7 +10,7 @@ _MAX_DEPTH = 4
 
 
 def written(value: object) -> str:
-    """The value as YAML in one line; what is long or deep is cut short with dots."""
+    """The value as YAML in one line; a long or deep value is cut short with dots."""
     text = _flow(value, depth=0)
     return text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 3]}..."
 

@@ -69,7 +69,10 @@ def draft_spec(script: Script, *, is_classification: bool, path: Path, task: str
 
 
 def _guesses(script: Script, baseline: Mapping[str, Scalar]) -> list[str]:
-    """What every training has, and the script does not tell; an optimizer's own learning rate is no guess."""
+    """Lines with a guess for each setting that a training needs and the script does not tell.
+
+    Where the script's optimizer is known, its own default learning rate holds, and none is guessed.
+    """
     has_own_lr = "optimizer" in baseline and "lr" not in {each.name for each in script.unread}
     guesses = {"optimizer": "adam", **({} if has_own_lr else {"lr": "1e-3"}), "batch_size": "64"}
     return [

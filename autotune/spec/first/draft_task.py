@@ -1,4 +1,4 @@
-"""A task from what was read of a plain PyTorch script."""
+"""Drafts a task from a plain PyTorch script."""
 
 import ast
 import builtins
@@ -22,7 +22,7 @@ class TaskDraft:
     missing: tuple[str, ...]
     """Methods that raise NotImplementedError until they are written."""
     unbound: tuple[str, ...] = ()
-    """Names that the task reads and nothing in it binds: the script's text does not tell what they are."""
+    """Names that the task uses but does not define, since the script's text does not tell what they are."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Loss:
     """A script's loss."""
 
     function: ast.expr | None
-    """What is called with outputs and targets; None for plain cross-entropy, which tasks have by themselves."""
+    """The function that is called with outputs and targets; None for plain cross-entropy, a task's default."""
     is_classification: bool
 
 
 def draft_task(script: Script, *, path: Path) -> TaskDraft:
-    """The script's data, model and loss as a task; what its text does not tell is left to be written."""
+    """The script's data, model and loss as a task; parts that its text does not tell are left for the user."""
     constants = Constants(script.tree)
     datasets = [data for call in loaders_of(script.tree) if (data := _dataset(call)) is not None]
     made = [slice_before(script.tree, constants.maker(data), constants=constants) for data in datasets[:2]]
@@ -167,7 +167,7 @@ def _model(tree: ast.Module) -> ast.expr | None:
 
 
 def _made(tree: ast.Module, *, around: ast.Call) -> ast.expr | None:
-    """Where the script makes an object of the class around: a module that has its optimizer itself."""
+    """The script's call of the class that ``around`` stands in, for a module that makes its own optimizer."""
     classes = {
         node.name
         for node in ast.walk(tree)
@@ -198,7 +198,7 @@ def _imports(script: Script, *, used: Sequence[ast.AST], path: Path) -> list[str
 
 
 def _import_line(statement: ast.stmt, *, names: set[str]) -> str | None:
-    """The import with those of its names that are needed; None where none is."""
+    """The import with those of its names that are needed; None where none is needed."""
     if not isinstance(statement, ast.Import | ast.ImportFrom):
         return None
     needed = [a for a in statement.names if (a.asname or a.name).partition(".")[0] in names or a.name == "*"]
@@ -240,7 +240,7 @@ def _source(script: Script, statement: ast.FunctionDef | ast.ClassDef) -> list[s
 
 
 def _names(script: Script, *, used: Sequence[ast.AST]) -> set[str]:
-    """All names that the parts read, and those that the script's own definitions among them read in turn."""
+    """All names that the parts read, and all that the script's definitions behind those names read."""
     names = _read_in(used)
     definitions = {s.name: s for s in script.tree.body if isinstance(s, ast.FunctionDef | ast.ClassDef)}
     constants = [s for s in script.tree.body if is_constant(s)]
@@ -261,7 +261,7 @@ def _read_in(parts: Sequence[ast.AST]) -> set[str]:
 
 
 def _calls(tree: ast.Module, names: Collection[str]) -> Iterator[ast.Call]:
-    """Calls of those names, in the text's order."""
+    """Calls of functions or classes with these names, in the order of the text."""
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
         if ast.unparse(call.func).rpartition(".")[2] in names:

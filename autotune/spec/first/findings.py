@@ -1,4 +1,4 @@
-"""What is found in a script."""
+"""The kinds of findings in a script."""
 
 from dataclasses import dataclass
 
@@ -7,17 +7,17 @@ from autotune.events import Scalar
 
 @dataclass(frozen=True)
 class Reading:
-    """One thing that the script sets."""
+    """A setting whose value the script's text tells."""
 
     name: str
-    """Of the parameter, as in a spec; ``epochs`` and ``seed`` are keys of the spec itself."""
+    """The parameter's name in a spec; ``epochs`` and ``seed`` are keys of the spec itself."""
     value: Scalar
     line: int
 
 
 @dataclass(frozen=True)
 class Unread:
-    """One thing that the script sets and its text alone does not tell."""
+    """A setting that the script computes, so that its text does not tell the value."""
 
     name: str
     expression: str
@@ -26,8 +26,8 @@ class Unread:
 
 @dataclass(frozen=True)
 class Note:
-    """One thing of the script that a spec does not say, or that was looked for in vain."""
+    """A remark on something that a spec can't express, or that was not found in the script."""
 
     line: int | None
-    """None where it is of no line."""
+    """The line in the script; None where the remark belongs to no line."""
     text: str

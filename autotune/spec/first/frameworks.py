@@ -1,4 +1,4 @@
-"""What Lightning's Trainer and Hugging Face's TrainingArguments are given, in the words of a spec."""
+"""Reads the arguments of Lightning's Trainer and Hugging Face's TrainingArguments as parameters of a spec."""
 
 import ast
 from collections.abc import Iterator, Mapping
@@ -37,27 +37,27 @@ _PRECISIONS = {"bf16-mixed": "bf16", "bf16": "bf16", "16-mixed": "fp16", "16": "
 
 @dataclass(frozen=True)
 class Setting:
-    """One keyword of a call."""
+    """One keyword argument of a call."""
 
     name: str
-    """Of the parameter."""
+    """The parameter's name in a spec."""
     node: ast.expr
-    """What it is given."""
+    """The expression that is passed."""
     value: Scalar = None
-    """Where that is not the parameter's own value."""
+    """The parameter's value, where it differs from that of the expression; else None."""
 
 
 @dataclass(frozen=True)
 class Framework:
-    """What such a call says."""
+    """The settings and remarks that were read from such a call."""
 
     settings: tuple[Setting, ...]
     notes: tuple[tuple[int, str], ...]
-    """Lines, and what stands there that a spec does not say."""
+    """Line numbers, with remarks on arguments that a spec can't express."""
 
 
 def read_framework(call: ast.Call) -> Framework | None:
-    """None for a call of something else."""
+    """What the call says; None for a call of anything else."""
     name = ast.unparse(call.func).rpartition(".")[2]
     if name not in _KEYWORDS:
         return None
@@ -75,7 +75,7 @@ def _lightning(given: Mapping[str, ast.expr]) -> Iterator[Setting]:
 
 def _hugging_face(call: ast.Call, given: Mapping[str, ast.expr]) -> Iterator[Setting]:
     optimizer = given.get("optim")
-    if optimizer is None or "adamw" in ast.unparse(optimizer):  # its default is AdamW of torch
+    if optimizer is None or "adamw" in ast.unparse(optimizer):  # torch's AdamW is the default of TrainingArguments
         yield Setting("optimizer", call if optimizer is None else optimizer, "adamw")
     for key, name, value in (
         ("bf16", "precision", "bf16"),

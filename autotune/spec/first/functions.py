@@ -1,4 +1,4 @@
-"""The functions of a script: which one a place stands in, and what it is called with."""
+"""Finds the function around an expression of a script, and the arguments that the script calls it with."""
 
 import ast
 from collections.abc import Iterator, Mapping
@@ -21,16 +21,16 @@ def function_around(tree: ast.Module, expression: ast.expr) -> ast.FunctionDef |
 
 
 def arguments_of(tree: ast.Module, function: ast.FunctionDef) -> dict[str, ast.expr]:
-    """What the function's parameters are: as in its only call, else their defaults.
+    """The expressions that the function's parameters stand for: those of its only call, else the defaults.
 
-    A function that is called in several places, or with ``*arguments``, has its defaults.
+    The defaults hold for a function that is called in several places, or with ``*arguments``.
     """
     calls = calls_of(function, None, tree=tree)
     return arguments_in(calls[0] if len(calls) == 1 else None, function, is_method=False)
 
 
 def calls_of(function: Function, owner: ast.ClassDef | None, *, tree: ast.Module) -> list[ast.Call]:
-    """The script's calls of the function; of a method those on ``self``, of a constructor those of its class."""
+    """The script's calls of the function: of a method those on ``self``, of a constructor those of its class."""
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     if owner is None:
         return [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == function.name]
@@ -40,7 +40,7 @@ def calls_of(function: Function, owner: ast.ClassDef | None, *, tree: ast.Module
 
 
 def arguments_in(call: ast.Call | None, function: Function, *, is_method: bool) -> dict[str, ast.expr]:
-    """What the call gives each parameter, else its default; without a call, the defaults."""
+    """The expression that the call passes for each parameter, else its default; with ``call`` None, all defaults."""
     parameters = [*function.args.posonlyargs, *function.args.args][is_method:]
     found = dict(zip([p.arg for p in parameters][::-1], function.args.defaults[::-1], strict=False))
     found |= {
@@ -55,7 +55,7 @@ def arguments_in(call: ast.Call | None, function: Function, *, is_method: bool) 
 
 
 def options_of(tree: ast.Module) -> Mapping[str, ast.expr]:
-    """Options of a command line with their defaults, by the name that holds them: argparse, click and absl."""
+    """Defaults of the command line's options (argparse, click, absl), by the name that holds the option's value."""
     return dict(option for call in ast.walk(tree) if isinstance(call, ast.Call) for option in _options_in(call))
 
 
@@ -81,7 +81,7 @@ def _options_in(call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
 
 
 def option_names(tree: ast.Module) -> frozenset[str]:
-    """Names that hold the options of a command line: those of habit, and what a parser's answer is bound to."""
+    """Names of variables that hold parsed options: the usual ones, and those that ``parse_args()`` is assigned to."""
     bound = {
         node.targets[0].id
         for node in ast.walk(tree)

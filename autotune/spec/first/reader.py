@@ -1,4 +1,4 @@
-"""A script's calls and assignments, as parameters of a spec."""
+"""Reads a script's calls and assignments as parameters of a spec."""
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
@@ -27,14 +27,14 @@ _WANTED: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "batch_size": ("no batch size was found", ("batch_size", "BATCH_SIZE")),
     "epochs": ("no number of epochs was found", ("num_epochs", "epochs", "EPOCHS", "NUM_EPOCHS")),
 }
-"""What a training has, what to say where it was not found, and how it is called by habit."""
+"""Settings that a training needs, each with a message for where it was not found, and its usual variable names."""
 _WHOLE = ("epochs", "batch_size", "seed", "num_workers")
 _NUMBERS = (*_WHOLE, "lr", "weight_decay", "momentum", "beta1", "beta2", "eps", "gradient_clip", "schedule_gamma")
 _IMPLEMENTATIONS = {("fused", True): "fused", ("foreach", True): "foreach", ("foreach", False): "for_loop"}
 
 
 def loaders_of(tree: ast.Module) -> Sequence[ast.Call]:
-    """The script's DataLoaders in the text's order; one that shuffles, which trains, before all others."""
+    """The script's DataLoaders: those that shuffle first, since they train, each in the order of the text."""
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _name_of(node) == "DataLoader"]
     return sorted(calls, key=lambda call: (not _shuffles(call), place_of(call)))
 
@@ -61,7 +61,7 @@ class Reader:
         self._step_size: ast.expr | None = None
 
     def read(self, node: ast.AST) -> None:
-        """Take what it says; what stands in a branch that is not taken says nothing."""
+        """Read one node; nodes in a branch that is never taken are ignored."""
         if isinstance(node, ast.Call):
             if not self._constants.is_dead(node):
                 self._read_call(node)
@@ -73,7 +73,7 @@ class Reader:
             self._read_epochs(node.iter)
 
     def end(self) -> None:
-        """What hangs on all that was read, and what was looked for in vain."""
+        """Finish after the last node: settings that depend on others, and notes on those that were not found."""
         epochs, size = self._known("epochs"), self._value(self._step_size) if self._step_size is not None else None
         if self._step_size is not None and isinstance(epochs, int) and isinstance(size, int) and size > 0:
             self._put("schedule_step", min(1.0, round(size / max(1, epochs), 6)), self._step_size)
@@ -93,7 +93,7 @@ class Reader:
         return Note(None, f"{what}; the spec has a guess")
 
     def _read_epochs(self, node: ast.expr) -> None:
-        """Of ``range(...)``, in ``tqdm(...)`` too."""
+        """Read the number of epochs from ``range(...)``, also inside ``tqdm(...)``."""
         while isinstance(node, ast.Call) and _name_of(node) in {"tqdm", "track", "progress_bar"} and node.args:
             node = node.args[0]
         if isinstance(node, ast.Call) and _name_of(node) in {"range", "trange"} and node.args:
@@ -116,7 +116,7 @@ class Reader:
             self._read_framework(framework)
 
     def _class_of(self, call: ast.Call) -> str:
-        """Its name, also of ``getattr(torch.optim, "Adam")(...)``."""
+        """The name of the called class, also for ``getattr(torch.optim, "Adam")(...)``."""
         match call.func:
             case ast.Call(func=ast.Name(id="getattr"), args=[_, name]):
                 return str(self._value(name))
@@ -179,7 +179,7 @@ class Reader:
             self._put("optimizer_impl", name, node)
 
     def _keywords(self, call: ast.Call) -> dict[str, ast.expr]:
-        """Those of ``**settings`` too, where the script has the dictionary."""
+        """The call's keyword arguments, those of ``**settings`` included where the script has the dictionary."""
         found = _keywords(call)
         for keyword in call.keywords:
             if keyword.arg is None:
@@ -196,37 +196,37 @@ class Reader:
         self.notes.append(Note(node.lineno, text))
 
     def read_compile(self, call: ast.Call) -> None:
-        """``torch.compile``, with its mode."""
+        """Read ``torch.compile`` with its mode."""
         mode = _keywords(call).get("mode")
         self._put("compile", "default", call) if mode is None else self._take("compile", mode)
 
     def read_autocast(self, call: ast.Call) -> None:
-        """The type that autocast computes in."""
+        """Read the type that autocast computes in."""
         dtype = _keywords(call).get("dtype")
         name = ast.unparse(dtype).rpartition(".")[2] if dtype is not None else "float16"
         if name in _PRECISIONS:
             self._put("precision", _PRECISIONS[name], call)
 
     def read_memory_format(self, call: ast.Call) -> None:
-        """``to(memory_format=torch.channels_last)``."""
+        """Read ``to(memory_format=torch.channels_last)``."""
         layout = _keywords(call).get("memory_format")
         if layout is not None and ast.unparse(layout).endswith("channels_last"):
             self._put("channels_last", value=True, node=call)
 
     def read_matmul_precision(self, call: ast.Call) -> None:
-        """By the newer name of the same switch, which is the one that is raced."""
+        """Read ``set_float32_matmul_precision`` under the newer name of the same switch, which races use."""
         word = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else None
         if word in _MATMUL_PRECISIONS:
             self._put("fp32_precision_matmul", _MATMUL_PRECISIONS[str(word)], call)
 
     def read_clipping(self, call: ast.Call) -> None:
-        """The largest norm of a gradient."""
+        """Read the largest norm of a gradient."""
         node = call.args[1] if len(call.args) > 1 else _keywords(call).get("max_norm")
         if node is not None:
             self._take("gradient_clip", node)
 
     def take_first(self, name: str, call: ast.Call) -> None:
-        """The call's first argument as the parameter of that name."""
+        """Read the call's first argument as the parameter of this name."""
         if call.args:
             self._take(name, call.args[0])
 
@@ -255,7 +255,7 @@ class Reader:
         self._put(name, value, node)
 
     def _value(self, node: ast.expr) -> Value:
-        """None where the text does not tell."""
+        """The expression's value; None where the text does not tell it."""
         try:
             return self._constants.value(node)
         except UnknownValueError:
@@ -291,6 +291,6 @@ def _is_number(value: Value) -> bool:
 
 
 def _has_groups(node: ast.expr) -> bool:
-    """``[{"params": ..., "lr": ...}, ...]``: dictionaries with more than parameters."""
+    """Whether parameter groups have settings of their own: ``[{"params": ..., "lr": ...}, ...]``."""
     tables = [table for table in ast.walk(node) if isinstance(table, ast.Dict)]
     return any(len(table.keys) > 1 for table in tables)

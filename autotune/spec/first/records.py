@@ -1,4 +1,4 @@
-"""Objects of a script whose members its text tells: dictionaries, classes of settings, ``self``."""
+"""Finds the members of a script's objects in its text: of dictionaries, classes of settings, and ``self``."""
 
 import ast
 from collections import defaultdict
@@ -9,15 +9,15 @@ from autotune.spec.first.scopes import Scopes, own_nodes
 
 _MADE_OF_KEYWORDS = ("dict", "SimpleNamespace", "Namespace", "EasyDict", "AttrDict", "Munch", "ConfigDict", "create")
 _PARSERS = ("cli", "parse", "structured", "instantiate")
-"""What makes an object of a class that it is given: ``tyro.cli(Args)``, ``OmegaConf.structured(Config)``."""
+"""Functions that make an object of the class that they get: ``tyro.cli(Args)``, ``OmegaConf.structured(Config)``."""
 
 
 class UnknownValueError(Exception):
-    """The text alone does not tell; the message is the expression."""
+    """The script's text does not tell an expression's value; the message is the expression."""
 
 
 class Records:
-    """Finds the members of objects; what is not in the text is None."""
+    """Finds the expressions that members of objects are bound to; None where the text does not tell."""
 
     def __init__(
         self,
@@ -26,12 +26,12 @@ class Records:
         meaning: Callable[[ast.Name], ast.expr],
         argument: Callable[[Function, str], ast.expr],
     ) -> None:
-        """Nothing found yet.
+        """Prepare to look members up.
 
         Args:
-            scopes: Of the script.
-            meaning: What a name stands for; raises UnknownValueError where that is not one expression.
-            argument: What a function's parameter is given; raises likewise.
+            scopes: The script's scopes.
+            meaning: Gives the expression that a name stands for; raises UnknownValueError where there is not just one.
+            argument: Gives the expression that a function's parameter stands for; raises UnknownValueError as well.
         """
         self._scopes = scopes
         self._meaning = meaning
@@ -42,7 +42,7 @@ class Records:
         self._open: set[tuple[int, str]] = set()
 
     def member(self, owner: ast.expr, name: str) -> ast.expr | None:
-        """What ``owner.name`` or ``owner["name"]`` is bound to."""
+        """The expression that ``owner.name`` or ``owner["name"]`` is bound to; None where the text does not tell."""
         key = id(owner), name
         if key in self._open:
             return None
@@ -80,7 +80,7 @@ class Records:
                 return None
 
     def entries(self, node: ast.expr, *, is_dead: Callable[[ast.AST], bool]) -> dict[str, ast.expr] | None:
-        """All that a dictionary holds, what it is updated with and what is put in under a key as well."""
+        """The entries of a dictionary, updates and assigned keys included; None where the text does not tell."""
         if isinstance(node, ast.Name):
             made = self._made(node)
             found = None if made is None else self.entries(made, is_dead=is_dead)
@@ -101,7 +101,7 @@ class Records:
                 return None
 
     def returned(self, function: ast.FunctionDef) -> ast.expr | None:
-        """What a function returns, where that is one expression."""
+        """The expression that a function returns; None where it has not exactly one ``return``."""
         returns = [node for node in own_nodes(function) if isinstance(node, ast.Return)]
         return returns[0].value if len(returns) == 1 else None
 
@@ -132,7 +132,7 @@ class Records:
         return None if found is None else self._of_class(found, name)
 
     def _of_annotation(self, owner: ast.Name, name: str) -> ast.expr | None:
-        """Of a parameter whose class is told, such as ``def main(config: Config)``."""
+        """A member of a function's parameter, by the class it is annotated with: ``def main(config: Config)``."""
         for function in self._scopes.functions_around(owner):
             for argument in (*function.args.args, *function.args.kwonlyargs):
                 if argument.arg == owner.id:
@@ -140,7 +140,7 @@ class Records:
         return None
 
     def _of_class(self, cls: ast.ClassDef, name: str, *, call: ast.Call | None = None) -> ast.expr | None:
-        """Set by a method on ``self``, given to the constructor, a default of the class, or one of its bases'."""
+        """A member of an object of the class: set on ``self``, passed to the constructor, a default, or inherited."""
         on_self = [value for owner, attribute, value in _assigned_members(cls) if (owner, attribute) == ("self", name)]
         if on_self:
             return on_self[0] if len(on_self) == 1 else None
@@ -161,7 +161,7 @@ class Records:
         return next((value for value in inherited if value is not None), None)
 
     def _given(self, cls: ast.ClassDef, call: ast.Call) -> dict[str, ast.expr]:
-        """Fields of a class without a constructor of its own, as this call gives them."""
+        """The fields that this call sets, for a class without a constructor of its own (a dataclass); else empty."""
         if any(isinstance(node, ast.FunctionDef) and node.name == "__init__" for node in cls.body):
             return {}
         fields = [n.target.id for n in cls.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]
@@ -169,7 +169,7 @@ class Records:
         return {**dict(zip(fields, call.args, strict=False)), **named}
 
     def _parameter(self, cls: ast.ClassDef, name: str) -> ast.expr | None:
-        """What a parameter of the constructor is given."""
+        """The expression that a parameter of the constructor stands for; None where the text does not tell."""
         makers = [node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
         try:
             return self._argument(makers[0], name) if makers else None
@@ -177,7 +177,7 @@ class Records:
             return None
 
     def _set_on(self, owner: ast.expr, name: str) -> list[ast.expr]:
-        """What is assigned to a member of an object that has a name: ``config.lr = 0.1``, ``config["lr"] = 0.1``."""
+        """Expressions assigned to a member of a named object: ``config.lr = 0.1``, ``config["lr"] = 0.1``."""
         if not isinstance(owner, ast.Name) or owner.id == "self":
             return []
         return self._assigned[owner.id, name]
@@ -196,13 +196,13 @@ def _assigned_members(tree: ast.AST) -> Iterator[tuple[str, str, ast.expr]]:
                 yield owner, name, value
             case ast.AugAssign(target=ast.Attribute(value=ast.Name(id=owner), attr=name)):
                 yield owner, name, node.value
-                yield owner, name, node.value  # twice: it is not one value
+                yield owner, name, node.value  # yielded twice, so that it does not count as one value
             case _:
                 pass
 
 
 def _updates(tree: ast.AST, name: str) -> list[ast.Call]:
-    """``settings.update(more)``."""
+    """Calls of the form ``settings.update(more)``."""
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and len(node.args) == 1]
     return [call for call in calls if ast.unparse(call.func) == f"{name}.update"]
 

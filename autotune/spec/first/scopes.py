@@ -1,4 +1,4 @@
-"""What a name of a script is bound to, in the function or at the top, by where it stands."""
+"""Which expressions a script's names are bound to, in each function and at the top."""
 
 import ast
 from collections import defaultdict
@@ -17,7 +17,7 @@ class Binding:
 
     place: ast.AST
     value: ast.expr | None
-    """What it is bound to; None where no expression of the script says so: a loop's variable, ``x += 1``."""
+    """The expression that is bound; None where there is none in the text: a loop's variable, ``x += 1``."""
 
 
 class Scopes:
@@ -31,32 +31,32 @@ class Scopes:
         self._known: dict[Scope, Mapping[str, list[Binding]]] = {}
 
     def knows(self, node: ast.AST) -> bool:
-        """Whether the node is one of the script's own."""
+        """Whether the node is a part of the script, below its top."""
         return node in self._parents
 
     def ancestors(self, node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
-        """Each node around it with the one below, from the inside to the outside."""
+        """Each node around ``node`` with its child on the way there, from the inside to the outside."""
         while (parent := self._parents.get(node)) is not None:
             yield parent, node
             node = parent
 
     def functions_around(self, node: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-        """Those in whose bodies it stands, from the inside to the outside; a default stands outside of its function."""
+        """Functions whose bodies hold the node, from the inside to the outside; a default is not in the body."""
         for parent, below in self.ancestors(node):
             if isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef) and below in parent.body:
                 yield parent
 
     def class_around(self, node: ast.AST) -> ast.ClassDef | None:
-        """The innermost class that it stands in."""
+        """The innermost class around the node."""
         return next((parent for parent, _ in self.ancestors(node) if isinstance(parent, ast.ClassDef)), None)
 
     def owner(self, function: ast.AST) -> ast.ClassDef | None:
-        """The class whose method the function is."""
+        """The class that the function is a method of; None for a plain function."""
         parent = self._parents.get(function)
         return parent if isinstance(parent, ast.ClassDef) else None
 
     def bindings(self, name: str, scope: Scope) -> list[Binding]:
-        """Where this very scope binds the name, parameters aside."""
+        """Where this scope itself binds the name; parameters don't count."""
         if scope not in self._known:
             self._known[scope] = self._bindings(scope)
         return self._known[scope].get(name, [])
@@ -89,7 +89,7 @@ def own_nodes(scope: ast.AST) -> Iterator[ast.AST]:
 def _bindings_in(scope: ast.AST) -> Iterator[tuple[str, Binding]]:
     told: set[ast.AST] = set()
     for node in own_nodes(scope):
-        if isinstance(node, _COMPREHENSIONS):  # its variables are its own
+        if isinstance(node, _COMPREHENSIONS):  # a comprehension's variables belong to itself
             told.update(n for each in node.generators for n in ast.walk(each.target))
         elif isinstance(node, ast.AnnAssign) and node.value is None:
             told.add(node.target)
@@ -113,7 +113,7 @@ def _assignments(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
 
 
 def _unpacked(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.expr]]:
-    """``a, b = 1, 2`` as two."""
+    """The single assignments in one of tuples: ``a, b = 1, 2`` gives two."""
     if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
         yield from zip(target.elts, value.elts, strict=True)
     else:

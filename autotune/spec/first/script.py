@@ -13,7 +13,7 @@ from autotune.spec.first.reader import Reader, place_of
 
 @dataclass(frozen=True)
 class Script:
-    """What was read, each parameter once: the first place in the text counts."""
+    """The findings in a script; each parameter counts once, where the text sets it first."""
 
     tree: ast.Module
     text: str
@@ -27,8 +27,8 @@ class Script:
 
 
 def read_script(path: Path) -> Script:
-    """Raises InputError where there is no such file, or it is not Python."""
-    if path.suffix == ".ipynb":  # which parses as Python, and has nothing in it
+    """Read the script; raises InputError where there is no such file, or it is not Python."""
+    if path.suffix == ".ipynb":  # a notebook's JSON parses as Python without statements of interest
         raise InputError(
             f"{path}: a script must be Python, got a notebook; `jupyter nbconvert --to script {path}` first"
         )
@@ -46,7 +46,7 @@ def read_script(path: Path) -> Script:
 
 
 def parse_script(tree: ast.Module, *, text: str) -> Script:
-    """As ``read_script``, of a text that is parsed already."""
+    """Read a script whose text is parsed already; see ``read_script``."""
     reader = Reader(tree)
     for node in sorted(ast.walk(tree), key=place_of):
         reader.read(node)

@@ -1,4 +1,4 @@
-"""The statements of a script that make one of its values: its data, its model."""
+"""Cuts out the statements of a script that make one of its values, such as its data or its model."""
 
 import ast
 from collections.abc import Iterator, Sequence
@@ -11,11 +11,11 @@ from autotune.spec.first.records import UnknownValueError
 from autotune.spec.first.values import Constants
 
 _MOVES = ("to", "cuda", "cpu")
-"""Methods that bring a tensor or a model to a device, which is the trial's affair."""
+"""Methods that move a tensor or a model to a device; they are left out, since trials do that."""
 
 
 _METHODS = ("setup", "model", "loss", "metrics", "optimizer", "forward", "evaluate", "collate", "train_data", "knobs")
-"""Names that a task has already: an attribute of a trainer's object must not hide them."""
+"""Names of a task's own methods; attributes of ``self`` with such a name are renamed, to keep the methods visible."""
 _PARSES = ("parse_args", "parse_known_args")
 
 
@@ -28,7 +28,7 @@ class Slice:
 
     @property
     def names(self) -> frozenset[str]:
-        """All names that are read in it."""
+        """All names in the statements and the expression."""
         nodes = [node for part in (*self.statements, self.expression) for node in ast.walk(part)]
         return frozenset(node.id for node in nodes if isinstance(node, ast.Name))
 
@@ -36,11 +36,11 @@ class Slice:
 def slice_before(
     tree: ast.Module, expression: ast.expr, *, constants: Constants, entered: frozenset[str] = frozenset()
 ) -> Slice:
-    """What the expression needs, of the top of the script and of the function that it stands in.
+    """The expression with the statements it needs, from the script's top and from the function around it.
 
     A loop or a condition is taken whole. Moves to a device are left out, and options of a
-    command line become their defaults. A parameter of the function is what its only call gives it,
-    or its default; functions that were ``entered`` on the way are not entered again.
+    command line become their defaults. A parameter of the function becomes the argument of its only call,
+    or its default. Functions in ``entered`` are not entered again.
     """
     settle = _Settle(constants, options=option_names(tree))
     imported = _imported(tree)
@@ -65,7 +65,7 @@ def slice_before(
 def _given(
     tree: ast.Module, expression: ast.expr, *, names: set[str], constants: Constants, entered: frozenset[str]
 ) -> list[ast.stmt]:
-    """Statements that give the parameters of the function around the expression their values."""
+    """Statements that bind the parameters of the function around the expression to their values."""
     function = function_around(tree, expression)
     if function is None or function.name in entered:
         return []
@@ -79,7 +79,7 @@ def _given(
 
 
 def _parses_arguments(statement: ast.stmt) -> bool:
-    """Options of a command line are read there: a task has none, and would end with the usage of another program."""
+    """Whether the statement parses a command line, which would fail inside a task, on autotune's own options."""
     return not isinstance(statement, ast.FunctionDef) and any(
         isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _PARSES
         for node in ast.walk(statement)
@@ -90,7 +90,7 @@ _NOT_TAKEN = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Ret
 
 
 def is_constant(statement: ast.stmt) -> bool:
-    """An assignment that calls nothing: ``WIDTH = 32``. At the script's top it is copied as it stands."""
+    """Whether it is an assignment without a call, such as ``WIDTH = 32``; at the script's top it is copied as it is."""
     return isinstance(statement, ast.Assign) and not any(isinstance(node, ast.Call) for node in ast.walk(statement))
 
 
@@ -134,7 +134,7 @@ def _is_move(call: ast.Call) -> bool:
 
 
 def _is_idle(statement: ast.stmt) -> bool:
-    """``x = x``, which a move to a device leaves behind."""
+    """Whether the statement does nothing, such as ``x = x``, which is left of a move to a device."""
     match statement:
         case ast.Assign(targets=[ast.Name(id=name)], value=ast.Name(id=other)):
             return name == other
@@ -162,7 +162,7 @@ def _reads(node: ast.AST) -> set[str]:
 
 
 def _writes(statement: ast.stmt) -> set[str]:
-    """Names that it binds, or whose object it changes by a method's call."""
+    """Names that the statement binds, or whose object it changes by a method call or an assignment to a member."""
     if isinstance(statement, ast.If) and "__name__" in ast.unparse(statement.test):
         return set()
     bound = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}

@@ -1,4 +1,4 @@
-"""What an expression of a script is worth, as far as its text alone tells; nothing is ever run."""
+"""Evaluates expressions of a script as far as its text tells their values; nothing is run."""
 
 import ast
 import math
@@ -30,11 +30,11 @@ _MOST_POWER = 64
 
 
 class Constants:
-    """Expressions of a script that have one value: constants, and what leads to them.
+    """Evaluates expressions that lead to constants.
 
-    Names are looked up where they stand: in their function, whose parameters are what its calls give
-    them or their defaults, then at the top. Attributes and keys are those of objects whose class or
-    dictionary the script has, and options of a command line their defaults.
+    A name is looked up in the function around it, then at the top. A function's parameter has the value
+    that all its calls pass, or its default. Attributes and keys are looked up in the classes and
+    dictionaries of the script, and options of a command line have their defaults.
     """
 
     def __init__(self, tree: ast.Module) -> None:
@@ -57,12 +57,15 @@ class Constants:
             self._open.discard(id(node))
 
     def at_top(self, name: str) -> ast.expr | None:
-        """What the name is bound to at the script's top, where that is one expression."""
+        """The expression that the name is bound to at the script's top; None where there is not exactly one."""
         bound = self._alive(self._scopes.bindings(name, self._scopes.tree))
         return bound[0].value if len(bound) == 1 else None
 
     def maker(self, node: ast.expr) -> ast.expr:
-        """What makes an object that a method has on ``self`` or as a parameter: there, or where its class is called."""
+        """The expression that makes an object which a method uses from ``self`` or from a parameter.
+
+        It is followed through other methods, and through calls of the class. ``node`` itself where that leads nowhere.
+        """
         seen: set[ast.expr] = set()
         while node not in seen:
             seen.add(node)
@@ -73,7 +76,7 @@ class Constants:
         return node
 
     def _brought(self, node: ast.expr, method: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.expr | None:
-        """What another method has put on ``self``, or what the method was called with."""
+        """The expression that another method assigned to ``self``, or that the method's call passes; else None."""
         try:
             match node:
                 case ast.Attribute(value=ast.Name(id="self") as owner, attr=name) if not _puts(method, name):
@@ -86,16 +89,16 @@ class Constants:
             return None
 
     def entries(self, node: ast.expr) -> dict[str, ast.expr] | None:
-        """What a dictionary of the script holds, updates included; None where the text does not tell."""
+        """The entries of a dictionary of the script, updates included; None where the text does not tell."""
         return self._records.entries(node, is_dead=self.is_dead)
 
     def is_dead(self, node: ast.AST) -> bool:
-        """Whether it stands in a branch that is not taken with the values that the script has."""
+        """Whether the node is in a branch that is never taken, with the values that the script has."""
         for parent, below in self._scopes.ancestors(node):
             if not isinstance(parent, ast.If) or below is parent.test:
                 continue
             if parent.test not in self._tests:
-                self._tests[parent.test] = None  # while it is looked at: a test of what its own branches bind
+                self._tests[parent.test] = None  # ends the recursion for a test of names that its own branches bind
                 self._tests[parent.test] = self._truth(parent.test)
             is_taken = self._tests[parent.test]
             if is_taken is not None and is_taken != (below in parent.body):
@@ -128,7 +131,7 @@ class Constants:
                 raise UnknownValueError(ast.unparse(node))
 
     def _member(self, node: ast.expr, owner: ast.expr, name: str) -> Value:
-        """Of an object or a dictionary of the script, else an option of the command line."""
+        """The value of a member of the script's objects and dictionaries, else of an option of the command line."""
         member = self._records.member(owner, name)
         if member is not None:
             return self.value(member)
@@ -141,9 +144,9 @@ class Constants:
         given = {keyword.arg: keyword.value for keyword in call.keywords}
         if name in _CASTS and len(call.args) == 1:
             return _CASTS[name](self._number(call.args[0]))
-        if name == "field" and "default" in given:  # of a dataclass
+        if name == "field" and "default" in given:  # a dataclass
             return self.value(given["default"])
-        if name in {"Option", "Argument"} and call.args:  # of typer
+        if name in {"Option", "Argument"} and call.args:  # typer
             return self.value(call.args[0])
         if isinstance(call.func, ast.Name) and name in self._scopes.functions:
             returned = self._records.returned(self._scopes.functions[name])
@@ -152,7 +155,7 @@ class Constants:
         raise UnknownValueError(ast.unparse(call))
 
     def _meaning(self, node: ast.Name) -> ast.expr:
-        """What the name stands for where it stands; raises UnknownValueError where that is not one expression."""
+        """The expression that the name stands for in its place; raises UnknownValueError unless there is just one."""
         for function in self._scopes.functions_around(node):
             bound = self._alive(self._scopes.bindings(node.id, function))
             is_parameter = any(each.arg == node.id for each in _parameters(function.args))
@@ -166,7 +169,7 @@ class Constants:
         return _only(bound, node)
 
     def _argument(self, function: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> ast.expr:
-        """What a parameter is: the same in all calls, else it is not known."""
+        """The expression that a parameter stands for; raises UnknownValueError where calls pass different values."""
         owner = self._scopes.owner(function)
         calls = [call for call in calls_of(function, owner, tree=self._scopes.tree) if not self.is_dead(call)]
         given = [arguments_in(call, function, is_method=owner is not None).get(name) for call in calls]
@@ -185,7 +188,7 @@ class Constants:
         )
 
     def _truth(self, test: ast.expr) -> bool | None:
-        """Of a condition; None where the text does not tell."""
+        """Whether a condition is true; None where the text does not tell."""
         match test:
             case ast.UnaryOp(op=ast.Not(), operand=operand):
                 inner = self._truth(operand)
