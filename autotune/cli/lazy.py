@@ -7,7 +7,7 @@ from typing import NamedTuple
 import click
 
 _GROUPS = ("study", "trial", "storage", "space")
-"""Whose commands are known from elsewhere, by those who forget the group."""
+"""Groups in which a command is looked for that was typed without its group."""
 
 
 class LazyCommand(NamedTuple):
@@ -50,7 +50,7 @@ class LazyGroup(click.Group):
     def resolve_command(  # type: ignore[explicit-override]
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command of the first word; click looks for the nearest one among imported commands only."""
+        """The command of the first word, or an error with the nearest name; click knows only imported commands."""
         name = args[0]
         if name not in self.lazy and not name.startswith("-") and not ctx.resilient_parsing:
             from autotune.spec.names import nearest
@@ -60,7 +60,7 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def _within(self, ctx: click.Context, name: str) -> str | None:
-        """The command of that very name in one of the groups: ``best`` is ``study best``."""
+        """The full name of the command of exactly this name in one of the groups: ``study best`` for ``best``."""
         groups = ((each, self.get_command(ctx, each)) for each in self.lazy if each in _GROUPS)
         return next((f"{each} {name}" for each, g in groups if isinstance(g, LazyGroup) and name in g.lazy), None)
 

@@ -86,7 +86,7 @@ def _mend_streams() -> None:
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     if not sys.warnoptions:
-        # Of libraries, to developers; those that two threads import at once slip through their own filters.
+        # Warnings of libraries are for developers. Modules that two threads import at once slip past their own filters.
         warnings.simplefilter("ignore")
 
 

@@ -14,7 +14,7 @@ from autotune.report.text.places import DEFAULT_STORAGE
 _Completer: TypeAlias = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 _PATIENCE_SECONDS = 2.0
-"""A shell waits for the answer: a server that is silent for this long has no studies to offer."""
+"""How long completion waits for a server; after that it offers no studies, since the shell is waiting."""
 
 
 def _complete_names(names: Callable[[click.Context], Iterable[str]]) -> _Completer:

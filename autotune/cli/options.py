@@ -34,10 +34,10 @@ def _not_empty(ctx: click.Context, parameter: click.Parameter, value: str) -> st
 
 
 MAX_JOBS = 256
-"""Each job is a process with torch in it: more than this is a slip of the finger on any machine."""
+"""The most jobs: each is a process with torch, so a larger number must be a typing error."""
 
 MOST_REPEATS = 100
-"""Trainings of one configuration; as ``spec/confirming.py`` has it, which a help text must not import."""
+"""The most trainings of one configuration; as in ``spec/confirming.py``, which a help text must not import."""
 
 storage_option = click.option(
     "--storage",

@@ -18,17 +18,17 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | Non
 """What JSON can say."""
 
 _WHOLE_SPACE = "\xa0"
-"""No place to fold."""
+"""A space at which no line is folded."""
 _LEAST_LAST = 40
-"""Columns of a terminal that the last column of a table can be read in, where it needs more."""
+"""Fewest terminal columns in which a long last column of a table can be read."""
 _SHORT = 24
-"""Columns of a table that are not folded for the sake of longer ones."""
+"""A table's column of up to this width is not folded to make room for wider ones."""
 _LEAST_LONG = 12
-"""Columns of a terminal in which one of those can be read."""
+"""Fewest terminal columns in which a column wider than ``_SHORT`` can be read."""
 _LEAST_WIDEST = 20
-"""Likewise for the widest of the others."""
+"""Fewest terminal columns to which a table's widest column is folded, where its last column stands below."""
 _LEAST_COLUMNS = 2
-"""That stay columns in the narrowest terminal."""
+"""Fewest columns that a table keeps in the narrowest terminal."""
 
 
 def echo_json(value: object) -> None:
@@ -114,9 +114,9 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def print_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table whose first column says what each row is of the others, in one or more below each other on a terminal.
+    """Print a table with row titles in its first column; on a narrow terminal as several tables below each other.
 
-    Each has as many of the other columns as fit whole.
+    Each of them repeats the first column, and has as many of the others as fit without folding.
     """
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     widths = [max(map(len, cells)) for cells in zip(header, *rows, strict=True)]
@@ -138,7 +138,7 @@ def print_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _least_width(header: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    """What columns with these titles need, the widest folded as far as can be."""
+    """The terminal columns that a table with these titles needs, if its widest column is folded as far as allowed."""
     widths = [max(map(len, cells)) for cells in zip(header, *(row[: len(header)] for row in rows), strict=True)]
     return sum(widths) + 2 * (len(widths) - 1) - max(0, max(widths) - _LEAST_WIDEST)
 
@@ -146,7 +146,7 @@ def _least_width(header: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
 def _move_into_last(
     header: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-    """The table without its last column but one, whose cells stand in the last one, with its title."""
+    """The table with its last column but one moved into the last: each moved cell follows its title there."""
     *titles, moved, last = header
     cells = [[f"{moved} {row[-2]}" if row[-2] else "", row[-1]] for row in rows]
     joined = [" · ".join(filter(None, pair)) for pair in cells]
@@ -154,7 +154,7 @@ def _move_into_last(
 
 
 def _fold_widest(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int) -> list[list[Sequence[str]]]:
-    """Each row in lines, of cells as well, so that the widest column leaves the others their room."""
+    """Each row as lines of cells, with the widest column folded so that the others fit unfolded."""
     widths = [max(map(len, cells)) for cells in zip(header, *rows, strict=True)]
     widest = widths.index(max(widths))
     room = max(_LEAST_WIDEST, width - sum(widths) - 2 * (len(widths) - 1) + widths[widest])
@@ -168,13 +168,13 @@ def _fold_widest(header: Sequence[str], rows: Sequence[Sequence[str]], *, width:
 
 
 def _is_last_too_long(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int) -> bool:
-    """The last column is a long one, and the others leave it too little to be read."""
+    """Whether the last column is long, and the others leave it too little room to be read."""
     *others, longest = [max(map(len, cells)) for cells in zip(header, *rows, strict=True)]
     return longest >= _LEAST_LAST and width < sum(others) + 2 * len(others) + _LEAST_LAST
 
 
 def _whole_columns(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | None) -> set[int]:
-    """Those that are short, figures and names, where the others can be read in what they leave."""
+    """Indices of short columns that stay unfolded; empty where they would leave the others too little room."""
     widths = [max(map(len, cells)) for cells in zip(header, *rows, strict=True)]
     short = {index for index, each in enumerate(widths) if each <= _SHORT}
     left = (width or 0) - 2 * (len(widths) - 1) - sum(widths[index] for index in short)
@@ -182,7 +182,7 @@ def _whole_columns(header: Sequence[str], rows: Sequence[Sequence[str]], *, widt
 
 
 def _table_lines(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | None) -> list[str]:
-    """The table in this width; None for all that it needs."""
+    """The table's lines within this width; None for as much width as it needs."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -77,7 +77,7 @@ def mlflow(*, port: int, host: str, should_open: bool, storage: str, tracking_ur
 
 @contextlib.contextmanager
 def _until_stopped() -> Iterator[None]:
-    """Ctrl-C ends what is inside, and so do SIGTERM, from a service manager, and the terminal's end (SIGHUP)."""
+    """End the block at Ctrl-C, at SIGTERM from a service manager, and when the terminal closes (SIGHUP)."""
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in numbers}
     before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}  # nohup

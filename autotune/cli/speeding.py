@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _BATCH_SIZE = "--batch-size"
 _SIZE = re.compile(r"[\d.,]+|max")
-"""What was meant as a batch size, whether it can be one or not."""
+"""Matches a word that was meant as a batch size, even one that is no valid size."""
 
 
 class BatchSize(click.ParamType[int | Literal["max"]]):
@@ -39,13 +39,13 @@ class BatchSize(click.ParamType[int | Literal["max"]]):
 class RacingCommand(click.Command):
     """A command whose ``--batch-size`` takes all the sizes behind it, and not the first alone.
 
-    click's options take a fixed number of words, since any number of them could not be told from arguments.
-    Sizes can be told: no task is written like one.
+    click's options take a fixed number of words, since a variable number could be confused with arguments.
+    Sizes can't be: no task is written like one.
     """
 
     @override
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """As click does, with the option named again before each further size."""
+        """Parse like click, after repeating the option before each further size."""
         words: list[str] = []
         is_size = False
         for before, word in pairwise(["", *args]):

@@ -13,7 +13,7 @@ from autotune.report.text.wording import (
 )
 
 _MOST_SIDES = 3
-"""That one line tells the means of."""
+"""The most configurations whose means fit in one line."""
 
 
 def opened_line(study: StudyView) -> str:
@@ -42,7 +42,7 @@ def launched_line(trial: TrialView) -> str:
 
 
 def started_line(number: int, event: Started, *, study: StudyView) -> str:
-    """That training began, and how long that took."""
+    """Training began, and how long it took until then."""
     after = f"{_noun(study)} {number} trains after {format_duration(event.setup_seconds)}"
     return f"{after}, {event.epochs_done} epochs from its checkpoint" if event.epochs_done else after
 
@@ -60,7 +60,7 @@ def reported_line(number: int, report: EpochReport, *, study: StudyView) -> str:
 def ended_line(
     number: int, finished: Finished, *, study: StudyView, objective: float | None, side: str | None = None
 ) -> str:
-    """How a trial ended, and where the study stands; ``side`` is what it repeated, where nothing told that before."""
+    """How a trial ended, and where the study stands; ``side`` names what it repeated, unless an earlier line did."""
     whose = f" ({side})" if side is not None else ""
     line = f"{_noun(study)} {number}{whose} {finished.outcome.value}"
     # A pruner's reason holds the metric and its value already.
@@ -77,7 +77,7 @@ def ended_line(
 
 
 def _noun(study: StudyView) -> str:
-    """What repeats trials of a search is no trial of its numbers."""
+    """``training`` in a study of repeated trainings, whose numbers are not those of a search; else ``trial``."""
     return "training" if study.sides else "trial"
 
 

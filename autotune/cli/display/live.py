@@ -35,13 +35,13 @@ class LiveDisplay(Observer):
         self._study: StudyView | None = None
         self._running: dict[int, RunningTrial] = {}
         self._objectives: dict[int, float] = {}
-        """With a target, not what the panel shows: the time to it, which the report that sees it has."""
+        """Times to the target by trial, from the report that reached it; the panel shows the metric instead."""
         self._drawn_at = float("-inf")
         self._line_widths: list[int] = []
-        """Of the frame that the terminal shows."""
+        """Widths of the lines in the frame that the terminal shows now."""
 
     def __enter__(self) -> Self:
-        """Takes the bottom of the terminal."""
+        """Take over the bottom of the terminal."""
         self._live.start()
         # torch and the task take seconds to import, and a blank terminal looks like a hang.
         self._live.update(Text(self._waiting, style="dim"), refresh=True)
@@ -50,7 +50,7 @@ class LiveDisplay(Observer):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
     ) -> None:
-        """Gives it back, the cursor included."""
+        """Give the bottom of the terminal back, with the cursor."""
         self._erase_folded()
         self._live.stop()
 

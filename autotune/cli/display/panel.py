@@ -35,20 +35,20 @@ _STYLES = {
 }
 _COLUMN_WIDTHS = {"trial": 5, "of": 6, "metric": 12, "samples/s": 9}
 _MORE_WIDTHS = {"wait": 5, "memory": 8}
-"""Fixed, so that nothing jumps while numbers change; with a bar of 7 all fill 58 columns. A narrower terminal
-does without these two."""
+"""Widths of columns that only wide terminals show. Widths are fixed, so that nothing jumps while numbers change;
+with these two columns and a bar of 7 a line fills 58 columns."""
 _BAR_WIDTH = 7
 _LEAST_HEIGHT = 16
-"""A lower terminal shows neither the curve nor reasons: running trials come first."""
+"""A terminal with fewer rows shows neither the curve nor reasons, since running trials come first."""
 _LEAST_POINTS = 2
-"""One value makes no curve."""
+"""The fewest values that are drawn as a curve."""
 _MIN_PARAMETERS_WIDTH = 20
 """With less room than this, the display does not say what a trial trains with."""
 
 
 @dataclass
 class RunningTrial:
-    """The last that was heard of a running trial."""
+    """The latest news of a running trial."""
 
     view: TrialView
     epoch: int = 0
@@ -58,19 +58,19 @@ class RunningTrial:
     samples_per_second: float | None = None
     data_wait_share: float | None = None
     peak_memory_bytes: int | None = None
-    """Of its ended epochs."""
+    """Peak memory over its ended epochs, in bytes; None before the first one ends."""
 
     def start(self, event: Started) -> None:
         """Training begins, perhaps after epochs that a checkpoint brought."""
         self.epoch, self.fraction = event.epochs_done + 1, 0.0
 
     def progress(self, event: Progress) -> None:
-        """Somewhere within an epoch."""
+        """Take how far the trial is within an epoch."""
         self.epoch, self.fraction = event.epoch, event.fraction
         self.samples_per_second, self.data_wait_share = event.samples_per_second, event.data_wait_share
 
     def report(self, report: EpochReport, *, metric: str) -> None:
-        """An epoch ended."""
+        """Take the report of an ended epoch."""
         self.epoch, self.fraction = report.epoch, 1.0
         self.objective = report.metrics.get(metric, self.objective)
         self.samples_per_second, self.data_wait_share = report.samples_per_second, report.data_wait_share
@@ -101,9 +101,9 @@ def render_panel(study: StudyView, running: Sequence[RunningTrial], *, width: in
 
 
 def seconds_left(study: StudyView) -> float | None:
-    """Until the budget ends, by its clock or by the trials' pace so far; None where neither tells, or nobody runs it.
+    """Seconds until the budget ends, by its time or by the trials' pace; None where neither tells, or nobody runs it.
 
-    A race that runs has its time before the trials that remain, and no race is a part of their pace.
+    The time of a running race comes before that of the remaining trials; races don't count for the trials' pace.
     """
     if not study.is_run:
         return None
@@ -186,7 +186,7 @@ def _side_line(side: SideView, study: StudyView, *, is_running: bool) -> Text:
 
 
 def _bar(trial: RunningTrial, *, epochs: int | None, width: int) -> ProgressBar:
-    """Over the whole trial; over its epoch where nobody knows how many there will be."""
+    """Progress of the whole trial, or of the epoch where the number of epochs is not known."""
     if epochs is None:
         return ProgressBar(total=1.0, completed=trial.fraction, width=width)
     return ProgressBar(total=epochs, completed=trial.epochs_done, width=width)

@@ -27,7 +27,7 @@ class PlainDisplay(Observer):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
     ) -> None:
-        """Nor to take down."""
+        """A plain display has nothing to take down."""
 
     @override
     def study_opened(self, study: StudyView) -> None:
@@ -50,7 +50,7 @@ class PlainDisplay(Observer):
 
     @override
     def trial_progressed(self, number: int, event: Progress) -> None:
-        """Too often for a log."""
+        """Prints nothing, since progress comes too often for a log."""
 
     @override
     def trial_reported(self, number: int, report: EpochReport, study: StudyView) -> None:

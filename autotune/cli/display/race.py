@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from autotune.speed.racing.result import Heat, Stage
 
 _HANG = 11
-"""Columns before the second row of a folded line: those of the time, and two."""
+"""Indentation of the later rows of a folded line: the columns of the time, and two more."""
 
 _TURNS = "no room for two of these trainings side by side: they take turns, and each turn costs a start"
 _LONG: "Mapping[Stage, str]" = {
@@ -30,7 +30,7 @@ _LONG: "Mapping[Stage, str]" = {
     "confirm": "confirming on fresh processes",
     "informed": "meeting the informed guess of",
 }
-"""Heats that may take so long that their beginning is told, too."""
+"""Words for the beginning of those heats that may take so long that it is told as well."""
 
 
 class RaceLines:
@@ -40,11 +40,11 @@ class RaceLines:
         self._began = time.monotonic()
         self._num_begun = 0
         self._num_heats = 0
-        """Of the race that runs, those that are over."""
+        """Number of heats of the running race that are over."""
 
     @property
     def watch(self) -> "SpeedWatch":
-        """Tells these lines."""
+        """The callbacks of a race that write these lines."""
         from autotune.coordinator.races.alone import SpeedWatch
 
         return SpeedWatch(

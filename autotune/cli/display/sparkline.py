@@ -8,7 +8,7 @@ from rich.text import Text
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII = "_.-=+*#%"
-"""For terminals that have no blocks; as many levels."""
+"""Levels for terminals without block characters, as many as there are blocks."""
 
 
 @dataclass(frozen=True)

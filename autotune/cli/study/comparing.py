@@ -49,7 +49,7 @@ def compare(*, names: tuple[str, ...], storage: str, as_json: bool) -> None:
 
 
 def _rows(comparison: "Comparison") -> list[tuple[str, tuple[str, ...]]]:
-    """Rows of one cell a contender: what it is, what differs, what came out, what it took."""
+    """Titled rows with one cell for each contender: what it is, what differs, what came out, what it took."""
     from autotune.disk import format_bytes
     from autotune.report.text.wording import format_clock, format_duration, format_scalar
 

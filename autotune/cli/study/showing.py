@@ -43,7 +43,7 @@ def _labelled(addresses: Addresses) -> Sequence[tuple[str, str | None]]:
 
 
 def _failure_lines(report: StudyReport) -> Sequence[str]:
-    """Reasons of trials that failed or did not fit, each once, with how many have it; missing checkpoints, too."""
+    """Each reason of trials that failed or did not fit, with how many have it; then missing checkpoints."""
     unhappy = {Outcome.FAILED.value, Outcome.INFEASIBLE.value, Outcome.TIMED_OUT.value}
     reasons = Counter(
         f"{trial.outcome}: {one_line(trial.reason or 'no reason')}"
