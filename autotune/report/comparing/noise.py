@@ -1,4 +1,4 @@
-"""How far a trial's value would move by itself: what a difference between two trials has to beat."""
+"""The noise of a trial's value, which a difference between two trials has to exceed."""
 
 import statistics
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from autotune.report.summaries.record import StudyRecord
 NoiseSource: TypeAlias = Literal["seeds", "epochs"]
 
 _LEAST_EPOCHS = 4
-"""Enough to tell a scatter from a slope."""
+"""The fewest epochs from which a scatter can be told from a slope."""
 _MOST_EPOCHS = 8
 
 
@@ -22,16 +22,16 @@ class Noise:
 
     deviation: float
     source: NoiseSource
-    """``seeds``: trials of the same parameters; ``epochs``: the trial's own last epochs around their line."""
+    """``seeds``: trials with the same parameters; ``epochs``: the trial's own last epochs around a fitted line."""
     count: int
-    """Values that it is computed from."""
+    """Number of values that the deviation is computed from."""
 
 
 def noise_of(trial: TrialRow, *, metric: str, record: StudyRecord) -> Noise | None:
     """The noise of the trial's last value of a metric; None where nothing tells it.
 
-    Other seeds tell it best. Where none was trained, the scatter of the last epochs stands in: it
-    knows nothing of what a seed fixes for a whole training, and is usually too small.
+    Trials with other seeds tell it best. Where there are none, the scatter of the last epochs stands in. It
+    lacks what a seed decides for a whole training, and is usually too small.
     """
     repeats = [_last(record.reports[other.number], metric) for other in record.trials if _is_repeat(other, trial)]
     repeats += [_last(other.reports, metric) for other in record.repeats if _is_repeat(other.trial, trial)]
@@ -39,13 +39,13 @@ def noise_of(trial: TrialRow, *, metric: str, record: StudyRecord) -> Noise | No
     if len(values) > 1:
         return Noise(deviation=statistics.stdev(values), source="seeds", count=len(values))
     curve = [report.metrics[metric] for report in record.reports[trial.number] if metric in report.metrics]
-    # Of the first third a line says nothing: there the curve falls steeply and bends.
+    # The first third is left out, where the curve is steep and bends, so that no line fits it.
     late = min(_MOST_EPOCHS, len(curve) * 2 // 3)
     return _scatter(curve[-late:]) if late >= _LEAST_EPOCHS else None
 
 
 def throughput_noise(reports: Sequence[EpochReport]) -> Noise | None:
-    """Of samples per second, from the steady epochs of one trial."""
+    """The noise of samples per second over the steady epochs of one trial; None where there are too few."""
     rates = [report.samples_per_second for report in reports[1:]]
     if len(rates) < _LEAST_EPOCHS - 1:
         return None
@@ -61,7 +61,7 @@ def _last(reports: Sequence[EpochReport], metric: str) -> float | None:
 
 
 def _scatter(curve: Sequence[float]) -> Noise:
-    """Residuals around the least-squares line, with its two degrees of freedom taken off."""
+    """The deviation of residuals around the least-squares line, corrected for its two degrees of freedom."""
     slope, start = statistics.linear_regression(range(len(curve)), curve)
     residuals = [value - start - slope * place for place, value in enumerate(curve)]
     variance = sum(residual**2 for residual in residuals) / (len(curve) - 2)

@@ -13,7 +13,7 @@ class EpochPair:
     epoch: int
     recorded: Mapping[str, float]
     replayed: Mapping[str, float]
-    """Empty where the replay did not come so far."""
+    """Metrics of the replay; empty where it did not reach this epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class ReplaySummary:
 def summarise_replay(
     study: str, *, number: int, is_same: bool, recorded: Sequence[EpochReport], replayed: Sequence[EpochReport]
 ) -> ReplaySummary:
-    """Pairs the reports by epoch; the recorded ones decide which epochs there are."""
+    """Pair the reports by epoch; recorded epochs decide which pairs there are."""
     again = {report.epoch: dict(report.metrics) for report in replayed}
     pairs = tuple(
         EpochPair(epoch=report.epoch, recorded=dict(report.metrics), replayed=again.get(report.epoch, {}))

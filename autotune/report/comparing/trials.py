@@ -11,7 +11,7 @@ from autotune.report.summaries.studies import rank_trials
 from autotune.report.summaries.trials import TrialSummary
 
 NOT_THERE = "-"
-"""Stands where a trial has no such parameter."""
+"""Shown where a trial lacks the parameter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,15 +19,15 @@ class Contender:
     """One trial of a comparison; the fields are the keys of its JSON."""
 
     name: str
-    """As it was asked for: ``STUDY``, whose best trial this is, or ``STUDY:NUMBER``."""
+    """The name it was asked for with: ``STUDY`` for the study's best trial, or ``STUDY:NUMBER``."""
     study: str
     trial: TrialSummary
     metrics: Mapping[str, float]
-    """Of the last epoch."""
+    """Metrics of the last epoch."""
     noise: Mapping[str, Noise | None]
-    """By metric, and of ``samples_per_second``."""
+    """Noise by metric, and under ``samples_per_second``; None where nothing tells it."""
     num_trials: int
-    """Trials of its study."""
+    """Number of trials of its study."""
     study_seconds: float
 
 
@@ -37,11 +37,11 @@ class Comparison:
 
     contenders: tuple[Contender, ...]
     differing: Mapping[str, tuple[Scalar, ...]]
-    """Parameters that are not the same in all, with the value of each contender; null where it has none."""
+    """Parameters that differ, with the value of each contender; null for a contender that lacks the parameter."""
     shared: Mapping[str, Scalar]
     """Parameters that are the same in all."""
     metrics: tuple[str, ...]
-    """Objectives first, then those that every contender reported."""
+    """Names of the metrics: objectives first, then those that every contender reported."""
 
 
 def compare(storage: str, *, names: Sequence[str]) -> Comparison:

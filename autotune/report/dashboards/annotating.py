@@ -1,4 +1,4 @@
-"""What both UIs say of a finished study in words: notes, the report, and links from one to the other."""
+"""Annotates a finished study in both UIs: notes, the report, and links from one to the other."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,13 +24,13 @@ from autotune.search.notes import attach_files, write_notes
 from autotune.search.storage import open_storage
 
 LEAST_SECONDS = 60.0
-"""Making all of it takes two seconds: a shorter study gets it by ``study sync NAME`` alone."""
+"""Shorter studies are annotated only by ``study sync NAME``, since it takes two seconds."""
 _REPORT, _CURVES, _CURVE = "report.html", "learning-curves.svg", "learning-curve.svg"
 _RUNNING = (Outcome.INTERRUPTED.value, "running", "queued")
 
 
 def annotate_long_study(name: str, *, places: Places, elapsed_seconds: float) -> str | None:
-    """``annotate_study`` where the study took long enough to be worth it."""
+    """Annotate the study if it took at least ``LEAST_SECONDS``; see ``annotate_study``."""
     return annotate_study(name, places=places) if elapsed_seconds >= LEAST_SECONDS else None
 
 
@@ -38,7 +38,7 @@ def annotate_study(name: str, *, places: Places) -> str | None:
     """Write notes and attach the report and the learning curves, in Optuna's dashboard and in MLflow.
 
     Returns:
-        One line about what could not be written; None where all was. A study is none the worse for it.
+        One line about what could not be written; None where everything was. The study's records are not affected.
     """
     try:
         record = read_record(places.storage, name=name)
@@ -66,18 +66,18 @@ def annotate_study(name: str, *, places: Places) -> str | None:
 
 
 def _links(paths: Mapping[str, str]) -> str:
-    """The study's own files, in its note."""
+    """Markdown links to the study's own files, for its note."""
     picture = f"\n\n![Learning curves]({paths[_CURVES]})" if _CURVES in paths else ""
     return f"[The whole report]({paths[_REPORT]}){picture}"
 
 
 def trial_notes(record: StudyRecord, *, base: str, curves: Mapping[int, Mapping[str, str]]) -> Mapping[int, str]:
-    """Markdown by number of all trials that have ended: outcome with its reason, figures, and links.
+    """Notes in Markdown by number, for all trials that have ended: outcome with its reason, figures, and links.
 
     Args:
         record: The study.
-        base: Of MLflow's server.
-        curves: Where the dashboard has each trial's picture, by number and file name.
+        base: Address of MLflow's server.
+        curves: Paths of each trial's picture in the dashboard, by number and file name.
     """
     return {
         trial.number: _trial_note(trial, study=record.study, base=base, curve=curves.get(trial.number, {}).get(_CURVE))
@@ -103,12 +103,12 @@ def _trial_note(trial: TrialSummary, *, study: StudyRow, base: str, curve: str |
 
 
 def _in_short(report: Report, subject: Subject) -> Report:
-    """The verdict, and the speed parameters that a race found."""
+    """The report's sections for a short note: the verdict, and the speed parameters that a race found."""
     verdict = [section for section in report.sections if section.key == "verdict"]
     raced = adopted_section(subject)
     return replace(report, sections=(*verdict, *([raced] if raced is not None else [])))
 
 
 def _plain(reason: str) -> str:
-    """The reason as Markdown shows it letter by letter: it may quote what a task wrote."""
+    """The reason, escaped so that Markdown shows it literally: it may quote what a task wrote."""
     return f"`{one_line(reason).replace('`', chr(39))}`"

@@ -1,1 +1,1 @@
-"""What is taken home: a study's tables, a trial's parameters, and a trial as a script of plain PyTorch."""
+"""What users take along: a study's tables, a trial's parameters, and a trial as a script of plain PyTorch."""

@@ -17,7 +17,7 @@ def as_yaml(parameters: Mapping[str, Scalar]) -> str:
 
 
 def as_json(parameters: Mapping[str, Scalar]) -> str:
-    """One object."""
+    """The parameters as one JSON object."""
     return json.dumps(dict(parameters), indent=2, ensure_ascii=False)
 
 

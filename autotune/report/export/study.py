@@ -17,10 +17,10 @@ from autotune.spec.model import Parameter
 ExportFormat: TypeAlias = Literal["csv", "parquet", "json"]
 
 Cells: TypeAlias = Mapping[str, Scalar]
-"""One row by the names of its columns; what a row lacks is empty."""
+"""One row: values by column; a column that a row lacks is empty."""
 
 Types: TypeAlias = Mapping[str, Collection[type]]
-"""What the values of each column may be, whether there are any or not."""
+"""The types that the values of each column may have, even if no row has one."""
 
 _TRIAL_COLUMNS = (
     "number",
@@ -97,7 +97,7 @@ def _epoch_cells(number: int, report: EpochReport) -> Cells:
 
 
 def _trial_types(record: StudyRecord) -> Types:
-    """Of the columns that every study's trials have, in their order, and of its parameters."""
+    """Types of the columns that every study has, in their order, then of the study's parameters."""
     hints = get_type_hints(TrialRow)
     declared = {name: {_plain_type(hints[name])} for name in _TRIAL_COLUMNS}
     types: dict[str, set[type]] = {"trial": declared.pop("number"), "outcome": {str}, **declared}
@@ -114,7 +114,7 @@ def _epoch_types() -> Types:
 
 
 def _plain_type(hint: object) -> type:
-    """``int`` of ``int | None``."""
+    """The type without None: ``int`` for ``int | None``."""
     (kind,) = (each for each in get_args(hint) or (hint,) if isinstance(each, type) and each is not NoneType)
     return kind
 
@@ -128,7 +128,7 @@ def _types_of(parameter: Parameter | Scalar) -> set[type]:
 
 
 def _columns(rows: Sequence[Cells], types: Types) -> list[str]:
-    """Those that all studies have, and what these rows have beside them; a parameter that no row has is left out."""
+    """Names of the columns: those of all studies, then others of these rows. A parameter without values is left out."""
     found = dict.fromkeys(name for row in rows for name in row)
     return list(dict.fromkeys([*(name for name in types if name in found or not _is_parameter(name)), *found]))
 
@@ -162,7 +162,7 @@ def _write_parquet(path: Path, rows: Sequence[Cells], *, types: Types) -> None:
 
 
 def _one_type(values: Sequence[Scalar], *, declared: Collection[type]) -> type:
-    """A parquet column has one type, an empty one too: whole numbers beside fractions are floats, mixtures texts."""
+    """The type of a parquet column, which even an empty one needs: float for int and float, str for other mixtures."""
     kinds = {type(value) for value in values} | set(declared)
     kinds.discard(NoneType)
     if kinds == {int, float}:
@@ -192,7 +192,7 @@ def _write_json(path: Path, *, record: StudyRecord, trials: Sequence[Cells], epo
 
 
 def _finite(row: Cells) -> Cells:
-    """JSON knows neither NaN nor infinities: they become null."""
+    """The row with None for NaN and infinities, which JSON lacks."""
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()
     }

@@ -20,12 +20,13 @@ from autotune.recording.records import Records
 from autotune.report.text.wording import format_duration, format_moment
 
 State: TypeAlias = Literal["ok", "note", "mend"]
-"""Good; good to know; to be mended before a study can be trusted or started."""
+"""``ok``: nothing to do; ``note``: good to know; ``mend``: mend it before a study can be started or trusted."""
 
 _MIB = 2**20
 _GIB = 2**30
 _LEAST_SHARED_BYTES, _ENOUGH_SHARED_BYTES = 128 * _MIB, _GIB
-"""Docker gives a container 64 MiB, in which two workers' batches of pictures do not fit."""
+"""Below the first, shared memory must be enlarged; below the second, it is noted. Docker gives a container 64 MiB,
+in which two workers' batches of pictures do not fit."""
 _LEAST_DISK_BYTES, _ENOUGH_DISK_BYTES = 512 * _MIB, 5 * _GIB
 _ENOUGH_MEMORY_BYTES = 2 * _GIB
 _LEAST_TORCH = (2, 10)
@@ -41,11 +42,11 @@ class Finding:
     state: State
     found: str
     remedy: str | None = None
-    """What to do; None where nothing is."""
+    """What to do; None where nothing needs to be done."""
 
 
 def check_setup(storage: str, *, tracking_uri: str) -> tuple[Finding, ...]:
-    """Everything that studies depend on, in the order in which they would meet it; takes seconds."""
+    """Check everything that studies depend on, in the order in which they need it; takes seconds."""
     return (
         *check_torch(),
         *check_cores(num_usable=len(usable_cores()), num_all=os.cpu_count() or 1, quota=cpu_quota(), load=read_load()),
@@ -58,7 +59,7 @@ def check_setup(storage: str, *, tracking_uri: str) -> tuple[Finding, ...]:
 
 
 def check_torch(ask: Callable[[], Machine] = ask_machine, *, num_gpus: int | None = None) -> tuple[Finding, ...]:
-    """The version of torch, its CUDA build against the devices that the driver has, and its compiler."""
+    """Check torch's version, its CUDA build against the driver's devices, and its compiler."""
     try:
         machine = ask()
     except AutotuneError as error:
@@ -88,7 +89,7 @@ def _cuda(machine: Machine, *, num_gpus: int) -> Finding:
 
 
 def check_cores(*, num_usable: int, num_all: int, quota: float | None, load: float | None) -> tuple[Finding, ...]:
-    """Cores of this process's affinity, against those of the host, a container's share, and who else uses them."""
+    """Check this process's cores against the host's, against a container's quota, and for load by others."""
     found = f"{num_usable} of {num_all}" if num_usable < num_all else str(num_all)
     cores = Finding("cores", "ok", found)
     if quota is not None and quota < num_usable:
@@ -103,14 +104,14 @@ def check_cores(*, num_usable: int, num_all: int, quota: float | None, load: flo
 
 
 def check_memory(available: int) -> Finding:
-    """What the host has left for trials."""
+    """Check the host's free memory."""
     if available < _ENOUGH_MEMORY_BYTES:
         return Finding("memory", "note", f"{format_bytes(available)} are free", "each trial is a process with torch")
     return Finding("memory", "ok", f"{format_bytes(available)} are free")
 
 
 def check_shared_memory(free: int | None) -> Finding:
-    """Where DataLoader workers put their batches."""
+    """Check the shared memory in which DataLoader workers put their batches; ``free`` is None where there is none."""
     if free is None:
         return Finding("shared memory", "note", "no /dev/shm", "DataLoader workers may not work: num_workers: 0")
     remedy = "workers hand batches over there: `docker run --shm-size=8g`, or mount -o remount,size=8g /dev/shm"
@@ -122,7 +123,7 @@ def check_shared_memory(free: int | None) -> Finding:
 
 
 def check_disk(folder: Path, *, free: int) -> Finding:
-    """Where checkpoints and logs go."""
+    """Check the folder of checkpoints and logs."""
     found = f"{format_bytes(free)} are free in {folder}"
     if not os.access(folder, os.W_OK):
         return Finding("disk", "mend", f"{folder} can't be written", "mend its permissions, or set AUTOTUNE_FILES")
@@ -134,7 +135,7 @@ def check_disk(folder: Path, *, free: int) -> Finding:
 
 
 def check_storage(storage: str) -> tuple[Finding, ...]:
-    """The database with the studies, and this machine's clock against what it holds."""
+    """Check the database of studies, and this machine's clock against the times that it holds."""
     try:
         shown = hide_password(normalise_url(storage))
         folder = sqlite_folder(storage)
@@ -168,7 +169,7 @@ def _sqlite_problem(folder: Path, *, system: str) -> Finding | None:
 
 
 def check_clock(*, now: float, server: float | None, newest: float) -> Finding:
-    """This machine's clock against the database's own, and against the newest time that is recorded."""
+    """Check this machine's clock against the database server's, and against the newest recorded time."""
     if newest > now + _CLOCK_SECONDS:
         found = f"it shows {format_moment(now)}, and {format_moment(newest)} is recorded already"
         return Finding("clock", "mend", found, "set it: timedatectl set-ntp true")
@@ -179,7 +180,7 @@ def check_clock(*, now: float, server: float | None, newest: float) -> Finding:
 
 
 def check_tracking(tracking_uri: str) -> Finding:
-    """MLflow's store or server."""
+    """Check MLflow's store or server."""
     problem = find_problem(tracking_uri)
     if problem is not None:
         remedy = "studies run without it and deliver later; mend that, or name another by --tracking-uri"
@@ -193,7 +194,7 @@ def needs_mending(findings: Sequence[Finding]) -> bool:
 
 
 def existing_folder(path: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
+    """The folder, or the nearest one above it that exists."""
     return next(folder for folder in (path, *path.parents) if folder.is_dir())
 
 

@@ -16,26 +16,26 @@ class KnobSummary:
     name: str
     summary: str
     choices: tuple[Scalar, ...]
-    """Legal here; beside whole numbers, where there is ``low``, a word such as ``auto``. Empty where it is out."""
+    """Legal choices here, or words such as ``auto`` that are legal beside numbers; empty where the knob is out."""
     low: int | None
-    """The least legal number; None where it has choices alone."""
+    """The smallest legal number; None where the knob has only choices."""
     high: int | None
-    """The greatest; None where there is none."""
+    """The largest legal number; None where there is no limit."""
     values: tuple[Scalar, ...]
-    """What a race tries here of its own accord, on all cores; empty where the knob is out, or a spec has to name it."""
+    """Values that a race tries here by default, with all cores; empty where the knob is out or not raced by default."""
     reason: str | None
-    """Why it is out as a whole."""
+    """Why the knob can't be used here at all; None where it can."""
     left_out: Mapping[str, str]
-    """Choices that are out, each with its reason."""
+    """Choices that can't be used here, each with its reason."""
     numerics: Numerics
     needs: Needs
     is_raced: bool
-    """A race tries it without being told to."""
+    """A race tries it by default, even if the spec does not name it."""
     docs: str
 
     @property
     def words(self) -> str:
-        """What it may be, and what of it a race tries."""
+        """The legal values in words, and those of them that a race tries."""
         if not self.is_raced:
             return f"{self._legal}; raced only where a spec names it"
         if self.low is None:
@@ -60,7 +60,7 @@ def list_knobs(machine: Machine) -> tuple[KnobSummary, ...]:
 
 
 def left_out(knobs: Iterable[KnobSummary]) -> Iterator[tuple[str, str]]:
-    """Knobs that are out here with their reasons; of one that lacks a choice alone, which, as in ``device: no GPU``."""
+    """Knobs that are out here, each with its reason; for a single choice that is out, as in ``device: no GPU``."""
     for knob in knobs:
         if knob.reason is not None:
             yield knob.name, knob.reason

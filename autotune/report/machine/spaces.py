@@ -1,4 +1,4 @@
-"""Study specs, and the search spaces that they are on one machine."""
+"""Study specs, and their search spaces on one machine."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a report is made of: sections of blocks that any format can show; no text in them is trusted."""
+"""The blocks of a report's sections, which any format can show; formats escape every text in them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class Bars:
 
     bars: tuple[Bar, ...]
     heading: tuple[str, str]
-    """Over the labels and the texts."""
+    """Headings above the labels and above the texts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +82,9 @@ class Figure:
     """Markup, made by ``drawing.py``, which escapes every text in it."""
     title: str
     name: str
-    """Of its file, without an ending; a section's figures differ in it."""
+    """Name of its file, without an ending; unique in its section."""
     alt: str
-    """What it shows, in a sentence, for who can't see it."""
+    """What the drawing shows, in a sentence, for readers who can't see it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,4 +113,4 @@ class Section:
     title: str
     blocks: tuple[Block, ...]
     data: Mapping[str, object]
-    """The same as plain values, for the JSON."""
+    """The section's contents as plain values, for the JSON."""

@@ -39,7 +39,7 @@ class Report:
     """A study's report, in no format yet."""
 
     name: str
-    """Of the study."""
+    """The study's name."""
     task: str
     objectives: str
     state: str
@@ -64,7 +64,7 @@ def compose(record: StudyRecord, *, places: Places) -> Report:
 
 
 def _order(subject: Subject) -> Sequence[Callable[[Subject], Section | None]]:
-    """Where no trial is complete, what went wrong is all there is to decide on."""
+    """The sections in order; failures come first where no trial is complete, since nothing else can be decided."""
     if subject.summary.best is not None:
         return _SECTIONS
     others = [section for section in _SECTIONS if section not in {verdict_section, failures_section}]

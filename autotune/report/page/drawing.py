@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from autotune.report.page.scales import Scale
 
 WIDTH, HEIGHT = 400, 250
-"""Small, so that its letters keep their size on a phone; a wide screen shows two beside each other."""
+"""Size of a drawing, so small that its letters keep their size on a phone; a wide screen shows two in a row."""
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 12, 10, 40
 _MOST_LABEL = 12
 _TICK_LETTER = 6.8
@@ -24,7 +24,7 @@ SHAPES: dict[Role, Shape] = {
     "pruned": "cross",
     "failed": "triangle",
 }
-"""Roles differ in shape as well as in colour, for readers who don't tell the colours apart."""
+"""Marks by role. They differ in shape as well as in colour, for readers who can't tell the colours apart."""
 
 
 LEGEND: tuple[tuple[Role, str], ...] = (
@@ -34,7 +34,7 @@ LEGEND: tuple[tuple[Role, str], ...] = (
     ("pruned", "pruned or stopped"),
     ("failed", "no value"),
 )
-"""What each role is called."""
+"""Names of the roles, for legends."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class Line:
     role: Role
     is_step: bool = False
     is_featured: bool = False
-    """It is what the drawing is about: thick, and never faded."""
+    """The drawing is about this line, which is thick and never faded."""
     words: str = ""
 
 

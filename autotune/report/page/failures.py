@@ -22,12 +22,12 @@ class _Group:
 
     @property
     def reason(self) -> str:
-        """As the first of them gave it."""
+        """The reason, as the first of these trials gave it."""
         return one_line(self.trials[0].reason or "no reason was given")
 
 
 def failures_section(subject: Subject) -> Section | None:
-    """None where every trial was complete or pruned."""
+    """The section about failed trials; None where every trial was complete or pruned."""
     groups = _groups(subject)
     if not groups:
         return None

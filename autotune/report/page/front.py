@@ -42,7 +42,7 @@ _COSTS = (
 
 
 def front_section(subject: Subject) -> Section | None:
-    """None while fewer than three trials are complete."""
+    """The section about the costs of a better value; None while fewer than three trials are complete."""
     complete = [t for t in subject.own_trials if t.outcome == "complete" and math.isfinite(subject.value(t))]
     if len(complete) < 3:  # noqa: PLR2004 - two points are no front
         return None
@@ -93,7 +93,7 @@ def _figure(subject: Subject, cost: _Cost, *, complete: Sequence[TrialSummary]) 
 def _front(
     subject: Subject, trials: Sequence[TrialSummary], costs: Mapping[int, float], *, is_maximized: bool
 ) -> list[TrialSummary]:
-    """Those that no other beats in both, from the cheapest on."""
+    """The trials that no other one beats in both value and cost, the cheapest first."""
     sign, cost_sign = (-1.0 if subject.is_maximized else 1.0), (-1.0 if is_maximized else 1.0)
     places = {t.number: (cost_sign * costs[t.number], sign * subject.value(t)) for t in trials}
     kept: list[TrialSummary] = []

@@ -16,7 +16,7 @@ def as_markdown(report: Report, *, is_folded: bool = True) -> str:
 
     Args:
         report: What it is made of.
-        is_folded: Sections that are long can be unfolded; where a place shows no such thing, all is open.
+        is_folded: Long sections are folded, and can be unfolded; False for places that can't show that.
     """
     lines = [f"# Study {_text(report.name)}", "", f"{_text(report.objectives)} · task {_text(report.task)}"]
     for section in report.sections:
@@ -31,7 +31,7 @@ def as_markdown(report: Report, *, is_folded: bool = True) -> str:
 
 
 def _belongs_to_drawings(block: Block) -> bool:
-    """A drawing, or a note: without the drawings a section of notes alone has nothing to say."""
+    """Whether the block is a drawing or a note; a section with nothing else is left out, as drawings are."""
     return isinstance(block, Figures) or (isinstance(block, Words) and block.kind == "note")
 
 

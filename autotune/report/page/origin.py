@@ -1,4 +1,4 @@
-"""On what the study ran, and how to get the same again."""
+"""Sections about the machines that the study ran on, and how to reproduce it."""
 
 from collections import Counter
 
@@ -11,7 +11,7 @@ from autotune.report.text.wording import one_line
 
 
 def machine_section(subject: Subject) -> Section | None:
-    """None while no trial was launched."""
+    """The section about machines; None while no trial was launched."""
     counts = Counter(row.environment_id for row in subject.record.trials if row.environment_id is not None)
     used = [(subject.record.environments[key], count) for key, count in counts.most_common()]
     if not used:

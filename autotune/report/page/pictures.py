@@ -1,4 +1,4 @@
-"""A report's drawings as files of their own: SVG pictures that load nothing, and show wherever a picture does."""
+"""A report's drawings as SVG files of their own, which load nothing and can be shown wherever pictures can."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from autotune.report.text.wording import one_line
 _TITLE, _SUBTITLE, _KEYS = 24, 16, 18
 """Heights of the lines above and below a drawing."""
 _SCALE = 2
-"""Pixels a unit, where nobody says how large the picture is to be."""
+"""Pixels for each unit of a drawing, where the page that shows it sets no size."""
 _LONGEST_TITLE, _LONGEST_SUBTITLE = 54, 70
 _LETTER = 5.4
 """Width of a letter of the legend, about."""
@@ -42,7 +42,7 @@ def draw_report(report: Report) -> Mapping[str, str]:
 
 
 def draw_trials(subject: Subject) -> Mapping[int, str]:
-    """A picture of each trial's learning curve, beside the winner's and the baseline's; of those that reported."""
+    """A picture by trial number of each reported learning curve, beside the winner's and the baseline's."""
     figures = ((trial, trial_curve(subject, trial)) for trial in subject.own_trials)
     return {
         trial.number: _as_picture(figure, keys=_keys(subject, trial), subtitle=one_line(trial.reason or ""))

@@ -15,7 +15,7 @@ _ORDER = ("failed", "pruned", "complete", "baseline", "best")
 
 
 def progress_section(subject: Subject) -> Section | None:
-    """None while nothing was reported."""
+    """The section about how the study went; None while nothing was reported."""
     figures = [figure for figure in (_history(subject), _curves(subject)) if figure is not None]
     if not figures:
         return None
@@ -39,13 +39,13 @@ def history_points(subject: Subject) -> list[dict[str, object]]:
 
 
 def describe(trial: TrialSummary, *, value: float, metric: str) -> str:
-    """A trial in a few lines, for who points at it."""
+    """A trial in a few lines, shown to a reader who points at it."""
     reason = f"\n{one_line(trial.reason)[:160]}" if trial.reason else ""
     return f"{name_point(trial, value=value, metric=metric)}\n{one_line(format_parameters(trial.parameters))}{reason}"
 
 
 def name_point(trial: TrialSummary, *, value: float, metric: str) -> str:
-    """A trial in one line: a page draws each of them in a dozen places."""
+    """A trial in one line, kept short since a page draws each trial in a dozen places."""
     shown = f"{metric} {format_metric(value)}" if math.isfinite(value) else "no value"
     return f"trial {trial.number}, {trial.outcome}: {shown}"
 

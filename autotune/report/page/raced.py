@@ -1,4 +1,4 @@
-"""Speed parameters that were raced: what was kept, what was not, with intervals."""
+"""Section about races of speed parameters: what was kept and what was not, with intervals."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ _FRESH = " (on fresh processes)"
 
 
 def raced_section(subject: Subject) -> Section | None:
-    """None where no race was run, and none was taken over."""
+    """The section about races; None where none was run and no result was taken over."""
     races = tuple(reversed(subject.record.races))
     if not races:
         return _taken_section(subject)
@@ -39,7 +39,7 @@ def raced_section(subject: Subject) -> Section | None:
 
 
 def adopted_section(subject: Subject) -> Section | None:
-    """What of the section a note has room for: what the first race came to, what that asks for, and its lines."""
+    """The section in short, for a note: the first race's result, its costs, and the lines to paste."""
     races = subject.record.races
     if not races:
         return _taken_section(subject)
@@ -53,7 +53,7 @@ def _taken_section(subject: Subject) -> Section | None:
 
 
 def _taken(subject: Subject) -> Iterator[Block]:
-    """Of what the best trial has from the race of an earlier study."""
+    """Blocks about the race of an earlier study whose winner the best trial trains with; none where there is none."""
     race, best = subject.summary.race_taken_over, subject.summary.best
     if race is None or best is None:
         return

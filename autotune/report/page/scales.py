@@ -17,10 +17,10 @@ class Scale:
     is_log: bool = False
     categories: tuple[str, ...] = ()
     is_whole: bool = False
-    """It has ticks at whole numbers alone."""
+    """The scale has ticks only at whole numbers."""
 
     def share(self, value: float) -> float:
-        """The place of a value, 0 to 1; what is beyond an end is at the end."""
+        """The place of a value on the scale, 0 to 1; a value beyond an end is placed at that end."""
         if self.is_log:
             value, low, high = (math.log10(max(v, 1e-300)) for v in (value, self.low, self.high))
         else:
@@ -36,7 +36,7 @@ class Scale:
 
 
 def scale_of(values: Iterable[float], *, log: bool | None = None, margin: float = 0.04) -> Scale:
-    """A scale that holds all values; logarithmic where they span decades, unless said otherwise."""
+    """A scale that holds all values; if ``log`` is None, logarithmic where they span decades."""
     finite = [value for value in values if math.isfinite(value)]
     if not finite:
         return Scale(0.0, 1.0)
@@ -50,13 +50,13 @@ def scale_of(values: Iterable[float], *, log: bool | None = None, margin: float 
 
 
 def focused(values: Sequence[float], *, is_maximized: bool, complete: Sequence[float] = ()) -> Scale:
-    """A scale for the better values: a few hopeless ones would press the others flat.
+    """A scale for the better values, since a few hopeless ones would leave no room to tell the others apart.
 
     Args:
-        values: All that are drawn; what is off the scale is drawn on its edge.
-        is_maximized: More is better.
-        complete: Those of complete trials. With three of them it reaches half their span further down,
-            else it holds the better three quarters of all values.
+        values: All values that are drawn; those off the scale are drawn on its edge.
+        is_maximized: Larger values are better.
+        complete: Values of complete trials. With at least three, the scale ends half their span below the worst
+            of them; with fewer, it holds the better three quarters of all values.
     """
     finite = sorted(value for value in values if math.isfinite(value))
     trained = [value for value in complete if math.isfinite(value)]
@@ -72,7 +72,7 @@ def focused(values: Sequence[float], *, is_maximized: bool, complete: Sequence[f
 
 
 def categories_of(names: Sequence[str]) -> Scale:
-    """A scale with half a place left at both ends."""
+    """A scale with a place for each name, and half a place of room at both ends."""
     return Scale(-0.5, len(names) - 0.5, categories=tuple(names))
 
 

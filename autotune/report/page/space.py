@@ -17,7 +17,7 @@ _DRAW_ORDER = ("failed", "pruned", "complete", "baseline", "best")
 
 
 def space_section(subject: Subject) -> Section | None:
-    """None while fewer than three trials have a value."""
+    """The section about parameters; None while fewer than three trials have a value."""
     seen = [trial for trial in subject.own_trials if math.isfinite(subject.value(trial))]
     if len(seen) < 3:  # noqa: PLR2004 - two points show nothing
         return None
@@ -74,9 +74,10 @@ def _slice(subject: Subject, name: str, *, seen: list[TrialSummary]) -> Figure:
 
 
 def _scale(values: list[Scalar]) -> tuple[Scale, dict[Scalar, float]]:
-    """Numbers with many values on a scale; categories, and numbers with few values, a place each.
+    """The scale of a parameter, and the place of each value on it.
 
-    Fractions of which hardly one comes twice were drawn from a range, however few they are.
+    Numbers with many values are on a continuous scale; categories, and numbers with few values, have a place each.
+    Fractions that hardly ever repeat were drawn from a range, however few they are.
     """
     numbers = [float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     distinct = list(dict.fromkeys(values))

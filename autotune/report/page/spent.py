@@ -1,4 +1,4 @@
-"""Where the study's time went, and the winner's."""
+"""Section about where the study's time went, and the winner's."""
 
 from autotune.events import EpochReport
 from autotune.report.page.blocks import Bar, Bars, Block, Section, Words
@@ -9,7 +9,7 @@ from autotune.report.text.wording import format_duration
 
 
 def spent_section(subject: Subject) -> Section | None:
-    """None while nothing ran."""
+    """The section about time; None while nothing ran."""
     study = subject.summary
     if study.elapsed_seconds <= 0:
         return None
@@ -40,7 +40,7 @@ def _study_seconds(subject: Subject) -> dict[str, float]:
     busy = Timeline.of(subject.record).busy_seconds
     in_trials = max(0.0, busy - sum(race.seconds for race in study.races))
     together = sum(totals.values())
-    # With several trials at a time their seconds are more than the clock's.
+    # Where several trials ran at once, their seconds add up to more than the clock's.
     scale = in_trials / together if together > 0 else 0.0
     spent = {name: seconds * scale for name, seconds in totals.items()}
     if study.speed_seconds:

@@ -1,4 +1,4 @@
-"""A forest fitted to a study's trials: what each parameter does to the objective, as far as the trials tell."""
+"""A random forest fitted to a study's trials, which estimates the effect of each parameter on the objective."""
 
 import itertools
 import math
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 LEAST_TRIALS = 10
 LEAST_SKILL = 0.1
-"""Share of the variance of trials that it has not seen; a forest below knows nothing to speak of."""
+"""Lowest useful skill: a forest that explains less of the variance of trials it has not seen tells nothing."""
 _LARGEST = 1e100
-"""Of a metric: its squares have to be numbers, too."""
+"""Largest value of a metric that is fitted: its square must still be a finite number."""
 _MOST_EXACT = 6
 _NUM_ORDERS = 256
 
@@ -35,19 +35,19 @@ class Surrogate:
 
     forest: "RandomForestRegressor"
     names: tuple[str, ...]
-    """Parameters that were not the same in all trials."""
+    """Names of the parameters that differ between trials."""
     rows: tuple[Mapping[str, Scalar], ...]
     """Parameters of the trials that it was fitted to."""
     features: "np.ndarray[Any, Any]"
     values: "np.ndarray[Any, Any]"
     columns: "tuple[Column, ...]"
     epochs: float
-    """Of a whole trial."""
+    """Epochs of a whole trial: the most that a trial had."""
     skill: float
-    """R² on trials that a tree has not seen."""
+    """R² of out-of-bag predictions: each trial is predicted by trees that have not seen it."""
 
     def importances(self) -> dict[str, float]:
-        """Each parameter's share of what the forest loses when the parameter is shuffled, the largest first."""
+        """Each parameter's share of the error added by shuffling its values (permutation importance), largest first."""
         import numpy as np
 
         generator = np.random.default_rng(0)
@@ -66,10 +66,10 @@ class Surrogate:
         return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
     def shares(self, baseline: Mapping[str, Scalar], winner: Mapping[str, Scalar]) -> dict[str, float]:
-        """What each differing parameter adds on the way from the baseline to the winner (Shapley values).
+        """The predicted effect of each differing parameter on the way from the baseline to the winner (Shapley values).
 
-        The mean over the orders in which the parameters can be changed, all of them, or 256 of many;
-        the values add up to what the forest predicts for the whole change.
+        Each is the mean over all orders of changing the parameters, or over 256 random ones where there are too many.
+        The values add up to the forest's prediction for the whole change.
         """
         differing = [name for name in self.names if baseline.get(name, ...) != winner.get(name, ...)]
         worth = self._worths(differing, baseline, winner)
@@ -86,7 +86,7 @@ class Surrogate:
     def _worths(
         self, differing: Sequence[str], baseline: Mapping[str, Scalar], winner: Mapping[str, Scalar]
     ) -> dict[frozenset[int], float]:
-        """What the forest predicts with each set of the parameters changed that some order comes by."""
+        """The forest's prediction for each set of changed parameters that occurs in one of the orders."""
         sets: dict[frozenset[int], None] = {frozenset(): None}
         for order in _orders(len(differing)):
             for length in range(1, len(order) + 1):
@@ -107,7 +107,7 @@ class Surrogate:
 
 
 def fit_surrogate(record: StudyRecord) -> Surrogate | None:
-    """The forest over the first objective; None where there are too few trials, or nothing to be learned of them."""
+    """The forest for the first objective; None where trials are too few, or have no differences to learn from."""
     objective = record.spec.objectives[0]
     seen = [
         (trial, trial.objectives[objective.metric]) for trial in record.summaries if _is_known(trial, objective.metric)
@@ -144,10 +144,10 @@ class Column:
     name: str
     category: Scalar = None
     ranks: Mapping[Scalar, float] | None = None
-    """A number's place among those that trials had: a tree splits between them, and any number has one."""
+    """Rank of each number among the trials' values; a tree needs only their order. None for a category."""
 
     def encode(self, parameters: Mapping[str, Scalar]) -> float:
-        """What is not active is -1."""
+        """The input for these parameters; -1 where the parameter is not active."""
         if self.name not in parameters:
             return -1.0
         value = parameters[self.name]

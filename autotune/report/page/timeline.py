@@ -1,4 +1,4 @@
-"""A study's clock: the time in which something of it ran, without the pauses between two starts."""
+"""A study's clock, which counts the time in which its trials or races ran, without pauses between starts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Self
 from autotune.report.summaries.record import StudyRecord
 
 _GAP_SECONDS = 20.0
-"""Between two trials of one start lie milliseconds, and the end of a race; a longer gap is a pause."""
+"""A longer gap is a pause between starts: within one start only milliseconds, or a race's end, lie between trials."""
 
 
 @dataclass(frozen=True)
@@ -16,11 +16,11 @@ class Timeline:
 
     spans: tuple[tuple[float, float], ...]
     busy_seconds: float
-    """In which at least one trial or race ran."""
+    """Seconds in which at least one trial or race ran."""
 
     @classmethod
     def of(cls, record: StudyRecord) -> Self:
-        """Of all trials and races of the study's own."""
+        """The timeline of all trials and races of the study's own."""
         trials = [
             (row.started_at, _end(row.ended_at, [report.at for report in record.reports[row.number]]))
             for row in record.trials
@@ -32,7 +32,7 @@ class Timeline:
         return cls(_merge(spans, gap=_GAP_SECONDS), sum(end - start for start, end in exact))
 
     def busy_until(self, at: float) -> float:
-        """Seconds on the study's clock at this moment."""
+        """Seconds on the study's clock at ``at``, which is in seconds since 1970."""
         return sum(max(0.0, min(end, at) - start) for start, end in self.spans)
 
 

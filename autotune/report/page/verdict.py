@@ -21,7 +21,7 @@ from autotune.report.text.wording import (
 )
 
 _SOME = 1e-9
-"""A curve may be a straight line by chance: it then says nothing of its noise."""
+"""Smallest noise that is believed: a curve that happens to be a straight line tells nothing about its noise."""
 
 
 def verdict_section(subject: Subject) -> Section:

@@ -13,7 +13,7 @@ from autotune.report.text.wording import NOTHING, format_gain, format_metric, fo
 
 
 def winner_section(subject: Subject) -> Section | None:
-    """None while there is no winner, or no baseline to compare it with."""
+    """The section about the winner; None while there is none, or no baseline to compare it with."""
     study = subject.summary
     best, baseline = study.best, study.baseline
     if best is None or baseline is None or best.number == baseline.number:
@@ -53,7 +53,7 @@ def _differences(
     shares: "_Shares | None",
     ablation: Ablation | None,
 ) -> Table:
-    """A row a parameter; what it is worth in a column for each way to know it."""
+    """A row for each parameter that differs, with its worth as measured and as estimated, where these exist."""
     header = ["parameter", "baseline", "winner"]
     header += ["measured worth"] if ablation is not None else []
     header += ["estimated worth"] if shares is not None else []
@@ -119,7 +119,7 @@ def _ablation_blocks(subject: Subject, ablation: Ablation) -> list[Block]:
 
 
 def _missing(ablation: Ablation) -> str:
-    """What trainings that gave no value mean for the means; nothing where there are none."""
+    """A remark on trainings that gave no value; empty where there are none."""
     whole = ablation.whole
     sides = [(ablation.num_failed, ablation.num_trainings, "of the winner")]
     sides += [
@@ -148,10 +148,10 @@ def _show(parameters: Mapping[str, Scalar], name: str) -> str:
 
 @dataclass(frozen=True)
 class _Shares:
-    """Each difference's part of the gain, the most useful first."""
+    """Each difference's estimated part of the gain, the most useful first."""
 
     parts: Mapping[str, float]
-    """Scaled so that they add up to the recorded gain, where the forest predicts one of the same sign."""
+    """Parts by parameter; scaled to add up to the recorded gain, if the forest predicts one of the same sign."""
     predicted: float
     """The forest's own prediction for the whole change."""
     is_scaled: bool
@@ -197,5 +197,5 @@ def _share_blocks(subject: Subject, shares: _Shares) -> list[Block]:
 
 
 def _worth(value: float, total: float | None) -> str:
-    """With its share of the whole, where all have the same sign and shares say something."""
+    """The worth in words, with its share of ``total`` unless that is None."""
     return format_gain(value) if total is None else f"{format_gain(value)} ({value / total:.0%})"

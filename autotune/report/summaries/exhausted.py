@@ -1,4 +1,4 @@
-"""Whether a study has tried every combination that it has: no budget lets it go on then."""
+"""Whether a study has tried every combination of its grid, so that no larger budget lets it go on."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from autotune.spec.model import StudySpec
 
 
 def is_exhausted(row: StudyRow, *, spec: StudySpec, trials: Sequence[TrialSummary]) -> bool:
-    """A grid of which every cell is among the trials; those of a study that goes on are not looked at."""
+    """Whether the study is complete with every cell of its grid among the trials; False for any open study."""
     if spec.sampler.name != "grid" or row.state is not StudyState.COMPLETE:
         return False
     from autotune.coordinator.opening.planning import plan_of

@@ -16,15 +16,15 @@ class RaceSummary:
     """One race of a study; the fields are the keys of its JSON."""
 
     study: str | None
-    """That it ran in; None for one of ``autotune speed``."""
+    """Name of the study that the race ran in; None for one of ``autotune speed``."""
     created_at: float | None
     """Seconds since 1970."""
     workload: Mapping[str, Scalar]
     """Learning parameters that fix what a step costs."""
     setting: Mapping[str, Scalar]
-    """The winner."""
+    """The winner's speed parameters."""
     kept: Mapping[str, Scalar]
-    """What of it differs from the baseline."""
+    """The winner's parameters that differ from the baseline's."""
     gain: Gain | None
     """Throughput over the baseline; None where nothing is surely faster."""
     doubt: str | None
@@ -32,19 +32,20 @@ class RaceSummary:
     samples_per_second: float
     seconds: float
     is_in_turns: bool
-    """Two contestants had no room on the device side by side."""
+    """Contestants took turns on the device, which had no room for two at once."""
     finding: str
-    """What it found, and what makes that less than an answer."""
+    """What the race found, and any reason to doubt it, in words."""
     is_answer: bool
-    """It says something of later trainings: a winner, or that there is none where one could be seen."""
+    """The race has a winner, or was long enough to say that there is none; later trainings may rely on it."""
     reduced_precision: tuple[str, ...]
     """Knobs in the winner that compute with fewer digits."""
     break_evens: tuple[BreakEven, ...]
-    """Of what a run pays once."""
+    """For each knob with a cost that a run pays once, when that is repaid."""
     batches: tuple[TriedBatch, ...]
-    """Larger ones that were tried, to know which fit the device."""
+    """Larger batches that were tried after the race, to find those that fit the device."""
     unused: Mapping[str, tuple[int, ...]]
-    """What of the winner is paid once and that trials of the workload trained without, with their numbers."""
+    """The winner's knobs with a one-time cost that some trials of the workload trained without, with those trials'
+    numbers."""
     code: tuple[str, ...]
     """Lines of plain PyTorch that set the winner."""
 
@@ -79,9 +80,9 @@ def code_of(row: RaceRow, result: RaceResult) -> tuple[str, ...]:
 
 
 def unused_by(trials: Sequence[TrialSummary], row: RaceRow, result: RaceResult) -> Mapping[str, tuple[int, ...]]:
-    """Numbers of trials of the race's workload without what its winner pays once, the baseline left out.
+    """Trials of the race's workload that trained without a one-time cost of its winner: their numbers, by knob.
 
-    A run that is too short to repay it goes without, though the runs that the race was for would have repaid it.
+    They were too short to repay it, unlike the runs that the race was for. The baseline is left out.
     """
     mine = [trial for trial in trials if not trial.is_baseline and _is_of(row.workload, trial.parameters)]
     unused = {
@@ -94,21 +95,21 @@ def unused_by(trials: Sequence[TrialSummary], row: RaceRow, result: RaceResult) 
 
 @dataclass(frozen=True)
 class ToldRace:
-    """The race that a study's summary tells of all that it ran."""
+    """The one race of a study that its summary tells about."""
 
     race: RaceSummary
     which: str
-    """Whose it is, with the workload."""
+    """Words that say which race it is, and of which workload."""
 
 
 def told_race(races: Sequence[RaceSummary], *, best: TrialSummary | None) -> ToldRace | None:
-    """The race of the best trial's workload; where that was not raced, the one with the largest gain, or the newest.
+    """The race of the best trial's workload; else the one with the largest gain, else the newest. None without races.
 
-    The newest of a workload that is an answer counts, as for trials.
+    Of several races of one workload the newest that is an answer counts, as for trials.
 
     Args:
-        races: Of the study, the newest last.
-        best: Its best trial; None where it has none.
+        races: The study's races, the newest last.
+        best: The study's best trial; None where it has none.
     """
     if not races:
         return None
@@ -127,14 +128,17 @@ def told_race(races: Sequence[RaceSummary], *, best: TrialSummary | None) -> Tol
 def race_taken_over(
     others: Sequence[RaceRow], *, own: Sequence[RaceSummary], best: TrialSummary | None
 ) -> RaceSummary | None:
-    """The race of an earlier study whose winner the best trial trains with; None where no race but its own may be it.
+    """The race outside of the study whose winner the best trial trains with.
 
-    That of the trial's workload, else the newest of another one, which gives its winner without fewer digits.
+    None where there is no such race, or where a race of the study's own may have decided the trial's parameters.
+
+    A race of the trial's workload is preferred. Else it is the newest race of another workload, from which knobs
+    that compute with fewer digits are not taken over.
 
     Args:
         others: Races that ran outside of the study, the newest first.
-        own: Those of the study.
-        best: Its best trial; None where it has none.
+        own: The study's own races.
+        best: The study's best trial; None where it has none.
     """
     if best is None or best.is_baseline or any(_is_of(race.workload, best.parameters) for race in own):
         return None

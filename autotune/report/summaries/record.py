@@ -1,4 +1,4 @@
-"""All that is recorded of one study, row by row, for what shows more than summaries."""
+"""Everything that is recorded of one study, row by row, for reports that need more than summaries."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -33,23 +33,23 @@ class StudyRecord:
     study: StudyRow
     spec: StudySpec
     trials: tuple[TrialRow, ...]
-    """By number."""
+    """All trials by number."""
     reports: Mapping[int, tuple[EpochReport, ...]]
-    """By trial number, in the order of epochs; empty where a trial reported nothing."""
+    """Reports by trial number, in the order of epochs; empty where a trial reported nothing."""
     summaries: tuple[TrialSummary, ...]
-    """Of the same trials, in the same order."""
+    """Summaries of the same trials, in the same order."""
     races: tuple[RaceRow, ...]
-    """The newest first."""
+    """The study's races, the newest first."""
     other_races: tuple[RaceRow, ...]
-    """That ran outside of the study, and that its trials may have taken over; likewise."""
+    """Races outside of the study whose results its trials may have taken over, the newest first."""
     repeats: tuple[Repeat, ...]
-    """Trainings of its confirmation that came to their end."""
+    """Trainings of its confirmation that have ended."""
     verdict: Verdict | None
     """What trainings on fresh seeds say of the winner; None while it was not confirmed."""
     ablation: Ablation | None
     """What its changes are worth, one by one; None while none was measured."""
     environments: Mapping[int, Environment]
-    """By id, as the trials refer to them."""
+    """Environments by the id that trials refer to."""
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -58,7 +58,7 @@ class StudyRecord:
 
     @property
     def summary(self) -> StudySummary:
-        """The study as ``study show`` tells it."""
+        """The study's summary, as ``study show`` prints it."""
         others = self.other_races
         return summarise_study(self.study, trials=self.summaries, races=self.races, other_races=others)
 

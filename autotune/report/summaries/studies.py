@@ -26,7 +26,7 @@ class Gain:
     throughput_ratio: float | None
     """Samples per second, best over baseline; above 1 the best is faster. None where trials ran side by side."""
     epoch_time_ratio: float | None
-    """Seconds an epoch, best over baseline; below 1 the best is faster. None likewise."""
+    """Seconds an epoch, best over baseline; below 1 the best is faster. None where trials ran side by side."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +43,11 @@ class StudySummary:
     budget: Budget
     elapsed_seconds: float
     speed_seconds: float
-    """Of them, spent on races of speed parameters."""
+    """The part of ``elapsed_seconds`` that was spent on races of speed parameters."""
     races: tuple[RaceSummary, ...]
     """Races that were run in this study, the newest last."""
     race_taken_over: RaceSummary | None
-    """Of an earlier study, whose winner the best trial trains with; None where it has none of such."""
+    """The race outside of this study whose winner the best trial trains with; None where there is none."""
     created_at: float
     """Seconds since 1970."""
     outcomes: Mapping[str, int]
@@ -95,7 +95,7 @@ def best_of_study(study: StudySummary) -> BestTrial:
 
 
 def best_values(study: StudySummary) -> Mapping[str, float | None]:
-    """The best on the front by each objective; None while no trial is complete."""
+    """The best value on the front for each objective; None while no trial is complete."""
     best: dict[str, float | None] = {}
     for objective in study.objectives:
         first = min(study.front, key=lambda trial: _cost(trial, objective), default=None)
@@ -113,10 +113,10 @@ def summarise_study(
     """The study, from summaries of all its trials; those taken over from another study do not count as its own.
 
     Args:
-        row: The study's.
-        trials: All of them.
-        races: Those that were run in it, the newest first.
-        other_races: Those that its trials may have taken over, the newest first.
+        row: The study's row.
+        trials: Summaries of all its trials.
+        races: Races that were run in it, the newest first.
+        other_races: Races whose results its trials may have taken over, the newest first.
     """
     spec = StudySpec.model_validate_json(row.spec_json)
     own = [trial for trial in trials if trial.origin is None]

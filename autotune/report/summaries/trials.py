@@ -17,7 +17,7 @@ class TrialSummary:
     reason: str | None
     is_baseline: bool
     objectives: Mapping[str, float]
-    """Metric to value, of the last epoch so far; it decides nothing unless the trial is complete."""
+    """Objectives' values at the last epoch so far, by metric; they count only once the trial is complete."""
     values: tuple[float, ...] | None
     """The objectives' values in the spec's order; None unless the trial is complete."""
     parameters: Mapping[str, Scalar]
@@ -37,10 +37,10 @@ class TrialSummary:
     evaluation_share: float | None
     """Share of the steady part's time that was spent in evaluation and not in training, 0 to 1."""
     seconds: float | None
-    """From its first launch to its end."""
+    """Seconds from its first launch to its end."""
     device: str | None
     pid: int | None
-    """Of its process while it runs."""
+    """Id of its process while it runs; else None."""
     seed: int
     restarts: int
     origin: str | None
@@ -48,7 +48,7 @@ class TrialSummary:
     checkpoint_problem: str | None
     """Why it has no checkpoint of its last epoch, where the disk took none: cause and file."""
     speed_fallback: str | None
-    """Why it trains with the baseline's speed parameters though a race found others."""
+    """Why it trains with the baseline's speed parameters though a race found others; else None."""
     unread_parameters: tuple[str, ...]
     """Parameters that the task never looked at."""
     mlflow_run_id: str | None

@@ -27,7 +27,7 @@ from autotune.report.text.wording import (
 )
 
 _MAX_PADDING = 44
-"""Commands that name a storage are too long to line their comments up."""
+"""The widest command that comments are lined up behind; those that name a storage are longer."""
 
 
 def ending_lines(study: StudySummary, *, places: Places, verdict: Verdict | None = None) -> tuple[str, ...]:
@@ -61,7 +61,7 @@ def next_step_lines(
 ) -> tuple[str, ...]:
     """Exact commands, each with a comment, which a shell skips when the line is pasted.
 
-    What ``study show`` says is left out where that ``is_shown``.
+    The command ``study show`` is left out if ``is_shown``, since its output is on the screen already.
     """
     storage, tracking = places.storage_option, places.tracking_option
     proof = (f"autotune study confirm {study.name}{storage}{tracking}", "is it more than luck?")
@@ -90,7 +90,10 @@ def _about_report(study: StudySummary) -> str:
 
 
 def going_on(study: StudySummary, *, options: str) -> tuple[str, str]:
-    """The command that goes on, and with what if not with the study itself; ``options`` say where that is."""
+    """The command that goes on with the study, and words for it where that takes a new study.
+
+    ``options`` say where the study's records are.
+    """
     if study.is_exhausted:
         command = f"autotune study start SPEC.yaml --name {study.name}-2 --warm-start {study.name}{options}"
         return command, " with more values than this grid has"
@@ -98,7 +101,7 @@ def going_on(study: StudySummary, *, options: str) -> tuple[str, str]:
 
 
 def is_worth_confirming(study: StudySummary) -> bool:
-    """A search has found something better than its baseline: else there is nothing to confirm."""
+    """Whether the search found something better than its baseline, so that there is something to confirm."""
     if study.name.endswith((CONFIRM_SUFFIX, ABLATION_SUFFIX)):
         return False
     if study.gain is None:  # a baseline that never came to the target is trained again all the same
@@ -139,7 +142,7 @@ def _own_race_lines(study: StudySummary) -> Sequence[str]:
 
 
 def _asides(race: RaceSummary) -> Sequence[str]:
-    """What a winner's figure is worth, and what it asks for in return."""
+    """Lines on doubts about the winner's figure, and on the costs of the winner."""
     is_vague = race.gain is not None and race.gain.is_vague
     doubt = [race.doubt] if is_vague and race.doubt is not None else []
     return [f"  {line}" for line in (*doubt, *price_lines(race), *unused_lines(race.unused))]

@@ -1,4 +1,4 @@
-"""Where records are unless the user says otherwise, and how a printed command says where."""
+"""The default places of records, and the options by which printed commands name other places."""
 
 import os
 import shlex

@@ -1,4 +1,4 @@
-"""What is said beside a race's winner wherever it is shown: the lines to paste, and what it was not compared with."""
+"""Words that stand beside a race's winner wherever it is shown: lines to paste, and what it was not compared with."""
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ PASTE = "for your script, each where its kind of thing is set up:"
 
 
 def taken_over_words(race: RaceSummary, *, number: int) -> str:
-    """Where the speed parameters of the best trial, of this number, come from, which its own study has not raced."""
+    """One line that names the race outside of the study that the speed parameters of trial ``number`` come from."""
     where = f"in study {race.study}" if race.study is not None else "by autotune speed"
     ran_at = dt.datetime.fromtimestamp(race.created_at).astimezone() if race.created_at is not None else None
     when = f" on {ran_at:%Y-%m-%d %H:%M}" if ran_at is not None else ""
@@ -20,7 +20,7 @@ def taken_over_words(race: RaceSummary, *, number: int) -> str:
 
 
 def lines_to_paste(code: Sequence[str]) -> Iterator[str]:
-    """What to paste, below a line that says so; nothing where there is nothing."""
+    """The lines to paste, below one that says so; empty where there are none."""
     if code:
         yield ""
         yield f"# {PASTE}"

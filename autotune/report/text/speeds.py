@@ -46,7 +46,7 @@ def summarise_race(raced: RacedWorkload) -> SpeedSummary:
 _CUT_SHORT = ", cut short: not everything was tried; --seconds gives it longer"
 _IN_TURNS = "in turns"
 _WORTH_TELLING = 0.02
-"""Share of the time."""
+"""Smallest share of the time at which starts of epochs are mentioned."""
 HEAT_COLUMNS = ("stage", "tried", "throughput", "verdict", "why")
 
 
@@ -93,7 +93,7 @@ def ending_lines(summary: SpeedSummary) -> Iterator[str]:
 
 
 def _around(surroundings: Surroundings | None) -> str:
-    """What was around a throughput; what never happened is not told."""
+    """The surroundings of a measured throughput in words; counts that are 0 are left out."""
     if surroundings is None:
         return ""
     ranges = (("load", surroundings.load, ".1f", ""), ("clock", surroundings.clock_mhz, ",.0f", " MHz"))
@@ -158,7 +158,7 @@ def _conclusion(result: RaceResult) -> Iterator[str]:
 
 
 def _turns(result: RaceResult) -> Iterator[str]:
-    """What is other where two contestants had no room side by side."""
+    """Lines for a race in which contestants took turns on the device, for lack of room for two."""
     if not result.is_in_turns:
         return
     yield "turns: no room for two of these trainings on the device: one at a time held it, started for each turn"

@@ -11,7 +11,7 @@ from autotune.proof.verdict import Verdict
 from autotune.report.text.wording import format_clock, format_duration, format_gain, format_metric, format_rate
 
 _ENOUGH = 5
-"""Trainings a side that find a gain of 10 % among noise of 3 % in 96 of 100 studies; three find it in 75."""
+"""Suggested trainings a side: five find a gain of 10 % with noise of 3 % in 96 of 100 studies, three in 75."""
 
 
 def verdict_lines(verdict: Verdict) -> tuple[str, ...]:
@@ -78,7 +78,7 @@ def quantity_line(quantity: Quantity, verdict: Verdict) -> str:
 def effect(quantity: Quantity) -> str:
     """The ratio or the difference, with its interval where there are enough values for one.
 
-    Nothing where a side never comes to the target.
+    Empty where a side never reaches the target.
     """
     if any(side is not None and math.isinf(side) for side in (quantity.winner, quantity.reference)):
         return ""
@@ -94,7 +94,7 @@ def name_reference(verdict: Verdict) -> str:
 
 
 _FINDINGS = {"no difference": "no sure difference", "too few": "too few to be sure"}
-"""As a person reads them: an interval from half to twice is no proof of equality."""
+"""Findings in words: ``no difference`` is put carefully, since a wide interval does not prove equality."""
 _INTERVALS = "Welch's or the bootstrap's, whichever is wider; ranks decide where a target was missed"
 _NAMES = {SAMPLES_PER_SECOND: "throughput, samples/s", PEAK_MEMORY_BYTES: "memory at most"}
 
@@ -108,7 +108,7 @@ def _basis(verdict: Verdict) -> str:
 
 
 def _hint(verdict: Verdict, *, sees: str) -> str:
-    """How many trainings may say more; of a target that the winner alone came to, how many would be sure of it."""
+    """A hint on how many trainings may tell more, or would be sure where only the winner reached the target."""
     num_trained, telling = min(verdict.num_winner, verdict.num_reference), verdict.num_that_tells
     command = f"`autotune study confirm {verdict.study} --repeats"
     if telling is not None and telling > _ENOUGH:

@@ -9,7 +9,7 @@ from autotune.figures import format_figure
 from autotune.recording.mlflow.run_contents import show_value
 
 NOTHING = "-"
-"""Stands where there is no value."""
+"""Shown where there is no value."""
 
 
 def format_metric(value: float | None) -> str:
@@ -48,7 +48,7 @@ def format_clock(seconds: float | None) -> str:
 
 
 def format_moment(at: float) -> str:
-    """``23:54`` of seconds since 1970, here; with the date where that is not today."""
+    """Seconds since 1970 as local time such as ``23:54``; with the date where that is not today."""
     moment = dt.datetime.fromtimestamp(at).astimezone()
     is_today = moment.date() == dt.datetime.now().astimezone().date()
     return moment.strftime("%H:%M" if is_today else "%Y-%m-%d %H:%M")
@@ -62,7 +62,7 @@ def format_duration(seconds: float | None) -> str:
 
 
 def lines_by_reason(left_out: Iterable[tuple[str, str]]) -> list[str]:
-    """Names of what is left out, in a line for each reason."""
+    """One line for each reason, with the names of what is left out for it."""
     names: dict[str, list[str]] = {}
     for name, reason in left_out:
         names.setdefault(reason, []).append(name)

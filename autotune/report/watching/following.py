@@ -1,4 +1,4 @@
-"""A running study as its rows tell it, put to an observer as the coordinator itself would tell it."""
+"""Follows a running study by its rows, and tells an observer what the coordinator itself would tell."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,9 +21,10 @@ from autotune.spec.model import StudySpec
 
 _POLL_SECONDS = 0.25
 _START_SECONDS = 15.0
-"""From a start's first look at the database until it runs its study: torch is imported, and the task tried."""
+"""The longest time from a start's first look at the database until it runs its study: it imports torch and tries the
+task."""
 _ANNOUNCED_SECONDS = 2.0
-"""From the typing of a start to its first look, which everybody sees (``recording.starts``)."""
+"""The longest time from typing a start to its first look at the database, which is announced (``recording.starts``)."""
 
 
 class Follower:
@@ -38,7 +39,7 @@ class Follower:
         self._observer = observer
         self._records: Records = open_records(storage)
         self._running: dict[int, int] = {}
-        """The last epoch that was told of each running trial."""
+        """The last epoch that was told, by running trial."""
         self._started: set[int] = set()
         self._ended: set[int] = set()
         self._holders: frozenset[str] | None = None
@@ -47,13 +48,13 @@ class Follower:
         self._is_confirming = False
 
     def begin(self) -> None:
-        """Tell where the study stands; raises StudyNotFoundError."""
+        """Tell the study's present state; raises StudyNotFoundError."""
         study, rows = self._read()
         self._ended = {row.number for row in rows if row.is_over}
         self._observer.study_opened(self._view(study, rows))
 
     def look(self) -> bool:
-        """Tell what is new; false when the study is over and nobody runs it."""
+        """Tell what is new; returns False once the study is over and nobody runs it."""
         study, rows = self._read()
         holders = read_holders(self._records.engine, study=study)
         races = [each.activity for each in holders if each.activity is not None and not each.is_gone]
@@ -92,7 +93,7 @@ class Follower:
         self._holders = words
 
     def _tell_confirmation(self, study: StudyRow, *, is_held: bool) -> None:
-        """Where to look while the study itself seems to stand still."""
+        """Tell that the winner is being confirmed, while the study itself seems to stand still."""
         confirmation = find_confirmation(self._records, study=study)
         is_open = is_held and confirmation is not None and confirmation.state is StudyState.OPEN
         if is_open and confirmation is not None and not self._is_confirming:
@@ -135,14 +136,14 @@ class Follower:
 
 
 def await_study(storage: str, *, name: str, seconds: float | None, note: Callable[[str], None]) -> None:
-    """Wait for a study whose start is just beginning: it is stored, or opened again, once its task has been tried.
+    """Wait for a study whose start has just begun, until it is stored or opened again.
 
-    One that is over and stays so is left to be told as that.
+    A study that is over and is not started again ends the wait without an error.
 
     Args:
-        storage: URL.
-        name: The study's.
-        seconds: To wait at most; None: for a study that is over only as long as a start of it needs to be seen.
+        storage: The storage's URL.
+        name: The study's name.
+        seconds: How long to wait at most; None waits as long as a start that has just begun takes to be seen.
         note: Told once that there is nothing yet, and that it is being started.
 
     Raises:
@@ -178,11 +179,11 @@ class _Absence:
 
     words: str
     seconds: float
-    """After which a start that had just begun would have been seen."""
+    """Seconds after which a start that had just begun would have been seen."""
 
 
 def _absence(storage: str, *, name: str) -> _Absence | None:
-    """Why nobody runs the study; None where it goes on, or somebody does."""
+    """Why nobody runs the study; None where it is open, or somebody runs it."""
     records = open_records(storage)
     try:
         study = records.study(name)
@@ -198,14 +199,14 @@ def _absence(storage: str, *, name: str) -> _Absence | None:
 
 
 def follow(follower: Follower, *, seconds: float) -> None:
-    """Tell until the study is over, looking every so many seconds."""
+    """Follow the study until it is over, with a look every ``seconds``."""
     follower.begin()
     while follower.look():
         time.sleep(seconds)
 
 
 def _racing(view: StudyView, races: Sequence[Activity]) -> StudyView:
-    """The view while these races run: what they took so far is charged to the study later, and no trial's."""
+    """The view with these running races: their time so far does not count as the trials', though charged later."""
     if not races:
         return view
     last = max(races, key=lambda race: race.ends_at)

@@ -16,7 +16,7 @@ from autotune.report.summaries.reading import open_records
 
 _POLL_SECONDS = 0.2
 _REMEMBERED_BYTES = 512
-"""Of what was printed last: enough to find the place again in a log whose middle was cut out."""
+"""How much of the last output is remembered, to find the place again in a log whose middle was cut out."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class FoundLog:
 
     @property
     def can_grow(self) -> bool:
-        """The trial may still write: it is waiting, running, or interrupted and may go on."""
+        """Whether the trial may still write: it is queued, running, or interrupted and may go on."""
         row = self.records.trial(self.study, number=self.number)
         return row.status is TrialStatus.QUEUED or (row.status is TrialStatus.RUNNING and row.outcome is None)
 
@@ -64,7 +64,7 @@ def find_log(storage: str, *, name: str, number: int) -> FoundLog:
 
 
 def read_log(log: FoundLog, *, num_lines: int | None = None, should_follow: bool = False) -> Iterator[str]:
-    """The log, from its last lines on where they are asked for; to its end, or as long as it can grow."""
+    """The log in pieces, or its last ``num_lines``; to its present end, or as long as it can grow."""
     seen = _read(log.path)
     kept = seen if num_lines is None else b"".join(seen.splitlines(keepends=True)[-num_lines:])
     yield kept.decode(errors="replace")
@@ -75,7 +75,7 @@ def read_log(log: FoundLog, *, num_lines: int | None = None, should_follow: bool
 def _grow(read: Callable[[], bytes], *, seen: bytes, can_grow: Callable[[], bool]) -> Iterator[str]:
     is_last = False
     while not is_last:
-        # Asked before reading: what the trial wrote before its end is then read, too.
+        # Asked before reading, so that the last read includes everything that the trial wrote before its end.
         is_last = not can_grow()
         content = read()
         new = _after(content, seen)
@@ -87,7 +87,7 @@ def _grow(read: Callable[[], bytes], *, seen: bytes, can_grow: Callable[[], bool
 
 
 def _after(content: bytes, seen: bytes) -> bytes:
-    """What stands behind that which was seen; of a log that was cut, behind its last bytes if they are there."""
+    """The new part of the log behind ``seen``; if its middle was cut out, the part behind the last bytes seen."""
     if content.startswith(seen):
         return content[len(seen) :]
     last = seen[-_REMEMBERED_BYTES:]

@@ -1,4 +1,4 @@
-"""What the trials of a study of repeated trainings repeat, told from its rows and those of the search."""
+"""Names the configurations that a study of repeated trainings repeats, from its rows and those of the search."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,9 +10,9 @@ from autotune.spec.model import StudySpec
 
 
 def names_of_repeats(records: Records, study: StudyRow, *, rows: Sequence[TrialRow]) -> Mapping[int, str]:
-    """By number, such as ``the baseline`` or ``without lr``; empty for a study that searches.
+    """Names by trial number, such as ``the baseline`` or ``without lr``; empty for a study that searches.
 
-    What was trained for an earlier winner of an ablation has no name.
+    Trainings of an ablation for an earlier winner have no name.
     """
     for suffix in (CONFIRM_SUFFIX, ABLATION_SUFFIX):
         search = records.find_study(study.name.removesuffix(suffix)) if study.name.endswith(suffix) else None
@@ -24,7 +24,7 @@ def names_of_repeats(records: Records, study: StudyRow, *, rows: Sequence[TrialR
 
 
 def _names(search: StudyRow, trials: Sequence[TrialRow], *, is_ablation: bool) -> Mapping[str, str]:
-    """By the key of parameters; of trials that are alike the first gives its number."""
+    """Names by the key of parameters; of trials with equal parameters the first gives its number."""
     names = {key_of(row.parameters): f"trial {row.number}" for row in reversed(trials)}
     names |= {key_of(row.parameters): "the baseline" for row in trials if row.is_baseline}
     if not is_ablation:

@@ -18,7 +18,7 @@ _DTYPES = {"bf16": "torch.bfloat16", "fp16": "torch.float16"}
 
 
 def flag_lines(winner: Winner) -> list[str]:
-    """Statements of ``main`` before training, for the whole process."""
+    """The statements of ``main`` that set the process's flags before training."""
     setting = {name: value for name, value in winner.parameters.items() if name != "cpu_affinity"}
     threads = winner.trial.in_force.get("torch_threads")
     setting |= {} if threads is None else {"torch_threads": threads}
@@ -140,7 +140,7 @@ def _memory_formats(winner: Winner) -> list[str]:
 
 
 def _moves(winner: Winner) -> bool:
-    """Batches are brought to a device, or into a memory format."""
+    """Whether batches are moved to a device, or into a memory format."""
     return winner.device != "cpu" or bool(_memory_formats(winner))
 
 
@@ -183,7 +183,7 @@ def _arguments(name: str, parameters: Mapping[str, Scalar]) -> dict[str, object]
 
 
 class _Code(str):
-    """Source text that stands in a call as it is."""
+    """Source text whose ``repr`` is itself, so that it can be an argument of a call that is written out."""
 
     __slots__ = ()
 
@@ -241,7 +241,7 @@ def step_part(winner: Winner) -> str:
     context = (
         f"torch.autocast({winner.device!r}, dtype={_DTYPES[precision]})" if precision in _DTYPES else "nullcontext()"
     )
-    # A loop of one's own may step several optimizers after one backward: the scale moves when all have stepped.
+    # A user's loop may step several optimizers after one backward: the scale is updated when all have stepped.
     is_late = has_scaler and winner.task.kind == "function"
     lines = [f"SCALER = torch.amp.GradScaler({winner.device!r})"] if has_scaler else []
     lines += ["STEPPED = []"] if is_late else []
@@ -278,7 +278,7 @@ _RECORDED = """    make_recordable(optimizer)
 
 
 def _graph_pieces(winner: Winner) -> str:
-    """What records a step and replays it; nothing where none was recorded."""
+    """The code that records and replays a step; empty where the trial recorded none."""
     if not winner.is_recorded:
         return ""
     counts = "_EAGER_STEPS", "_MOST_GRAPHS", "_MOST_SHAPES", "_WORTH_RECORDING"

@@ -1,4 +1,4 @@
-"""Definitions of ``training/``, as text: what a script repeats is what trained, and not a second version of it."""
+"""Definitions of ``training/`` as text, so that a script holds the very code that trained, not a copy of it."""
 
 import ast
 import re
@@ -13,7 +13,8 @@ _OVERRIDE = re.compile(r"^ *@override\n", re.MULTILINE)
 def piece(module: str, *names: str) -> str:
     """The source of top-level classes, functions and constants of a module such as ``training.rng``, in this order.
 
-    Read and not imported: nothing here brings torch in. Decorators stay, except ``override``.
+    The source is read without importing the module, so that torch is not imported. Decorators are kept, except
+    ``override``.
     """
     found = _definitions(module)
     text = "\n\n\n".join(found[name] for name in names)

@@ -10,7 +10,7 @@ from autotune.errors import RunError
 from autotune.spec.source import find_source
 
 STOOD_IN = frozenset({"Task", "TaskKnob", "InfeasibleError", "Trial", "Parameters", "Batch", "Scalar", "count_samples"})
-"""Names of autotune's that a script has under the same name."""
+"""Names of autotune that a script defines itself, under the same name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,13 +18,13 @@ class TaskSource:
     """A task's module, ready to be written into a script."""
 
     text: str
-    """Without imports of autotune, without ``if __name__ == "__main__"``."""
+    """The module's text without imports of autotune and without its ``if __name__ == "__main__"`` block."""
     name: str
-    """Of the class or the function."""
+    """Name of the task's class or function."""
     kind: Literal["class", "function"]
     path: Path
     names: frozenset[str]
-    """What the module binds at its top, names that it imports from elsewhere than a script does among them."""
+    """Names that the module binds at its top, without those that a script imports just as it does."""
     modules: tuple[str, ...]
     """Top-level packages that it imports."""
     roots: tuple[Path, ...] = ()
@@ -92,7 +92,7 @@ def _without_autotune(text: str, *, tree: ast.Module, reference: str, package: s
 
 
 def _is_program(node: ast.stmt) -> bool:
-    """``if __name__ == "__main__"``: what runs as a program alone."""
+    """Whether it is an ``if __name__ == "__main__"`` block, which runs only when the module is the program."""
     return isinstance(node, ast.If) and isinstance(node.test, ast.Compare) and "__name__" in ast.unparse(node.test)
 
 
@@ -113,7 +113,7 @@ def _absolute(node: ast.ImportFrom, *, package: str, reference: str) -> str:
 
 
 def _replace(lines: list[str], node: ast.stmt, text: str) -> None:
-    """Put the text where the statement was; the number of lines stays, for the nodes that follow."""
+    """Replace the statement by the text; the number of lines is kept, so that other nodes' lines stay right."""
     assert node.end_lineno is not None
     for line in range(node.lineno - 1, node.end_lineno):
         lines[line] = ""
@@ -148,7 +148,7 @@ def _top_names(tree: ast.Module) -> set[str]:
 
 
 def _is_of_torch(module: str | None, alias: ast.alias) -> bool:
-    """``from torch.utils.data import Dataset``: a script's own imports bind the same under that name."""
+    """Whether a name is imported from torch under its own name, so that a script's own imports bind the same."""
     return alias.asname in {None, alias.name} and (module or "").partition(".")[0] == "torch"
 
 

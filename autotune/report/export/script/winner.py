@@ -1,4 +1,4 @@
-"""What a script is written from: one trial, with its task's source."""
+"""One trial with its task's source, from which a script is written."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ OWN_NAMES = frozenset(
         ),
     }
 )
-"""What a script defines at its top; a task's module that defines one of them can't stand in it."""
+"""Names that a script defines at its top; a task's module that defines one of them can't be put into it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,21 +55,21 @@ class Winner:
     trial: TrialRow
     reports: tuple[EpochReport, ...]
     metrics: Mapping[str, float]
-    """Objectives, of the last epoch."""
+    """The objectives' values at the last epoch."""
     resource: Resource
     schedule_epochs: int
-    """Epochs that the schedule counts on; the trial may have ended before."""
+    """Epochs that the learning-rate schedule is planned for; the trial may have ended earlier."""
     task: TaskSource
     machine: Machine | None
 
     @property
     def parameters(self) -> Mapping[str, Scalar]:
-        """The trial's."""
+        """The trial's parameters."""
         return self.trial.parameters
 
     @property
     def device(self) -> str:
-        """``cpu`` or ``cuda``: the number was the lease's."""
+        """``cpu`` or ``cuda``, without the GPU's number, which was its lease's."""
         return (self.trial.device or "cpu").partition(":")[0]
 
     @property
@@ -84,18 +84,18 @@ class Winner:
 
     @property
     def num_workers(self) -> int:
-        """Workers of its loaders; a cache has none."""
+        """Workers of its loaders; 0 where the data is cached."""
         wanted = self.trial.in_force.get("num_workers", self.parameters.get("num_workers", 0))
         return int(wanted or 0)
 
     @property
     def is_cached(self) -> bool:
-        """Its data was held whole."""
+        """Whether its whole data was held in memory."""
         return self.parameters.get("cache", "off") != "off"
 
     @property
     def is_recorded(self) -> bool:
-        """Its steps were CUDA graphs."""
+        """Whether its steps were recorded as CUDA graphs."""
         return self.trial.in_force.get("cuda_graph") is True
 
     @property

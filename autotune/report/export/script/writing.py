@@ -140,7 +140,7 @@ _RECORDED = {
     "remember": "\n        self._graphs.append(take_step)",
     "look": "\n        for graph in self._graphs:\n            graph.look_again()",
 }
-"""What a trial whose steps are recorded has beside the rest."""
+"""Further attributes of ``Trial`` in a script whose steps are recorded."""
 _END = """
             if steps == STEPS:  # the trial had used up its {resource}
                 break"""
@@ -250,7 +250,7 @@ def _task_part(winner: Winner) -> str:
 
 
 def _folders(winner: Winner) -> list[Path]:
-    """Folders with modules of the user's own that the task imports; never the inside of a package."""
+    """Folders from which the task imports the user's own modules; never a folder inside of a package."""
     candidates = dict.fromkeys((*(winner.task.roots or (winner.task.path.parent,)), Path.cwd()))
     return [
         folder
