@@ -122,7 +122,7 @@ class EpochReport(_Event):
     data_wait_share: float
     """Share of ``seconds`` that the loop waited for the next batch, 0 to 1."""
     peak_memory_bytes: int
-    """Of the device; of the process where the device is a CPU."""
+    """Most memory held so far: of the device, or of the process where the device is a CPU."""
     device_utilisation: float | None = None
     """Share of time that the device was busy, 0 to 1, where NVML tells."""
     power_watts: float | None = None
@@ -130,7 +130,7 @@ class EpochReport(_Event):
     """Seconds since the trial's first batch was asked for, evaluation and compilation included, over all
     its processes, without the time between them. None in rows of earlier versions."""
     trained_samples: int | None = None
-    """Training samples seen since then. None likewise."""
+    """Training samples seen since the trial's first batch. None in rows of earlier versions."""
     at: float
     """Seconds since 1970 at the end of the epoch, on the trial's clock."""
 
@@ -149,13 +149,13 @@ class Finished(_Event):
     unread_parameters: tuple[str, ...] = ()
     """Parameters that neither the task nor the loop looked at; usually a misspelt name."""
     is_out_of_memory: bool = False
-    """It is infeasible because memory ran out, or the kernel killed it for that: larger batches will run out, too."""
+    """The trial is infeasible because memory ran out, or the kernel killed it for that: larger batches will not fit."""
     shortage: Shortage | None = None
-    """Whose memory it ran out of by itself, where it is infeasible because of that."""
+    """The memory that the trial ran out of by itself, which makes it infeasible; None where it did not."""
     is_killed_worker: bool = False
-    """It is interrupted because a DataLoader worker was killed, most often for the host's memory."""
+    """The trial is interrupted because a DataLoader worker was killed, most often for the host's memory."""
     is_crowded: bool = False
-    """It is interrupted because others hold memory that it needs, which says nothing of its own size."""
+    """The trial is interrupted because others hold memory that it needs; its own size may be no problem."""
 
 
 class Stop(_Event):
@@ -192,17 +192,17 @@ class Warmed(_Event):
     in_force: dict[str, Scalar]
     device: str
     start_seconds: float
-    """From the first batch asked for to the end of the warm-up, less what as many steps take afterwards:
-    what a training run pays once (compilation, cuDNN's search, a cache that is filled, the first workers)."""
+    """Time from the first batch asked for to the end of the warm-up, minus the time of as many warm steps: what a
+    training run pays once (compilation, cuDNN's search, filling a cache, starting workers)."""
     epoch_start_seconds: float
-    """What each epoch pays beyond its steps: from the end of one until the first batch of the next came, less
-    what a batch takes to come in its middle."""
+    """What each epoch costs beyond its steps: the wait for its first batch after the end of the epoch before, minus the
+    wait for a batch in the middle of an epoch."""
     steps_per_epoch: int | None
-    """Batches of a whole pass; None where the loader does not tell."""
+    """Batches in one pass over the data; None where the loader has no length."""
     peak_memory_bytes: int
     held_memory_bytes: int | None = None
-    """What its allocator keeps of a CUDA device while it waits: less than the peak where a search of cuDNN's took
-    workspaces that were given back. None on a CPU, where processes share what they hold."""
+    """Bytes of a CUDA device that the waiting contestant's allocator keeps. Less than the peak where cuDNN's search
+    used workspaces that were freed. None on a CPU, where processes share memory."""
 
 
 class RunBlock(_Event):
@@ -225,34 +225,33 @@ class Block(_Event):
     seconds: float
     """Wall clock, from asking for the first step's batch until the device has done the last step."""
     data_wait_seconds: float
-    """Of ``seconds``: waiting for the loader. On a CUDA device only what it had nothing left to do in."""
+    """Part of ``seconds`` spent waiting for the loader; on a CUDA device only the time in which the device was idle."""
     fetch_seconds: float = 0.0
-    """The host's, inside of the loader, which a device that is still at work may hide."""
+    """Time that the host spent in the loader; a device that is still busy may hide a part of it."""
     copy_seconds: float
-    """Of ``seconds``: bringing batches to the device."""
+    """Part of ``seconds`` spent copying batches to the device."""
     compute_seconds: float
-    """Of ``seconds``: forward and backward; the optimizer too, where it is not told apart."""
+    """Part of ``seconds`` spent in forward and backward, and in the optimizer where ``optimizer_seconds`` is None."""
     optimizer_seconds: float | None
-    """Of ``seconds``: the optimizer's step, with gradient clipping and clearing. None where it is not told apart: the
-    step is one call, as one that is recorded or a function is, or the loop does not go through ``trial.step``."""
+    """Part of ``seconds`` spent in the optimizer's step, with clipping and clearing of gradients. None where it can't
+    be timed alone: the whole step is one call, such as a CUDA graph, or the loop does not use ``trial.step``."""
     first_step: int = 0
-    """Training steps before the block, since the weights were those that the seed gave: the warm-up's are put
-    back, where the loop hands its objects to ``trial.checkpoint.restore``."""
+    """Training steps between the seed's initial weights and this block. Warm-up steps don't count where the loop hands
+    its objects to ``trial.checkpoint.restore``, since the initial weights are then put back."""
     losses: tuple[float, ...] = ()
-    """The training loss of each step, in order, of the first 10,000; empty where the loop does not go through
-    ``trial.backward``."""
+    """The training losses of the first 10,000 steps, in order; empty where the loop does not use ``trial.backward``."""
     peak_memory_bytes: int = 0
-    """Most that was held so far: of the device; of the process where the device is a CPU."""
+    """Most memory held so far: of the device, or of the process where the device is a CPU."""
     allocator_retries: int = 0
-    """How often CUDA's allocator had to free its cache and try again, in this block."""
+    """How often CUDA's allocator had to free its cache and try again in this block."""
     recompilations: int = 0
     """Graphs that torch.compile made in this block; a warm block has none."""
     load: float | None = None
     """The host's load average over the last minute, at the block's start."""
     clock_mhz: float | None = None
-    """Of the GPU's multiprocessors, else of the CPU; at the block's end, where it can be read."""
+    """Clock of the GPU's multiprocessors, else of the CPU, at the block's end; None where it can't be read."""
     temperature_celsius: float | None = None
-    """Of the GPU, at the block's end, where it can be read."""
+    """Temperature of the GPU at the block's end; None where it can't be read."""
 
 
 Event: TypeAlias = Started | Adjusted | Unsaved | Progress | EpochReport | Finished | Stop
@@ -274,7 +273,7 @@ def decode(text: bytes) -> Event:
 
 
 def decode_race(text: bytes) -> RaceEvent:
-    """As ``decode``, for what a contestant and the coordinator say to each other."""
+    """The event of a race that ``encode`` wrote; raises pydantic.ValidationError on anything else."""
     return _race_event.validate_json(text)
 
 
@@ -286,16 +285,16 @@ class TaskKnob(BaseModel):
     name: str
     choices: tuple[Scalar, ...]
     simplest: Scalar = None
-    """What the task does where a trial sets none; the first choice if None."""
+    """The value that the task uses where a trial sets none; the first choice if None."""
     numerics: Numerics = "reordered"
     needs: Needs = "relaunch"
     moves: tuple[Bottleneck, ...] = ("input", "launch", "compute")
     """The bottlenecks that it can move."""
     needs_positive: str | None = None
-    """Another knob that must be above zero, or on, for this one to mean anything; such as ``num_workers``."""
+    """Another knob, such as ``num_workers``, that must be above zero or on for this one to have an effect."""
     goes_with: Mapping[str, tuple[Scalar, ...]] = {}
-    """Other knobs, with those of their values that any choice but the simplest goes together with: ``{"num_workers":
-    (0,)}`` of what can't be done in a worker. Other combinations are never proposed, and not raced."""
+    """Values of other knobs that all choices but the simplest are limited to: ``{"num_workers": (0,)}`` for what can't
+    be done in a worker. Other combinations are neither proposed nor raced."""
     summary: str = "a knob of the task's own"
 
 
@@ -313,7 +312,7 @@ class TrialOrder(_Event):
     targets: tuple[Target, ...] = ()
     """The trial is complete when it has seen all of them, and pruned when it ends before."""
     epochs: int
-    """Epochs of a whole trial; where a resource is measured out, the most that it may have."""
+    """Epochs of a whole trial; the most that it may have where its length is counted in seconds or samples."""
     resource: Resource = "epochs"
     per_trial: int | None = None
     """Seconds or samples of a whole trial; None where epochs are counted."""
@@ -327,5 +326,5 @@ class TrialOrder(_Event):
     folder: str
     """Absolute path of the trial's own folder; holds ``checkpoint.pt`` and ``trial.log``."""
     max_checkpoint_bytes: int | None = None
-    """Of all checkpoints of the study together; None for no limit."""
+    """Limit on the bytes of all the study's checkpoints together; None for no limit."""
     max_log_bytes: int = 4 * 1024 * 1024

@@ -18,7 +18,8 @@ from autotune.trial.oom_killer import OomWatch
 _WAIT_SECONDS = 0.2
 _END_SECONDS = 10.0
 _MANY_STARTS = 5
-"""No start that does not hang takes so many times as long as the longest before it, but one that is known as slow."""
+"""A start that takes this many times as long as the longest start before it hangs, unless its setting is known to be
+slow."""
 
 
 @dataclass(frozen=True)
@@ -26,21 +27,21 @@ class Limits:
     """How long a contestant may take before it hangs."""
 
     warm_seconds: float = 120.0
-    """From its start to its first block."""
+    """Limit from a contestant's start until it is ready for its first block."""
     block_seconds: float = 120.0
-    """Beyond what was asked for, for one block."""
+    """Limit for one block, on top of the length that was asked for."""
     patience_seconds: float | None = None
-    """What both are cut to once a contestant was ready, so that one that hangs is passed over and does not take the
-    race with it; not cut if None. It is more where those that are ready took long."""
+    """Both limits are reduced to this once a contestant was ready, so that a hanging one costs little time; they stay
+    larger where starts take long. None reduces nothing."""
     is_slow_to_start: Callable[[Mapping[str, Scalar]], bool] = lambda _: False
-    """Of a setting, whether its first steps may well take far longer than others': its start is never cut."""
+    """Whether a setting's first steps may take far longer than others'; its start then keeps the whole limit."""
 
     def of_start(self, setting: Mapping[str, Scalar], *, longest: float | None) -> float:
-        """Of a start with this setting, when the longest one so far took so many seconds."""
+        """Limit in seconds for a start with this setting; ``longest`` is the longest start so far, in seconds."""
         return self.warm_seconds if self.is_slow_to_start(setting) else self._cut(self.warm_seconds, 0, longest)
 
     def of_block(self, *, num_steps: int, longest_start: float | None) -> float:
-        """Of a block of so many steps; none of them takes longer than a start, which is some steps long."""
+        """Limit in seconds for a block of ``num_steps``; no step takes as long as a start, which includes several."""
         return self._cut(self.block_seconds, num_steps, longest_start)
 
     def _cut(self, seconds: float, num_steps: int, longest_start: float | None) -> float:
@@ -103,13 +104,13 @@ class ProcessArena:
         """Nothing is started yet.
 
         Args:
-            launcher: Of the workload's task.
+            launcher: The launcher of the workload's task.
             order: The workload: task, learning parameters, device and cores. Its number is not used.
             folder: Absolute; each contestant has a folder in it, with its log.
-            complete: All parameters of a contestant, from its setting; the order's with the setting if None.
-            limits: How long it waits for a contestant; those of a race without an end if None.
+            complete: Gives all parameters of a contestant from its setting; if None, the order's with the setting.
+            limits: How long it waits for a contestant; the defaults if None.
             on_wait: Called while a contestant is waited for.
-            oom_watch: Tells whether the kernel killed one for want of memory; this system's if None.
+            oom_watch: Tells whether the kernel killed a process for want of memory; this system's if None.
         """
         self._launcher = launcher
         self._order = order
@@ -182,13 +183,13 @@ class ProcessArena:
         self.close()
 
     def _await(self, link: Link, *, seconds: float, what: str) -> Warmed | Block:
-        """What it answers; raises ContestantLostError, after it was ended, for anything else."""
+        """The contestant's answer; on a timeout or any other end it is retired, and ContestantLostError raised."""
         deadline = time.monotonic() + seconds
         try:
             while not link.has_news and time.monotonic() < deadline:
                 self._launcher.hear(link, timeout=min(_WAIT_SECONDS, max(0.0, deadline - time.monotonic())))
                 self._on_wait()
-        except BaseException:  # Ctrl-C included: nobody trains on for nobody
+        except BaseException:  # Ctrl-C included: no contestant may train on
             self.close()
             raise
         answer = link.answers.popleft() if link.answers else None
@@ -214,7 +215,7 @@ class ProcessArena:
         return self._killed(ended)
 
     def _killed(self, ended: str) -> ContestantLostError:
-        """What ended a process by signal 9: the kernel where it counted one more, else somebody."""
+        """The error for a process ended by SIGKILL: out of memory if the kernel's counter has moved, else a crash."""
         if self._oom_watch.has_killed():
             reason = f"{ended}: the kernel killed it, as the host's memory ran out"
             return ContestantLostError("out of memory", reason, shortage="host")

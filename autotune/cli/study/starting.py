@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from autotune.spec.overrides import Override
 
 _KEYS = {"trials": ("budget", "trials"), "seconds": ("budget", "seconds")}
-"""Where an option's value stands in the spec, if not under its own name."""
+"""Keys of the spec that options set, where they differ from the option's name."""
 
 
 @click.command()
@@ -86,7 +86,7 @@ def start(
 
     options = _as_overrides(trials=trials, seconds=seconds, seed=seed, sampler=sampler, pruner=pruner)
     file = load_spec(spec, overrides=[*overrides, *options])
-    # Not before the spec is known to be good: it brings Optuna and SQLAlchemy in.
+    # Imported after the spec was checked, since it imports Optuna and SQLAlchemy, which takes time.
     from autotune.coordinator.opening.order import StartOrder
 
     order = StartOrder(
@@ -140,7 +140,7 @@ def resume(
 
 
 def _as_overrides(**options: float | str | None) -> "Sequence[Override]":
-    """The spec's values that have options of their own, blamed in messages under the option that was typed."""
+    """Overrides of the spec from its options; messages about them name the option that was typed."""
     from autotune.spec.overrides import Override
 
     return [
@@ -167,7 +167,7 @@ def _run(order: "StartOrder", *, no_progress: bool) -> None:
             problem = annotate_long_study(result.name, places=places, elapsed_seconds=report.study.elapsed_seconds)
             if problem is not None:
                 display.note(problem)
-    verdict = None if result.is_complete and not result.is_last else report.verdict  # else it may be half a one
+    verdict = None if result.is_complete and not result.is_last else report.verdict  # another one may be confirming
     echo_lines(ending_lines(report.study, places=places, verdict=verdict))
     if result.is_interrupted:
         sys.exit(INTERRUPTED_STATUS)
