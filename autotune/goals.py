@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict
 Resource: TypeAlias = Literal["epochs", "seconds", "samples"]
 """What a trial's length and a pruner's rungs are counted in."""
 
+BASELINE_NUMBER = 0
+"""The trial number of a study's baseline, which is asked for first."""
+
 _MOST_STEPS = 1000
 
 

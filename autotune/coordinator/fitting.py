@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from autotune.coordinator.memory import MemoryModel, Room, Shape
 from autotune.coordinator.opening.stage import Stage
-from autotune.coordinator.standing import BASELINE_NUMBER
 from autotune.coordinator.workloads import Workload
 from autotune.events import Scalar
+from autotune.goals import BASELINE_NUMBER
 from autotune.hardware import Machine, held_device_bytes
 from autotune.shortages import HOST_MEMORY, Shortage
 from autotune.spec.model import StudySpec

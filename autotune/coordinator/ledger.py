@@ -21,10 +21,11 @@ from autotune.coordinator.orders import make_order
 from autotune.coordinator.reserve import Reserve
 from autotune.coordinator.seeds import trial_seed
 from autotune.coordinator.speeds import Floor, Speeds
-from autotune.coordinator.standing import BASELINE_NUMBER, Standing
+from autotune.coordinator.standing import Standing
 from autotune.coordinator.tickets import Answer, Ticket
 from autotune.events import Adjusted, EpochReport, Finished, Outcome, Scalar, Started, TrialOrder, Unsaved
 from autotune.figures import format_figure
+from autotune.goals import BASELINE_NUMBER
 from autotune.outages import persist
 from autotune.recording.drafts import NewTrial
 from autotune.recording.rows import TrialRow, TrialStatus

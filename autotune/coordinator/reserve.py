@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from autotune.coordinator.retraining.contenders import is_comparable
-from autotune.coordinator.standing import BASELINE_NUMBER, Standing
+from autotune.coordinator.standing import Standing
 from autotune.events import EpochReport, Outcome
+from autotune.goals import BASELINE_NUMBER
 from autotune.proof.statistics import LEAST_VALUES
 from autotune.recording.records import Records
 from autotune.recording.rows import TrialRow

@@ -8,11 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from autotune.coordinator.observer import Ending, SideView, StudyView
 from autotune.events import Outcome
+from autotune.goals import BASELINE_NUMBER
 from autotune.recording.rows import StudyRow, TrialRow
 from autotune.spec.model import Budget, Objective, StudySpec
-
-BASELINE_NUMBER = 0
-"""The baseline is asked for first."""
 
 
 class Standing:

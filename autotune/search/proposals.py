@@ -5,9 +5,6 @@ from dataclasses import dataclass
 
 from autotune.events import Scalar
 
-BASELINE = 0
-"""The baseline's trial number."""
-
 
 @dataclass(frozen=True)
 class Proposal:

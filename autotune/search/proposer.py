@@ -7,11 +7,12 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from autotune.events import Scalar
+from autotune.goals import BASELINE_NUMBER
 from autotune.search.draft import Draft, start_draft
 from autotune.search.grid import Grid
 from autotune.search.known import Horizon
 from autotune.search.plan import SearchPlan
-from autotune.search.proposals import BASELINE, Proposal
+from autotune.search.proposals import Proposal
 from autotune.search.samplers import derive_seed, make_sampler
 from autotune.search.stored import StoredTrials
 from autotune.search.suggest import Registry, walk
@@ -36,7 +37,7 @@ class Proposer:
         self._registry = registry
         self._grid = Grid(plan.space) if plan.sampler.name == "grid" else None
         self._horizon = Horizon(plan.sampler.name, plan.jobs, study.directions)
-        self._highest = BASELINE
+        self._highest = BASELINE_NUMBER
         self._ahead: Draft | None = None
 
     def next(self) -> Proposal | None:
@@ -65,9 +66,9 @@ class Proposer:
     def adopt(self, optuna_id: int) -> Proposal:
         """A RUNNING trial again, with the same parameters; completes one that was cut off."""
         frozen = self._trials.by_id(optuna_id)
-        if frozen.number == BASELINE:
+        if frozen.number == BASELINE_NUMBER:
             # Made in one transaction, with some parameters only: a walk would add the others.
-            return self._noted(Proposal(BASELINE, optuna_id, parameters_of(frozen, self._space)))
+            return self._noted(Proposal(BASELINE_NUMBER, optuna_id, parameters_of(frozen, self._space)))
         return self._walk(Trial(self._study, optuna_id))
 
     def look_ahead(self) -> None:

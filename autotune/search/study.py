@@ -20,10 +20,11 @@ from optuna.trial import TrialState
 
 from autotune.errors import StorageError, StudyNotFoundError
 from autotune.events import Outcome, Scalar
+from autotune.goals import BASELINE_NUMBER
 from autotune.search.mirror import Mirror
 from autotune.search.outcomes import optuna_state
 from autotune.search.plan import SearchPlan, TrialHistory
-from autotune.search.proposals import BASELINE, Proposal, RunningTrial
+from autotune.search.proposals import Proposal, RunningTrial
 from autotune.search.proposer import Proposer
 from autotune.search.pruners import make_pruner
 from autotune.search.samplers import make_sampler
@@ -49,7 +50,7 @@ class Search:
         self._plan = plan
         self._storage = storage
         self._registry = Registry(plan.space)
-        sampler = make_sampler(plan, number=BASELINE, registry=self._registry)
+        sampler = make_sampler(plan, number=BASELINE_NUMBER, registry=self._registry)
         # The mirror prunes, so this study needs no pruner. With hyperband Optuna means to show a
         # sampler the trials of one bracket alone, yet in 5.0.0 samplers read past that filter:
         # proposals are the same with it and without.
@@ -194,7 +195,7 @@ class Search:
         # The pruner's notes about a trial (successive halving: its rungs) have to outlive this process.
         self._trials.set_notes(number, notes=notes)
         last_step = max(self._mirror.reports(number), default=0)
-        return answer and number != BASELINE and last_step < self._plan.max_resource
+        return answer and number != BASELINE_NUMBER and last_step < self._plan.max_resource
 
     def tell(
         self,

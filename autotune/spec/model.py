@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict
 
 from autotune.events import Scalar
-from autotune.goals import Resource, Target
+from autotune.goals import BASELINE_NUMBER, Resource, Target
 
 Bound: TypeAlias = int | float | Literal["auto"]
 """An end of a range; ``auto`` is resolved on the hardware at hand."""
@@ -65,7 +65,7 @@ class Confirm(_Part):
     """So many of the best trials are compared."""
     target: float | None = None
     """Where the objective is a plain metric: trainings are timed until it is seen; None for what all came to."""
-    against: int = 0
+    against: int = BASELINE_NUMBER
     """Number of the trial that they are compared with; 0 is the baseline."""
 
 

@@ -6,8 +6,8 @@ import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
+from autotune.goals import BASELINE_NUMBER
 from autotune.search.plan import SearchPlan
-from autotune.search.proposals import BASELINE
 from autotune.search.space import SearchSpace
 from autotune.search.study import Search
 from autotune.search.suggest import Registry
@@ -45,7 +45,9 @@ def test_every_proposal_is_legal(sampler: str, storage: RDBStorage) -> None:
     proposals = run_trials(search, count=ENOUGH_TO_LEARN + 6)
 
     assert [proposal.number for proposal in proposals] == list(range(ENOUGH_TO_LEARN + 6))
-    illegal = [p.parameters for p in proposals if p.number != BASELINE and not is_legal(plan.space, p.parameters)]
+    illegal = [
+        p.parameters for p in proposals if p.number != BASELINE_NUMBER and not is_legal(plan.space, p.parameters)
+    ]
     assert illegal == []
 
 
@@ -56,7 +58,7 @@ def test_first_trial_is_exactly_the_baseline(sampler: str, storage: RDBStorage) 
     baseline = search.ask()
 
     assert baseline is not None
-    assert baseline.number == BASELINE
+    assert baseline.number == BASELINE_NUMBER
     assert baseline.parameters == {"schedule": "cosine", "optimizer": "adam", "lr": 1e-3, "batch_size": 64}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from autotune.search.proposals import BASELINE
+from autotune.goals import BASELINE_NUMBER
 from autotune.search.study import Search
 from tests.search.conftest import OpenStorage
 from tests.search.spaces import conditional_space, finish, is_legal, plan_for, run_trials
@@ -48,7 +48,7 @@ def test_after_kill_9_running_trials_are_adopted_and_no_number_is_lost(
     search = open_or_create(storage_search=open_again, plan_name="study")
     for running in search.running():
         proposal = search.adopt(running.optuna_id)
-        assert proposal.number == BASELINE or is_legal(plan.space, proposal.parameters)
+        assert proposal.number == BASELINE_NUMBER or is_legal(plan.space, proposal.parameters)
         finish(search, proposal)
     run_trials(search, count=NUM_TRIALS - len(storage.get_all_trials(search.study_id)))
 

@@ -7,7 +7,7 @@ from optuna.trial import TrialState
 
 from autotune.errors import StorageError, StudyNotFoundError
 from autotune.events import Outcome
-from autotune.search.proposals import BASELINE
+from autotune.goals import BASELINE_NUMBER
 from autotune.search.stored import delete_search
 from autotune.search.study import Search
 from tests.search.conftest import OpenStorage
@@ -242,5 +242,5 @@ def test_an_adopted_baseline_keeps_exactly_its_parameters(open_again: OpenStorag
 
     (running,) = search.running()
 
-    assert running.number == BASELINE
+    assert running.number == BASELINE_NUMBER
     assert search.adopt(running.optuna_id) == asked

@@ -21,8 +21,10 @@ from autotune.cli.options import (
 
 
 def _read_against(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
+    from autotune.goals import BASELINE_NUMBER
+
     if value == "baseline":
-        return 0
+        return BASELINE_NUMBER
     if not value.isdecimal():
         raise click.BadParameter(f"must be baseline or a trial's number, got {value}", ctx=ctx, param=parameter)
     return int(value)

@@ -8,10 +8,9 @@ from pathlib import Path
 from autotune.coordinator.aims import metric_key, task_metrics
 from autotune.coordinator.orders import make_order
 from autotune.coordinator.seeds import trial_seed
-from autotune.coordinator.standing import BASELINE_NUMBER
 from autotune.errors import SpecError
 from autotune.events import Rehearsal
-from autotune.goals import MEASUREMENTS
+from autotune.goals import BASELINE_NUMBER, MEASUREMENTS
 from autotune.hardware import Machine, describe_machine
 from autotune.search.resolve import resolve_space
 from autotune.search.space import SearchSpace

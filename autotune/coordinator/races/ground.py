@@ -9,9 +9,9 @@ from pathlib import Path
 
 from autotune.coordinator.opening.stage import Stage
 from autotune.coordinator.orders import make_order
-from autotune.coordinator.standing import BASELINE_NUMBER
 from autotune.coordinator.workloads import Workload
 from autotune.events import Scalar
+from autotune.goals import BASELINE_NUMBER
 from autotune.hardware import Machine
 from autotune.search.space import SearchSpace, SpaceParameter
 from autotune.spec.model import StudySpec

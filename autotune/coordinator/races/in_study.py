@@ -29,9 +29,10 @@ from autotune.coordinator.races.typical_run import TypicalRun
 from autotune.coordinator.races.watchman import Watchman
 from autotune.coordinator.races.words import batch_lines, price_lines
 from autotune.coordinator.speeds import Floor, RaceEndedError
-from autotune.coordinator.standing import BASELINE_NUMBER, Standing
+from autotune.coordinator.standing import Standing
 from autotune.coordinator.workloads import Workload
 from autotune.events import Scalar
+from autotune.goals import BASELINE_NUMBER
 from autotune.recording.environments import EnvironmentRecords
 from autotune.search.proposals import Proposal
 from autotune.search.space import SearchSpace

@@ -8,7 +8,7 @@ from autotune.coordinator.retraining.contenders import choose_contenders
 from autotune.coordinator.retraining.reopening import Reopening, reopen
 from autotune.coordinator.retraining.run import Arena
 from autotune.errors import InputError
-from autotune.goals import MEASUREMENTS
+from autotune.goals import BASELINE_NUMBER, MEASUREMENTS
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
 from autotune.spec.model import Confirm, StudySpec
@@ -20,7 +20,7 @@ class ConfirmOrder(Reopening):
 
     repeats: int
     top: int = 1
-    against: int = 0
+    against: int = BASELINE_NUMBER
     target: float | None = None
     """None leaves it to the spec, and to what all trainings came to."""
 

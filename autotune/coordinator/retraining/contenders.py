@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from autotune.errors import RunError
 from autotune.events import Outcome, Scalar
+from autotune.goals import BASELINE_NUMBER
 from autotune.recording.confirmed import rank_rows
 from autotune.recording.rows import TrialRow
 from autotune.spec.model import Confirm, Objective
@@ -68,7 +69,7 @@ def choose_contenders(rows: Sequence[TrialRow], *, confirm: Confirm, objective: 
     ranked = rank_rows(rows, objective=objective)
     reference = next((row for row in rows if row.number == confirm.against and row.origin is None), None)
     if reference is None or not is_comparable(reference.outcome, is_baseline=reference.is_baseline):
-        what = "the baseline" if confirm.against == 0 else f"trial {confirm.against}"
+        what = "the baseline" if confirm.against == BASELINE_NUMBER else f"trial {confirm.against}"
         state = "no such trial" if reference is None else f"{reference.outcome or reference.status}"
         rule = f"{what} must be complete to be compared with"
         remedy = f"`autotune study confirm {study} --against N` compares with another trial"
