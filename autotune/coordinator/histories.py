@@ -23,7 +23,7 @@ def read_histories(
     each = (recorded for row in rows for recorded in records.reports(row))
     for recorded in each if len(rows) <= _FEW else records.all_reports(study):
         reports[recorded.trial_id].append(recorded.report)
-    is_own = StudySpec.model_validate_json(study.spec_json).objectives == spec.objectives
+    is_own = study.spec.objectives == spec.objectives
     return [_history(row, reports=reports[row.id], spec=spec, is_own=is_own) for row in rows]
 
 

@@ -44,7 +44,7 @@ def read_ablation(records: Records, *, study: StudyRow) -> Ablation | None:
     ablation = find_ablation(records, study=study)
     if ablation is None:
         return None
-    spec, rows = StudySpec.model_validate_json(study.spec_json), records.trials(study)
+    spec, rows = study.spec, records.trials(study)
     winner, baseline = sides_of(rows, spec=spec)
     if winner is None or baseline is None:
         return None

@@ -20,7 +20,7 @@ from autotune.proof.trainings import Training, seconds_to
 from autotune.proof.verdict import Verdict, judge
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow, TrialRow
-from autotune.spec.model import Objective, StudySpec
+from autotune.spec.model import Confirm, Objective
 
 CONFIRM_SUFFIX = ".confirm"
 
@@ -69,9 +69,6 @@ class _Evidence:
 
     study: StudyRow
     confirmation: StudyRow
-    spec: StudySpec
-    asked: StudySpec
-    """The confirmation's own: what was asked for last."""
     searched: tuple[TrialRow, ...]
     trained: tuple[TrialRow, ...]
     """Of the confirmation, in their order."""
@@ -86,19 +83,26 @@ class _Evidence:
         return cls(
             study=study,
             confirmation=confirmation,
-            spec=StudySpec.model_validate_json(study.spec_json),
-            asked=StudySpec.model_validate_json(confirmation.spec_json),
             searched=records.trials(study),
             trained=records.trials(confirmation),
             reports=reports,
         )
 
+    @property
+    def objective(self) -> Objective:
+        """The study's first."""
+        return self.study.spec.objectives[0]
+
+    @property
+    def asked(self) -> Confirm:
+        """What was asked for last."""
+        return self.confirmation.spec.confirm
+
     def verdict(self) -> Verdict | None:
-        against = self.asked.confirm.against
-        reference = next((row for row in self.searched if row.number == against), None)
+        reference = next((row for row in self.searched if row.number == self.asked.against), None)
         if reference is None:
             return None
-        ranked = rank_rows(self.searched, objective=self.spec.objectives[0])
+        ranked = rank_rows(self.searched, objective=self.objective)
         sides = [(row, self._pairs(row, reference)) for row in ranked if row.parameters != reference.parameters]
         known = [(row, pairs) for row, pairs in sides if pairs]
         verdicts = [
@@ -141,10 +145,10 @@ class _Evidence:
 
     def _target(self, rows: Sequence[TrialRow]) -> Target | None:
         """The objective's own; of a plain metric the one asked for, else what every training of both sides came to."""
-        objective = self.spec.objectives[0]
+        objective = self.objective
         if objective.target is not None or objective.metric in MEASUREMENTS:
             return objective.target
-        bound, is_at_least = self.asked.confirm.target, objective.direction == "maximize"
+        bound, is_at_least = self.asked.target, objective.direction == "maximize"
         if bound is None:
             finals = [self._final(row, metric=objective.metric) for row in rows]
             known = [final for final in finals if final is not None and math.isfinite(final)]
@@ -161,7 +165,7 @@ class _Evidence:
         return reports[-1].metrics.get(metric)
 
     def _training(self, row: TrialRow, *, trial: TrialRow, target: Target | None) -> Training:
-        objective, reports = self.spec.objectives[0], self.reports[row.number]
+        objective, reports = self.objective, self.reports[row.number]
         assert row.outcome is not None, "it has ended"
         value = row.values[0] if row.values and row.outcome is Outcome.COMPLETE else None
         if value is None and objective.target is not None:
@@ -180,7 +184,7 @@ class _Evidence:
     def _case(
         self, winner: TrialRow, reference: TrialRow, *, target: Target | None, is_best: bool, num_winners: int
     ) -> Case:
-        objective = self.spec.objectives[0]
+        objective = self.objective
         compared = objective.target.metric if objective.target else objective.metric
         return Case(
             study=self.study.name,
@@ -195,7 +199,7 @@ class _Evidence:
             is_best=is_best,
             reference=reference.number,
             is_against_baseline=reference.is_baseline,
-            num_wanted=self.asked.confirm.repeats,
+            num_wanted=self.asked.repeats,
             search_value=winner.values[0] if winner.values else None,
             seen=tuple(
                 report.metrics[compared]

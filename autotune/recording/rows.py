@@ -5,12 +5,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, cast
 
 from sqlalchemy import RowMapping
 
 from autotune.events import EpochReport, Outcome, Scalar
 from autotune.hardware import Machine
+from autotune.spec.model import StudySpec
 
 
 class StudyState(StrEnum):
@@ -64,6 +66,11 @@ class StudyRow:
     """MLflow's parent run."""
     version: int
     """Grows with every change that MLflow should see."""
+
+    @cached_property
+    def spec(self) -> StudySpec:
+        """What ``spec_json`` holds, validated once."""
+        return StudySpec.model_validate_json(self.spec_json)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ from autotune.recording.records import Records
 from autotune.recording.rows import StudyState
 from autotune.search.storage import open_storage
 from autotune.search.study import Search
-from autotune.spec.model import Budget, StudySpec
+from autotune.spec.model import Budget
 from autotune.trial.launcher import Arrival, Exited, Launcher, TrialProcess
 from autotune.trial.leases import DevicePool
 from tests.machines import machine
@@ -389,7 +389,7 @@ def make_books(records: Records, storage: RDBStorage, *, folder: Path, lease: St
     study = records.study(NAME)
     return Books(
         study=study,
-        spec=StudySpec.model_validate_json(study.spec_json),
+        spec=study.spec,
         records=records,
         search=Search.open(NAME, storage=storage, plan=PLAN),
         publisher=Publisher(study_url(folder), study=NAME, tracking_uri="sqlite:///never.db"),

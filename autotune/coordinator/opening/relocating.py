@@ -6,7 +6,6 @@ from pathlib import Path
 from autotune.errors import SpecChangedError
 from autotune.recording.database import sqlite_folder
 from autotune.recording.rows import StudyRow
-from autotune.spec.model import StudySpec
 from autotune.spec.overrides import Override, apply_overrides
 from autotune.spec.source import find_moved, find_source, source_digest
 
@@ -20,7 +19,7 @@ def relocate(study: StudyRow, *, storage: str) -> StudyRow:
     Raises:
         SpecChangedError: The task's file is gone, or the one that was found has other code.
     """
-    spec = StudySpec.model_validate_json(study.spec_json)
+    spec = study.spec
     if not spec.task.rpartition(":")[0].endswith(".py") or find_source(spec.task) is not None:
         return study
     folders = [folder for folder in (sqlite_folder(storage), Path.cwd()) if folder is not None]

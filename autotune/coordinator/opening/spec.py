@@ -9,7 +9,6 @@ from autotune.recording.rows import StudyRow
 from autotune.search.space import SearchSpace
 from autotune.spec.diff import Change, Sources, SpecDiff, compare_specs
 from autotune.spec.load import SpecFile
-from autotune.spec.model import StudySpec
 from autotune.spec.source import source_digest
 
 _space = TypeAdapter(SearchSpace)
@@ -26,7 +25,7 @@ def check_spec(study: StudyRow, *, file: SpecFile) -> SpecDiff:
     Raises:
         SpecChangedError: Optuna can't go on with a change; the message holds the diff and the way out.
     """
-    old = StudySpec.model_validate_json(study.spec_json)
+    old = study.spec
     sources = Sources(old=study.task_digest or source_digest(old.task), new=source_digest(file.spec.task))
     diff = compare_specs(old, file.spec, sources=sources)
     if diff.can_continue:

@@ -38,7 +38,7 @@ def ablate_study(order: AblateOrder, *, observer: Observer) -> bool:
     """
 
     def prepare(records: Records, study: StudyRow) -> tuple[TrialRow, TrialRow]:
-        spec = StudySpec.model_validate_json(study.spec_json)
+        spec = study.spec
         winner, baseline = sides_of(records.trials(study), spec=spec)
         where = f"study {study.name}"
         if winner is None or baseline is None:
@@ -61,7 +61,7 @@ def ablate(arena: Arena, study: StudyRow, *, winner: TrialRow, baseline: TrialRo
     with ExitStack() as stack:
         records = Records(open_database(arena.storage, create=False))
         stack.callback(records.engine.dispose)
-        spec = StudySpec.model_validate_json(study.spec_json)
+        spec = study.spec
         contenders = _contenders(records, winner, baseline, spec=spec)
         ablation = find_ablation(records, study=study)
         trained = records.trials(ablation) if ablation is not None else ()

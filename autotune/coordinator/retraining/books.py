@@ -92,7 +92,7 @@ def open_books(
 
 def _spec(study: StudyRow, *, asked: Confirm, num_trials: int) -> StudySpec:
     """The study's own, for trainings that nothing prunes and no time cuts off."""
-    spec = StudySpec.model_validate_json(study.spec_json)
+    spec = study.spec
     changes = {
         "sampler": Choice(name="random"),
         "pruner": Choice(name="none"),

@@ -11,7 +11,7 @@ from autotune.errors import InputError
 from autotune.goals import BASELINE_NUMBER, MEASUREMENTS
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
-from autotune.spec.model import Confirm, StudySpec
+from autotune.spec.model import Confirm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +36,8 @@ def confirm_study(order: ConfirmOrder, *, observer: Observer) -> Confirmation:
     """
 
     def prepare(records: Records, study: StudyRow) -> Confirm:
-        spec = StudySpec.model_validate_json(study.spec_json)
-        wanted = _wanted(order, study=study, spec=spec)
-        choose_contenders(records.trials(study), confirm=wanted, objective=spec.objectives[0], study=study.name)
+        wanted, objective = _wanted(order, study=study), study.spec.objectives[0]
+        choose_contenders(records.trials(study), confirm=wanted, objective=objective, study=study.name)
         return wanted
 
     def train(arena: Arena, study: StudyRow, wanted: Confirm) -> Confirmation:
@@ -47,10 +46,10 @@ def confirm_study(order: ConfirmOrder, *, observer: Observer) -> Confirmation:
     return reopen(order, observer=observer, prepare=prepare, train=train)
 
 
-def _wanted(order: ConfirmOrder, *, study: StudyRow, spec: StudySpec) -> Confirm:
-    objective = spec.objectives[0]
+def _wanted(order: ConfirmOrder, *, study: StudyRow) -> Confirm:
+    objective = study.spec.objectives[0]
     if order.target is not None and (objective.target is not None or objective.metric in MEASUREMENTS):
         rule = f"goes with a study whose objective is a metric of the task, got {study.name}, which is to"
         raise InputError(f"--target: {rule} {objective.text}; leave it out")
-    target = spec.confirm.target if order.target is None else order.target
+    target = study.spec.confirm.target if order.target is None else order.target
     return Confirm(repeats=order.repeats, top=order.top, against=order.against, target=target)

@@ -14,7 +14,7 @@ from autotune.recording.database import open_database
 from autotune.recording.files import is_study_name
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
-from autotune.spec.model import Confirm, StudySpec
+from autotune.spec.model import Confirm
 
 TRIAL = "trial"
 """The one parameter of a confirmation's search: the number of the trial that is trained again."""
@@ -53,7 +53,7 @@ def confirm(arena: Arena, study: StudyRow, *, wanted: Confirm, limits: Limits | 
     with ExitStack() as stack:
         records = Records(open_database(arena.storage, create=False))
         stack.callback(records.engine.dispose)
-        spec, rows = StudySpec.model_validate_json(study.spec_json), records.trials(study)
+        spec, rows = study.spec, records.trials(study)
         contenders = choose_contenders(rows, confirm=wanted, objective=spec.objectives[0], study=study.name)
         seconds_left = limits.seconds_left if limits is not None else None
         series, repeats = _series(records, study, contenders=contenders, wanted=wanted, seconds_left=seconds_left)
@@ -85,7 +85,7 @@ def _is_over(records: Records, study: StudyRow, *, series: Series, contenders: C
     row = find_confirmation(records, study=study)
     if row is None:
         return False
-    earlier = StudySpec.model_validate_json(row.spec_json).confirm
+    earlier = row.spec.confirm
     if earlier.model_copy(update={"repeats": asked.repeats}) != asked:
         return False
     is_whole = not series.rounds or _is_decided(records, study, contenders)
@@ -103,7 +103,7 @@ def _be_content(records: Records, study: StudyRow) -> None:
     verdict, row = read_verdict(records, study=study), find_confirmation(records, study=study)
     if verdict is None or row is None or verdict.num_winner < LEAST_VALUES:
         return
-    spec = StudySpec.model_validate_json(row.spec_json)
+    spec = row.spec
     asked = spec.confirm.model_copy(update={"repeats": verdict.num_winner})
     records.update_spec(
         row,

@@ -19,7 +19,6 @@ from autotune.recording.lease import StudyLease
 from autotune.recording.mlflow.publisher import Publisher
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
-from autotune.spec.model import StudySpec
 from autotune.spec.secret_parameters import check_secrets
 from autotune.trial.launcher import Launcher
 
@@ -64,7 +63,7 @@ def reopen(
         records = Records(open_database(storage, create=False))
         stack.callback(records.engine.dispose)
         study = relocate(records.study(order.name), storage=storage)
-        spec = StudySpec.model_validate_json(study.spec_json)
+        spec = study.spec
         remedy = "name the spec file that has it: --spec FILE"
         check_secrets(spec, study=study.name, secrets=order.secrets, remedy=remedy)
         prepared = prepare(records, study)

@@ -62,7 +62,7 @@ def replay_trial(
     study = relocate(records.study(name), storage=storage)
     row = records.trial(study, number=number)
     recorded = tuple(recorded.report for recorded in records.reports(row))
-    spec = StudySpec.model_validate_json(study.spec_json)
+    spec = study.spec
     records.engine.dispose()
     remedy = "name the spec file that has it: --spec FILE"
     check_secrets(spec, study=name, secrets=secrets or {}, remedy=remedy)

@@ -8,7 +8,6 @@ from autotune.recording.files import StudyFiles, files_root
 from autotune.recording.mlflow.log_model import log_model
 from autotune.recording.mlflow.publisher import Publisher, PublishState
 from autotune.recording.records import Records
-from autotune.spec.model import StudySpec
 
 
 def deliver(storage: str, *, name: str | None, tracking_uri: str, timeout: float) -> PublishState:
@@ -72,6 +71,6 @@ def _models(url: str, *, name: str) -> list[int]:
     files = StudyFiles.of(study, root=files_root(url))
     complete = [row.number for row in records.trials(study) if row.outcome is Outcome.COMPLETE]
     records.engine.dispose()
-    if not StudySpec.model_validate_json(study.spec_json).log_model:
+    if not study.spec.log_model:
         return []
     return [number for number in complete if files.checkpoint(number).exists()]

@@ -63,7 +63,7 @@ def import_study(order: ImportOrder) -> Imported:
     url = normalise_url(order.storage)
     records = Records(open_database(url, create=False))
     study = records.study(order.name)
-    spec = StudySpec.model_validate_json(study.spec_json)
+    spec = study.spec
     foreign = read_foreign_study(order.source, name=order.source_study)
     _check(foreign, spec=spec, study=study, has_trials=bool(records.trials(study)))
     lease = StudyLease.acquire(records, study=study)

@@ -31,7 +31,6 @@ class StudyRecord:
     """One study's rows, as they were at one moment."""
 
     study: StudyRow
-    spec: StudySpec
     trials: tuple[TrialRow, ...]
     """All trials by number."""
     reports: Mapping[int, tuple[EpochReport, ...]]
@@ -50,6 +49,11 @@ class StudyRecord:
     """What its changes are worth, one by one; None while none was measured."""
     environments: Mapping[int, Environment]
     """Environments by the id that trials refer to."""
+
+    @property
+    def spec(self) -> StudySpec:
+        """The study's."""
+        return self.study.spec
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -76,7 +80,6 @@ def read_record(storage: str, *, name: str) -> StudyRecord:
     rows = records.all_reports(study)
     return StudyRecord(
         study=study,
-        spec=StudySpec.model_validate_json(study.spec_json),
         trials=trials,
         reports=_by_trial(trials, rows),
         summaries=summarise_trials(study, trials=trials, reports=rows),

@@ -12,7 +12,7 @@ from autotune.recording.rows import ReportRow, StudyRow, TrialRow
 from autotune.report.summaries.exhausted import is_exhausted
 from autotune.report.summaries.races import RaceSummary, race_taken_over, summarise_recorded_race
 from autotune.report.summaries.trials import TrialSummary, summarise_trial
-from autotune.spec.model import Budget, Objective, StudySpec
+from autotune.spec.model import Budget, Objective
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +118,7 @@ def summarise_study(
         races: Races that were run in it, the newest first.
         other_races: Races whose results its trials may have taken over, the newest first.
     """
-    spec = StudySpec.model_validate_json(row.spec_json)
+    spec = row.spec
     own = [trial for trial in trials if trial.origin is None]
     ranked = rank_trials(own, objectives=spec.objectives)
     front = _front(ranked, objectives=spec.objectives)
@@ -152,7 +152,7 @@ def summarise_trials(
     row: StudyRow, *, trials: Sequence[TrialRow], reports: Sequence[ReportRow]
 ) -> tuple[TrialSummary, ...]:
     """Every trial of the study, by number."""
-    metrics = [objective.metric for objective in StudySpec.model_validate_json(row.spec_json).objectives]
+    metrics = [objective.metric for objective in row.spec.objectives]
     by_trial: defaultdict[int, list[EpochReport]] = defaultdict(list)
     for report in reports:
         by_trial[report.trial_id].append(report.report)

@@ -17,7 +17,6 @@ from autotune.recording.starts import is_being_started
 from autotune.report.summaries.reading import open_records
 from autotune.report.text.wording import format_moment
 from autotune.report.watching.repeated import names_of_repeats
-from autotune.spec.model import StudySpec
 
 _POLL_SECONDS = 0.25
 _START_SECONDS = 15.0
@@ -80,7 +79,7 @@ class Follower:
         return study, [row for row in self._records.trials(study) if row.origin is None]
 
     def _view(self, study: StudyRow, rows: Sequence[TrialRow]) -> StudyView:
-        spec = StudySpec.model_validate_json(study.spec_json)
+        spec = study.spec
         standing = standing_of(study, spec=spec, rows=rows, storage=hide_password(self._storage))
         self._sides = names_of_repeats(self._records, study, rows=rows)
         standing.set_sides(dict.fromkeys(self._sides.values()), trials=self._sides)

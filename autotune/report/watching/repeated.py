@@ -6,7 +6,6 @@ from autotune.recording.ablated import ABLATION_SUFFIX, changes_of, sides_of
 from autotune.recording.confirmed import CONFIRM_SUFFIX, key_of
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow, TrialRow
-from autotune.spec.model import StudySpec
 
 
 def names_of_repeats(records: Records, study: StudyRow, *, rows: Sequence[TrialRow]) -> Mapping[int, str]:
@@ -29,7 +28,7 @@ def _names(search: StudyRow, trials: Sequence[TrialRow], *, is_ablation: bool) -
     names |= {key_of(row.parameters): "the baseline" for row in trials if row.is_baseline}
     if not is_ablation:
         return names
-    spec = StudySpec.model_validate_json(search.spec_json)
+    spec = search.spec
     winner, baseline = sides_of(trials, spec=spec)
     if winner is None or baseline is None:
         return names
