@@ -14,7 +14,7 @@ from autotune.spec.model import Budget, Objective, StudySpec
 
 def task_metrics(objectives: Sequence[Objective]) -> tuple[str, ...]:
     """The metrics that the task has to report for these objectives."""
-    named = (objective.target.metric if objective.target else objective.metric for objective in objectives)
+    named = (objective.reported_metric for objective in objectives)
     return tuple(dict.fromkeys(name for name in named if name not in MEASUREMENTS))
 
 
@@ -81,7 +81,7 @@ def is_used_up(report: EpochReport, *, budget: Budget) -> bool:
 def describe_prune(report: EpochReport, *, spec: StudySpec) -> str:
     """The reason that is recorded for a trial that the pruner stops after this report."""
     objective = spec.objectives[0]
-    metric = objective.target.metric if objective.target else objective.metric
+    metric = objective.reported_metric
     value = report.metrics.get(metric, value_on_the_way(objective, report))
     return f"{spec.pruner.name}: {metric} {format_figure(value, digits=4)} after {_length(report, budget=spec.budget)}"
 

@@ -124,7 +124,7 @@ class Standing:
             name=self._name,
             storage=self._storage,
             metric=self._objective.metric,
-            reported_metric=self._objective.target.metric if self._objective.target else self._objective.metric,
+            reported_metric=self._objective.reported_metric,
             direction=self._objective.direction,
             epochs=self._budget.epochs if self._budget.resource == "epochs" else None,
             total_trials=self._budget.trials,

@@ -58,7 +58,7 @@ def read_ablation(records: Records, *, study: StudyRow) -> Ablation | None:
     return weigh(
         spec.objectives[0].metric,
         winner=winner.number,
-        is_more_better=spec.objectives[0].direction == "maximize",
+        is_more_better=spec.objectives[0].is_more_better,
         values=values[whole[1]],
         baseline=values[whole[0]],
         without={names: values[key] for key, names in sides.items()},

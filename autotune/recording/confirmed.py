@@ -148,7 +148,7 @@ class _Evidence:
         objective = self.objective
         if objective.target is not None or objective.metric in MEASUREMENTS:
             return objective.target
-        bound, is_at_least = self.asked.target, objective.direction == "maximize"
+        bound, is_at_least = self.asked.target, objective.is_more_better
         if bound is None:
             finals = [self._final(row, metric=objective.metric) for row in rows]
             known = [final for final in finals if final is not None and math.isfinite(final)]
@@ -184,16 +184,13 @@ class _Evidence:
     def _case(
         self, winner: TrialRow, reference: TrialRow, *, target: Target | None, is_best: bool, num_winners: int
     ) -> Case:
-        objective = self.objective
-        compared = objective.target.metric if objective.target else objective.metric
+        objective, compared = self.objective, self.objective.reported_metric
         return Case(
             study=self.study.name,
             metric=objective.metric,
-            is_more_better=objective.direction == "maximize",
+            is_more_better=objective.is_more_better,
             compared=compared,
-            is_more_of_compared_better=(
-                objective.target.is_at_least if objective.target else objective.direction == "maximize"
-            ),
+            is_more_of_compared_better=objective.is_more_reported_better,
             target=target,
             winner=winner.number,
             is_best=is_best,

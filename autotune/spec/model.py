@@ -25,6 +25,21 @@ class Objective(_Part):
     """The metric is the seconds until this is seen."""
 
     @property
+    def reported_metric(self) -> str:
+        """What a trial reports after each epoch: the target's metric where the metric is the time to one."""
+        return self.metric if self.target is None else self.target.metric
+
+    @property
+    def is_more_better(self) -> bool:
+        """Of the metric."""
+        return self.direction == "maximize"
+
+    @property
+    def is_more_reported_better(self) -> bool:
+        """Of what a trial reports."""
+        return self.is_more_better if self.target is None else self.target.is_at_least
+
+    @property
     def text(self) -> str:
         """Such as ``maximize val_accuracy`` or ``minimize the time to val_accuracy at least 0.97``."""
         aim = self.metric if self.target is None else f"the time to {self.target.text}"

@@ -40,6 +40,20 @@ def test_time_to_a_target_is_made_small(written: str, target: Target) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("written", "metric", "is_more_better"),
+    [
+        ("{metric: val_loss, direction: minimize}", "val_loss", False),
+        ("{metric: val_accuracy, direction: maximize}", "val_accuracy", True),
+        ("{time_to: {val_accuracy: 0.97}}", "val_accuracy", True),
+        ("{time_to: {val_loss: {at_most: 0.3}}}", "val_loss", False),
+    ],
+)
+def test_trials_report_the_metric_that_comes_to_a_target(written: str, metric: str, *, is_more_better: bool) -> None:
+    (objective,) = parse(written).objectives
+    assert (objective.reported_metric, objective.is_more_reported_better) == (metric, is_more_better)
+
+
 def test_time_to_a_target_may_stand_at_any_place() -> None:
     spec = parse("[{metric: peak_memory_bytes, direction: minimize}, {time_to: {val_accuracy: 0.97}}]")
     assert [objective.metric for objective in spec.objectives] == ["peak_memory_bytes", "time_to_val_accuracy"]

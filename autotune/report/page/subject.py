@@ -44,7 +44,7 @@ class Subject:
     @property
     def is_maximized(self) -> bool:
         """Of the first objective, more is better."""
-        return self.objective.direction == "maximize"
+        return self.objective.is_more_better
 
     @property
     def own_trials(self) -> tuple[TrialSummary, ...]:
@@ -54,14 +54,12 @@ class Subject:
     @property
     def curve_metric(self) -> str:
         """What learning curves show: the first objective, or the metric whose target it waits for."""
-        target = self.objective.target
-        return target.metric if target is not None else self.objective.metric
+        return self.objective.reported_metric
 
     @property
     def is_curve_maximized(self) -> bool:
         """More of ``curve_metric`` is better."""
-        target = self.objective.target
-        return target.is_at_least if target is not None else self.is_maximized
+        return self.objective.is_more_reported_better
 
     def value(self, trial: TrialSummary) -> float:
         """The first objective of its last report; NaN where it reported none."""

@@ -122,8 +122,8 @@ def fit_surrogate(record: StudyRecord) -> Surrogate | None:
     columns = _columns(names, trials=[trial for trial, _ in seen])
     features = np.array([_encode(trial.parameters, columns=columns, epochs=trial.epochs) for trial, _ in seen])
     values = np.array([value for _, value in seen])
-    cut = np.quantile(values, 0.25 if objective.direction == "maximize" else 0.75)
-    values = np.maximum(values, cut) if objective.direction == "maximize" else np.minimum(values, cut)
+    cut = np.quantile(values, 0.25 if objective.is_more_better else 0.75)
+    values = np.maximum(values, cut) if objective.is_more_better else np.minimum(values, cut)
     if float(values.std()) == 0.0 or float(np.abs(values).max()) > _LARGEST:
         return None
     forest = RandomForestRegressor(200, min_samples_leaf=2, oob_score=True, random_state=0, n_jobs=1)
