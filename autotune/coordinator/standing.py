@@ -103,7 +103,11 @@ class Standing:
         self._num_trials += 1
 
     def count(self, ending: Ending) -> bool:
-        """Count an ended trial; true when it is the new best (a tie keeps the earlier one)."""
+        """Count an ended trial; true when it is the new best.
+
+        A tie keeps the one that ended first: the other's checkpoint is deleted. In a ranking of rows
+        (``recording.ranking``) the lower number comes first.
+        """
         self._outcomes[ending.outcome.value] += 1
         if ending.outcome is not Outcome.INTERRUPTED:
             self._values[ending.number] = ending.value if ending.outcome is Outcome.COMPLETE else None
@@ -153,10 +157,7 @@ class Standing:
             return False
         if ending.number == BASELINE_NUMBER:
             self.baseline_value = value
-        return self.best_value is None or self._is_better(value, self.best_value)
-
-    def _is_better(self, value: float, other: float) -> bool:
-        return value > other if self._objective.direction == "maximize" else value < other
+        return self.best_value is None or self._objective.cost(value) < self._objective.cost(self.best_value)
 
 
 def standing_of(study: StudyRow, *, spec: StudySpec, rows: Iterable[TrialRow], storage: str) -> Standing:

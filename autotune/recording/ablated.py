@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from autotune.events import Outcome, Scalar
 from autotune.proof.ablation import Ablation, weigh
 from autotune.proof.rounds import split_rounds
-from autotune.recording.confirmed import key_of, rank_rows
+from autotune.recording.confirmed import key_of
+from autotune.recording.ranking import rank_configurations
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow, TrialRow
 from autotune.spec.model import Parameter, StudySpec
@@ -68,7 +69,7 @@ def read_ablation(records: Records, *, study: StudyRow) -> Ablation | None:
 def sides_of(rows: Sequence[TrialRow], *, spec: StudySpec) -> tuple[TrialRow | None, TrialRow | None]:
     """The best trial and the baseline; None for what is not complete, and for a best trial that is the baseline."""
     baseline = next((row for row in rows if row.is_baseline and row.outcome is Outcome.COMPLETE), None)
-    ranked = rank_rows(rows, objective=spec.objectives[0])
+    ranked = rank_configurations(rows, objective=spec.objectives[0])
     winner = ranked[0] if ranked else None
     if winner is not None and baseline is not None and winner.parameters == baseline.parameters:
         winner = None

@@ -18,6 +18,7 @@ from autotune.proof.quantities import Case
 from autotune.proof.rounds import split_rounds
 from autotune.proof.trainings import Training, seconds_to
 from autotune.proof.verdict import Verdict, judge
+from autotune.recording.ranking import rank_configurations
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow, TrialRow
 from autotune.spec.model import Confirm, Objective
@@ -45,17 +46,6 @@ def read_verdict(records: Records, *, study: StudyRow) -> Verdict | None:
     if confirmation is None:
         return None
     return _Evidence.read(records, study=study, confirmation=confirmation).verdict()
-
-
-def rank_rows(rows: Sequence[TrialRow], *, objective: Objective) -> tuple[TrialRow, ...]:
-    """The study's own complete trials, the best by the objective first; of equal parameters the best alone."""
-    sign = -1 if objective.direction == "maximize" else 1
-    complete = [row for row in rows if row.outcome is Outcome.COMPLETE and row.values and row.origin is None]
-    ranked: list[TrialRow] = []
-    for row in sorted(complete, key=lambda row: (sign * row.values[0] if row.values else math.inf, row.number)):
-        if all(row.parameters != other.parameters for other in ranked):
-            ranked.append(row)
-    return tuple(ranked)
 
 
 def key_of(parameters: Mapping[str, Scalar]) -> str:
@@ -102,7 +92,7 @@ class _Evidence:
         reference = next((row for row in self.searched if row.number == self.asked.against), None)
         if reference is None:
             return None
-        ranked = rank_rows(self.searched, objective=self.objective)
+        ranked = rank_configurations(self.searched, objective=self.objective)
         sides = [(row, self._pairs(row, reference)) for row in ranked if row.parameters != reference.parameters]
         known = [(row, pairs) for row, pairs in sides if pairs]
         verdicts = [

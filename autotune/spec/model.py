@@ -34,6 +34,10 @@ class Objective(_Part):
         """Of the metric."""
         return self.direction == "maximize"
 
+    def cost(self, value: float) -> float:
+        """The value as something of which less is better."""
+        return -value if self.is_more_better else value
+
     @property
     def is_more_reported_better(self) -> bool:
         """Of what a trial reports."""

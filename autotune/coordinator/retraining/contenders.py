@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from autotune.errors import RunError
 from autotune.events import Outcome, Scalar
 from autotune.goals import BASELINE_NUMBER
-from autotune.recording.confirmed import rank_rows
+from autotune.recording.ranking import rank_configurations
 from autotune.recording.rows import TrialRow
 from autotune.spec.model import Confirm, Objective
 
@@ -66,7 +66,7 @@ def choose_contenders(rows: Sequence[TrialRow], *, confirm: Confirm, objective: 
             baseline itself is the best one.
     """
     where = f"study {study}: the winner is not confirmed"
-    ranked = rank_rows(rows, objective=objective)
+    ranked = rank_configurations(rows, objective=objective)
     reference = next((row for row in rows if row.number == confirm.against and row.origin is None), None)
     if reference is None or not is_comparable(reference.outcome, is_baseline=reference.is_baseline):
         what = "the baseline" if confirm.against == BASELINE_NUMBER else f"trial {confirm.against}"

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from autotune.errors import InputError
 from autotune.events import Scalar
+from autotune.recording.ranking import rank_trials
 from autotune.report.comparing.noise import Noise, noise_of, throughput_noise
 from autotune.report.summaries.record import StudyRecord, read_record
-from autotune.report.summaries.studies import rank_trials
 from autotune.report.summaries.trials import TrialSummary
 
 NOT_THERE = "-"
@@ -100,7 +100,7 @@ def _named(trials: Sequence[TrialSummary], number: int, *, name: str) -> TrialSu
 
 
 def _best(record: StudyRecord) -> TrialSummary:
-    ranked = rank_trials(record.summaries, objectives=record.spec.objectives)
+    ranked = rank_trials(record.summaries, objective=record.spec.objectives[0])
     if not ranked:
         name = record.study.name
         raise InputError(f"{name}: its best trial must be a complete one, got none yet; name a trial as {name}:0")

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from autotune.errors import StorageError
 from autotune.recording.database import normalise_url
 from autotune.recording.mlflow.server import compare_address, experiment_address, server_base
+from autotune.recording.ranking import rank_trials
 from autotune.report.summaries.reading import StudyReport, open_records
-from autotune.report.summaries.studies import rank_incomplete, rank_trials
+from autotune.report.summaries.studies import rank_incomplete
 from autotune.report.text.places import DASHBOARD_PORT, Places
 
 NUM_COMPARED = 3
@@ -69,10 +70,10 @@ def _dashboard_address(report: StudyReport, *, storage: str) -> str:
 
 
 def _compared_runs(report: StudyReport) -> tuple[str, ...]:
-    objectives = report.study.objectives
-    ranked = rank_trials(report.trials, objectives=objectives)
+    objective = report.study.objectives[0]
+    ranked = rank_trials(report.trials, objective=objective)
     # A young study has few complete trials; those cut short are worth a look then.
-    trials = [*ranked, *rank_incomplete(report.trials, objective=objectives[0])][:NUM_COMPARED]
+    trials = [*ranked, *rank_incomplete(report.trials, objective=objective)][:NUM_COMPARED]
     if report.study.baseline is not None and report.study.baseline not in trials:
         trials.append(report.study.baseline)
     return tuple(trial.mlflow_run_id for trial in trials if trial.mlflow_run_id)

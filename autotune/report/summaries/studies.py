@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from autotune.errors import RunError
 from autotune.events import EpochReport, Outcome, Scalar
 from autotune.recording.races import RaceRow
+from autotune.recording.ranking import has_value, rank_trials
 from autotune.recording.rows import ReportRow, StudyRow, TrialRow
 from autotune.report.summaries.exhausted import is_exhausted
 from autotune.report.summaries.races import RaceSummary, race_taken_over, summarise_recorded_race
@@ -120,7 +121,7 @@ def summarise_study(
     """
     spec = row.spec
     own = [trial for trial in trials if trial.origin is None]
-    ranked = rank_trials(own, objectives=spec.objectives)
+    ranked = rank_trials(own, objective=spec.objectives[0])
     front = _front(ranked, objectives=spec.objectives)
     best = ranked[0] if ranked else None
     baseline = next((trial for trial in own if trial.is_baseline), None)
@@ -162,12 +163,6 @@ def summarise_trials(
     )
 
 
-def rank_trials(trials: Sequence[TrialSummary], *, objectives: Sequence[Objective]) -> tuple[TrialSummary, ...]:
-    """The study's own complete trials, the best by the first objective first, the earlier one of two equals."""
-    eligible = [trial for trial in trials if trial.origin is None and _is_eligible(trial, objectives=objectives)]
-    return tuple(sorted(eligible, key=lambda trial: (_cost(trial, objectives[0]), trial.number)))
-
-
 def rank_incomplete(trials: Sequence[TrialSummary], *, objective: Objective) -> tuple[TrialSummary, ...]:
     """The study's own other trials that reported the objective, the best last report first."""
     reported = [
@@ -180,14 +175,8 @@ def rank_incomplete(trials: Sequence[TrialSummary], *, objective: Objective) -> 
     return tuple(sorted(reported, key=lambda trial: (_cost(trial, objective), trial.number)))
 
 
-def _is_eligible(trial: TrialSummary, *, objectives: Sequence[Objective]) -> bool:
-    values = [trial.objectives.get(objective.metric, math.nan) for objective in objectives]
-    return trial.outcome == Outcome.COMPLETE.value and all(map(math.isfinite, values))
-
-
 def _cost(trial: TrialSummary, objective: Objective) -> float:
-    value = trial.objectives[objective.metric]
-    return -value if objective.direction == "maximize" else value
+    return objective.cost(trial.objectives[objective.metric])
 
 
 def _front(ranked: Sequence[TrialSummary], *, objectives: Sequence[Objective]) -> tuple[TrialSummary, ...]:
@@ -202,7 +191,7 @@ def _dominates(cost: tuple[float, ...], other: tuple[float, ...]) -> bool:
 
 
 def _gain(best: TrialSummary | None, baseline: TrialSummary | None, *, objective: Objective) -> Gain | None:
-    if best is None or baseline is None or not _is_eligible(baseline, objectives=[objective]):
+    if best is None or baseline is None or not has_value(baseline):
         return None
     difference = best.objectives[objective.metric] - baseline.objectives[objective.metric]
     is_contended = best.is_contended or baseline.is_contended
