@@ -19,6 +19,7 @@ from autotune.coordinator.speeds import FixedSpeeds
 from autotune.coordinator.start import load_standing, make_ledger
 from autotune.events import EpochReport, Event, Finished, Outcome, Rehearsal, Scalar, Started, Stop, TrialOrder
 from autotune.hardware import Machine
+from autotune.recording.places import Places
 from autotune.search.resolve import resolve_space
 from autotune.spec.load import SpecFile
 from autotune.speed.knobs import KNOBS
@@ -212,7 +213,7 @@ def simulated_ledger(
         space=resolve_space(file, machine=machine, num_cores=machine.num_cores),
         rehearsal=Rehearsal(metric_names=()),
     )
-    order = StartOrder(file=file, name=file.name, storage=storage, tracking_uri="", jobs=jobs)
+    order = StartOrder(file=file, name=file.name, places=Places(storage=storage, tracking_uri=""), jobs=jobs)
     with ExitStack() as stack:
         books = open_books(order, stage=stage, stack=stack, observer=Silent())
         fitting = make_fitting(books.spec, stage=stage, jobs=jobs)

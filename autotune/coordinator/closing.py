@@ -11,6 +11,7 @@ from autotune.coordinator.standing import Standing
 from autotune.errors import StudyHeldError
 from autotune.recording.mlflow.log_model import log_model
 from autotune.recording.mlflow.publisher import Publisher, PublishState
+from autotune.recording.places import Places
 from autotune.recording.rows import StudyState
 
 PUBLISH_SECONDS = 30.0
@@ -45,9 +46,7 @@ def confirm_winner(arena: Arena, books: Books, *, standing: Standing) -> bool:
     return ended.is_interrupted
 
 
-def close_books(
-    books: Books, *, storage: str, tracking_uri: str, best_number: int | None, is_last: bool, observer: Observer
-) -> int:
+def close_books(books: Books, *, places: Places, best_number: int | None, is_last: bool, observer: Observer) -> int:
     """Deliver what waits, and log the winner's model where this coordinator ends the study.
 
     Returns:
@@ -55,7 +54,7 @@ def close_books(
     """
     state = books.publisher.close(timeout=PUBLISH_SECONDS)
     if is_last and state.num_waiting and books.crew is not None:
-        state = _deliver_rest(books, state, storage=storage, tracking_uri=tracking_uri)
+        state = _deliver_rest(books, state, places=places)
     if state.num_waiting and not is_last and books.crew is not None and books.crew.others():
         observer.note(f"MLflow gets the last {state.num_waiting} records from another coordinator of the study")
     elif state.num_waiting:
@@ -64,13 +63,15 @@ def close_books(
         )
     elif is_last and best_number is not None and books.spec.log_model:
         observer.note(f"logging the model of trial {best_number} to MLflow")
-        problem = log_model(storage, study=books.study.name, number=best_number, tracking_uri=tracking_uri)
+        problem = log_model(
+            places.storage, study=books.study.name, number=best_number, tracking_uri=places.tracking_uri
+        )
         if problem is not None:
             observer.note(problem)
     return state.num_waiting
 
 
-def _deliver_rest(books: Books, state: PublishState, *, storage: str, tracking_uri: str) -> PublishState:
+def _deliver_rest(books: Books, state: PublishState, *, places: Places) -> PublishState:
     """Another coordinator that ends may deliver at this moment, and not see what was written last."""
     assert books.crew is not None
     until = time.monotonic() + PUBLISH_SECONDS
@@ -79,7 +80,7 @@ def _deliver_rest(books: Books, state: PublishState, *, storage: str, tracking_u
         may_be_held = bool(books.crew.others())
         time.sleep(_AGAIN_SECONDS)
         books.lease.beat()
-        publisher = Publisher(storage, study=books.study.name, tracking_uri=tracking_uri)
+        publisher = Publisher(places.storage, study=books.study.name, tracking_uri=places.tracking_uri)
         publisher.start()
         state = publisher.close(timeout=max(0.0, until - time.monotonic()))
     return state

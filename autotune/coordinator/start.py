@@ -2,7 +2,7 @@
 
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autotune.coordinator.aims import check_jobs
@@ -65,7 +65,7 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
         waiting_out(observer.note, should_give_up=lambda: interrupts.should_stop_at_once),
     ):
         check_existing(order, observer=observer)
-        with announced_start(order.storage, name=order.name):
+        with announced_start(order.places.storage, name=order.name):
             launcher = stack.enter_context(Launcher.start(order.file.spec.task, secrets=order.file.secrets))
             with tempfile.TemporaryDirectory() as folder:
                 stage = set_stage(order.file, launcher=launcher, jobs=order.jobs, folder=Path(folder))
@@ -110,8 +110,7 @@ def _end(order: StartOrder, books: Books, *, standing: Standing, arena: Arena, i
     arena.interrupts.let_raise()
     num_waiting = close_books(
         books,
-        storage=order.storage,
-        tracking_uri=order.tracking_uri,
+        places=order.places,
         best_number=load_standing(order, books).best_number,  # of others' trials as well
         is_last=is_last,
         observer=arena.observer,
@@ -136,8 +135,7 @@ def _arena(
 ) -> Arena:
     """Where the winner is confirmed: on the study's own launcher, under its lease."""
     return Arena(
-        storage=normalise_url(order.storage),
-        tracking_uri=order.tracking_uri,
+        places=replace(order.places, storage=normalise_url(order.places.storage)),
         launcher=launcher,
         machine=stage.machine,
         observer=observer,
@@ -165,4 +163,4 @@ def make_ledger(books: Books, *, standing: Standing, speeds: Speeds, fitting: Fi
 def load_standing(order: StartOrder, books: Books) -> Standing:
     """Totals of earlier starts."""
     rows = books.records.trials(books.study)
-    return standing_of(books.study, spec=books.spec, rows=rows, storage=hide_password(order.storage))
+    return standing_of(books.study, spec=books.spec, rows=rows, storage=hide_password(order.places.storage))

@@ -29,6 +29,7 @@ from autotune.events import Finished, Outcome, TrialOrder
 from autotune.recording import tables, transactions
 from autotune.recording.crew import Crew as Group
 from autotune.recording.database import configure_engine, open_database
+from autotune.recording.places import Places
 from autotune.recording.records import Records
 from autotune.recording.rows import TrialRow
 from autotune.report.watching.following import Follower
@@ -295,7 +296,7 @@ def test_throughput_is_no_objective_of_two_coordinators_on_one_machine(
     Group.join(records, study=records.study("study"))
     rule = rf"^study study: samples_per_second is compared .*, got a coordinator here \(pid {os.getpid()}\); start this"
 
-    order = StartOrder(file=load_spec(str(spec)), name="study", storage=postgres_url, tracking_uri="")
+    order = StartOrder(file=load_spec(str(spec)), name="study", places=Places(storage=postgres_url, tracking_uri=""))
     with pytest.raises(StudyHeldError, match=rule):
         check_existing(order, observer=Silent())
     with pytest.raises(StudyHeldError, match=rule):  # two that start at once both pass that

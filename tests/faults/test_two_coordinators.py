@@ -20,6 +20,7 @@ from autotune.errors import StudyHeldError
 from autotune.recording import tables, transactions
 from autotune.recording.database import open_database
 from autotune.recording.lease import StudyLease
+from autotune.recording.places import Places
 from autotune.recording.records import Records
 from autotune.spec.load import load_spec
 from benchmarks.simulated import Silent, SimulatedTrials, simulated_session
@@ -75,7 +76,7 @@ def sqlite_study(tmp_path: Path, spec: Path) -> str:
 
 def test_second_coordinator_on_sqlite_is_told_who_has_the_study_and_since_when(sqlite_study: str, spec: Path) -> None:
     """Before torch is imported, and before anything is written."""
-    order = StartOrder(file=load_spec(str(spec)), name="study", storage=sqlite_study, tracking_uri="")
+    order = StartOrder(file=load_spec(str(spec)), name="study", places=Places(storage=sqlite_study, tracking_uri=""))
     with holder(sqlite_study) as process:
         who = (
             rf"study study: one coordinator at a time, held by pid {process.pid} on \S+ since \d\d:\d\d; stop that one"

@@ -1,9 +1,10 @@
 """A study with everything that a report tells of, written by hand; some of its texts try to break a page."""
 
 from autotune.events import Outcome
+from autotune.recording.places import Places
 from autotune.report.page.composing import Report, compose
 from autotune.report.summaries.record import read_record
-from autotune.report.text.places import DEFAULT_STORAGE, DEFAULT_TRACKING_URI, Places
+from autotune.report.text.places import DEFAULT_STORAGE, DEFAULT_TRACKING_URI
 from tests.report.study_book import StudyBook
 
 PLACES = Places(storage=DEFAULT_STORAGE, tracking_uri=DEFAULT_TRACKING_URI)

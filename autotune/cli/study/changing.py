@@ -53,8 +53,8 @@ def sync(*, name: str | None, timeout: float, storage: str, tracking_uri: str) -
         raise RunError(f"MLflow has not got {state.num_waiting} records yet ({state.error}); try again when it can")
     click.echo("MLflow has all records.", err=True)
     if name is not None:
+        from autotune.recording.places import Places
         from autotune.report.dashboards.annotating import annotate_study
-        from autotune.report.text.places import Places
 
         problem = annotate_study(name, places=Places(storage=storage, tracking_uri=tracking_uri))
         if problem is not None:

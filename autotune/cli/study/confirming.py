@@ -89,16 +89,16 @@ def confirm(
     from autotune.cli.display.choice import choose_display
     from autotune.cli.output import echo_json, echo_lines
     from autotune.coordinator.retraining.confirm_study import ConfirmOrder, confirm_study
+    from autotune.recording.places import Places
     from autotune.report.dashboards.annotating import annotate_long_study
     from autotune.report.summaries.reading import read_study
-    from autotune.report.text.places import Places
     from autotune.report.text.verdicts import verdict_lines
     from autotune.spec.secret_parameters import secrets_in
 
+    places = Places(storage=storage, tracking_uri=tracking_uri)
     order = ConfirmOrder(
         name=name,
-        storage=storage,
-        tracking_uri=tracking_uri,
+        places=places,
         repeats=repeats,
         top=top,
         against=against,
@@ -108,7 +108,6 @@ def confirm(
     )
     with choose_display(no_progress=no_progress) as display:
         result = confirm_study(order, observer=display)
-        places = Places(storage=storage, tracking_uri=tracking_uri)
         report = read_study(storage, name=name)
         problem = annotate_long_study(name, places=places, elapsed_seconds=report.study.elapsed_seconds)
         if problem is not None:

@@ -65,10 +65,10 @@ def show(*, name: str, storage: str, tracking_uri: str, as_json: bool) -> None:
     """
     from autotune.cli.output import echo_json, echo_lines, to_json
     from autotune.cli.study.showing import show_lines
+    from autotune.recording.places import Places
     from autotune.report.dashboards.addresses import study_addresses
     from autotune.report.summaries.races import told_race
     from autotune.report.summaries.reading import read_study
-    from autotune.report.text.places import Places
     from autotune.report.text.raced import lines_to_paste
 
     report = read_study(storage, name=name)

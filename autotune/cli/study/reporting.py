@@ -19,6 +19,7 @@ from autotune.cli.options import (
 from autotune.errors import RunError
 
 if TYPE_CHECKING:
+    from autotune.recording.places import Places
     from autotune.report.page.composing import Report
 
 _ABLATION_REPEATS = 3
@@ -72,9 +73,9 @@ def report(
 
     JSON keys: name, task, objectives, state, made, sections (key, title, data).
     """
+    from autotune.recording.places import Places
     from autotune.report.page.composing import compose
     from autotune.report.summaries.record import read_record
-    from autotune.report.text.places import Places
 
     if is_opened and kind != "html":
         raise click.UsageError("--open shows a page: leave --format out, or say html")
@@ -82,17 +83,17 @@ def report(
         raise click.UsageError("--open shows a file: leave --output - out")
     if repeats is not None and not is_ablated:
         raise click.UsageError("--repeats goes with --ablate: leave it out, or say both")
+    places = Places(storage=storage, tracking_uri=tracking_uri)
     if is_ablated:
         _ablate(
             name,
-            storage=storage,
-            tracking_uri=tracking_uri,
+            places=places,
             repeats=repeats or _ABLATION_REPEATS,
             no_progress=no_progress,
             spec_path=spec_path,
         )
     record = read_record(storage, name=name)
-    made = compose(record, places=Places(storage=storage, tracking_uri=tracking_uri))
+    made = compose(record, places=places)
     text = _text(made, kind=kind)
     target = output or (Path(f"{name}-report.html") if kind == "html" else None)
     if target is None or target == _STDOUT:
@@ -107,23 +108,17 @@ def report(
         click.launch(target.absolute().as_uri())
 
 
-def _ablate(
-    name: str, *, storage: str, tracking_uri: str, repeats: int, no_progress: bool, spec_path: Path | None
-) -> None:
+def _ablate(name: str, *, places: "Places", repeats: int, no_progress: bool, spec_path: Path | None) -> None:
     from autotune.cli.display.choice import choose_display
     from autotune.coordinator.retraining.ablating import AblateOrder, ablate_study
     from autotune.report.dashboards.annotating import annotate_long_study
     from autotune.report.summaries.reading import read_study
-    from autotune.report.text.places import Places
     from autotune.spec.secret_parameters import secrets_in
 
-    order = AblateOrder(
-        name=name, storage=storage, tracking_uri=tracking_uri, repeats=repeats, secrets=secrets_in(spec_path)
-    )
+    order = AblateOrder(name=name, places=places, repeats=repeats, secrets=secrets_in(spec_path))
     with choose_display(no_progress=no_progress) as display:
         is_over = ablate_study(order, observer=display)
-        study = read_study(storage, name=name).study
-        places = Places(storage=storage, tracking_uri=tracking_uri)
+        study = read_study(places.storage, name=name).study
         problem = annotate_long_study(name, places=places, elapsed_seconds=study.elapsed_seconds)
         if problem is not None:
             display.note(problem)

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from autotune.events import Outcome
+from autotune.recording.places import Places
 from autotune.report.dashboards.addresses import Addresses
 from autotune.report.summaries.reading import StudyReport
 from autotune.report.text.ending import found_lines, next_step_lines
-from autotune.report.text.places import Places
 from autotune.report.text.verdicts import verdict_lines
 from autotune.report.text.wording import format_clock, one_line
 

@@ -88,12 +88,12 @@ def start(
     file = load_spec(spec, overrides=[*overrides, *options])
     # Imported after the spec was checked, since it imports Optuna and SQLAlchemy, which takes time.
     from autotune.coordinator.opening.order import StartOrder
+    from autotune.recording.places import Places
 
     order = StartOrder(
         file=file,
         name=file.name if name is None else name,
-        storage=storage,
-        tracking_uri=tracking_uri,
+        places=Places(storage=storage, tracking_uri=tracking_uri),
         jobs=jobs,
         warm_start=warm_start,
         grace_seconds=grace_seconds,
@@ -127,15 +127,15 @@ def resume(
     """
     from autotune.coordinator.opening.order import StartOrder
     from autotune.coordinator.opening.relocating import relocate
+    from autotune.recording.places import Places
     from autotune.report.summaries.reading import open_records
     from autotune.spec.load import parse_spec
 
     row = relocate(open_records(storage).study(name), storage=storage)
     overrides = _as_overrides(trials=trials, seconds=seconds)
     file = parse_spec(row.spec_text, origin=f"study {name}", overrides=overrides)
-    order = StartOrder(
-        file=file, name=name, storage=storage, tracking_uri=tracking_uri, jobs=jobs, grace_seconds=grace_seconds
-    )
+    places = Places(storage=storage, tracking_uri=tracking_uri)
+    order = StartOrder(file=file, name=name, places=places, jobs=jobs, grace_seconds=grace_seconds)
     _run(order, no_progress=no_progress)
 
 
@@ -157,12 +157,11 @@ def _run(order: "StartOrder", *, no_progress: bool) -> None:
     from autotune.report.dashboards.annotating import annotate_long_study
     from autotune.report.summaries.reading import read_study
     from autotune.report.text.ending import ending_lines
-    from autotune.report.text.places import Places
 
+    places = order.places
     with choose_display(no_progress=no_progress) as display:
         result = start_study(order, observer=display)
-        places = Places(storage=order.storage, tracking_uri=order.tracking_uri)
-        report = read_study(order.storage, name=result.name)
+        report = read_study(places.storage, name=result.name)
         if result.is_last:
             problem = annotate_long_study(result.name, places=places, elapsed_seconds=report.study.elapsed_seconds)
             if problem is not None:

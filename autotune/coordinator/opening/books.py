@@ -31,7 +31,7 @@ from autotune.search.study import Search
 
 def open_books(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: Observer) -> Books:
     """The study's books, found or made, with its lease; ``stack`` closes them."""
-    storage = normalise_url(order.storage)
+    storage = normalise_url(order.places.storage)
     root = make_files_root(storage)
     _check_room(order, storage=storage, stage=stage, observer=observer)
     records = Records(open_database(storage, create=True))
@@ -59,7 +59,7 @@ def open_books(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: O
     move = describe_move(records, study, spec=order.file.spec, machine=stage.machine)
     if move is not None:
         observer.note(move)
-    publisher = Publisher(storage, study=order.name, tracking_uri=order.tracking_uri)
+    publisher = Publisher(storage, study=order.name, tracking_uri=order.places.tracking_uri)
     stack.callback(publisher.close, timeout=0.0)
     return Books(
         study=study,

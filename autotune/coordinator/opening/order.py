@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from autotune.coordinator.session import GRACE_SECONDS
+from autotune.recording.places import Places
 from autotune.spec.load import SpecFile
 
 
@@ -13,8 +14,7 @@ class StartOrder:
     file: SpecFile
     """The spec with ``--set``, ``--trials``, ``--seconds``, ``--seed``, ``--sampler`` and ``--pruner`` applied."""
     name: str
-    storage: str
-    tracking_uri: str
+    places: Places
     jobs: int = 1
     warm_start: str | None = None
     """Name of a study whose finished trials are taken over where they fit."""

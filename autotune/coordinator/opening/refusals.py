@@ -34,12 +34,12 @@ def check_existing(order: StartOrder, *, observer: Observer) -> None:
     """Refuse what does not go with the study as it is in the database, or with whose database that is."""
     remedy = f"`autotune study start SPEC.yaml --name {order.name}` goes on, with the spec file that has it"
     check_secrets(order.file.spec, study=order.name, secrets=order.file.secrets, remedy=remedy)
-    engine = find_database(order.storage)
+    engine = find_database(order.places.storage)
     if engine is None:
         if order.warm_start is not None:
-            shown = hide_password(order.storage)
+            shown = hide_password(order.places.storage)
             raise StudyNotFoundError(f"--warm-start: must name a study of {shown}, got {order.warm_start}; it has none")
-        if is_optunas(order.storage):
+        if is_optunas(order.places.storage):
             _join_optunas(order, observer=observer)
         return
     try:
@@ -62,7 +62,7 @@ def _check_recorded(order: StartOrder, *, records: Records) -> None:
 
 def _join_optunas(order: StartOrder, *, observer: Observer) -> None:
     """Say that our tables come beside those of another program's studies, none of which has this name."""
-    shown, names = hide_password(order.storage), studies_of_others(normalise_url(order.storage))
+    shown, names = hide_password(order.places.storage), studies_of_others(normalise_url(order.places.storage))
     if order.name in names:
         rule = "its name must be new to Optuna's tables, got one that is there"
         raise StorageError(f"study {order.name}: {rule}; choose another --name")

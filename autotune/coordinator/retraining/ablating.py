@@ -59,7 +59,7 @@ def ablate_study(order: AblateOrder, *, observer: Observer) -> bool:
 def ablate(arena: Arena, study: StudyRow, *, winner: TrialRow, baseline: TrialRow, repeats: int) -> bool:
     """Train what is missing until each was trained ``repeats`` times; false after an interrupt."""
     with ExitStack() as stack:
-        records = Records(open_database(arena.storage, create=False))
+        records = Records(open_database(arena.places.storage, create=False))
         stack.callback(records.engine.dispose)
         spec = study.spec
         contenders = _contenders(records, winner, baseline, spec=spec)

@@ -1,7 +1,6 @@
 """The study that repeated trainings are written into: found or made, without anything to search."""
 
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
@@ -15,6 +14,7 @@ from autotune.recording.environments import EnvironmentRecords
 from autotune.recording.files import StudyFiles, make_files_root
 from autotune.recording.lease import StudyLease
 from autotune.recording.mlflow.publisher import Publisher
+from autotune.recording.places import Places
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
 from autotune.recording.transactions import guard_writes
@@ -27,20 +27,27 @@ from autotune.spec.model import Choice, Confirm, StudySpec
 _space = TypeAdapter(SearchSpace)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where it is written, and the machine that trains."""
-
-    storage: str
-    """Normalised."""
-    tracking_uri: str
-    machine: Machine
-
-
 def open_books(
-    place: Place, records: Records, *, study: StudyRow, asked: Confirm, series: Series, stack: ExitStack
+    places: Places,
+    records: Records,
+    *,
+    study: StudyRow,
+    machine: Machine,
+    asked: Confirm,
+    series: Series,
+    stack: ExitStack,
 ) -> Books:
-    """The books of ``series.name``, with its lease; ``stack`` closes them."""
+    """The books of ``series.name``, with its lease; ``stack`` closes them.
+
+    Args:
+        places: With a normalised storage.
+        records: Of the storage.
+        study: Whose trials are trained again.
+        machine: That trains.
+        asked: Is recorded with the trainings.
+        series: What is to be trained.
+        stack: Closes the books.
+    """
     name = series.name
     spec = _spec(study, asked=asked, num_trials=series.num_trials)
     space = _space_of(series)
@@ -54,8 +61,8 @@ def open_books(
     )
     texts = {"spec_text": study.spec_text, "spec_json": spec.model_dump_json()}
     resolved_json = _space.dump_json(space).decode()
-    with creation_lock(place.storage):
-        optuna_storage = open_storage(place.storage, configure_engine=configure_engine)
+    with creation_lock(places.storage):
+        optuna_storage = open_storage(places.storage, configure_engine=configure_engine)
         stack.callback(optuna_storage.engine.dispose)
         row = records.find_study(name)
         if row is None:
@@ -75,7 +82,7 @@ def open_books(
     if row.task != study.task:  # the search's was moved
         records.set_task(row, task=study.task, digest=study.task_digest)
     row = records.update_spec(row, resolved_json=resolved_json, **texts)
-    publisher = Publisher(place.storage, study=name, tracking_uri=place.tracking_uri)
+    publisher = Publisher(places.storage, study=name, tracking_uri=places.tracking_uri)
     stack.callback(publisher.close, timeout=0.0)
     return Books(
         study=row,
@@ -83,9 +90,9 @@ def open_books(
         records=records,
         search=Search.open(name, storage=optuna_storage, plan=plan),
         publisher=publisher,
-        files=StudyFiles.of(row, root=make_files_root(place.storage)),
+        files=StudyFiles.of(row, root=make_files_root(places.storage)),
         lease=lease,
-        environment_id=EnvironmentRecords(records.engine).add(place.machine, guard=records.guard),
+        environment_id=EnvironmentRecords(records.engine).add(machine, guard=records.guard),
         git_commit=git_commit(spec.task),
     )
 

@@ -51,7 +51,7 @@ def confirm(arena: Arena, study: StudyRow, *, wanted: Confirm, limits: Limits | 
         NotConfirmedError: There is nothing to confirm, or no time for enough trainings; nothing was trained.
     """
     with ExitStack() as stack:
-        records = Records(open_database(arena.storage, create=False))
+        records = Records(open_database(arena.places.storage, create=False))
         stack.callback(records.engine.dispose)
         spec, rows = study.spec, records.trials(study)
         contenders = choose_contenders(rows, confirm=wanted, objective=spec.objectives[0], study=study.name)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from autotune.coordinator.cut_off import cutting_off
@@ -17,6 +17,7 @@ from autotune.outages import waiting_out
 from autotune.recording.database import normalise_url, open_database
 from autotune.recording.lease import StudyLease
 from autotune.recording.mlflow.publisher import Publisher
+from autotune.recording.places import Places
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
 from autotune.spec.secret_parameters import check_secrets
@@ -32,8 +33,7 @@ class Reopening:
     """Which study, and where."""
 
     name: str
-    storage: str
-    tracking_uri: str
+    places: Places
     grace_seconds: float = GRACE_SECONDS
     secrets: Mapping[str, Scalar] = field(default_factory=dict, repr=False)
     """Values of the spec's parameters that are secrets, which are stored nowhere."""
@@ -54,15 +54,15 @@ def reopen(
         SpecChangedError: The study's task is gone.
         StudyHeldError: Another coordinator runs the study, or what is trained again of it.
     """
-    storage = normalise_url(order.storage)
+    places = replace(order.places, storage=normalise_url(order.places.storage))
     with (
         Interrupts() as interrupts,
         ExitStack() as stack,
         waiting_out(observer.note, should_give_up=lambda: interrupts.should_stop_at_once),
     ):
-        records = Records(open_database(storage, create=False))
+        records = Records(open_database(places.storage, create=False))
         stack.callback(records.engine.dispose)
-        study = relocate(records.study(order.name), storage=storage)
+        study = relocate(records.study(order.name), storage=places.storage)
         spec = study.spec
         remedy = "name the spec file that has it: --spec FILE"
         check_secrets(spec, study=study.name, secrets=order.secrets, remedy=remedy)
@@ -73,8 +73,7 @@ def reopen(
         interrupts.wake_with(launcher.wake)
         stack.enter_context(cutting_off())
         arena = Arena(
-            storage=storage,
-            tracking_uri=order.tracking_uri,
+            places=places,
             launcher=launcher,
             machine=describe_machine(launcher.facts).seen_from(spec.device),
             observer=observer,
@@ -86,7 +85,7 @@ def reopen(
         launcher.close()
         interrupts.let_raise()
         records.touch_study(study)
-        publisher = Publisher(storage, study=study.name, tracking_uri=order.tracking_uri)
+        publisher = Publisher(places.storage, study=study.name, tracking_uri=places.tracking_uri)
         publisher.start()
         publisher.close(timeout=_PUBLISH_SECONDS)
         return result

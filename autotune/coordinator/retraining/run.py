@@ -13,7 +13,7 @@ from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.observer import Observer
 from autotune.coordinator.reserve import training_seconds
-from autotune.coordinator.retraining.books import Place, open_books
+from autotune.coordinator.retraining.books import open_books
 from autotune.coordinator.retraining.contenders import Contender
 from autotune.coordinator.retraining.ledger import RetrainLedger, Series
 from autotune.coordinator.session import GRACE_SECONDS, Session
@@ -22,6 +22,7 @@ from autotune.events import Scalar
 from autotune.hardware import Machine
 from autotune.proof.rounds import plan_rounds
 from autotune.recording.database import hide_password
+from autotune.recording.places import Places
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow, StudyState, TrialRow
 from autotune.spec.model import Confirm
@@ -38,9 +39,8 @@ _PUBLISH_SECONDS = 30.0
 class Arena:
     """Where trainings are repeated: beside nothing else, with the study's own lease held."""
 
-    storage: str
-    """Normalised."""
-    tracking_uri: str
+    places: Places
+    """With a normalised storage."""
     launcher: Launcher
     machine: Machine
     observer: Observer
@@ -80,10 +80,11 @@ def retrain(
         is_decided: Asked after each round; the others are not trained any more once it says so.
     """
     with ExitStack() as stack:
-        place = Place(storage=arena.storage, tracking_uri=arena.tracking_uri, machine=arena.machine)
-        books = open_books(place, records, study=study, asked=asked, series=series, stack=stack)
+        books = open_books(
+            arena.places, records, study=study, machine=arena.machine, asked=asked, series=series, stack=stack
+        )
         rows = records.trials(books.study)
-        standing = standing_of(books.study, spec=books.spec, rows=rows, storage=hide_password(arena.storage))
+        standing = standing_of(books.study, spec=books.spec, rows=rows, storage=hide_password(arena.places.storage))
         numbers = {each.number: each.name for each in series.contenders}
         sides = zip(rows, _numbers(rows, series.contenders), strict=True)
         standing.set_sides(

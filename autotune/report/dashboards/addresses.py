@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from autotune.errors import StorageError
 from autotune.recording.database import normalise_url
 from autotune.recording.mlflow.server import compare_address, experiment_address, server_base
+from autotune.recording.places import Places
 from autotune.recording.ranking import rank_trials
 from autotune.report.summaries.reading import StudyReport, open_records
 from autotune.report.summaries.studies import rank_incomplete
-from autotune.report.text.places import DASHBOARD_PORT, Places
+from autotune.report.text.places import DASHBOARD_PORT
 
 NUM_COMPARED = 3
 """Best trials that the compare page shows beside the baseline."""

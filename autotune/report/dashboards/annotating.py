@@ -9,6 +9,7 @@ from autotune.recording.database import configure_engine, normalise_url
 from autotune.recording.files import artifacts_folder
 from autotune.recording.mlflow.run_pages import describe_runs
 from autotune.recording.mlflow.server import run_address, server_base
+from autotune.recording.places import Places
 from autotune.recording.rows import StudyRow
 from autotune.report.page.composing import Report, compose
 from autotune.report.page.html import as_html
@@ -18,7 +19,6 @@ from autotune.report.page.raced import adopted_section
 from autotune.report.page.subject import Subject
 from autotune.report.summaries.record import StudyRecord, read_record
 from autotune.report.summaries.trials import TrialSummary
-from autotune.report.text.places import Places
 from autotune.report.text.wording import format_duration, format_metric, one_line
 from autotune.search.notes import attach_files, write_notes
 from autotune.search.storage import open_storage

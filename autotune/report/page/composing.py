@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
+from autotune.recording.places import Places
 from autotune.report.page.blocks import Section
 from autotune.report.page.failures import failures_section
 from autotune.report.page.front import front_section
@@ -17,7 +18,6 @@ from autotune.report.page.subject import Subject
 from autotune.report.page.verdict import verdict_section
 from autotune.report.page.winner import winner_section
 from autotune.report.summaries.record import StudyRecord
-from autotune.report.text.places import Places
 from autotune.report.text.wording import one_line
 
 _SECTIONS: tuple[Callable[[Subject], Section | None], ...] = (

@@ -7,6 +7,7 @@ from autotune.report.machine.description import machine_lines
 from autotune.report.page.blocks import Block, Code, Section, Table, Words
 from autotune.report.page.subject import Subject
 from autotune.report.text.ending import going_on
+from autotune.report.text.places import storage_option, tracking_option
 from autotune.report.text.wording import one_line
 
 
@@ -33,7 +34,7 @@ def _rows(environment: Environment) -> tuple[tuple[str, str], ...]:
 def reproduce_section(subject: Subject) -> Section:
     """Commands, the code's commit, the seed, the spec."""
     study, places = subject.summary, subject.places
-    storage, tracking = places.storage_option, places.tracking_option
+    storage, tracking = storage_option(places), tracking_option(places)
     go_on, with_what = going_on(study, options=f"{storage}{tracking}")
     lines = [f"{go_on}  # goes on{with_what or ' with this study'}"]
     if study.best is not None:

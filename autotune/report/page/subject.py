@@ -7,13 +7,13 @@ from functools import cached_property
 
 from autotune.events import EpochReport, Outcome
 from autotune.goals import MEASUREMENTS
+from autotune.recording.places import Places
 from autotune.report.page.drawing import Role
 from autotune.report.page.scales import Scale, focused
 from autotune.report.page.surrogate import Surrogate, fit_surrogate
 from autotune.report.summaries.record import StudyRecord
 from autotune.report.summaries.studies import StudySummary
 from autotune.report.summaries.trials import TrialSummary
-from autotune.report.text.places import Places
 from autotune.spec.model import Objective
 
 _FAILED = {Outcome.FAILED.value, Outcome.INFEASIBLE.value, Outcome.DIVERGED.value, Outcome.TIMED_OUT.value}

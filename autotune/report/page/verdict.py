@@ -10,6 +10,7 @@ from autotune.report.comparing.noise import Noise, noise_of
 from autotune.report.page.blocks import Block, Code, Facts, Section, Table, Words
 from autotune.report.page.subject import Subject
 from autotune.report.text.ending import baseline_words, is_worth_confirming
+from autotune.report.text.places import storage_option, tracking_option
 from autotune.report.text.verdicts import quantity_line, sentence, verdict_lines, verdict_notes
 from autotune.report.text.wording import (
     CONTENDED_NOTE,
@@ -33,7 +34,7 @@ def verdict_section(subject: Subject) -> Section:
         blocks = list(_proved(verdict))
     elif is_worth_confirming(study):
         blocks.append(Words(text=_unproved(subject)))
-        command = f"autotune study confirm {study.name}{places.storage_option}{places.tracking_option}"
+        command = f"autotune study confirm {study.name}{storage_option(places)}{tracking_option(places)}"
         blocks.append(Code(lines=(command,)))
     if len(study.objectives) > 1 and study.best is not None:
         blocks.append(Words(text=_choice(subject)))

@@ -9,6 +9,7 @@ from autotune.proof.ablation import Ablation, Part
 from autotune.report.page.blocks import Bar, Bars, Block, Code, Section, Table, Words
 from autotune.report.page.subject import Subject
 from autotune.report.page.surrogate import LEAST_SKILL, METHOD
+from autotune.report.text.places import storage_option
 from autotune.report.text.wording import NOTHING, format_gain, format_metric, format_scalar
 
 
@@ -33,7 +34,7 @@ def winner_section(subject: Subject) -> Section | None:
         blocks.append(Words(text="Too few trials tell what each difference is worth.", kind="note"))
     if ablation is None:
         blocks.append(Words(text="This trains the winner without each change, and measures what they are worth:"))
-        command = f"autotune study report {study.name} --ablate{subject.places.storage_option}"
+        command = f"autotune study report {study.name} --ablate{storage_option(subject.places)}"
         blocks.append(Code(lines=(command,)))
     data = {
         "baseline": dict(baseline.parameters),

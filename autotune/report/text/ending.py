@@ -8,11 +8,12 @@ from autotune.events import Outcome
 from autotune.proof.verdict import Verdict
 from autotune.recording.ablated import ABLATION_SUFFIX
 from autotune.recording.confirmed import CONFIRM_SUFFIX
+from autotune.recording.places import Places
 from autotune.recording.rows import StudyState
 from autotune.report.summaries.races import RaceSummary, told_race
 from autotune.report.summaries.studies import StudySummary
 from autotune.report.summaries.trials import TrialSummary
-from autotune.report.text.places import Places
+from autotune.report.text.places import storage_option, tracking_option
 from autotune.report.text.raced import taken_over_words
 from autotune.report.text.verdicts import verdict_lines
 from autotune.report.text.wording import (
@@ -63,7 +64,7 @@ def next_step_lines(
 
     The command ``study show`` is left out if ``is_shown``, since its output is on the screen already.
     """
-    storage, tracking = places.storage_option, places.tracking_option
+    storage, tracking = storage_option(places), tracking_option(places)
     proof = (f"autotune study confirm {study.name}{storage}{tracking}", "is it more than luck?")
     is_proof_next = not is_confirmed and study.state == StudyState.COMPLETE and is_worth_confirming(study)
     go_on, with_what = going_on(study, options=f"{storage}{tracking}")

@@ -2,7 +2,8 @@
 
 import os
 import shlex
-from dataclasses import dataclass
+
+from autotune.recording.places import Places
 
 DEFAULT_STORAGE = "sqlite:///autotune.db"
 DEFAULT_TRACKING_URI = "sqlite:///mlruns/mlflow.db"
@@ -10,26 +11,18 @@ DASHBOARD_PORT = 8080
 MLFLOW_PORT = 5000
 
 
-@dataclass(frozen=True)
-class Places:
-    """The two places that hold a study's records."""
+def storage_option(places: Places) -> str:
+    """`` --storage URL`` where a command would not find the storage without it, else nothing."""
+    if places.storage == os.environ.get("AUTOTUNE_STORAGE", DEFAULT_STORAGE):
+        return ""
+    return f" --storage {shlex.quote(_shown(places.storage))}"
 
-    storage: str
-    tracking_uri: str
 
-    @property
-    def storage_option(self) -> str:
-        """`` --storage URL`` where a command would not find the storage without it, else nothing."""
-        if self.storage == os.environ.get("AUTOTUNE_STORAGE", DEFAULT_STORAGE):
-            return ""
-        return f" --storage {shlex.quote(_shown(self.storage))}"
-
-    @property
-    def tracking_option(self) -> str:
-        """`` --tracking-uri URI`` where a command would not find MLflow's records without it, else nothing."""
-        if self.tracking_uri == os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_TRACKING_URI):
-            return ""
-        return f" --tracking-uri {shlex.quote(_shown(self.tracking_uri))}"
+def tracking_option(places: Places) -> str:
+    """`` --tracking-uri URI`` where a command would not find MLflow's records without it, else nothing."""
+    if places.tracking_uri == os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_TRACKING_URI):
+        return ""
+    return f" --tracking-uri {shlex.quote(_shown(places.tracking_uri))}"
 
 
 def _shown(url: str) -> str:

@@ -8,13 +8,16 @@ import pytest
 from autotune.coordinator.opening.order import StartOrder
 from autotune.coordinator.opening.refusals import check_existing
 from autotune.errors import StorageError
+from autotune.recording.places import Places
 from autotune.spec.load import load_spec
 from tests.coordinator.simulated import Told
 
 
 def check(path: Path, *, name: str = "digits") -> list[str]:
     told = Told()
-    order = StartOrder(file=load_spec("digits"), name=name, storage=f"sqlite:///{path}", tracking_uri="none")
+    order = StartOrder(
+        file=load_spec("digits"), name=name, places=Places(storage=f"sqlite:///{path}", tracking_uri="none")
+    )
     check_existing(order, observer=told)
     return told.lines
 

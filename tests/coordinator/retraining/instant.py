@@ -9,6 +9,7 @@ from autotune.coordinator.observer import SideView, StudyView, TrialView
 from autotune.coordinator.retraining.run import Arena
 from autotune.events import EpochReport, Event, Finished, Outcome, Scalar, Started, TrialOrder
 from autotune.hardware import TorchFacts
+from autotune.recording.places import Places
 from autotune.trial.launcher import Arrival, Exited, Launcher, TrialProcess
 from tests.coordinator.simulated import Acknowledged
 from tests.machines import machine, torch_facts
@@ -79,8 +80,7 @@ def make_arena(storage: str, *, folder: Path, trials: InstantTrials, interrupts:
     """Beside a study that nobody else holds; MLflow is never there."""
     listener = Listener()
     arena = Arena(
-        storage=storage,
-        tracking_uri=f"sqlite:///{folder}/mlruns/mlflow.db",
+        places=Places(storage=storage, tracking_uri=f"sqlite:///{folder}/mlruns/mlflow.db"),
         launcher=trials,
         machine=machine(),
         observer=listener,

@@ -10,10 +10,10 @@ from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.retraining.ablating import ablate
 from autotune.events import Scalar
 from autotune.recording.ablated import read_ablation, sides_of
+from autotune.recording.places import Places
 from autotune.report.page.blocks import Bars, Code, Table, Words
 from autotune.report.page.composing import compose
 from autotune.report.summaries.record import read_record
-from autotune.report.text.places import Places
 from autotune.spec.model import Budget, Parameter
 from tests.coordinator.retraining.instant import InstantTrials, Said, ends_with, make_arena
 from tests.report.study_book import StudyBook, make_spec

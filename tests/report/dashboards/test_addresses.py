@@ -5,9 +5,10 @@ import pytest
 
 from autotune.events import Outcome
 from autotune.recording.mlflow.publication import Publication
+from autotune.recording.places import Places
 from autotune.report.dashboards.addresses import Addresses, runs_addresses, study_addresses
 from autotune.report.summaries.reading import read_study
-from autotune.report.text.places import DEFAULT_TRACKING_URI, Places
+from autotune.report.text.places import DEFAULT_TRACKING_URI
 from tests.report.study_book import StudyBook
 
 

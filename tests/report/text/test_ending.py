@@ -6,11 +6,12 @@ from pydantic import TypeAdapter
 
 from autotune.events import Outcome, Scalar
 from autotune.recording.environments import EnvironmentRecords
+from autotune.recording.places import Places
 from autotune.recording.races import RaceRecords, RaceRow
 from autotune.recording.rows import StudyState
 from autotune.report.summaries.reading import read_study
 from autotune.report.text.ending import ending_lines
-from autotune.report.text.places import DEFAULT_STORAGE, DEFAULT_TRACKING_URI, Places
+from autotune.report.text.places import DEFAULT_STORAGE, DEFAULT_TRACKING_URI, storage_option
 from autotune.search.space import SearchSpace, SpaceParameter
 from autotune.spec.model import Choice
 from autotune.speed.racing.result import RaceResult
@@ -254,7 +255,7 @@ def test_next_steps_name_places_that_are_not_the_usual_ones(storage: str) -> Non
 
 def test_next_steps_trust_the_environment_of_the_user(storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUTOTUNE_STORAGE", storage)
-    assert Places(storage=storage, tracking_uri=DEFAULT_TRACKING_URI).storage_option == ""
+    assert storage_option(Places(storage=storage, tracking_uri=DEFAULT_TRACKING_URI)) == ""
 
 
 PASSWORDS = [
@@ -266,7 +267,7 @@ PASSWORDS = [
 @pytest.mark.parametrize(("storage", "shown"), PASSWORDS)
 def test_next_steps_show_no_password(storage: str, shown: str) -> None:
     places = Places(storage=storage, tracking_uri=DEFAULT_TRACKING_URI)
-    assert places.storage_option == f" --storage '{shown}'"
+    assert storage_option(places) == f" --storage '{shown}'"
 
 
 def test_complete_study_goes_on_with_twice_the_budget_that_it_used_up(storage: str) -> None:
