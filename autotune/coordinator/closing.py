@@ -6,7 +6,7 @@ from autotune.coordinator.books import Books
 from autotune.coordinator.observer import Observer
 from autotune.coordinator.retraining.confirming import Limits, confirm
 from autotune.coordinator.retraining.contenders import NotConfirmedError
-from autotune.coordinator.retraining.run import Arena
+from autotune.coordinator.retraining.workplace import Workplace
 from autotune.coordinator.standing import Standing
 from autotune.errors import StudyHeldError
 from autotune.recording.mlflow.log_model import log_model
@@ -26,21 +26,21 @@ def ends_study(books: Books) -> bool:
     return is_ended_here or books.crew is None or books.study.state is StudyState.COMPLETE
 
 
-def confirm_winner(arena: Arena, books: Books, *, standing: Standing) -> bool:
+def confirm_winner(workplace: Workplace, books: Books, *, standing: Standing) -> bool:
     """Confirm the winner inside the budget, where there is one; whether it was interrupted."""
     wanted, limit = books.spec.confirm, books.spec.budget.seconds
     if wanted.repeats == 0:
         return False
     left = None if limit is None else limit - standing.elapsed_seconds
     try:
-        ended = confirm(arena, books.study, wanted=wanted, limits=Limits(seconds_left=left))
+        ended = confirm(workplace, books.study, wanted=wanted, limits=Limits(seconds_left=left))
     except NotConfirmedError as error:
-        arena.observer.note(str(error))
+        workplace.observer.note(str(error))
         return False
     except StudyHeldError as error:
         if books.crew is None:
             raise
-        arena.observer.note(f"the winner is being confirmed by another coordinator: {error}")
+        workplace.observer.note(f"the winner is being confirmed by another coordinator: {error}")
         return False
     books.records.touch_study(books.study)
     return ended.is_interrupted

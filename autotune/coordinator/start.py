@@ -18,7 +18,7 @@ from autotune.coordinator.opening.refusals import check_existing, check_name
 from autotune.coordinator.opening.stage import Stage, set_stage
 from autotune.coordinator.opening.warm_start import warm_start
 from autotune.coordinator.races.source import make_speeds
-from autotune.coordinator.retraining.run import Arena
+from autotune.coordinator.retraining.workplace import Workplace
 from autotune.coordinator.session import Session
 from autotune.coordinator.sharing import SharedLedger
 from autotune.coordinator.speeds import Speeds
@@ -87,8 +87,8 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
             grace_seconds=order.grace_seconds,
         )
         is_complete = _search(session, books, interrupts=interrupts)
-        arena = _arena(order, books, stage=stage, launcher=launcher, interrupts=interrupts, observer=observer)
-        return _end(order, books, standing=standing, arena=arena, is_complete=is_complete)
+        workplace = _workplace(order, books, stage=stage, launcher=launcher, interrupts=interrupts, observer=observer)
+        return _end(order, books, standing=standing, workplace=workplace, is_complete=is_complete)
 
 
 def _search(session: Session, books: Books, *, interrupts: Interrupts) -> bool:
@@ -102,18 +102,20 @@ def _search(session: Session, books: Books, *, interrupts: Interrupts) -> bool:
         raise
 
 
-def _end(order: StartOrder, books: Books, *, standing: Standing, arena: Arena, is_complete: bool) -> StudyResult:
+def _end(
+    order: StartOrder, books: Books, *, standing: Standing, workplace: Workplace, is_complete: bool
+) -> StudyResult:
     """Confirm the winner where that is this coordinator's to do, and close the books."""
     is_last = is_complete and ends_study(books)
-    is_cut_off = is_last and confirm_winner(arena, books, standing=standing)
-    arena.launcher.close()
-    arena.interrupts.let_raise()
+    is_cut_off = is_last and confirm_winner(workplace, books, standing=standing)
+    workplace.launcher.close()
+    workplace.interrupts.let_raise()
     num_waiting = close_books(
         books,
         places=order.places,
         best_number=load_standing(order, books).best_number,  # of others' trials as well
         is_last=is_last,
-        observer=arena.observer,
+        observer=workplace.observer,
     )
     return StudyResult(
         name=order.name,
@@ -124,7 +126,7 @@ def _end(order: StartOrder, books: Books, *, standing: Standing, arena: Arena, i
     )
 
 
-def _arena(
+def _workplace(
     order: StartOrder,
     books: Books,
     *,
@@ -132,9 +134,9 @@ def _arena(
     launcher: Launcher,
     interrupts: Interrupts,
     observer: Observer,
-) -> Arena:
+) -> Workplace:
     """Where the winner is confirmed: on the study's own launcher, under its lease."""
-    return Arena(
+    return Workplace(
         places=replace(order.places, storage=normalise_url(order.places.storage)),
         launcher=launcher,
         machine=stage.machine,

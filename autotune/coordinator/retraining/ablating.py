@@ -7,7 +7,8 @@ from autotune.coordinator.observer import Observer
 from autotune.coordinator.retraining.contenders import Contender
 from autotune.coordinator.retraining.ledger import Series
 from autotune.coordinator.retraining.reopening import Reopening, reopen
-from autotune.coordinator.retraining.run import Arena, about_seconds, plan_series, retrain
+from autotune.coordinator.retraining.run import about_seconds, plan_series, retrain
+from autotune.coordinator.retraining.workplace import Workplace
 from autotune.errors import RunError
 from autotune.recording.ablated import ablation_name, changes_of, find_ablation, sides_of
 from autotune.recording.confirmed import key_of
@@ -50,16 +51,16 @@ def ablate_study(order: AblateOrder, *, observer: Observer) -> bool:
             raise RunError(f"{where}: its ablation needs a name, got {name}, which is too long for one")
         return winner, baseline
 
-    def train(arena: Arena, study: StudyRow, sides: tuple[TrialRow, TrialRow]) -> bool:
-        return ablate(arena, study, winner=sides[0], baseline=sides[1], repeats=order.repeats)
+    def train(workplace: Workplace, study: StudyRow, sides: tuple[TrialRow, TrialRow]) -> bool:
+        return ablate(workplace, study, winner=sides[0], baseline=sides[1], repeats=order.repeats)
 
     return reopen(order, observer=observer, prepare=prepare, train=train)
 
 
-def ablate(arena: Arena, study: StudyRow, *, winner: TrialRow, baseline: TrialRow, repeats: int) -> bool:
+def ablate(workplace: Workplace, study: StudyRow, *, winner: TrialRow, baseline: TrialRow, repeats: int) -> bool:
     """Train what is missing until each was trained ``repeats`` times; false after an interrupt."""
     with ExitStack() as stack:
-        records = Records(open_database(arena.places.storage, create=False))
+        records = Records(open_database(workplace.places.storage, create=False))
         stack.callback(records.engine.dispose)
         spec = study.spec
         contenders = _contenders(records, winner, baseline, spec=spec)
@@ -70,7 +71,7 @@ def ablate(arena: Arena, study: StudyRow, *, winner: TrialRow, baseline: TrialRo
         num_missing = sum(len(part) for part in rounds)
         about = sum(seconds[number] for part in rounds for number in part)
         each = "1 training" if repeats == 1 else f"{repeats} trainings"
-        arena.observer.note(
+        workplace.observer.note(
             f"ablation of trial {winner.number}: {len(contenders)} configurations, {each} each, "
             f"{num_missing} to come, about {about:.0f} s"
         )
@@ -83,7 +84,7 @@ def ablate(arena: Arena, study: StudyRow, *, winner: TrialRow, baseline: TrialRo
             num_trained=len(trained),
             used_seeds={row.seed for row in records.trials(study)},
         )
-        return not retrain(arena, records, study, series=series, asked=Confirm(repeats=repeats)).is_interrupted
+        return not retrain(workplace, records, study, series=series, asked=Confirm(repeats=repeats)).is_interrupted
 
 
 def _contenders(records: Records, winner: TrialRow, baseline: TrialRow, *, spec: StudySpec) -> list[Contender]:

@@ -6,7 +6,7 @@ from autotune.coordinator.observer import Observer
 from autotune.coordinator.retraining.confirming import Confirmation, confirm
 from autotune.coordinator.retraining.contenders import choose_contenders
 from autotune.coordinator.retraining.reopening import Reopening, reopen
-from autotune.coordinator.retraining.run import Arena
+from autotune.coordinator.retraining.workplace import Workplace
 from autotune.errors import InputError
 from autotune.goals import BASELINE_NUMBER, MEASUREMENTS
 from autotune.recording.records import Records
@@ -40,8 +40,8 @@ def confirm_study(order: ConfirmOrder, *, observer: Observer) -> Confirmation:
         choose_contenders(records.trials(study), confirm=wanted, objective=objective, study=study.name)
         return wanted
 
-    def train(arena: Arena, study: StudyRow, wanted: Confirm) -> Confirmation:
-        return confirm(arena, study, wanted=wanted)
+    def train(workplace: Workplace, study: StudyRow, wanted: Confirm) -> Confirmation:
+        return confirm(workplace, study, wanted=wanted)
 
     return reopen(order, observer=observer, prepare=prepare, train=train)
 

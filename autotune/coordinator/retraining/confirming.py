@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from autotune.coordinator.retraining.contenders import Contender, Contenders, NotConfirmedError, choose_contenders
 from autotune.coordinator.retraining.ledger import Series
-from autotune.coordinator.retraining.run import Arena, about_seconds, plan_series, retrain
+from autotune.coordinator.retraining.run import about_seconds, plan_series, retrain
+from autotune.coordinator.retraining.workplace import Workplace
 from autotune.figures import format_figure
 from autotune.proof.statistics import LEAST_VALUES
 from autotune.recording.confirmed import confirm_name, find_confirmation, read_verdict
@@ -38,11 +39,11 @@ class Limits:
     """For all trainings together; None without a limit."""
 
 
-def confirm(arena: Arena, study: StudyRow, *, wanted: Confirm, limits: Limits | None = None) -> Confirmation:
+def confirm(workplace: Workplace, study: StudyRow, *, wanted: Confirm, limits: Limits | None = None) -> Confirmation:
     """Train what is missing; what is trained already counts.
 
     Args:
-        arena: Where.
+        workplace: Where.
         study: The study whose winner is confirmed.
         wanted: How often, and against what.
         limits: Inside these fewer trainings do, where the time is short or the verdict is sure before.
@@ -51,7 +52,7 @@ def confirm(arena: Arena, study: StudyRow, *, wanted: Confirm, limits: Limits | 
         NotConfirmedError: There is nothing to confirm, or no time for enough trainings; nothing was trained.
     """
     with ExitStack() as stack:
-        records = Records(open_database(arena.places.storage, create=False))
+        records = Records(open_database(workplace.places.storage, create=False))
         stack.callback(records.engine.dispose)
         spec, rows = study.spec, records.trials(study)
         contenders = choose_contenders(rows, confirm=wanted, objective=spec.objectives[0], study=study.name)
@@ -61,9 +62,9 @@ def confirm(arena: Arena, study: StudyRow, *, wanted: Confirm, limits: Limits | 
         if limits is not None and _is_over(records, study, series=series, contenders=contenders, asked=asked):
             return Confirmation(is_interrupted=False, is_whole=True)
         most = "at most " if limits is not None and repeats > LEAST_VALUES else ""
-        arena.observer.note(f"confirming {contenders.words}: {most}{repeats} trainings each, on fresh seeds")
+        workplace.observer.note(f"confirming {contenders.words}: {most}{repeats} trainings each, on fresh seeds")
         ended = retrain(
-            arena,
+            workplace,
             records,
             study,
             series=series,
@@ -71,10 +72,10 @@ def confirm(arena: Arena, study: StudyRow, *, wanted: Confirm, limits: Limits | 
             is_decided=lambda: limits is not None and _is_decided(records, study, contenders),
         )
         if ended.is_out_of_time:
-            arena.observer.note("no time is left in the budget for the other trainings")
+            workplace.observer.note("no time is left in the budget for the other trainings")
             _be_content(records, study)
         if ended.is_ended_early:
-            arena.observer.note("the verdict is sure: the other trainings are not needed")
+            workplace.observer.note("the verdict is sure: the other trainings are not needed")
     return Confirmation(
         is_interrupted=ended.is_interrupted, is_whole=not (ended.is_interrupted or ended.is_out_of_time)
     )

@@ -9,7 +9,7 @@ from autotune.coordinator.cut_off import cutting_off
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.observer import Observer
 from autotune.coordinator.opening.relocating import relocate
-from autotune.coordinator.retraining.run import Arena
+from autotune.coordinator.retraining.workplace import Workplace
 from autotune.coordinator.session import GRACE_SECONDS
 from autotune.events import Scalar
 from autotune.hardware import describe_machine
@@ -44,7 +44,7 @@ def reopen(
     *,
     observer: Observer,
     prepare: Callable[[Records, StudyRow], Prepared],
-    train: Callable[[Arena, StudyRow, Prepared], Result],
+    train: Callable[[Workplace, StudyRow, Prepared], Result],
 ) -> Result:
     """What ``train`` returns, given what ``prepare`` found; that runs before torch is imported, to refuse at once.
 
@@ -72,7 +72,7 @@ def reopen(
         launcher = stack.enter_context(Launcher.start(spec.task, secrets=order.secrets))
         interrupts.wake_with(launcher.wake)
         stack.enter_context(cutting_off())
-        arena = Arena(
+        workplace = Workplace(
             places=places,
             launcher=launcher,
             machine=describe_machine(launcher.facts).seen_from(spec.device),
@@ -81,7 +81,7 @@ def reopen(
             on_beat=lease.beat,
             grace_seconds=order.grace_seconds,
         )
-        result = train(arena, study, prepared)
+        result = train(workplace, study, prepared)
         launcher.close()
         interrupts.let_raise()
         records.touch_study(study)

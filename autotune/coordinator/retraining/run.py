@@ -10,44 +10,25 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from autotune.coordinator.fitting import Fitting
-from autotune.coordinator.interrupts import Interrupts
-from autotune.coordinator.observer import Observer
 from autotune.coordinator.reserve import training_seconds
 from autotune.coordinator.retraining.books import open_books
 from autotune.coordinator.retraining.contenders import Contender
 from autotune.coordinator.retraining.ledger import RetrainLedger, Series
-from autotune.coordinator.session import GRACE_SECONDS, Session
+from autotune.coordinator.retraining.workplace import Workplace
+from autotune.coordinator.session import Session
 from autotune.coordinator.standing import standing_of
 from autotune.events import Scalar
-from autotune.hardware import Machine
 from autotune.proof.rounds import plan_rounds
 from autotune.recording.database import hide_password
-from autotune.recording.places import Places
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow, StudyState, TrialRow
 from autotune.spec.model import Confirm
 from autotune.speed.knobs import KNOBS
-from autotune.trial.launcher import Launcher
 from autotune.trial.leases import make_pool
 
 _SOON_SECONDS = 600.0
 """After a stop; or as long as a training takes, if that is longer."""
 _PUBLISH_SECONDS = 30.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arena:
-    """Where trainings are repeated: beside nothing else, with the study's own lease held."""
-
-    places: Places
-    """With a normalised storage."""
-    launcher: Launcher
-    machine: Machine
-    observer: Observer
-    interrupts: Interrupts
-    on_beat: Callable[[], None]
-    """Keeps the study's own lease."""
-    grace_seconds: float = GRACE_SECONDS
 
 
 @dataclass(frozen=True)
@@ -61,7 +42,7 @@ class Retrained:
 
 
 def retrain(
-    arena: Arena,
+    workplace: Workplace,
     records: Records,
     study: StudyRow,
     *,
@@ -72,7 +53,7 @@ def retrain(
     """Train what is missing of the series; Ctrl-C stops with checkpoints.
 
     Args:
-        arena: Where.
+        workplace: Where.
         records: Of the storage.
         study: Whose trials they are.
         series: What is to be trained.
@@ -81,10 +62,10 @@ def retrain(
     """
     with ExitStack() as stack:
         books = open_books(
-            arena.places, records, study=study, machine=arena.machine, asked=asked, series=series, stack=stack
+            workplace.places, records, study=study, machine=workplace.machine, asked=asked, series=series, stack=stack
         )
         rows = records.trials(books.study)
-        standing = standing_of(books.study, spec=books.spec, rows=rows, storage=hide_password(arena.places.storage))
+        standing = standing_of(books.study, spec=books.spec, rows=rows, storage=hide_password(workplace.places.storage))
         numbers = {each.number: each.name for each in series.contenders}
         sides = zip(rows, _numbers(rows, series.contenders), strict=True)
         standing.set_sides(
@@ -94,22 +75,22 @@ def retrain(
             books,
             standing=standing,
             fitting=Fitting(
-                books.spec, machine=arena.machine, knobs=KNOBS, device=books.spec.device, has_shared_devices=False
+                books.spec, machine=workplace.machine, knobs=KNOBS, device=books.spec.device, has_shared_devices=False
             ),
             series=series,
             is_decided=is_decided,
-            on_beat=arena.on_beat,
+            on_beat=workplace.on_beat,
         )
         books.publisher.start()
-        arena.observer.study_opened(standing.view(num_running=0))
+        workplace.observer.study_opened(standing.view(num_running=0))
         session = Session(
             ledger=ledger,
-            launcher=arena.launcher,
-            pool=make_pool(books.spec.device, facts=arena.launcher.facts, jobs=1),
-            observer=arena.observer,
-            interrupts=arena.interrupts,
+            launcher=workplace.launcher,
+            pool=make_pool(books.spec.device, facts=workplace.launcher.facts, jobs=1),
+            observer=workplace.observer,
+            interrupts=workplace.interrupts,
             deadlines=books.spec.deadlines,
-            grace_seconds=arena.grace_seconds,
+            grace_seconds=workplace.grace_seconds,
         )
         is_over = session.run()
         if is_over and not ledger.is_out_of_time:

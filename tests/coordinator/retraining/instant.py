@@ -6,7 +6,7 @@ from pathlib import Path
 
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.observer import SideView, StudyView, TrialView
-from autotune.coordinator.retraining.run import Arena
+from autotune.coordinator.retraining.workplace import Workplace
 from autotune.events import EpochReport, Event, Finished, Outcome, Scalar, Started, TrialOrder
 from autotune.hardware import TorchFacts
 from autotune.recording.places import Places
@@ -76,10 +76,12 @@ def ends_with(accuracy: float, *, also: Mapping[str, float] | None = None) -> Sa
     return [report], Finished(outcome=Outcome.COMPLETE, samples_per_second=320.0)
 
 
-def make_arena(storage: str, *, folder: Path, trials: InstantTrials, interrupts: Interrupts) -> tuple[Arena, Listener]:
+def make_workplace(
+    storage: str, *, folder: Path, trials: InstantTrials, interrupts: Interrupts
+) -> tuple[Workplace, Listener]:
     """Beside a study that nobody else holds; MLflow is never there."""
     listener = Listener()
-    arena = Arena(
+    workplace = Workplace(
         places=Places(storage=storage, tracking_uri=f"sqlite:///{folder}/mlruns/mlflow.db"),
         launcher=trials,
         machine=machine(),
@@ -87,4 +89,4 @@ def make_arena(storage: str, *, folder: Path, trials: InstantTrials, interrupts:
         interrupts=interrupts,
         on_beat=lambda: None,
     )
-    return arena, listener
+    return workplace, listener

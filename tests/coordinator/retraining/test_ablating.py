@@ -15,7 +15,7 @@ from autotune.report.page.blocks import Bars, Code, Table, Words
 from autotune.report.page.composing import compose
 from autotune.report.summaries.record import read_record
 from autotune.spec.model import Budget, Parameter
-from tests.coordinator.retraining.instant import InstantTrials, Said, ends_with, make_arena
+from tests.coordinator.retraining.instant import InstantTrials, Said, ends_with, make_workplace
 from tests.report.study_book import StudyBook, make_spec
 from tests.stores import copy_store
 
@@ -44,11 +44,11 @@ def ablated(book: StudyBook, *, folder: Path, repeats: int) -> list[Mapping[str,
     """What was trained, in order."""
     trials = InstantTrials(train)
     with Interrupts() as interrupts:
-        arena, _ = make_arena(book.storage, folder=folder, trials=trials, interrupts=interrupts)
+        workplace, _ = make_workplace(book.storage, folder=folder, trials=trials, interrupts=interrupts)
         winner, baseline = sides_of(book.records.trials(book.row), spec=book.spec)
         assert winner is not None
         assert baseline is not None
-        assert ablate(arena, book.row, winner=winner, baseline=baseline, repeats=repeats)
+        assert ablate(workplace, book.row, winner=winner, baseline=baseline, repeats=repeats)
     return trials.trained
 
 

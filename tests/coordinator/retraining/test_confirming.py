@@ -16,7 +16,7 @@ from autotune.goals import Target
 from autotune.proof.verdict import Verdict
 from autotune.recording.confirmed import read_verdict
 from autotune.spec.model import Budget, Confirm, Objective
-from tests.coordinator.retraining.instant import InstantTrials, Said, Trainer, ends_with, make_arena
+from tests.coordinator.retraining.instant import InstantTrials, Said, Trainer, ends_with, make_workplace
 from tests.coordinator.simulated import PassingClock
 from tests.report.study_book import MAXIMIZE, StudyBook, make_spec
 from tests.stores import copy_store
@@ -39,8 +39,10 @@ class World:
     ) -> tuple[str, list[str], Confirmation]:
         """The sides in the order of their trainings, what was said, and how it ended."""
         trials = InstantTrials(train)
-        arena, listener = make_arena(self.book.storage, folder=self.folder, trials=trials, interrupts=self.interrupts)
-        ended = confirm(arena, self.book.row, wanted=wanted or Confirm(), limits=limits)
+        workplace, listener = make_workplace(
+            self.book.storage, folder=self.folder, trials=trials, interrupts=self.interrupts
+        )
+        ended = confirm(workplace, self.book.row, wanted=wanted or Confirm(), limits=limits)
         return "".join(map(side_of, trials.trained)), listener.lines, ended
 
     @property
@@ -191,9 +193,11 @@ def test_time_that_ends_before_its_plan_makes_the_last_look_of_what_is_there(wor
 def test_whoever_watches_is_told_what_each_training_repeats(world: World) -> None:
     world.confirm(apart, wanted=Confirm(repeats=1))
     trials = InstantTrials(apart)
-    arena, listener = make_arena(world.book.storage, folder=world.folder, trials=trials, interrupts=world.interrupts)
+    workplace, listener = make_workplace(
+        world.book.storage, folder=world.folder, trials=trials, interrupts=world.interrupts
+    )
 
-    confirm(arena, world.book.row, wanted=Confirm(repeats=2))
+    confirm(workplace, world.book.row, wanted=Confirm(repeats=2))
 
     assert listener.sides == ["trial 2", "the baseline"]
     assert [(side.name, side.num_ended) for side in listener.last_sides] == [("the baseline", 2), ("trial 2", 2)]
