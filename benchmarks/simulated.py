@@ -11,9 +11,9 @@ from autotune.coordinator.fitting import make_fitting
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Ledger
 from autotune.coordinator.observer import StudyView
-from autotune.coordinator.opening.books import open_books
 from autotune.coordinator.opening.order import StartOrder
 from autotune.coordinator.opening.stage import Stage
+from autotune.coordinator.opening.study import open_study
 from autotune.coordinator.session import Session
 from autotune.coordinator.speeds import FixedSpeeds
 from autotune.coordinator.start import load_standing, make_ledger
@@ -215,6 +215,6 @@ def simulated_ledger(
     )
     order = StartOrder(file=file, name=file.name, places=Places(storage=storage, tracking_uri=""), jobs=jobs)
     with ExitStack() as stack:
-        books = open_books(order, stage=stage, stack=stack, observer=Silent())
+        books = open_study(order, stage=stage, stack=stack, observer=Silent())
         fitting = make_fitting(books.spec, stage=stage, jobs=jobs)
         yield make_ledger(books, standing=load_standing(order, books), speeds=FixedSpeeds(stage.space), fitting=fitting)

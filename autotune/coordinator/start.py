@@ -12,10 +12,10 @@ from autotune.coordinator.fitting import Fitting, make_fitting
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Ledger
 from autotune.coordinator.observer import Observer
-from autotune.coordinator.opening.books import open_books
 from autotune.coordinator.opening.order import StartOrder
 from autotune.coordinator.opening.refusals import check_existing, check_name
 from autotune.coordinator.opening.stage import Stage, set_stage
+from autotune.coordinator.opening.study import open_study
 from autotune.coordinator.opening.warm_start import warm_start
 from autotune.coordinator.races.source import make_speeds
 from autotune.coordinator.retraining.workplace import Workplace
@@ -70,7 +70,7 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
             with tempfile.TemporaryDirectory() as folder:
                 stage = set_stage(order.file, launcher=launcher, jobs=order.jobs, folder=Path(folder))
             interrupts.wake_with(launcher.wake)
-            books = open_books(order, stage=stage, stack=stack, observer=observer)
+            books = open_study(order, stage=stage, stack=stack, observer=observer)
         standing = load_standing(order, books)
         ledger = _open_ledger(order, books, stage=stage, launcher=launcher, standing=standing, observer=observer)
         if order.warm_start is not None:

@@ -1,108 +1,84 @@
-"""A study's books opened: found or made, under this coordinator's lease."""
+"""A study's books opened: its rows and Optuna's found or made, under this coordinator's lease."""
 
-from contextlib import ExitStack, suppress
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 
-from autotune.coordinator.aims import check_company
 from autotune.coordinator.books import Books
-from autotune.coordinator.cut_off import cutting_off
-from autotune.coordinator.observer import Observer
-from autotune.coordinator.opening.moved import describe_move
-from autotune.coordinator.opening.order import StartOrder
-from autotune.coordinator.opening.planning import plan_of
 from autotune.coordinator.opening.provenance import git_commit
-from autotune.coordinator.opening.room import check_room
-from autotune.coordinator.opening.spec import check_spec, create_study, describe_change, take_over_spec
-from autotune.coordinator.opening.stage import Stage
-from autotune.errors import StorageError, StudyHeldError
-from autotune.outages import waiting_out
+from autotune.hardware import Machine
 from autotune.recording.crew import Crew
-from autotune.recording.database import configure_optuna_engine, creation_lock, normalise_url, open_database
+from autotune.recording.database import configure_optuna_engine, creation_lock
+from autotune.recording.drafts import NewStudy
 from autotune.recording.environments import EnvironmentRecords
 from autotune.recording.files import StudyFiles, make_files_root
 from autotune.recording.lease import StudyLease
 from autotune.recording.mlflow.publisher import Publisher
+from autotune.recording.places import Places
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
-from autotune.recording.sqlite_file import mark_at_rest, mark_in_use
 from autotune.recording.transactions import guard_writes
+from autotune.search.plan import SearchPlan
 from autotune.search.storage import open_storage
 from autotune.search.study import Search
+from autotune.spec.model import StudySpec
 
 
-def open_books(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: Observer) -> Books:
-    """The study's books, found or made, with its lease; ``stack`` closes them."""
-    storage = normalise_url(order.places.storage)
-    root = make_files_root(storage)
-    _check_room(order, storage=storage, stage=stage, observer=observer)
-    records = Records(open_database(storage, create=True))
-    stack.callback(records.engine.dispose)
-    plan = plan_of(order.file.spec, space=stage.space, jobs=order.jobs)
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """A study that is to be opened."""
+
+    places: Places
+    """With a normalised storage."""
+    new: NewStudy
+    """What it is made of where there is none of its name."""
+    spec: StudySpec
+    plan: SearchPlan
+    machine: Machine
+    """That trains."""
+
+
+def open_books(
+    opening: Opening,
+    *,
+    records: Records,
+    stack: ExitStack,
+    hold: Callable[[StudyRow], tuple[StudyLease, Crew | None]],
+    settle: Callable[[StudyRow, Crew | None], StudyRow],
+) -> Books:
+    """The study's books, found or made.
+
+    Args:
+        opening: What is opened.
+        records: Of its storage.
+        stack: Closes the books.
+        hold: Takes the study's lease, as one of a crew where there may be several, and has ``stack`` give it back.
+        settle: Called under the lease: the study as it is from now on.
+    """
+    storage, name = opening.places.storage, opening.new.name
     with creation_lock(storage):
         optuna_storage = open_storage(storage, configure_engine=configure_optuna_engine)
         stack.callback(optuna_storage.engine.dispose)
-        study = records.find_study(order.name)
+        study = records.find_study(name)
         if study is None:
             # Optuna's first: it refuses a name that is somebody else's study, before ours is made.
-            Search.create(order.name, storage=optuna_storage, plan=plan)
-            study = create_study(records, name=order.name, file=order.file, space=stage.space)
-    crew = Crew.join(records, study=study) if records.is_shareable else None
-    lease = StudyLease.acquire(records, study=study) if crew is None else crew.lease
-    stack.callback(_give_back, lease, records)
+            Search.create(name, storage=optuna_storage, plan=opening.plan)
+            study = records.create_study(opening.new)
+    lease, crew = hold(study)
     guard_writes(optuna_storage.engine, records)
-    mark_in_use(records.engine)
-    stack.enter_context(cutting_off())
-    if crew is not None:
-        _join_company(order, crew=crew, study=study, observer=observer)
-    study, changes = take_over_spec(records, study=study, file=order.file, space=stage.space)
-    for change in changes:
-        observer.note(describe_change(change).strip())
-    move = describe_move(records, study, spec=order.file.spec, machine=stage.machine)
-    if move is not None:
-        observer.note(move)
-    publisher = Publisher(storage, study=order.name, tracking_uri=order.places.tracking_uri)
+    study = settle(study, crew)
+    publisher = Publisher(storage, study=name, tracking_uri=opening.places.tracking_uri)
     stack.callback(publisher.close, timeout=0.0)
     return Books(
         study=study,
-        spec=order.file.spec,
+        spec=opening.spec,
         records=records,
-        search=Search.open(order.name, storage=optuna_storage, plan=plan),
+        search=Search.open(name, storage=optuna_storage, plan=opening.plan),
         publisher=publisher,
-        files=StudyFiles.of(study, root=root),
+        files=StudyFiles.of(study, root=make_files_root(storage)),
         lease=lease,
-        environment_id=EnvironmentRecords(records.engine).add(stage.machine, guard=records.guard),
-        git_commit=git_commit(order.file.spec.task),
-        is_contended=order.jobs > 1,
+        environment_id=EnvironmentRecords(records.engine).add(opening.machine, guard=records.guard),
+        git_commit=git_commit(opening.spec.task),
+        is_contended=opening.plan.jobs > 1,
         crew=crew,
     )
-
-
-def _check_room(order: StartOrder, *, storage: str, stage: Stage, observer: Observer) -> None:
-    size = stage.rehearsal.checkpoint_bytes
-    shortage = check_room(storage, name=order.name, spec=order.file.spec, checkpoint_bytes=size, jobs=order.jobs)
-    if shortage is not None:
-        observer.note(shortage)
-
-
-def _give_back(lease: StudyLease, records: Records) -> None:
-    """Leave the database as it was found; one that takes nothing now is left as by a crash, which is no harm."""
-    with suppress(StorageError), waiting_out(lambda _: None, limit_seconds=5.0):
-        lease.release()
-        mark_at_rest(records.engine)
-
-
-def _join_company(order: StartOrder, *, crew: Crew, study: StudyRow, observer: Observer) -> None:
-    """Say who runs the study already, and refuse what would change it under them; the dead are no company."""
-    crew.bury()
-    # Of two that start at once each is new to the other: the first to join stays.
-    check_company(order.file.spec, study=order.name, here=crew.elders_here())
-    others = crew.others()
-    if not others:
-        return
-    changes = check_spec(study, file=order.file).changes
-    if order.warm_start is not None or changes:
-        spec = "another spec" if any(change.key != "task" for change in changes) else "other code of its task"
-        what = "--warm-start" if order.warm_start is not None else spec
-        rule = f"its spec stays while others run it, got {what} and {len(others)} other coordinators"
-        raise StudyHeldError(f"study {order.name}: {rule}; start with the spec that they have, or stop them first")
-    who = ", ".join(f"pid {holder.pid} on {holder.hostname}" for holder in others)
-    observer.note(f"study {order.name} is run by {who} already: this coordinator shares its trials")

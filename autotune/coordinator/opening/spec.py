@@ -43,9 +43,9 @@ def describe_change(change: Change) -> str:
     return f"  {mark} {change.key}: {change.old} → {change.new}{why}"
 
 
-def create_study(records: Records, *, name: str, file: SpecFile, space: SearchSpace) -> StudyRow:
-    """A new study; raises InputError where one of that name was made meanwhile."""
-    new = NewStudy(
+def new_study(name: str, *, file: SpecFile, space: SearchSpace) -> NewStudy:
+    """What a study of this spec is made of."""
+    return NewStudy(
         name=name,
         task=file.spec.task,
         task_digest=source_digest(file.spec.task),
@@ -54,7 +54,6 @@ def create_study(records: Records, *, name: str, file: SpecFile, space: SearchSp
         resolved_json=_space.dump_json(space).decode(),
         seed=file.spec.seed,
     )
-    return records.create_study(new)
 
 
 def take_over_spec(

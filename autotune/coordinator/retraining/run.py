@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.reserve import training_seconds
-from autotune.coordinator.retraining.books import open_books
+from autotune.coordinator.retraining.books import open_series
 from autotune.coordinator.retraining.contenders import Contender
 from autotune.coordinator.retraining.ledger import RetrainLedger, Series
 from autotune.coordinator.retraining.workplace import Workplace
@@ -61,9 +61,7 @@ def retrain(
         is_decided: Asked after each round; the others are not trained any more once it says so.
     """
     with ExitStack() as stack:
-        books = open_books(
-            workplace.places, records, study=study, machine=workplace.machine, asked=asked, series=series, stack=stack
-        )
+        books = open_series(workplace, records, study=study, asked=asked, series=series, stack=stack)
         rows = records.trials(books.study)
         standing = standing_of(books.study, spec=books.spec, rows=rows, storage=hide_password(workplace.places.storage))
         numbers = {each.number: each.name for each in series.contenders}

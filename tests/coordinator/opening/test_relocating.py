@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from autotune.coordinator.opening.relocating import relocate
-from autotune.coordinator.opening.spec import check_spec, create_study, take_over_spec
+from autotune.coordinator.opening.spec import check_spec, new_study, take_over_spec
 from autotune.errors import SpecChangedError
 from autotune.recording.database import open_database
 from autotune.recording.records import Records
@@ -35,7 +35,7 @@ def moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Rec
     """A study whose folder, with its database, was moved after its first start."""
     file = make_project(tmp_path / "old")
     records = Records(open_database(_url(tmp_path / "old"), create=True))
-    create_study(records, name="mine", file=file, space=SPACE)
+    records.create_study(new_study("mine", file=file, space=SPACE))
     records.engine.dispose()
     (tmp_path / "old").rename(tmp_path / "new")
     monkeypatch.chdir(tmp_path)
