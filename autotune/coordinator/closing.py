@@ -6,8 +6,8 @@ from autotune.coordinator.books import Books
 from autotune.coordinator.observer import Observer
 from autotune.coordinator.retraining.confirming import Limits, confirm
 from autotune.coordinator.retraining.contenders import NotConfirmedError
-from autotune.coordinator.retraining.workplace import Workplace
 from autotune.coordinator.standing import Standing
+from autotune.coordinator.workplace import Workplace
 from autotune.errors import StudyHeldError
 from autotune.recording.mlflow.log_model import log_model
 from autotune.recording.mlflow.publisher import Publisher, PublishState

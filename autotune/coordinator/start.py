@@ -18,11 +18,11 @@ from autotune.coordinator.opening.stage import Stage, set_stage
 from autotune.coordinator.opening.study import open_study
 from autotune.coordinator.opening.warm_start import warm_start
 from autotune.coordinator.races.source import make_speeds
-from autotune.coordinator.retraining.workplace import Workplace
 from autotune.coordinator.session import Session
 from autotune.coordinator.sharing import SharedLedger
 from autotune.coordinator.speeds import Speeds
 from autotune.coordinator.standing import Standing, standing_of
+from autotune.coordinator.workplace import Workplace
 from autotune.errors import StudyStoppedError
 from autotune.outages import waiting_out
 from autotune.recording.database import hide_password, normalise_url
@@ -75,19 +75,9 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
         ledger = _open_ledger(order, books, stage=stage, launcher=launcher, standing=standing, observer=observer)
         if order.warm_start is not None:
             warm_start(books, source=order.warm_start, ledger=ledger, observer=observer)
-        books.publisher.start()
-        observer.study_opened(standing.view(num_running=0))
-        session = Session(
-            ledger=ledger,
-            launcher=launcher,
-            pool=stage.pool,
-            observer=observer,
-            interrupts=interrupts,
-            deadlines=books.spec.deadlines,
-            grace_seconds=order.grace_seconds,
-        )
-        is_complete = _search(session, books, interrupts=interrupts)
         workplace = _workplace(order, books, stage=stage, launcher=launcher, interrupts=interrupts, observer=observer)
+        session = workplace.open_session(books, ledger=ledger, pool=stage.pool)
+        is_complete = _search(session, books, interrupts=interrupts)
         return _end(order, books, standing=standing, workplace=workplace, is_complete=is_complete)
 
 
@@ -135,7 +125,7 @@ def _workplace(
     interrupts: Interrupts,
     observer: Observer,
 ) -> Workplace:
-    """Where the winner is confirmed: on the study's own launcher, under its lease."""
+    """Where the study trains, and then confirms its winner: on one launcher, under its lease."""
     return Workplace(
         places=replace(order.places, storage=normalise_url(order.places.storage)),
         launcher=launcher,

@@ -8,7 +8,7 @@ from autotune.coordinator.retraining.contenders import Contender
 from autotune.coordinator.retraining.ledger import Series
 from autotune.coordinator.retraining.reopening import Reopening, reopen
 from autotune.coordinator.retraining.run import about_seconds, plan_series, retrain
-from autotune.coordinator.retraining.workplace import Workplace
+from autotune.coordinator.workplace import Workplace
 from autotune.errors import RunError
 from autotune.recording.ablated import ablation_name, changes_of, find_ablation, sides_of
 from autotune.recording.confirmed import key_of

@@ -8,7 +8,7 @@ from autotune.coordinator.books import Books
 from autotune.coordinator.opening.books import Opening, open_books
 from autotune.coordinator.opening.planning import plan_of
 from autotune.coordinator.retraining.ledger import Series
-from autotune.coordinator.retraining.workplace import Workplace
+from autotune.coordinator.workplace import Workplace
 from autotune.recording.crew import Crew
 from autotune.recording.drafts import NewStudy
 from autotune.recording.lease import StudyLease

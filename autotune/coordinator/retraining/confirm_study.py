@@ -6,7 +6,7 @@ from autotune.coordinator.observer import Observer
 from autotune.coordinator.retraining.confirming import Confirmation, confirm
 from autotune.coordinator.retraining.contenders import choose_contenders
 from autotune.coordinator.retraining.reopening import Reopening, reopen
-from autotune.coordinator.retraining.workplace import Workplace
+from autotune.coordinator.workplace import Workplace
 from autotune.errors import InputError
 from autotune.goals import BASELINE_NUMBER, MEASUREMENTS
 from autotune.recording.records import Records

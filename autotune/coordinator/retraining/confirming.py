@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from autotune.coordinator.retraining.contenders import Contender, Contenders, NotConfirmedError, choose_contenders
 from autotune.coordinator.retraining.ledger import Series
 from autotune.coordinator.retraining.run import about_seconds, plan_series, retrain
-from autotune.coordinator.retraining.workplace import Workplace
+from autotune.coordinator.workplace import Workplace
 from autotune.figures import format_figure
 from autotune.proof.statistics import LEAST_VALUES
 from autotune.recording.confirmed import confirm_name, find_confirmation, read_verdict

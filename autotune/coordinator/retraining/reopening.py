@@ -9,8 +9,8 @@ from autotune.coordinator.cut_off import cutting_off
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.observer import Observer
 from autotune.coordinator.opening.relocating import relocate
-from autotune.coordinator.retraining.workplace import Workplace
 from autotune.coordinator.session import GRACE_SECONDS
+from autotune.coordinator.workplace import Workplace
 from autotune.events import Scalar
 from autotune.hardware import describe_machine
 from autotune.outages import waiting_out

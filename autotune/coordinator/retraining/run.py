@@ -14,9 +14,8 @@ from autotune.coordinator.reserve import training_seconds
 from autotune.coordinator.retraining.books import open_series
 from autotune.coordinator.retraining.contenders import Contender
 from autotune.coordinator.retraining.ledger import RetrainLedger, Series
-from autotune.coordinator.retraining.workplace import Workplace
-from autotune.coordinator.session import Session
 from autotune.coordinator.standing import standing_of
+from autotune.coordinator.workplace import Workplace
 from autotune.events import Scalar
 from autotune.proof.rounds import plan_rounds
 from autotune.recording.database import hide_password
@@ -79,18 +78,8 @@ def retrain(
             is_decided=is_decided,
             on_beat=workplace.on_beat,
         )
-        books.publisher.start()
-        workplace.observer.study_opened(standing.view(num_running=0))
-        session = Session(
-            ledger=ledger,
-            launcher=workplace.launcher,
-            pool=make_pool(books.spec.device, facts=workplace.launcher.facts, jobs=1),
-            observer=workplace.observer,
-            interrupts=workplace.interrupts,
-            deadlines=books.spec.deadlines,
-            grace_seconds=workplace.grace_seconds,
-        )
-        is_over = session.run()
+        pool = make_pool(books.spec.device, facts=workplace.launcher.facts, jobs=1)
+        is_over = workplace.open_session(books, ledger=ledger, pool=pool).run()
         if is_over and not ledger.is_out_of_time:
             records.set_state(books.study, state=StudyState.COMPLETE)
         books.publisher.close(timeout=_PUBLISH_SECONDS)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.observer import SideView, StudyView, TrialView
-from autotune.coordinator.retraining.workplace import Workplace
+from autotune.coordinator.workplace import Workplace
 from autotune.events import EpochReport, Event, Finished, Outcome, Scalar, Started, TrialOrder
 from autotune.hardware import TorchFacts
 from autotune.recording.places import Places
