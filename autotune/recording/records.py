@@ -1,6 +1,5 @@
 """Reads and writes our own tables for the coordinator, the reports and the CLI; each call is one transaction."""
 
-import difflib
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -29,6 +28,7 @@ from autotune.recording.rows import (
     write_report,
 )
 from autotune.recording.transactions import Guard
+from autotune.spec.names import nearest
 
 
 @repeatable(but=("create_study", "finish_study", "add_report", "add_reports", "count_restart"))
@@ -64,7 +64,7 @@ class Records:
                 if row is not None:
                     return read_study(row)
             names = list(connection.execute(select(tables.study.c.name).order_by(tables.study.c.name)).scalars())
-        raise StudyNotFoundError(f"study {name}: no such study here; {_nearest(name, names)}")
+        raise StudyNotFoundError(f"study {name}: no such study here; {_alternatives(name, names)}")
 
     def find_study(self, name: str) -> StudyRow | None:
         """The study of that name, if there is one."""
@@ -354,10 +354,10 @@ def _trial(connection: Connection, study_id: int, number: int) -> TrialRow:
     return read_trial(row)
 
 
-def _nearest(name: str, names: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1)
-    if near:
-        return f"did you mean {near[0]}?"
+def _alternatives(name: str, names: Sequence[str]) -> str:
+    near = nearest(name, names)
+    if near is not None:
+        return f"did you mean {near}?"
     if not names:
         return "there is none yet"
     return f"there {'is' if len(names) == 1 else 'are'} {', '.join(names[:10])}"

@@ -72,10 +72,11 @@ def test_a_study_name_is_used_once(records: Records, study: StudyRow) -> None:
     assert records.studies() == (study,)
 
 
-def test_a_missing_study_names_the_nearest(records: Records, study: StudyRow) -> None:
+@pytest.mark.parametrize("typed", ["digit", "DIGITS"])
+def test_a_missing_study_names_the_nearest(records: Records, study: StudyRow, typed: str) -> None:
     assert study.name == "digits"
-    with pytest.raises(StudyNotFoundError, match="study digit: no such study here; did you mean digits"):
-        records.study("digit")
+    with pytest.raises(StudyNotFoundError, match=f"study {typed}: no such study here; did you mean digits"):
+        records.study(typed)
 
 
 def test_a_missing_study_among_none_says_so(records: Records) -> None:

@@ -1,6 +1,5 @@
 """What a study needs of this machine before anything is stored: devices, the space, a task that works."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from autotune.hardware import Machine, describe_machine
 from autotune.search.resolve import resolve_space
 from autotune.search.space import SearchSpace
 from autotune.spec.load import SpecFile
+from autotune.spec.names import nearest
 from autotune.speed.knobs import with_own
 from autotune.speed.knobs.knob import Knob
 from autotune.trial.launcher import Launcher
@@ -78,6 +78,6 @@ def _check_metrics(file: SpecFile, rehearsal: Rehearsal) -> None:
         if not known or not missing:  # a function task tells its metrics when it reports
             continue
         rule = f"the task reports {', '.join(known)}, got {missing[0]}"
-        near = difflib.get_close_matches(missing[0], (*known, *MEASUREMENTS), n=1)
+        near = nearest(missing[0], (*known, *MEASUREMENTS))
         where = file.where(metric_key(objectives, index=index))
-        raise SpecError(f"{where}: {rule}; {f'did you mean {near[0]}?' if near else 'name one of them'}")
+        raise SpecError(f"{where}: {rule}; {f'did you mean {near}?' if near else 'name one of them'}")
