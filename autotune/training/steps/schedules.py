@@ -9,9 +9,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from typing_extensions import override
 
 from autotune.errors import TaskError
+from autotune.spec.learning import SCHEDULES
 from autotune.training.parameters import Parameters
 
-_SCHEDULES = ("constant", "cosine", "one_cycle", "step")
 _ONE_CYCLE_RISE = 0.3
 """Share of all steps in which one_cycle rises, as in torch's OneCycleLR (pct_start)."""
 _ONE_CYCLE_START = 1 / 25
@@ -83,8 +83,8 @@ def make_scheduler(
         TaskError: An unknown schedule.
     """
     schedule = str(params.get("schedule", "constant"))
-    if schedule not in _SCHEDULES:
-        raise TaskError(f"schedule: must be one of {', '.join(_SCHEDULES)}, got {schedule!r}")
+    if schedule not in SCHEDULES:
+        raise TaskError(f"schedule: must be one of {', '.join(SCHEDULES)}, got {schedule!r}")
     warmup = float(params.get("warmup", 0.0))
     factor = Factor(
         schedule=schedule,
