@@ -4,6 +4,7 @@ import time
 
 from autotune.coordinator.books import Books
 from autotune.coordinator.observer import Observer
+from autotune.coordinator.paces import PUBLISH_SECONDS
 from autotune.coordinator.retraining.confirming import Limits, confirm
 from autotune.coordinator.retraining.contenders import NotConfirmedError
 from autotune.coordinator.standing import Standing
@@ -14,8 +15,6 @@ from autotune.recording.mlflow.publisher import Publisher, PublishState
 from autotune.recording.places import Places
 from autotune.recording.rows import StudyState
 
-PUBLISH_SECONDS = 30.0
-"""How long the end of a study waits for MLflow; what is left then is delivered by the next start."""
 _AGAIN_SECONDS = 0.5
 
 

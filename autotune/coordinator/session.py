@@ -12,6 +12,7 @@ from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Ledger
 from autotune.coordinator.long_baseline import HostLoad, describe_long_baseline
 from autotune.coordinator.observer import Observer, StudyView
+from autotune.coordinator.paces import GRACE_SECONDS, TICK_SECONDS
 from autotune.coordinator.running import Running, Trials
 from autotune.coordinator.speeds import Floor, RaceEndedError
 from autotune.coordinator.tickets import Ticket
@@ -21,13 +22,10 @@ from autotune.spec.model import Deadlines
 from autotune.trial.launcher import Arrival, Exited
 from autotune.trial.leases import DevicePool, Lease
 
-TICK_SECONDS = 0.2
 BEAT_SECONDS = 2.0
 """Between two signs of life in the lease; one small write each."""
 _DEAF_SECONDS = 5.0
 """Longer than this trials are not called silent by a loop that did not listen."""
-GRACE_SECONDS = 30.0
-"""For trials to write their checkpoints after the first Ctrl-C."""
 MAX_REFUSED = 50
 """Proposals in a row that are not launched since they would run out of memory."""
 

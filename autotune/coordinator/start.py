@@ -7,7 +7,7 @@ from pathlib import Path
 
 from autotune.coordinator.aims import check_jobs
 from autotune.coordinator.books import Books
-from autotune.coordinator.closing import PUBLISH_SECONDS, close_books, confirm_winner, ends_study
+from autotune.coordinator.closing import close_books, confirm_winner, ends_study
 from autotune.coordinator.fitting import Fitting, make_fitting
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Ledger
@@ -17,6 +17,7 @@ from autotune.coordinator.opening.refusals import check_existing, check_name
 from autotune.coordinator.opening.stage import Stage, set_stage
 from autotune.coordinator.opening.study import open_study
 from autotune.coordinator.opening.warm_start import warm_start
+from autotune.coordinator.paces import PUBLISH_SECONDS
 from autotune.coordinator.races.source import make_speeds
 from autotune.coordinator.session import Session
 from autotune.coordinator.sharing import SharedLedger

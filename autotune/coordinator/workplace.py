@@ -7,7 +7,8 @@ from autotune.coordinator.books import Books
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Ledger
 from autotune.coordinator.observer import Observer
-from autotune.coordinator.session import GRACE_SECONDS, Session
+from autotune.coordinator.paces import GRACE_SECONDS
+from autotune.coordinator.session import Session
 from autotune.hardware import Machine
 from autotune.recording.places import Places
 from autotune.trial.launcher import Launcher

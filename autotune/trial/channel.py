@@ -25,9 +25,8 @@ from autotune.events import (
     encode,
 )
 from autotune.trial.descendants import end_descendants
-from autotune.trial.messages import LineBuffer
+from autotune.trial.messages import CHUNK_BYTES, LineBuffer
 
-_CHUNK_BYTES = 2**16
 _END_SECONDS = 2.0
 
 
@@ -106,7 +105,7 @@ class PipeChannel:
             poll.register(self._events, select.POLLIN | (select.POLLOUT if self._unsent else 0))
             for descriptor, happened in poll.poll():
                 if descriptor == self._woken.fileno():
-                    if not self._woken.recv(_CHUNK_BYTES):
+                    if not self._woken.recv(CHUNK_BYTES):
                         return
                 elif happened & select.POLLOUT:
                     with self._lock:
@@ -116,7 +115,7 @@ class PipeChannel:
 
     def _read(self) -> None:
         try:
-            chunk = self._events.recv(_CHUNK_BYTES)
+            chunk = self._events.recv(CHUNK_BYTES)
         except BlockingIOError:
             return
         except ConnectionResetError:

@@ -18,15 +18,23 @@ from autotune.errors import TaskError
 from autotune.events import Finished, Outcome, TrialOrder
 from autotune.hardware import physical_cores, usable_cores
 from autotune.trial.channel import PipeChannel, RaceChannel
-from autotune.trial.messages import REQUEST, STACKS_SIGNAL, Launch, LineBuffer, Prepare, Ready, Refused, Request
+from autotune.trial.messages import (
+    CHUNK_BYTES,
+    REQUEST,
+    STACKS_SIGNAL,
+    Launch,
+    LineBuffer,
+    Prepare,
+    Ready,
+    Refused,
+    Request,
+)
 from autotune.trial.oom_killer import be_killed_first
 from autotune.trial.relaunch import read_launch, relaunch_if_needed
 from autotune.trial.watch import EndWithCoordinator
 
 if TYPE_CHECKING:
     from autotune.training.process.loading import LoadedTask
-
-_CHUNK_BYTES = 2**16
 
 
 def become_trial(launch: Launch, *, task: "LoadedTask", num_threads: int, events: socket.socket, log: int) -> NoReturn:
@@ -118,7 +126,7 @@ def main() -> NoReturn:
 
 def _receive(events: socket.socket, *, lines: LineBuffer) -> Request:
     while True:
-        chunk = events.recv(_CHUNK_BYTES)
+        chunk = events.recv(CHUNK_BYTES)
         if not chunk:
             end_process(1)
         if received := lines.feed(chunk):

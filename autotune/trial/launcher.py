@@ -20,14 +20,12 @@ from autotune.trial.descendants import signal_group
 from autotune.trial.fork_client import ForkServer
 from autotune.trial.link import Arrival, Exited, Link, TrialProcess
 from autotune.trial.log import LogDrain, TrialLog, open_pipe
-from autotune.trial.messages import STACKS_SIGNAL, Ended, Launch
+from autotune.trial.messages import CHUNK_BYTES, STACKS_SIGNAL, Ended, Launch
 from autotune.trial.secrets import reveal
 from autotune.trial.spawner import Spawner
 from autotune.trial.starter import Starter
 
 __all__ = ["Arrival", "Exited", "Launcher", "Method", "TrialProcess"]
-
-_CHUNK_BYTES = 2**16
 
 Method: TypeAlias = Literal["fork_server", "spawn"]
 
@@ -238,7 +236,7 @@ class Launcher:
                 if isinstance(key.data, Link):
                     arrivals += self._hear(key.data)
                 elif key.fileobj is self._woken:
-                    self._woken.recv(_CHUNK_BYTES)
+                    self._woken.recv(CHUNK_BYTES)
                     is_woken = True
             if arrivals or is_woken or (link is not None and link.has_news) or time.monotonic() >= deadline:
                 return arrivals

@@ -23,11 +23,10 @@ from autotune.events import (
     decode_race,
 )
 from autotune.trial.log import LogDrain
-from autotune.trial.messages import LineBuffer, Purpose
+from autotune.trial.messages import CHUNK_BYTES, LineBuffer, Purpose
 from autotune.trial.secrets import conceal, conceal_text
 from autotune.trial.starter import describe_end
 
-_CHUNK_BYTES = 2**16
 _SHOWN_BYTES = 60
 _SHOWN_LINES = 8
 _REHEARSED: TypeAdapter[Rehearsal | Finished] = TypeAdapter(Rehearsal | Finished)
@@ -169,7 +168,7 @@ class Link:
     def _receive(self) -> bytes:
         """The bytes that are there; empty when there are none, and at the socket's end."""
         try:
-            chunk = self._events.recv(_CHUNK_BYTES)
+            chunk = self._events.recv(CHUNK_BYTES)
         except BlockingIOError:
             return b""
         except ConnectionResetError:

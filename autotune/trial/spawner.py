@@ -16,11 +16,10 @@ from autotune.events import TaskKnob
 from autotune.hardware import TorchFacts
 from autotune.trial.descendants import signal_group
 from autotune.trial.log import last_words
-from autotune.trial.messages import ANSWER, Answer, Ended, Launch, LineBuffer, Prepare, Ready, Refused
+from autotune.trial.messages import ANSWER, CHUNK_BYTES, Answer, Ended, Launch, LineBuffer, Prepare, Ready, Refused
 from autotune.trial.starter import describe_end, import_path, start_module
 
 _MODULE = "autotune.trial.child"
-_CHUNK_BYTES = 2**16
 _END_SECONDS = 10.0
 _GROUP_SECONDS = 1.0
 
@@ -91,7 +90,7 @@ class Spawner:
     def read_ended(self) -> list[Ended]:
         """Trials that have ended since the last call; see Starter."""
         with contextlib.suppress(BlockingIOError):
-            self._reading.recv(_CHUNK_BYTES)
+            self._reading.recv(CHUNK_BYTES)
         ended = []
         with contextlib.suppress(queue.Empty):
             while True:
@@ -146,7 +145,7 @@ def _try_task(task: str, *, log: int) -> tuple[Answer | None, str]:
 
 def _receive(near: socket.socket) -> Answer | None:
     lines = LineBuffer()
-    while chunk := near.recv(_CHUNK_BYTES):
+    while chunk := near.recv(CHUNK_BYTES):
         if received := lines.feed(chunk):
             return ANSWER.validate_json(received[0])
     return None

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from autotune.coordinator.session import GRACE_SECONDS
+from autotune.coordinator.paces import GRACE_SECONDS
 from autotune.recording.places import Places
 from autotune.spec.load import SpecFile
 

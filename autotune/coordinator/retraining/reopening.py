@@ -9,7 +9,7 @@ from autotune.coordinator.cut_off import cutting_off
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.observer import Observer
 from autotune.coordinator.opening.relocating import relocate
-from autotune.coordinator.session import GRACE_SECONDS
+from autotune.coordinator.paces import GRACE_SECONDS, PUBLISH_SECONDS
 from autotune.coordinator.workplace import Workplace
 from autotune.events import Scalar
 from autotune.hardware import describe_machine
@@ -23,7 +23,6 @@ from autotune.recording.rows import StudyRow
 from autotune.spec.secret_parameters import check_secrets
 from autotune.trial.launcher import Launcher
 
-_PUBLISH_SECONDS = 30.0
 Prepared = TypeVar("Prepared")
 Result = TypeVar("Result")
 
@@ -87,5 +86,5 @@ def reopen(
         records.touch_study(study)
         publisher = Publisher(places.storage, study=study.name, tracking_uri=places.tracking_uri)
         publisher.start()
-        publisher.close(timeout=_PUBLISH_SECONDS)
+        publisher.close(timeout=PUBLISH_SECONDS)
         return result

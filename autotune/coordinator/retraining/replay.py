@@ -12,6 +12,7 @@ from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.observer import Observer, StudyView, TrialView
 from autotune.coordinator.opening.relocating import relocate
 from autotune.coordinator.orders import make_order
+from autotune.coordinator.paces import TICK_SECONDS
 from autotune.coordinator.standing import Standing
 from autotune.errors import RunError
 from autotune.events import Adjusted, EpochReport, Finished, Outcome, Progress, Scalar, Started, Stop, TrialOrder
@@ -22,8 +23,6 @@ from autotune.spec.model import StudySpec
 from autotune.spec.secret_parameters import check_secrets
 from autotune.trial.launcher import Arrival, Exited, Launcher, TrialProcess
 from autotune.trial.leases import make_pool
-
-TICK_SECONDS = 0.2
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from autotune.coordinator.fitting import Fitting
+from autotune.coordinator.paces import PUBLISH_SECONDS
 from autotune.coordinator.reserve import training_seconds
 from autotune.coordinator.retraining.books import open_series
 from autotune.coordinator.retraining.contenders import Contender
@@ -27,7 +28,6 @@ from autotune.trial.leases import make_pool
 
 _SOON_SECONDS = 600.0
 """After a stop; or as long as a training takes, if that is longer."""
-_PUBLISH_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def retrain(
         is_over = workplace.open_session(books, ledger=ledger, pool=pool).run()
         if is_over and not ledger.is_out_of_time:
             records.set_state(books.study, state=StudyState.COMPLETE)
-        books.publisher.close(timeout=_PUBLISH_SECONDS)
+        books.publisher.close(timeout=PUBLISH_SECONDS)
     return Retrained(not is_over, is_over and ledger.is_out_of_time, ledger.is_ended_early)
 
 
