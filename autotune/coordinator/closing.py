@@ -5,7 +5,7 @@ import time
 from autotune.coordinator.books import Books
 from autotune.coordinator.observer import Observer
 from autotune.coordinator.paces import PUBLISH_SECONDS
-from autotune.coordinator.retraining.confirming import Limits, confirm
+from autotune.coordinator.retraining.confirming import confirm
 from autotune.coordinator.retraining.contenders import NotConfirmedError
 from autotune.coordinator.standing import Standing
 from autotune.coordinator.workplace import Workplace
@@ -32,7 +32,7 @@ def confirm_winner(workplace: Workplace, books: Books, *, standing: Standing) ->
         return False
     left = None if limit is None else limit - standing.elapsed_seconds
     try:
-        ended = confirm(workplace, books.study, wanted=wanted, limits=Limits(seconds_left=left))
+        ended = confirm(workplace, books.study, wanted=wanted, mode="at the end", seconds_left=left)
     except NotConfirmedError as error:
         workplace.observer.note(str(error))
         return False

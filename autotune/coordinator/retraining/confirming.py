@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from autotune.coordinator.retraining.contenders import Contender, Contenders, NotConfirmedError, choose_contenders
 from autotune.coordinator.retraining.ledger import Series
@@ -21,6 +22,9 @@ TRIAL = "trial"
 """The one parameter of a confirmation's search: the number of the trial that is trained again."""
 _MARGIN = 1.1
 
+Mode: TypeAlias = Literal["at the end", "asked for"]
+"""At a study's end a sure verdict ends the confirmation; one that was asked for trains as often as was asked."""
+
 
 @dataclass(frozen=True)
 class Confirmation:
@@ -31,37 +35,37 @@ class Confirmation:
     """Each side was trained as often as was asked for."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What a confirmation at a study's end may cost; one that was asked for by itself has none."""
-
-    seconds_left: float | None
-    """For all trainings together; None without a limit."""
-
-
-def confirm(workplace: Workplace, study: StudyRow, *, wanted: Confirm, limits: Limits | None = None) -> Confirmation:
+def confirm(
+    workplace: Workplace,
+    study: StudyRow,
+    *,
+    wanted: Confirm,
+    mode: Mode = "asked for",
+    seconds_left: float | None = None,
+) -> Confirmation:
     """Train what is missing; what is trained already counts.
 
     Args:
         workplace: Where.
         study: The study whose winner is confirmed.
         wanted: How often, and against what.
-        limits: Inside these fewer trainings do, where the time is short or the verdict is sure before.
+        mode: Whether a sure verdict ends it.
+        seconds_left: For all trainings together, which are fewer where it is short; None without a limit.
 
     Raises:
         NotConfirmedError: There is nothing to confirm, or no time for enough trainings; nothing was trained.
     """
+    is_at_the_end = mode == "at the end"
     with ExitStack() as stack:
         records = Records(open_database(workplace.places.storage, create=False))
         stack.callback(records.engine.dispose)
         spec, rows = study.spec, records.trials(study)
         contenders = choose_contenders(rows, confirm=wanted, objective=spec.objectives[0], study=study.name)
-        seconds_left = limits.seconds_left if limits is not None else None
         series, repeats = _series(records, study, contenders=contenders, wanted=wanted, seconds_left=seconds_left)
         asked = wanted.model_copy(update={"repeats": repeats})
-        if limits is not None and _is_over(records, study, series=series, contenders=contenders, asked=asked):
+        if is_at_the_end and _is_over(records, study, series=series, contenders=contenders, asked=asked):
             return Confirmation(is_interrupted=False, is_whole=True)
-        most = "at most " if limits is not None and repeats > LEAST_VALUES else ""
+        most = "at most " if is_at_the_end and repeats > LEAST_VALUES else ""
         workplace.observer.note(f"confirming {contenders.words}: {most}{repeats} trainings each, on fresh seeds")
         ended = retrain(
             workplace,
@@ -69,7 +73,7 @@ def confirm(workplace: Workplace, study: StudyRow, *, wanted: Confirm, limits: L
             study,
             series=series,
             asked=asked,
-            is_decided=lambda: limits is not None and _is_decided(records, study, contenders),
+            is_decided=lambda: is_at_the_end and _is_decided(records, study, contenders),
         )
         if ended.is_out_of_time:
             workplace.observer.note("no time is left in the budget for the other trainings")

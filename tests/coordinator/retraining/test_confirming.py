@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from autotune.coordinator.interrupts import Interrupts
-from autotune.coordinator.retraining.confirming import Confirmation, Limits, confirm
+from autotune.coordinator.retraining.confirming import Confirmation, Mode, confirm
 from autotune.coordinator.retraining.contenders import NotConfirmedError
 from autotune.events import Finished, Outcome, Scalar
 from autotune.goals import Target
@@ -35,14 +35,19 @@ class World:
     interrupts: Interrupts
 
     def confirm(
-        self, train: Trainer, *, wanted: Confirm | None = None, limits: Limits | None = None
+        self,
+        train: Trainer,
+        *,
+        wanted: Confirm | None = None,
+        mode: Mode = "asked for",
+        seconds_left: float | None = None,
     ) -> tuple[str, list[str], Confirmation]:
         """The sides in the order of their trainings, what was said, and how it ended."""
         trials = InstantTrials(train)
         workplace, listener = make_workplace(
             self.book.storage, folder=self.folder, trials=trials, interrupts=self.interrupts
         )
-        ended = confirm(workplace, self.book.row, wanted=wanted or Confirm(), limits=limits)
+        ended = confirm(workplace, self.book.row, wanted=wanted or Confirm(), mode=mode, seconds_left=seconds_left)
         return "".join(map(side_of, trials.trained)), listener.lines, ended
 
     @property
@@ -96,8 +101,8 @@ def make_world(
 
 
 def test_study_s_end_trains_five_a_side_while_nothing_is_sure(world: World) -> None:
-    order, lines, ended = world.confirm(alike, limits=Limits(seconds_left=None))
-    again, said, _ = world.confirm(alike, limits=Limits(seconds_left=None))
+    order, lines, ended = world.confirm(alike, mode="at the end")
+    again, said, _ = world.confirm(alike, mode="at the end")
 
     assert order == "ACCAACCAAC"
     assert (again, said) == ("", [])
@@ -107,8 +112,8 @@ def test_study_s_end_trains_five_a_side_while_nothing_is_sure(world: World) -> N
 
 
 def test_study_s_end_is_content_with_three_a_side_when_they_are_sure(world: World) -> None:
-    order, lines, _ = world.confirm(apart, limits=Limits(seconds_left=None))
-    again, said, ended = world.confirm(apart, limits=Limits(seconds_left=-1.0))
+    order, lines, _ = world.confirm(apart, mode="at the end")
+    again, said, ended = world.confirm(apart, mode="at the end", seconds_left=-1.0)
 
     assert order == "ACCAAC"
     assert lines[-1] == "the verdict is sure: the other trainings are not needed"
@@ -161,7 +166,7 @@ def test_new_winner_alternates_with_fresh_trainings_of_the_baseline(world: World
 
 def test_short_budget_takes_the_repeats_that_it_has_time_for(world: World) -> None:
     # A training in the search took 4.5 s.
-    order, lines, ended = world.confirm(alike, limits=Limits(seconds_left=8.8 * 4.6))
+    order, lines, ended = world.confirm(alike, mode="at the end", seconds_left=8.8 * 4.6)
 
     assert order == "ACCAACCA"
     assert "at most 4 trainings each" in lines[0]
@@ -171,7 +176,7 @@ def test_short_budget_takes_the_repeats_that_it_has_time_for(world: World) -> No
 
 def test_budget_that_has_no_time_for_three_a_side_trains_none(world: World) -> None:
     with pytest.raises(NotConfirmedError, match=r"29\.7 s are needed, and the budget has 20 s left"):
-        world.confirm(alike, limits=Limits(seconds_left=20.0))
+        world.confirm(alike, mode="at the end", seconds_left=20.0)
 
 
 def test_time_that_ends_before_its_plan_makes_the_last_look_of_what_is_there(world: World) -> None:
@@ -182,7 +187,7 @@ def test_time_that_ends_before_its_plan_makes_the_last_look_of_what_is_there(wor
         return alike(parameters, count)
 
     with mock.patch("autotune.coordinator.retraining.ledger.time", clock):
-        order, lines, ended = world.confirm(slowly, limits=Limits(seconds_left=51.0))
+        order, lines, ended = world.confirm(slowly, mode="at the end", seconds_left=51.0)
 
     assert order == "ACCAACC"
     assert lines[-1] == "no time is left in the budget for the other trainings"
