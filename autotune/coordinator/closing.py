@@ -21,12 +21,12 @@ _AGAIN_SECONDS = 0.5
 def ends_study(books: Books) -> bool:
     """Whether this coordinator ends the study: it alone confirms the winner, and logs its model."""
     is_ended_here = books.records.finish_study(books.study)
-    # One that was complete when it was started again may lack its confirmation.
+    # A study that was complete when it was started again may lack its confirmation.
     return is_ended_here or books.crew is None or books.study.state is StudyState.COMPLETE
 
 
 def confirm_winner(workplace: Workplace, books: Books, *, standing: Standing) -> bool:
-    """Confirm the winner inside the budget, where there is one; whether it was interrupted."""
+    """Confirm the winner within what is left of the budget's seconds; returns whether it was interrupted."""
     wanted, limit = books.spec.confirm, books.spec.budget.seconds
     if wanted.repeats == 0:
         return False
@@ -71,7 +71,7 @@ def close_books(books: Books, *, places: Places, best_number: int | None, is_las
 
 
 def _deliver_rest(books: Books, state: PublishState, *, places: Places) -> PublishState:
-    """Another coordinator that ends may deliver at this moment, and not see what was written last."""
+    """Deliver again what another coordinator may have missed that was delivering and ending at the same time."""
     assert books.crew is not None
     until = time.monotonic() + PUBLISH_SECONDS
     may_be_held = True

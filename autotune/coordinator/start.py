@@ -40,9 +40,9 @@ class StudyResult:
     is_complete: bool
     """The budget is used up, or the space is exhausted."""
     is_interrupted: bool
-    """Ctrl-C or SIGTERM; the same command goes on."""
+    """It was stopped by Ctrl-C or SIGTERM; the same command goes on."""
     is_last: bool
-    """No other coordinator ended the study: what is done once at its end is this one's to do."""
+    """This coordinator ended the study, and does what is done once at its end."""
     num_unpublished: int
     """Rows that MLflow has not got yet; the next start delivers them."""
 
@@ -83,7 +83,7 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
 
 
 def _search(session: Session, books: Books, *, interrupts: Interrupts) -> bool:
-    """Whether the budget is used up; a study that is given up is recorded as that."""
+    """Run the search; returns whether the budget is used up. A study that is given up is recorded as stopped."""
     try:
         return session.run()
     except StudyStoppedError:
@@ -96,7 +96,7 @@ def _search(session: Session, books: Books, *, interrupts: Interrupts) -> bool:
 def _end(
     order: StartOrder, books: Books, *, standing: Standing, workplace: Workplace, is_complete: bool
 ) -> StudyResult:
-    """Confirm the winner where that is this coordinator's to do, and close the books."""
+    """Confirm the winner if this coordinator ends the study, and close the books."""
     is_last = is_complete and ends_study(books)
     is_cut_off = is_last and confirm_winner(workplace, books, standing=standing)
     workplace.launcher.close()
@@ -104,7 +104,7 @@ def _end(
     num_waiting = close_books(
         books,
         places=order.places,
-        best_number=load_standing(order, books).best_number,  # of others' trials as well
+        best_number=load_standing(order, books).best_number,  # read anew: other coordinators' trials count as well
         is_last=is_last,
         observer=workplace.observer,
     )
@@ -126,7 +126,7 @@ def _workplace(
     interrupts: Interrupts,
     observer: Observer,
 ) -> Workplace:
-    """Where the study trains, and then confirms its winner: on one launcher, under its lease."""
+    """The workplace in which the study trains and then confirms its winner: one launcher, under the study's lease."""
     return Workplace(
         places=replace(order.places, storage=normalise_url(order.places.storage)),
         launcher=launcher,
@@ -154,6 +154,6 @@ def make_ledger(books: Books, *, standing: Standing, speeds: Speeds, fitting: Fi
 
 
 def load_standing(order: StartOrder, books: Books) -> Standing:
-    """Totals of earlier starts."""
+    """The standing with the totals of earlier starts."""
     rows = books.records.trials(books.study)
     return standing_of(books.study, spec=books.spec, rows=rows, storage=hide_password(order.places.storage))

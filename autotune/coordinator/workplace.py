@@ -1,4 +1,4 @@
-"""Where trials are trained: the machine, what starts them there, and who is told."""
+"""The surroundings in which trials are trained: machine, launcher, observer and interrupts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ from autotune.trial.leases import DevicePool
 
 @dataclass(frozen=True, kw_only=True)
 class Workplace:
-    """Where one start of a study trains, and all that it trains again."""
+    """The surroundings in which one start of a study trains, its repeated trainings included."""
 
     places: Places
-    """With a normalised storage."""
+    """Where the study's records are; the storage's URL is normalised."""
     launcher: Launcher
     machine: Machine
     observer: Observer
@@ -30,7 +30,7 @@ class Workplace:
     grace_seconds: float = GRACE_SECONDS
 
     def open_session(self, books: Books, *, ledger: Ledger, pool: DevicePool) -> Session:
-        """A session of the study that the books are of, ready to run; MLflow is delivered to from now on."""
+        """A session of the books' study, ready to run; starts the delivery to MLflow and tells the observer."""
         books.publisher.start()
         self.observer.study_opened(ledger.standing.view(num_running=0))
         return Session(

@@ -1,4 +1,4 @@
-"""A study's books opened: its rows and Optuna's found or made, under this coordinator's lease."""
+"""Opens a study's books: finds or makes its rows and Optuna's, under this coordinator's lease."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -26,16 +26,16 @@ from autotune.spec.model import StudySpec
 
 @dataclass(frozen=True, kw_only=True)
 class Opening:
-    """A study that is to be opened."""
+    """What is needed to open or make a study."""
 
     places: Places
-    """With a normalised storage."""
+    """Where the study's records are; the storage's URL is normalised."""
     new: NewStudy
-    """What it is made of where there is none of its name."""
+    """The facts that the study is recorded with if there is none of its name."""
     spec: StudySpec
     plan: SearchPlan
     machine: Machine
-    """That trains."""
+    """The machine on which the trials train."""
 
 
 def open_books(
@@ -49,11 +49,11 @@ def open_books(
     """The study's books, found or made.
 
     Args:
-        opening: What is opened.
-        records: Of its storage.
-        stack: Closes the books.
+        opening: The study to open.
+        records: The records of its storage.
+        stack: Closes the books at its end.
         hold: Takes the study's lease, as one of a crew where there may be several, and has ``stack`` give it back.
-        settle: Called under the lease: the study as it is from now on.
+        settle: Called under the lease; returns the study as this start changes it.
     """
     storage, name = opening.places.storage, opening.new.name
     with creation_lock(storage):
@@ -61,7 +61,7 @@ def open_books(
         stack.callback(optuna_storage.engine.dispose)
         study = records.find_study(name)
         if study is None:
-            # Optuna's first: it refuses a name that is somebody else's study, before ours is made.
+            # Optuna's study comes first: it refuses a name that another program's study has, before ours is made.
             Search.create(name, storage=optuna_storage, plan=opening.plan)
             study = records.create_study(opening.new)
     lease, crew = hold(study)

@@ -44,7 +44,7 @@ def describe_change(change: Change) -> str:
 
 
 def new_study(name: str, *, file: SpecFile, space: SearchSpace) -> NewStudy:
-    """What a study of this spec is made of."""
+    """The facts that a new study with this spec is recorded with."""
     return NewStudy(
         name=name,
         task=file.spec.task,

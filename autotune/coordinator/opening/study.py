@@ -1,4 +1,4 @@
-"""The study that a start is of, opened: with room for it, in its company, under its spec of now."""
+"""Opens the study of a start: checks room and company, takes the lease, and applies this start's spec."""
 
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -70,16 +70,16 @@ def _check_room(order: StartOrder, *, storage: str, stage: Stage, observer: Obse
 
 
 def _give_back(lease: StudyLease, records: Records) -> None:
-    """Leave the database as it was found; one that takes nothing now is left as by a crash, which is no harm."""
+    """Release the lease and the mark of use; a database that can't be written is left as after a crash."""
     with suppress(StorageError), waiting_out(lambda _: None, limit_seconds=5.0):
         lease.release()
         mark_at_rest(records.engine)
 
 
 def _join_company(order: StartOrder, *, crew: Crew, study: StudyRow, observer: Observer) -> None:
-    """Say who runs the study already, and refuse what would change it under them; the dead are no company."""
+    """Tell who runs the study already, and refuse a start that would change it under living coordinators."""
     crew.bury()
-    # Of two that start at once each is new to the other: the first to join stays.
+    # Two that start at once see each other: only the one that joined later is refused.
     check_company(order.file.spec, study=order.name, here=crew.elders_here())
     others = crew.others()
     if not others:
