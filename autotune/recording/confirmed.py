@@ -1,7 +1,7 @@
 """A study's confirmation, ``NAME.confirm``: its rows as trainings, and the verdict that they give.
 
-A training belongs to every trial of the search that has its parameters: which one it confirms needs
-no record of its own, and trials that were proposed twice are one. A winner is compared with those
+A training belongs to every trial of the search with the same parameters, so no record of its own says which one
+it confirms, and equal trials count as one. A winner is compared with those
 trainings of the reference that alternated with its own, never with those for an earlier winner.
 """
 
@@ -37,10 +37,10 @@ def find_confirmation(records: Records, *, study: StudyRow) -> StudyRow | None:
 
 
 def read_verdict(records: Records, *, study: StudyRow) -> Verdict | None:
-    """The verdict as the rows give it now; None before a training of both sides in one round has ended.
+    """The verdict as the rows give it now; None before both sides of one round have ended.
 
-    Of several confirmed trials it is on the one that is the best in the search, with those on the
-    others inside it.
+    Where several trials were confirmed, it is the verdict on the one that is best in the search, and holds those on
+    the others.
     """
     confirmation = find_confirmation(records, study=study)
     if confirmation is None:
@@ -49,7 +49,7 @@ def read_verdict(records: Records, *, study: StudyRow) -> Verdict | None:
 
 
 def key_of(parameters: Mapping[str, Scalar]) -> str:
-    """The same for the same parameters, in whatever order."""
+    """A text that is equal for equal parameters, whatever their order."""
     return json.dumps(dict(parameters), sort_keys=True)
 
 
@@ -61,9 +61,9 @@ class _Evidence:
     confirmation: StudyRow
     searched: tuple[TrialRow, ...]
     trained: tuple[TrialRow, ...]
-    """Of the confirmation, in their order."""
+    """The confirmation's trials, in order."""
     reports: Mapping[int, Sequence[EpochReport]]
-    """Of the confirmation, by number."""
+    """The confirmation's reports by trial number."""
 
     @classmethod
     def read(cls, records: Records, *, study: StudyRow, confirmation: StudyRow) -> "_Evidence":
@@ -80,12 +80,12 @@ class _Evidence:
 
     @property
     def objective(self) -> Objective:
-        """The study's first."""
+        """The study's first objective."""
         return self.study.spec.objectives[0]
 
     @property
     def asked(self) -> Confirm:
-        """What was asked for last."""
+        """The confirmation that was asked for last."""
         return self.confirmation.spec.confirm
 
     def verdict(self) -> Verdict | None:
@@ -102,7 +102,7 @@ class _Evidence:
         return verdicts[0].model_copy(update={"others": tuple(verdicts[1:])}) if verdicts else None
 
     def _pairs(self, winner: TrialRow, reference: TrialRow) -> list[tuple[TrialRow, TrialRow]]:
-        """A training of each from every round that has both, where both have ended."""
+        """The trainings of both sides from each round that has both, if both have ended."""
         pairs = []
         for each in self._rounds:
             one, other = (each.get(key_of(row.parameters)) for row in (winner, reference))
@@ -112,7 +112,7 @@ class _Evidence:
 
     @cached_property
     def _rounds(self) -> list[dict[str, TrialRow]]:
-        """By parameters."""
+        """The confirmation's trials round by round, by the key of their parameters."""
         keys, rows = [key_of(row.parameters) for row in self.trained], iter(self.trained)
         return [dict(zip(each, rows, strict=False)) for each in split_rounds(keys)]
 
@@ -134,7 +134,11 @@ class _Evidence:
         )
 
     def _target(self, rows: Sequence[TrialRow]) -> Target | None:
-        """The objective's own; of a plain metric the one asked for, else what every training of both sides came to."""
+        """The target that trainings are timed to; None where there is none.
+
+        It is the objective's own. For a plain metric it is the one asked for, else the value that all trainings of both
+        sides reached.
+        """
         objective = self.objective
         if objective.target is not None or objective.metric in MEASUREMENTS:
             return objective.target
@@ -148,7 +152,7 @@ class _Evidence:
         return Target(metric=objective.metric, bound=bound, is_at_least=is_at_least)
 
     def _final(self, row: TrialRow, *, metric: str) -> float | None:
-        """At the last report of a training that went as far as it should."""
+        """The metric at the last report; None where the training failed or did not report it."""
         reports = self.reports[row.number]
         if row.outcome not in {Outcome.COMPLETE, Outcome.PRUNED} or not reports:
             return None

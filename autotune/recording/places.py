@@ -10,4 +10,4 @@ class Places:
     storage: str
     """The database's URL."""
     tracking_uri: str
-    """MLflow's."""
+    """MLflow's tracking URI."""

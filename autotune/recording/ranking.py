@@ -1,8 +1,8 @@
-"""Which of a study's trials are the best, for rows and summaries alike.
+"""Ranks a study's trials, for rows and summaries alike.
 
-While a study runs, ``coordinator.standing.Standing`` has to say so trial by trial, and differs on purpose in one thing:
-of two that are equal it keeps the one that ended first, since the other's checkpoint is deleted as that ends. Here the
-lower number comes first, which is the same wherever one trial runs at a time.
+While a study runs, ``coordinator.standing.Standing`` finds the best trial step by step, and differs on purpose on a
+tie: it keeps the trial that ended first, since the other one's checkpoint is deleted when that ends. Here the
+lower number comes first, which is the same where one trial runs at a time.
 """
 
 import math
@@ -14,39 +14,39 @@ from autotune.spec.model import Objective
 
 
 class Rankable(Protocol):
-    """What is looked at of a trial."""
+    """The facts about a trial that a ranking needs."""
 
     @property
     def number(self) -> int:
-        """In its study."""
+        """The trial's number in its study."""
 
     @property
     def parameters(self) -> Mapping[str, Scalar]:
-        """That it trained with."""
+        """The parameters that it trained with."""
 
     @property
     def outcome(self) -> str | None:
-        """How it ended, if it has."""
+        """How it ended; None while it has not."""
 
     @property
     def values(self) -> tuple[float, ...] | None:
-        """The objectives', in the spec's order."""
+        """The objectives' values, in the spec's order; None for a trial that gave none."""
 
     @property
     def origin(self) -> str | None:
-        """The study that it was taken over from."""
+        """The study and number that it was taken over from; None for the study's own trials."""
 
 
 Trial = TypeVar("Trial", bound=Rankable)
 
 
 def has_value(trial: Rankable) -> bool:
-    """The trial is complete, with a finite value of each objective."""
+    """Whether the trial is complete, with a finite value of each objective."""
     return trial.outcome == Outcome.COMPLETE and bool(trial.values) and all(map(math.isfinite, trial.values or ()))
 
 
 def rank_trials(trials: Iterable[Trial], *, objective: Objective) -> tuple[Trial, ...]:
-    """The study's own complete trials, the best by its first objective first, the lower number of two equals first."""
+    """The study's own complete trials by their first objective, the best first; the lower number on a tie."""
 
     def place(trial: Trial) -> tuple[float, int]:
         assert trial.values, "a complete trial has them"
@@ -56,7 +56,7 @@ def rank_trials(trials: Iterable[Trial], *, objective: Objective) -> tuple[Trial
 
 
 def rank_configurations(trials: Iterable[Trial], *, objective: Objective) -> tuple[Trial, ...]:
-    """Likewise, of equal parameters the best trial alone: what was proposed twice is one thing to train again."""
+    """The same as ``rank_trials`` with only the best of trials with equal parameters, which need one training again."""
     ranked: list[Trial] = []
     for trial in rank_trials(trials, objective=objective):
         if all(trial.parameters != other.parameters for other in ranked):

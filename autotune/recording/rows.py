@@ -69,7 +69,7 @@ class StudyRow:
 
     @cached_property
     def spec(self) -> StudySpec:
-        """What ``spec_json`` holds, validated once."""
+        """The study's spec, read from ``spec_json`` once."""
         return StudySpec.model_validate_json(self.spec_json)
 
 
