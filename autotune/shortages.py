@@ -1,6 +1,6 @@
-"""Whose memory ran out, as an error tells: the one place that knows what libraries say of it.
+"""Reads from an error whose memory ran out; the one place that knows the messages of libraries.
 
-No torch here, so that the coordinator's side can read errors too.
+It does without torch, so that the coordinator's side can use it, too.
 """
 
 import errno
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Shortage: TypeAlias = Literal["device", "host"]
-"""Whose memory ran out; of a training on the CPU both are one."""
+"""Whose memory ran out; for a training on the CPU both words mean the same memory."""
 HOST_MEMORY = "the host's memory"
-"""In the reason of a trial that ran out of the host's beside a GPU: rows keep no other mark of that."""
+"""Words in the reason of a trial that ran out of the host's memory beside a GPU; rows have no other mark of that."""
 
 _UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _REQUEST = re.compile(r"(?:Tried to allocate|^Requested\s*:) ([\d.]+) (bytes|KiB|MiB|GiB)", re.MULTILINE)
-"""Of torch's allocators for CUDA: its own (c10/cuda/CUDACachingAllocator.cpp; expandable segments say the same), and
-the one on cudaMallocAsync (CUDAMallocAsyncAllocator.cpp), whose message has a table."""
+"""Finds the requested bytes in messages of torch's CUDA allocators: its own (c10/cuda/CUDACachingAllocator.cpp, also
+with expandable segments), and the one on cudaMallocAsync (CUDAMallocAsyncAllocator.cpp), whose message has a table."""
 _ENDLESS_REQUEST = "Tried to allocate more than 1EB memory"
 _DEVICE = re.compile(
     "out of memory"  # torch's allocators; the driver's text, also in errors of CUDA, Triton and NCCL (torch 2.13)
@@ -28,7 +28,7 @@ _DEVICE = re.compile(
     re.IGNORECASE,
 )
 _NO_PAGES = "Cannot allocate memory"
-"""The C library of a mapping or a new process that finds no room."""
+"""The C library's message where a mapping or a new process finds no memory."""
 _HOST = (
     "can't allocate memory",  # torch's allocator for the CPU (c10/core/impl/alloc_cpu.cpp)
     "not enough memory",  # the same on Windows
@@ -38,7 +38,7 @@ _HOST = (
     "ArrayMemoryError",  # NumPy, from a DataLoader worker: torch can't raise it again as what it is
 )
 _OF_WORKERS = "insufficient shared memory"
-"""A DataLoader worker's bus error."""
+"""Part of the message about a DataLoader worker's bus error."""
 _PINNING_THREAD = "in pin memory thread"
 _PINNING_FILE = "torch/utils/data/_utils/pin_memory.py"
 
@@ -49,15 +49,15 @@ class OutOfMemory:
 
     shortage: Shortage
     requested_bytes: int | None = None
-    """What was asked of the device in vain; None where the message does not tell, as of all libraries' own requests."""
+    """Bytes that were asked of the device in vain; None where the message does not tell, as with most libraries."""
     is_of_workers: bool = False
-    """It was the shared memory that DataLoader workers send batches through."""
+    """The shared memory ran out through which DataLoader workers send batches."""
 
 
 def read_out_of_memory(error: BaseException) -> OutOfMemory | None:
-    """What the error tells of memory that ran out; None where it is another one.
+    """What the error tells about memory that ran out; None for any other error.
 
-    Where one such error was raised from another, the first tells: what came after may have cut it short.
+    Of such errors that were raised from one another, the first counts: later ones may have lost a part of its message.
     """
     told: OutOfMemory | None = None
     each: BaseException | None = error
@@ -105,9 +105,9 @@ def _requested_bytes(text: str) -> int | None:
 
 
 def _is_pinning(error: BaseException) -> bool:
-    """Whether page-locked memory of the host was asked for: CUDA says the same of that as of a device's.
+    """Whether page-locked host memory was asked for, for which CUDA's error is the same as for device memory.
 
-    It was, where the DataLoader's function raised it, or a line that says so.
+    It was if the DataLoader's pinning function raised the error, or a line that names ``pin_memory``.
     """
     frames = traceback.extract_tb(error.__traceback__)
     if not frames:

@@ -1,4 +1,4 @@
-"""What to try next: the baseline, then what somebody queued, then what the sampler or the grid says."""
+"""Proposes trials: first the baseline, then trials that somebody queued, then those of the sampler or the grid."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,8 +22,8 @@ from autotune.search.trials import parameters_of
 class Proposer:
     """Writes each new trial of a study to Optuna's tables, RUNNING, with all its parameters.
 
-    With the grid sampler it knows the combinations that are left; else it may have the next
-    trial ready, in memory alone.
+    With the grid sampler it knows the combinations that are left; with others it may hold the next
+    trial ready in memory.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Proposer:
         return None if cell is None else self.propose(cell)
 
     def propose(self, values: Mapping[str, Scalar], *, attributes: dict[str, Scalar] | None = None) -> Proposal:
-        """A trial of these values, which no sampler has chosen."""
+        """Add a trial with these values, without asking a sampler."""
         searched, distributions = self._registry.register(self._space, values)
         template = create_trial(
             state=TrialState.RUNNING, params=searched, distributions=distributions, user_attrs=attributes
@@ -64,15 +64,15 @@ class Proposer:
         return self._add(template)
 
     def adopt(self, optuna_id: int) -> Proposal:
-        """A RUNNING trial again, with the same parameters; completes one that was cut off."""
+        """The proposal of a RUNNING trial, with the same parameters; parameters that a crash left out are added."""
         frozen = self._trials.by_id(optuna_id)
         if frozen.number == BASELINE_NUMBER:
-            # Made in one transaction, with some parameters only: a walk would add the others.
+            # The baseline is written whole and has some parameters only: a walk would add the others.
             return self._noted(Proposal(BASELINE_NUMBER, optuna_id, parameters_of(frozen, self._space)))
         return self._walk(Trial(self._study, optuna_id))
 
     def look_ahead(self) -> None:
-        """Find out what the next trial will be, where that hangs on nothing that is still to come."""
+        """Compute the next trial early, where it does not depend on results that are still to come."""
         if self._grid is None and self._ahead is None and self._horizon.is_ahead(self._highest + 1):
             self._draft(self._trials.all())
 
@@ -82,7 +82,7 @@ class Proposer:
         return self._noted(Proposal(trial.number, self._trials.id_of(trial.number), parameters))
 
     def _draft(self, trials: Sequence[FrozenTrial]) -> Draft:
-        """The next trial with its parameters, which is in no table yet."""
+        """The next trial with its parameters, before it is in any table."""
         number = trials[-1].number + 1
         if self._ahead is not None and self._ahead.template.number == number:
             return self._ahead

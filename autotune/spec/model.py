@@ -19,28 +19,28 @@ class Objective(_Part):
     """A metric to be made as large or as small as can be."""
 
     metric: str
-    """The task's, one of ``goals.MEASUREMENTS``, or the name of the time to a target."""
+    """A metric of the task's, one of ``goals.MEASUREMENTS``, or the name of the time to a target."""
     direction: Literal["maximize", "minimize"]
     target: Target | None = None
-    """The metric is the seconds until this is seen."""
+    """If set, ``metric`` is the seconds until this target is reached."""
 
     @property
     def reported_metric(self) -> str:
-        """What a trial reports after each epoch: the target's metric where the metric is the time to one."""
+        """The metric that a trial reports after each epoch; for a time to a target, the target's metric."""
         return self.metric if self.target is None else self.target.metric
 
     @property
     def is_more_better(self) -> bool:
-        """Of the metric."""
+        """Larger values of ``metric`` are better."""
         return self.direction == "maximize"
 
     def cost(self, value: float) -> float:
-        """The value as something of which less is better."""
+        """The value with the sign that makes smaller values better."""
         return -value if self.is_more_better else value
 
     @property
     def is_more_reported_better(self) -> bool:
-        """Of what a trial reports."""
+        """Larger values of ``reported_metric`` are better."""
         return self.is_more_better if self.target is None else self.target.is_at_least
 
     @property
@@ -56,7 +56,7 @@ class Budget(_Part):
     trials: int | None = None
     seconds: float | None = None
     epochs: int = 10
-    """Epochs of one trial that is trained to its end; with another resource, the most that it may have."""
+    """Epochs of a trial that is trained to its end; the most that it may have where the resource is another."""
     resource: Resource = "epochs"
     """What a trial's length and the pruner's rungs are counted in."""
     per_trial: int | None = None
@@ -79,13 +79,13 @@ class Confirm(_Part):
     """How the winner is compared with the baseline on fresh seeds, when the search is over."""
 
     repeats: int = 5
-    """Trainings a side, at most: from three on a sure verdict ends them. 0 switches it off."""
+    """The most trainings a side; from three on, a sure verdict ends them early. 0 switches the confirmation off."""
     top: int = 1
-    """So many of the best trials are compared."""
+    """Number of best trials that are compared with the reference."""
     target: float | None = None
-    """Where the objective is a plain metric: trainings are timed until it is seen; None for what all came to."""
+    """Value that trainings are timed to, where the objective is a plain metric; None for a value that all reach."""
     against: int = BASELINE_NUMBER
-    """Number of the trial that they are compared with; 0 is the baseline."""
+    """Number of the reference trial; 0 is the baseline."""
 
 
 class Parameter(_Part):
@@ -98,7 +98,7 @@ class Parameter(_Part):
     step: int | float | None = None
     choices: tuple[Scalar, ...] = ()
     when: dict[str, tuple[Scalar, ...]] | None = None
-    """Other parameters and the values of theirs with which this one is active.
+    """Other parameters, with those of their values for which this one is active.
 
     None where the spec says nothing: an optimizer's argument then goes with the optimizers
     that take it. An empty mapping says that the parameter is always active.
@@ -118,7 +118,8 @@ class Checkpoints(_Part):
     """What checkpoints may take of the disk."""
 
     max_bytes: int | None = None
-    """Of all of the study's together, the one that is being written too; 0 for none, None for no limit."""
+    """Limit on the bytes of all the study's checkpoints together, one that is being written included; 0 for no
+    checkpoints, None for no limit."""
 
 
 class StudySpec(_Part):
@@ -135,7 +136,7 @@ class StudySpec(_Part):
     speed: dict[str, Parameter | Scalar]
     baseline: dict[str, Scalar]
     speed_search: Choice = Choice(name="joint")
-    """``race``, ``joint`` or ``fixed``; studies of before there were races searched jointly."""
+    """``race``, ``joint`` or ``fixed``. The default stands for stored specs from before there were races."""
     deadlines: Deadlines = Deadlines()
     checkpoints: Checkpoints = Checkpoints()
     seed: int = 0

@@ -16,7 +16,7 @@ Purpose: TypeAlias = Literal["train", "rehearse", "race"]
 """What a process is started for: to train a trial, to try one batch, or to run as a contestant of a race."""
 
 CHUNK_BYTES = 2**16
-"""Read from a socket at a time."""
+"""The most bytes that are read from a socket at once."""
 
 STACKS_SIGNAL = signal.SIGUSR2
 """A trial that gets it writes the stacks of all its threads to its log, and goes on."""

@@ -17,12 +17,12 @@ NUM_COMPARED = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Addresses:
-    """Of one study; None where there is nothing to show."""
+    """Addresses of one study's pages; None for a page that has nothing to show."""
 
     dashboard: str
     mlflow_runs: str | None
     mlflow_compare: str | None
-    """The best trials and the baseline side by side."""
+    """The page with the best trials and the baseline side by side."""
 
 
 def study_addresses(report: StudyReport, *, places: Places) -> Addresses:
@@ -46,7 +46,7 @@ def study_addresses(report: StudyReport, *, places: Places) -> Addresses:
 def runs_addresses(storage: str, *, base: str) -> tuple[tuple[str, str], ...]:
     """Names of the storage's studies, the newest first, and where MLflow at ``base`` lists their runs.
 
-    Nothing for a storage that is not there: MLflow's own may be without it.
+    Empty for a storage that does not exist, since MLflow can be used without one.
     """
     try:
         rows = open_records(storage).studies()
@@ -65,7 +65,7 @@ def _dashboard_address(report: StudyReport, *, storage: str) -> str:
     base = f"http://127.0.0.1:{DASHBOARD_PORT}"
     try:
         study_id = find_study_id(normalise_url(storage), name=report.study.name)
-    except StorageError:  # a study that was cut off before Optuna had its tables
+    except StorageError:  # a start was cut off before Optuna had its tables
         return base
     return base if study_id is None else study_address(base, study_id=study_id)
 
@@ -73,7 +73,7 @@ def _dashboard_address(report: StudyReport, *, storage: str) -> str:
 def _compared_runs(report: StudyReport) -> tuple[str, ...]:
     objective = report.study.objectives[0]
     ranked = rank_trials(report.trials, objective=objective)
-    # A young study has few complete trials; those cut short are worth a look then.
+    # A young study has few complete trials: others fill the page up.
     trials = [*ranked, *rank_incomplete(report.trials, objective=objective)][:NUM_COMPARED]
     if report.study.baseline is not None and report.study.baseline not in trials:
         trials.append(report.study.baseline)

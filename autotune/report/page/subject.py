@@ -1,4 +1,4 @@
-"""The study that a report is about, with what several sections ask for."""
+"""The study that a report is about, with facts that several sections need."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -28,58 +28,58 @@ class Subject:
 
     @cached_property
     def summary(self) -> StudySummary:
-        """As ``study show`` tells it."""
+        """The study's summary, as ``study show`` prints it."""
         return self.record.summary
 
     @cached_property
     def surrogate(self) -> Surrogate | None:
-        """The forest that stands in for the study's trials, where there are enough."""
+        """The forest fitted to the study's trials; None where there are too few."""
         return fit_surrogate(self.record)
 
     @property
     def objective(self) -> Objective:
-        """The first one."""
+        """The study's first objective."""
         return self.record.spec.objectives[0]
 
     @property
     def is_maximized(self) -> bool:
-        """Of the first objective, more is better."""
+        """Larger values of the first objective are better."""
         return self.objective.is_more_better
 
     @property
     def own_trials(self) -> tuple[TrialSummary, ...]:
-        """All but those that were taken over from other studies."""
+        """The study's trials without those taken over from other studies."""
         return tuple(trial for trial in self.record.summaries if trial.origin is None)
 
     @property
     def curve_metric(self) -> str:
-        """What learning curves show: the first objective, or the metric whose target it waits for."""
+        """The metric that learning curves show: the first objective, or the metric of its target."""
         return self.objective.reported_metric
 
     @property
     def is_curve_maximized(self) -> bool:
-        """More of ``curve_metric`` is better."""
+        """Larger values of ``curve_metric`` are better."""
         return self.objective.is_more_reported_better
 
     def value(self, trial: TrialSummary) -> float:
-        """The first objective of its last report; NaN where it reported none."""
+        """The trial's first objective at its last report; NaN where it reported none."""
         return trial.objectives.get(self.objective.metric, math.nan)
 
     def value_scale(self) -> Scale:
-        """For the first objective of all trials, focused on what is worth telling apart."""
+        """The scale for the first objective of all trials, focused on the better values."""
         trials = self.own_trials
         complete = [self.value(trial) for trial in trials if trial.outcome == Outcome.COMPLETE.value]
         return focused([self.value(trial) for trial in trials], is_maximized=self.is_maximized, complete=complete)
 
     def curve(self, trial: TrialSummary) -> Sequence[tuple[int, float]]:
-        """Epochs with the metric of the learning curves."""
+        """The trial's learning curve: (epoch, value) pairs, finite values only."""
         metric = self.curve_metric
         reports = self.record.reports[trial.number]
         pairs = [(report.epoch, _value(report, metric)) for report in reports]
         return [(epoch, value) for epoch, value in pairs if math.isfinite(value)]
 
     def role(self, trial: TrialSummary) -> Role:
-        """How it is drawn."""
+        """The role in which the trial is drawn."""
         best = self.summary.best
         if best is not None and trial.number == best.number:
             return "best"

@@ -52,7 +52,7 @@ class StudyRecord:
 
     @property
     def spec(self) -> StudySpec:
-        """The study's."""
+        """The study's spec."""
         return self.study.spec
 
     @property
