@@ -84,14 +84,16 @@ class MemoryModel:
         It will if a batch that was no larger ran out, or if the line through all peaks predicts more than is free.
         """
         evidence = self._evidence.get(shape, _Evidence())
-        trained = {batch for batch, _ in evidence.measured.values()} | evidence.raced.keys()
+        trained = {batch for batch, _ in evidence.measured.values()}
         largest = max(trained, default=-1)
-        # A trial that ran out although a larger batch did not says nothing about its size.
+        # A trial that ran out although a larger batch did not says nothing about its size. The few steps of a race say
+        # nothing of whole trials: they may have met the smallest batches, as of texts of unlike lengths.
         lost = {number: batch for number, batch in evidence.lost.items() if batch > largest}
         smaller = [number for number, batch in lost.items() if batch <= batch_size]
         if smaller:
             trial = min(smaller, key=lambda number: (lost[number], number))
             return f"predicted not to fit: trial {trial} ran out of memory{_with(lost[trial])}"
+        largest = max(trained | evidence.raced.keys(), default=-1)
         race = min((batch for batch in evidence.lost_races if largest < batch <= batch_size), default=None)
         if race is not None:
             return f"predicted not to fit: the race{_with(race)} ran out of memory"

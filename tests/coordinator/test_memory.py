@@ -105,8 +105,18 @@ def test_a_trial_and_a_race_make_a_line_together() -> None:
     )
 
 
-def test_a_loss_that_a_larger_race_belies_says_nothing() -> None:
+def test_a_race_does_not_belie_a_trial_that_ran_out() -> None:
+    """Two steps of training counted for more than whole trials: each further one of that size was launched."""
     model = MemoryModel()
     model.add_raced_peak(shape=SHAPE, batch_size=512, peak_bytes=40 * GIB)
-    model.add_loss(2, shape=SHAPE, batch_size=256)
+    model.add_loss(2, shape=SHAPE, batch_size=512)
+    assert reason(model, 511) is None
+    assert reason(model, 512) == "predicted not to fit: trial 2 ran out of memory with batch_size 512"
+
+
+def test_a_race_that_ran_out_is_belied_by_a_larger_one() -> None:
+    model = MemoryModel()
+    model.add_raced_loss(shape=SHAPE, batch_size=256)
+    assert reason(model, 300) is not None
+    model.add_raced_peak(shape=SHAPE, batch_size=512, peak_bytes=40 * GIB)
     assert reason(model, 300) is None
