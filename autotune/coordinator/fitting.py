@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from autotune.coordinator.memory import MemoryModel, Room, Shape
 from autotune.coordinator.opening.stage import Stage
-from autotune.coordinator.workloads import Workload
+from autotune.coordinator.workloads import Workload, kept_state
 from autotune.events import Scalar
 from autotune.goals import BASELINE_NUMBER
 from autotune.hardware import Machine, held_device_bytes
@@ -20,9 +20,6 @@ _OF_HOST = frozenset(
     {"num_workers", "prefetch_factor", "persistent_workers", "worker_start_method", "pin_memory", "allocator"}
 )
 """Those that change the host's memory alone, and nothing that a GPU holds."""
-
-_STATEFUL = ("momentum", "amsgrad", "centered")
-"""Arguments of an optimizer with which, unless they are 0 or false, it keeps more of each weight."""
 
 
 class Fitting:
@@ -147,7 +144,7 @@ class Fitting:
         learning = {name: value for name, value in parameters.items() if name not in self._knobs}
         features = dict(Workload.of(self._task, learning, device="", num_cores=0).features)
         features.pop("batch_size", None)
-        features |= {name: True for name in _STATEFUL if parameters.get(name)}
+        features |= dict.fromkeys(kept_state(parameters), True)
         features |= {
             name: value
             for name, value in parameters.items()

@@ -15,6 +15,8 @@ _SCHEDULE = {"schedule", "schedule_gamma", "schedule_step", "warmup", "gradient_
 _COSTLESS = OPTIMIZER_ARGUMENTS - EVERYDAY_NAMES | _SCHEDULE
 """Learning parameters that change what a step computes, but not how long it takes. Arguments with everyday names are
 not among them, since a task may use such a name for a size (``d``)."""
+_STATEFUL = ("amsgrad", "centered", "momentum")
+"""Arguments of an optimizer with which, unless they are 0 or false, it keeps more of each weight."""
 _SIZE = re.compile("width|depth|mult|ratio|expan|scale|growth|resolution")
 _RATE = re.compile("drop|lr|rate|loss|weight|smooth|init|crop")
 """A float is taken for a size (``width_multiplier``, ``mlp_ratio``) if its name matches ``_SIZE`` and not ``_RATE``;
@@ -60,6 +62,11 @@ class Workload:
     def nearest(self, others: "Iterable[Workload]") -> "Workload | None":
         """The workload with the smallest distance to this one, the first on a tie; None where ``others`` is empty."""
         return min(others, key=self.distance, default=None)
+
+
+def kept_state(learning: Mapping[str, Scalar]) -> tuple[str, ...]:
+    """Arguments with which the optimizer keeps more of each weight: they change no step's cost, but what is held."""
+    return tuple(name for name in _STATEFUL if learning.get(name))
 
 
 def _is_size(name: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Literal
 from autotune.coordinator.opening.stage import Stage, set_stage
 from autotune.coordinator.races.ground import RaceGround
 from autotune.coordinator.races.log import RaceLog
-from autotune.coordinator.workloads import Workload
+from autotune.coordinator.workloads import Workload, kept_state
 from autotune.errors import InputError
 from autotune.events import Scalar
 from autotune.recording.database import configure_engine, creation_lock, normalise_url, open_database
@@ -156,7 +156,7 @@ def _race(
             heat_over=heat_over,
             takes_turns=watch.takes_turns,
         )
-        result = race(arena, plan, watch=told)
+        result = race(arena, plan, watch=told).model_copy(update={"kept_state": kept_state(learning)})
     log.keep(result, workload=workload, ground=ground)
     return RacedWorkload(workload, result, ground.in_full(learning, result.setting))
 

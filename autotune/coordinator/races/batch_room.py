@@ -93,10 +93,11 @@ class BatchRoom:
 
     def learn(self, result: RaceResult, *, workload: Workload) -> None:
         """What a race and the batches that were tried after it say of memory."""
-        winner = self._space.with_speed(workload.features, result.setting)
+        learning = {**workload.features, **dict.fromkeys(result.kept_state, True)}
+        winner = self._space.with_speed(learning, result.setting)
         self._fitting.learn_race(winner, peak_bytes=result.peak_memory_bytes)
         for tried in result.batches:
-            parameters = self._space.with_speed({**workload.features, "batch_size": tried.batch_size}, tried.setting)
+            parameters = self._space.with_speed({**learning, "batch_size": tried.batch_size}, tried.setting)
             if tried.peak_memory_bytes is not None:
                 self._fitting.learn_race(parameters, peak_bytes=tried.peak_memory_bytes)
             elif tried.shortage is not None:

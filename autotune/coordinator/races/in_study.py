@@ -30,7 +30,7 @@ from autotune.coordinator.races.watchman import Watchman
 from autotune.coordinator.races.words import batch_lines, price_lines
 from autotune.coordinator.speeds import Floor, RaceEndedError
 from autotune.coordinator.standing import Standing
-from autotune.coordinator.workloads import Workload
+from autotune.coordinator.workloads import Workload, kept_state
 from autotune.events import Scalar
 from autotune.goals import BASELINE_NUMBER
 from autotune.recording.environments import EnvironmentRecords
@@ -251,6 +251,7 @@ class RacedSpeeds:
             watchman.charge()
             self._lease.tell(None)
         self._failures = 0
+        result = result.model_copy(update={"kept_state": kept_state(learning)})
         race_id = self._keep(workload, result)
         self._try_batches(race_id, result, workload=workload, learning=learning, floor=floor, allowance=allowance)
 

@@ -213,6 +213,9 @@ class RaceResult(_Part):
     """Its time was up before everything was tried."""
     ended_by: str | None = None
     """Why it ended with what was known by then: what it raced against could not be started again."""
+    kept_state: tuple[str, ...] = ()
+    """Arguments with which the optimizer kept more of each weight, such as momentum: what was held is of trainings with
+    them alone. Empty in races of earlier versions, too."""
     batches: tuple[TriedBatch, ...] = ()
     """Larger ones of the study's, tried after the race to know which fit the device."""
 

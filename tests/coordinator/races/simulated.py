@@ -162,10 +162,11 @@ class RacingStudy:
         batch_size: int,
         is_alone: bool = True,
         on_wait: Callable[[], None] = lambda: None,
+        **learning: Scalar,
     ) -> dict[str, Scalar]:
-        """The parameters of a trial with this batch size; a race is run for it if there is a reason to."""
+        """The parameters of a trial with this batch size and these others; a race is run for it if need be."""
         assert self._lease is not None
-        proposal = Proposal(number=number, optuna_id=number, parameters={"batch_size": batch_size})
+        proposal = Proposal(number=number, optuna_id=number, parameters=learning | {"batch_size": batch_size})
         return self.speeds.complete(proposal, floor=Floor(self._lease, is_alone=is_alone, on_wait=lambda _: on_wait()))
 
     def run(self, trials: InstantTrials, *, interrupts: Interrupts, observer: Listener | None = None) -> None:

@@ -16,6 +16,7 @@ from tests.speed.simulated import Cost, Setting
 
 GIB = 2**30
 CPU = Lease("cpu", None, ())
+SGD: dict[str, Scalar] = {"optimizer": "sgd", "num_workers": 2, "channels_last": False}
 SPEC = """
 task: autotune.tasks.digits:Digits
 objective: {metric: val_loss, direction: minimize}
@@ -135,3 +136,21 @@ def test_race_is_kept_where_the_study_ends_while_batches_are_tried(
         assert study.train(1, batch_size=32, on_wait=on_wait)["num_workers"] == 2
         assert study.said[-1] == "race: which batches fit was not found out, interrupted"
         assert race_of(study).batches == ()
+
+
+def test_what_was_tried_with_momentum_is_known_of_trials_with_momentum(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was kept as of trials without, so that each too large batch failed as a trial, and was tried again."""
+    spec = SPEC.replace("learning: {", "learning: {optimizer: sgd, momentum: {low: 0.5, high: 0.99}, ")
+    spec = spec.replace("baseline: {", "baseline: {momentum: 0.9, ")
+    cost = holding(bytes_per_sample=GIB / 20)  # 160 samples
+    with study_on_a_gpu(tmp_path, cost=cost, monkeypatch=monkeypatch, spec=spec) as study:
+        study.train(1, batch_size=32, momentum=0.7)
+        for _ in range(2):
+            refused = [
+                study.fitting.reason_not_to_launch(1, parameters=parameters | {"batch_size": 256}, lease=CPU)
+                for parameters in (SGD | {"momentum": 0.6}, SGD)
+            ]
+            assert refused == ["predicted not to fit: the race with batch_size 256 ran out of memory", None]
+            study.start_again()
