@@ -45,5 +45,6 @@ def _history(row: TrialRow, *, reports: list[EpochReport], spec: StudySpec, is_o
         reason=row.reason,
         samples_per_second=row.samples_per_second,
         is_contended=row.is_contended,
+        speed_fallback=row.speed_fallback,
         reports=told,
     )

@@ -135,9 +135,14 @@ class Records:
         return replace(trial, parameters=parameters)
 
     def fall_back(self, trial: TrialRow, *, parameters: Mapping[str, Scalar], reason: str) -> TrialRow:
-        """Replace the parameters of a trial that could not be trained with a race's speed parameters; record why."""
+        """Replace the parameters of a trial that could not be trained with a race's speed parameters; record why.
+
+        Its reports are deleted: it begins anew, and the epochs that it had are no part of the training that counts.
+        """
         why = clean_text(reason)
-        self._change_trial(trial, {"parameters": write_json(parameters), "speed_fallback": why})
+        with self._write() as connection:
+            connection.execute(delete(tables.report).where(tables.report.c.trial_id == trial.id))
+            _change_trial(connection, trial, {"parameters": write_json(parameters), "speed_fallback": why})
         return replace(trial, parameters=parameters, speed_fallback=why)
 
     def finish_study(self, study: StudyRow) -> bool:
@@ -335,15 +340,19 @@ class Records:
             connection.execute(mine.values({**changes, "version": tables.study.c.version + 1}))
 
     def _change_trial(self, trial: TrialRow, changes: Mapping[str, object]) -> None:
-        mine = update(tables.trial).where(tables.trial.c.id == trial.id)
         with self._write() as connection:
-            connection.execute(mine.values({**changes, "version": tables.trial.c.version + 1}))
+            _change_trial(connection, trial, changes)
 
     def _reports(self, condition: ColumnElement[bool]) -> tuple[ReportRow, ...]:
         query = select(tables.report, tables.trial.c.number).join(tables.trial).where(condition)
         with transactions.read(self.engine) as connection:
             rows = connection.execute(query.order_by(tables.trial.c.number, tables.report.c.epoch)).mappings()
             return tuple(read_report(row) for row in rows)
+
+
+def _change_trial(connection: Connection, trial: TrialRow, changes: Mapping[str, object]) -> None:
+    mine = update(tables.trial).where(tables.trial.c.id == trial.id)
+    connection.execute(mine.values({**changes, "version": tables.trial.c.version + 1}))
 
 
 def _trial(connection: Connection, study_id: int, number: int) -> TrialRow:

@@ -75,6 +75,8 @@ class Halving:
         self._read = read
         self._reached: dict[int, int] = {}
         """Number of rungs that each trial has passed, by trial number."""
+        self._entered: defaultdict[int, dict[int, Worth]] = defaultdict(dict)
+        """What each trial was worth at the rungs at which it was compared, by trial number and rung."""
         self._worths: defaultdict[tuple[int, int], list[Worth]] = defaultdict(list)
         """Values of all trials that came to a rung, by bracket and rung, in ascending order."""
 
@@ -90,6 +92,14 @@ class Halving:
             if rung >= self._reached.get(number, 0):
                 seen = notes.get(f"{_SEEN}{rung}", self._resource(number, rung=rung))
                 self._enter(number, rung=rung, worth=Worth(notes[f"{_COMPLETED}{rung}"], seen=seen))
+
+    def forget(self, number: int) -> list[str]:
+        """The trial is at its first rung again, and no rival of others where it was."""
+        entered = self._entered.pop(number, {})
+        for rung, worth in entered.items():
+            self._worths[self._bracket(number), rung].remove(worth)
+        self._reached.pop(number, None)
+        return [f"{prefix}{rung}" for rung in entered for prefix in (_COMPLETED, _SEEN)]
 
     def answer(self, number: int, reports: Mapping[int, float]) -> tuple[bool, Mapping[str, Any]]:
         """The answer at all rungs that the last report has reached; a NaN there stops the trial."""
@@ -126,6 +136,7 @@ class Halving:
 
     def _enter(self, number: int, *, rung: int, worth: Worth) -> None:
         insort(self._worths[self._bracket(number), rung], worth)
+        self._entered[number][rung] = worth
         self._reached[number] = rung + 1
 
     def _is_promoted(self, worth: Worth, *, competing: list[Worth]) -> bool:

@@ -25,6 +25,11 @@ class LoneCurve:
     def recall(self, number: int, notes: Mapping[str, Any]) -> None:
         """Nothing is recalled, since these pruners store nothing."""
 
+    def forget(self, number: int) -> tuple[()]:
+        """Nothing is kept of a running trial."""
+        del number
+        return ()
+
     def answer(self, number: int, reports: Mapping[int, float]) -> tuple[bool, Mapping[str, Any]]:
         """Optuna's answer to these reports; the trial's number has no effect."""
         del number

@@ -6,7 +6,7 @@ that answering a report costs no query.
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,6 +59,11 @@ class Mirror:
     def report(self, number: int, *, step: int, value: float) -> None:
         """Add the first objective's value at a step; pruners can handle NaN."""
         self._reports[number][step] = _finite_or_nan(value)
+
+    def forget(self, number: int) -> Collection[str]:
+        """A running trial begins anew; the names of what the pruner had noted down about it."""
+        self._reports.pop(number, None)
+        return self._pruner.forget(number)
 
     def is_over(self, number: int) -> bool:
         """Whether the trial has ended."""

@@ -32,6 +32,11 @@ class Percentile:
     def recall(self, number: int, notes: Mapping[str, Any]) -> None:
         """Nothing is recalled, since this pruner stores nothing."""
 
+    def forget(self, number: int) -> tuple[()]:
+        """Nothing is kept of a running trial."""
+        del number
+        return ()
+
     def answer(self, number: int, reports: Mapping[int, float]) -> tuple[bool, Mapping[str, Any]]:
         """Whether the trial should stop; True also where all its reports are NaN. On a tie it goes on."""
         del number

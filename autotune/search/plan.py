@@ -51,5 +51,7 @@ class TrialHistory:
     samples_per_second: float | None = None
     is_contended: bool = False
     """Other trials ran beside it: its throughput compares with nothing."""
+    speed_fallback: str | None = None
+    """Why it was begun anew with the baseline's speed parameters, where it was; its reports are of that training."""
     reports: Mapping[int, float] = field(default_factory=dict)
     """The first objective's value at each reported step of the resource (epochs count from 1)."""

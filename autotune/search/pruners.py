@@ -7,7 +7,7 @@ and samples, trials don't report exactly at a rung: ``worth.py`` gives their val
 """
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from optuna.exceptions import ExperimentalWarning
@@ -34,6 +34,9 @@ class Pruner(Protocol):
 
     def recall(self, number: int, notes: Mapping[str, Any]) -> None:
         """Restore what an earlier start's pruner stored about a trial; ``notes`` may hold others' notes as well."""
+
+    def forget(self, number: int) -> Collection[str]:
+        """A running trial begins anew: it counts nowhere so far. The names of what was noted down about it."""
 
     def answer(self, number: int, reports: Mapping[int, float]) -> tuple[bool, Mapping[str, Any]]:
         """Whether a running trial with these reports should stop, and the notes to store about it."""

@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from optuna.storages import RDBStorage
@@ -20,6 +20,8 @@ _ADD_REPORT = text(
     "INSERT INTO trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type) "
     "VALUES (:trial_id, :step, :value, 'FINITE') ON CONFLICT DO NOTHING"
 )
+_DELETE_REPORTS = text("DELETE FROM trial_intermediate_values WHERE trial_id = :trial_id")
+_DELETE_NOTE = text("DELETE FROM trial_system_attributes WHERE trial_id = :trial_id AND key = :key")
 _IN_FLIGHT = text(
     "SELECT number, trial_id FROM trials WHERE study_id = :study_id AND state = 'RUNNING' ORDER BY number"
 )
@@ -82,6 +84,14 @@ class StoredTrials:
         if rows:
             with self._storage.engine.begin() as connection:
                 connection.execute(_ADD_REPORT, rows)
+
+    def forget_course(self, number: int, *, notes: Collection[str]) -> None:
+        """Delete the trial's reports, and the system attributes of these names, in one transaction."""
+        trial_id = self.id_of(number)
+        with self._storage.engine.begin() as connection:
+            connection.execute(_DELETE_REPORTS, {"trial_id": trial_id})
+            if notes:
+                connection.execute(_DELETE_NOTE, [{"trial_id": trial_id, "key": name} for name in notes])
 
     def set_attributes(self, number: int, *, attributes: Mapping[str, Scalar]) -> None:
         """Set user attributes of a trial that has not ended; the dashboard shows them."""

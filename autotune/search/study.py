@@ -58,6 +58,8 @@ class Search:
         self._trials = StoredTrials(self._study, storage=storage)
         self._proposer = Proposer(self._study, storage=storage, trials=self._trials, plan=plan, registry=self._registry)
         self._running: set[int] = set()
+        self._begun_anew: set[int] = set()
+        """Others' trials that fell back to the baseline's speed parameters: the mirror has nothing of before."""
         self._mirror = self._reflect({})
 
     @classmethod
@@ -144,6 +146,9 @@ class Search:
         number = history.number
         if self._mirror.is_over(number):
             return
+        if history.speed_fallback is not None and number not in self._begun_anew:
+            self._begun_anew.add(number)
+            self._mirror.forget(number)
         for step, value in sorted(history.reports.items()):
             if step not in self._mirror.reports(number):
                 self._mirror.report(number, step=step, value=value)
@@ -233,7 +238,11 @@ class Search:
         self.set_attributes(number, attributes={IS_CONTENDED: True})
 
     def note_fallback(self, number: int, *, reason: str | None) -> None:
-        """Record why this RUNNING trial has the baseline's speed parameters: those of a race were infeasible."""
+        """Record why this RUNNING trial begins anew with the baseline's speed parameters: a race's were infeasible.
+
+        Its earlier reports are forgotten. The attribute is written last, and so says that nothing of them is left.
+        """
+        self._trials.forget_course(number, notes=self._mirror.forget(number))
         self.set_attributes(number, attributes={SPEED_FALLBACK: reason})
 
     def set_attributes(self, number: int, *, attributes: Mapping[str, Scalar]) -> None:
@@ -268,6 +277,11 @@ class Search:
 
         Trials that run ``elsewhere`` are left to their coordinators.
         """
+        mine = self._running.difference(elsewhere)
+        fallen = {history.number: history for history in histories if history.speed_fallback is not None}
+        for trial in self._trials.all():
+            if trial.number in mine & fallen.keys() and SPEED_FALLBACK not in trial.user_attrs:
+                self.note_fallback(trial.number, reason=fallen[trial.number].speed_fallback)
         reports = {history.number: history.reports for history in histories}
         self._mirror = self._reflect(reports)
         for history in histories:
@@ -311,6 +325,7 @@ class Search:
         )
         mirror = Mirror(pruner=pruner, steps=plan.steps)
         self._running.clear()
+        self._begun_anew.clear()
         for trial in self._trials.all():
             self._registry.learn(trial)
             mirror.add(mirror_trial(trial, {**trial.intermediate_values, **reports.get(trial.number, {})}))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
@@ -109,3 +111,51 @@ def test_reports_of_several_objectives_stay_out_of_optuna(open_again: OpenStorag
 
     trial = storage.get_trial(proposal.optuna_id)
     assert (trial.state, trial.intermediate_values) == (TrialState.PRUNED, {})
+
+
+def rung_notes(storage: RDBStorage, proposal: Proposal) -> dict[str, float]:
+    attributes = storage.get_trial(proposal.optuna_id).system_attrs
+    return {name: value for name, value in attributes.items() if "_rung_" in name}
+
+
+def test_what_a_trial_reported_before_it_was_begun_anew_is_forgotten(open_again: OpenStorage) -> None:
+    search, proposal, storage = crash(open_again)
+    assert search.should_prune(proposal.number) is False
+    assert rung_notes(storage, proposal) == {"completed_rung_0": 0.5}
+
+    search.note_fallback(proposal.number, reason="no kernel")
+
+    assert storage.get_trial(proposal.optuna_id).intermediate_values == {}
+    assert rung_notes(storage, proposal) == {}
+    search.report(proposal.number, step=1, value=0.4)
+    search.should_prune(proposal.number)
+    assert rung_notes(storage, proposal) == {"completed_rung_0": 0.4}
+
+
+def test_fallback_that_was_cut_off_before_optunas_rows_is_made_good(open_again: OpenStorage) -> None:
+    search, proposal, storage = crash(open_again)
+    search.should_prune(proposal.number)
+    anew = replace(history(proposal, None), reports={1: 0.4}, speed_fallback="no kernel")
+
+    for reports in ({1: 0.4}, {1: 0.4, 2: 0.45}):
+        search = Search.open("study", storage=open_again(), plan=PLAN)
+        search.reconcile([replace(anew, reports=reports)])
+        search.should_prune(proposal.number)
+        trial = storage.get_trial(proposal.optuna_id)
+        assert trial.intermediate_values == reports
+        assert trial.user_attrs["speed_fallback"] == "no kernel"
+        assert rung_notes(storage, proposal) == {"completed_rung_0": 0.4}
+
+
+def test_others_trial_that_was_begun_anew_is_held_against_nothing_that_it_reported_before(
+    open_again: OpenStorage,
+) -> None:
+    search, proposal, _ = crash(open_again)
+    plain = history(proposal, None)
+    search.observe(replace(plain, reports={1: 0.9, 2: 0.9}))
+    for reports in ({1: 0.1}, {1: 0.1, 2: 0.2}):
+        search.observe(replace(plain, reports=reports, speed_fallback="no kernel"))
+    own = search.ask()
+    assert own is not None
+    search.report(own.number, step=1, value=0.7)
+    assert not search.should_prune(own.number)

@@ -38,6 +38,7 @@ class Launches(Listener):
 
     @override
     def trial_launched(self, trial: TrialView, study: StudyView) -> None:
+        self.reports = {key: value for key, value in self.reports.items() if key[0] != trial.number}  # it begins anew
         self.launched.append((trial.number, trial.parameters["batch_size"], trial.parameters["num_workers"]))
 
 
@@ -133,3 +134,28 @@ def test_trial_that_is_too_large_with_a_races_setting_alone_is_trained_with_the_
     assert [ticket.refusal for ticket in tickets] == [None] * 4
     assert held <= {(32, 0), (64, 0)}
     assert any((ticket.row.speed_fallback or "").startswith("predicted not to fit: about ") for ticket in tickets)
+
+
+def test_trial_that_falls_back_after_some_epochs_has_those_of_its_second_training_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one's stayed everywhere: the second was neither pruned nor shown before it was as far."""
+
+    def train(parameters: Mapping[str, Scalar], number: int) -> Said:
+        del number
+        value = 0.9 if parameters["num_workers"] else 0.1
+        metrics = {"val_loss": value, "val_accuracy": 0.5}
+        reports = [make_report(epoch, metrics=metrics, trained_seconds=4.0) for epoch in (1, 2)]
+        if parameters["num_workers"]:
+            return reports[:1], Finished(outcome=Outcome.INFEASIBLE, reason=NO_ROOM)
+        return reports, Finished(outcome=Outcome.COMPLETE, samples_per_second=320.0)
+
+    spec = SPEC.replace("sampler: random", "sampler: random\npruner: none")
+    with racing_study(tmp_path, spec=spec, cost=workers_pay, monkeypatch=monkeypatch) as study:
+        _, rows = run(study, InstantTrials(train))
+        fallen = next(row for row in rows if row.speed_fallback is not None)
+        losses = [recorded.report.metrics["val_loss"] for recorded in study.records.reports(fallen)]
+        assert losses == [0.1, 0.1]
+        url = f"sqlite:///{tmp_path}/autotune.db"
+        trial = optuna.load_study(study_name="raced", storage=url).trials[fallen.number]
+        assert trial.intermediate_values == {1: 0.1, 2: 0.1}

@@ -242,7 +242,7 @@ def test_delivering_everything_again_changes_nothing(
     assert publish(storage, tracking_uri) == PublishState(num_waiting=0, error=None)
     runs = find_runs(tracking_uri, study)
     assert {key: run.to_dictionary() for key, run in runs.items()} == first
-    assert [step for step, _, _ in history(tracking_uri, runs["0"], "val_accuracy")] == [1, 2]
+    assert [(step, value) for step, value, _ in history(tracking_uri, runs["0"], "val_accuracy")] == [(1, 0.25)]
 
 
 def test_a_run_that_was_made_before_a_crash_is_found_again(
@@ -508,6 +508,7 @@ def test_trial_that_fell_back_after_it_was_delivered_has_one_run_of_what_it_trai
     trial = add_trial(records, study, outcome=None)
     publish(storage, tracking_uri)
     records.fall_back(trial, parameters={**trial.parameters, "num_workers": 0, "batch_size": 64}, reason="no room")
+    records.add_report(trial, report=make_report(1, metrics={"val_accuracy": 0.25}))
     records.finish_trial(trial, finished=Finished(outcome=Outcome.COMPLETE), values=[0.2], ended_at=1_700_000_100.0)
 
     assert publish(storage, tracking_uri) == PublishState(num_waiting=0, error=None)
