@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Engine, RowMapping, and_, delete, exists, 
 
 from autotune.events import Scalar
 from autotune.hardware import Machine
-from autotune.outages import repeatable
+from autotune.outages import persist, repeatable
 from autotune.recording import tables, transactions
 from autotune.recording.rows import StudyRow, write_json
 from autotune.recording.transactions import Guard
@@ -40,7 +40,11 @@ class RaceRow:
     """Name of the study that the race ran in, as read; None where it ran in none."""
 
 
-@repeatable()
+_BESIDE = ""
+"""In the place of a digest: what was spent beside races that had come to their end."""
+
+
+@repeatable(but=("add", "charge"))
 class RaceRecords:
     """Races of one database."""
 
@@ -48,7 +52,10 @@ class RaceRecords:
         self._engine = engine
 
     def add(self, row: RaceRow, *, machine: Machine, study: StudyRow | None, guard: Guard | None = None) -> int:
-        """Record a race that has ended, with the study that it ran in, if any; returns the race's id."""
+        """Record a race that has ended, with the study that it ran in, if any; returns the race's id.
+
+        A race is told apart from others by its study, machine, workload and the moment at which it was recorded.
+        """
         values: dict[str, object] = {
             "study_id": study.id if study is not None else None,
             "hardware_fingerprint": machine.hardware_fingerprint,
@@ -66,13 +73,22 @@ class RaceRecords:
             "seconds": row.seconds,
             "created_at": time.time() if row.created_at is None else row.created_at,
         }
-        with transactions.write(self._engine, guard=guard) as connection:
-            key = connection.execute(insert(tables.race).values(values)).inserted_primary_key
-            if study is not None:
-                ended = _is_unfinished(_unfinished_row(study, digest=row.workload_digest, machine=machine))
-                connection.execute(delete(tables.race_unfinished).where(ended))
-        assert key is not None, "one row has one"
-        return int(key[0])
+        mark = ("study_id", "hardware_fingerprint", "software_fingerprint", "task", "workload_digest", "created_at")
+        same = and_(*(tables.race.c[name].is_not_distinct_from(values[name]) for name in mark))
+
+        def keep() -> int:
+            with transactions.write(self._engine, guard=guard) as connection:
+                # It is there already where an earlier attempt's commit was done before its connection was lost.
+                kept = connection.execute(select(tables.race.c.id).where(same)).scalar()
+                inserted = insert(tables.race).values(values)
+                key = connection.execute(inserted).inserted_primary_key if kept is None else (kept,)
+                if study is not None:
+                    ended = _is_unfinished(_unfinished_row(study, digest=row.workload_digest, machine=machine))
+                    connection.execute(delete(tables.race_unfinished).where(ended))
+            assert key is not None, "one row has one"
+            return int(key[0])
+
+        return persist(keep)
 
     def complete(self, race_id: int, *, result_json: str, guard: Guard | None = None) -> None:
         """Replace a recorded race's result, with what was found out after its end."""
@@ -87,20 +103,29 @@ class RaceRecords:
 
         With ``digest`` None the seconds belong to a race that has ended.
         """
+        race = _unfinished_row(study, digest=_BESIDE if digest is None else digest, machine=machine)
+        # Only one coordinator races on such a machine at a time, so nobody else changes this figure. If the transaction
+        # is repeated after it was done, the update finds another figure, and nothing is added to the study's seconds.
+        before = persist(lambda: self._unfinished_seconds(race))
         spent = tables.study.c.speed_seconds + seconds
-        mine = update(tables.study).where(tables.study.c.id == study.id)
         table = tables.race_unfinished
-        with transactions.write(self._engine, guard=guard) as connection:
-            connection.execute(mine.values(speed_seconds=spent, version=tables.study.c.version + 1))
-            if digest is None:
-                return
-            race = _unfinished_row(study, digest=digest, machine=machine)
-            transactions.insert_or_ignore(connection, table, {**race, "seconds": 0.0})
-            connection.execute(update(table).where(_is_unfinished(race)).values(seconds=table.c.seconds + seconds))
+
+        def pay() -> None:
+            with transactions.write(self._engine, guard=guard) as connection:
+                transactions.insert_or_ignore(connection, table, {**race, "seconds": 0.0})
+                unpaid = _is_unfinished(race) & (table.c.seconds == before)
+                paid = connection.execute(update(table).where(unpaid).values(seconds=before + seconds))
+                if paid.rowcount == 1:
+                    mine = update(tables.study).where(tables.study.c.id == study.id)
+                    connection.execute(mine.values(speed_seconds=spent, version=tables.study.c.version + 1))
+
+        persist(pay)
 
     def unfinished_seconds(self, study: StudyRow, *, digest: str, machine: Machine) -> float:
         """Seconds that the study has spent on races of this digest and machine since the last one that ended."""
-        race = _unfinished_row(study, digest=digest, machine=machine)
+        return self._unfinished_seconds(_unfinished_row(study, digest=digest, machine=machine))
+
+    def _unfinished_seconds(self, race: Mapping[str, object]) -> float:
         query = select(tables.race_unfinished.c.seconds).where(_is_unfinished(race))
         with transactions.read(self._engine) as connection:
             return float(connection.execute(query).scalar_one_or_none() or 0.0)
