@@ -108,15 +108,26 @@ class Ledger:
             persist(self._books.search.ask_ahead)
 
     def taken_up(self, ticket: Ticket, *, floor: Floor) -> Ticket:
-        """A trial of an earlier start, held against memory again if it was never launched.
+        """A trial of an earlier start; one that was never launched has the speed parameters of now, if they fit.
 
-        While it trains nothing is raced, and where several train at once there may never be such a moment again.
+        Its start may have been cut off in the race for them, or have been on another machine. While it trains nothing
+        is raced, and where several train at once there may never be such a moment again.
         """
         if floor.is_alone and self.standing.has_trials_left:
             self._speeds.prepare(floor)
         if ticket.is_adopted:
             return ticket
-        return self._held_against_memory(ticket, lease=floor.lease)
+        return self._held_against_memory(self._decided_anew(ticket, floor=floor), lease=floor.lease)
+
+    def _decided_anew(self, ticket: Ticket, *, floor: Floor) -> Ticket:
+        """A trial that was never launched, with the speed parameters that a new one would have here."""
+        row = ticket.row
+        if row.speed_fallback is not None:
+            return ticket
+        parameters = self._speeds.complete(row.number, row.parameters, floor=floor)
+        if parameters == row.parameters:
+            return ticket
+        return replace(ticket, row=self._books.records.set_parameters(row, parameters=parameters))
 
     def order(self, ticket: Ticket, *, lease: Lease) -> TrialOrder:
         """What the trial's process needs to train on that lease."""
@@ -307,7 +318,7 @@ class Ledger:
     def _new_trial(self, proposal: Proposal, *, floor: Floor | None) -> NewTrial:
         return NewTrial(
             number=proposal.number,
-            parameters=self._speeds.complete(proposal, floor=floor),
+            parameters=self._speeds.complete(proposal.number, proposal.parameters, floor=floor),
             seed=trial_seed(self._books.spec.seed, proposal.number),
             optuna_id=proposal.optuna_id,
             is_baseline=proposal.number == BASELINE_NUMBER,

@@ -52,12 +52,7 @@ class SharedLedger(Ledger):
         self._mine.add(row.number)
         if proposal is None:
             return self._take_over(row, floor=floor)
-        if floor is None:
-            return Ticket(row)
-        parameters = self._new_trial(proposal, floor=floor).parameters
-        if parameters != row.parameters:
-            row = self._books.records.set_parameters(row, parameters=parameters)
-        return self.taken_up(Ticket(row), floor=floor)
+        return Ticket(row) if floor is None else self.taken_up(Ticket(row), floor=floor)
 
     @override
     def refresh(self) -> bool:

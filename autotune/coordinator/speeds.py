@@ -6,7 +6,6 @@ from typing import Protocol
 
 from autotune.errors import RunError
 from autotune.events import Scalar
-from autotune.search.proposals import Proposal
 from autotune.search.space import SearchSpace
 from autotune.trial.leases import Lease
 
@@ -29,10 +28,11 @@ class Floor:
 class Speeds(Protocol):
     """Decides the speed parameters of a proposed trial."""
 
-    def complete(self, proposal: Proposal, *, floor: Floor | None) -> dict[str, Scalar]:
-        """All parameters that the trial trains with.
+    def complete(self, number: int, parameters: Mapping[str, Scalar], *, floor: Floor | None) -> dict[str, Scalar]:
+        """All parameters that the trial of this number trains with, given those that were proposed.
 
-        With ``floor`` None nothing is measured: no race may be run for this trial now.
+        The parameters may include speed parameters already, as those of a trial that was never launched do. With
+        ``floor`` None nothing is measured: no race may be run for this trial now.
         """
 
     def without_race(self, number: int, *, parameters: Mapping[str, Scalar]) -> dict[str, Scalar] | None:
@@ -49,10 +49,10 @@ class Speeds(Protocol):
 class JointSpeeds:
     """The sampler decides the speed parameters, like learning parameters."""
 
-    def complete(self, proposal: Proposal, *, floor: Floor | None) -> dict[str, Scalar]:
-        """The proposal's parameters as they are."""
-        del floor
-        return dict(proposal.parameters)
+    def complete(self, number: int, parameters: Mapping[str, Scalar], *, floor: Floor | None) -> dict[str, Scalar]:
+        """The parameters as they are."""
+        del number, floor
+        return dict(parameters)
 
     def without_race(self, number: int, *, parameters: Mapping[str, Scalar]) -> None:
         """No race decides them."""
@@ -68,10 +68,10 @@ class FixedSpeeds:
     def __init__(self, space: SearchSpace) -> None:
         self._space = space
 
-    def complete(self, proposal: Proposal, *, floor: Floor | None) -> dict[str, Scalar]:
-        """The proposal with the baseline's speed parameters; those that are illegal beside it are left out."""
-        del floor
-        return self._space.with_speed(proposal.parameters, self._space.baseline)
+    def complete(self, number: int, parameters: Mapping[str, Scalar], *, floor: Floor | None) -> dict[str, Scalar]:
+        """The parameters with the baseline's speed parameters; those that are illegal beside them are left out."""
+        del number, floor
+        return self._space.with_speed(parameters, self._space.baseline)
 
     def prepare(self, floor: Floor) -> None:
         """Nothing is measured."""

@@ -34,7 +34,6 @@ from autotune.coordinator.workloads import Workload, kept_state
 from autotune.events import Scalar
 from autotune.goals import BASELINE_NUMBER
 from autotune.recording.environments import EnvironmentRecords
-from autotune.search.proposals import Proposal
 from autotune.search.space import SearchSpace
 from autotune.speed.measuring.arena import ContestantLostError
 from autotune.speed.racing.plan import RaceWatch
@@ -113,13 +112,13 @@ class RacedSpeeds:
         if not self._trains_one_at_a_time:
             self._setting_for(self._space.learning.baseline, floor=floor)
 
-    def complete(self, proposal: Proposal, *, floor: Floor | None) -> dict[str, Scalar]:
-        """The proposal with the winner of its workload's race; the baseline keeps its own speed parameters."""
-        is_baseline = proposal.number == BASELINE_NUMBER
+    def complete(self, number: int, parameters: Mapping[str, Scalar], *, floor: Floor | None) -> dict[str, Scalar]:
+        """These with the winner of their workload's race; the baseline keeps its own speed parameters."""
+        learning, is_baseline = self._learning(parameters), number == BASELINE_NUMBER
         if not is_baseline or not self._trains_one_at_a_time:
             self._setting_for(self._space.learning.baseline, floor=floor)
-        setting = self._space.baseline if is_baseline else self._setting_for(proposal.parameters, floor=floor)
-        return self._space.with_speed(proposal.parameters, setting)
+        setting = self._space.baseline if is_baseline else self._setting_for(learning, floor=floor)
+        return self._space.with_speed(learning, setting)
 
     def without_race(self, number: int, *, parameters: Mapping[str, Scalar]) -> dict[str, Scalar] | None:
         """The trial's parameters with the baseline's speed parameters; its workload's later trials have those too.

@@ -28,7 +28,6 @@ from autotune.recording.files import StudyFiles
 from autotune.recording.lease import StudyLease
 from autotune.recording.mlflow.publisher import Publisher
 from autotune.recording.records import Records
-from autotune.search.proposals import Proposal
 from autotune.search.races import RaceStudy
 from autotune.search.resolve import resolve_space
 from autotune.search.storage import open_storage
@@ -166,8 +165,8 @@ class RacingStudy:
     ) -> dict[str, Scalar]:
         """The parameters of a trial with this batch size and these others; a race is run for it if need be."""
         assert self._lease is not None
-        proposal = Proposal(number=number, optuna_id=number, parameters=learning | {"batch_size": batch_size})
-        return self.speeds.complete(proposal, floor=Floor(self._lease, is_alone=is_alone, on_wait=lambda _: on_wait()))
+        floor = Floor(self._lease, is_alone=is_alone, on_wait=lambda _: on_wait())
+        return self.speeds.complete(number, learning | {"batch_size": batch_size}, floor=floor)
 
     def run(self, trials: InstantTrials, *, interrupts: Interrupts, observer: Listener | None = None) -> None:
         """One start of the study, from its first launch to its last trial's end."""

@@ -311,6 +311,26 @@ def test_study_of_several_jobs_that_was_stopped_in_its_race_races_in_the_next_st
     assert [trained["num_workers"] for trained in trials.trained] == [0, 2, 2, 2]
 
 
+def test_trial_that_was_asked_for_and_stopped_in_its_race_has_the_winner_of_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It trained at the baseline's speed, and the race was run again for the trial after it."""
+    interrupts, spec, trials = _Pressed(), SPEC.replace("trials: 30", "trials: 3"), InstantTrials(_trains)
+
+    def cost(learning: Mapping[str, Scalar], setting: Setting) -> Cost:
+        interrupts.is_pressed = len(study.ground.raced) == 1
+        return fails()(learning, setting)
+
+    with racing_study(tmp_path, spec=spec, cost=cost, monkeypatch=monkeypatch) as study:
+        study.run(trials, interrupts=interrupts)
+        assert [trained["num_workers"] for trained in trials.trained] == [0]
+        interrupts.is_pressed = False
+        study.run(trials, interrupts=interrupts)
+        assert [trained["num_workers"] for trained in trials.trained] == [0, 2, 2]
+        rows = study.records.trials(study.books.study)
+    assert [row.parameters["num_workers"] for row in rows] == [0, 2, 2]
+
+
 def test_coordinator_whose_trials_always_run_hears_what_another_one_has_raced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
