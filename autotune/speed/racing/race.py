@@ -24,7 +24,7 @@ with fewer digits is kept only while its loss stays within full precision's own 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from autotune.events import Scalar, Warmed
@@ -150,11 +150,17 @@ class _Race:
         for way in self._launching.ways(before, self._diagnosis, incumbent=self._track.incumbent):
             if CUDA_GRAPH not in way:
                 self._compile(only=way[COMPILE])
-            elif (finish := self._track.heat("screen", way, may_adopt=True)) is not None and finish.is_kept:
+            elif self._record(way):
                 self._enter_other_world({CUDA_GRAPH})
                 self._diagnose()
             if self._track.setting != before:
                 return
+
+    def _record(self, way: Mapping[str, Scalar]) -> bool:
+        """Adopt a step that is recorded as a whole, if it is faster and what it brings along learns as well."""
+        objection = self._judge.objection_to(way)
+        finish = self._track.heat("screen", way, objection=objection, may_adopt=True)
+        return finish is not None and finish.is_kept
 
     def _rescue(self, error: ContestantLostError) -> None:
         """Let a setting to beat be there that can be trained with.

@@ -585,6 +585,41 @@ def test_race_adopts_no_reduced_precision_at_first_sight() -> None:
     assert result.setting == {}
 
 
+OWN_ATTENTION = Entry(
+    knob(
+        "attention",
+        "plain",
+        "flash",
+        numerics="reordered",
+        moves=("input", "launch", "compute"),
+        companions=(Companion("flash", "precision", ("bf16",)),),
+    ),
+    ("plain", "flash"),
+)
+
+
+@pytest.mark.parametrize(("harm", "setting"), [(0.5, {}), (0.005, {"attention": "flash", "precision": "bf16"})])
+def test_race_judges_fewer_digits_that_come_with_what_is_faster_at_first_sight(harm: float, setting: Setting) -> None:
+    """A knob that may move everything brought bf16 along, and was adopted after two looks."""
+    result = run(SimulatedArena(lambda tried: learns(tried, harm=harm)), OWN_ATTENTION, PRECISION)
+    assert result.setting == setting
+    assert not any("at first sight" in heat.reason for heat in result.heats)
+
+
+@pytest.mark.parametrize(("harm", "is_kept"), [(0.5, False), (0.005, True)])
+def test_race_judges_fewer_digits_that_come_with_a_recorded_step(harm: float, *, is_kept: bool) -> None:
+    """A recorded step goes with no fp16, so that it brings bf16 along, whose digits are other and fewer ones."""
+
+    def cost(setting: Setting) -> Cost:
+        is_recorded = bool(setting.get("cuda_graph"))
+        return replace(learns(setting, harm=harm), compute_seconds=0.001, launch_seconds=0.0 if is_recorded else 0.01)
+
+    graph, precision = Entry(KNOBS["cuda_graph"], (False, True)), Entry(KNOBS["precision"], ("fp16", "bf16"))
+    result = run(SimulatedArena(cost), graph, precision, baseline={"precision": "fp16"})
+    assert bool(result.setting.get("cuda_graph")) is is_kept
+    assert result.reduced_precision == (("precision",) if is_kept else ())
+
+
 @pytest.mark.parametrize(
     ("entry", "baseline"), [(PRECISION, {"precision": "bf16"}), (CONV, {"fp32_precision_conv": "tf32"})]
 )

@@ -62,17 +62,20 @@ class Screening:
     def adopt_at_first_sight(self) -> None:
         """Look at what can move everything (threads, allocators), before anything is measured closely.
 
-        Not at a task's own knob with fewer digits: what it learns is not judged at first sight.
+        Not at what computes with fewer digits, by itself or by what it brings along: what that learns is not judged at
+        first sight.
         """
         for entry in self._plan.entries:
-            if not moves_everything(entry) or entry.knob.numerics == "reduced precision":
+            if not moves_everything(entry):
                 continue
             current = self._ways.current(entry)
             for value in outwards(current, entry.values):
                 setting = self._ways.changed(entry, value)
+                if setting is None or self._judge.objection_to(setting) is not None:
+                    continue
                 # Even where slow steps leave no time for more: these may be what makes them slow.
                 is_over = self._time.spent >= _FOR_FIRST_SIGHT * self._plan.seconds
-                if setting is not None and not is_over and self._track.adopt_at_first_sight(setting):
+                if not is_over and self._track.adopt_at_first_sight(setting):
                     self._tried.add((entry.name, current))
                     self._adopted_at_first_sight.add(entry.name)
                     break
