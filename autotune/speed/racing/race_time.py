@@ -56,9 +56,9 @@ class RaceTime:
 
     @property
     def given(self) -> float:
-        """Seconds that the race may take, longer where contestants take turns."""
+        """Seconds that the race may take, longer where contestants take turns, or took them."""
         longer = self._plan.seconds_in_turns
-        return longer if longer is not None and self._track.incumbency.takes_turns else self._plan.seconds
+        return longer if longer is not None and self._track.incumbency.has_taken_turns else self._plan.seconds
 
     def left(self) -> float:
         """Seconds before the race must come to its end: its confirmations, and a last look at the winner."""
@@ -158,7 +158,7 @@ class RaceTime:
     def _confirmation_seconds(self, count: int) -> float:
         """About how long so many confirmations will take."""
         track = self._track
-        if track.incumbency.takes_turns:
+        if track.incumbency.is_confirmed_in_turns:
             return count * track.incumbency.in_turns.seconds_to_confirm(track.incumbent.start_seconds)
         blocks = 4 * track.pace.confirm_quads * track.incumbency.block_seconds
         return count * (blocks + 2 * track.arena.usual_start_seconds)

@@ -54,6 +54,17 @@ class Incumbency:
         return not self.arena.has_room_for_two(self.holder)
 
     @property
+    def has_taken_turns(self) -> bool:
+        """There is none, or there was none for an incumbent before it, whose turns have taken their time."""
+        return self._has_told or self.takes_turns
+
+    @property
+    def is_confirmed_in_turns(self) -> bool:
+        """The incumbent meets the baseline in turns, which may take all that the device has by itself."""
+        arena = self.arena
+        return not (arena.has_room_for_two(self.baseline) and arena.has_room_for(self.baseline, self.holder))
+
+    @property
     def is_floor_known(self) -> bool:
         """What two contestants of one setting differ by was measured."""
         return self.beside.noise_floor is not None or self.in_turns.noise_floor is not None

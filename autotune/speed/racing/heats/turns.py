@@ -209,7 +209,11 @@ class SharedArena:
 
     def has_room_for_two(self, contestant: SharedContestant) -> bool:
         """Whether one of the same size may fit beside it, as far as anything tells."""
-        return not self._is_too_much([contestant], contestant)
+        return self.has_room_for(contestant, contestant)
+
+    def has_room_for(self, contestant: SharedContestant, newcomer: SharedContestant) -> bool:
+        """Whether one of the newcomer's size may fit beside one of the contestant's, likewise."""
+        return not self._is_too_much([contestant], newcomer)
 
     def make_room(self, contestant: SharedContestant) -> bool:
         """Put everybody away, the contestant too, which ran out of memory; False where it was alone."""

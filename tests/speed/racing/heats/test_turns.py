@@ -1,6 +1,7 @@
 """Races whose contestants have no room side by side, on a device whose memory they share."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -217,6 +218,36 @@ def test_race_in_turns_may_take_the_time_that_it_is_given_for_that() -> None:
     result = run(arena, FUSED, CHANNELS_LAST, seconds=60.0, seconds_in_turns=900.0, memory_bytes=DEVICE_BYTES)
     assert result.setting == {"channels_last": True, "optimizer_impl": "fused"}
     assert 60 < result.seconds <= 900
+
+
+@pytest.mark.parametrize("memory_bytes", [DEVICE_BYTES, None])
+def test_race_in_turns_goes_on_in_its_time_once_a_winner_holds_less(memory_bytes: int | None) -> None:
+    """Two of such a winner had room, so that the time for turns was taken back, and the race ended there."""
+
+    def cost(setting: Setting) -> Cost:
+        return replace(large(setting), peak_memory_bytes=30 if setting.get("channels_last") else LARGE)
+
+    arena = SimulatedArena(cost, machine=device())
+    result = run(arena, CHANNELS_LAST, FUSED, seconds=40.0, seconds_in_turns=400.0, memory_bytes=memory_bytes)
+    assert result.setting == {"channels_last": True, "optimizer_impl": "fused"}
+    assert result.heats[0].is_in_turns
+    assert not heats_of(result, **result.setting)[0].is_in_turns
+    assert not result.is_cut_short
+    assert result.seconds_given == 400.0
+
+
+@pytest.mark.parametrize("seconds", range(380, 500, 20))
+def test_race_keeps_the_time_for_a_confirmation_in_turns_that_its_baseline_needs(seconds: float) -> None:
+    """It was kept for one side by side, which the winner alone has room for."""
+
+    def cost(setting: Setting) -> Cost:
+        peak = 30 if setting.get("channels_last") else LARGE
+        return replace(slow_to_start(setting), start_seconds=6.0, peak_memory_bytes=peak)
+
+    more = Entry(KNOBS["optimizer_impl"], ("for_loop", *"abcdefghijklmnopqrst"))
+    machine = device(noises=(Jitter(0.02),), start_spread=0.05)
+    result = run(SimulatedArena(cost, machine=machine), CHANNELS_LAST, more, seconds=seconds, memory_bytes=DEVICE_BYTES)
+    assert result.seconds_late == 0
 
 
 def test_heat_for_whose_turns_no_time_is_left_is_passed_over_with_that_reason() -> None:
