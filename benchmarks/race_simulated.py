@@ -11,6 +11,7 @@
 """
 
 import argparse
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
@@ -78,10 +79,12 @@ NOISES: Mapping[str, Callable[[], Sequence[Noise]]] = {
 class Starting(SimulatedArena):
     """Contestants that take a while to enter."""
 
-    def enter(self, setting: Setting, *, seed: int = 0) -> SimulatedContestant:  # type: ignore[explicit-override]
+    def enter(  # type: ignore[explicit-override]
+        self, setting: Setting, *, seed: int = 0, limit_seconds: float = math.inf
+    ) -> SimulatedContestant:
         """As any other, later."""
         self.machine.now += _ENTER_SECONDS
-        return super().enter(setting, seed=seed)
+        return super().enter(setting, seed=seed, limit_seconds=limit_seconds)
 
 
 def entries(*names: str) -> tuple[Entry, ...]:

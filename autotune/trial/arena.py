@@ -1,5 +1,6 @@
 """Contestants of a race as processes: each trains with one setting, and may die of it."""
 
+import math
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -34,7 +35,7 @@ class Limits:
     """Both limits are reduced to this once a contestant was ready, so that a hanging one costs little time; they stay
     larger where starts take long. None reduces nothing."""
     is_slow_to_start: Callable[[Mapping[str, Scalar]], bool] = lambda _: False
-    """Whether a setting's first steps may take far longer than others'; its start then keeps the whole limit."""
+    """Whether a setting's first steps may take far longer than others'; patience does not reduce its start's limit."""
 
     def of_start(self, setting: Mapping[str, Scalar], *, longest: float | None) -> float:
         """Limit in seconds for a start with this setting; ``longest`` is the longest start so far, in seconds."""
@@ -124,7 +125,9 @@ class ProcessArena:
         self._numbers = count(-1, -1)
         self._living: list[Link] = []
 
-    def enter(self, setting: Mapping[str, Scalar], *, seed: int = 0) -> ProcessContestant:
+    def enter(
+        self, setting: Mapping[str, Scalar], *, seed: int = 0, limit_seconds: float = math.inf
+    ) -> ProcessContestant:
         """A contestant that is warm and stopped; see Arena."""
         number = next(self._numbers)
         order = self._order.model_copy(
@@ -139,7 +142,10 @@ class ProcessArena:
         link = self._launcher.launch_contestant(order)
         self._living.append(link)
         limit = self._limits.of_start(setting, longest=self._longest_start)
-        answer = self._await(link, seconds=limit, what="be ready for its first block")
+        what = "be ready for its first block"
+        if limit_seconds < limit:
+            limit, what = limit_seconds, f"{what} in the time that the race has left for a start,"
+        answer = self._await(link, seconds=limit, what=what)
         assert isinstance(answer, Warmed), answer
         self._longest_start = max(self._longest_start or 0.0, time.monotonic() - began)
         self._launcher.freeze(link.process)

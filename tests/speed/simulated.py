@@ -257,10 +257,13 @@ class SimulatedArena:
         self._batch_size = batch_size
         self._steps_per_epoch = steps_per_epoch
 
-    def enter(self, setting: Setting, *, seed: int = 0) -> SimulatedContestant:
+    def enter(self, setting: Setting, *, seed: int = 0, limit_seconds: float = math.inf) -> SimulatedContestant:
         cost = self._cost(setting)
         if cost.failure is not None:
             raise cost.failure
+        if cost.start_seconds > limit_seconds:
+            self.machine.now += limit_seconds
+            raise ContestantLostError("hung", f"it is to be ready within {limit_seconds:.0f} s")
         beside = [contestant for contestant in self.entered if not contestant.is_retired]
         self.machine.allocate(cost.peak_memory_bytes, beside=beside)
         contestant = SimulatedContestant(

@@ -304,6 +304,18 @@ def test_one_that_hangs_is_passed_over_before_the_race_is_over(launcher: Launche
         assert arena.enter({}).run_block(seconds=0.0, min_steps=3).steps == 3
 
 
+def test_start_that_takes_longer_than_its_race_has_left_is_broken_off_though_it_is_known_as_slow(
+    launcher: Launcher, tmp_path: Path
+) -> None:
+    limits = Limits(is_slow_to_start=lambda _: True)
+    with ProcessArena(launcher, order(tmp_path, task=FAULTY, batch_size=8), folder=tmp_path, limits=limits) as arena:
+        arena.enter({}, limit_seconds=60.0)
+        with pytest.raises(ContestantLostError, match="in the time that the race has left") as lost:
+            arena.enter({"fault": "hang", "fault_step": 0}, limit_seconds=1.0)
+        assert lost.value.kind == "hung"
+        assert arena.enter({}).run_block(seconds=0.0, min_steps=3).steps == 3
+
+
 def test_a_slow_start_is_no_hang(launcher: Launcher, tmp_path: Path) -> None:
     with ProcessArena(
         launcher,

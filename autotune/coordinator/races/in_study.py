@@ -17,6 +17,7 @@ runs out of memory as it begins, with the baseline's setting, does not fit: its 
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from autotune.coordinator.books import Books
@@ -26,7 +27,7 @@ from autotune.coordinator.races.batch_room import SHARE, BatchRoom
 from autotune.coordinator.races.ground import RaceGround
 from autotune.coordinator.races.log import RaceLog
 from autotune.coordinator.races.typical_run import TypicalRun
-from autotune.coordinator.races.watchman import Watchman
+from autotune.coordinator.races.watchman import OVERRUN, Watchman
 from autotune.coordinator.races.words import batch_lines, price_lines
 from autotune.coordinator.speeds import Floor, RaceEndedError
 from autotune.coordinator.standing import Standing
@@ -219,6 +220,7 @@ class RacedSpeeds:
     ) -> None:
         seconds, in_turns = allowance.seconds, allowance.seconds_in_turns
         plan = self._ground.plan(learning, seconds=seconds, seconds_in_turns=in_turns, former=former, run=run)
+        plan = replace(plan, overrun=OVERRUN)
         watchman = self._watchman(workload, floor=floor, seconds=seconds)
 
         def say(line: str) -> None:

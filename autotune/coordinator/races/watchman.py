@@ -8,8 +8,9 @@ from autotune.recording.rows import Activity
 
 _CHARGE_SECONDS = 5.0
 """A running race is charged to the study this often, so that it is paid for whatever becomes of the coordinator."""
-_OVERRUN = 2.0
-"""A race looks at the clock between heats, and one heat can be long: beyond so many times its seconds it is ended."""
+OVERRUN = 2.0
+"""A race looks at the clock between heats, and one heat can be long: beyond so many times its seconds it is ended.
+Of its starts none takes so long (``RacePlan.overrun``)."""
 
 
 class Watchman:
@@ -43,8 +44,8 @@ class Watchman:
         self._tally()
         if self._tallied_seconds - self._charged_seconds >= _CHARGE_SECONDS:
             self.charge()
-        if self._tallied_seconds > _OVERRUN * self.seconds:
-            raise RaceEndedError(f"it took {_OVERRUN:g} times its {self.seconds:.0f} s: the machine is busy")
+        if self._tallied_seconds > OVERRUN * self.seconds:
+            raise RaceEndedError(f"it took {OVERRUN:g} times its {self.seconds:.0f} s")
 
     @property
     def spent_seconds(self) -> float:

@@ -4,6 +4,7 @@ A race and a comparison know these two interfaces alone, so that real processes,
 one's own (``local.py``) and a simulation can stand behind them.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Literal, Protocol, TypeAlias
 
@@ -60,8 +61,10 @@ class Contestant(Protocol):
 class Arena(Protocol):
     """Starts contestants of one workload."""
 
-    def enter(self, setting: Mapping[str, Scalar], *, seed: int = 0) -> Contestant:
+    def enter(self, setting: Mapping[str, Scalar], *, seed: int = 0, limit_seconds: float = math.inf) -> Contestant:
         """A contestant that is warm; the same seed gives the same weights and the same order of samples.
+
+        One that is not warm within the limit is lost as one that hangs, where a start can be broken off.
 
         Raises:
             ContestantLostError: It can't be trained with.

@@ -5,6 +5,7 @@ that can't take the process down. The functions share one process, so what one o
 running (threads, a loader's workers) takes its time from the other.
 """
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -154,13 +155,17 @@ class LocalArena:
         self._synchronize = synchronize
         self._clock = clock
 
-    def enter(self, setting: Mapping[str, Scalar], *, seed: int = 0) -> LocalContestant:
+    def enter(
+        self, setting: Mapping[str, Scalar], *, seed: int = 0, limit_seconds: float = math.inf
+    ) -> LocalContestant:
         """The contestant of this setting, warm; to fix a seed is ``make_step``'s own part.
+
+        Its start is a call of this process, which no limit breaks off.
 
         Raises:
             ContestantLostError: The step can't be made, or can't be called.
         """
-        del seed
+        del seed, limit_seconds
         step = _losing(lambda: self._make_step(setting))()
         return LocalContestant(_losing(step), synchronize=self._synchronize, setting=setting, clock=self._clock)
 

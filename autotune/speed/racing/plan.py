@@ -36,6 +36,9 @@ class RacePlan:
     end later all the same, as one that compiles again: ``RaceResult.seconds_late`` tells."""
     seconds_in_turns: float | None = None
     """What it may take instead where contestants have no room side by side, and each turn costs a start."""
+    overrun: float | None = None
+    """It is ended from outside after so many times its seconds, with all that it has found: no start may take so long
+    that a winner can't be confirmed by then. None where nobody ends it."""
     memory_bytes: int | None = None
     """Of the device; None where nobody knows."""
     pace: Pace = field(default_factory=Pace)

@@ -46,6 +46,9 @@ class RaceTime:
         """Something was not tried for want of time."""
         self.seconds_for_more: float | None = None
         """What the race would have needed for one more heat, where contestants take turns."""
+        self.is_ending = False
+        """What was found is confirmed now."""
+        track.arena.seconds_for_a_start = self.for_a_start
         track.incumbency.seconds_left = self.left
         track.incumbency.seconds_for_a_heat = lambda: self.left() - self._kept_seconds
 
@@ -63,6 +66,20 @@ class RaceTime:
     def left(self) -> float:
         """Seconds before the race must come to its end: its confirmations, and a last look at the winner."""
         return self.given - self.spent - self._end_seconds
+
+    def for_a_start(self) -> float:
+        """Seconds that the next start may take, so that what was found by then is confirmed before the race is ended.
+
+        A winner starts as slowly once more to be confirmed. What starts as usual is never cut short by this.
+        """
+        if self._plan.overrun is None:
+            return math.inf
+        left = self._plan.overrun * self.given - self.spent
+        least = 2 * self._track.arena.usual_start_seconds
+        if not self.is_ending:
+            return max(least, left / 2 - self._confirmation_seconds(1))
+        few = math.ceil(_LEAST_TO_CONFIRM * self._track.pace.confirm_quads)
+        return max(least, left - 4 * few * self._track.incumbency.block_seconds)
 
     def keep_no_heats(self) -> None:
         """Nothing has won yet."""

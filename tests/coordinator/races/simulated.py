@@ -1,5 +1,6 @@
 """A study whose races are run among simulated contestants: its books, its ground and what it says are real."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -49,20 +50,29 @@ class _WaitingArena(SimulatedArena):
     """Lets its coordinator wait for each contestant."""
 
     def __init__(
-        self, cost: Callable[[Setting], Cost], *, memory_bytes: int | None, on_wait: Callable[[], None]
+        self,
+        cost: Callable[[Setting], Cost],
+        *,
+        memory_bytes: int | None,
+        on_wait: Callable[[], None],
+        limits: list[float],
     ) -> None:
         super().__init__(cost, machine=SimulatedMachine(memory_bytes=memory_bytes))
         self._on_wait = on_wait
+        self.limits = limits
 
-    def enter(self, setting: Setting, *, seed: int = 0) -> SimulatedContestant:
+    def enter(self, setting: Setting, *, seed: int = 0, limit_seconds: float = math.inf) -> SimulatedContestant:
+        self.limits.append(limit_seconds)
         self._on_wait()
-        return super().enter(setting, seed=seed)
+        return super().enter(setting, seed=seed, limit_seconds=limit_seconds)
 
 
 class SimulatedGround(RaceGround):
     """Its contestants are computed; ``raced`` keeps the batch sizes of its races, in order."""
 
     raced: list[Scalar]
+    limits: list[float]
+    """How many seconds each start had at most, in order."""
     cost: CostOf
     device_bytes: int | None = None
     """What all contestants of a race may hold together; None for enough."""
@@ -79,7 +89,10 @@ class SimulatedGround(RaceGround):
         del lease, seconds
         self.raced.append(learning["batch_size"])
         yield _WaitingArena(
-            lambda setting: self.cost(learning, setting), memory_bytes=self.device_bytes, on_wait=on_wait
+            lambda setting: self.cost(learning, setting),
+            memory_bytes=self.device_bytes,
+            on_wait=on_wait,
+            limits=self.limits,
         )
 
 
@@ -127,7 +140,7 @@ class RacingStudy:
         self.ground = SimulatedGround(
             file.spec, name=name, stage=self._stage, launcher=launcher, folder=folder, knobs=KNOBS
         )
-        self.ground.raced, self.ground.cost = [], cost
+        self.ground.raced, self.ground.limits, self.ground.cost = [], [], cost
         heats = RaceStudy(name, storage=self._storage, values=self.ground.values)
         self.log = RaceLog(self.records, heats=heats, study=study)
         self.start_again()

@@ -134,6 +134,19 @@ def test_race_is_paid_for_while_it_runs(tmp_path: Path, monkeypatch: pytest.Monk
     assert max(of_trials) - began < 12  # nor has any of it been taken for the trials' time
 
 
+def test_no_start_of_a_race_takes_as_long_as_the_study_lets_a_race_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A compile that took longer than the race had left ended it, and what had been found was lost."""
+    with racing_study(tmp_path, spec=SPEC, cost=fails(), monkeypatch=monkeypatch) as study:
+        study.train(1, batch_size=32)
+        assert study.said[0] == "race: batch_size 32, up to 30 s"
+        first, *later = study.ground.limits
+    assert first == float("inf")  # the baseline: nothing is found yet
+    assert later
+    assert max(later) < 60
+
+
 def test_race_that_a_start_ended_in_has_what_is_left_of_its_time_in_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

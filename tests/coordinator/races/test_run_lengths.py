@@ -26,20 +26,20 @@ speed:
 baseline: {batch_size: 32, num_workers: 0, compile: "off"}
 """
 SHORT, TOO_SHORT, LONG = 2, 30, 100
-"""Epochs of 100 steps; compiling is tried for 20 s of training, and repaid after 6,000 steps."""
+"""Epochs of 100 steps; compiling is tried for 20 s of training, and repaid after 4,000 steps."""
 TO_A_TARGET = SPEC.replace("{metric: val_loss, direction: minimize}", "{time_to: {val_loss: 0.2}}")
 TO_A_TARGET = TO_A_TARGET.replace("EPOCHS", str(LONG))
 KNOWN = "races: this machine knows the winner of a workload of this task"
 
 
 def cost(learning: Mapping[str, Scalar], setting: Setting) -> Cost:
-    """Workers pay, and compiling halves what is left of a step, for 30 s."""
+    """Workers pay, and compiling halves what is left of a step, for 20 s."""
     del learning
     is_compiled = setting["compile"] == "default"
     return Cost(
         compute_seconds=0.005 if is_compiled else 0.01,
         wait_seconds=0.0 if setting["num_workers"] else 0.02,
-        start_seconds=30.0 if is_compiled else 0.1,
+        start_seconds=20.0 if is_compiled else 0.1,
     )
 
 
@@ -74,10 +74,10 @@ def studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Studies:
 
 
 def test_trials_that_are_too_short_to_repay_compiling_take_the_rest_of_a_winner(studies: Studies) -> None:
-    """A study of two epochs compiled for 30 s in each trial, since one of a hundred had found that it pays."""
+    """A study of two epochs compiled for 20 s in each trial, since one of a hundred had found that it pays."""
     assert studies.train(LONG) == (2, "default")
     assert studies.train(SHORT) == (2, "off")
-    without = "races: trials go without the winner's compile: its 29.9 s are repaid after "
+    without = "races: trials go without the winner's compile: its 19.9 s are repaid after "
     assert studies.said[0] == KNOWN
     assert studies.said[1].startswith(without)
     assert len(studies.said) == 2

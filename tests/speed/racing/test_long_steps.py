@@ -26,9 +26,9 @@ CHANNELS_LAST = Entry(KNOBS["channels_last"], (False, True))
 class Starting(SimulatedArena):
     """Contestants that take half a second to enter, and longer with workers."""
 
-    def enter(self, setting: Setting, *, seed: int = 0) -> SimulatedContestant:
+    def enter(self, setting: Setting, *, seed: int = 0, limit_seconds: float = math.inf) -> SimulatedContestant:
         self.machine.now += 0.5 + 0.2 * workers_of(setting)
-        return super().enter(setting, seed=seed)
+        return super().enter(setting, seed=seed, limit_seconds=limit_seconds)
 
 
 def workers_of(setting: Setting) -> int:
@@ -170,9 +170,9 @@ def test_heat_takes_no_time_that_is_kept_to_put_winners_together() -> None:
 class Late(SimulatedArena):
     """Contestants that take longer to enter than to be screened."""
 
-    def enter(self, setting: Setting, *, seed: int = 0) -> SimulatedContestant:
+    def enter(self, setting: Setting, *, seed: int = 0, limit_seconds: float = math.inf) -> SimulatedContestant:
         self.machine.now += 1.5
-        return super().enter(setting, seed=seed)
+        return super().enter(setting, seed=seed, limit_seconds=limit_seconds)
 
 
 def test_start_of_the_best_winner_is_counted_once_in_what_putting_winners_together_takes() -> None:

@@ -460,11 +460,11 @@ def test_race_goes_on_after_a_setting_that_dies_in_its_first_block() -> None:
 class HarmfulArena(SimulatedArena):
     """A contestant with ``foreach`` takes those down that are there when it enters."""
 
-    def enter(self, setting: Setting, *, seed: int = 0) -> SimulatedContestant:
+    def enter(self, setting: Setting, *, seed: int = 0, limit_seconds: float = math.inf) -> SimulatedContestant:
         if setting.get("optimizer_impl") == "foreach":
             for contestant in self.entered:
                 contestant.failure = ContestantLostError("crashed", "no")
-        return super().enter(setting, seed=seed)
+        return super().enter(setting, seed=seed, limit_seconds=limit_seconds)
 
 
 def test_race_goes_on_where_the_setting_to_beat_is_lost_beside_another() -> None:
@@ -497,6 +497,28 @@ def test_race_whose_winner_is_lost_in_its_confirmation_keeps_the_baseline(fails_
         {"optimizer_impl": "fused"},
     )
     assert all(contestant.is_retired for contestant in arena.entered)
+
+
+@pytest.mark.parametrize("start_seconds", [5.0, 20.0, 45.0, 70.0, 200.0])
+@pytest.mark.parametrize("seconds", [30.0, 60.0])
+def test_race_confirms_what_it_has_found_before_a_slow_start_that_would_end_it(
+    seconds: float, start_seconds: float
+) -> None:
+    """A study ends a race at twice its seconds, and all that it had found was lost."""
+
+    def cost(setting: Setting) -> Cost:
+        is_compiled = "compile" in setting
+        found = compute_bound(setting).compute_seconds
+        return Cost(compute_seconds=found * (0.8 if is_compiled else 1.0), start_seconds=start_seconds * is_compiled)
+
+    arena = SimulatedArena(cost, machine=noisy())
+    result = run(arena, CHANNELS_LAST, FUSED, COMPILE, seconds=seconds, overrun=2.0, epochs=100_000)
+    assert result.setting.items() >= {"channels_last": True, "optimizer_impl": "fused"}.items()
+    assert result.gain is not None
+    assert result.seconds <= 2 * seconds
+    [heat] = [heat for heat in result.heats if heat.stage == "compile"]
+    assert (heat.verdict == "infeasible") is (start_seconds > seconds)
+    assert (result.setting.get("compile") == "default") is (heat.verdict == "kept")
 
 
 def test_race_raises_where_the_baseline_itself_cannot_be_trained_with() -> None:

@@ -128,6 +128,8 @@ class SharedArena:
         self._clock = clock
         self._entered: list[SharedContestant] = []
         self._present: list[SharedContestant] = []
+        self.seconds_for_a_start: Callable[[], float] = lambda: math.inf
+        """What the race has left for the next one at most."""
         self._starts: list[float] = []
         """Seconds of each; the first, which makes the device ready, counts half."""
         self._is_one_at_a_time = False
@@ -229,7 +231,8 @@ class SharedArena:
 
     def _bring(self, contestant: SharedContestant) -> None:
         began = self._clock()
-        living = self._arena.enter(contestant.setting, seed=contestant.seed)
+        limit = self.seconds_for_a_start()
+        living = self._arena.enter(contestant.setting, seed=contestant.seed, limit_seconds=limit)
         contestant.appear(living, start_seconds=self._clock() - began)
         self._starts.append(contestant.start_seconds if self._starts else contestant.start_seconds / 2)
         self._present.append(contestant)

@@ -67,6 +67,7 @@ class Ending:
             ContestantLostError: Nothing can be trained with any more.
         """
         plan, track = self._plan, self._track
+        self._time.is_ending = True
         gain = informed_gain = None
         if self._track.setting != dict(plan.baseline):
             gain = self._confirm()

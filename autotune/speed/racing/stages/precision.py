@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 from autotune.events import Scalar
 from autotune.speed.knobs.entries import Entry, in_setting, is_possible
-from autotune.speed.measuring.arena import Arena, Contestant
+from autotune.speed.measuring.arena import Contestant
 from autotune.speed.measuring.comparison import Comparison
 from autotune.speed.racing.heats.finish import Objection
-from autotune.speed.racing.heats.turns import NoRoomError
+from autotune.speed.racing.heats.turns import NoRoomError, SharedArena
 from autotune.speed.racing.pace import NUM_SEEDS
 from autotune.speed.racing.plan import RacePlan
 
@@ -75,7 +75,7 @@ def shortened(
 class LossJudge:
     """Asks whether a faster challenger with fewer digits still learns; each choice of digits is judged once a race."""
 
-    def __init__(self, arena: Arena, plan: RacePlan) -> None:
+    def __init__(self, arena: SharedArena, plan: RacePlan) -> None:
         self._arena = arena
         self._plan = plan
         self._full: list[LossCurve] = []

@@ -1,5 +1,6 @@
 """Races whose contestants have no room side by side, on a device whose memory they share."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -154,8 +155,8 @@ def test_device_that_other_programs_fill_is_told_apart_from_one_without_room_for
 class ShrinkingArena(SimulatedArena):
     """The device is smaller from the first block of ``fused`` on: it ran out in a block, not at its start."""
 
-    def enter(self, setting: Setting, *, seed: int = 0):  # type: ignore[no-untyped-def] # noqa: ANN201
-        contestant = super().enter(setting, seed=seed)
+    def enter(self, setting: Setting, *, seed: int = 0, limit_seconds: float = math.inf):  # type: ignore[no-untyped-def] # noqa: ANN201
+        contestant = super().enter(setting, seed=seed, limit_seconds=limit_seconds)
         is_beside = sum(not other.is_retired for other in self.entered) > 1
         if setting.get("optimizer_impl") == "fused" and is_beside:
             contestant.failure = ContestantLostError("out of memory", "no")
@@ -271,13 +272,13 @@ class FailingArena(SimulatedArena):
         self._fails = fails
         self._started: dict[str, int] = {}
 
-    def enter(self, setting: Setting, *, seed: int = 0):  # type: ignore[no-untyped-def] # noqa: ANN201
+    def enter(self, setting: Setting, *, seed: int = 0, limit_seconds: float = math.inf):  # type: ignore[no-untyped-def] # noqa: ANN201
         key = repr(sorted(setting.items()))
         number = self._started.get(key, 0)
         self._started[key] = number + 1
         if (failure := self._fails(setting, number)) is not None:
             raise failure
-        return super().enter(setting, seed=seed)
+        return super().enter(setting, seed=seed, limit_seconds=limit_seconds)
 
 
 @pytest.mark.parametrize("kind", ["crashed", "hung"])

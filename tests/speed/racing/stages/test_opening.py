@@ -1,5 +1,7 @@
 """A race on a simulated GPU, where single knobs show nothing until steps no longer wait for launches."""
 
+import math
+
 import pytest
 
 from autotune.events import Scalar
@@ -46,12 +48,12 @@ class Gpu(SimulatedArena):
         self._is_hidden = is_hidden
         self._compiled: set[tuple[Scalar, ...]] = set()
 
-    def enter(self, setting: Setting, *, seed: int = 0) -> SimulatedContestant:
+    def enter(self, setting: Setting, *, seed: int = 0, limit_seconds: float = math.inf) -> SimulatedContestant:
         """The first one makes the device ready; a search of cuDNN's takes seconds, and workers a tenth of one each."""
         self.machine.now += 0.5 if self.entered else 6.0
         self.machine.now += 0.1 * float(str(setting.get("num_workers", 0)))
         self.machine.now += 10.0 if setting.get("cudnn_benchmark") else 0.0
-        return super().enter(setting, seed=seed)
+        return super().enter(setting, seed=seed, limit_seconds=limit_seconds)
 
     def _cost_of(self, setting: Setting) -> Cost:
         is_half = setting.get("precision", "fp32") != "fp32"
