@@ -148,8 +148,8 @@ class RacedSpeeds:
         run = self._length.now()
         if floor is not None and floor.is_alone and self._is_open(digest, run):
             self._race_if_allowed(learning, workload, floor=floor, run=run)
-        elif floor is not None and self._has_crew and digest not in self._known:
-            self._known |= self._log.known(self._ground)  # others race while trials run here
+        elif floor is not None and self._has_crew and self._may_be_told_more(digest):
+            self._hear_of_others()  # they race while trials run here
         known, nearest = self._known.get(digest), self._nearest(workload)
         if known is not None:
             self._tell_of_unpaid(known[1], run)
@@ -158,6 +158,19 @@ class RacedSpeeds:
             return self._space.baseline  # with which the ledger refuses the trial of a workload that does not fit
         self._tell_of_unpaid(nearest, run)
         return setting_for(nearest, run, in_full_precision=True)
+
+    def _may_be_told_more(self, digest: str) -> bool:
+        """Whether another coordinator may find a winner for this workload, or which batches fit with it."""
+        known = self._known.get(digest)
+        return known is None or (self._ground.gpu_bytes is not None and not known[1].batches)
+
+    def _hear_of_others(self) -> None:
+        """Learn what other coordinators of the study have found meanwhile, on machines like this one."""
+        heard = self._log.known(self._ground)
+        for digest, (workload, result) in heard.items():
+            if self._known.get(digest) != (workload, result):
+                self._room.learn(result, workload=workload)
+        self._known |= heard
 
     def _tell_of_unpaid(self, result: RaceResult, run: RunLength) -> None:
         """Say once of each knob that trials are without it, though it won."""
@@ -195,8 +208,7 @@ class RacedSpeeds:
         if not allowance.is_enough or self._fitting.reason_not_to_train(begins, lease=floor.lease) is not None:
             return
         with self._race_right(self._ground.machine) as has_right:
-            # What another coordinator of the study has found meanwhile, on a machine like this one.
-            self._known |= self._log.known(self._ground)
+            self._hear_of_others()
             if has_right and self._is_open(digest, run):
                 self._raced.add(digest)
                 self._race(learning, workload, floor=floor, former=former, run=run, allowance=allowance)

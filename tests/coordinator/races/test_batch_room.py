@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from autotune.coordinator.speeds import RaceEndedError
 from autotune.events import Scalar
+from autotune.recording.crew import Crew
 from autotune.recording.races import RaceRecords
 from autotune.speed.racing.result import RaceResult
 from autotune.trial.leases import Lease
@@ -154,3 +156,21 @@ def test_what_was_tried_with_momentum_is_known_of_trials_with_momentum(
             ]
             assert refused == ["predicted not to fit: the race with batch_size 256 ran out of memory", None]
             study.start_again()
+
+
+def test_batches_that_another_coordinator_found_too_large_are_not_launched_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It heard of the winner, and launched trials of batches that the other one had seen to run out."""
+    with study_on_a_gpu(tmp_path, cost=holding(bytes_per_sample=GIB / 20), monkeypatch=monkeypatch) as study:
+        alone = study.books
+        study.books = replace(alone, crew=Crew(study.records, study=alone.study, lease=alone.lease, stale_seconds=60))
+        study.start_again()
+        here, fitting = study.speeds, study.fitting
+        study.books = alone
+        study.start_again()
+        study.train(1, batch_size=32)
+        study.speeds = here
+        parameters = study.train(2, batch_size=256, is_alone=False)
+        refused = fitting.reason_not_to_launch(2, parameters=parameters, lease=CPU)
+        assert refused == "predicted not to fit: the race with batch_size 256 ran out of memory"
