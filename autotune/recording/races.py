@@ -36,6 +36,8 @@ class RaceRow:
     seconds: float
     created_at: float | None = None
     """Seconds since 1970; None in a new row, which is recorded as of now."""
+    id: int | None = None
+    """As read; None in a new row."""
     study: str | None = None
     """Name of the study that the race ran in, as read; None where it ran in none."""
 
@@ -207,5 +209,6 @@ def _read(row: RowMapping) -> RaceRow:
         peak_memory_bytes=row["peak_memory_bytes"],
         seconds=row["seconds"],
         created_at=row["created_at"],
+        id=row["id"],
         study=row["study"],
     )

@@ -42,6 +42,12 @@ class BatchRoom:
         self._space = space
         self._fitting = fitting
 
+    def is_open(self, result: RaceResult, *, learning: Mapping[str, Scalar]) -> bool:
+        """Whether the study has larger batches than these parameters, and nothing tells yet which of them fit a GPU."""
+        parameters = self._space.with_speed(learning, result.setting_in_full_precision)
+        is_told = parameters.get("accumulate") == "auto" or self._fitting.has_limit(parameters)
+        return bool(self._larger_than(learning)) and not is_told and self._ground.gpu_bytes is not None
+
     def tried(
         self,
         result: RaceResult,
@@ -64,10 +70,8 @@ class BatchRoom:
             RaceEndedError: The study is to end.
         """
         sizes, taken_over = self._larger_than(learning), result.setting_in_full_precision
-        parameters = self._space.with_speed(learning, taken_over)
-        is_told = parameters.get("accumulate") == "auto" or self._fitting.has_limit(parameters)
         start = max((heat.start_seconds or 0.0 for heat in result.heats if heat.setting == result.setting), default=0.0)
-        if not sizes or is_told or self._ground.gpu_bytes is None or start > watchman.seconds:
+        if not self.is_open(result, learning=learning) or start > watchman.seconds:
             return ()
         on_begin(sizes[-1])
 

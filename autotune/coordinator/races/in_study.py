@@ -89,6 +89,8 @@ class RacedSpeeds:
         """Races that crashed since one came to its end."""
         self._raced: set[str] = set()
         """What this start has raced, whatever came of it."""
+        self._tried: set[str] = set()
+        """Workloads raced before, whose larger batches this start has tried, whatever came of it."""
         self._told_of: set[str] = set()
         self._length = TypicalRun(books, by_budget=ground.run)
         self._untrainable: set[str] = set()
@@ -152,6 +154,8 @@ class RacedSpeeds:
             self._hear_of_others()  # they race while trials run here
         known, nearest = self._known.get(digest), self._nearest(workload)
         if known is not None:
+            if floor is not None and floor.is_alone:
+                self._try_batches_after(known[1], workload=workload, learning=learning, floor=floor)
             self._tell_of_unpaid(known[1], run)
             return setting_for(known[1], run)
         if nearest is None or (floor is not None and not self._fits(learning, floor=floor)):
@@ -312,6 +316,27 @@ class RacedSpeeds:
             self._log.complete(race_id, told)
             for line in batch_lines(tries):
                 self._note(f"race: {line}")
+
+    def _try_batches_after(
+        self, result: RaceResult, *, workload: Workload, learning: Mapping[str, Scalar], floor: Floor
+    ) -> None:
+        """Try larger batches after a race that is known, and after which no start has tried any; once in this start."""
+        digest = self._ground.digest(workload)
+        is_done = digest in self._raced or digest in self._tried or bool(result.batches)
+        is_alike = kept_state(learning) == result.kept_state
+        if is_done or not is_alike or not self._room.is_open(result, learning=learning):
+            return
+        is_first = not self._raced and not self._tried
+        allowance = self._allowances.first(unfinished_seconds=0.0) if is_first else self._allowances.next()
+        if not allowance.is_enough:
+            return
+        with self._race_right(self._ground.machine) as has_right:
+            race_id = self._log.newest(workload, ground=self._ground) if has_right else None
+            if race_id is not None:
+                self._tried.add(digest)
+                self._try_batches(
+                    race_id, result, workload=workload, learning=learning, floor=floor, allowance=allowance
+                )
 
     def _fail(self, error: ContestantLostError, *, workload: Workload, learning: Mapping[str, Scalar]) -> None:
         """Say what could not be raced; a workload that is too large for the device says nothing of the others."""

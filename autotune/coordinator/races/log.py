@@ -1,5 +1,6 @@
 """Where races are written down: their winners in our own table, their heats as an Optuna study."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from autotune.coordinator.races.ground import RaceGround
@@ -31,16 +32,22 @@ class RaceLog:
         its cores (``--jobs``), are not: its own settings and peaks would be taken for theirs. One that found nothing
         says nothing where its time was up, or where the machine was too busy to see anything.
         """
-        found: dict[str, tuple[Workload, RaceResult]] = {}
-        for row in reversed(self._races.known(task=ground.task, machine=ground.machine)):
+        answers = [*self._answers(ground)]
+        return {ground.digest(workload): (workload, result) for _, workload, result in reversed(answers)}
+
+    def newest(self, workload: Workload, *, ground: RaceGround) -> int | None:
+        """The number under which this workload's known race is kept; None where none is."""
+        digest = ground.digest(workload)
+        return next((number for number, other, _ in self._answers(ground) if ground.digest(other) == digest), None)
+
+    def _answers(self, ground: RaceGround) -> Iterator[tuple[int | None, Workload, RaceResult]]:
+        for row in self._races.known(task=ground.task, machine=ground.machine):
             then = Workload(row.task, row.device, row.num_cores, row.workload)
             if row.workload_digest != ground.digest(then) or not ground.is_of(then):
                 continue
             result = RaceResult.model_validate_json(row.result_json)
             if result.is_answer:
-                workload = replace(then, task=ground.task)
-                found[ground.digest(workload)] = workload, result
-        return found
+                yield row.id, replace(then, task=ground.task), result
 
     def keep(self, result: RaceResult, *, workload: Workload, ground: RaceGround) -> int:
         """Write a race down for this study and later ones, under the number that is returned."""

@@ -14,6 +14,7 @@ from autotune.recording.races import RaceRecords
 from autotune.speed.racing.result import RaceResult
 from autotune.trial.leases import Lease
 from tests.coordinator.races.simulated import CostOf, RacingStudy, racing_study
+from tests.coordinator.simulated import KilledError
 from tests.speed.simulated import Cost, Setting
 
 GIB = 2**30
@@ -174,3 +175,27 @@ def test_batches_that_another_coordinator_found_too_large_are_not_launched_here(
         parameters = study.train(2, batch_size=256, is_alone=False)
         refused = fitting.reason_not_to_launch(2, parameters=parameters, lease=CPU)
         assert refused == "predicted not to fit: the race with batch_size 256 ran out of memory"
+
+
+def test_batches_that_a_killed_start_did_not_try_are_tried_in_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The race was known, and nothing after it was done ever again."""
+    with study_on_a_gpu(tmp_path, cost=holding(bytes_per_sample=GIB / 20), monkeypatch=monkeypatch) as study:
+
+        def on_wait() -> None:
+            if len(study.ground.raced) > 1:
+                raise KilledError
+
+        with pytest.raises(KilledError):
+            study.train(1, batch_size=32, on_wait=on_wait)
+        assert race_of(study).batches == ()
+        study.ground.raced.clear()
+        for _ in range(2):
+            study.start_again()
+            assert study.train(1, batch_size=32, is_alone=False)["num_workers"] == 2
+            study.train(2, batch_size=32)
+        assert {tried.batch_size for tried in race_of(study).batches} == {512, 256, 128}
+        assert study.ground.raced == [512, 128, 256, 256], "the last one with the baseline's speed parameters"
+        taken_over = {"batch_size": 256, "num_workers": 2, "channels_last": False}
+        assert study.fitting.reason_not_to_launch(1, parameters=taken_over, lease=CPU) is not None
