@@ -38,9 +38,6 @@ _CPU_SHARE = 0.8
 _PATIENCE_SHARE = 0.25
 """Of a race's time, what one contestant that hangs may take of it."""
 _LEAST_PATIENCE = 5.0
-_SLOW_TO_START = frozenset({"compile", "cudnn_benchmark", "worker_start_method"})
-"""Minutes for a graph, 12 s for cuDNN's search, and for workers that import torch each; beside these knobs those that
-start with a pass over the data, or launch the process anew."""
 _NEAR_MISS = 0.97
 """A knob that lost by more than this on the nearest workload is not tried again on this one."""
 
@@ -264,11 +261,8 @@ def _is_in_range(value: Scalar, parameter: SpaceParameter) -> bool:
 
 def is_slow_to_start(setting: Mapping[str, Scalar], *, entries: Sequence[Entry]) -> bool:
     """Whether a training's first step may well take far longer with this setting than with another."""
-    return any(in_setting(setting, entry.name, entries) != entry.knob.simplest for entry in entries if _is_slow(entry))
-
-
-def _is_slow(entry: Entry) -> bool:
-    return entry.name in _SLOW_TO_START or entry.knob.starts_with_a_pass or entry.knob.needs == "relaunch"
+    slow = [entry for entry in entries if entry.knob.is_slow_to_start]
+    return any(in_setting(setting, entry.name, entries) != entry.knob.simplest for entry in slow)
 
 
 def _is_near(entry: Entry, former: RaceResult, *, run: RunLength) -> bool:

@@ -28,6 +28,7 @@ KERNEL_KNOBS = (
         simplest=False,
         docs=_CUDNN,
         moves=("compute",),
+        searches_at_start=True,
         choices=(False, True),
         applies=needs_cudnn,
     ),

@@ -53,6 +53,9 @@ class Knob:
     """It speeds up what the host computes: beside a GPU the input alone, after what is made for that."""
     starts_with_a_pass: bool = False
     """With any value but the simplest, a training fetches all its samples before its first step."""
+    searches_at_start: bool = False
+    """With any value but the simplest, a training's first steps may take many seconds more: they compile or search, or
+    each worker imports torch."""
     choices: tuple[Scalar, ...] = ()
     low: int | None = None
     high: int | None = None
@@ -93,6 +96,11 @@ class Knob:
     def all_digits(self) -> Scalar:
         """The value with which nothing is computed with fewer digits."""
         return self.simplest if self.full is None else self.full
+
+    @property
+    def is_slow_to_start(self) -> bool:
+        """With any value but the simplest, a training's start may well take far longer than with that."""
+        return self.searches_at_start or self.starts_with_a_pass or self.needs == "relaunch"
 
     def on(self, machine: Machine) -> "Knob":
         """The knob with the bottlenecks that it can move on this machine."""

@@ -80,6 +80,7 @@ LOADER_KNOBS = (
         simplest="fork",
         docs="https://docs.pytorch.org/docs/stable/notes/multiprocessing.html",
         moves=("input",),
+        searches_at_start=True,
         choices=("fork", "forkserver", "spawn"),
         choice_applies=_start_method_applies,
         needs_positive="num_workers",

@@ -39,6 +39,7 @@ STEP_KNOBS = (
         simplest="off",
         docs="https://docs.pytorch.org/docs/stable/generated/torch.compile.html",
         moves=("launch", "compute"),
+        searches_at_start=True,
         choices=("off", "default", "reduce-overhead", "max-autotune"),
         applies=_needs_compiler,
         choice_applies=_compile_mode_applies,

@@ -17,13 +17,12 @@ _GUIDE: tuple[tuple[str, tuple[Scalar, ...]], ...] = (
 """Knobs with their values, the best first (https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html)."""
 
 
-_SLOW_TO_START = frozenset({"cudnn_benchmark"})
-"""cuDNN's search took 8 to 12 s of every start on an H100 and an H200, which a race pays many times."""
-
-
 def informed_guess(baseline: Mapping[str, Scalar], *, entries: Sequence[Entry], num_cores: int) -> dict[str, Scalar]:
-    """The informed setting as a race may well begin with it: without what starts slowly."""
-    quick = [entry for entry in entries if entry.name not in _SLOW_TO_START]
+    """The informed setting as a race may well begin with it: without what starts slowly.
+
+    cuDNN's search took 8 to 12 s of every start on an H100 and an H200, which a race pays many times.
+    """
+    quick = [entry for entry in entries if not entry.knob.is_slow_to_start]
     return informed_setting(baseline, entries=quick, num_cores=num_cores)
 
 

@@ -82,6 +82,8 @@ def test_choices_that_a_workload_cannot_have_are_not_raced_there() -> None:
         ({"allocator": "jemalloc"}, True),  # a new interpreter, which imports torch
         ({"cache": "memory"}, True),
         ({"compile": "default"}, True),
+        ({"cudnn_benchmark": True}, True),
+        ({"worker_start_method": "spawn"}, True),
     ],
 )
 def test_start_that_is_known_as_slow_is_not_taken_for_a_hang(setting: dict[str, Scalar], *, is_slow: bool) -> None:
