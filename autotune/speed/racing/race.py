@@ -19,8 +19,9 @@ alternating blocks against it and retire. The order of a race:
 7. confirm the winner against the baseline, and against what an informed user would set, on fresh
    contestants; where that guess is surely faster, and as precise, it is the winner.
 
-A tie changes nothing. A setting that can't be trained with is recorded and passed over. A faster one
-with fewer digits is kept only while its loss stays within full precision's own noise.
+A tie changes nothing, and what starts slowly is kept only where a run repays it. A setting that can't be
+trained with is recorded and passed over. A faster one with fewer digits is kept only while its loss stays
+within full precision's own noise.
 """
 
 import time
@@ -39,6 +40,7 @@ from autotune.speed.racing.plan import RacePlan, RaceWatch
 from autotune.speed.racing.race_time import RaceTime
 from autotune.speed.racing.result import EpochStarts, RaceResult, Split, Surroundings
 from autotune.speed.racing.stages.compiling import COMPILE, Compiling
+from autotune.speed.racing.stages.costs import Costs
 from autotune.speed.racing.stages.ending import Ending, Outcome
 from autotune.speed.racing.stages.launching import CUDA_GRAPH, Launching, is_fast_as_a_whole
 from autotune.speed.racing.stages.opening import Opening
@@ -81,9 +83,10 @@ class _Race:
         self._watch = watch
         self._time = time
         self._judge = LossJudge(track.arena, plan)
-        self._screening = Screening(track, plan, judge=self._judge, time=time)
+        self._costs = Costs(plan)
+        self._screening = Screening(track, plan, judge=self._judge, costs=self._costs, time=time)
         self._stacking = Stacking(track, plan, judge=self._judge, time=time)
-        self._compiling = Compiling(plan)
+        self._compiling = Compiling(plan, costs=self._costs)
         self._launching = Launching(plan, compiling=self._compiling)
         self._opening = Opening(
             track, plan, judge=self._judge, launching=self._launching, compiling=self._compiling, time=time
@@ -286,7 +289,7 @@ class _Race:
             informed=dict(plan.informed) if plan.informed is not None else None,
             informed_gain=outcome.informed_gain if outcome is not None else None,
             guess_refusal=outcome.guess_refusal if outcome is not None else None,
-            break_evens=tuple(self._compiling.break_evens),
+            break_evens=tuple(self._costs.break_evens),
             is_run_too_short_to_compile=self._compiling.is_run_too_short,
             reduced_precision=tuple(shortened(setting, baseline=plan.baseline, entries=plan.entries)),
             samples_per_second=last.samples_per_second,

@@ -15,7 +15,9 @@ from autotune.speed.measuring.local import LocalArena
 from autotune.speed.racing.pace import Pace
 from autotune.speed.racing.plan import RacePlan, RaceWatch
 from autotune.speed.racing.race import race
+from autotune.speed.racing.repayment import setting_for
 from autotune.speed.racing.result import EpochStarts, Heat, RaceResult
+from autotune.speed.racing.run_length import RunLength
 from tests.speed.simulated import Cost, Jitter, Setting, SimulatedArena, SimulatedContestant, SimulatedMachine, Spikes
 
 
@@ -986,6 +988,38 @@ def test_race_begins_no_mode_of_compiling_for_which_no_time_is_left() -> None:
     assert result.setting == {"compile": "default"}
     assert all(contestant.setting.get("compile") != "max-autotune" for contestant in arena.entered)
     assert result.is_cut_short
+
+
+def searching(setting: Setting) -> Cost:
+    """cuDNN's search makes a step a tenth faster, and takes 10 s of each start."""
+    is_searched = bool(setting.get("cudnn_benchmark"))
+    compute = compute_bound(setting).compute_seconds / (1.1 if is_searched else 1.0)
+    return Cost(compute_seconds=compute, start_seconds=10.3 if is_searched else 0.3)
+
+
+SEARCH = Entry(KNOBS["cudnn_benchmark"], (False, True))
+
+
+@pytest.mark.parametrize(("epochs", "is_kept"), [(20, False), (200, True)])
+def test_race_keeps_a_search_at_each_start_only_where_a_run_repays_it(epochs: int, *, is_kept: bool) -> None:
+    """A run of 20 s paid 10 s for a gain of 2 s."""
+    result = run(SimulatedArena(searching), SEARCH, CHANNELS_LAST, epochs=epochs)
+    assert result.setting == {"channels_last": True, **({"cudnn_benchmark": True} if is_kept else {})}
+    even = result.break_evens[-1]
+    assert (even.knob, even.was_repaid, even.steps_that_remain) == ("cudnn_benchmark", is_kept, 100 * epochs)
+    assert even.start_seconds == pytest.approx(10.0)
+    [heat] = [heat for heat in heats_of(result, "cudnn_benchmark") if heat.gain is not None][-1:]
+    assert ("are repaid after" in heat.reason) is not is_kept
+    assert setting_for(result, RunLength(epochs=20)) == {"channels_last": True}
+
+
+def test_race_does_not_hold_a_start_against_a_knob_that_does_not_start_slowly() -> None:
+    def cost(setting: Setting) -> Cost:
+        return replace(compute_bound(setting), start_seconds=9.0 if setting.get("channels_last") else 0.1)
+
+    result = run(SimulatedArena(cost), CHANNELS_LAST, epochs=1)
+    assert result.setting == {"channels_last": True}
+    assert result.break_evens == ()
 
 
 def test_race_tries_graphs_first_where_steps_wait_for_launches() -> None:

@@ -13,7 +13,6 @@ from autotune.speed.racing.heats.incumbent import Incumbency
 from autotune.speed.racing.heats.meeting import SLOWER_BY_FAR, Looks, Meeting
 from autotune.speed.racing.heats.records import Heats
 from autotune.speed.racing.heats.turns import SharedContestant
-from autotune.speed.racing.pace import NUM_SEEDS
 from autotune.speed.racing.result import Stage, Verdict
 
 
@@ -58,8 +57,8 @@ class Challenge:
             challenger.restate(apply(challenger.setting, {name: setting.get(name) for name in without}))
         if way.is_in_turns:
             seconds = incumbency.seconds_in_turns(challenger)
-            if self._objection is not None and self._stage != "compile":
-                seconds += 2 * NUM_SEEDS * challenger.start_seconds  # its losses are judged, by each seed and side
+            if self._objection is not None:
+                seconds += self._objection.num_starts * challenger.start_seconds
             if not incumbency.has_time(seconds):
                 reason = (
                     f"no room beside the setting to beat, and no time to take turns with it (about {seconds:.0f} s)"
@@ -82,7 +81,7 @@ class Challenge:
         is_cleared, challenger = clears(comparison, self._bar), self._challenger
         against = None
         if is_cleared and self._objection is not None:
-            against = self._objection(self._incumbency.holder, challenger, comparison)
+            against = self._objection.ask(self._incumbency.holder, challenger, comparison)
         is_kept = is_cleared and against is None
         reason = against or finish_words(comparison, bar=self._bar)
         self._end(way, verdict="kept" if is_kept else "rejected", reason=reason, seen=comparison)

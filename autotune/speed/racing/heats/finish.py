@@ -10,8 +10,18 @@ from autotune.speed.measuring.arena import Contestant
 from autotune.speed.measuring.comparison import LOUD_NOISE, Comparison, is_clear
 from autotune.speed.racing.heats.enough import WORTH_MORE, Bar, is_by_far
 
-Objection: TypeAlias = Callable[[Contestant, Contestant, Comparison], str | None]
+Ask: TypeAlias = Callable[[Contestant, Contestant, Comparison], str | None]
 """Takes the incumbent, a faster challenger and their comparison; says why the challenger is not kept."""
+
+
+@dataclass(frozen=True)
+class Objection:
+    """What is asked about a faster challenger before it is kept."""
+
+    ask: Ask
+    num_starts: int = 0
+    """Trainings that are started for the answer."""
+
 
 _LEAST_SLACK = 0.01
 """What one that need be no slower may seem slower by, where two of one setting differ by less."""

@@ -1,17 +1,17 @@
 """``torch.compile`` in a race: last, and only where the steps that remain repay what it costs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from autotune.events import Bottleneck, Scalar
 from autotune.speed.knobs.entries import Entry, changed, in_setting
 from autotune.speed.measuring.arena import Contestant
-from autotune.speed.measuring.comparison import Comparison, break_even_steps
+from autotune.speed.measuring.comparison import Comparison
 from autotune.speed.racing.heats.finish import Finish, Objection
 from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.race_time import RaceTime
-from autotune.speed.racing.result import BreakEven, Stage
+from autotune.speed.racing.result import Stage
+from autotune.speed.racing.stages.costs import Costs, unpaid_words
 
 COMPILE = "compile"
 _OFF = "off"
@@ -35,11 +35,10 @@ def is_compiled(setting: Mapping[str, Scalar], *, entries: Sequence[Entry]) -> b
 class Compiling:
     """Tries the modes of ``torch.compile`` on the incumbent, and does their sums."""
 
-    def __init__(self, plan: RacePlan) -> None:
+    def __init__(self, plan: RacePlan, *, costs: Costs) -> None:
         self._plan = plan
+        self._costs = costs
         self._tried: list[dict[str, Scalar]] = []
-        self.break_evens: list[BreakEven] = []
-        """When each mode that was faster has paid for itself."""
         self.is_run_too_short = False
         """It is not tried, for no run could repay it."""
         self._entry = next((entry for entry in plan.entries if entry.name == COMPILE), None)
@@ -48,7 +47,7 @@ class Compiling:
         """Seconds of the race to keep for compiling; 0 where it is not to be tried."""
         if self._entry is None:
             return 0.0
-        self.is_run_too_short = self._run_length(incumbent).seconds < LEAST_SECONDS
+        self.is_run_too_short = self._costs.run_length(incumbent).seconds < LEAST_SECONDS
         return 0.0 if self.is_run_too_short else _RESERVE * self._plan.seconds
 
     @property
@@ -61,7 +60,7 @@ class Compiling:
         return (
             self._entry is not None
             and FOR_LAUNCHES in self._entry.values
-            and self._run_length(incumbent).seconds >= LEAST_SECONDS
+            and self._costs.run_length(incumbent).seconds >= LEAST_SECONDS
         )
 
     def try_modes(
@@ -80,7 +79,7 @@ class Compiling:
                 continue  # the same code, launched bit by bit again
             if time.left() <= _LONGER * time.compile_seconds:
                 return False
-            run = self._run_length(track.incumbent)
+            run = self._costs.run_length(track.incumbent)
             if run.seconds < LEAST_SECONDS:
                 self.is_run_too_short = True
                 length = f"a run of {run.steps:,} steps trains for {run.seconds:.1f} s, which compiling can't repay"
@@ -102,11 +101,16 @@ class Compiling:
 
         def object_to(incumbent: Contestant, challenger: Contestant, comparison: Comparison) -> str | None:
             against = self._object_to_cost(incumbent, challenger, comparison)
-            return objection(incumbent, challenger, comparison) if against is None and objection else against
+            return objection.ask(incumbent, challenger, comparison) if against is None and objection else against
 
         left = time.left()
         self._tried.append(dict(setting))
-        finish = track.heat(stage, setting, objection=object_to, may_adopt=True)
+        finish = track.heat(
+            stage,
+            setting,
+            objection=Objection(object_to, num_starts=objection.num_starts if objection else 0),
+            may_adopt=True,
+        )
         time.compile_seconds = max(time.compile_seconds, left - time.left())
         return finish
 
@@ -114,42 +118,8 @@ class Compiling:
         modes = [value for value in self._entry.values if value != _OFF] if self._entry is not None else []
         return sorted(modes, key=lambda mode: mode != FOR_LAUNCHES) if bottleneck == "launch" else modes
 
-    def _run_length(self, incumbent: Contestant) -> "_Run":
-        block = incumbent.run_block(seconds=self._plan.pace.block_seconds, min_steps=self._plan.pace.min_steps)
-        step_seconds = block.seconds / block.steps
-        steps = self._plan.run.steps(
-            steps_per_epoch=incumbent.warmed.steps_per_epoch,
-            step_seconds=step_seconds,
-            samples_per_step=block.samples / block.steps,
-        )
-        return _Run(steps, step_seconds)
-
     def _object_to_cost(self, incumbent: Contestant, challenger: Contestant, comparison: Comparison) -> str | None:
-        run = self._run_length(incumbent)
-        needed = break_even_steps(incumbent, challenger, comparison)
-        assert needed is not None, "it is faster, or nobody would ask"
-        extra = challenger.warmed.start_seconds - incumbent.warmed.start_seconds
-        even = BreakEven(
-            knob=COMPILE,
-            start_seconds=extra,
-            steps=needed,
-            steps_that_remain=run.steps,
-            step_seconds=run.step_seconds,
-        )
-        self.break_evens.append(even)
-        if even.was_repaid:
-            return None
-        return f"faster, but its {extra:.1f} s of compiling are repaid after {needed:,} steps of {run.steps:,}"
-
-
-@dataclass(frozen=True)
-class _Run:
-    """A training run, as the incumbent trains it."""
-
-    steps: int
-    """0 where nothing tells."""
-    step_seconds: float
-
-    @property
-    def seconds(self) -> float:
-        return self.steps * self.step_seconds
+        even = self._costs.of(COMPILE, incumbent, challenger, comparison)
+        assert even is not None, "it is faster, or nobody would ask"
+        self._costs.break_evens.append(even)
+        return None if even.was_repaid else f"faster, but {unpaid_words(even, what='compiling')}"

@@ -98,7 +98,7 @@ class LossJudge:
                 self._objections[key] = self._judge(challenger.setting, beside=incumbent.setting)
             return self._objections[key]
 
-        return objection
+        return Objection(objection, num_starts=2 * NUM_SEEDS)  # by each seed and side
 
     def _judge(self, setting: Mapping[str, Scalar], *, beside: Mapping[str, Scalar]) -> str | None:
         # Other knobs don't change what is learned, and cost starts: one setting with all digits speaks for every other,

@@ -12,6 +12,7 @@ from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.race_time import RaceTime
 from autotune.speed.racing.stages.compiling import COMPILE, is_compiled
+from autotune.speed.racing.stages.costs import Costs
 from autotune.speed.racing.stages.launching import is_fast_as_a_whole
 from autotune.speed.racing.stages.order import EVERYTHING, is_input_first, moves_everything, outwards, turn, why_not
 from autotune.speed.racing.stages.precision import LossJudge
@@ -32,14 +33,16 @@ class Screening:
         track: Where the heats are run.
         plan: The knobs and their values.
         judge: Of settings that compute with fewer digits.
+        costs: Of what starts slowly.
         time: The race's.
     """
 
-    def __init__(self, track: Track, plan: RacePlan, *, judge: LossJudge, time: RaceTime) -> None:
+    def __init__(self, track: Track, plan: RacePlan, *, judge: LossJudge, costs: Costs, time: RaceTime) -> None:
         self._track = track
         self._plan = plan
         self._time = time
         self._judge = judge
+        self._costs = costs
         self._ways = Ways(track, plan)
         self._tried = self._own
         self._again: set[str] = set()
@@ -325,7 +328,8 @@ class Screening:
         for number, way in enumerate(self._ways.of(name, setting, self._diagnosis)):
             if number > 0 and self._time.is_up:
                 break
-            finish = self._track.heat("screen", way, objection=self._judge.objection_to(way), bar=bar)
+            objection = self._costs.objection(name, then=self._judge.objection_to(way))
+            finish = self._track.heat("screen", way, objection=objection, bar=bar)
             if finish is not None and finish.is_kept:
                 self._ways.learn(name, finish.setting)
                 break
