@@ -141,6 +141,17 @@ def is_all_tensors(batch: Batch) -> bool:
     return isinstance(batch, Tensor)
 
 
+def nesting(batch: Batch) -> object:
+    """How the batch's tensors are nested, to be compared and hashed; of what is no tensor, its class."""
+    if isinstance(batch, Tensor):
+        return None
+    if isinstance(batch, Mapping):
+        return type(batch), tuple(batch), tuple(map(nesting, batch.values()))
+    if isinstance(batch, tuple | list):
+        return type(batch), tuple(map(nesting, batch))
+    return type(batch)
+
+
 def change_tensors(
     batch: Batch, change: Callable[[Tensor], Tensor], *, other: Callable[[Any], Any] | None = None
 ) -> Batch:

@@ -24,12 +24,13 @@ from autotune.training.reporting.in_force import InForce
 from autotune.training.reporting.meter import Meter, count_batches
 from autotune.training.reporting.reports import Reports
 from autotune.training.steps.accumulation import Accumulator, Loss, MicroBatches
+from autotune.training.steps.host_state import HostState
 from autotune.training.steps.models import count_parameters, model_knobs_in_force, prepare_model
 from autotune.training.steps.optimizers import implementation_in_force, learning_rate, make_optimizer
 from autotune.training.steps.pacing import Pacer
 from autotune.training.steps.precision import Precision
 from autotune.training.steps.schedules import make_scheduler
-from autotune.training.steps.step_graph import HostState, Step
+from autotune.training.steps.step_graph import Step
 from autotune.training.steps.stepping import Stepper
 
 

@@ -3,8 +3,11 @@
 from operator import itemgetter
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
+
+from autotune.training.steps.host_state import SeenTensor
 
 _RATE = "lr"
 _PARAMETERS = "params"
@@ -14,7 +17,8 @@ class OptimizerSettings:
     """Notices that somebody set something in the optimizer's groups: a schedule, or a loop by hand.
 
     The learning rate of a group is a tensor, as ``make_recordable`` leaves it, and stays this one: another value for it
-    is filled in. All else are numbers and flags, which a recorded step has as they were.
+    is filled in. All else are numbers and flags, which a recorded step has as they were. A list of parameters is known
+    by itself and its length.
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
@@ -27,8 +31,8 @@ class OptimizerSettings:
         # Schedules keep numbers of their own in a group (max_momentum), which the optimizer never reads.
         self._names = tuple(name for name in groups[0] if name in self._optimizer.defaults and name != _RATE)
         self._read = itemgetter(*self._names)
-        self._held: list[tuple[Any, list[Tensor], tuple[Any, ...]]] = [
-            (group[_RATE], group[_PARAMETERS], self._read(group)) for group in groups
+        self._held: list[tuple[Any, list[Tensor], int, tuple[Any, ...]]] = [
+            (group[_RATE], group[_PARAMETERS], len(group[_PARAMETERS]), self._read(group)) for group in groups
         ]
 
     def were_set(self) -> bool:
@@ -36,21 +40,30 @@ class OptimizerSettings:
         groups, read = self._optimizer.param_groups, self._read
         if len(groups) != len(self._held):
             return True
-        for group, (rate, parameters, others) in zip(groups, self._held, strict=True):
+        for group, (rate, parameters, number, others) in zip(groups, self._held, strict=True):
             # The rate by identity: to ask whether a tensor equals a number waits for the device.
-            if group[_RATE] is not rate or group[_PARAMETERS] is not parameters or read(group) != others:
+            if group[_RATE] is not rate or group[_PARAMETERS] is not parameters:
+                return True
+            if len(parameters) != number or read(group) != others:
                 return True
         return False
 
     def take_over(self) -> str | None:
-        """Fill in the learning rates that were set, and hold all else; the name of one that is another one now."""
+        """Fill in the learning rates that were set, and hold all else; the name of one that is another one now.
+
+        Groups may have been given one tensor together. One of them whose rate was set gets a tensor of its own, which
+        a recorded step does not have.
+        """
         groups = self._optimizer.param_groups
         changed = None if len(groups) == len(self._held) else "list of groups"
-        for group, (rate, parameters, others) in zip(groups, self._held, strict=False):
+        for group, (rate, parameters, number, others) in zip(groups, self._held, strict=False):
             if isinstance(rate, Tensor) and group[_RATE] is not rate:
-                _fill(rate, group[_RATE])
-                group[_RATE] = rate
-            if group[_PARAMETERS] is not parameters:
+                own = rate
+                if sum(rate is other for other, *_ in self._held) > 1:
+                    own, changed = rate.clone(), "tensor for lr"
+                _fill(own, group[_RATE])
+                group[_RATE] = own
+            if group[_PARAMETERS] is not parameters or len(parameters) != number:
                 changed = "list of parameters"
             for name, value in zip(self._names, others, strict=True):
                 if group[name] != value:
@@ -65,3 +78,57 @@ def _fill(rate: Tensor, value: float | Tensor) -> None:
         rate.copy_(value.detach())
     else:
         rate.fill_(float(value))
+
+
+def read_state(optimizer: Optimizer) -> dict[str, object]:
+    """Where the optimizer has its parameters, and what it keeps for each, by names; equal while all is as it is now."""
+    found: dict[str, object] = {}
+    for number, parameter in enumerate(each for group in optimizer.param_groups for each in group[_PARAMETERS]):
+        found[f"parameter {number} of the optimizer"] = SeenTensor(parameter)
+        for name, value in optimizer.state.get(parameter, {}).items():
+            found[f"{name} of parameter {number}"] = SeenTensor(value) if isinstance(value, Tensor) else value
+    return found
+
+
+def is_recordable(optimizer: Optimizer) -> bool:
+    """Whether the optimizer's step is the same on the host each time, and takes its learning rate from the device."""
+    groups = optimizer.param_groups
+    if isinstance(optimizer, torch.optim.SGD):
+        return all(group["fused"] for group in groups)
+    return type(optimizer).__module__.startswith("torch.optim") and all("capturable" in group for group in groups)
+
+
+def make_recordable(optimizer: Optimizer) -> None:
+    """Have what changes between steps on the device: the learning rate, and the optimizer's own count of steps."""
+    for group in optimizer.param_groups:
+        parameters = group["params"]
+        if not parameters:
+            continue
+        device = parameters[0].device
+        group["lr"] = torch.as_tensor(group["lr"], dtype=torch.float32).to(device)
+        if "capturable" in group:
+            group["capturable"] = True
+        for parameter in parameters:
+            state = optimizer.state.get(parameter, {})
+            for name, value in state.items():
+                if isinstance(value, Tensor) and value.device != parameter.device:
+                    state[name] = value.to(parameter.device)
+    # Else torch warns that the steps before the first recorded one are none.
+    optimizer._warned_capturable_if_run_uncaptured = True  # noqa: SLF001
+
+
+def complete_momentum(optimizer: Optimizer) -> None:
+    """Give SGD's parameters that are trained from now on a momentum of zero, where others of their group have one.
+
+    The fused kernel takes all of a group's or none (a TypeError in torch 2.13). From zero the first step is the same
+    as without, unless there is dampening, which its first step leaves out.
+    """
+    if not isinstance(optimizer, torch.optim.SGD):
+        return
+    for group in optimizer.param_groups:
+        kept = [optimizer.state.get(parameter, {}).get("momentum_buffer") for parameter in group["params"]]
+        if not group["fused"] or group["dampening"] or all(buffer is None for buffer in kept):
+            continue
+        for parameter, buffer in zip(group["params"], kept, strict=True):
+            if buffer is None and parameter.requires_grad:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)

@@ -10,16 +10,10 @@ from torch.optim import Optimizer
 
 from autotune.training.batches import Batch
 from autotune.training.parameters import Parameters
+from autotune.training.steps.host_state import HostState
 from autotune.training.steps.pacing import Pacer
-from autotune.training.steps.step_graph import (
-    CudaRecorder,
-    HostState,
-    Recorder,
-    Step,
-    StepGraph,
-    is_recordable,
-    make_recordable,
-)
+from autotune.training.steps.settings import is_recordable, make_recordable
+from autotune.training.steps.step_graph import CudaRecorder, Recorder, Step, StepGraph
 
 
 class Stepper:

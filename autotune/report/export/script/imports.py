@@ -5,14 +5,15 @@ import re
 _PLAIN = ("hashlib", "inspect", "math", "os", "random", "runpy", "sys", "torch")
 _FROM = {
     "abc": ("ABC", "abstractmethod"),
+    "collections": ("deque",),
     "collections.abc": ("Callable", "Iterable", "Iterator", "Mapping", "Sized"),
     "contextlib": ("contextmanager", "nullcontext", "suppress"),
     "dataclasses": ("dataclass",),
     "functools": ("partial",),
-    "itertools": ("pairwise",),
-    "operator": ("itemgetter",),
+    "itertools": ("chain", "pairwise"),
+    "operator": ("attrgetter", "is_", "itemgetter"),
     "pathlib": ("Path",),
-    "types": ("SimpleNamespace",),
+    "types": ("BuiltinFunctionType", "CellType", "FunctionType", "MethodType", "ModuleType", "SimpleNamespace"),
     "typing": ("Any", "ClassVar"),
     "torch": ("Tensor", "nn"),
     "torch.nn": ("functional",),
@@ -23,6 +24,7 @@ _FROM = {
 }
 _STANDARD = (
     "abc",
+    "collections",
     "collections.abc",
     "contextlib",
     "dataclasses",

@@ -281,22 +281,39 @@ def _graph_pieces(winner: Winner) -> str:
     """The code that records and replays a step; empty where the trial recorded none."""
     if not winner.is_recorded:
         return ""
-    counts = "_EAGER_STEPS", "_MOST_GRAPHS", "_MOST_SHAPES", "_WORTH_RECORDING"
+    counts = "_EAGER_STEPS", "_MOST_GRAPHS", "_MOST_SHAPES", "_WORTH_RECORDING", "_LOOK_EVERY"
+    kinds = (
+        "_PLAIN",
+        "_WITHOUT_ATTRIBUTES",
+        "_MOST_ENTRIES",
+        "_DEEPEST",
+        "_NEEDS_GRADIENT",
+        "_UNBOUND",
+        "_BOOKS",
+        "_TREE",
+    )
     constants = (
         *(piece("training.steps.step_graph", name) for name in counts),
         *(piece("training.steps.settings", name) for name in ("_RATE", "_PARAMETERS")),
+        *(piece("training.steps.host_state", name) for name in (*kinds, "_NEEDS_GRADIENT")),
         "Step = Recorder = _Shape = Any  # in annotations alone",
     )
-    classes = ("CudaRecorder", "HostState", "_is_plain", "_has_attributes", "StepGraph", "_Graph")
-    rest = piece("training.steps.step_graph", *classes, "_read_generators", "make_recordable")
+    host = "HostState", "Glance", "SeenTensor", "_Same", "_address", "_content", "_bound_to", "_cells", "_attributes"
+    optimizer = "OptimizerSettings", "_fill", "read_state", "make_recordable", "complete_momentum"
     needed = (
         piece("training.failures", "one_line"),
-        piece("training.batches", "is_all_tensors"),
-        piece("training.steps.settings", "OptimizerSettings", "_fill"),
+        _IS_OUT_OF_MEMORY,
+        piece("training.batches", "is_all_tensors", "nesting"),
+        piece("training.steps.step_graph", "CudaRecorder"),
+        piece("training.steps.host_state", *host, "_told", "_generator_state", "_frozen", "first_difference"),
+        piece("training.steps.settings", *optimizer),
     )
+    rest = piece("training.steps.step_graph", "StepGraph", "_chain", "_Graph")
     return "\n\n\n".join(("\n".join(constants), *needed, rest, ""))
 
 
+_IS_OUT_OF_MEMORY = """def is_out_of_memory(error):
+    return "out of memory" in str(error)"""
 _LATE_UPDATE = """    if STEPPED:  # the scale moves once, when all optimizers have stepped
         STEPPED.clear()
         SCALER.update()

@@ -41,6 +41,13 @@ OWN_NAMES = frozenset(
             "make_recordable",
             "is_all_tensors",
             "one_line",
+            "nesting",
+            "is_out_of_memory",
+            "Glance",
+            "SeenTensor",
+            "read_state",
+            "complete_momentum",
+            "first_difference",
         ),
     }
 )
