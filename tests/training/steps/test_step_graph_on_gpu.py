@@ -21,7 +21,9 @@ from autotune.training import Task
 from autotune.training.batches import Batch
 from autotune.training.parameters import Parameters
 from autotune.training.process.run import run_trial
-from autotune.training.steps.step_graph import CudaRecorder, HostState, Step, StepGraph, make_recordable
+from autotune.training.steps.host_state import HostState
+from autotune.training.steps.settings import make_recordable
+from autotune.training.steps.step_graph import CudaRecorder, Step, StepGraph
 from tests.training.trials import Recorder, Trained, is_same_weights, loaded, order
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")]
@@ -207,6 +209,86 @@ def step_of(model: nn.Module, optimizer: Optimizer) -> Step:
         return found
 
     return step
+
+
+def train_twice(make: Callable[[], nn.Module], act: Callable[[nn.Module, Optimizer, int], None]) -> list[str]:
+    """Twelve steps of SGD, launched kernel by kernel and recorded, come to the same; why nothing was recorded."""
+    refusals: list[str] = []
+    weights = []
+    for is_recorded in (False, True):
+        torch.manual_seed(0)
+        model = make()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.001, fused=True)
+        step = step_of(model, optimizer)
+        if is_recorded:
+            make_recordable(optimizer)
+            host, recorder = HostState(model, step), CudaRecorder()
+            step = StepGraph(step, optimizer=optimizer, host=host, recorder=recorder, on_refusal=refusals.append)
+        for number in range(12):
+            step(torch.full((4, 3), 1.0 + 0.1 * number, device="cuda"))
+            torch.full((2, 3), 7.0, device="cuda")  # takes memory that was freed
+            act(model, optimizer, number)
+        weights.append([parameter.detach() for parameter in model.parameters()])
+    torch.testing.assert_close(weights[0], weights[1], rtol=1e-4, atol=1e-5)
+    return refusals
+
+
+def linear() -> nn.Module:
+    return nn.Linear(3, 2, device="cuda")
+
+
+def test_a_momentum_that_is_set_once_is_trained_with() -> None:
+    """Its buffers, made while a step was recorded, were overwritten by the gradient at each replay."""
+
+    def act(_: nn.Module, optimizer: Optimizer, number: int) -> None:
+        if number == 5:
+            optimizer.param_groups[0]["momentum"] = 0.9
+
+    assert train_twice(linear, act) == []
+
+
+def test_a_parameter_that_is_unfrozen_is_trained() -> None:
+    def half_frozen() -> nn.Module:
+        model = nn.Linear(3, 2, device="cuda")
+        model.bias.requires_grad = False
+        return model
+
+    def act(model: nn.Module, _: Optimizer, number: int) -> None:
+        if number == 5:
+            model.requires_grad_(requires_grad=True)
+
+    assert train_twice(half_frozen, act) == []
+
+
+def test_a_tensor_that_a_loop_replaces_is_read_where_it_is() -> None:
+    def act(model: nn.Module, _: Optimizer, number: int) -> None:
+        if number == 5:
+            for parameter in model.parameters():
+                parameter.data = parameter.data * 0.5
+
+    assert train_twice(linear, act) == []
+
+
+class Averaging(nn.Module):
+    """Its buffer is another tensor after each forward pass."""
+
+    average: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 2, device="cuda")
+        self.register_buffer("average", torch.ones((), device="cuda"))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.layer(inputs)
+        self.average = self.average * 0.5 + outputs.detach().mean()
+        return outputs * (1 + self.average)
+
+
+def test_a_buffer_that_the_step_replaces_is_trained_with_kernel_by_kernel() -> None:
+    """A graph would read the memory of the one that was there first, which is freed."""
+    [reason] = train_twice(Averaging, lambda *_: None)
+    assert "must change nothing on the host, got another Averaging.average" in reason
 
 
 def record_twice() -> list[float]:
