@@ -76,7 +76,7 @@ class Allowances:
         if limit is None:
             return seconds
         # What is left is too short to be repaid where the race would be most of it.
-        left = limit - self._standing.elapsed_seconds
+        left = limit - self._standing.reserved_seconds - self._standing.elapsed_seconds
         return seconds if seconds <= _MOST_OF_WHAT_IS_LEFT * left else 0
 
 

@@ -9,12 +9,14 @@ from autotune.events import Outcome
 from autotune.spec.model import Budget, Objective
 
 
-def allowances(budget: Budget, *, elapsed: float, raced: float = 0.0, num_ended: int = 0) -> Allowances:
+def allowances(
+    budget: Budget, *, elapsed: float, raced: float = 0.0, num_ended: int = 0, reserved: float = 0.0
+) -> Allowances:
     objective = Objective(metric="loss", direction="minimize")
     standing = Standing(name="study", storage="sqlite:///x.db", objectives=[objective], budget=budget)
     ended = [Ending(number, Outcome.COMPLETE, value=0.5, reason=None) for number in range(num_ended)]
     standing.load(ended, num_trials=num_ended + 1, seconds=elapsed)
-    standing.speed_seconds = raced
+    standing.speed_seconds, standing.reserved_seconds = raced, reserved
     return Allowances(budget=budget, share=0.1, standing=standing)
 
 
@@ -56,6 +58,13 @@ def test_first_race_after_the_baseline_has_a_share_of_what_the_trials_will_take(
     first = allowances(budget, elapsed=elapsed, num_ended=1).first(unfinished_seconds=0.0)
     assert first.seconds == pytest.approx(seconds, rel=0.01)
     assert first.seconds_in_turns == pytest.approx(in_turns, rel=0.01)
+
+
+@pytest.mark.parametrize(("reserved", "is_enough"), [(0.0, True), (30.0, False)])
+def test_first_race_is_not_most_of_what_is_left_beside_the_confirmation(reserved: float, *, is_enough: bool) -> None:
+    """It was held against seconds that are not the search's to spend."""
+    first = allowances(Budget(seconds=120), elapsed=80.0, reserved=reserved).first(unfinished_seconds=0.0)
+    assert first.is_enough is is_enough
 
 
 def test_later_race_has_what_is_left_of_the_share() -> None:
