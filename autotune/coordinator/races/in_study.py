@@ -92,6 +92,7 @@ class RacedSpeeds:
         self._tried: set[str] = set()
         """Workloads raced before, whose larger batches this start has tried, whatever came of it."""
         self._told_of: set[str] = set()
+        self._is_told_of_no_time = False
         self._length = TypicalRun(books, by_budget=ground.run)
         self._untrainable: set[str] = set()
         """Workloads whose trials were infeasible with the speed parameters of a race."""
@@ -163,6 +164,12 @@ class RacedSpeeds:
         self._tell_of_unpaid(nearest, run)
         return setting_for(nearest, run, in_full_precision=True)
 
+    def _tell_of_no_time(self) -> None:
+        """Say once why a study of which no race is known runs none."""
+        if not self._known and not self._raced and not self._is_told_of_no_time:
+            self._is_told_of_no_time = True
+            self._note("races: none is run: too little of the study's time is left to repay one")
+
     def _may_be_told_more(self, digest: str) -> bool:
         """Whether another coordinator may find a winner for this workload, or which batches fit with it."""
         known = self._known.get(digest)
@@ -208,8 +215,11 @@ class RacedSpeeds:
         digest, former = self._ground.digest(workload), self._nearest(workload)
         # After a race the next one has to wait for its share of the study's time.
         allowance = self._allowance(workload, is_first=not self._raced and (former is None or digest in self._known))
+        if not allowance.is_enough:
+            self._tell_of_no_time()
+            return
         begins = self._space.with_speed(learning, self._space.baseline)
-        if not allowance.is_enough or self._fitting.reason_not_to_train(begins, lease=floor.lease) is not None:
+        if self._fitting.reason_not_to_train(begins, lease=floor.lease) is not None:
             return
         with self._race_right(self._ground.machine) as has_right:
             self._hear_of_others()
@@ -282,9 +292,10 @@ class RacedSpeeds:
         if result.is_answer or digest not in self._known:
             self._known[digest] = workload, result
         self._room.learn(result, workload=workload)
+        race_id = self._log.keep(result, workload=workload, ground=self._ground)
         for line in (result.words, *price_lines(result)):
             self._note(f"race: {line}")
-        return self._log.keep(result, workload=workload, ground=self._ground)
+        return race_id
 
     def _try_batches(
         self,

@@ -64,4 +64,6 @@ def batch_lines(batches: Sequence[TriedBatch]) -> Iterator[str]:
         yield f"batch_size: {largest:,} fits the device"
     if lost:
         least = min(lost, key=lambda tried: tried.batch_size)
-        yield f"batch_size: {least.batch_size:,} does not fit the device ({least.reason})"
+        # What crashed or hung says nothing of memory.
+        failed = "could not be trained" if least.shortage is None else "does not fit the device"
+        yield f"batch_size: {least.batch_size:,} {failed} ({least.reason})"

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from autotune.coordinator.races.words import batch_lines
 from autotune.coordinator.speeds import RaceEndedError
 from autotune.events import Scalar
 from autotune.recording.crew import Crew
 from autotune.recording.races import RaceRecords
-from autotune.speed.racing.result import RaceResult
+from autotune.speed.racing.result import RaceResult, TriedBatch
 from autotune.trial.leases import Lease
 from tests.coordinator.races.simulated import CostOf, RacingStudy, racing_study
 from tests.coordinator.simulated import KilledError
@@ -199,3 +200,8 @@ def test_batches_that_a_killed_start_did_not_try_are_tried_in_the_next(
         assert study.ground.raced == [512, 128, 256, 256], "the last one with the baseline's speed parameters"
         taken_over = {"batch_size": 256, "num_workers": 2, "channels_last": False}
         assert study.fitting.reason_not_to_launch(1, parameters=taken_over, lease=CPU) is not None
+
+
+def test_batch_that_crashes_is_not_said_to_be_too_large() -> None:
+    crashed = TriedBatch(batch_size=512, setting={}, peak_memory_bytes=None, reason="crashed", shortage=None)
+    assert [*batch_lines([crashed])] == ["batch_size: 512 could not be trained (crashed)"]

@@ -67,6 +67,16 @@ def test_races_that_all_crash_end_with_a_line_that_says_so(tmp_path: Path, monke
     assert study.said[-1] == "race: 3 workloads in a row could not be raced; this start races no more"
 
 
+def test_study_that_has_no_time_for_a_race_says_so_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an hour old, and said nothing of why its trials trained at the baseline's speed."""
+    spec = SPEC.replace("trials: 30", "trials: 30, seconds: 3620")
+    with racing_study(tmp_path, spec=spec, cost=fails(), monkeypatch=monkeypatch) as study:
+        for number in (1, 2):
+            study.train(number, batch_size=32)
+    assert study.ground.raced == []
+    assert study.said == ["races: none is run: too little of the study's time is left to repay one"]
+
+
 def test_workloads_that_are_too_large_end_no_races(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cost = fails(128, 256, 512, kind="out of memory")
     with racing_study(tmp_path, spec=SPEC, cost=cost, monkeypatch=monkeypatch) as study:
