@@ -39,7 +39,7 @@ from autotune.search.space import SearchSpace
 from autotune.speed.measuring.arena import ContestantLostError
 from autotune.speed.racing.plan import RaceWatch
 from autotune.speed.racing.race import race
-from autotune.speed.racing.repayment import may_compile_now, setting_for, unpaid
+from autotune.speed.racing.repayment import may_compile_now, repaid_now, setting_for, unpaid
 from autotune.speed.racing.result import Heat, RaceResult
 from autotune.speed.racing.run_length import RunLength
 
@@ -201,7 +201,7 @@ class RacedSpeeds:
         if digest in self._raced or self._failures >= _MOST_FAILURES:
             return False
         known = self._known.get(digest)
-        return known is None or may_compile_now(known[1], run)
+        return known is None or may_compile_now(known[1], run) or bool(repaid_now(known[1], run))
 
     def _nearest(self, workload: Workload) -> RaceResult | None:
         """The race of the workload that is most like this one, or of this one."""
@@ -252,7 +252,11 @@ class RacedSpeeds:
         def say(line: str) -> None:
             self._say(line, watchman=watchman)
 
-        again = ", again: trials are long enough to compile now" if self._ground.digest(workload) in self._known else ""
+        again = (
+            ", again: trials are long enough now to repay what starts slowly"
+            if self._ground.digest(workload) in self._known
+            else ""
+        )
         say(f"race: {workload.words}, up to {seconds:.0f} s{again or (', briefly' if former else '')}")
 
         def take_turns() -> None:

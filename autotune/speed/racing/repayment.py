@@ -40,6 +40,12 @@ def may_compile_now(result: RaceResult, run: RunLength) -> bool:
     return any(even.knob == COMPILE and _is_repaid(even, result, run) for even in result.break_evens)
 
 
+def repaid_now(result: RaceResult, run: RunLength) -> frozenset[str]:
+    """Knobs that were faster in the race, whose start a run repays, which those that it was for did not."""
+    left_out = (even for even in result.break_evens if not even.was_repaid and even.knob not in result.kept)
+    return frozenset(even.knob for even in left_out if _is_repaid(even, result, run))
+
+
 def _is_repaid(even: BreakEven, result: RaceResult, run: RunLength) -> bool:
     steps = run.steps(
         steps_per_epoch=result.steps_per_epoch,

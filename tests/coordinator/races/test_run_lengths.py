@@ -98,7 +98,7 @@ def test_workload_is_raced_again_once_for_trials_that_repay_compiling(studies: S
     assert studies.train(first + 1) == (2, "off")
     assert studies.said == [KNOWN]
     assert studies.train(LONG) == (2, "default")
-    assert studies.said[1].endswith("again: trials are long enough to compile now")
+    assert studies.said[1].endswith("again: trials are long enough now to repay what starts slowly")
     assert studies.train(LONG) == (2, "default")
     assert studies.said == [KNOWN]
 

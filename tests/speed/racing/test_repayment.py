@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from autotune.speed.racing.repayment import may_compile_now, setting_for
+from autotune.events import Scalar
+from autotune.speed.racing.repayment import may_compile_now, repaid_now, setting_for
 from autotune.speed.racing.result import BreakEven, RaceResult
 from autotune.speed.racing.run_length import RunLength
 from tests.report.raced import result_of
@@ -87,6 +88,19 @@ def test_workload_whose_runs_were_too_short_to_compile_is_open_for_longer_ones(r
 
 def test_workload_that_found_compiling_no_faster_is_not_open_for_any_run() -> None:
     assert not may_compile_now(eager(), RunLength(epochs=10_000))
+
+
+@pytest.mark.parametrize(
+    ("setting", "epochs", "knobs"),
+    [({}, 90, {"cudnn_benchmark"}), ({}, 60, set()), ({"cudnn_benchmark": True}, 90, set())],
+)
+def test_workload_is_open_for_runs_that_repay_a_start_which_those_of_its_race_did_not(
+    setting: dict[str, Scalar], epochs: int, knobs: set[str]
+) -> None:
+    """A search that was faster stayed out for runs of every length, once a race for short ones had left it out."""
+    unpaid = AFTER_6_000.model_copy(update={"knob": "cudnn_benchmark", "steps": 8_000, "steps_that_remain": 2_000})
+    result = result_of(setting=setting, break_evens=(unpaid,), samples_per_second=3_200.0, **MEASURED)
+    assert repaid_now(result, RunLength(epochs=epochs)) == knobs
 
 
 def test_workload_that_compiles_already_is_not_open() -> None:
