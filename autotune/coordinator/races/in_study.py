@@ -1,4 +1,4 @@
-"""Races inside a study: each workload's speed parameters, measured once and kept for later studies.
+"""Races inside a study: which workload is raced when, and what each trial takes of what was found.
 
 The first race, of the baseline's workload, is a whole one. It waits until the baseline has been trained, which
 keeps its own speed parameters and is the first answer that a study has; where several trials run at once it comes
@@ -17,19 +17,16 @@ runs out of memory as it begins, with the baseline's setting, does not fit: its 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from functools import partial
 
 from autotune.coordinator.books import Books
 from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.races.allowance import DEFAULT_SHARE, Allowance, Allowances
-from autotune.coordinator.races.batch_room import SHARE, BatchRoom
+from autotune.coordinator.races.batch_room import BatchRoom
 from autotune.coordinator.races.ground import RaceGround
 from autotune.coordinator.races.log import RaceLog
+from autotune.coordinator.races.study_races import Entrant, StudyRaces
 from autotune.coordinator.races.typical_run import TypicalRun
-from autotune.coordinator.races.watchman import OVERRUN, Watchman
-from autotune.coordinator.races.words import batch_lines, price_lines
-from autotune.coordinator.speeds import Floor, RaceEndedError
+from autotune.coordinator.speeds import Floor
 from autotune.coordinator.standing import Standing
 from autotune.coordinator.workloads import Workload, kept_state
 from autotune.events import Scalar
@@ -37,10 +34,8 @@ from autotune.goals import BASELINE_NUMBER
 from autotune.recording.environments import EnvironmentRecords
 from autotune.search.space import SearchSpace
 from autotune.speed.measuring.arena import ContestantLostError
-from autotune.speed.racing.plan import RaceWatch
-from autotune.speed.racing.race import race
 from autotune.speed.racing.repayment import may_compile_now, repaid_now, setting_for, unpaid
-from autotune.speed.racing.result import Heat, RaceResult
+from autotune.speed.racing.result import RaceResult
 from autotune.speed.racing.run_length import RunLength
 
 _MOST_FAILURES = 3
@@ -78,11 +73,10 @@ class RacedSpeeds:
         self._space = space
         share = float(str(books.spec.speed_search.options.get("share", DEFAULT_SHARE)))
         self._allowances = Allowances(budget=books.spec.budget, share=share, standing=standing)
-        self._standing = standing
         self._fitting = fitting
         self._room = BatchRoom(ground, space=space, fitting=fitting)
+        self._races = StudyRaces(ground, log=log, room=self._room, standing=standing, lease=books.lease, note=note)
         self._note = note
-        self._lease = books.lease
         self._race_right = books.race_right
         self._has_crew = books.crew is not None
         self._failures = 0
@@ -144,19 +138,19 @@ class RacedSpeeds:
 
     def _setting_for(self, parameters: Mapping[str, Scalar], *, floor: Floor | None) -> Mapping[str, Scalar]:
         learning = {**self._space.fixed, **parameters}
-        workload = self._ground.workload(learning)
-        digest = self._ground.digest(workload)
+        entrant = Entrant(learning, self._ground.workload(learning))
+        digest = self._ground.digest(entrant.workload)
         if digest in self._untrainable:
             return self._space.baseline
         run = self._length.now()
         if floor is not None and floor.is_alone and self._is_open(digest, run):
-            self._race_if_allowed(learning, workload, floor=floor, run=run)
+            self._race_if_allowed(entrant, floor=floor, run=run)
         elif floor is not None and self._has_crew and self._may_be_told_more(digest):
             self._hear_of_others()  # they race while trials run here
-        known, nearest = self._known.get(digest), self._nearest(workload)
+        known, nearest = self._known.get(digest), self._nearest(entrant.workload)
         if known is not None:
             if floor is not None and floor.is_alone:
-                self._try_batches_after(known[1], workload=workload, learning=learning, floor=floor)
+                self._try_batches_after(known[1], entrant=entrant, floor=floor)
             self._tell_of_unpaid(known[1], run)
             return setting_for(known[1], run)
         if nearest is None or (floor is not None and not self._fits(learning, floor=floor)):
@@ -208,24 +202,23 @@ class RacedSpeeds:
         nearest = workload.nearest(other for other, _ in self._known.values())
         return self._known[self._ground.digest(nearest)][1] if nearest is not None else None
 
-    def _race_if_allowed(
-        self, learning: Mapping[str, Scalar], workload: Workload, *, floor: Floor, run: RunLength
-    ) -> None:
+    def _race_if_allowed(self, entrant: Entrant, *, floor: Floor, run: RunLength) -> None:
         """Race a workload that is open, if there is time for that and nobody else races."""
-        digest, former = self._ground.digest(workload), self._nearest(workload)
+        digest, former = self._ground.digest(entrant.workload), self._nearest(entrant.workload)
         # After a race the next one has to wait for its share of the study's time.
-        allowance = self._allowance(workload, is_first=not self._raced and (former is None or digest in self._known))
+        is_first = not self._raced and (former is None or digest in self._known)
+        allowance = self._allowance(entrant.workload, is_first=is_first)
         if not allowance.is_enough:
             self._tell_of_no_time()
             return
-        begins = self._space.with_speed(learning, self._space.baseline)
+        begins = self._space.with_speed(entrant.learning, self._space.baseline)
         if self._fitting.reason_not_to_train(begins, lease=floor.lease) is not None:
             return
         with self._race_right(self._ground.machine) as has_right:
             self._hear_of_others()
             if has_right and self._is_open(digest, run):
                 self._raced.add(digest)
-                self._race(learning, workload, floor=floor, former=former, run=run, allowance=allowance)
+                self._race(entrant, floor=floor, former=former, run=run, allowance=allowance)
 
     def _allowance(self, workload: Workload, *, is_first: bool) -> Allowance:
         """What the next race may take, of this workload."""
@@ -235,142 +228,48 @@ class RacedSpeeds:
         return self._allowances.first(unfinished_seconds=unfinished)
 
     def _race(
-        self,
-        learning: Mapping[str, Scalar],
-        workload: Workload,
-        *,
-        floor: Floor,
-        former: RaceResult | None,
-        run: RunLength,
-        allowance: Allowance,
+        self, entrant: Entrant, *, floor: Floor, former: RaceResult | None, run: RunLength, allowance: Allowance
     ) -> None:
-        seconds, in_turns = allowance.seconds, allowance.seconds_in_turns
-        plan = self._ground.plan(learning, seconds=seconds, seconds_in_turns=in_turns, former=former, run=run)
-        plan = replace(plan, overrun=OVERRUN)
-        watchman = self._watchman(workload, floor=floor, seconds=seconds)
-
-        def say(line: str) -> None:
-            self._say(line, watchman=watchman)
-
-        again = (
-            ", again: trials are long enough now to repay what starts slowly"
-            if self._ground.digest(workload) in self._known
-            else ""
-        )
-        say(f"race: {workload.words}, up to {seconds:.0f} s{again or (', briefly' if former else '')}")
-
-        def take_turns() -> None:
-            watchman.seconds = in_turns
-            say(f"race: no room for two of these trainings side by side: they take turns, up to {in_turns:.0f} s")
-
-        watch = RaceWatch(
-            diagnosed=lambda diagnosis: say(f"race: {diagnosis.words}"),
-            heat_over=lambda heat: self._heard(heat, workload, say=say),
-            takes_turns=take_turns,
-        )
+        """Race a workload, and remember what was found, unless it answers nothing and something is known already."""
+        digest = self._ground.digest(entrant.workload)
+        again = ", again: trials are long enough now to repay what starts slowly" if digest in self._known else ""
+        why = again or (", briefly" if former else "")
         try:
-            lease, on_wait = floor.lease, watchman.check
-            with self._ground.arena(learning, lease=lease, on_wait=on_wait, seconds=seconds) as arena:
-                result = race(arena, plan, watch=watch)
+            result = self._races.run(entrant, floor=floor, former=former, run=run, allowance=allowance, why=why)
         except ContestantLostError as error:
-            self._fail(error, workload=workload, learning=learning)
+            self._fail(error, entrant=entrant)
             return
-        except RaceEndedError as error:
-            self._note(f"race: ended without a winner, {error}")
+        if result is None:
             return
-        finally:
-            watchman.charge()
-            self._lease.tell(None)
         self._failures = 0
-        result = result.model_copy(update={"kept_state": kept_state(learning)})
-        race_id = self._keep(workload, result)
-        self._try_batches(race_id, result, workload=workload, learning=learning, floor=floor, allowance=allowance)
-
-    def _watchman(self, workload: Workload | None, *, floor: Floor, seconds: float) -> Watchman:
-        charge = partial(self._log.charge, workload=workload, ground=self._ground)
-        return Watchman(charge, self._standing, floor, seconds=seconds)
-
-    def _keep(self, workload: Workload, result: RaceResult) -> int:
-        """Remember what was found, unless it answers nothing and something is known already."""
-        digest = self._ground.digest(workload)
         if result.is_answer or digest not in self._known:
-            self._known[digest] = workload, result
-        self._room.learn(result, workload=workload)
-        race_id = self._log.keep(result, workload=workload, ground=self._ground)
-        for line in (result.words, *price_lines(result)):
-            self._note(f"race: {line}")
-        return race_id
+            self._known[digest] = entrant.workload, result
 
-    def _try_batches(
-        self,
-        race_id: int,
-        result: RaceResult,
-        *,
-        workload: Workload,
-        learning: Mapping[str, Scalar],
-        floor: Floor,
-        allowance: Allowance,
-    ) -> None:
-        """Find out which of the study's larger batches fit, which is written down beside the race."""
-        watchman = self._watchman(None, floor=floor, seconds=SHARE * allowance.seconds)
-
-        def on_begin(largest: int) -> None:
-            self._say(f"race: whether batches of up to {largest:,} fit", watchman=watchman)
-
-        try:
-            tries = self._room.tried(result, learning=learning, lease=floor.lease, watchman=watchman, on_begin=on_begin)
-        except RaceEndedError as error:
-            self._note(f"race: which batches fit was not found out, {error}")
-            return
-        finally:
-            watchman.charge()
-            self._lease.tell(None)
-        if tries:
-            told = result.model_copy(update={"batches": tries})
-            self._room.learn(told, workload=workload)
-            self._log.complete(race_id, told)
-            for line in batch_lines(tries):
-                self._note(f"race: {line}")
-
-    def _try_batches_after(
-        self, result: RaceResult, *, workload: Workload, learning: Mapping[str, Scalar], floor: Floor
-    ) -> None:
+    def _try_batches_after(self, result: RaceResult, *, entrant: Entrant, floor: Floor) -> None:
         """Try larger batches after a race that is known, and after which no start has tried any; once in this start."""
-        digest = self._ground.digest(workload)
+        digest = self._ground.digest(entrant.workload)
         is_done = digest in self._raced or digest in self._tried or bool(result.batches)
-        is_alike = kept_state(learning) == result.kept_state
-        if is_done or not is_alike or not self._room.is_open(result, learning=learning):
+        is_alike = kept_state(entrant.learning) == result.kept_state
+        if is_done or not is_alike or not self._room.is_open(result, learning=entrant.learning):
             return
         is_first = not self._raced and not self._tried
         allowance = self._allowances.first(unfinished_seconds=0.0) if is_first else self._allowances.next()
         if not allowance.is_enough:
             return
         with self._race_right(self._ground.machine) as has_right:
-            race_id = self._log.newest(workload, ground=self._ground) if has_right else None
+            race_id = self._log.newest(entrant.workload, ground=self._ground) if has_right else None
             if race_id is not None:
                 self._tried.add(digest)
-                self._try_batches(
-                    race_id, result, workload=workload, learning=learning, floor=floor, allowance=allowance
-                )
+                self._races.try_batches(race_id, result, entrant=entrant, floor=floor, allowance=allowance)
 
-    def _fail(self, error: ContestantLostError, *, workload: Workload, learning: Mapping[str, Scalar]) -> None:
+    def _fail(self, error: ContestantLostError, *, entrant: Entrant) -> None:
         """Say what could not be raced; a workload that is too large for the device says nothing of the others."""
         if error.kind != "out of memory":
             self._failures += 1
-        begins = self._space.with_speed(learning, self._space.baseline)
+        begins = self._space.with_speed(entrant.learning, self._space.baseline)
         self._fitting.learn_lost_race(begins, shortage=error.shortage)
-        where = f"the baseline can't be measured with {workload.words} ({error})"
+        where = f"the baseline can't be measured with {entrant.workload.words} ({error})"
         rest = "are not launched" if error.shortage is not None else "take speed parameters unraced"
         self._note(f"race: {where}; its trials {rest}")
         if self._failures == _MOST_FAILURES:
             self._note(f"race: {_MOST_FAILURES} workloads in a row could not be raced; this start races no more")
-
-    def _heard(self, heat: Heat, workload: Workload, *, say: Callable[[str], None]) -> None:
-        self._log.add_heat(heat, workload=workload)
-        if heat.verdict == "kept" and heat.gain is not None:
-            say(f"race: {heat.change_words}: {heat.gain.words} times the throughput ({heat.stage})")
-
-    def _say(self, line: str, *, watchman: Watchman) -> None:
-        """Here, and to who watches the study from elsewhere while the race runs."""
-        self._note(line)
-        self._lease.tell(watchman.activity(line))
