@@ -1,5 +1,6 @@
 """What `make` does, as it says with --dry-run: a set-up takes minutes and a network."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -11,13 +12,23 @@ from tests.e2e.documents import ROOT
 MAKEFILE = (ROOT / "Makefile").read_text()
 
 
+def _make(*arguments: str) -> str:
+    """What it prints, as in a shell of one's own: under ``make test`` it would be told that it is a part of that."""
+    environment = {
+        name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
+    }
+    command = ["make", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=20
+    ).stdout
+
+
 def _dry_run(*targets: str, venv: Path) -> str:
-    command = ["make", "--dry-run", *targets, f"VENV={venv}"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=20).stdout
+    return _make("--dry-run", *targets, f"VENV={venv}")
 
 
 def test_every_target_is_listed() -> None:
-    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=20).stdout
+    listed = _make()
     phony = re.search(r"^\.PHONY: (.*)$", MAKEFILE, flags=re.MULTILINE)
     assert phony is not None
     assert [line.split()[1] for line in listed.splitlines()] == phony[1].split()
