@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +9,8 @@ from autotune.report.summaries.reading import read_study
 from autotune.report.text.ending import found_lines
 from autotune.speed.racing.result import Gain
 from tests.e2e.browser import serve
-from tests.e2e.documents import ROOT, read_file, read_steps, run_steps
-from tests.e2e.home import Home
+from tests.e2e.documents import ROOT, Step, read_file, read_steps, run_steps
+from tests.e2e.home import Home, make_home
 from tests.machines import machine
 from tests.report.raced import BESIDE, result_of, row_of
 from tests.report.study_book import StudyBook
@@ -17,6 +18,7 @@ from tests.report.study_book import StudyBook
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 SETTING_UP = ("python3 -m venv .venv", ". .venv/bin/activate", "pip install .", "mkdir ../tuning && cd ../tuning")
 """What stands before the script: tests/e2e/test_wheel.py installs into an environment of its own."""
+START = "autotune study start tuned/tuned.yaml --trials 12"
 SERVERS = ("autotune dashboard", "autotune mlflow")
 QUICK = "--set 'speed={torch_threads: 1}' --set log_model=false"
 """A race takes up to a minute, and has tests of its own; so has the model in MLflow."""
@@ -41,20 +43,38 @@ def test_tutorial_tells_of_a_race_as_a_study_does(tmp_path: Path) -> None:
     assert f"race: {result.words}\n" in document
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_tutorial_runs_as_it_stands_there_and_prints_what_it_says(home: Home) -> None:
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Home:
+    """A folder in which the tutorial was followed up to the end of its study; each step printed what it says there."""
+    home = make_home(tmp_path_factory.mktemp("tutorial"), store=empty_store)
     (home.folder / "train.py").write_text(read_file(TUTORIAL, "train.py").partition("\n")[2])
     commands = read_steps(TUTORIAL)
-    setting_up, steps = commands[: len(SETTING_UP)], commands[len(SETTING_UP) :]
-    assert tuple(step.command for step in setting_up) == SETTING_UP
-    assert [step.command for step in steps if step.command in SERVERS] == list(SERVERS)
-    shorter = {
-        "autotune study start tuned/tuned.yaml --trials 12": QUICK,
-        "autotune study watch tuned": "--wait 0",  # nothing starts it again
-    }
-    run_steps((step for step in steps if step.command not in SERVERS), home=home, shorter=shorter)
+    assert tuple(step.command for step in commands[: len(SETTING_UP)]) == SETTING_UP
+    run_steps(_first_steps(), home=home, shorter={START: QUICK})
+    return home
+
+
+def _first_steps() -> Iterator[Step]:
+    steps = read_steps(TUTORIAL)[len(SETTING_UP) :]
+    yield from steps[: 1 + [step.command for step in steps].index(START)]
+
+
+def _later_steps() -> list[Step]:
+    return [*read_steps(TUTORIAL)[len(SETTING_UP) + len([*_first_steps()]) :]]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_tutorial_goes_on_from_its_study_as_it_stands_there_and_prints_what_it_says(tuned: Home) -> None:
+    steps = (step for step in _later_steps() if step.command not in SERVERS)
+    run_steps(steps, home=tuned, shorter={"autotune study watch tuned": "--wait 0"})  # nothing starts it again
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_servers_of_the_tutorial_print_what_it_says(tuned: Home) -> None:
+    steps = [step for step in _later_steps() if step.command in SERVERS]
+    assert [step.command for step in steps] == list(SERVERS)
     for step in steps:
-        if step.command in SERVERS:
-            with serve(home, step.command.removeprefix("autotune ")) as lines:
-                assert step.is_as_printed("\n".join(line.strip() for line in lines)), f"{step.command}: {lines}"
+        with serve(tuned, step.command.removeprefix("autotune ")) as lines:
+            assert step.is_as_printed("\n".join(line.strip() for line in lines)), f"{step.command}: {lines}"
