@@ -273,6 +273,7 @@ class BlockPacer:
         yield batch
         # A loop that steps its optimizer by itself tells no phase.
         self._phases.mark("rest" if self._is_over else "compute")
+        self._phases.end_step()
         self.num_steps += 1
 
 

@@ -1,7 +1,7 @@
 """Where the time of a block of training steps goes: data wait, copy, forward and backward, optimizer."""
 
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from typing import Literal, TypeAlias
 
 import torch
@@ -9,6 +9,8 @@ import torch
 from autotune.training.machine.device import synchronize
 
 Phase: TypeAlias = Literal["data_wait", "copy", "compute", "optimizer", "rest"]
+_MOST_AHEAD = 4
+"""Steps of a block that a CUDA device has yet to do when one more is launched: enough to keep it busy."""
 
 
 class Phases:
@@ -32,6 +34,7 @@ class Phases:
         self._last = 0.0
         self._split: defaultdict[Phase, float] = defaultdict(float)
         self._marks: list[tuple[Phase | None, torch.cuda.Event]] = []
+        self._ahead: deque[torch.cuda.Event] = deque()
 
     @property
     def seconds(self) -> float:
@@ -54,6 +57,18 @@ class Phases:
         now = time.perf_counter()
         self._split[phase] += now - self._last
         self._last = now
+
+    def end_step(self) -> None:
+        """A step was launched, and marked; a host that is far ahead of the device waits until that has caught up.
+
+        A block ends by the host's clock. A step that is one launch (a CUDA graph) would be queued hundreds of times by
+        then, and the block take as long as the device needs for all of them.
+        """
+        if not (self._has_events and self._is_running):
+            return
+        self._ahead.append(self._marks[-1][1])
+        if len(self._ahead) > _MOST_AHEAD:
+            self._ahead.popleft().synchronize()
 
     def pause(self) -> None:
         """Leave out what follows; the device is done with what came before."""

@@ -15,6 +15,7 @@ from autotune.events import Block, Feed, Finished, Outcome, RunBlock, Scalar, Wa
 from autotune.speed.contestant.training import compete
 from autotune.training import Task, Trial
 from autotune.training.parameters import Parameters
+from autotune.training.reporting.phases import Phases
 from tests.training.tasks import NoisyPoints, Points, SteadyPoints
 from tests.training.trials import loaded, order
 
@@ -82,6 +83,21 @@ def test_block_lasts_as_long_as_was_asked_for(tmp_path: Path) -> None:
     parts = block.data_wait_seconds, block.copy_seconds, block.compute_seconds, block.optimizer_seconds
     assert min(parts[0], *parts[2:]) > 0
     assert sum(parts) <= block.seconds
+
+
+def test_every_step_of_a_block_waits_for_a_device_that_is_far_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    num_ended = 0
+
+    def end_step(self: Phases) -> None:
+        nonlocal num_ended
+        del self
+        num_ended += 1
+
+    monkeypatch.setattr(Phases, "end_step", end_step)
+    script, _ = race(Points(), tmp_path, steps(9))
+    assert num_ended >= script.blocks[0].steps == 9
 
 
 def test_contestant_writes_no_file_and_evaluates_nothing(tmp_path: Path) -> None:

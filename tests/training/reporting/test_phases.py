@@ -54,6 +54,82 @@ def test_seconds_of_a_block_stay_until_the_next() -> None:
     assert phases.stop() == {}
 
 
+class LazyDevice:
+    """Does nothing of what is launched until somebody waits for it."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.num_launched = self.num_done = 0
+        patch.setattr(torch.cuda, "Event", lambda **_: LazyEvent(self))
+        patch.setattr(torch.cuda, "current_stream", lambda _: None)
+        patch.setattr(torch.cuda, "synchronize", lambda _: self.finish(self.num_launched))
+
+    @property
+    def num_ahead(self) -> int:
+        return self.num_launched - self.num_done
+
+    def finish(self, number: int) -> None:
+        self.num_done = max(self.num_done, number)
+
+
+class LazyEvent:
+    def __init__(self, device: LazyDevice) -> None:
+        self._device = device
+        self.number = 0
+
+    def record(self, stream: object) -> None:
+        del stream
+        self.number = self._device.num_launched
+
+    def synchronize(self) -> None:
+        self._device.finish(self.number)
+
+    def elapsed_time(self, later: "LazyEvent") -> float:
+        return float(later.number - self.number)
+
+
+def test_host_is_no_more_than_some_steps_ahead_of_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block of recorded steps, of which a host launches hundreds in its time, took many times as long."""
+    device = LazyDevice(monkeypatch)
+    phases = Phases(torch.device("cuda"))
+    phases.start()
+    ahead = []
+    for _ in range(50):
+        device.num_launched += 1
+        phases.mark("compute")
+        phases.end_step()
+        ahead.append(device.num_ahead)
+    assert max(ahead) == 4
+    assert phases.stop() == {"compute": pytest.approx(0.05)}
+
+
+def test_steps_outside_of_a_block_wait_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = LazyDevice(monkeypatch)
+    phases = Phases(torch.device("cuda"))
+    for _ in range(50):
+        device.num_launched += 1
+        phases.end_step()
+    assert device.num_ahead == 50
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_block_of_replayed_steps_takes_little_longer_than_its_time() -> None:
+    device = torch.device("cuda")
+    phases, graph = Phases(device), torch.cuda.CUDAGraph()
+    matrix = torch.randn(4096, 4096, device=device)
+    _ = matrix @ matrix  # the first one loads the library
+    with torch.cuda.graph(graph):
+        for _ in range(4):
+            _ = matrix @ matrix
+    phases.start()
+    while phases.seconds < 0.1:
+        graph.replay()
+        phases.mark("compute")
+        phases.end_step()
+    phases.stop()
+    assert phases.seconds < 0.4
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_cuda_phases_are_what_passed_on_the_device() -> None:
