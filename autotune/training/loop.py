@@ -29,10 +29,10 @@ def fit(task: Task, trial: Trial) -> None:
     for epoch in range(done + 1, trial.epochs + 1):
         if trial.is_over:  # and its process was gone before it could say so
             return
-        if loop.train_loss.is_empty and trial.is_used_up():  # since the last report: nothing is left to train
-            return
         try:
             loop.train()
+            if loop.train_loss.is_empty:  # its seconds or samples are used up: there is nothing to report
+                return
             metrics = loop.evaluate()
         except _StopRequestedError:
             trial.checkpoint.save_inside_epoch()

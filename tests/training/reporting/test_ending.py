@@ -1,13 +1,15 @@
 import time
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-from torch import Tensor
+from torch import Tensor, nn
 
 from autotune.events import EpochReport, Event, Outcome, Scalar, Started, Stop
 from autotune.goals import Target
+from autotune.training.parameters import Parameters
 from autotune.training.trial import Trial
 from tests.training.tasks import NUM_TRAIN, NoisyPoints, Points
 from tests.training.trials import PRUNED, Ends, KilledError, Recorder, is_same_weights, train
@@ -97,6 +99,27 @@ def test_time_to_a_target_leaves_out_the_time_between_two_processes(tmp_path: Pa
 
 def is_report_of_epoch_2(event: Event) -> bool:
     return isinstance(event, EpochReport) and event.epoch == 2
+
+
+def test_trial_whose_seconds_are_over_before_an_epochs_first_step_has_not_diverged(tmp_path: Path) -> None:
+    """It reported an epoch of no steps, whose mean loss is NaN."""
+
+    class Late(Points):
+        def model(self, params: Parameters) -> nn.Module:
+            model = super().model(params)
+            begin, epochs = model.train, count(1)
+
+            def train(mode: bool = True) -> nn.Module:  # noqa: FBT001, FBT002 - as torch has it
+                if mode and next(epochs) == 2:
+                    time.sleep(1.1)
+                return begin(mode)
+
+            model.train = train  # type: ignore[method-assign]
+            return model
+
+    trained = train(Late(), tmp_path, epochs=9, ends=Ends((), "seconds", 1))
+    assert trained.finished.outcome is Outcome.COMPLETE
+    assert [report.epoch for report in trained.reports] == [1]
 
 
 @pytest.mark.parametrize("ends", [Ends((STEP,)), Ends((), "samples", 2 * NUM_TRAIN)])
