@@ -11,6 +11,8 @@ from autotune.training.steps.host_state import SeenTensor
 
 _RATE = "lr"
 _PARAMETERS = "params"
+_TAKE_RATE_FROM_HOST = (torch.optim.RMSprop, torch.optim.Adadelta)
+"""Step by step they ask the device for a learning rate that is there (``alpha=-lr``, torch 2.13), over lists not."""
 
 
 class OptimizerSettings:
@@ -92,10 +94,14 @@ def read_state(optimizer: Optimizer) -> dict[str, object]:
 
 def is_recordable(optimizer: Optimizer) -> bool:
     """Whether the optimizer's step is the same on the host each time, and takes its learning rate from the device."""
-    groups = optimizer.param_groups
-    if isinstance(optimizer, torch.optim.SGD):
+    groups, kind = optimizer.param_groups, type(optimizer)
+    if not kind.__module__.startswith("torch.optim"):
+        return False
+    if kind is torch.optim.SGD:
         return all(group["fused"] for group in groups)
-    return type(optimizer).__module__.startswith("torch.optim") and all("capturable" in group for group in groups)
+    if kind in _TAKE_RATE_FROM_HOST and any(group["foreach"] is False for group in groups):
+        return False
+    return all("capturable" in group for group in groups)
 
 
 def make_recordable(optimizer: Optimizer) -> None:

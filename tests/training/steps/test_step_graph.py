@@ -309,6 +309,10 @@ class OfTheUser(torch.optim.Adam):
     pass
 
 
+class OwnSGD(torch.optim.SGD):
+    """May count on the host, as Lookahead does."""
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_optimizers_whose_steps_are_the_same_on_the_host_are_recordable(name: str) -> None:
     optimizer = make_optimizer(Net(), Parameters({"optimizer": name}), is_recorded=True)
@@ -320,9 +324,12 @@ def test_optimizers_whose_steps_are_the_same_on_the_host_are_recordable(name: st
     "make",
     [
         lambda net: torch.optim.SGD(net.parameters(), foreach=True),
+        lambda net: torch.optim.RMSprop(net.parameters(), foreach=False),
+        lambda net: torch.optim.Adadelta(net.parameters(), foreach=False),
         lambda net: OfTheUser(net.parameters()),
+        lambda net: OwnSGD(net.parameters(), fused=True),
     ],
-    ids=["SGD over lists of tensors", "a user's"],
+    ids=["SGD over lists of tensors", "RMSprop step by step", "Adadelta step by step", "a user's", "a user's SGD"],
 )
 def test_optimizers_that_may_do_something_on_the_host_are_not_recordable(make: Callable[[Any], Optimizer]) -> None:
     assert not is_recordable(make(Net()))
