@@ -55,7 +55,7 @@ class SeenTensor:
         if is_baked and not tensor.is_inference():
             self._told += (tensor._version,)  # noqa: SLF001
         if is_baked and address is not None and tensor.numel() <= _MOST_ENTRIES:
-            self._told += (tensor.tolist(),)
+            self._told += (repr(tensor.tolist()),)  # by its text NaN is equal to itself
 
     @override
     def __eq__(self, other: object) -> bool:

@@ -107,6 +107,14 @@ def test_a_tensor_of_the_host_beside_a_model_on_a_device_counts_by_its_value() -
     assert first_difference(before, host.read()) == "Task.weights"
 
 
+def test_a_tensor_of_the_host_that_holds_nan_is_as_it_was() -> None:
+    """NaN is not equal to itself, and nothing was recorded beside one."""
+    task = Task()
+    task.weights.fill_(torch.nan)
+    host = HostState(nn.Linear(3, 2, device="meta"), task.loss)
+    assert first_difference(host.read(), host.read()) is None
+
+
 def test_what_a_function_in_a_loss_was_bound_to_is_seen() -> None:
     weight = 1.0
 
