@@ -17,6 +17,7 @@ from autotune.training.rng import seed_loading, undisturbed_rng
 
 Place: TypeAlias = Literal["memory", "device"]
 
+_HOST = torch.device("cpu")
 _NUM_LOOKS = 32
 _LARGEST_SHARE = 0.25
 """Of the memory that is free; the model, its gradients and other trials need the rest."""
@@ -47,7 +48,7 @@ class CachedLoader:
         self._order = order
         self._collate = collate
         self._place: Place = place if device.type == "cuda" else "memory"
-        self._device = device if self._place == "device" else torch.device("cpu")
+        self._device = device if self._place == "device" else _HOST
         self.is_pinned = is_pinned and self._place == "memory"
         """Batches are in page-locked memory."""
         self._whole: Batch = None
@@ -89,12 +90,14 @@ class CachedLoader:
         if type(self._dataset) is TensorDataset and self._collate is None:
             tensors = list(self._dataset.tensors)
             if self._place == "device":
-                self._check_fits(sum(tensor.nbytes for tensor in tensors))
+                self._check_fits(sum(tensor.nbytes for tensor in tensors), device=self._device)
             self._whole = change_tensors(tensors, lambda tensor: tensor.to(self._device))
             return
-        with undisturbed_rng(torch.device("cpu")):
+        with undisturbed_rng(_HOST):
             looks = _look_twice(self._dataset)
-            self._check_fits(_mean_bytes(looks) * len(self._dataset))  # type: ignore[arg-type]
+            num_bytes = _mean_bytes(looks) * len(self._dataset)  # type: ignore[arg-type]
+            for device in (self._device, _HOST):  # on the way to the device they are put together on the host
+                self._check_fits(num_bytes, device=device)
             if self._collate is None and is_all_tensors(default_collate(looks[:1])):
                 self._whole = self._fetch_whole()
             if self._whole is None:
@@ -117,10 +120,10 @@ class CachedLoader:
             )
         self._samples = [sample for samples in _fetch(self._dataset) for sample in samples]
 
-    def _check_fits(self, num_bytes: float) -> None:
-        available = available_memory_bytes(self._device)
+    def _check_fits(self, num_bytes: float, *, device: torch.device) -> None:
+        available = available_memory_bytes(device)
         if num_bytes > available * _LARGEST_SHARE:
-            where = "the device" if self._place == "device" else "this host"
+            where = "this host" if device == _HOST else "the device"
             raise InfeasibleError(
                 f"cache={self._place}: the samples must fit into a quarter of the memory that {where} has free, "
                 f"got {num_bytes / 2**20:,.0f} MiB of {available / 2**20:,.0f} MiB; use cache=off"

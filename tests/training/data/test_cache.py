@@ -151,6 +151,25 @@ def test_a_dataset_that_does_not_fit_is_refused_before_it_is_fetched() -> None:
         next(iter(loader))
 
 
+class Looked(Vast):
+    """Is looked at, and no more."""
+
+    def __getitem__(self, index: int) -> Any:
+        assert self.num_fetched < 100, "fetched as a whole"
+        self.num_fetched += 1
+        return super().__getitem__(index)
+
+
+def test_samples_for_a_large_device_are_refused_where_the_host_can_not_put_them_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They are collated on the host, and took all of its memory."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2**60, 2**60))
+    loader, _ = new_loader(Looked("tensor"), cache="device", is_train=False, device=torch.device("cuda"))
+    with pytest.raises(InfeasibleError, match=r"cache=device: .* a quarter of the memory that this host has free"):
+        next(iter(loader))
+
+
 def test_a_cache_needs_no_workers(tmp_path: Path) -> None:
     started = train(Points(), tmp_path, CACHED | {"num_workers": 2}, epochs=1).started
     assert started.in_force.items() >= {"cache": "memory", "num_workers": 0}.items()
