@@ -202,11 +202,14 @@ class SharedArena:
             self._is_one_at_a_time = False
 
     def are_side_by_side(self, a: SharedContestant, b: SharedContestant) -> bool:
-        """Whether both hold the device at once, which one that was put away is brought back for if they may fit."""
+        """Whether both hold the device at once, which one that was put away is brought back for if they may fit.
+
+        Raises:
+            ContestantLostError: One can't be started again; that one is retired then.
+        """
         if not (a.is_present and b.is_present) and not self._is_too_much([a], b):
             for contestant in (a, b):
-                if not contestant.is_present:
-                    self.start(contestant)
+                self.let_train(contestant)
         return a.is_present and b.is_present
 
     def has_room_for_two(self, contestant: SharedContestant) -> bool:

@@ -15,7 +15,17 @@ from autotune.speed.racing.heats.turns import SharedArena
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.race import race
 from autotune.speed.racing.result import Heat, RaceResult
-from tests.speed.simulated import Cost, Drift, Jitter, Noise, RandomWalk, Setting, SimulatedArena, SimulatedMachine
+from tests.speed.simulated import (
+    Cost,
+    Drift,
+    Jitter,
+    Noise,
+    RandomWalk,
+    Setting,
+    SimulatedArena,
+    SimulatedContestant,
+    SimulatedMachine,
+)
 
 CHANNELS_LAST = Entry(KNOBS["channels_last"], (False, True))
 FUSED = Entry(KNOBS["optimizer_impl"], ("for_loop", "foreach", "fused"))
@@ -377,3 +387,26 @@ def test_interval_in_turns_holds_the_ratio_as_often_as_it_says(
         low, high = compare_in_turns(a, b, quads=quads, seconds=1.0, min_steps=5, confidence=confidence).interval
         held += low <= 1.25 <= high
     assert held / 150 >= least
+
+
+class Refusing(SimulatedArena):
+    """Starts no more contestants of one setting."""
+
+    refused: Setting | None = None
+
+    def enter(self, setting: Setting, *, seed: int = 0, limit_seconds: float = math.inf) -> SimulatedContestant:
+        if setting == self.refused:
+            raise ContestantLostError("crashed", "gone")
+        return super().enter(setting, seed=seed, limit_seconds=limit_seconds)
+
+
+def test_setting_to_beat_that_can_not_be_started_beside_a_challenger_is_not_that_ones_loss() -> None:
+    """The challenger was recorded as one that can't be trained with."""
+    arena = Refusing(large)
+    shared = SharedArena(arena)
+    incumbent, challenger = shared.enter({}), shared.enter({"channels_last": True})
+    incumbent.put_away()
+    arena.refused = {}
+    with pytest.raises(ContestantLostError, match="it could not be started again: gone"):
+        shared.are_side_by_side(incumbent, challenger)
+    assert (incumbent.is_retired, challenger.is_retired) == (True, False)
