@@ -366,6 +366,13 @@ def test_race_tries_workers_that_stay_and_then_whether_they_must(epoch_start_sec
     assert result.setting == {"num_workers": 1, **must_stay}
 
 
+def test_race_leaves_workers_as_they_stay_where_that_is_not_raced() -> None:
+    """A spec may fix it, and a later race passes over what was not near; the race ended with a KeyError."""
+    fixed: Setting = {"persistent_workers": True}
+    result = run(SimulatedArena(input_bound, machine=noisy()), WORKERS, baseline=fixed)
+    assert result.setting == {"num_workers": 4, **fixed}
+
+
 @pytest.mark.parametrize(("wait_seconds", "first"), [(0.005, "num_workers"), (0.002, "channels_last")])
 def test_race_feeds_a_step_first_where_it_waits_for_data_for_a_good_part(wait_seconds: float, first: str) -> None:
     result = run(

@@ -112,7 +112,8 @@ class Ways:
 
         Not the allocator: that a process is as fast without it says little of the next one.
         """
-        return {_STAYING} if self._track.setting.get(_STAYING) else set()
+        is_raced = self._entry(_STAYING) is not None
+        return {_STAYING} if is_raced and self._track.setting.get(_STAYING) else set()
 
     def _entry(self, name: str) -> Entry | None:
         return next((entry for entry in self._entries if entry.name == name), None)
