@@ -126,6 +126,18 @@ def test_race_tries_a_memory_format_on_a_processor_beside_the_allocator_that_it_
     assert [heat.verdict for heat in heats_of(result, "channels_last")] == ["kept"]
 
 
+def test_memory_format_is_tried_beside_an_allocator_that_has_won_already() -> None:
+    """It took the allocator that it wants in place of any other one, and lost by that."""
+
+    def cost(setting: Setting) -> Cost:
+        allocated = {"retain": 0.8, "jemalloc": 0.6}.get(str(setting.get("allocator")), 1.0)
+        return Cost(compute_seconds=0.01 * allocated * (0.8 if setting.get("channels_last") else 1.0))
+
+    allocator = replace(ALLOCATOR, values=("default", "retain", "jemalloc"))
+    result = run(SimulatedArena(cost, machine=noisy()), CHANNELS_LAST, allocator)
+    assert result.setting == {"allocator": "jemalloc", "channels_last": True}
+
+
 def test_allocator_stays_beside_a_memory_format_though_a_process_is_as_fast_without_it() -> None:
     def cost(setting: Setting) -> Cost:
         return Cost(compute_seconds=0.006 if setting.get("channels_last") else 0.01)

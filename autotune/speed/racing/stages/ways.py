@@ -59,6 +59,8 @@ class Ways:
         is_idle = name == _ALLOCATOR and self._track.incumbent.warmed.device != "cpu"  # it is the host's
         if setting is None or beside is None or wanted not in beside.values or not is_on(value) or is_idle:
             return setting
+        if self.current(beside) != beside.knob.simplest:  # it has won already, whatever it is
+            return setting
         return changed(setting, name, wanted, entries=self._entries) or setting
 
     def with_hopes(self, setting: dict[str, Scalar], hopes: Mapping[str, Scalar]) -> dict[str, Scalar]:
