@@ -674,6 +674,24 @@ def test_race_whose_winner_has_all_digits_names_no_reduced_precision(entry: Entr
     assert result.reduced_precision == ()
 
 
+def test_race_judges_fewer_digits_beside_the_full_precision_of_the_same_setting() -> None:
+    """Workers that were adopted in between train on other batches, which digits were refused for."""
+
+    def cost(setting: Setting) -> Cost:
+        has_workers, is_short = bool(setting.get("num_workers")), setting.get("fp32_precision_matmul") == "tf32"
+
+        def loss(seed: int, step: int) -> float:
+            return 2.0 / (1 + 0.01 * step) + 0.02 * seed + 0.5 * is_short + 0.3 * has_workers
+
+        compute = 0.01 * (0.8 if is_short else 1.0) * (0.6 if setting.get("precision") == "bf16" else 1.0)
+        return Cost(compute_seconds=compute, wait_seconds=0.0 if has_workers else 0.01, losses=loss)
+
+    entries = (replace(WORKERS, values=(0, 1)), MATMUL, PRECISION)
+    result = run(SimulatedArena(cost), *entries, guess={"fp32_precision_matmul": "tf32"})
+    assert [heat.verdict for heat in result.heats if heat.stage == "start"] == ["rejected"]
+    assert result.setting == {"num_workers": 1, "precision": "bf16"}
+
+
 def test_race_judges_the_same_digits_once() -> None:
     arena = SimulatedArena(lambda setting: learns(setting, harm=0.005))
     run(arena, PRECISION, CHANNELS_LAST, start={"precision": "bf16"})

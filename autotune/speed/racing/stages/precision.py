@@ -79,6 +79,8 @@ class LossJudge:
         self._arena = arena
         self._plan = plan
         self._full: list[LossCurve] = []
+        self._full_setting: Mapping[str, Scalar] = {}
+        """With which those were recorded."""
         self._objections: dict[str, str | None] = {}
         """By the choice of digits; None where it learns as well."""
 
@@ -102,13 +104,14 @@ class LossJudge:
 
     def _judge(self, setting: Mapping[str, Scalar], *, beside: Mapping[str, Scalar]) -> str | None:
         # Other knobs don't change what is learned, and cost starts: one setting with all digits speaks for every other,
-        # and that one with these digits for the challenger.
-        full = self._plan.baseline if self._shortened(beside) else beside
-        reduced = {**full, **self._shortened(setting)}
+        # and that one with these digits for the challenger. With other workers it would train on other batches.
+        if not self._full:
+            full = self._plan.baseline if self._shortened(beside) else beside
+            self._full = [self._record(full, seed=seed) for seed in range(NUM_SEEDS)]
+            self._full_setting = dict(full)
+        reduced = {**self._full_setting, **self._shortened(setting)}
         if not is_possible(reduced, entries=self._plan.entries):
             reduced = dict(setting)
-        if not self._full:
-            self._full = [self._record(full, seed=seed) for seed in range(NUM_SEEDS)]
         judgement = judge_losses(self._full, [self._record(reduced, seed=seed) for seed in range(NUM_SEEDS)])
         return None if judgement.is_within_noise else f"faster, but {judgement.words}"
 
