@@ -82,7 +82,7 @@ class _Race:
         self._plan = plan
         self._watch = watch
         self._time = time
-        self._judge = LossJudge(track.arena, plan)
+        self._judge = LossJudge(track.arena, plan, time=time)
         self._costs = Costs(plan)
         self._screening = Screening(track, plan, judge=self._judge, costs=self._costs, time=time)
         self._stacking = Stacking(track, plan, judge=self._judge, time=time)

@@ -81,6 +81,15 @@ class RaceTime:
         few = math.ceil(_LEAST_TO_CONFIRM * self._track.pace.confirm_quads)
         return max(least, left - 4 * few * self._track.incumbency.block_seconds)
 
+    def until_ended(self) -> float:
+        """Seconds that something else may take, so that what was found is confirmed before the race is ended.
+
+        As long as one likes where nobody ends it.
+        """
+        if self._plan.overrun is None:
+            return math.inf
+        return self._plan.overrun * self.given - self.spent - self._confirmation_seconds(1)
+
     def keep_no_heats(self) -> None:
         """Nothing has won yet."""
         self.keeps_a_heat_for_stacking = self.keeps_a_heat_for_a_runner_up = False

@@ -692,6 +692,30 @@ def test_race_judges_fewer_digits_beside_the_full_precision_of_the_same_setting(
     assert result.setting == {"num_workers": 1, "precision": "bf16"}
 
 
+@pytest.mark.parametrize("start_seconds", [0.5, 1.0, 2.0, 3.0])
+def test_race_is_over_before_it_is_ended_where_the_loss_of_fewer_digits_takes_long_to_judge(
+    start_seconds: float,
+) -> None:
+    """Thirty steps on three seeds, by either: a study's race was ended in them, and lost what it had found."""
+
+    def cost(setting: Setting) -> Cost:
+        found = learns(setting, harm=0.005)
+        factor = 0.8 if setting.get("channels_last") else 1.0
+        return replace(found, compute_seconds=0.05 * factor * found.compute_seconds / 0.01)
+
+    class Late(SimulatedArena):
+        def enter(self, setting: Setting, *, seed: int = 0, limit_seconds: float = math.inf) -> SimulatedContestant:
+            self.machine.now += start_seconds
+            return super().enter(setting, seed=seed, limit_seconds=limit_seconds)
+
+    guess: Setting = {"precision": "bf16", "channels_last": True}
+    result = run(Late(cost), PRECISION, CHANNELS_LAST, guess=guess, seconds=12.0, overrun=2.0)
+    assert result.seconds <= 24.0
+    assert result.setting.get("channels_last") is True
+    refused = [heat for heat in result.heats if "no time is left to judge its loss" in heat.reason]
+    assert bool(refused) is ("precision" not in result.setting)
+
+
 def test_race_judges_the_same_digits_once() -> None:
     arena = SimulatedArena(lambda setting: learns(setting, harm=0.005))
     run(arena, PRECISION, CHANNELS_LAST, start={"precision": "bf16"})

@@ -21,6 +21,7 @@ from autotune.speed.racing.heats.finish import Objection
 from autotune.speed.racing.heats.turns import NoRoomError, SharedArena
 from autotune.speed.racing.pace import NUM_SEEDS
 from autotune.speed.racing.plan import RacePlan
+from autotune.speed.racing.race_time import RaceTime
 
 _LOSS_STEPS = 30
 _SPREADS = 2.0
@@ -75,9 +76,10 @@ def shortened(
 class LossJudge:
     """Asks whether a faster challenger with fewer digits still learns; each choice of digits is judged once a race."""
 
-    def __init__(self, arena: SharedArena, plan: RacePlan) -> None:
+    def __init__(self, arena: SharedArena, plan: RacePlan, *, time: RaceTime) -> None:
         self._arena = arena
         self._plan = plan
+        self._time = time
         self._full: list[LossCurve] = []
         self._full_setting: Mapping[str, Scalar] = {}
         """With which those were recorded."""
@@ -94,9 +96,11 @@ class LossJudge:
             return None
 
         def objection(incumbent: Contestant, challenger: Contestant, comparison: Comparison) -> str | None:
-            del comparison
             key = repr(sorted(digits.items()))
             if key not in self._objections:
+                seconds = self._seconds_to_judge(comparison)
+                if seconds > self._time.until_ended():
+                    return f"faster, but no time is left to judge its loss (about {seconds:.0f} s)"
                 self._objections[key] = self._judge(challenger.setting, beside=incumbent.setting)
             return self._objections[key]
 
@@ -114,6 +118,15 @@ class LossJudge:
             reduced = dict(setting)
         judgement = judge_losses(self._full, [self._record(reduced, seed=seed) for seed in range(NUM_SEEDS)])
         return None if judgement.is_within_noise else f"faster, but {judgement.words}"
+
+    def _seconds_to_judge(self, comparison: Comparison) -> float:
+        """About how long that takes, of a step that is no faster than the slower one of these two."""
+        step = max(
+            statistics.median(block.seconds / block.steps for block in blocks)
+            for blocks in (comparison.blocks_a, comparison.blocks_b)
+        )
+        num_starts = NUM_SEEDS if self._full else 2 * NUM_SEEDS
+        return num_starts * (self._arena.usual_start_seconds + _LOSS_STEPS * step)
 
     def _shortened(self, setting: Mapping[str, Scalar]) -> dict[str, Scalar]:
         return shortened(setting, baseline=self._plan.baseline, entries=self._plan.entries)
