@@ -233,7 +233,7 @@ class _Race:
         try:
             diagnosis = self._find_bottleneck()
         except ContestantLostError as error:
-            if error.kind != "unsupported":
+            if error.kind != "unsupported" or self._track.incumbent.is_retired:
                 self._rescue(error)
             return  # a step function of one's own has its own batches: every knob is screened
         self._diagnoses.append(diagnosis)

@@ -559,6 +559,28 @@ def test_race_goes_on_where_a_step_cannot_be_trained_with_half_a_batch() -> None
     assert sum(contestant.is_retired and not contestant.blocks[2:] for contestant in arena.entered) == 1
 
 
+def test_race_goes_on_where_the_setting_to_beat_is_refused_while_its_bottleneck_is_looked_at() -> None:
+    """A recorded step may show in any block that it is another one each time; the race went on with who was gone."""
+
+    def cost(setting: Setting) -> Cost:
+        found = compute_bound(setting).compute_seconds
+        return Cost(compute_seconds=found * (0.5 if setting.get("allocator") == "retain" else 1.0))
+
+    arena = SimulatedArena(cost)
+    heard: list[Heat] = []
+
+    def refuse_once(heat: Heat) -> None:
+        if not heard:
+            arena.entered[-1].failure = ContestantLostError("unsupported", "a step must change nothing on the host")
+        heard.append(heat)
+
+    plan = RacePlan(entries=(ALLOCATOR, CHANNELS_LAST), baseline={}, seconds=1e6)
+    result = race(arena, plan, watch=RaceWatch(heat_over=refuse_once), clock=lambda: arena.machine.now)
+    assert [heat.verdict for heat in heard[:2]] == ["kept", "infeasible"]
+    assert result.setting == {"allocator": "retain", "channels_last": True}
+    assert result.ended_by is None
+
+
 def learns(setting: Setting, *, harm: float) -> Cost:
     is_reduced = setting.get("precision") == "bf16"
 
