@@ -237,6 +237,7 @@ class _Race:
                 self._rescue(error)
             return  # a step function of one's own has its own batches: every knob is screened
         self._diagnoses.append(diagnosis)
+        self._track.incumbency.note_step(diagnosis.real_seconds)
         self._watch.diagnosed(diagnosis)
 
     def _find_bottleneck(self) -> Diagnosis:

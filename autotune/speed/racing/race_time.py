@@ -17,6 +17,8 @@ _LATE = 1.25
 """A race may end so late that its last confirmation is not lost to an estimate that was a little off."""
 _A_LITTLE_LATE = 1.1
 """Likewise, where a confirmation that had its usual quads needs more of them to tell."""
+_FEWEST_BLOCKS = 2 + 4 * (LEAST_QUADS + 3)
+"""Of a heat and its winner's confirmation: two looks, the least quads of a screening, and three that may tell."""
 
 
 class RaceTime:
@@ -90,6 +92,17 @@ class RaceTime:
             return math.inf
         return self._plan.overrun * self.given - self.spent - self._confirmation_seconds(1)
 
+    @property
+    def may_still_win(self) -> bool:
+        """Whether a heat and the confirmation of its winner, both at their shortest, end before the race is ended.
+
+        True where nobody ends it, and where contestants take turns: each heat is held against the time there.
+        """
+        if self._plan.overrun is None or self._track.incumbency.takes_turns:
+            return True
+        seconds = 3 * self._track.arena.usual_start_seconds + _FEWEST_BLOCKS * self._track.incumbency.block_seconds
+        return self.spent + seconds <= self._plan.overrun * self.given
+
     def keep_no_heats(self) -> None:
         """Nothing has won yet."""
         self.keeps_a_heat_for_stacking = self.keeps_a_heat_for_a_runner_up = False
@@ -122,6 +135,11 @@ class RaceTime:
         if self._keeps_time_to_meet_a_guess and self.left() <= needed:
             self._has_given_up_a_guess = self.left() + self._confirmation_seconds(1) > needed
         return not self._is_too_late(needed)
+
+    @property
+    def has_room_for_a_last_look(self) -> bool:
+        """Whether the winner's figures can be measured anew, and the race end in time or a little late."""
+        return self.spent + LAST_BLOCKS * self._track.incumbency.block_seconds <= self.given * _A_LITTLE_LATE
 
     @property
     def has_room_to_confirm(self) -> bool:

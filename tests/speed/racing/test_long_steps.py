@@ -19,6 +19,7 @@ from tests.speed.simulated import Cost, Jitter, Setting, SimulatedArena, Simulat
 SECONDS = 42.0
 WORKERS = Entry(KNOBS["num_workers"], (0, 1, 2))
 THREADS = Entry(KNOBS["torch_threads"], (1, 2))
+SHORT = Pace(floor_quads=5, screen_quads=6, confirm_quads=8)
 ALLOCATOR = Entry(KNOBS["allocator"], ("default", "retain"))
 CHANNELS_LAST = Entry(KNOBS["channels_last"], (False, True))
 
@@ -255,3 +256,21 @@ def test_heat_on_a_machine_that_became_slow_takes_no_more_of_the_time_for_the_en
     *_, last = [heat.gain for heat in result.heats if heat.stage == "screen" and heat.gain is not None]
     assert last.num_quads < 10
     assert last.low < 1 < last.high  # nothing is told by then
+
+
+@pytest.mark.parametrize("start", [None, {"channels_last": True}], ids=["anew", "from a winner"])
+@pytest.mark.parametrize(("step_seconds", "seconds"), [(0.3, 6.0), (0.3, 12.0), (0.5, 12.0), (1.0, 12.0), (1.0, 30.0)])
+def test_race_of_steps_that_are_too_long_for_it_begins_nothing_that_would_be_lost(
+    step_seconds: float, seconds: float, start: Setting | None
+) -> None:
+    """A study ends a race at twice its seconds, which brief ones of long steps took each time, for nothing."""
+
+    def cost(setting: Setting) -> Cost:
+        return Cost(compute_seconds=step_seconds * (0.8 if setting.get("channels_last") else 1.0), start_seconds=1.0)
+
+    machine = SimulatedMachine(noises=(Jitter(0.03),))
+    plan = RacePlan(entries=(CHANNELS_LAST,), baseline={}, start=start, seconds=seconds, overrun=2.0, pace=SHORT)
+    result = race(SimulatedArena(cost, machine=machine), plan, clock=lambda: machine.now)
+    assert result.seconds <= 1.25 * seconds
+    assert result.setting == {}
+    assert not result.is_answer

@@ -409,7 +409,7 @@ def test_race_fills_no_cache_that_would_take_most_of_its_time() -> None:
     result = run(SimulatedArena(slow_to_load, steps_per_epoch=1000), fills, seconds=60)  # 1,000 steps of 0.1 s
     (heat,) = result.heats
     assert (heat.verdict, heat.change_words) == ("skipped", "cache")
-    assert heat.reason == "a first pass over the data takes about 90 s, too long where the race has 54 s left"
+    assert heat.reason == "a first pass over the data takes about 90 s, too long where the race has 49 s left"
     assert run(SimulatedArena(slow_to_load), fills, seconds=90).setting["cache"] == "memory"
 
 

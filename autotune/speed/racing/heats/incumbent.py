@@ -111,6 +111,11 @@ class Incumbency:
             self._has_told = True
             self.told()
 
+    def note_step(self, seconds: float) -> None:
+        """Tell what a step of the incumbent takes: a block's length follows from it until the noise was measured."""
+        if not self.is_floor_known:
+            self.block_seconds = max(self._pace.block_seconds, self._pace.min_steps * seconds)
+
     def find_noise_floor(self) -> None:
         """Measure the incumbent against a twin of it: what they differ by is noise.
 

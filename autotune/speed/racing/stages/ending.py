@@ -97,7 +97,7 @@ class Ending:
         if proof is not None and winner.setting in (proof.setting, self._plan.baseline):
             is_baseline = winner.setting == self._plan.baseline
             return measured(proof.comparison.blocks_a if is_baseline else proof.comparison.blocks_b, winner.warmed)
-        if not winner.is_present and winner.last_blocks:
+        if winner.last_blocks and (not winner.is_present or not self._time.has_room_for_a_last_look):
             return measured(tuple(winner.last_blocks), winner.warmed)
         pace = self._plan.pace
         return measure(winner, blocks=LAST_BLOCKS, seconds=pace.block_seconds, min_steps=pace.min_steps)

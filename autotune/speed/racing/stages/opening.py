@@ -57,12 +57,17 @@ class Opening:
         """
         before = self._track.setting
         for setting in self._settings(diagnosis):
+            if not self._time.may_still_win:
+                self._time.is_cut_short = True
+                self._track.skip("start", setting, reason="no time is left to meet and confirm it")
+                break
             finish = self._try(setting)
             if finish is None:
                 continue  # it can't be trained with: there may be another way
             fewer = shortened(setting, baseline=self._plan.baseline, entries=self._plan.entries)
             exact = apply(setting, {name: self._plan.baseline.get(name) for name in fewer})
-            if fewer and not finish.is_kept and finish.comparison.verdict == "faster" and exact != before:
+            is_refused = fewer and not finish.is_kept and finish.comparison.verdict == "faster"
+            if is_refused and exact != before and self._time.may_still_win:
                 self._try(exact)  # what is refused for its digits is tried with all of them
             break
         if self._plan.start is not None:
