@@ -32,11 +32,11 @@ def delete_study(storage: str, *, name: str, tracking_uri: str) -> str | None:
         records = Records(open_database(url, create=False))
         stack.callback(records.engine.dispose)
         study = records.study(name)
+        StudyLease.acquire(records, study=study)  # first: of a study that runs nothing is deleted
         problem = None
         for own in (find_confirmation(records, study=study), find_ablation(records, study=study)):
             if own is not None:
                 problem = delete_study(storage, name=own.name, tracking_uri=tracking_uri) or problem
-        StudyLease.acquire(records, study=study)
         problem = delete_experiment(study, tracking_uri=tracking_uri) or problem
         with creation_lock(url):
             optuna_storage = open_storage(url, configure_engine=configure_engine)
