@@ -181,7 +181,9 @@ def _cmaes(draw: Draw, *, startup_trials: int = 1, population: int | None = None
         n_startup_trials=startup_trials,
         popsize=population,
         warn_independent_sampling=False,
-        consider_pruned_trials=True,  # else it learns only from the few trials that no pruner stopped
+        # Else it learns only from the few trials that no pruner stopped. It takes a pruned trial's last report for its
+        # value, which on the way to a target is no time.
+        consider_pruned_trials=draw.plan.objectives[0].target is None,
     )
     numbers = {name: d for name, d in draw.shared().items() if not isinstance(d, CategoricalDistribution)}
     # A covariance needs two dimensions: cmaes refuses one.

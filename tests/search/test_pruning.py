@@ -5,11 +5,12 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from autotune.events import Outcome, Scalar
+from autotune.goals import Target
 from autotune.search.mirror import Mirror, MirrorTrial
 from autotune.search.plan import SearchPlan, TrialHistory
 from autotune.search.pruners import Pruner, make_pruner
 from autotune.search.study import Search
-from autotune.spec.model import Choice
+from autotune.spec.model import Choice, Objective
 from autotune.spec.policies import PRUNERS
 from tests.search.conftest import OpenStorage
 from tests.search.spaces import ACCURACY, SPEED, conditional_space, plan_for
@@ -303,3 +304,29 @@ def test_trial_that_has_had_all_its_samples_is_not_pruned(storage: RDBStorage) -
 
     assert is_pruned_before
     assert not search.should_prune(proposal.number)
+
+
+def test_cmaes_does_not_take_what_is_missing_to_a_target_for_a_time(open_again: OpenStorage) -> None:
+    """Each pruned trial was better than all complete ones, whose values are seconds."""
+    target = Target(metric="val_accuracy", bound=0.9, is_at_least=True)
+    time = Objective(metric=target.objective, direction="minimize", target=target)
+    plan = plan_for(conditional_space(), sampler="cmaes", options={"population": 4}, objectives=(time,))
+    told, untold = (
+        [propose(search, has_reports=has_reports) for _ in range(24)]
+        for has_reports in (True, False)
+        for search in [Search.create(f"reports-{has_reports}", storage=open_again(), plan=plan)]
+    )
+    assert told == untold
+
+
+def propose(search: Search, *, has_reports: bool) -> dict[str, Scalar]:
+    """The next proposal; one of three sees its target, the others are pruned a little before it."""
+    proposal = search.ask()
+    assert proposal is not None
+    if proposal.number % 3 == 0:
+        search.tell(proposal.number, outcome=Outcome.COMPLETE, values=(30.0 + proposal.number % 7,))
+        return dict(proposal.parameters)
+    if has_reports:
+        search.report(proposal.number, step=1, value=0.01 * (proposal.number % 5))
+    search.tell(proposal.number, outcome=Outcome.PRUNED)
+    return dict(proposal.parameters)
