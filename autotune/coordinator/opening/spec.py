@@ -5,7 +5,7 @@ from pydantic import TypeAdapter
 from autotune.errors import SpecChangedError
 from autotune.recording.drafts import NewStudy
 from autotune.recording.records import Records
-from autotune.recording.rows import StudyRow
+from autotune.recording.rows import StudyRow, StudyState
 from autotune.search.space import SearchSpace
 from autotune.spec.diff import Change, Sources, SpecDiff, compare_specs
 from autotune.spec.load import SpecFile
@@ -66,7 +66,8 @@ def take_over_spec(
     moved = (Change("task", study.task, task, can_continue=True, why="it was moved"),) if study.task != task else ()
     if (study.task, study.task_digest) != (task, digest):
         records.set_task(study, task=task, digest=digest)
-    if not diff.changes and not moved and study.resolved_json == resolved_json:
+    is_stopped = study.state is StudyState.STOPPED  # it was given up, and goes on now
+    if not diff.changes and not moved and study.resolved_json == resolved_json and not is_stopped:
         return study, ()
     spec_json = file.spec.model_dump_json()
     study = records.update_spec(study, spec_text=file.text, spec_json=spec_json, resolved_json=resolved_json)

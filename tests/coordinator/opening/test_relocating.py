@@ -10,7 +10,7 @@ from autotune.coordinator.opening.spec import check_spec, new_study, take_over_s
 from autotune.errors import SpecChangedError
 from autotune.recording.database import open_database
 from autotune.recording.records import Records
-from autotune.recording.rows import StudyRow
+from autotune.recording.rows import StudyRow, StudyState
 from autotune.search.space import SearchSpace
 from autotune.spec.load import SpecFile, load_spec, parse_spec
 
@@ -109,3 +109,15 @@ def test_code_that_was_changed_in_its_place_is_told_once(moved: tuple[Records, S
     study, changes = take_over_spec(records, study=study, file=file, space=SPACE)
     assert [(change.key, change.can_continue) for change in changes] == [("task", True)]
     assert take_over_spec(records, study=study, file=file, space=SPACE)[1] == ()
+
+
+def test_study_that_was_given_up_is_open_once_it_is_started_again(
+    moved: tuple[Records, StudyRow], tmp_path: Path
+) -> None:
+    """It stayed `stopped` while it ran, for whoever watched it, and for MLflow."""
+    records, study = moved
+    file = load_spec(f"{tmp_path}/new/mine.yaml")
+    take_over_spec(records, study=study, file=file, space=SPACE)
+    records.set_state(study, state=StudyState.STOPPED)
+    study, changes = take_over_spec(records, study=records.study("mine"), file=file, space=SPACE)
+    assert (study.state, study.ended_at, changes) == (StudyState.OPEN, None, ())
