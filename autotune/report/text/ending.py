@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from autotune.coordinator.races.words import price_lines, unused_lines
+from autotune.coordinator.reserve import MOST_SHARE
 from autotune.events import Outcome
 from autotune.proof.verdict import Verdict
 from autotune.recording.ablated import ABLATION_SUFFIX
@@ -181,7 +182,9 @@ def larger_budget(study: StudySummary) -> str:
     num_trials = sum(study.outcomes.values())
     if budget.trials is not None and num_trials >= budget.trials:
         options += f" --trials {num_trials * 2}"
-    if budget.seconds is not None and study.elapsed_seconds >= budget.seconds:
-        spent = study.elapsed_seconds
+    spent = study.elapsed_seconds
+    # A search leaves seconds for the confirmation: with trials left it was out of time before they had all passed.
+    least_share = 1.0 if options else 1 - MOST_SHARE
+    if budget.seconds is not None and spent >= least_share * budget.seconds:
         options += f" --seconds {2 * (budget.seconds if spent < 2 * budget.seconds else math.ceil(spent)):g}"
     return options

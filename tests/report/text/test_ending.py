@@ -281,6 +281,15 @@ def test_complete_study_goes_on_with_twice_the_budget_that_it_used_up(storage: s
     assert "autotune study resume digits --trials 8 --seconds 120 " in "\n".join(ending_lines(late, places=HERE))
 
 
+def test_study_that_left_time_for_its_confirmation_goes_on_with_more_of_it(storage: str) -> None:
+    """Its command named no larger budget, and came back at once."""
+    book = StudyBook(storage)
+    book.add(0, epochs=[{"val_accuracy": 0.8}])
+    book.records.set_state(book.row, state=StudyState.COMPLETE)
+    early = replace(read_study(storage, name="digits").study, elapsed_seconds=45.0)
+    assert "autotune study resume digits --seconds 120 " in "\n".join(ending_lines(early, places=HERE))
+
+
 def test_complete_study_goes_on_past_what_it_has_where_its_budget_was_lowered(storage: str) -> None:
     book = StudyBook(storage)
     for number in range(5):
