@@ -186,6 +186,8 @@ class Delivery:
         from mlflow.exceptions import MlflowException
 
         run_id = trial.run_id or self._make_run(study, trial)
+        if trial.speed_fallback is not None and self._has_other_parameters(run_id, trial):
+            run_id = self._replace_run(run_id, study, trial)
         try:
             self._log_facts(run_id, trial)
         except MlflowException as error:
@@ -199,11 +201,14 @@ class Delivery:
         self._publication.mark_trial(trial)
 
     def _has_other_parameters(self, run_id: str, trial: TrialRow) -> bool:
-        """Whether the run has the parameters from before the trial fell back to the baseline's speed parameters."""
+        """Whether the run has the parameters from before the trial fell back to the baseline's speed parameters.
+
+        MLflow refuses another value of a parameter, but keeps one that the trial has no more.
+        """
         run = self._client.get_run(run_id)
         params = contents.trial_params(trial)
         is_active = str(run.info.lifecycle_stage) != "deleted"
-        return is_active and any(value != params.get(name, value) for name, value in run.data.params.items())
+        return is_active and any(value != params.get(name) for name, value in run.data.params.items())
 
     def _replace_run(self, run_id: str, study: StudyRow, trial: TrialRow) -> str:
         """Make a new run for the trial; after a crash in between, the next delivery finds the old one by its tag."""

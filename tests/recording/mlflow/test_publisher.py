@@ -517,3 +517,21 @@ def test_trial_that_fell_back_after_it_was_delivered_has_one_run_of_what_it_trai
     assert (runs["0"].data.params["batch_size"], runs["0"].data.params["num_workers"]) == ("64", "0")
     assert runs["0"].data.tags["speed_fallback"] == "no room"
     assert [(step, value) for step, value, _ in history(tracking_uri, runs["0"], "val_accuracy")] == [(1, 0.25)]
+
+
+def test_run_of_a_trial_that_fell_back_has_no_parameter_that_only_the_race_had(
+    storage: str, tracking_uri: str, records: Records, study: StudyRow
+) -> None:
+    """MLflow refuses another value alone: the run kept what the trial did not train with, and its first epochs."""
+    trial = add_trial(records, study, outcome=None)
+    publish(storage, tracking_uri)
+    left = {name: value for name, value in trial.parameters.items() if name != "batch_size"}
+    assert left != trial.parameters
+    records.fall_back(trial, parameters=left, reason="no room")
+    records.finish_trial(trial, finished=Finished(outcome=Outcome.COMPLETE), values=[0.2], ended_at=1_700_000_100.0)
+
+    assert publish(storage, tracking_uri) == PublishState(num_waiting=0, error=None)
+    runs = find_runs(tracking_uri, study)
+    assert set(runs) == {"study", "0"}
+    assert set(runs["0"].data.params) == set(left)
+    assert history(tracking_uri, runs["0"], "val_accuracy") == []
