@@ -128,7 +128,10 @@ class Follower:
             self._started.add(number)
             started = Started(in_force={}, device=row.device or "-", setup_seconds=row.setup_seconds)
             self._observer.trial_started(number, started)
-        for recorded in self._records.reports(row):
+        reports = self._records.reports(row)
+        if max((recorded.report.epoch for recorded in reports), default=0) < self._running[number]:
+            self._running[number] = 0  # it fell back to the baseline's speed parameters, and began anew
+        for recorded in reports:
             if recorded.report.epoch > self._running[number]:
                 self._running[number] = recorded.report.epoch
                 self._observer.trial_reported(number, recorded.report, view)

@@ -15,6 +15,7 @@ from autotune.recording.starts import announced_start, is_being_started
 from autotune.report.watching import following
 from autotune.report.watching.following import Follower, await_study
 from tests.report.study_book import StudyBook
+from tests.reports import make_report
 
 
 @pytest.fixture
@@ -253,4 +254,22 @@ def test_watcher_of_repeated_trainings_hears_what_each_repeats(
     assert told[0] == f"study digits.{suffix}: val_accuracy of the baseline; 1 of 4 trainings so far"
     assert "training 1 (trial 1) starts on cpu: lr 0.2 · width 8" in told
     assert told[-1] == "training 1 complete, val_accuracy 0.7 (means: the baseline 0.6, trial 1 0.7)"
+    follower.close()
+
+
+def test_watcher_hears_of_both_trainings_of_a_trial_that_fell_back(
+    book: StudyBook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing was told of the second one until it was beyond the last epoch of the first."""
+    follower = _follower(book)
+    follower.begin()
+    book.add(0, outcome=None, epochs=[{"val_accuracy": 0.5}, {"val_accuracy": 0.6}])
+    follower.look()
+    trial = book.records.trial(book.row, number=0)
+    book.records.fall_back(trial, parameters=trial.parameters, reason="unsupported")
+    follower.look()
+    _told(capsys)
+    book.records.add_report(trial, report=make_report(1, metrics={"val_accuracy": 0.4}))
+    follower.look()
+    assert [line.partition(",")[0] for line in _told(capsys)] == ["trial 0 epoch 1/2: val_accuracy 0.4"]
     follower.close()
