@@ -36,13 +36,16 @@ from autotune.recording import tables, transactions
 from autotune.recording.drafts import NewTrial
 from autotune.recording.lease import (
     COORDINATOR,
+    POLL_SECONDS,
     STALE_SECONDS,
     WORKER,
     Holder,
     StudyLease,
+    Watch,
     as_holder,
     birth_of,
     describe_holder,
+    is_as_seen,
     is_here,
     lease_row,
     lock_study,
@@ -76,18 +79,15 @@ class Crew:
         """Become a worker; from then on each write of ``records`` checks that its lease is there.
 
         Raises:
-            StudyHeldError: Somebody has the whole study, to delete it.
+            StudyHeldError: Somebody lives who has the whole study, to confirm or delete it.
         """
         token = uuid.uuid4().hex
         role = f"{WORKER}{token[:12]}"
-        with transactions.write(records.engine) as connection:
-            lock_study(connection, study)
-            whole = (tables.lease.c.study_id == study.id) & (tables.lease.c.role == COORDINATOR)
-            holder = connection.execute(select(tables.lease).where(whole)).mappings().one_or_none()
-            if holder is not None and not (is_here(holder) and birth_of(holder["pid"]) != holder["birth"]):
+        watch = Watch(stale_seconds)
+        while (holder := _enter(records, study=study, role=role, token=token, watch=watch)) is not None:
+            if watch.is_alive(holder):
                 raise StudyHeldError(describe_holder(study, holder))
-            connection.execute(delete(tables.lease).where(whole))
-            connection.execute(insert(tables.lease).values(lease_row(study, role=role, token=token)))
+            time.sleep(POLL_SECONDS)
         records.guard = Guard(study_id=study.id, role=role, token=token)
         lease = StudyLease(records, study=study, role=role, token=token)
         return cls(records, study=study, lease=lease, stale_seconds=stale_seconds)
@@ -250,6 +250,21 @@ class Claim:
         row = {"study_id": self._study.id, **new.first_row(), "worker": self._token}
         added = self._connection.execute(insert(tables.trial).values(row).returning(tables.trial))
         return read_trial(added.mappings().one())
+
+
+def _enter(records: Records, *, study: StudyRow, role: str, token: str, watch: Watch) -> RowMapping | None:
+    """Make a worker's lease; the lease of the whole study in its place where that holder is not known to be dead."""
+    whole = (tables.lease.c.study_id == study.id) & (tables.lease.c.role == COORDINATOR)
+    with transactions.write(records.engine) as connection:
+        lock_study(connection, study)
+        holder = connection.execute(select(tables.lease).where(whole)).mappings().one_or_none()
+        if holder is not None and not watch.is_dead(holder):
+            return holder
+        if holder is not None and not connection.execute(delete(tables.lease).where(is_as_seen(holder))).rowcount:
+            connection.rollback()
+            return holder
+        connection.execute(insert(tables.lease).values(lease_row(study, role=role, token=token)))
+        return None
 
 
 def workers_here(records: Records, *, study: StudyRow, before: str | None = None) -> tuple[Holder, ...]:

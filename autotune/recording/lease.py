@@ -29,7 +29,8 @@ WORKER = "worker "
 STALE_SECONDS = 30.0
 """A counter that stands still for this long is a dead holder's; a holder beats at least three times as often."""
 
-_POLL_SECONDS = 0.25
+POLL_SECONDS = 0.25
+"""Between two looks at a holder that may be dead."""
 
 _ours: set[str] = set()
 """Tokens of the leases that this process holds."""
@@ -64,16 +65,16 @@ class StudyLease:
         Raises:
             StudyHeldError: Somebody else holds it and lives.
         """
-        watches: dict[str, _Watch] = {}
+        watches: dict[str, Watch] = {}
         while True:
             with transactions.read(guarded.engine) as connection:
                 holders = connection.execute(select(tables.lease).where(_holders(study, role))).mappings().all()
-            seen = [(holder, watches.setdefault(holder["token"], _Watch(stale_seconds))) for holder in holders]
+            seen = [(holder, watches.setdefault(holder["token"], Watch(stale_seconds))) for holder in holders]
             living = [holder for holder, watch in seen if not watch.is_dead(holder) and watch.is_alive(holder)]
             if living:
                 raise StudyHeldError(describe_holder(study, living[0]))
             if not all(watch.is_dead(holder) for holder, watch in seen):
-                time.sleep(_POLL_SECONDS)
+                time.sleep(POLL_SECONDS)
                 continue
             token = _take(guarded.engine, study=study, role=role, dead=holders)
             if token is not None:
@@ -170,7 +171,7 @@ def check_holder(engine: Engine, *, study: StudyRow) -> None:
             raise StudyHeldError(describe_holder(study, holder))
 
 
-class _Watch:
+class Watch:
     """What one observer has seen of a holder, on its own clock."""
 
     def __init__(self, stale_seconds: float) -> None:
@@ -179,11 +180,13 @@ class _Watch:
         self._since = 0.0
 
     def is_alive(self, holder: RowMapping) -> bool:
+        """Whether the holder is known to live: its process is there, or its counter has moved since the first look."""
         if is_here(holder):
             return not _is_left_here(holder)
         return self._seen is not None and self._seen != (holder["token"], holder["counter"])
 
     def is_dead(self, holder: RowMapping) -> bool:
+        """Look at the holder; whether its process is gone, or its counter has stood still for too long."""
         if is_here(holder):
             return _is_left_here(holder)
         if self._seen is None:
@@ -223,7 +226,7 @@ def _take(engine: Engine, *, study: StudyRow, role: str, dead: Sequence[RowMappi
         with transactions.write(engine) as connection:
             lock_study(connection, study)
             for holder in dead:
-                connection.execute(delete(tables.lease).where(_is_as_seen(holder)))
+                connection.execute(delete(tables.lease).where(is_as_seen(holder)))
             if connection.execute(select(tables.lease.c.token).where(_holders(study, role))).first() is not None:
                 connection.rollback()
                 return None
@@ -238,7 +241,8 @@ def lock_study(connection: Connection, study: StudyRow) -> None:
     connection.execute(select(tables.study.c.id).where(tables.study.c.id == study.id).with_for_update(key_share=True))
 
 
-def _is_as_seen(holder: RowMapping) -> ColumnElement[bool]:
+def is_as_seen(holder: RowMapping) -> ColumnElement[bool]:
+    """The condition that selects this lease as long as its holder has not moved the counter."""
     return and_(tables.lease.c.token == holder["token"], tables.lease.c.counter == holder["counter"])
 
 

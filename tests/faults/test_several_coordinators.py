@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -29,6 +30,7 @@ from autotune.events import Finished, Outcome, TrialOrder
 from autotune.recording import tables, transactions
 from autotune.recording.crew import Crew as Group
 from autotune.recording.database import configure_engine, open_database
+from autotune.recording.lease import StudyLease
 from autotune.recording.places import Places
 from autotune.recording.records import Records
 from autotune.recording.rows import TrialRow
@@ -255,6 +257,38 @@ def test_coordinator_that_seemed_dead_writes_no_more(
     with pytest.raises(LeaseLostError, match="study"):
         frozen.count_restart(trial)
     other.count_restart(trial)
+
+
+@pytest.mark.postgres
+def test_study_is_started_although_the_host_of_its_last_confirmation_died(
+    postgres_url: str, spec: Path, request: pytest.FixtureRequest
+) -> None:
+    """No counter was looked at, so that no start was let in any more, however long it waited."""
+    run_alone(postgres_url, spec, trials=1)
+    confirming, starting = (Records(opened(request, postgres_url)) for _ in range(2))
+    study = starting.study("study")
+    lease = StudyLease.acquire(confirming, study=study)
+    with transactions.write(starting.engine) as connection:
+        connection.execute(update(tables.lease).values(host="another host"))
+    stop = threading.Event()
+
+    def live() -> None:
+        while not stop.wait(0.05):
+            lease.beat()
+
+    living = threading.Thread(target=live)
+    living.start()
+    try:
+        with pytest.raises(StudyHeldError, match=r"study study: one coordinator at a time, held by pid \d+"):
+            Group.join(starting, study=study, stale_seconds=10.0)
+    finally:
+        stop.set()
+        living.join()
+
+    Group.join(starting, study=study, stale_seconds=0.2)
+    starting.touch_study(study)
+    with pytest.raises(LeaseLostError, match="study"):
+        confirming.touch_study(study)
 
 
 @pytest.mark.postgres
