@@ -974,6 +974,37 @@ def test_race_measures_a_gain_no_longer_than_until_it_is_known_well() -> None:
     assert result.gain.high <= 1.04 * result.gain.low
 
 
+class Turning(SimulatedArena):
+    """Once the guess was met it is slow, and the winner can't be started again."""
+
+    is_met = False
+
+    def enter(self, setting: Setting, *, seed: int = 0, limit_seconds: float = math.inf) -> SimulatedContestant:
+        if self.is_met and "channels_last" in setting:
+            raise ContestantLostError("crashed", "gone")
+        return super().enter(setting, seed=seed, limit_seconds=limit_seconds)
+
+
+def test_winner_stays_where_a_guess_that_beat_it_does_not_beat_the_baseline() -> None:
+    """It was started once more for nothing, and forgotten where that failed."""
+
+    def cost(setting: Setting) -> Cost:
+        guess = 0.02 if arena.is_met else 0.007
+        return Cost(compute_seconds=guess if "optimizer_impl" in setting else 0.008 if setting else 0.01)
+
+    def note(heat: Heat) -> None:
+        arena.is_met = arena.is_met or heat.stage == "informed"
+
+    arena = Turning(cost)
+    guess: Setting = {"optimizer_impl": "fused"}
+    plan = RacePlan(entries=(CHANNELS_LAST,), baseline={}, informed=guess, seconds=1e6)
+    result = race(arena, plan, watch=RaceWatch(heat_over=note), clock=lambda: arena.machine.now)
+    assert result.guess_refusal == "beside the baseline it was not surely faster"
+    assert result.setting == {"channels_last": True}
+    assert result.gain is not None
+    assert result.gain.ratio == pytest.approx(1.25)
+
+
 def test_race_ends_a_heat_whose_challenger_is_no_faster_so_far() -> None:
     slower = SimulatedArena(
         lambda setting: Cost(compute_seconds=0.0101 if setting.get("channels_last") else 0.01),

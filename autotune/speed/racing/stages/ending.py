@@ -137,10 +137,11 @@ class Ending:
         if not self._time.has_room_to_confirm:
             self._guess_refusal = "no time was left to confirm it against the baseline"
             return None
+        proven = self._track.incumbent
         gain = self._gain_of(dict(informed))
         if gain is None:
             self._guess_refusal = "beside the baseline it was not surely faster"
-            self._track.adopt(winner)
+            self._track.incumbency.pass_to(proven)  # of which no more is asked: it needs no other start
         return gain
 
     def _leave_out_what_does_not_hold(self) -> None:
