@@ -124,6 +124,30 @@ class Records:
             transactions.insert_or_ignore(connection, tables.trial, {"study_id": study.id, **new.first_row()})
             return _trial(connection, study.id, new.number)
 
+    def take_over_trial(
+        self,
+        study: StudyRow,
+        *,
+        new: NewTrial,
+        finished: Finished,
+        values: Sequence[float] | None,
+        reports: Sequence[EpochReport] = (),
+        ended_at: float | None = None,
+    ) -> None:
+        """Record a trial that ended elsewhere, with its reports and its end; one that is recorded so is left unchanged.
+
+        It is one transaction, since a trial that has not ended is trained by whoever sees it.
+        """
+        with self._write() as connection:
+            transactions.insert_or_ignore(connection, tables.trial, {"study_id": study.id, **new.first_row()})
+            trial = _trial(connection, study.id, new.number)
+            if trial.is_over:
+                return
+            for report in reports:
+                row = {"trial_id": trial.id, **write_report(report)}
+                transactions.insert_or_ignore(connection, tables.report, row)
+            _change_trial(connection, trial, _end_of(finished, values=values, ended_at=ended_at))
+
     def trial(self, study: StudyRow, *, number: int) -> TrialRow:
         """The trial of that number; StudyNotFoundError where the study has none."""
         with transactions.read(self.engine) as connection:
@@ -296,22 +320,9 @@ class Records:
             ended_at: Seconds since 1970; now if None.
             environment_id: Set for a trial that was never launched, since its race ran out of memory.
         """
-        is_over = finished.outcome is not Outcome.INTERRUPTED
-        changes: dict[str, object] = {
-            "status": TrialStatus.ENDED if is_over else TrialStatus.RUNNING,
-            "outcome": finished.outcome,
-            "reason": clean_text(finished.reason),
-            "traceback": clean_text(finished.traceback),
-            "objective_values": None if values is None else write_json(list(values)),
-            "unread_parameters": write_json(finished.unread_parameters),
-            "is_out_of_memory": finished.is_out_of_memory,
-            "pid": None,
-            "ended_at": (time.time() if ended_at is None else ended_at) if is_over else None,
-        }
+        changes = _end_of(finished, values=values, ended_at=ended_at)
         if environment_id is not None:
             changes["environment_id"] = environment_id
-        if finished.samples_per_second is not None:
-            changes["samples_per_second"] = finished.samples_per_second
         self._change_trial(trial, changes)
 
     def count_restart(self, trial: TrialRow) -> int:
@@ -348,6 +359,25 @@ class Records:
         with transactions.read(self.engine) as connection:
             rows = connection.execute(query.order_by(tables.trial.c.number, tables.report.c.epoch)).mappings()
             return tuple(read_report(row) for row in rows)
+
+
+def _end_of(finished: Finished, *, values: Sequence[float] | None, ended_at: float | None) -> dict[str, object]:
+    """The columns that record a trial's end; without ``ended_at`` it is now."""
+    is_over = finished.outcome is not Outcome.INTERRUPTED
+    changes: dict[str, object] = {
+        "status": TrialStatus.ENDED if is_over else TrialStatus.RUNNING,
+        "outcome": finished.outcome,
+        "reason": clean_text(finished.reason),
+        "traceback": clean_text(finished.traceback),
+        "objective_values": None if values is None else write_json(list(values)),
+        "unread_parameters": write_json(finished.unread_parameters),
+        "is_out_of_memory": finished.is_out_of_memory,
+        "pid": None,
+        "ended_at": (time.time() if ended_at is None else ended_at) if is_over else None,
+    }
+    if finished.samples_per_second is not None:
+        changes["samples_per_second"] = finished.samples_per_second
+    return changes
 
 
 def _change_trial(connection: Connection, trial: TrialRow, changes: Mapping[str, object]) -> None:

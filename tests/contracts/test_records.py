@@ -6,10 +6,11 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, inspect, select, update
+from sqlalchemy import Engine, event, inspect, select, update
 
 from autotune.errors import InputError, LeaseLostError, StudyHeldError, StudyNotFoundError
 from autotune.events import Adjusted, Finished, Outcome, Scalar, Started
@@ -117,6 +118,36 @@ def test_parameters_keep_their_types(records: Records, study: StudyRow) -> None:
     assert made.parameters == parameters
     assert [type(value) for value in made.parameters.values()] == [float, int, str, bool, type(None)]
     assert (made.seed, made.origin, made.status) == (2**62, "old/4", TrialStatus.QUEUED)
+
+
+def test_a_trial_that_ended_elsewhere_is_recorded_whole_or_not_at_all(records: Records, study: StudyRow) -> None:
+    """One that was half recorded was trained by the next start, and by whoever shared the study."""
+    new = NewTrial(number=5, parameters={"lr": 0.1}, seed=1, origin="old/3")
+    take_over = partial(
+        records.take_over_trial,
+        study,
+        new=new,
+        finished=Finished(outcome=Outcome.COMPLETE),
+        values=[0.5],
+        reports=[make_report(1), make_report(2)],
+        ended_at=7.0,
+    )
+
+    def cut_off(*call: object) -> None:
+        if str(call[2]).startswith("UPDATE autotune_trial"):
+            raise KeyboardInterrupt
+
+    event.listen(records.engine, "before_cursor_execute", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        take_over()
+    event.remove(records.engine, "before_cursor_execute", cut_off)
+    assert records.trials(study) == ()
+
+    for _ in range(2):
+        take_over()
+    (row,) = records.trials(study)
+    assert (row.origin, row.outcome, row.values, row.ended_at) == ("old/3", Outcome.COMPLETE, (0.5,), 7.0)
+    assert [recorded.report.epoch for recorded in records.reports(row)] == [1, 2]
 
 
 def test_a_missing_trial_is_not_found(records: Records, study: StudyRow) -> None:

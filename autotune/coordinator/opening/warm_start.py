@@ -36,11 +36,6 @@ def warm_start(books: Books, *, source: str, ledger: Ledger, observer: Observer)
             origin=f"{source}/{old_number}",
             is_contended=row.is_contended,
         )
-        added = records.add_trial(books.study, new=new)
-        if added.is_over:  # taken over by a start that was cut off
-            continue
-        for recorded in records.reports(row):
-            records.add_report(added, report=recorded.report)
         assert row.outcome is not None, "an ended trial has an outcome"
         finished = Finished(
             outcome=row.outcome,
@@ -48,6 +43,13 @@ def warm_start(books: Books, *, source: str, ledger: Ledger, observer: Observer)
             samples_per_second=row.samples_per_second,
             is_out_of_memory=row.is_out_of_memory,
         )
-        records.finish_trial(added, finished=finished, values=values[old_number], ended_at=row.ended_at)
+        records.take_over_trial(
+            books.study,
+            new=new,
+            finished=finished,
+            values=values[old_number],
+            reports=[recorded.report for recorded in records.reports(row)],
+            ended_at=row.ended_at,
+        )
     left = "; the others do not fit this space" if len(taken) < len(ended) else ""
     observer.note(f"took over {len(taken)} of {len(ended)} ended trials of study {source}{left}")

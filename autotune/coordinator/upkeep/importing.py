@@ -101,8 +101,6 @@ def _as_here(history: TrialHistory, *, order: ImportOrder) -> TrialHistory:
 
 
 def _record(records: Records, study: StudyRow, *, number: int, history: TrialHistory, origin: str) -> None:
-    trial = records.add_trial(study, new=NewTrial(number=number, parameters=history.parameters, seed=0, origin=origin))
-    if trial.is_over:  # an earlier import has taken it over
-        return
     assert history.outcome is not None, "an ended trial has an outcome"
-    records.finish_trial(trial, finished=Finished(outcome=history.outcome), values=history.values)
+    new = NewTrial(number=number, parameters=history.parameters, seed=0, origin=origin)
+    records.take_over_trial(study, new=new, finished=Finished(outcome=history.outcome), values=history.values)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from autotune.coordinator.books import Books
 from autotune.coordinator.histories import read_histories
@@ -90,6 +91,23 @@ def test_start_that_was_cut_off_on_the_way_takes_over_the_others(cold: Cold) -> 
     new = NewTrial(number=1, parameters=first.parameters, seed=first.seed, origin=f"{OLD}/0")
     row = books.records.add_trial(books.study, new=new)
     books.records.finish_trial(row, finished=Finished(outcome=Outcome.COMPLETE), values=(0.5,))
+    cold.warm()
+    assert cold.rows == WARM
+
+
+def test_trial_that_was_being_taken_over_when_its_start_was_cut_off_is_no_trial_to_train(cold: Cold) -> None:
+    """It was trained like one of the study's own, and its checkpoint kept in place of the best one's."""
+    cold.ledger.ask()
+
+    def cut_off(*call: object) -> None:
+        if str(call[2]).startswith("UPDATE autotune_trial"):
+            raise KeyboardInterrupt
+
+    event.listen(cold.books.records.engine, "before_cursor_execute", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        cold.warm()
+    event.remove(cold.books.records.engine, "before_cursor_execute", cut_off)
+    assert [ticket.row.number for ticket in cold.ledger.unfinished()] == [0]
     cold.warm()
     assert cold.rows == WARM
 
