@@ -37,6 +37,7 @@ from autotune.search.trials import (
     attributes_of,
     imported_trial,
     mirror_trial,
+    parameters_of,
 )
 
 
@@ -136,6 +137,10 @@ class Search:
     def in_flight(self) -> tuple[RunningTrial, ...]:
         """Trials in the state RUNNING, by number, read from the tables now: those of other coordinators included."""
         return tuple(RunningTrial(number, optuna_id) for number, optuna_id in self._trials.in_flight())
+
+    def stored_parameters(self, optuna_id: int) -> Mapping[str, Scalar]:
+        """The parameters that the tables have of a trial; of one that is being asked for, perhaps not all."""
+        return parameters_of(self._trials.by_id(optuna_id), self._plan.space)
 
     def take_over(self, number: int) -> None:
         """Run a trial of another coordinator here from now on."""

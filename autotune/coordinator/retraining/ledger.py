@@ -16,6 +16,7 @@ from autotune.coordinator.seeds import fresh_seed
 from autotune.coordinator.speeds import Floor, JointSpeeds
 from autotune.coordinator.standing import Standing
 from autotune.coordinator.tickets import Ticket
+from autotune.events import Outcome, Scalar
 from autotune.outages import persist
 from autotune.recording.drafts import NewTrial
 from autotune.search.proposals import Proposal
@@ -52,6 +53,10 @@ class Series:
         """The one of that number."""
         return next(each for each in self.contenders if each.number == number)
 
+    def has_contender(self, number: Scalar) -> bool:
+        """Whether there is a contender of that number."""
+        return any(each.number == number for each in self.contenders)
+
 
 class RetrainLedger(Ledger):
     """Asks for whose turn it is, prunes nothing, and gives up on nothing: a failure is a result."""
@@ -86,6 +91,22 @@ class RetrainLedger(Ledger):
         """A training was not started any more, for want of time."""
         self.is_ended_early = bool(self._rounds) and is_decided()
         """The verdict was sure before all were trained."""
+
+    @override
+    def unfinished(self) -> list[Ticket]:
+        """Trainings of earlier starts that have not ended.
+
+        One that was cut off while it was asked for is given up if its contender is none any more: the search has
+        another winner by now.
+        """
+        search, parameter = self._books.search, self._series.parameter
+        recorded = {row.number for row in self._books.records.trials(self._books.study)}
+        for running in search.running():
+            if running.number in recorded:
+                continue
+            if not self._series.has_contender(search.stored_parameters(running.optuna_id).get(parameter)):
+                search.tell(running.number, outcome=Outcome.FAILED, reason="the search has another winner by now")
+        return super().unfinished()
 
     @override
     def ask(self, floor: Floor | None = None) -> Ticket | None:

@@ -7,6 +7,8 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from optuna.distributions import IntDistribution
+from optuna.trial import TrialState, create_trial
 
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.retraining.confirming import Confirmation, Mode, confirm
@@ -15,6 +17,8 @@ from autotune.events import Finished, Outcome, Scalar
 from autotune.goals import Target
 from autotune.proof.verdict import Verdict
 from autotune.recording.confirmed import read_verdict
+from autotune.recording.database import configure_engine
+from autotune.search.storage import open_storage
 from autotune.spec.model import Budget, Confirm, Objective
 from tests.coordinator.retraining.instant import InstantTrials, Said, Trainer, ends_with, make_workplace
 from tests.coordinator.simulated import PassingClock
@@ -277,3 +281,20 @@ def test_baseline_alone_leaves_nothing_to_confirm_and_says_so(world: World) -> N
 
     with pytest.raises(NotConfirmedError, match=f"study alone: {rule}; let the study run on"):
         World(world.folder, alone, world.interrupts).confirm(alike)
+
+
+def test_training_that_was_cut_off_while_it_was_asked_for_is_given_up_once_another_trial_is_the_winner(
+    world: World,
+) -> None:
+    """Each later confirmation ended with an error, since it knew no contender of that number."""
+    world.confirm(alike, wanted=Confirm(repeats=1))
+    storage = open_storage(world.book.storage, configure_engine=configure_engine)
+    study_id, numbers = storage.get_study_id_from_name("digits.confirm"), IntDistribution(0, 2)
+    cut_off = create_trial(state=TrialState.RUNNING, params={"trial": 2}, distributions={"trial": numbers})
+    optuna_id = storage.create_new_trial(study_id, cut_off)
+    world.book.add(3, epochs=[{"val_accuracy": 0.95}], parameters={"lr": LRS["D"]})
+
+    order, _, ended = world.confirm(alike, wanted=Confirm(repeats=2))
+    assert (set(order), ended.is_whole) == ({"A", "D"}, True)
+    assert storage.get_trial(optuna_id).state is TrialState.FAIL
+    storage.engine.dispose()
