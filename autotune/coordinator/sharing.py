@@ -38,10 +38,13 @@ class SharedLedger(Ledger):
 
     @override
     def unfinished(self) -> list[Ticket]:
-        """Always empty: trials without a coordinator are claimed one by one in ``ask``. Learns from all rows."""
+        """What this coordinator has asked for already, as a warm start asks for the baseline; learns from all rows.
+
+        Trials without a coordinator are claimed one by one in ``ask``.
+        """
         rows = self._settle()
         self._learn({row.number: row for row in rows})
-        return []
+        return [Ticket(row) for row in rows if row.number in self._mine and not row.is_over]
 
     @override
     def ask(self, floor: Floor | None = None) -> Ticket | None:

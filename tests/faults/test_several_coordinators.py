@@ -20,8 +20,10 @@ from sqlalchemy import Engine, update
 from typing_extensions import override
 
 from autotune.cli.display.plain import PlainDisplay
+from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.opening.order import StartOrder
 from autotune.coordinator.opening.refusals import check_existing
+from autotune.coordinator.session import Session
 from autotune.coordinator.speeds import Floor
 from autotune.coordinator.tickets import Ticket
 from autotune.coordinator.upkeep.deletion import delete_study
@@ -217,6 +219,28 @@ def test_trial_that_ran_out_is_known_to_all_coordinators_on_machines_like_its_ow
             again = ledger.taken_up(Ticket(replace(lost.row, number=4)), floor=FLOOR)
             refusals.append(again.refusal is not None)
     assert refusals == [True, False]
+
+
+@pytest.mark.postgres
+def test_baseline_that_a_warm_start_has_asked_for_is_trained(postgres_url: str, spec: Path) -> None:
+    """Its coordinator took it for one of those that it trains already, and the study never ended."""
+    file, pool = load_spec(str(spec), overrides=["budget.trials=2"]), DevicePool(["cpu"], cores=(), jobs=1)
+    with (
+        Interrupts() as interrupts,
+        simulated_ledger(file, storage=postgres_url, machine=machine(), pool=pool) as ledger,
+    ):
+        interrupts.wake_with(lambda: None)
+        ledger.ask()
+        session = Session(
+            ledger=ledger,
+            launcher=SimulatedTrials(num_epochs=1),
+            pool=pool,
+            observer=Silent(),
+            interrupts=interrupts,
+            deadlines=file.spec.deadlines,
+        )
+        assert session.run()
+    assert [(row.number, row.is_over) for row in trials_of(postgres_url)] == [(0, True), (1, True)]
 
 
 @pytest.mark.postgres
