@@ -5,7 +5,7 @@ budget's number is exact, and a trial has one coordinator. A trial without a coo
 ended, or is dead) is claimed before a new one is asked for.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from typing_extensions import override
 
@@ -61,7 +61,7 @@ class SharedLedger(Ledger):
     def refresh(self) -> bool:
         """Bury dead coordinators and learn what others recorded; returns whether there may be a trial to claim."""
         if self._crew.bury():
-            self._admission.load(self._settle())
+            self._learn_of_others(self._settle())
         self._observe()
         return self.standing.has_trials_left or self._crew.has_free_trials()
 
@@ -148,6 +148,7 @@ class SharedLedger(Ledger):
         self._elsewhere = {row.number for row in rows if not row.is_over and row.worker != self._crew.token}
         running = {trial.number for trial in books.search.running()}
         self._hear(row for row in rows if row.is_over and row.number in others & running)
+        self._count_ended(rows)  # since they were observed last
         return rows
 
     def _observe(self) -> None:
@@ -157,12 +158,21 @@ class SharedLedger(Ledger):
         others = [row for row in rows if row.worker != self._crew.token and row.origin is None]
         self._elsewhere = {row.number for row in others if not row.is_over}
         self._hear(others)
-        for row in others:
+        self._count_ended(others)
+        self._learn_of_others(others)
+
+    def _count_ended(self, rows: Iterable[TrialRow]) -> None:
+        """Count the study's own trials among these that have ended, and were not counted yet."""
+        for row in rows:
             ending = ending_of(row)
-            if row.is_over and ending is not None:
+            is_counted = row.origin is not None or self.standing.has_counted(row.number)
+            if row.is_over and ending is not None and not is_counted:
                 self._count(ending)
-        self._admission.load(others)
-        self._reserve.load(records, rows={row.number: row for row in others if row.is_over})
+
+    def _learn_of_others(self, rows: Sequence[TrialRow]) -> None:
+        """Learn what these trials tell of memory, and of the time that a confirmation would take."""
+        self._admission.load(rows)
+        self._reserve.load(self._books.records, rows={row.number: row for row in rows if row.is_over})
 
     @override
     def _count(self, ending: Ending) -> None:

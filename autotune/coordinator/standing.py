@@ -122,6 +122,10 @@ class Standing:
             self._course = (*self._course, self.best_value)
         return is_best
 
+    def has_counted(self, number: int) -> bool:
+        """Whether the trial of this number has ended, and was counted."""
+        return number in self._values
+
     def view(self, *, num_running: int) -> StudyView:
         """The study at this moment, for a display."""
         return StudyView(

@@ -46,6 +46,7 @@ from tests.coordinator.simulated import PassingClock
 from tests.e2e.home import SPEC as TINY
 from tests.e2e.home import TASK, make_home, runs_of
 from tests.machines import machine
+from tests.reports import make_report
 from tests.trial.listening import wait_until
 
 FLOOR = Floor(Lease("cpu", None, ()), is_alone=False, on_wait=lambda _: None)
@@ -241,6 +242,33 @@ def test_baseline_that_a_warm_start_has_asked_for_is_trained(postgres_url: str, 
         )
         assert session.run()
     assert [(row.number, row.is_over) for row in trials_of(postgres_url)] == [(0, True), (1, True)]
+
+
+@pytest.mark.postgres
+def test_ends_of_others_are_counted_that_came_before_a_dead_coordinator_was_buried(
+    postgres_url: str, spec: Path, request: pytest.FixtureRequest
+) -> None:
+    """The look at all rows that follows a burial passed them over, so that a worse trial was the best from then on."""
+    file = load_spec(str(spec), overrides=["budget.trials=5"])
+    start = partial(simulated_ledger, file, storage=postgres_url, pool=DevicePool(["cpu"], cores=(), jobs=1))
+    with start(machine=machine()) as one, start(machine=machine()) as other:
+        for ledger in (one, other):
+            ledger.unfinished()
+        baseline = other.ask()
+        assert baseline is not None
+        other.launched(baseline, pid=1, device="cpu")
+        one.refresh()
+        other.reported([(baseline, make_report(1, metrics={"val_accuracy": 0.75}))])
+        other.ended(baseline, Finished(outcome=Outcome.COMPLETE))
+        dead = Records(opened(request, postgres_url))
+        token = Group.join(dead, study=dead.study("study")).token
+        with transactions.write(dead.engine) as connection:
+            connection.execute(update(tables.lease).where(tables.lease.c.token == token).values(birth="gone"))
+
+        for _ in range(2):
+            one.refresh()
+            view = one.standing.view(num_running=0)
+            assert (view.best_number, view.best_value, dict(view.outcomes)) == (0, 0.75, {"complete": 1})
 
 
 @pytest.mark.postgres
