@@ -24,6 +24,7 @@ class Pulse:
     has_progressed: bool = False
     """The trial has reported progress at least once; a loop of the user's own may never do so."""
     has_reported: bool = False
+    """This process has reported an epoch that it trained itself."""
 
     def heard(self, now: float) -> None:
         """Record that something has arrived from the trial at ``now``."""

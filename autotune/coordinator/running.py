@@ -38,6 +38,8 @@ class Running:
     """The trial keeps its device to itself: nothing else is started there."""
     has_company: bool
     """Another trial was on the same device at some time during this one."""
+    epochs_before: int = 0
+    """Epochs that earlier processes of the trial trained; their reports come again."""
     stop: Stop | None = None
     overdue: str | None = None
     """Why the trial is being ended for a missed deadline; None while it is in time."""

@@ -208,6 +208,7 @@ class Session:
         number = running.process.number
         match told:
             case Started():
+                running.epochs_before = told.epochs_done
                 self._ledger.started(running.ticket, told)
                 self._observer.trial_started(number, told)
             case Adjusted():
@@ -224,7 +225,7 @@ class Session:
             running = self._running.get(arrival.process.number)
             if running is not None and running.process == arrival.process and isinstance(arrival.event, EpochReport):
                 running.pulse.heard(time.monotonic())
-                running.pulse.has_reported = True
+                running.pulse.has_reported |= arrival.event.epoch > running.epochs_before
                 heard.append((running.ticket, arrival.event))
         for answer in self._ledger.reported(heard) if heard else ():
             number = answer.ticket.row.number

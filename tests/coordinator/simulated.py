@@ -139,8 +139,9 @@ class SimulatedTrial:
         if self.has_begun:
             return []
         self.has_begun = True
-        started = Started(in_force={}, device="cpu", setup_seconds=0.1)
-        return [started, *(self.report(epoch) for epoch in range(1, self.checkpoints.get(self.number, 0) + 1))]
+        epochs_done = self.checkpoints.get(self.number, 0)
+        started = Started(in_force={}, device="cpu", setup_seconds=0.1, epochs_done=epochs_done)
+        return [started, *(self.report(epoch) for epoch in range(1, epochs_done + 1))]
 
     def train(self) -> list[Event | Exited]:
         """An epoch: its checkpoint first, then its report."""
