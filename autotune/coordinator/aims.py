@@ -74,7 +74,7 @@ def step_of(report: EpochReport, *, budget: Budget) -> int:
 
 
 def is_used_up(report: EpochReport, *, budget: Budget) -> bool:
-    """The trial has had all that it gets: no pruner is asked any more."""
+    """The trial has had all that it gets: no pruner stops it any more."""
     return spent_resource(report, budget=budget) >= budget.max_resource or report.epoch >= budget.epochs
 
 

@@ -290,10 +290,10 @@ class Ledger:
     def _reason_to_prune(self, ticket: Ticket, report: EpochReport) -> str | None:
         """Why the trial should stop after this epoch, where the pruner says so."""
         spec = self._books.spec
+        # Asked of the last one too: the rungs that it passes are where others are held against this trial.
+        is_hopeless = self._books.search.should_prune(ticket.row.number)
         is_last = is_used_up(report, budget=spec.budget)
-        if is_last or not self._books.search.should_prune(ticket.row.number):
-            return None
-        return describe_prune(report, spec=spec)
+        return describe_prune(report, spec=spec) if is_hopeless and not is_last else None
 
     def _is_contended(self) -> bool:
         """Whether others train on this machine as well, which makes throughput incomparable."""
