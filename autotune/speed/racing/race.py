@@ -120,7 +120,7 @@ class _Race:
         self._screening.adopt_at_first_sight()
         if self._track.setting != before:
             self._diagnose()
-        self._time.kept_for_compiling = self._compiling.reserve(self._track.incumbent)
+        self._time.keep_for_compiling(self._compiling.reserve(self._track.incumbent))
         doubted = self._open()
         self._screen_and_stack()
         if self._compile():
@@ -134,7 +134,7 @@ class _Race:
         before = self._track.setting
         doubted = self._opening.open(self._diagnosis)
         if self._compiling.has_begun:
-            self._time.kept_for_compiling = 0.0
+            self._time.keep_for_compiling(0.0)
         if is_fast_as_a_whole(self._track.setting, entries=self._plan.entries):
             self._enter_other_world({COMPILE, CUDA_GRAPH})
         if self._track.setting != before:
@@ -213,12 +213,12 @@ class _Race:
 
     def _compile(self, *, only: Scalar | None = None) -> bool:
         """Try to compile with the time that was kept for it; whether it was adopted, and there is time to go on."""
-        self._time.kept_for_compiling = 0.0
+        self._time.keep_for_compiling(0.0)
         before = self._track.setting
         bottleneck = self._diagnosis.kind if self._diagnosis is not None else None
         if not self._compiling.try_modes(self._track, bottleneck=bottleneck, time=self._time, only=only):
-            self._time.is_cut_short = True
-        if self._track.setting == before or self._time.is_up:
+            self._time.note_cut_short()
+        if self._track.setting == before or not self._time.may_begin_heat():
             return False
         self._enter_other_world({COMPILE})
         self._diagnose()

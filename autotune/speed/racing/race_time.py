@@ -36,20 +36,14 @@ class RaceTime:
         self._track = track
         self._began = began
         self._clock = clock
-        self.kept_for_compiling = 0.0
-        self.compile_seconds = 0.0
-        """What the longest heat took that compiled a step."""
-        self.keeps_a_heat_for_stacking = False
-        """A screening has a winner: with the next one it needs a heat of both together."""
-        self.keeps_a_heat_for_a_runner_up = False
-        """Two values of one knob are winners: they have yet to meet."""
+        self._kept_for_compiling = 0.0
+        self._compile_seconds = 0.0
+        self._keeps_a_heat_for_stacking = False
+        self._keeps_a_heat_for_a_runner_up = False
         self._has_given_up_a_guess = False
-        self.is_cut_short = False
-        """Something was not tried for want of time."""
-        self.seconds_for_more: float | None = None
-        """What the race would have needed for one more heat, where contestants take turns."""
-        self.is_ending = False
-        """What was found is confirmed now."""
+        self._is_cut_short = False
+        self._seconds_for_more: float | None = None
+        self._is_ending = False
         track.arena.seconds_for_a_start = self.for_a_start
         track.incumbency.seconds_left = self.left
         track.incumbency.seconds_for_a_heat = lambda: self.left() - self._kept_seconds
@@ -65,6 +59,21 @@ class RaceTime:
         longer = self._plan.seconds_in_turns
         return longer if longer is not None and self._track.incumbency.has_taken_turns else self._plan.seconds
 
+    @property
+    def is_cut_short(self) -> bool:
+        """Something was not tried for want of time."""
+        return self._is_cut_short
+
+    @property
+    def seconds_for_more(self) -> float | None:
+        """What the race would have needed for one more heat; None unless contestants took turns and lacked the time."""
+        return self._seconds_for_more
+
+    @property
+    def compile_seconds(self) -> float:
+        """What the longest heat took that compiled a step; 0 before the first."""
+        return self._compile_seconds
+
     def left(self) -> float:
         """Seconds before the race must come to its end: its confirmations, and a last look at the winner."""
         return self.given - self.spent - self._end_seconds
@@ -78,7 +87,7 @@ class RaceTime:
             return math.inf
         left = self._plan.overrun * self.given - self.spent
         least = 2 * self._track.arena.usual_start_seconds
-        if not self.is_ending:
+        if not self._is_ending:
             return max(least, left / 2 - self._confirmation_seconds(1))
         few = math.ceil(_LEAST_TO_CONFIRM * self._track.pace.confirm_quads)
         return max(least, left - 4 * few * self._track.incumbency.block_seconds)
@@ -103,22 +112,42 @@ class RaceTime:
         seconds = 3 * self._track.arena.usual_start_seconds + _FEWEST_BLOCKS * self._track.incumbency.block_seconds
         return self.spent + seconds <= self._plan.overrun * self.given
 
-    def keep_no_heats(self) -> None:
-        """Nothing has won yet."""
-        self.keeps_a_heat_for_stacking = self.keeps_a_heat_for_a_runner_up = False
+    def keep_for_compiling(self, seconds: float) -> None:
+        """Keep so much of the race for heats that compile a step; 0 when these begin."""
+        self._kept_for_compiling = seconds
 
-    @property
-    def is_up(self) -> bool:
-        """Whether another heat would be too late; where it would, the race counts as cut short."""
-        return self._is_too_late(self._kept_seconds + self._heat_seconds)
+    def keep_for_winners(self, *, has_runners_up: bool) -> None:
+        """Keep a heat of the winners together, and one for a runner-up, which has yet to meet its knob's winner."""
+        self._keeps_a_heat_for_stacking = True
+        self._keeps_a_heat_for_a_runner_up = has_runners_up
+
+    def keep_no_heats(self) -> None:
+        """Keep none, since nothing has won yet."""
+        self._keeps_a_heat_for_stacking = self._keeps_a_heat_for_a_runner_up = False
+
+    def note_compiling(self, seconds: float) -> None:
+        """Record what a heat took that compiled a step."""
+        self._compile_seconds = max(self._compile_seconds, seconds)
+
+    def note_cut_short(self) -> None:
+        """Record that something was not tried for want of time."""
+        self._is_cut_short = True
+
+    def begin_ending(self) -> None:
+        """From now on what was found is confirmed, and a start may take all that is left for it."""
+        self._is_ending = True
+
+    def may_begin_heat(self) -> bool:
+        """Whether another heat ends in time. A no is recorded: the race counts as cut short."""
+        return not self._is_too_late(self._kept_seconds + self._heat_seconds)
 
     @property
     def _kept_seconds(self) -> float:
         """For what follows the next heat, before the end."""
-        num_heats = self.keeps_a_heat_for_stacking + self.keeps_a_heat_for_a_runner_up
+        num_heats = self._keeps_a_heat_for_stacking + self._keeps_a_heat_for_a_runner_up
         # The best of winners is started anew before the others meet it.
-        starts = self._track.arena.usual_start_seconds if self.keeps_a_heat_for_stacking else 0.0
-        return self.kept_for_compiling + num_heats * self._heat_seconds + starts
+        starts = self._track.arena.usual_start_seconds if self._keeps_a_heat_for_stacking else 0.0
+        return self._kept_for_compiling + num_heats * self._heat_seconds + starts
 
     @property
     def has_room_for_a_heat(self) -> bool:
@@ -126,12 +155,13 @@ class RaceTime:
         return self.left() > NUM_BLOCKS * self._track.incumbency.block_seconds + self._heat_seconds
 
     def take_for_stacking(self) -> bool:
-        """Whether a heat of winners together is not too late, where the best of them has been started anew.
+        """Whether a heat of winners together ends in time, where the best of them has been started anew.
 
-        It takes what was kept to meet a guess if it must: what was won already is worth more than that.
+        It takes what was kept to meet a guess if it must: what was won already is worth more than that. A no is
+        recorded: the race counts as cut short.
         """
-        self.keeps_a_heat_for_stacking = False
-        needed = self.kept_for_compiling + self._heat_seconds
+        self._keeps_a_heat_for_stacking = False
+        needed = self._kept_for_compiling + self._heat_seconds
         if self._keeps_time_to_meet_a_guess and self.left() <= needed:
             self._has_given_up_a_guess = self.left() + self._confirmation_seconds(1) > needed
         return not self._is_too_late(needed)
@@ -177,9 +207,9 @@ class RaceTime:
 
     def _is_too_late(self, needed: float) -> bool:
         is_up = self.left() <= needed
-        self.is_cut_short = self.is_cut_short or is_up or self._track.incumbency.is_short_of_time
+        self._is_cut_short = self._is_cut_short or is_up or self._track.incumbency.is_short_of_time
         if is_up and self._track.incumbency.takes_turns:
-            self.seconds_for_more = self.spent + needed + self._end_seconds
+            self._seconds_for_more = self.spent + needed + self._end_seconds
         return is_up
 
     def _ends_by(self, seconds: float) -> bool:

@@ -111,7 +111,7 @@ class Compiling:
             objection=Objection(object_to, num_starts=objection.num_starts if objection else 0),
             may_adopt=True,
         )
-        time.compile_seconds = max(time.compile_seconds, left - time.left())
+        time.note_compiling(left - time.left())
         return finish
 
     def _modes(self, bottleneck: Bottleneck | None) -> list[Scalar]:

@@ -67,7 +67,7 @@ class Ending:
             ContestantLostError: Nothing can be trained with any more.
         """
         plan, track = self._plan, self._track
-        self._time.is_ending = True
+        self._time.begin_ending()
         gain = informed_gain = None
         if self._track.setting != dict(plan.baseline):
             gain = self._confirm()

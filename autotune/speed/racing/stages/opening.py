@@ -58,7 +58,7 @@ class Opening:
         before = self._track.setting
         for setting in self._settings(diagnosis):
             if not self._time.may_still_win:
-                self._time.is_cut_short = True
+                self._time.note_cut_short()
                 self._track.skip("start", setting, reason="no time is left to meet and confirm it")
                 break
             finish = self._try(setting)

@@ -106,15 +106,14 @@ class Screening:
             if (reason := self._why_passed_over(entry, diagnosis)) is not None:
                 self._pass_over(entry, reason)
                 continue
-            if self._time.is_up:
+            if not self._time.may_begin_heat():
                 break
             if not self._track.is_floor_known:
                 self._track.find_noise_floor()
             best = self._screen_values(entry)
             if best is not None:
                 self._winners[entry.name] = best
-                self._time.keeps_a_heat_for_stacking = True
-                self._time.keeps_a_heat_for_a_runner_up = bool(self._runners_up)
+                self._time.keep_for_winners(has_runners_up=bool(self._runners_up))
                 if best.is_by_far:
                     break
         return list(self._winners.values())
@@ -165,7 +164,7 @@ class Screening:
         self._diagnosis = diagnosis
         self._time.keep_no_heats()
         for name in sorted(names, key=lambda name: -self._undecided[name].ratio):
-            if self._time.is_up:
+            if not self._time.may_begin_heat():
                 break
             value = self._undecided.pop(name).setting.get(name)
             setting = self._ways.changed(entries[name], value)
@@ -174,7 +173,7 @@ class Screening:
             finish = self._try_with_hopes(name, setting, bar=bar, hopes=hopes)
             if finish is not None and finish.is_kept:
                 winners.append(finish)
-                self._time.keeps_a_heat_for_stacking = True
+                self._time.keep_for_winners(has_runners_up=False)
         return winners
 
     def _try_with_hopes(
@@ -187,7 +186,7 @@ class Screening:
             if finish is not None and finish.is_kept:
                 self._unproven |= {other for other in hopes if hopeful.get(other) != setting.get(other)}
                 return finish
-            if self._time.is_up:
+            if not self._time.may_begin_heat():
                 return finish
         return self._try(name, setting, bar=bar)
 
@@ -267,7 +266,7 @@ class Screening:
         finishes: list[Finish] = []
         num_lost = 0
         for value, setting in self._untried(entry):
-            if self._time.is_up or num_lost == _MOST_LOSSES_IN_A_ROW:
+            if not self._time.may_begin_heat() or num_lost == _MOST_LOSSES_IN_A_ROW:
                 break
             self._tried.add((entry.name, value))
             finish = self._try(entry.name, setting)
@@ -326,7 +325,7 @@ class Screening:
         """The setting as it is, or with what it takes from its rival: the first way that is kept, else the last."""
         finish: Finish | None = None
         for number, way in enumerate(self._ways.of(name, setting, self._diagnosis)):
-            if number > 0 and self._time.is_up:
+            if number > 0 and not self._time.may_begin_heat():
                 break
             objection = self._costs.objection(name, then=self._judge.objection_to(way))
             finish = self._track.heat("screen", way, objection=objection, bar=bar)

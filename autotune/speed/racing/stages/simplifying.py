@@ -44,7 +44,7 @@ class Simplifying:
         for group in _GROUPS:
             part = frozenset(name for name in left if self._knobs[name].needs in group)
             is_kept = part in self._needed or any(set(self._knobs[name].moves) & set(except_for) for name in part)
-            if not part or is_kept or self._time.is_up:
+            if not part or is_kept or not self._time.may_begin_heat():
                 continue
             if self._leave_out(part):
                 left -= part
@@ -56,7 +56,7 @@ class Simplifying:
         """Try to do without each of these, while there is time; in a compiled step those alone that need no new one."""
         is_dear = {"new graph"} if is_compiled(self._track.incumbent.setting, entries=self._plan.entries) else set()
         for name in sorted(names):
-            if self._knobs[name].needs not in is_dear and not self._time.is_up:
+            if self._knobs[name].needs not in is_dear and self._time.may_begin_heat():
                 self._leave_out({name})
 
     def _leave_out(self, names: Collection[str]) -> bool:
