@@ -33,7 +33,8 @@ from autotune.speed.measuring.arena import Arena, ContestantLostError
 from autotune.speed.measuring.bottleneck import Diagnosis, HalfBatchError, diagnose
 from autotune.speed.measuring.measurement import Measurement, measured
 from autotune.speed.racing.heats.finish import Finish
-from autotune.speed.racing.heats.records import Clock
+from autotune.speed.racing.heats.incumbent import Incumbency
+from autotune.speed.racing.heats.records import Clock, Heats
 from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.heats.turns import SharedArena, SharedContestant
 from autotune.speed.racing.plan import RacePlan, RaceWatch
@@ -69,9 +70,14 @@ def race(arena: Arena, plan: RacePlan, *, watch: RaceWatch | None = None, clock:
     watch = watch or RaceWatch()
     began = clock()
     shared = SharedArena(arena, memory_bytes=plan.memory_bytes, clock=clock)
-    track = Track(shared, baseline=plan.baseline, pace=plan.pace.within(plan.seconds), watch=watch, clock=clock)
+    pace = plan.pace.within(plan.seconds)
+    incumbency = Incumbency(shared, baseline=plan.baseline, pace=pace, on_turns=watch.takes_turns, clock=clock)
+    heats = Heats(watch.heat_over, clock=clock)
+    race_time = RaceTime(plan, incumbency, heats, began=began, clock=clock)
+    shared.limit_starts(race_time.for_a_start)
+    track = Track(incumbency, heats=heats, time=race_time, on_begin=watch.heat_begun, clock=clock)
     try:
-        return _Race(track, plan, watch, time=RaceTime(plan, track, began=began, clock=clock)).run()
+        return _Race(track, plan, watch, time=race_time).run()
     finally:
         track.close()
 
@@ -97,7 +103,6 @@ class _Race:
         self._ended_by: str | None = None
         self._can_be_halved = True
         """No step of half a batch has lost a contestant."""
-        track.incumbency.told = watch.takes_turns
 
     def run(self) -> RaceResult:
         """The result; where the setting to beat is lost, of what was found until then."""
@@ -309,7 +314,7 @@ class _Race:
             uncharged_starts=_uncharged(winner.warmed, baseline=track.incumbency.baseline.warmed),
             seconds=self._time.spent,
             seconds_given=self._time.given,
-            is_cut_short=self._time.is_cut_short or track.incumbency.is_short_of_time or self._ended_by is not None,
+            is_cut_short=self._time.is_cut_short or self._ended_by is not None,
             ended_by=self._ended_by,
         )
 

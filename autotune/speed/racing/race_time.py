@@ -4,9 +4,9 @@ import math
 import statistics
 
 from autotune.speed.measuring.bottleneck import NUM_BLOCKS
+from autotune.speed.racing.heats.incumbent import Incumbency
 from autotune.speed.racing.heats.meeting import LEAST_QUADS
-from autotune.speed.racing.heats.records import Clock
-from autotune.speed.racing.heats.track import Track
+from autotune.speed.racing.heats.records import Clock, Heats
 from autotune.speed.racing.plan import RacePlan
 
 LAST_BLOCKS = 12
@@ -24,16 +24,22 @@ _FEWEST_BLOCKS = 2 + 4 * (LEAST_QUADS + 3)
 class RaceTime:
     """The clock of one race, with what its end will take and what is kept for compiling.
 
+    It reads from the incumbency and the heats what things take. These don't know it: who runs a heat is given it as a
+    ``HeatTime``.
+
     Args:
         plan: Says how long the race may take.
-        track: Knows how long a confirmation takes there.
+        incumbency: Tells what a block, a start and a turn take.
+        heats: Tell what those took that are over.
         began: When the race began, by ``clock``.
         clock: Seconds.
     """
 
-    def __init__(self, plan: RacePlan, track: Track, *, began: float, clock: Clock) -> None:
+    def __init__(self, plan: RacePlan, incumbency: Incumbency, heats: Heats, *, began: float, clock: Clock) -> None:
         self._plan = plan
-        self._track = track
+        self._incumbency = incumbency
+        self._arena = incumbency.arena
+        self._heats = heats
         self._began = began
         self._clock = clock
         self._kept_for_compiling = 0.0
@@ -44,9 +50,6 @@ class RaceTime:
         self._is_cut_short = False
         self._seconds_for_more: float | None = None
         self._is_ending = False
-        track.arena.seconds_for_a_start = self.for_a_start
-        track.incumbency.seconds_left = self.left
-        track.incumbency.seconds_for_a_heat = lambda: self.left() - self._kept_seconds
 
     @property
     def spent(self) -> float:
@@ -57,7 +60,7 @@ class RaceTime:
     def given(self) -> float:
         """Seconds that the race may take, longer where contestants take turns, or took them."""
         longer = self._plan.seconds_in_turns
-        return longer if longer is not None and self._track.incumbency.has_taken_turns else self._plan.seconds
+        return longer if longer is not None and self._incumbency.has_taken_turns else self._plan.seconds
 
     @property
     def is_cut_short(self) -> bool:
@@ -86,11 +89,11 @@ class RaceTime:
         if self._plan.overrun is None:
             return math.inf
         left = self._plan.overrun * self.given - self.spent
-        least = 2 * self._track.arena.usual_start_seconds
+        least = 2 * self._arena.usual_start_seconds
         if not self._is_ending:
             return max(least, left / 2 - self._confirmation_seconds(1))
-        few = math.ceil(_LEAST_TO_CONFIRM * self._track.pace.confirm_quads)
-        return max(least, left - 4 * few * self._track.incumbency.block_seconds)
+        few = math.ceil(_LEAST_TO_CONFIRM * self._plan.pace.confirm_quads)
+        return max(least, left - 4 * few * self._incumbency.block_seconds)
 
     def until_ended(self) -> float:
         """Seconds that something else may take, so that what was found is confirmed before the race is ended.
@@ -107,9 +110,9 @@ class RaceTime:
 
         True where nobody ends it, and where contestants take turns: each heat is held against the time there.
         """
-        if self._plan.overrun is None or self._track.incumbency.takes_turns:
+        if self._plan.overrun is None or self._incumbency.takes_turns:
             return True
-        seconds = 3 * self._track.arena.usual_start_seconds + _FEWEST_BLOCKS * self._track.incumbency.block_seconds
+        seconds = 3 * self._arena.usual_start_seconds + _FEWEST_BLOCKS * self._incumbency.block_seconds
         return self.spent + seconds <= self._plan.overrun * self.given
 
     def keep_for_compiling(self, seconds: float) -> None:
@@ -141,18 +144,28 @@ class RaceTime:
         """Whether another heat ends in time. A no is recorded: the race counts as cut short."""
         return not self._is_too_late(self._kept_seconds + self._heat_seconds)
 
+    def may_take_turns(self, seconds: float) -> bool:
+        """Whether a heat in turns that takes so long ends in time. A no is recorded: the race counts as cut short."""
+        is_in_time = seconds <= self.left()
+        self._is_cut_short = self._is_cut_short or not is_in_time
+        return is_in_time
+
+    def quads_left(self) -> float:
+        """For how many quads side by side a heat has time, less what is kept for other heats."""
+        return (self.left() - self._kept_seconds) / (4 * self._incumbency.block_seconds)
+
     @property
     def _kept_seconds(self) -> float:
         """For what follows the next heat, before the end."""
         num_heats = self._keeps_a_heat_for_stacking + self._keeps_a_heat_for_a_runner_up
         # The best of winners is started anew before the others meet it.
-        starts = self._track.arena.usual_start_seconds if self._keeps_a_heat_for_stacking else 0.0
+        starts = self._arena.usual_start_seconds if self._keeps_a_heat_for_stacking else 0.0
         return self._kept_for_compiling + num_heats * self._heat_seconds + starts
 
     @property
     def has_room_for_a_heat(self) -> bool:
         """Whether one that begins with a look at the bottleneck would not be too late."""
-        return self.left() > NUM_BLOCKS * self._track.incumbency.block_seconds + self._heat_seconds
+        return self.left() > NUM_BLOCKS * self._incumbency.block_seconds + self._heat_seconds
 
     def take_for_stacking(self) -> bool:
         """Whether a heat of winners together ends in time, where the best of them has been started anew.
@@ -169,7 +182,7 @@ class RaceTime:
     @property
     def has_room_for_a_last_look(self) -> bool:
         """Whether the winner's figures can be measured anew, and the race end in time or a little late."""
-        return self.spent + LAST_BLOCKS * self._track.incumbency.block_seconds <= self.given * _A_LITTLE_LATE
+        return self.spent + LAST_BLOCKS * self._incumbency.block_seconds <= self.given * _A_LITTLE_LATE
 
     @property
     def has_room_to_confirm(self) -> bool:
@@ -189,7 +202,7 @@ class RaceTime:
     @property
     def is_over(self) -> bool:
         """Another quad would end too late."""
-        return self.spent + 4 * self._track.incumbency.block_seconds > self.given
+        return self.spent + 4 * self._incumbency.block_seconds > self.given
 
     def quads_to_confirm(self, usual: int) -> int:
         """Of alternating blocks, that a confirmation has time for once its contestants have entered.
@@ -202,13 +215,13 @@ class RaceTime:
 
     def _quads_by(self, seconds: float) -> int:
         # One of the two is stopped after them, which a start is more than enough for.
-        left = seconds - self.spent - self._track.arena.usual_start_seconds
-        return int(left / (4 * self._track.incumbency.block_seconds))
+        left = seconds - self.spent - self._arena.usual_start_seconds
+        return int(left / (4 * self._incumbency.block_seconds))
 
     def _is_too_late(self, needed: float) -> bool:
         is_up = self.left() <= needed
-        self._is_cut_short = self._is_cut_short or is_up or self._track.incumbency.is_short_of_time
-        if is_up and self._track.incumbency.takes_turns:
+        self._is_cut_short = self._is_cut_short or is_up
+        if is_up and self._incumbency.takes_turns:
             self._seconds_for_more = self.spent + needed + self._end_seconds
         return is_up
 
@@ -231,11 +244,10 @@ class RaceTime:
 
     def _confirmation_seconds(self, count: int) -> float:
         """About how long so many confirmations will take."""
-        track = self._track
-        if track.incumbency.is_confirmed_in_turns:
-            return count * track.incumbency.in_turns.seconds_to_confirm(track.incumbent.start_seconds)
-        blocks = 4 * track.pace.confirm_quads * track.incumbency.block_seconds
-        return count * (blocks + 2 * track.arena.usual_start_seconds)
+        if self._incumbency.is_confirmed_in_turns:
+            return count * self._incumbency.in_turns.seconds_to_confirm(self._incumbency.holder.start_seconds)
+        blocks = 4 * self._plan.pace.confirm_quads * self._incumbency.block_seconds
+        return count * (blocks + 2 * self._arena.usual_start_seconds)
 
     @property
     def _heat_seconds(self) -> float:
@@ -244,10 +256,9 @@ class RaceTime:
         No longer than its start and the least quads that it has: as many as there is time for are what it takes.
         Where contestants take turns: at most, with the noise that is to be measured first.
         """
-        track = self._track
-        if track.incumbency.takes_turns:
-            return track.incumbency.seconds_in_turns()
-        ended = [heat for heat in track.heats.all if heat.gain is not None and heat.stage in {"screen", "stack"}]
+        if self._incumbency.takes_turns:
+            return self._incumbency.seconds_in_turns()
+        ended = [heat for heat in self._heats.all if heat.gain is not None and heat.stage in {"screen", "stack"}]
         took = [heat.seconds for heat in ended if not heat.is_in_turns]
-        short = track.arena.usual_start_seconds + 4 * LEAST_QUADS * track.incumbency.block_seconds
+        short = self._arena.usual_start_seconds + 4 * LEAST_QUADS * self._incumbency.block_seconds
         return min(statistics.fmean(took), short) if took else 0.0

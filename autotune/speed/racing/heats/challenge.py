@@ -1,6 +1,6 @@
 """One heat: a challenger that has entered meets the incumbent, and what comes of it is recorded."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from autotune.events import Scalar
 from autotune.spec.written import written
@@ -10,22 +10,31 @@ from autotune.speed.measuring.comparison import LOUD_NOISE, Comparison
 from autotune.speed.racing.heats.enough import Bar
 from autotune.speed.racing.heats.finish import Finish, Objection, clears, finish_words
 from autotune.speed.racing.heats.incumbent import Incumbency
-from autotune.speed.racing.heats.meeting import SLOWER_BY_FAR, Looks, Meeting
+from autotune.speed.racing.heats.meeting import SLOWER_BY_FAR, HeatTime, Looks, Meeting
 from autotune.speed.racing.heats.records import Heats
 from autotune.speed.racing.heats.turns import SharedContestant
 from autotune.speed.racing.result import Stage, Verdict
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a heat is for, and what its challenger must show to be kept."""
+
+    stage: Stage
+    bar: Bar
+    objection: Objection | None
+    """Asked about a challenger that clears the bar: why it is not kept nevertheless."""
 
 
 class Challenge:
     """Whether the challenger is worth a comparison, and what that comes to.
 
     Args:
-        incumbency: Whom it meets, and with which noise and time.
+        incumbency: Whom it meets, and with which noise.
         challenger: Has entered.
+        terms: What it is held to.
         heats: Where its end is recorded.
-        stage: Part of the race.
-        bar: What it is held to.
-        objection: Asked about it if it clears the bar: why it is not kept nevertheless.
+        time: The race's.
         began: When it was begun, by the race's clock.
     """
 
@@ -34,36 +43,34 @@ class Challenge:
         incumbency: Incumbency,
         challenger: SharedContestant,
         *,
+        terms: Terms,
         heats: Heats,
-        stage: Stage,
-        bar: Bar,
-        objection: Objection | None,
+        time: HeatTime,
         began: float,
     ) -> None:
         self._incumbency = incumbency
         self._challenger = challenger
+        self._terms = terms
         self._heats = heats
-        self._stage = stage
-        self._bar = bar
-        self._objection = objection
+        self._time = time
         self._began = began
 
     def run(self, way: Meeting) -> Finish | None:
         """Its end, recorded; None where it was not compared: for want of time, or because it is hopeless."""
         challenger, incumbency = self._challenger, self._incumbency
-        if self._stage == "start":
+        if self._terms.stage == "start":
             without = dict.fromkeys((*self._without_effect(), *self._already_so()))
             setting = incumbency.holder.setting
             challenger.restate(apply(challenger.setting, {name: setting.get(name) for name in without}))
         if way.is_in_turns:
             seconds = incumbency.seconds_in_turns(challenger)
-            if self._objection is not None:
-                seconds += self._objection.num_starts * challenger.start_seconds
-            if not incumbency.has_time(seconds):
+            if self._terms.objection is not None:
+                seconds += self._terms.objection.num_starts * challenger.start_seconds
+            if not self._time.may_take_turns(seconds):
                 reason = (
                     f"no room beside the setting to beat, and no time to take turns with it (about {seconds:.0f} s)"
                 )
-                self._heats.skipped(self._stage, challenger.setting, changes=self._changes, reason=reason)
+                self._heats.skipped(self._terms.stage, challenger.setting, changes=self._changes, reason=reason)
                 return None
             incumbency.find_noise_floor_in_turns()
         if (idle := self._why_idle()) is not None:
@@ -74,16 +81,16 @@ class Challenge:
             reason = f"{slower:.1f} times slower at first sight"
             self._end(way, verdict="rejected", reason=reason, seen=looks)
             return None
-        found = way.screen(incumbency.holder, challenger, bar=self._bar, quads_left=incumbency.quads_left)
+        found = way.screen(incumbency.holder, challenger, bar=self._terms.bar, time=self._time)
         return self._finish(way, self._beyond_noise(found))
 
     def _finish(self, way: Meeting, comparison: Comparison) -> Finish:
-        is_cleared, challenger = clears(comparison, self._bar), self._challenger
+        is_cleared, challenger = clears(comparison, self._terms.bar), self._challenger
         against = None
-        if is_cleared and self._objection is not None:
-            against = self._objection.ask(self._incumbency.holder, challenger, comparison)
+        if is_cleared and self._terms.objection is not None:
+            against = self._terms.objection.ask(self._incumbency.holder, challenger, comparison)
         is_kept = is_cleared and against is None
-        reason = against or finish_words(comparison, bar=self._bar)
+        reason = against or finish_words(comparison, bar=self._terms.bar)
         self._end(way, verdict="kept" if is_kept else "rejected", reason=reason, seen=comparison)
         return Finish(dict(challenger.setting), comparison, is_kept=is_kept)
 
@@ -96,7 +103,7 @@ class Challenge:
         seen: Comparison | Looks | None = None,
     ) -> None:
         self._heats.over(
-            self._stage,
+            self._terms.stage,
             self._challenger,
             changes=self._changes,
             verdict=verdict,
@@ -121,10 +128,10 @@ class Challenge:
             return comparison
         if comparison.interval[0] > 1 + LOUD_NOISE:
             return replace(comparison, noise_floor=LOUD_NOISE)
-        if not self._incumbency.has_time_for_noise:
+        if not self._incumbency.has_time_for_noise(self._time):
             return comparison
         try:
-            self._incumbency.look_at_noise()
+            self._incumbency.look_at_noise(self._time)
         except ContestantLostError:
             if self._incumbency.holder.is_retired:
                 raise
@@ -138,7 +145,7 @@ class Challenge:
 
     def _look(self, way: Meeting) -> Looks | None:
         """Whether it is slower by far; not at one that was a winner, which a moment of the machine's would make so."""
-        if self._bar == "better of two winners":
+        if self._terms.bar == "better of two winners":
             return None
         return way.look(self._incumbency.holder, self._challenger)
 

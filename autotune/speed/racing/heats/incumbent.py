@@ -1,12 +1,11 @@
 """The setting to beat: the contestant that has it, and how others meet it, with what that takes."""
 
-import math
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from autotune.events import Scalar
 from autotune.speed.measuring.arena import ContestantLostError
-from autotune.speed.racing.heats.meeting import InTurns, Meeting, SideBySide
+from autotune.speed.racing.heats.meeting import HeatTime, InTurns, Meeting, SideBySide
 from autotune.speed.racing.heats.records import Clock
 from autotune.speed.racing.heats.turns import NoRoomError, SharedArena, SharedContestant
 from autotune.speed.racing.pace import Pace
@@ -21,32 +20,39 @@ class Incumbency:
         arena: Where contestants are started.
         baseline: The first setting to beat.
         pace: How long is measured.
+        on_turns: Called once, when contestants of the incumbent's size turn out to have no room side by side.
         clock: Seconds, of the race.
 
     Raises:
         ContestantLostError: The baseline can't be trained with.
     """
 
-    def __init__(self, arena: SharedArena, *, baseline: Mapping[str, Scalar], pace: Pace, clock: Clock) -> None:
+    def __init__(
+        self,
+        arena: SharedArena,
+        *,
+        baseline: Mapping[str, Scalar],
+        pace: Pace,
+        on_turns: Callable[[], None],
+        clock: Clock,
+    ) -> None:
         self.arena = arena
         self.beside = SideBySide(pace)
         self.in_turns = InTurns(arena, pace)
         self.baseline = arena.enter(dict(baseline))
         """The first one; known by its last blocks when it is gone."""
         self.holder: SharedContestant = self.baseline
-        self.is_short_of_time = False
-        """Something was passed over because contestants that take turns would have taken too long."""
-        self.seconds_left: Callable[[], float] = lambda: math.inf
-        """Of the race, before its end must begin."""
-        self.seconds_for_a_heat: Callable[[], float] = lambda: math.inf
-        """Likewise, less what is kept for other heats."""
-        self.told: Callable[[], None] = lambda: None
-        """Called once, when contestants of the incumbent's size turn out to have no room side by side."""
+        self._on_turns = on_turns
         self._has_told = False
         self.block_seconds = pace.block_seconds
         """About how long a block takes side by side, with what surrounds it."""
         self._pace = pace
         self._clock = clock
+
+    @property
+    def setting(self) -> dict[str, Scalar]:
+        """The setting to beat."""
+        return dict(self.holder.setting)
 
     @property
     def takes_turns(self) -> bool:
@@ -109,14 +115,14 @@ class Incumbency:
         """Tell once where the incumbent has no room for another one beside it."""
         if self.takes_turns and not self._has_told:
             self._has_told = True
-            self.told()
+            self._on_turns()
 
     def note_step(self, seconds: float) -> None:
         """Tell what a step of the incumbent takes: a block's length follows from it until the noise was measured."""
         if not self.is_floor_known:
             self.block_seconds = max(self._pace.block_seconds, self._pace.min_steps * seconds)
 
-    def find_noise_floor(self) -> None:
+    def find_noise_floor(self, time: HeatTime) -> None:
         """Measure the incumbent against a twin of it: what they differ by is noise.
 
         Where they take turns and the race has no time for that and a heat, nothing is measured.
@@ -126,17 +132,17 @@ class Incumbency:
         """
         for way in (self.beside, self.in_turns):
             way.forget_noise()
-        self.look_at_noise()
+        self.look_at_noise(time)
 
-    def look_at_noise(self) -> None:
-        """Likewise, beside what is known of it already.
+    def look_at_noise(self, time: HeatTime) -> None:
+        """Measure the incumbent against a twin of it once more, beside what is known of the noise already.
 
         Raises:
             ContestantLostError: The incumbent's setting can't be started again.
         """
 
         def measure(twin: SharedContestant) -> None:
-            self.meet(twin, lambda way: self._find_noise_floor(way, twin))
+            self.meet(twin, lambda way: self._find_noise_floor(way, twin, time=time))
 
         self._with_twin(measure)
 
@@ -150,23 +156,12 @@ class Incumbency:
         noise = self.in_turns.seconds_to_find_noise_floor(self.holder)
         return noise + self.in_turns.seconds_to_screen(self.holder, challenger or self.holder)
 
-    def has_time(self, seconds: float) -> bool:
-        """Whether the race has so many left; where it has not, it is short of time from now on."""
-        has_time = seconds <= self.seconds_left()
-        self.is_short_of_time = self.is_short_of_time or not has_time
-        return has_time
-
-    def quads_left(self) -> float:
-        """Of alternating blocks, that a heat has time for."""
-        return self.seconds_for_a_heat() / (4 * self.block_seconds)
-
-    @property
-    def has_time_for_noise(self) -> bool:
+    def has_time_for_noise(self, time: HeatTime) -> bool:
         """The noise can be measured once more side by side, and as much is left for what that is to judge."""
-        return self.quads_left() >= 2 * self._pace.floor_quads
+        return time.quads_left() >= 2 * self._pace.floor_quads
 
-    def _find_noise_floor(self, way: Meeting, twin: SharedContestant) -> None:
-        if way.is_in_turns and not self.has_time(self.seconds_in_turns()):
+    def _find_noise_floor(self, way: Meeting, twin: SharedContestant, *, time: HeatTime) -> None:
+        if way.is_in_turns and not time.may_take_turns(self.seconds_in_turns()):
             return
         began = self._clock()
         way.find_noise_floor(self.holder, twin)

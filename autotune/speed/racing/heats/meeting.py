@@ -63,11 +63,17 @@ class Looks:
         )
 
 
-class Allowance(Protocol):
-    """What time a race has for a confirmation."""
+class HeatTime(Protocol):
+    """The time that a race has for its heats."""
+
+    def quads_left(self) -> float:
+        """For how many quads side by side a heat has time; below 0 where it should have ended."""
+
+    def may_take_turns(self, seconds: float) -> bool:
+        """Whether a heat in turns that takes so long ends in time. A no is recorded: the race counts as cut short."""
 
     def quads_to_confirm(self, usual: int) -> int:
-        """For how many quads, from now on, where a confirmation usually has so many."""
+        """For how many quads a confirmation has time from now on, where it usually has so many."""
 
     @property
     def is_over(self) -> bool:
@@ -85,7 +91,7 @@ class Meeting(Protocol):
         """Two pairs of blocks, or one that decides."""
 
     def screen(
-        self, incumbent: SharedContestant, challenger: SharedContestant, *, bar: Bar, quads_left: Callable[[], float]
+        self, incumbent: SharedContestant, challenger: SharedContestant, *, bar: Bar, time: HeatTime
     ) -> Comparison:
         """The challenger over the incumbent, until the bar that it is held to needs no more.
 
@@ -93,10 +99,10 @@ class Meeting(Protocol):
             incumbent: The setting to beat.
             challenger: Another one.
             bar: What the challenger is held to.
-            quads_left: For how many the race has time.
+            time: Says for how many quads the race has time.
         """
 
-    def confirm(self, other: SharedContestant, winner: SharedContestant, *, allowance: Allowance) -> Comparison:
+    def confirm(self, other: SharedContestant, winner: SharedContestant, *, time: HeatTime) -> Comparison:
         """The winner over the other one, with more quads; where these do not tell, with all that there is time for.
 
         A difference within the noise is a tie, as in a screening; where nobody has measured that, within what is loud.
@@ -104,7 +110,7 @@ class Meeting(Protocol):
         Args:
             other: Who it has to beat.
             winner: Who seems faster.
-            allowance: Says how long the race has for it.
+            time: Says for how many quads the race has time.
         """
 
     def find_noise_floor(self, contestant: SharedContestant, twin: SharedContestant) -> None:
@@ -143,18 +149,18 @@ class SideBySide:
         return of(pairs)
 
     def screen(
-        self, incumbent: SharedContestant, challenger: SharedContestant, *, bar: Bar, quads_left: Callable[[], float]
+        self, incumbent: SharedContestant, challenger: SharedContestant, *, bar: Bar, time: HeatTime
     ) -> Comparison:
         """See Meeting."""
         ends = ENDS[bar]
 
         def is_decided(comparison: Comparison) -> bool:
-            return ends(comparison) or (comparison.num_quads >= LEAST_QUADS and quads_left() < 0)
+            return ends(comparison) or (comparison.num_quads >= LEAST_QUADS and time.quads_left() < 0)
 
         return compare(
             incumbent,
             challenger,
-            quads=int(min(self._pace.screen_quads, max(LEAST_QUADS, quads_left()))),
+            quads=int(min(self._pace.screen_quads, max(LEAST_QUADS, time.quads_left()))),
             seconds=self._pace.block_seconds,
             min_steps=self._pace.min_steps,
             confidence=self._pace.screen_confidence,
@@ -162,19 +168,19 @@ class SideBySide:
             is_decided=is_decided,
         )
 
-    def confirm(self, other: SharedContestant, winner: SharedContestant, *, allowance: Allowance) -> Comparison:
+    def confirm(self, other: SharedContestant, winner: SharedContestant, *, time: HeatTime) -> Comparison:
         """See Meeting."""
         pace = self._pace
 
         def is_decided(comparison: Comparison) -> bool:
             is_longer = comparison.num_quads >= pace.confirm_quads
             is_told = comparison.verdict == "faster" or is_out_of_reach(comparison)
-            return is_known_well(comparison) or (is_told and (is_longer or allowance.is_over))
+            return is_known_well(comparison) or (is_told and (is_longer or time.is_over))
 
         return compare(
             other,
             winner,
-            quads=min(allowance.quads_to_confirm(pace.confirm_quads), _MOST_TIMES_AS_MANY * pace.confirm_quads),
+            quads=min(time.quads_to_confirm(pace.confirm_quads), _MOST_TIMES_AS_MANY * pace.confirm_quads),
             seconds=pace.block_seconds,
             min_steps=pace.min_steps,
             confidence=pace.confirm_confidence,
@@ -227,10 +233,10 @@ class InTurns:
         return Looks.of(pairs, incumbent=incumbent.warmed, challenger=challenger.warmed)
 
     def screen(
-        self, incumbent: SharedContestant, challenger: SharedContestant, *, bar: Bar, quads_left: Callable[[], float]
+        self, incumbent: SharedContestant, challenger: SharedContestant, *, bar: Bar, time: HeatTime
     ) -> Comparison:
         """See Meeting; that there is time for all quads was seen to before."""
-        del quads_left
+        del time
         pace = self._pace
         return self._compare(
             incumbent,
@@ -240,9 +246,9 @@ class InTurns:
             is_decided=is_clear if bar.startswith("no slower") else is_settled_in_turns,
         )
 
-    def confirm(self, other: SharedContestant, winner: SharedContestant, *, allowance: Allowance) -> Comparison:
+    def confirm(self, other: SharedContestant, winner: SharedContestant, *, time: HeatTime) -> Comparison:
         """See Meeting; each quad costs two starts, so that none is added."""
-        del allowance
+        del time
         pace = self._pace
         return self._compare(
             other,

@@ -1,45 +1,46 @@
 """One incumbent and the challengers that it meets: each heat is measured, recorded, and never lost."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from autotune.events import Scalar
 from autotune.speed.knobs.entries import difference
 from autotune.speed.measuring.arena import ContestantLostError
 from autotune.speed.measuring.comparison import Comparison
-from autotune.speed.racing.heats.challenge import Challenge
+from autotune.speed.racing.heats.challenge import Challenge, Terms
 from autotune.speed.racing.heats.enough import FASTER_BY_FAR, Bar
 from autotune.speed.racing.heats.finish import Finish, Objection, finish_words
 from autotune.speed.racing.heats.incumbent import Incumbency
-from autotune.speed.racing.heats.meeting import Allowance, Looks, Meeting
+from autotune.speed.racing.heats.meeting import HeatTime, Looks, Meeting
 from autotune.speed.racing.heats.records import Clock, Heats
-from autotune.speed.racing.heats.turns import SharedArena, SharedContestant
-from autotune.speed.racing.pace import Pace
-from autotune.speed.racing.plan import RaceWatch
+from autotune.speed.racing.heats.turns import SharedContestant
 from autotune.speed.racing.result import Stage
 
 
 class Track:
-    """Where heats are run against the incumbent, which stays alive from one to the next where it has room."""
+    """Where heats are run against the incumbent, which stays alive from one to the next where it has room.
+
+    Args:
+        incumbency: The setting to beat.
+        heats: Where heats are recorded.
+        time: The race's, for its heats.
+        on_begin: Hears of each heat before it is run: its stage, and what is changed.
+        clock: Seconds, of the race.
+    """
 
     def __init__(
         self,
-        arena: SharedArena,
+        incumbency: Incumbency,
         *,
-        baseline: Mapping[str, Scalar],
-        pace: Pace,
-        watch: RaceWatch,
+        heats: Heats,
+        time: HeatTime,
+        on_begin: Callable[[Stage, Mapping[str, Scalar]], None],
         clock: Clock,
     ) -> None:
-        """Enter the baseline as the first incumbent.
-
-        Raises:
-            ContestantLostError: It can't be trained with.
-        """
-        self.arena = arena
-        self.pace = pace
-        self.heats = Heats(watch.heat_over, clock=clock)
-        self._begun = watch.heat_begun
-        self.incumbency = Incumbency(arena, baseline=baseline, pace=pace, clock=clock)
+        self.arena = incumbency.arena
+        self.incumbency = incumbency
+        self.heats = heats
+        self._time = time
+        self._on_begin = on_begin
         self._clock = clock
         self._hung: list[dict[str, Scalar]] = []
         """What challengers that hung had and the setting to beat had not: each cost as long as a race waits for one."""
@@ -56,7 +57,7 @@ class Track:
     @property
     def setting(self) -> dict[str, Scalar]:
         """The setting to beat."""
-        return dict(self.incumbent.setting)
+        return self.incumbency.setting
 
     @property
     def is_floor_known(self) -> bool:
@@ -70,10 +71,10 @@ class Track:
             ContestantLostError: The incumbent's setting can't be started again.
         """
         try:
-            self.incumbency.find_noise_floor()
+            self.incumbency.find_noise_floor(self._time)
         except ContestantLostError as error:
             self.rescue(error)
-            self.incumbency.find_noise_floor()
+            self.incumbency.find_noise_floor(self._time)
 
     def heat(
         self,
@@ -98,13 +99,18 @@ class Track:
         if self._has_hung(setting):
             return None
         began = self._clock()
-        self._begun(stage, self._changes(setting))
+        self._on_begin(stage, self._changes(setting))
         challenger: SharedContestant | None = None
         finish: Finish | None = None
         try:
             challenger = self.arena.enter(dict(setting))
             challenge = Challenge(
-                self.incumbency, challenger, heats=self.heats, stage=stage, bar=bar, objection=objection, began=began
+                self.incumbency,
+                challenger,
+                terms=Terms(stage, bar=bar, objection=objection),
+                heats=self.heats,
+                time=self._time,
+                began=began,
             )
             finish = self.incumbency.meet(challenger, challenge.run)
         except ContestantLostError as error:
@@ -163,7 +169,6 @@ class Track:
         against: Mapping[str, Scalar],
         *,
         changes: Mapping[str, Scalar],
-        allowance: Allowance,
         setting: Mapping[str, Scalar] | None = None,
     ) -> Comparison | None:
         """The incumbent's setting over another one's, both on fresh contestants and with more blocks.
@@ -174,11 +179,10 @@ class Track:
             stage: Part of the race.
             against: The other one.
             changes: What the heat is shown by.
-            allowance: Says how long the race has for it; asked once both have entered.
             setting: Becomes the incumbent's first, where it is given.
         """
         began = self._clock()
-        self._begun(stage, changes)
+        self._on_begin(stage, changes)
         setting = dict(self.incumbent.setting if setting is None else setting)
         self.incumbent.retire()
         other: SharedContestant | None = None
@@ -187,7 +191,7 @@ class Track:
             self.adopt(setting)
             comparison = self.incumbency.meet(
                 self.incumbent,
-                lambda way: way.confirm(opponent, self.incumbent, allowance=allowance),
+                lambda way: way.confirm(opponent, self.incumbent, time=self._time),
                 holder=opponent,
             )
         except ContestantLostError as error:

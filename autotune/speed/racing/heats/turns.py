@@ -128,10 +128,9 @@ class SharedArena:
         self._clock = clock
         self._entered: list[SharedContestant] = []
         self._present: list[SharedContestant] = []
-        self.seconds_for_a_start: Callable[[], float] = lambda: math.inf
-        """What the race has left for the next one at most."""
+        self._seconds_for_a_start: Callable[[], float] = lambda: math.inf
         self._starts: list[float] = []
-        """Seconds of each; the first, which makes the device ready, counts half."""
+        """Seconds of each start; the first, which makes the device ready, counts half."""
         self._is_one_at_a_time = False
         self._memory_bytes = math.inf if memory_bytes is None else float(memory_bytes)
         self._met_bytes = math.inf
@@ -141,6 +140,10 @@ class SharedArena:
     def usual_start_seconds(self) -> float:
         """Of most of them; twice the least at most, since one that compiles is no measure of those that follow."""
         return min(statistics.median(self._starts), 2 * min(self._starts[1:] or self._starts))
+
+    def limit_starts(self, seconds: Callable[[], float]) -> None:
+        """From now on a start may take so long; asked before each of them."""
+        self._seconds_for_a_start = seconds
 
     def enter(self, setting: Mapping[str, Scalar], *, seed: int = 0) -> SharedContestant:
         """A contestant that is warm; those beside which it does not fit are put away. See Arena.
@@ -234,7 +237,7 @@ class SharedArena:
 
     def _bring(self, contestant: SharedContestant) -> None:
         began = self._clock()
-        limit = self.seconds_for_a_start()
+        limit = self._seconds_for_a_start()
         living = self._arena.enter(contestant.setting, seed=contestant.seed, limit_seconds=limit)
         contestant.appear(living, start_seconds=self._clock() - began)
         self._starts.append(contestant.start_seconds if self._starts else contestant.start_seconds / 2)

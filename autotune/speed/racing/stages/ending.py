@@ -78,7 +78,7 @@ class Ending:
             and self._time.has_room_to_meet_a_guess
         ):
             changes = difference(plan.baseline, plan.informed)
-            comparison = track.confirm("informed", plan.informed, changes=changes, allowance=self._time)
+            comparison = track.confirm("informed", plan.informed, changes=changes)
             informed_gain = gain_of(comparison) if comparison else None
             if comparison is not None and comparison.verdict == "slower":
                 taken = self._take_informed(plan.informed, winners=gain_of(comparison))
@@ -169,6 +169,6 @@ class Ending:
         """The setting over the baseline, on fresh contestants."""
         baseline = self._plan.baseline
         changes = difference(baseline, setting)
-        comparison = self._track.confirm("confirm", baseline, changes=changes, allowance=self._time, setting=setting)
+        comparison = self._track.confirm("confirm", baseline, changes=changes, setting=setting)
         self._proof = _Proof(dict(setting), comparison) if comparison is not None else None
         return comparison

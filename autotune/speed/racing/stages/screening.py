@@ -43,7 +43,7 @@ class Screening:
         self._time = time
         self._judge = judge
         self._costs = costs
-        self._ways = Ways(track, plan)
+        self._ways = Ways(track.incumbency, plan)
         self._tried = self._own
         self._again: set[str] = set()
         """Knobs that lost, and whose gain may be another one since."""
@@ -309,7 +309,7 @@ class Screening:
             left = [each for each in others if each.is_kept and each.comparison.interval[1] >= sure]
         self._undecided.pop(name, None)
         self._given_up.pop(name, None)
-        most = self._track.pace.screen_quads
+        most = self._plan.pace.screen_quads
         given_up = [each for each in finishes if each.is_given_up_before(most)] if best is None else []
         if left:
             self._undecided[name] = max(left, key=lambda each: each.ratio)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from autotune.events import Scalar
 from autotune.speed.knobs.entries import Entry, changed, difference, in_setting, is_on
 from autotune.speed.measuring.bottleneck import Diagnosis
-from autotune.speed.racing.heats.track import Track
+from autotune.speed.racing.heats.incumbent import Incumbency
 from autotune.speed.racing.plan import RacePlan
 
 _WORKERS = "num_workers"
@@ -36,27 +36,27 @@ class Ways:
     """Settings that differ from the setting to beat by one knob's value, and by what goes with it.
 
     Args:
-        track: Has the setting to beat.
+        incumbency: Has the setting to beat.
         plan: The knobs and their values.
     """
 
-    def __init__(self, track: Track, plan: RacePlan) -> None:
-        self._track = track
+    def __init__(self, incumbency: Incumbency, plan: RacePlan) -> None:
+        self._incumbency = incumbency
         self._entries = plan.entries
         self._wins_with_rival_at_its_least: set[str] = set()
         """Knobs that lost by themselves, so that their next value is not tried by itself again."""
 
     def current(self, entry: Entry) -> Scalar:
         """The knob's value in the setting to beat."""
-        incumbent = self._track.incumbent
-        return in_setting({**incumbent.warmed.in_force, **incumbent.setting}, entry.name, self._entries)
+        holder = self._incumbency.holder
+        return in_setting({**holder.warmed.in_force, **holder.setting}, entry.name, self._entries)
 
     def changed(self, entry: Entry, value: Scalar) -> dict[str, Scalar] | None:
         """The setting to beat with this value, and with what that is tried beside; None where it is impossible."""
-        setting = changed(self._track.setting, entry.name, value, entries=self._entries)
+        setting = changed(self._incumbency.setting, entry.name, value, entries=self._entries)
         name, wanted = _BESIDE.get(entry.name, ("", None))
         beside = self._entry(name)
-        is_idle = name == _ALLOCATOR and self._track.incumbent.warmed.device != "cpu"  # it is the host's
+        is_idle = name == _ALLOCATOR and self._incumbency.holder.warmed.device != "cpu"  # it is the host's
         if setting is None or beside is None or wanted not in beside.values or not is_on(value) or is_idle:
             return setting
         if self.current(beside) != beside.knob.simplest:  # it has won already, whatever it is
@@ -65,10 +65,10 @@ class Ways:
 
     def with_hopes(self, setting: dict[str, Scalar], hopes: Mapping[str, Scalar]) -> dict[str, Scalar]:
         """A challenger's setting with these values, as far as they go together with what it changes itself."""
-        own = difference(self._track.setting, setting)
+        own = difference(self._incumbency.setting, setting)
         for name, value in hopes.items():
             hopeful = changed(setting, name, value, entries=self._entries) if value is not None else None
-            if hopeful is not None and own.items() <= difference(self._track.setting, hopeful).items():
+            if hopeful is not None and own.items() <= difference(self._incumbency.setting, hopeful).items():
                 setting = hopeful
         return setting
 
@@ -115,7 +115,7 @@ class Ways:
         Not the allocator: that a process is as fast without it says little of the next one.
         """
         is_raced = self._entry(_STAYING) is not None
-        return {_STAYING} if is_raced and self._track.setting.get(_STAYING) else set()
+        return {_STAYING} if is_raced and self._incumbency.setting.get(_STAYING) else set()
 
     def _entry(self, name: str) -> Entry | None:
         return next((entry for entry in self._entries if entry.name == name), None)

@@ -5,10 +5,10 @@ import pytest
 from autotune.events import Scalar
 from autotune.speed.knobs import KNOBS
 from autotune.speed.knobs.entries import Entry
-from autotune.speed.racing.heats.track import Track
+from autotune.speed.racing.heats.incumbent import Incumbency
 from autotune.speed.racing.heats.turns import SharedArena
 from autotune.speed.racing.pace import Pace
-from autotune.speed.racing.plan import RacePlan, RaceWatch
+from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.stages.ways import Ways
 from tests.speed.simulated import Cost, SimulatedArena
 
@@ -22,8 +22,10 @@ ENTRIES = (
 def ways_from(setting: Mapping[str, Scalar]) -> Ways:
     arena = SimulatedArena(lambda _: Cost(compute_seconds=0.01))
     shared = SharedArena(arena, clock=lambda: arena.machine.now)
-    track = Track(shared, baseline=setting, pace=Pace(), watch=RaceWatch(), clock=lambda: arena.machine.now)
-    return Ways(track, RacePlan(entries=ENTRIES, baseline=setting))
+    incumbency = Incumbency(
+        shared, baseline=setting, pace=Pace(), on_turns=lambda: None, clock=lambda: arena.machine.now
+    )
+    return Ways(incumbency, RacePlan(entries=ENTRIES, baseline=setting))
 
 
 @pytest.mark.parametrize(
