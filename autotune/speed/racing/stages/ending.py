@@ -20,17 +20,17 @@ from autotune.speed.racing.stages.screening import Screening
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Proven:
     """What was proven of the setting to beat, which is the winner now."""
 
-    last: Measurement
-    """Its figures."""
+    figures: Measurement
+    """The winner's throughput, and what its steps spend their time on."""
     gain: Gain | None
-    """Over the baseline; None where it is the baseline."""
+    """The winner's gain over the baseline; None where it is the baseline."""
     informed_gain: Gain | None
-    """Over the informed setting; None where that was not met, or is the winner."""
+    """The winner's gain over the informed setting; None where that was not met, or is the winner."""
     guess_refusal: str | None
-    """Why that is not the winner, which it has beaten; None where it has not."""
+    """Why the informed setting is not the winner, though it was faster; None where it was not, or is the winner."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Ending:
         self._proof: _Proof | None = None
         """The last confirmation that came to its end."""
 
-    def prove(self) -> Outcome:
+    def prove(self) -> Proven:
         """Confirm the winner.
 
         Raises:
@@ -71,7 +71,7 @@ class Ending:
         gain = informed_gain = None
         if self._track.setting != dict(plan.baseline):
             gain = self._confirm()
-        last = self._figures()
+        figures = self._figures()
         if (
             plan.informed is not None
             and dict(plan.informed) not in (self._track.setting, plan.baseline)
@@ -85,8 +85,8 @@ class Ending:
                 if taken is not None:
                     self._leave_out_what_does_not_hold()
                     gain = taken if self._track.setting != dict(plan.baseline) else None
-                    informed_gain, last = None, self._figures()
-        return Outcome(last, gain=gain, informed_gain=informed_gain, guess_refusal=self._guess_refusal)
+                    informed_gain, figures = None, self._figures()
+        return Proven(figures, gain=gain, informed_gain=informed_gain, guess_refusal=self._guess_refusal)
 
     def _figures(self) -> Measurement:
         """Of the winner: those of its confirmation, or where it needed none, fresh ones.

@@ -204,9 +204,9 @@ class Screening:
         return [name for name, finish in self._undecided.items() if finish.is_kept]
 
     @property
-    def doubted(self) -> set[str]:
-        """What the setting to beat has only because something else was tried beside it."""
-        return self._ways.doubted | self._unproven
+    def brought_along(self) -> set[str]:
+        """Knobs that the setting to beat has only because something else was tried beside them."""
+        return self._ways.brought_along | self._unproven
 
     def leave_to_others(self, changes: Mapping[str, Scalar]) -> None:
         """These values are tried elsewhere, or were and are not wanted."""

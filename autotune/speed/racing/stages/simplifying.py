@@ -28,29 +28,36 @@ class Simplifying:
         self._track = track
         self._plan = plan
         self._time = time
+        self._doubted: set[str] = set()
         self._needed: set[frozenset[str]] = set()
         """Groups that were tried, and stay."""
         self._knobs: Mapping[str, Knob] = {entry.name: entry.knob for entry in plan.entries}
 
-    def leave_out_groups(self, names: Collection[str], *, except_for: Collection[Bottleneck] = ()) -> set[str]:
-        """Try to do without each group of these; those that stay.
+    @property
+    def doubted(self) -> set[str]:
+        """Knobs that a guess set, which were adopted with it as a whole, and which no group was left out with."""
+        return set(self._doubted)
+
+    def doubt(self, names: Collection[str]) -> None:
+        """Doubt these knobs of a guess, which was adopted as a whole: nobody has tried them part by part."""
+        self._doubted |= set(names)
+
+    def leave_out_groups(self, *, except_for: Collection[Bottleneck] = ()) -> None:
+        """Try to do without each group of the doubted knobs; what was left out is doubted no more.
 
         Args:
-            names: What is doubted.
             except_for: What a step still waits for. What can move that may well be needed: no group is tried then, and
                 the time is better spent on more of the kind.
         """
-        left = set(names)
         for group in _GROUPS:
-            part = frozenset(name for name in left if self._knobs[name].needs in group)
+            part = frozenset(name for name in self._doubted if self._knobs[name].needs in group)
             is_kept = part in self._needed or any(set(self._knobs[name].moves) & set(except_for) for name in part)
             if not part or is_kept or not self._time.may_begin_heat():
                 continue
             if self._leave_out(part):
-                left -= part
+                self._doubted -= part
             else:
                 self._needed.add(part)
-        return left
 
     def leave_out_each(self, names: Collection[str]) -> None:
         """Try to do without each of these, while there is time; in a compiled step those alone that need no new one."""

@@ -27,8 +27,8 @@ class Stacking:
         self._plan = plan
         self._judge = judge
         self._time = time
-        self.doubted: set[str] = set()
-        """What was put on top of another winner and made it no faster: it may yet do so beside what comes later."""
+        self.no_faster: set[str] = set()
+        """Knobs that were put on top of another winner and made it no faster: they may yet, beside what comes later."""
 
     def stack(self, winners: Sequence[Finish]) -> set[str]:
         """Adopt the best winner, and of the others what makes it faster still; the names of what changed."""
@@ -63,7 +63,7 @@ class Stacking:
         finish = self._track.heat("stack", setting, objection=objection, may_adopt=True, bar="no slower together")
         is_kept = finish is not None and finish.is_kept
         if finish is not None and is_kept and finish.comparison.verdict == "tie":
-            self.doubted |= {name for change in changes for name in change}
+            self.no_faster |= {name for change in changes for name in change}
         return is_kept
 
     def _merged(self, changes: Sequence[Mapping[str, Scalar]]) -> dict[str, Scalar]:

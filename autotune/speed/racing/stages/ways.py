@@ -109,8 +109,8 @@ class Ways:
         }
 
     @property
-    def doubted(self) -> set[str]:
-        """What the setting to beat has only because something else was tried beside it, and may be no faster with.
+    def brought_along(self) -> set[str]:
+        """Knobs that the setting to beat has only because something else was tried beside them.
 
         Not the allocator: that a process is as fast without it says little of the next one.
         """
