@@ -33,7 +33,8 @@ from autotune.speed.measuring.arena import Contestant, ContestantLostError
 from autotune.speed.measuring.comparison import Comparison
 from autotune.speed.racing.informed import informed_guess, informed_setting
 from autotune.speed.racing.pace import Pace
-from autotune.speed.racing.result import Heat, format_changes
+from autotune.speed.racing.result import Heat
+from autotune.speed.racing.words import change_words, format_changes, gain_words
 from benchmarks.gpu_ground import RIVAL, Ground, Scale, compare_steps, compare_trainings, figure, milliseconds
 from benchmarks.gpu_rival import loader_setting
 from benchmarks.gpu_tasks import WORKLOADS, Workload
@@ -176,17 +177,19 @@ def race_knobs(ground: Ground, workload: Workload, plan: Plan) -> RaceResult:
 
 
 def _print_heat(heat: Heat) -> None:
-    gain = heat.gain.words if heat.gain is not None else "-"
+    gain = gain_words(heat.gain) if heat.gain is not None else "-"
     start = f", {heat.start_seconds:.1f} s to start" if heat.start_seconds is not None else ""
     cost = f"{heat.seconds:.1f} s{start}"
-    print(f"  {heat.stage:9s} {heat.change_words:46s} {heat.verdict:10s} {gain:18s} {heat.reason} ({cost})", flush=True)
+    print(
+        f"  {heat.stage:9s} {change_words(heat):46s} {heat.verdict:10s} {gain:18s} {heat.reason} ({cost})", flush=True
+    )
 
 
 def _print_race(result: RaceResult, plan: Plan) -> None:
     cut = ", cut short" if result.is_cut_short else ""
     print(f"winner: {format_changes(result.kept)}; the race took {result.seconds:.0f} s{cut}")
-    print(f"  over torch's defaults:   {result.gain.words if result.gain else 'no gain'}")
-    print(f"  over the one-liners:     {result.informed_gain.words if result.informed_gain else 'not measured'}")
+    print(f"  over torch's defaults:   {gain_words(result.gain) if result.gain else 'no gain'}")
+    print(f"  over the one-liners:     {gain_words(result.informed_gain) if result.informed_gain else 'not measured'}")
     print(f"    which are {format_changes(result.informed or {})}")
     print(f"  {result.samples_per_second:,.0f} samples/s, peak {result.peak_memory_bytes / 2**20:,.0f} MiB")
     floor = "was not measured" if result.noise_floor is None else f"differs by up to {result.noise_floor:.1%}"

@@ -41,7 +41,8 @@ from autotune.speed.knobs.entries import is_possible, meaningful
 from autotune.speed.measuring.arena import Arena, Contestant, ContestantLostError
 from autotune.speed.racing.pace import Pace
 from autotune.speed.racing.plan import RaceWatch
-from autotune.speed.racing.result import Heat, format_changes
+from autotune.speed.racing.result import Heat
+from autotune.speed.racing.words import change_words, format_changes, gain_words
 from autotune.trial.launcher import Launcher
 from benchmarks.figures import figure, header, load
 
@@ -259,9 +260,9 @@ def _race(arena: Arena, plan: RacePlan) -> RaceResult:
 
 
 def _tell(heat: Heat) -> None:
-    gain = f", {heat.gain.words} in {heat.gain.num_quads} quads" if heat.gain is not None else ""
+    gain = f", {gain_words(heat.gain)} in {heat.gain.num_quads} quads" if heat.gain is not None else ""
     print(
-        f"  {heat.stage}, {heat.change_words}: {heat.verdict}, {heat.reason}{gain} ({heat.seconds:.1f} s)",
+        f"  {heat.stage}, {change_words(heat)}: {heat.verdict}, {heat.reason}{gain} ({heat.seconds:.1f} s)",
         file=sys.stderr,
     )
 

@@ -8,6 +8,7 @@ from autotune.recording.races import RaceRecords
 from autotune.report.summaries.reading import read_study
 from autotune.report.text.ending import found_lines
 from autotune.speed.racing.result import Gain
+from autotune.speed.racing.words import race_words
 from tests.e2e.browser import serve
 from tests.e2e.documents import ROOT, Step, read_file, read_steps, run_steps
 from tests.e2e.home import Home, make_home
@@ -40,7 +41,7 @@ def test_tutorial_tells_of_a_race_as_a_study_does(tmp_path: Path) -> None:
     document = TUTORIAL.read_text()
     assert len(found) == 1
     assert "\n".join(found) in document
-    assert f"race: {result.words}\n" in document
+    assert f"race: {race_words(result)}\n" in document
 
 
 @pytest.fixture(scope="module")

@@ -91,15 +91,16 @@ class RaceLines:
         self._write(f"race of {workload.task} on {workload.device}, {workload.num_cores} cores: {workload.words}")
 
     def _heat_begun(self, stage: "Stage", changes: "Mapping[str, Scalar]") -> None:
-        from autotune.speed.racing.result import format_changes
+        from autotune.speed.racing.words import format_changes
 
         if stage in _LONG:
             self._write(f"{_LONG[stage]} {format_changes(changes)} ...")
 
     def _heat_over(self, heat: "Heat") -> None:
         from autotune.coordinator.races.words import tried_words
+        from autotune.speed.racing.words import gain_words
 
         self._num_heats += 1
-        gain = (heat.gain.words,) if heat.gain else ()
+        gain = (gain_words(heat.gain),) if heat.gain else ()
         turns = " (in turns)" if heat.is_in_turns else ""
         self._write(heat.stage, tried_words(heat), *gain, f"{heat.verdict}: {heat.reason}{turns}")

@@ -19,6 +19,7 @@ from autotune.speed.racing.plan import RaceWatch
 from autotune.speed.racing.race import race
 from autotune.speed.racing.result import Heat, RaceResult
 from autotune.speed.racing.run_length import RunLength
+from autotune.speed.racing.words import change_words, gain_words, race_words
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class StudyRaces:
         result = result.model_copy(update={"kept_state": kept_state(learning)})
         self._room.learn(result, workload=workload)
         race_id = self._log.keep(result, workload=workload, ground=self._ground)
-        for line in (result.words, *price_lines(result)):
+        for line in (race_words(result), *price_lines(result)):
             self._note(f"race: {line}")
         self.try_batches(race_id, result, entrant=entrant, floor=floor, allowance=allowance)
         return result
@@ -151,7 +152,7 @@ class StudyRaces:
     def _heard(self, heat: Heat, workload: Workload, *, say: Callable[[str], None]) -> None:
         self._log.add_heat(heat, workload=workload)
         if heat.verdict == "kept" and heat.gain is not None:
-            say(f"race: {heat.change_words}: {heat.gain.words} times the throughput ({heat.stage})")
+            say(f"race: {change_words(heat)}: {gain_words(heat.gain)} times the throughput ({heat.stage})")
 
     def _say(self, line: str, *, watchman: Watchman) -> None:
         """Here, and to who watches the study from elsewhere while the race runs."""

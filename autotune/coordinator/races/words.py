@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from autotune.speed.racing.result import BreakEven, Heat, TriedBatch
+from autotune.speed.racing.words import change_words
 
 _MOST_NUMBERS = 5
 
@@ -29,7 +30,7 @@ def tried_words(heat: Heat) -> str:
 
     The gain of such a heat is the winner's over the guess.
     """
-    words = heat.change_words
+    words = change_words(heat)
     return f"the winner against an informed guess: {words}" if heat.stage == "informed" else words
 
 

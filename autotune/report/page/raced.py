@@ -10,6 +10,7 @@ from autotune.report.summaries.races import code_of, unused_by
 from autotune.report.text.raced import NO_GUESS, PASTE, taken_over_words
 from autotune.report.text.wording import NOTHING, format_duration, format_parameters, one_line
 from autotune.speed.racing.result import Heat, RaceResult
+from autotune.speed.racing.words import change_words, doubt_words, gain_words, race_words
 
 _TITLE = "Speed parameters that were raced"
 _FRESH = " (on fresh processes)"
@@ -25,10 +26,10 @@ def raced_section(subject: Subject) -> Section | None:
     rows = tuple(_interval(heat) for heat in result.heats if heat.verdict != "skipped" or heat.gain is not None)
     if rows:
         blocks.append(Intervals(rows=rows, unit="throughput against the setting to beat"))
-    skipped = [f"{heat.change_words} ({one_line(heat.reason)})" for heat in result.heats if heat.verdict == "skipped"]
+    skipped = [f"{change_words(heat)} ({one_line(heat.reason)})" for heat in result.heats if heat.verdict == "skipped"]
     if skipped:
         blocks.append(Words(text=f"Passed over: {'; '.join(skipped)}.", kind="note"))
-    if (doubt := result.doubt(num_cores=races[0].num_cores)) is not None:
+    if (doubt := doubt_words(result, num_cores=races[0].num_cores)) is not None:
         blocks.append(Words(text=f"{one_line(doubt)}.", kind="note"))
     blocks.append(Words(text=f"{_noise(result)} {NO_GUESS}", kind="note"))
     if len(races) > 1:
@@ -82,7 +83,7 @@ def _adopted(race: RaceRow, result: RaceResult, subject: Subject) -> Iterator[Bl
 def _summary(race: RaceRow, result: RaceResult) -> str:
     workload = one_line(format_parameters(race.workload))
     waits = f" A step is {result.diagnoses[0].words}." if result.diagnoses else ""
-    return f"The first race, of {workload} on {race.device}: {one_line(result.words)}.{waits}"
+    return f"The first race, of {workload} on {race.device}: {one_line(race_words(result))}.{waits}"
 
 
 def _noise(result: RaceResult) -> str:
@@ -119,7 +120,7 @@ def _others(races: tuple[RaceRow, ...]) -> Table:
     rows = []
     for race in races:
         result = RaceResult.model_validate_json(race.result_json)
-        gain = result.gain.words if result.gain else NOTHING
+        gain = gain_words(result.gain) if result.gain else NOTHING
         kept = format_parameters(result.kept) or "the baseline's"
         kept += f" (fewer digits: {', '.join(result.reduced_precision)})" if result.reduced_precision else ""
         rows.append((one_line(format_parameters(race.workload)), kept, gain, format_duration(race.seconds)))

@@ -9,6 +9,7 @@ from autotune.report.summaries.trials import TrialSummary
 from autotune.spec.written import written
 from autotune.speed.knobs.code import code_lines
 from autotune.speed.racing.result import BreakEven, Gain, RaceResult, TriedBatch
+from autotune.speed.racing.words import doubt_words, finding_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +61,11 @@ def summarise_recorded_race(row: RaceRow, *, trials: Sequence[TrialSummary]) -> 
         setting=row.setting,
         kept=result.kept,
         gain=result.gain,
-        doubt=result.doubt(num_cores=row.num_cores),
+        doubt=doubt_words(result, num_cores=row.num_cores),
         samples_per_second=row.samples_per_second,
         seconds=row.seconds,
         is_in_turns=result.is_in_turns,
-        finding=result.finding,
+        finding=finding_words(result),
         is_answer=result.is_answer,
         reduced_precision=result.reduced_precision,
         break_evens=result.break_evens,

@@ -11,6 +11,7 @@ from autotune.report.text.wording import format_duration, format_parameters
 from autotune.speed.knobs.code import code_lines
 from autotune.speed.measuring.statistics import Range
 from autotune.speed.racing.result import Heat, RaceResult, Split, Surroundings
+from autotune.speed.racing.words import cost_words, doubt_words, gain_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ def summarise_race(raced: RacedWorkload) -> SpeedSummary:
         workload=workload.features,
         result=raced.result,
         code=code_lines(raced.setting, device=workload.device, before=raced.result.baseline),
-        doubt=raced.result.doubt(num_cores=workload.num_cores),
+        doubt=doubt_words(raced.result, num_cores=workload.num_cores),
     )
 
 
@@ -53,7 +54,7 @@ HEAT_COLUMNS = ("stage", "tried", "throughput", "verdict", "why")
 def heat_rows(heats: Sequence[Heat]) -> list[tuple[str, ...]]:
     """A row for each heat, in order."""
     return [
-        (heat.stage, tried_words(heat), heat.gain.words if heat.gain else "", heat.verdict, _why(heat))
+        (heat.stage, tried_words(heat), gain_words(heat.gain) if heat.gain else "", heat.verdict, _why(heat))
         for heat in heats
     ]
 
@@ -89,7 +90,7 @@ def ending_lines(summary: SpeedSummary) -> Iterator[str]:
         f"a step: data wait {split.data_wait:.0%}, copy to the device {split.copy_to_device:.0%}, "
         f"{_work(split)}{_epoch_starts(split)}"
     )
-    yield f"cost: {result.cost}{_cut_short(result)}"
+    yield f"cost: {cost_words(result)}{_cut_short(result)}"
 
 
 def _around(surroundings: Surroundings | None) -> str:
@@ -137,19 +138,19 @@ def _conclusion(result: RaceResult) -> Iterator[str]:
         yield f"Keep what you have:{held} nothing is surely faster than the baseline."
         if (heat := result.unproven) is not None and heat.gain is not None:
             yield (
-                f"Not proven: {tried_words(heat)}, {heat.gain.words} times as fast on fresh processes; "
+                f"Not proven: {tried_words(heat)}, {gain_words(heat.gain)} times as fast on fresh processes; "
                 "a longer race (--seconds), or a quieter machine, may tell"
             )
     else:
         yield f"winner: {format_parameters(result.kept)}"
-        yield f"gain: {result.gain.words} times the baseline's throughput, confirmed on fresh processes"
+        yield f"gain: {gain_words(result.gain)} times the baseline's throughput, confirmed on fresh processes"
     if result.informed is None:
         return
     informed = {name: value for name, value in result.informed.items() if result.baseline.get(name) != value}
     guess = f"an informed guess ({format_parameters(informed)})"
     if result.informed_gain is not None:
         whose = "     " if result.gain is not None else "The baseline's throughput is"
-        yield f"{whose} {result.informed_gain.words} times that of {guess}"
+        yield f"{whose} {gain_words(result.informed_gain)} times that of {guess}"
         if result.guess_refusal is not None:
             yield f"      the guess is faster, but {result.guess_refusal}"
     elif result.had_no_time_for_informed:

@@ -1,13 +1,12 @@
-"""What a race found, as it is shown, stored and read again."""
+"""What a race found, as it is stored and read again; ``words.py`` says it in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from autotune.events import Block, Scalar
 from autotune.shortages import Shortage
-from autotune.spec.written import written
 from autotune.speed.measuring.bottleneck import Diagnosis
 from autotune.speed.measuring.statistics import Range, range_of
 
@@ -17,7 +16,7 @@ Stage: TypeAlias = Literal["start", "screen", "stack", "precision", "compile", "
 Verdict: TypeAlias = Literal["kept", "rejected", "infeasible", "skipped"]
 
 
-_VAGUE_SPAN = 2.0
+VAGUE_SPAN = 2.0
 """An interval whose greatest is more than so many times its least does not tell a gain from its double. Two contestants
 of one setting differ by less than a tenth on busy cores, so that a median of many alternating quads is never so vague
 by itself: the quads were few, or other programs took the cores from some of them."""
@@ -26,8 +25,6 @@ _LOUD = 0.2
 nothing of a quieter hour."""
 _ON_TIME = 1.05
 """A race that took no more than so many times its seconds is not worth a word."""
-_MANY_QUADS = 6
-"""From so many on an interval needs no assumption of how noise is shaped (``measuring/statistics.py``)."""
 
 
 class _Part(BaseModel):
@@ -51,12 +48,7 @@ class Gain(_Part):
     @property
     def is_vague(self) -> bool:
         """The interval is so wide that it says which is faster at most, and not by how much."""
-        return self.high > _VAGUE_SPAN * self.low
-
-    @property
-    def words(self) -> str:
-        """Such as ``1.42 [1.38, 1.47]``, with a question mark behind a figure that is vague."""
-        return f"{self.ratio:.2f} [{self.low:.2f}, {self.high:.2f}]{' ?' if self.is_vague else ''}"
+        return self.high > VAGUE_SPAN * self.low
 
 
 class Surroundings(_Part):
@@ -115,13 +107,6 @@ class Heat(_Part):
     """What the heat cost."""
     is_in_turns: bool = False
     """It had no room beside the setting to beat: the two held the device one at a time."""
-
-    @property
-    def change_words(self) -> str:
-        """What it changed, such as ``num_workers 2, channels_last true``; of a knob passed over as a whole its name."""
-        if self.verdict == "skipped" and set(self.changes.values()) == {None}:
-            return ", ".join(self.changes)
-        return format_changes(self.changes)
 
 
 class BreakEven(_Part):
@@ -249,30 +234,22 @@ class RaceResult(_Part):
         """What of the winner differs from the baseline."""
         return {name: value for name, value in self.setting.items() if self.baseline.get(name, ...) != value}
 
-    def doubt(self, *, num_cores: int) -> str | None:
-        """Which figures say too little to be relied on, and why; None where there is none.
-
-        Args:
-            num_cores: Cores that each contestant had.
-        """
-        vague = [heat for heat in self.heats if heat.gain is not None and heat.gain.is_vague]
-        if not vague:
-            return None
-        quads = min(heat.gain.num_quads for heat in vague if heat.gain is not None)
-        loads = [heat.surroundings.load[1] for heat in vague if heat.surroundings and heat.surroundings.load]
-        few = f"decided after {quads} quads" if quads < _MANY_QUADS else "its quads differ"
-        around = f", beside a load of up to {max(loads):.1f} on {num_cores} cores" if loads else ""
-        again = "; race again when other programs are done" if loads and max(loads) > num_cores else ""
-        return (
-            f"? is a gain whose interval spans more than a factor of {_VAGUE_SPAN:g}: rely on its direction at most, "
-            f"not on the figure ({few}{around}{again})"
-        )
-
     @property
     def is_answer(self) -> bool:
         """It says something of later trainings: a winner, or that there is none where one could be seen."""
-        is_open = self.is_cut_short or self.unproven is not None or self._loudest > _LOUD
+        is_open = self.is_cut_short or self.unproven is not None or self.is_too_loud
         return self.gain is not None or not is_open
+
+    @property
+    def is_too_loud(self) -> bool:
+        """Noise hid gains that are worth having: that nothing was found says little."""
+        return self.loudest_noise > _LOUD
+
+    @property
+    def loudest_noise(self) -> float:
+        """The greater of the two noise floors; 0 where none was measured."""
+        floors = [floor for floor in (self.noise_floor, self.noise_floor_in_turns) if floor is not None]
+        return max(floors, default=0.0)
 
     @property
     def setting_in_full_precision(self) -> dict[str, Scalar]:
@@ -282,52 +259,7 @@ class RaceResult(_Part):
         return setting | {name: self.baseline[name] for name in shortened if name in self.baseline}
 
     @property
-    def words(self) -> str:
-        """How it ended, in one line."""
-        return f"{self.finding} ({self.cost})"
-
-    @property
-    def cost(self) -> str:
-        """Its seconds, with those that it was not given."""
-        late = f", {self.seconds_late:.0f} s more than it had" if self.seconds_late else ""
-        return f"{self.seconds:.0f} s{late}"
-
-    @property
     def seconds_late(self) -> float:
         """What it took beyond its time; 0 where that is within a twentieth."""
         given = self.seconds_given
         return self.seconds - given if given is not None and self.seconds > _ON_TIME * given else 0.0
-
-    @property
-    def finding(self) -> str:
-        """What it found, with what makes that less than an answer, in one line."""
-        if self.gain is not None:
-            return f"{format_changes(self.kept)}: {self.gain.words} times the baseline's throughput{self._cut_short}"
-        if self.ended_by is None and self.has_found_out_nothing:
-            more = f" of {self.seconds_for_more:.0f} s for one heat in turns" if self.seconds_for_more else ""
-            return f"nothing was tried: the time was too short{more}"
-        if (heat := self.unproven) is not None and heat.gain is not None:
-            return (
-                f"not proven: {heat.change_words}, {heat.gain.words} times as fast on fresh processes{self._cut_short}"
-            )
-        nothing = "nothing is surely faster than the baseline"
-        if self._loudest > _LOUD:
-            return f"{nothing}, where two processes of one setting differ by {self._loudest:.0%}{self._cut_short}"
-        return f"{nothing}{self._cut_short}"
-
-    @property
-    def _cut_short(self) -> str:
-        if self.ended_by is not None:
-            return f"; it ended before everything was tried: {self.ended_by}"
-        return "; cut short: not everything was tried" if self.is_cut_short else ""
-
-    @property
-    def _loudest(self) -> float:
-        floors = [floor for floor in (self.noise_floor, self.noise_floor_in_turns) if floor is not None]
-        return max(floors, default=0.0)
-
-
-def format_changes(changes: Mapping[str, Scalar]) -> str:
-    """Knobs with their values in one line; one that is left to torch shows ``default``."""
-    shown = (f"{name} {'default' if value is None else written(value)}" for name, value in changes.items())
-    return ", ".join(shown) or "nothing"

@@ -18,6 +18,7 @@ from autotune.speed.racing.race import race
 from autotune.speed.racing.repayment import setting_for
 from autotune.speed.racing.result import EpochStarts, Heat, RaceResult
 from autotune.speed.racing.run_length import RunLength
+from autotune.speed.racing.words import change_words
 from tests.speed.simulated import Cost, Jitter, Setting, SimulatedArena, SimulatedContestant, SimulatedMachine, Spikes
 
 
@@ -408,7 +409,7 @@ def test_race_fills_no_cache_that_would_take_most_of_its_time() -> None:
     fills = Entry(replace(CACHE.knob, starts_with_a_pass=True, companions=()), CACHE.values)
     result = run(SimulatedArena(slow_to_load, steps_per_epoch=1000), fills, seconds=60)  # 1,000 steps of 0.1 s
     (heat,) = result.heats
-    assert (heat.verdict, heat.change_words) == ("skipped", "cache")
+    assert (heat.verdict, change_words(heat)) == ("skipped", "cache")
     assert heat.reason == "a first pass over the data takes about 90 s, too long where the race has 49 s left"
     assert run(SimulatedArena(slow_to_load), fills, seconds=90).setting["cache"] == "memory"
 

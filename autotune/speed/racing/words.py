@@ -1,0 +1,83 @@
+"""How the result of a race reads, in one line each: what was found, how sure that is, and what it took."""
+
+from collections.abc import Mapping
+
+from autotune.events import Scalar
+from autotune.spec.written import written
+from autotune.speed.racing.result import VAGUE_SPAN, Gain, Heat, RaceResult
+
+_MANY_QUADS = 6
+"""An interval of so many quads or more needs no assumption of how noise is shaped (``measuring/statistics.py``)."""
+
+
+def format_changes(changes: Mapping[str, Scalar]) -> str:
+    """Knobs with their values in one line; one that is left to torch shows ``default``."""
+    shown = (f"{name} {'default' if value is None else written(value)}" for name, value in changes.items())
+    return ", ".join(shown) or "nothing"
+
+
+def gain_words(gain: Gain) -> str:
+    """The ratio with its interval, such as ``1.42 [1.38, 1.47]``; a question mark follows where that is vague."""
+    return f"{gain.ratio:.2f} [{gain.low:.2f}, {gain.high:.2f}]{' ?' if gain.is_vague else ''}"
+
+
+def change_words(heat: Heat) -> str:
+    """What the heat changed, such as ``num_workers 2, channels_last true``; of a knob passed over, its name."""
+    if heat.verdict == "skipped" and set(heat.changes.values()) == {None}:
+        return ", ".join(heat.changes)
+    return format_changes(heat.changes)
+
+
+def race_words(result: RaceResult) -> str:
+    """How the race ended: what it found, and what it took."""
+    return f"{finding_words(result)} ({cost_words(result)})"
+
+
+def cost_words(result: RaceResult) -> str:
+    """The race's seconds, with those that it was not given."""
+    late = f", {result.seconds_late:.0f} s more than it had" if result.seconds_late else ""
+    return f"{result.seconds:.0f} s{late}"
+
+
+def finding_words(result: RaceResult) -> str:
+    """What the race found, with what makes that less than an answer."""
+    early = _early_words(result)
+    if result.gain is not None:
+        return f"{format_changes(result.kept)}: {gain_words(result.gain)} times the baseline's throughput{early}"
+    if result.ended_by is None and result.has_found_out_nothing:
+        more = f" of {result.seconds_for_more:.0f} s for one heat in turns" if result.seconds_for_more else ""
+        return f"nothing was tried: the time was too short{more}"
+    if (heat := result.unproven) is not None and heat.gain is not None:
+        return f"not proven: {change_words(heat)}, {gain_words(heat.gain)} times as fast on fresh processes{early}"
+    nothing = "nothing is surely faster than the baseline"
+    if result.is_too_loud:
+        return f"{nothing}, where two processes of one setting differ by {result.loudest_noise:.0%}{early}"
+    return f"{nothing}{early}"
+
+
+def doubt_words(result: RaceResult, *, num_cores: int) -> str | None:
+    """Which figures say too little to be relied on, and why; None where there is none.
+
+    Args:
+        result: The race's.
+        num_cores: Cores that each contestant had.
+    """
+    vague = [heat for heat in result.heats if heat.gain is not None and heat.gain.is_vague]
+    if not vague:
+        return None
+    quads = min(heat.gain.num_quads for heat in vague if heat.gain is not None)
+    loads = [heat.surroundings.load[1] for heat in vague if heat.surroundings and heat.surroundings.load]
+    few = f"decided after {quads} quads" if quads < _MANY_QUADS else "its quads differ"
+    around = f", beside a load of up to {max(loads):.1f} on {num_cores} cores" if loads else ""
+    again = "; race again when other programs are done" if loads and max(loads) > num_cores else ""
+    return (
+        f"? is a gain whose interval spans more than a factor of {VAGUE_SPAN:g}: rely on its direction at most, "
+        f"not on the figure ({few}{around}{again})"
+    )
+
+
+def _early_words(result: RaceResult) -> str:
+    """Why not everything was tried, to follow a finding; empty where all was."""
+    if result.ended_by is not None:
+        return f"; it ended before everything was tried: {result.ended_by}"
+    return "; cut short: not everything was tried" if result.is_cut_short else ""
