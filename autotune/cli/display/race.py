@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from autotune.coordinator.workloads import Workload
     from autotune.events import Scalar
     from autotune.speed.racing.batch import BatchLimit, BatchTry
-    from autotune.speed.racing.result import Heat, Stage
+    from autotune.speed.racing.result import Heat, HeatStage
 
 _HANG = 11
 """Indentation of the later rows of a folded line: the columns of the time, and two more."""
 
 _TURNS = "no room for two of these trainings side by side: they take turns, and each turn costs a start"
-_LONG: "Mapping[Stage, str]" = {
+_LONG: "Mapping[HeatStage, str]" = {
     "start": "trying as a whole",
     "compile": "compiling with",
     "confirm": "confirming on fresh processes",
@@ -90,7 +90,7 @@ class RaceLines:
         self._num_heats = 0
         self._write(f"race of {workload.task} on {workload.device}, {workload.num_cores} cores: {workload.words}")
 
-    def _heat_begun(self, stage: "Stage", changes: "Mapping[str, Scalar]") -> None:
+    def _heat_begun(self, stage: "HeatStage", changes: "Mapping[str, Scalar]") -> None:
         from autotune.speed.racing.words import format_changes
 
         if stage in _LONG:

@@ -25,8 +25,7 @@ from autotune.speed.measuring.bottleneck import Diagnosis
 from autotune.speed.racing.batch import BatchLimit, BatchTry, find_largest_batch
 from autotune.speed.racing.plan import RaceWatch
 from autotune.speed.racing.race import race
-from autotune.speed.racing.result import Heat, RaceResult
-from autotune.speed.racing.result import Stage as HeatStage
+from autotune.speed.racing.result import Heat, HeatStage, RaceResult
 from autotune.trial.launcher import Launcher
 from autotune.trial.leases import Lease
 

@@ -7,7 +7,7 @@ from autotune.events import Scalar
 from autotune.speed.knobs.entries import Entry
 from autotune.speed.measuring.bottleneck import Diagnosis
 from autotune.speed.racing.pace import Pace
-from autotune.speed.racing.result import Heat, Stage
+from autotune.speed.racing.result import Heat, HeatStage
 from autotune.speed.racing.run_length import RunLength
 
 
@@ -54,7 +54,7 @@ class RaceWatch:
     """What is told while a race runs; each function may raise to end it."""
 
     diagnosed: Callable[[Diagnosis], None] = lambda _: None
-    heat_begun: Callable[[Stage, Mapping[str, Scalar]], None] = lambda _stage, _changes: None
+    heat_begun: Callable[[HeatStage, Mapping[str, Scalar]], None] = lambda _stage, _changes: None
     """With what is to be tried; nothing more is told until the heat is over, which may take minutes."""
     heat_over: Callable[[Heat], None] = lambda _: None
     takes_turns: Callable[[], None] = lambda: None

@@ -10,7 +10,7 @@ from autotune.shortages import Shortage
 from autotune.speed.measuring.bottleneck import Diagnosis
 from autotune.speed.measuring.statistics import Range, range_of
 
-Stage: TypeAlias = Literal["start", "screen", "stack", "precision", "compile", "simplify", "confirm", "informed"]
+HeatStage: TypeAlias = Literal["start", "screen", "stack", "precision", "compile", "simplify", "confirm", "informed"]
 """Which part of a race a heat belongs to."""
 
 Verdict: TypeAlias = Literal["kept", "rejected", "infeasible", "skipped"]
@@ -89,7 +89,7 @@ class Split(_Part):
 class Heat(_Part):
     """One setting that was tried against another, or passed over."""
 
-    stage: Stage
+    stage: HeatStage
     setting: dict[str, Scalar]
     """What was tried, whole."""
     changes: dict[str, Scalar]

@@ -13,14 +13,14 @@ from autotune.speed.racing.heats.incumbent import Incumbency
 from autotune.speed.racing.heats.meeting import SLOWER_BY_FAR, HeatTime, Looks, Meeting
 from autotune.speed.racing.heats.records import Heats
 from autotune.speed.racing.heats.turns import SharedContestant
-from autotune.speed.racing.result import Stage, Verdict
+from autotune.speed.racing.result import HeatStage, Verdict
 
 
 @dataclass(frozen=True)
 class Terms:
     """What a heat is for, and what its challenger must show to be kept."""
 
-    stage: Stage
+    stage: HeatStage
     bar: Bar
     objection: Objection | None
     """Asked about a challenger that clears the bar: why it is not kept nevertheless."""

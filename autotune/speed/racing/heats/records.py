@@ -9,7 +9,7 @@ from autotune.speed.measuring.arena import ContestantLostError
 from autotune.speed.measuring.comparison import Comparison, seconds_per_sample
 from autotune.speed.racing.heats.meeting import Looks
 from autotune.speed.racing.heats.turns import SharedContestant
-from autotune.speed.racing.result import Gain, Heat, Stage, Surroundings, Verdict
+from autotune.speed.racing.result import Gain, Heat, HeatStage, Surroundings, Verdict
 
 Clock: TypeAlias = Callable[[], float]
 """Seconds; a simulation has its own."""
@@ -38,13 +38,13 @@ class Heats:
         """
         return bool(self._all) and f"InfeasibleError: {name}: " in self._all[-1].reason
 
-    def skipped(self, stage: Stage, setting: Mapping[str, Scalar], *, changes: Changes, reason: str) -> None:
+    def skipped(self, stage: HeatStage, setting: Mapping[str, Scalar], *, changes: Changes, reason: str) -> None:
         """A setting was passed over."""
         self._add(Heat(stage=stage, setting=dict(setting), changes=dict(changes), verdict="skipped", reason=reason))
 
     def lost(
         self,
-        stage: Stage,
+        stage: HeatStage,
         setting: Mapping[str, Scalar],
         error: ContestantLostError,
         *,
@@ -65,7 +65,7 @@ class Heats:
 
     def over(
         self,
-        stage: Stage,
+        stage: HeatStage,
         challenger: SharedContestant,
         *,
         changes: Changes,

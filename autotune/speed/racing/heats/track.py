@@ -13,7 +13,7 @@ from autotune.speed.racing.heats.incumbent import Incumbency
 from autotune.speed.racing.heats.meeting import HeatTime, Looks, Meeting
 from autotune.speed.racing.heats.records import Clock, Heats
 from autotune.speed.racing.heats.turns import SharedContestant
-from autotune.speed.racing.result import Stage
+from autotune.speed.racing.result import HeatStage
 
 
 class Track:
@@ -33,7 +33,7 @@ class Track:
         *,
         heats: Heats,
         time: HeatTime,
-        on_begin: Callable[[Stage, Mapping[str, Scalar]], None],
+        on_begin: Callable[[HeatStage, Mapping[str, Scalar]], None],
         clock: Clock,
     ) -> None:
         self.arena = incumbency.arena
@@ -78,7 +78,7 @@ class Track:
 
     def heat(
         self,
-        stage: Stage,
+        stage: HeatStage,
         setting: Mapping[str, Scalar],
         *,
         objection: Objection | None = None,
@@ -159,13 +159,13 @@ class Track:
         """
         self.incumbency.pass_to(self.arena.enter(dict(setting)))
 
-    def fall_back(self) -> None:
+    def reinstate_baseline(self) -> None:
         """Make the baseline the setting to beat, of which no more is asked than what was measured of it."""
         self.incumbency.pass_to(self.incumbency.baseline)
 
     def confirm(
         self,
-        stage: Stage,
+        stage: HeatStage,
         against: Mapping[str, Scalar],
         *,
         changes: Mapping[str, Scalar],
@@ -216,15 +216,15 @@ class Track:
         )
         return comparison
 
-    def skip(self, stage: Stage, setting: Mapping[str, Scalar], *, reason: str) -> None:
+    def skip(self, stage: HeatStage, setting: Mapping[str, Scalar], *, reason: str) -> None:
         """Record that a setting was passed over, and why."""
         self.heats.skipped(stage, setting, changes=self._changes(setting), reason=reason)
 
-    def lose(self, stage: Stage, setting: Mapping[str, Scalar], error: ContestantLostError) -> None:
+    def lose(self, stage: HeatStage, setting: Mapping[str, Scalar], error: ContestantLostError) -> None:
         """Record that a setting can't be trained with after all."""
         self.heats.lost(stage, setting, error, changes=self._changes(setting), began=self._clock())
 
-    def rescue(self, error: ContestantLostError, *, stage: Stage = "screen") -> None:
+    def rescue(self, error: ContestantLostError, *, stage: HeatStage = "screen") -> None:
         """Record that the incumbent was lost, and let it enter anew, or the baseline in its stead.
 
         Raises:
@@ -236,7 +236,7 @@ class Track:
         )
         self.restore(stage=stage)
 
-    def restore(self, *, stage: Stage = "screen") -> None:
+    def restore(self, *, stage: HeatStage = "screen") -> None:
         """Let an incumbent that is gone enter anew; where it can't, which is recorded, the baseline in its stead.
 
         Raises:
@@ -250,7 +250,7 @@ class Track:
 
     def _lose(
         self,
-        stage: Stage,
+        stage: HeatStage,
         setting: Mapping[str, Scalar],
         error: ContestantLostError,
         *,
@@ -274,7 +274,9 @@ class Track:
     def _has_hung(self, setting: Mapping[str, Scalar]) -> bool:
         return any(hung and hung.items() <= setting.items() for hung in self._hung)
 
-    def _record_lost_incumbent(self, stage: Stage, setting: Mapping[str, Scalar], error: ContestantLostError) -> None:
+    def _record_lost_incumbent(
+        self, stage: HeatStage, setting: Mapping[str, Scalar], error: ContestantLostError
+    ) -> None:
         changes = difference(self.incumbency.baseline.setting, setting)
         self.heats.lost(stage, setting, error, changes=changes, began=self._clock())
 

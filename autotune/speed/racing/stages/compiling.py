@@ -10,7 +10,7 @@ from autotune.speed.racing.heats.finish import Finish, Objection
 from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.race_time import RaceTime
-from autotune.speed.racing.result import Stage
+from autotune.speed.racing.result import HeatStage
 from autotune.speed.racing.stages.costs import Costs, unpaid_words
 
 COMPILE = "compile"
@@ -90,7 +90,7 @@ class Compiling:
 
     def heat(
         self,
-        stage: Stage,
+        stage: HeatStage,
         setting: Mapping[str, Scalar],
         *,
         track: Track,

@@ -113,7 +113,7 @@ class Ending:
         if gain is None and proven not in (self._track.setting, self._plan.baseline) and self._time.has_room_to_confirm:
             gain = self._gain_of(proven)
         if gain is None:
-            self._track.fall_back()
+            self._track.reinstate_baseline()
         return gain
 
     def _take_informed(self, informed: Mapping[str, Scalar], *, winners: Gain) -> Gain | None:
