@@ -1,31 +1,25 @@
 """What fixes the races of one spec on this machine: what is tried, from where, and by which contestants."""
 
-import hashlib
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from autotune.coordinator.opening.stage import Stage
 from autotune.coordinator.orders import make_order
+from autotune.coordinator.races.entries import entries_near, entries_of, is_slow_to_start, possible_entries
+from autotune.coordinator.races.identity import RaceIdentity
 from autotune.coordinator.workloads import Workload
 from autotune.events import Scalar
 from autotune.goals import BASELINE_NUMBER
-from autotune.hardware import Machine
-from autotune.search.space import SearchSpace, SpaceParameter
 from autotune.spec.model import StudySpec
-from autotune.spec.source import find_source, source_digest
-from autotune.speed.knobs.entries import Entry, in_setting
 from autotune.speed.knobs.knob import Knob
 from autotune.speed.knobs.table import KNOBS
 from autotune.speed.racing.informed import informed_guess, informed_setting
 from autotune.speed.racing.pace import Pace
 from autotune.speed.racing.plan import RacePlan
-from autotune.speed.racing.repayment import may_compile_now, setting_for
+from autotune.speed.racing.repayment import setting_for
 from autotune.speed.racing.result import RaceResult
 from autotune.speed.racing.run_length import RunLength
-from autotune.speed.racing.stages.compiling import COMPILE
 from autotune.trial.arena import Limits, ProcessArena
 from autotune.trial.launcher import Launcher
 from autotune.trial.leases import Lease
@@ -34,12 +28,11 @@ _SHORT_SECONDS = 30.0
 """A race of no more than this takes fewer blocks."""
 _SHORT_PACE = Pace(floor_quads=5, screen_quads=6, confirm_quads=8)
 _CPU_SHARE = 0.8
-"""Of the host's memory; the rest is other programs'."""
+"""Share of the host's memory that contestants may hold; the rest is other programs'."""
 _PATIENCE_SHARE = 0.25
-"""Of a race's time, what one contestant that hangs may take of it."""
+"""Share of a race's time that one contestant may take that hangs."""
 _LEAST_PATIENCE = 5.0
-_NEAR_MISS = 0.97
-"""A knob that lost by more than this on the nearest workload is not tried again on this one."""
+"""Seconds that a contestant may take in any race."""
 
 
 class RaceGround:
@@ -66,29 +59,34 @@ class RaceGround:
         fixed = _only(stage.space.fixed, knobs)
         known = {*KNOBS, *fixed, *(parameter.name for parameter in stage.space.speed)}
         self._unasked = {name: knobs[name].simplest for name in sorted(parents - known)}
-        """Of the task's own knobs that the spec does not name, those that decide likewise: as the task has them."""
+        """The task's own values of those of its knobs that the spec does not name, and that others depend on."""
         unlike_torch = {name for name, value in fixed.items() if value != knobs[name].simplest}
         self._fixed = _only(fixed, parents | unlike_torch)
         """Speed parameters of one value that a setting has to name for what is raced to be known by it."""
-        self._decisive = _only(fixed, parents & unlike_torch)
-        """What of them decides whether something that is raced means anything, otherwise than torch would."""
         self._speed = {*self._fixed, *(parameter.name for parameter in stage.space.speed)}
-        """Whether raced or, having one value alone, not."""
+        """Names of the speed parameters that a setting names: those of the space, and the fixed ones that count."""
         self._device = stage.device
         self.num_train_samples = stage.rehearsal.num_train_samples
         self._num_cores = stage.pool.num_cores
         self._launcher = launcher
         self._folder = folder
-        self._source = source_digest(spec.task)
+        self._identity = RaceIdentity(
+            spec,
+            space=stage.space,
+            values=self.values,
+            decisive=_only(fixed, parents & unlike_torch),
+            device=stage.device,
+            num_cores=stage.pool.num_cores,
+        )
 
     @property
     def memory_bytes(self) -> int:
-        """What contestants may hold: of its smallest GPU, or of the host as far as it is not other programs'."""
+        """Bytes that contestants may hold: the memory of the smallest GPU, or the host's less other programs' share."""
         return int(_CPU_SHARE * self.machine.memory_bytes) if self.gpu_bytes is None else self.gpu_bytes
 
     @property
     def gpu_bytes(self) -> int | None:
-        """The memory of its smallest GPU; None on a processor.
+        """Bytes of the smallest GPU's memory; None on a processor.
 
         What processes of a host hold counts what they share with the fork server: their sum predicts nothing.
         """
@@ -115,31 +113,13 @@ class RaceGround:
         """The workload of these learning parameters."""
         return Workload.of(self._spec.task, learning, device=self._device, num_cores=self._num_cores)
 
-    def is_of(self, workload: Workload) -> bool:
-        """Whether a workload of the task trains where these races are run: on this device, with as many cores."""
-        is_here = (workload.device, workload.num_cores) == (self._device, self._num_cores)
-        return is_here and (workload.task == self.task or self._may_be_moved(workload.task))
-
-    def _may_be_moved(self, task: str) -> bool:
-        """A task that is in its place no more may be this one; its digest tells."""
-        names = (each.rpartition(":")[2] for each in (task, self.task))
-        return self._source is not None and len({*names}) == 1 and find_source(task) is None
-
     def digest(self, workload: Workload) -> str:
-        """What must be the same for a result to hold: the workload, the task's source, what was raced from where.
+        """By what a race of this workload is found again; see RaceIdentity."""
+        return self._identity.digest(workload)
 
-        Not how long a run is: of a winner its runs have what they repay (``repayment.py``).
-        The source is the task's file and what it imports of its own (``spec/source.py``). A change of its data, of
-        an installed package that is not torch, or of a file that it reads is not seen.
-        """
-        baseline = _only(self._space.baseline, self.values)
-        # A race that did not know of these passed over what depends on them: what it found is not the answer.
-        baseline |= self._decisive
-        fixed = _only(self._space.fixed, self._spec.speed) | {
-            parameter.name: parameter.choices[0] for parameter in self._space.speed if len(parameter.choices) == 1
-        }
-        text = json.dumps([workload.digest, self._source, self.values, baseline, fixed], sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    def is_of(self, workload: Workload) -> bool:
+        """Whether a workload is the task's, and trains where these races are run; see RaceIdentity."""
+        return self._identity.is_of(workload)
 
     def plan(
         self,
@@ -156,7 +136,7 @@ class RaceGround:
         Args:
             learning: Learning parameters of the workload, the fixed ones too.
             seconds: What it may take.
-            seconds_in_turns: Likewise, where two contestants have no room on the device; as long if None.
+            seconds_in_turns: What it may take where two contestants have no room on the device; ``seconds`` if None.
             former: The race of a workload like this one, or of this one for shorter runs.
             run: How long a training is; as the budget says if None.
             is_informed: Measure the winner against what an informed user would set, too.
@@ -168,7 +148,7 @@ class RaceGround:
         start = None
         if former is not None:
             start = self._unasked | self.in_full(learning, setting_for(former, run))
-            entries = tuple(entry for entry in entries if _is_near(entry, former, run=run))
+            entries = entries_near(entries, former, run=run)
         informed = informed_setting(baseline, entries=entries, num_cores=self._num_cores)
         guess = informed_guess(baseline, entries=entries, num_cores=self._num_cores)
         return RacePlan(
@@ -188,13 +168,20 @@ class RaceGround:
         )
 
     def in_full(self, learning: Mapping[str, Scalar], setting: Mapping[str, Scalar]) -> dict[str, Scalar]:
-        """All speed parameters of a training with this setting, those too that have one value, and beside it alone."""
+        """The speed parameters of a training with this setting, with the fixed ones that count."""
         return _only(self._space.with_speed(learning, setting), self._speed)
 
     def arena(
         self, learning: Mapping[str, Scalar], *, lease: Lease, on_wait: Callable[[], None], seconds: float | None = None
     ) -> ProcessArena:
-        """Where the contestants of this workload are started, for a race of so many seconds; None where it is none."""
+        """Where the contestants of this workload are started.
+
+        Args:
+            learning: Learning parameters of the workload, the fixed ones too.
+            lease: The device and the cores that contestants have.
+            on_wait: Called again and again while a contestant is waited for.
+            seconds: What the race may take, of which one that hangs may take a part; None outside a race.
+        """
         learned = {name: value for name, value in learning.items() if name not in self._speed}
         order = make_order(
             self._spec,
@@ -217,67 +204,6 @@ class RaceGround:
             ),
             on_wait=on_wait,
         )
-
-
-def possible_entries(
-    entries: Sequence[Entry], *, space: SearchSpace, learning: Mapping[str, Scalar]
-) -> tuple[Entry, ...]:
-    """The entries with those values alone that go with these learning parameters (``fused`` with a fused optimizer)."""
-    parameters = {parameter.name: parameter for parameter in space.speed}
-    possible = []
-    for entry in entries:
-        parameter = parameters[entry.name]
-        legal = parameter.legal_choices(learning) if parameter.type == "choices" else entry.values
-        values = tuple(value for value in entry.values if value in legal)
-        if len(values) > 1:
-            possible.append(replace(entry, values=values))
-    return tuple(possible)
-
-
-def entries_of(space: SearchSpace, *, knobs: Mapping[str, Knob], num_cores: int, machine: Machine) -> tuple[Entry, ...]:
-    """The searched speed parameters as a race takes them: choices as they are, of a range what is worth trying.
-
-    A range that holds too little of that is tried at both of its ends.
-    """
-    entries = []
-    for parameter in space.speed:
-        knob = knobs[parameter.name]
-        values = parameter.choices
-        if not values:
-            worth = [v for v in knob.candidates(machine, num_cores=num_cores) if _is_in_range(v, parameter)]
-            values = tuple(worth) if len(worth) > 1 else (parameter.low, parameter.high)
-        if len(values) > 1:
-            entries.append(Entry(knob.on(machine), values))
-    return tuple(entries)
-
-
-def _is_in_range(value: Scalar, parameter: SpaceParameter) -> bool:
-    if not parameter.has_value(value, choices=()):
-        return False
-    assert isinstance(value, int)
-    assert isinstance(parameter.low, int)
-    return (value - parameter.low) % int(parameter.step or 1) == 0
-
-
-def is_slow_to_start(setting: Mapping[str, Scalar], *, entries: Sequence[Entry]) -> bool:
-    """Whether a training's first step may well take far longer with this setting than with another."""
-    slow = [entry for entry in entries if entry.knob.is_slow_to_start]
-    return any(in_setting(setting, entry.name, entries) != entry.knob.simplest for entry in slow)
-
-
-def _is_near(entry: Entry, former: RaceResult, *, run: RunLength) -> bool:
-    """Whether the knob won there, or came near, or was passed over for want of steps that a run has.
-
-    How far a winner is ahead of an informed guess says neither.
-    """
-    if entry.name == COMPILE and may_compile_now(former, run):
-        return True
-    ratios = [
-        heat.gain.ratio
-        for heat in former.heats
-        if heat.gain is not None and heat.stage != "informed" and entry.name in heat.changes
-    ]
-    return entry.name in former.kept or max(ratios, default=0.0) >= _NEAR_MISS
 
 
 def _only(parameters: Mapping[str, Scalar], names: Collection[str]) -> dict[str, Scalar]:

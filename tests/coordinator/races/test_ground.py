@@ -6,13 +6,12 @@ from pathlib import Path
 import pytest
 
 from autotune.coordinator.opening.stage import Stage
-from autotune.coordinator.races.ground import RaceGround, entries_of, is_slow_to_start, possible_entries
+from autotune.coordinator.races.ground import RaceGround
 from autotune.events import Rehearsal, Scalar, TaskKnob
 from autotune.search.resolve import resolve_space
 from autotune.search.space import SearchSpace
 from autotune.spec.load import parse_spec
 from autotune.speed.knobs import with_own
-from autotune.speed.knobs.entries import Entry
 from autotune.speed.knobs.knob import Knob
 from autotune.speed.knobs.table import KNOBS
 from autotune.speed.racing.race import race
@@ -48,47 +47,6 @@ def ground_of(
     stage = Stage(here, device, pool, knobs, space, Rehearsal(metric_names=("a",)))
     launcher = Launcher.__new__(Launcher)  # for processes, and there are none
     return RaceGround(file.spec, name="s", stage=stage, launcher=launcher, folder=folder, knobs=knobs)
-
-
-def raced(speed: str) -> dict[str, tuple[object, ...]]:
-    entries = entries_of(resolve(speed), knobs=KNOBS, num_cores=4, machine=machine())
-    return {entry.name: entry.values for entry in entries}
-
-
-def test_of_a_range_what_is_worth_trying_is_raced() -> None:
-    assert raced("  num_workers: {low: 0, high: auto}") == {"num_workers": (0, 1, 2, 4)}
-
-
-def test_range_without_anything_worth_trying_is_raced_at_its_ends() -> None:
-    assert raced("  num_workers: {low: 5, high: 7}") == {"num_workers": (5, 7)}
-
-
-def test_race_keeps_to_the_steps_of_a_range() -> None:
-    assert raced("  num_workers: {low: 0, high: 6, step: 2}") == {"num_workers": (0, 2, 4)}
-
-
-def test_choices_that_a_workload_cannot_have_are_not_raced_there() -> None:
-    space = resolve("  optimizer_impl: {choices: [for_loop, foreach, fused]}")
-    entries = entries_of(space, knobs=KNOBS, num_cores=4, machine=machine())
-    (entry,) = possible_entries(entries, space=space, learning={"optimizer": "rprop"})
-    assert entry.values == ("for_loop", "foreach")
-
-
-@pytest.mark.parametrize(
-    ("setting", "is_slow"),
-    [
-        ({}, False),
-        ({"num_workers": 2, "optimizer_impl": "fused"}, False),
-        ({"allocator": "jemalloc"}, True),  # a new interpreter, which imports torch
-        ({"cache": "memory"}, True),
-        ({"compile": "default"}, True),
-        ({"cudnn_benchmark": True}, True),
-        ({"worker_start_method": "spawn"}, True),
-    ],
-)
-def test_start_that_is_known_as_slow_is_not_taken_for_a_hang(setting: dict[str, Scalar], *, is_slow: bool) -> None:
-    entries = [Entry(knob, knob.choices) for knob in KNOBS.values()]
-    assert is_slow_to_start(setting, entries=entries) is is_slow
 
 
 def test_fixed_knob_that_means_something_beside_others_alone_goes_with_each_setting() -> None:
