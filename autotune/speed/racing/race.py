@@ -43,6 +43,7 @@ from autotune.speed.racing.stages.compiling import COMPILE, Compiling
 from autotune.speed.racing.stages.costs import Costs
 from autotune.speed.racing.stages.diagnosing import Diagnosing
 from autotune.speed.racing.stages.ending import Ending, Proven
+from autotune.speed.racing.stages.first_sight import FirstSight
 from autotune.speed.racing.stages.launching import CUDA_GRAPH, Launching, is_fast_as_a_whole
 from autotune.speed.racing.stages.opening import Opening
 from autotune.speed.racing.stages.precision import LossJudge
@@ -90,6 +91,7 @@ class _Race:
         self._diagnosing = Diagnosing(track, plan, on_diagnosis=watch.diagnosed)
         self._judge = LossJudge(track.arena, plan, time=time)
         self._costs = Costs(plan)
+        self._first_sight = FirstSight(track, plan, judge=self._judge, time=time)
         self._screening = Screening(track, plan, judge=self._judge, costs=self._costs, time=time)
         self._stacking = Stacking(track, plan, judge=self._judge, time=time)
         self._compiling = Compiling(plan, costs=self._costs)
@@ -98,7 +100,7 @@ class _Race:
             track, plan, judge=self._judge, launching=self._launching, compiling=self._compiling, time=time
         )
         self._simplifying = Simplifying(track, plan, time=time)
-        self._ending = Ending(track, plan, screening=self._screening, time=time)
+        self._ending = Ending(track, plan, first_sight=self._first_sight, time=time)
         self._ended_by: str | None = None
 
     def run(self) -> RaceResult:
@@ -120,7 +122,7 @@ class _Race:
     def _search(self) -> None:
         self._diagnosing.look()
         before = self._track.setting
-        self._screening.adopt_at_first_sight()
+        self._screening.note_tried(self._first_sight.adopt())
         if self._track.setting != before:
             self._diagnosing.look()
         self._time.keep_for_compiling(self._compiling.reserve(self._track.incumbent))

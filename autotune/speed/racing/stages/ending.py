@@ -15,8 +15,8 @@ from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.race_time import LAST_BLOCKS, RaceTime
 from autotune.speed.racing.result import Gain
+from autotune.speed.racing.stages.first_sight import FirstSight
 from autotune.speed.racing.stages.precision import shortened
-from autotune.speed.racing.stages.screening import Screening
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,14 @@ class Ending:
     Args:
         track: Has the setting to beat.
         plan: The baseline, and the informed setting.
-        screening: Knows what was adopted at first sight.
+        first_sight: Knows what was adopted without a proof.
         time: The race's.
     """
 
-    def __init__(self, track: Track, plan: RacePlan, *, screening: Screening, time: RaceTime) -> None:
+    def __init__(self, track: Track, plan: RacePlan, *, first_sight: FirstSight, time: RaceTime) -> None:
         self._track = track
         self._plan = plan
-        self._screening = screening
+        self._first_sight = first_sight
         self._time = time
         self._guess_refusal: str | None = None
         self._proof: _Proof | None = None
@@ -109,7 +109,7 @@ class Ending:
         whole fails, what was screened is tried without it.
         """
         gain = self._gain_of(self._track.setting)
-        proven = self._screening.without_first_sight(self._track.setting)
+        proven = self._first_sight.without(self._track.setting)
         if gain is None and proven not in (self._track.setting, self._plan.baseline) and self._time.has_room_to_confirm:
             gain = self._gain_of(proven)
         if gain is None:

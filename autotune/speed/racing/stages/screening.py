@@ -1,10 +1,10 @@
 """Screening: the values of one knob after the other, each by itself against the incumbent."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 
 from autotune.events import Scalar
-from autotune.speed.knobs.entries import Entry, apply, in_setting, is_open, is_possible, meaningful
+from autotune.speed.knobs.entries import Entry, in_setting, is_open
 from autotune.speed.measuring.bottleneck import Diagnosis
 from autotune.speed.racing.heats.enough import WORTH_MORE, Bar
 from autotune.speed.racing.heats.finish import Finish
@@ -14,12 +14,10 @@ from autotune.speed.racing.race_time import RaceTime
 from autotune.speed.racing.stages.compiling import COMPILE, is_compiled
 from autotune.speed.racing.stages.costs import Costs
 from autotune.speed.racing.stages.launching import is_fast_as_a_whole
-from autotune.speed.racing.stages.order import EVERYTHING, is_input_first, moves_everything, outwards, turn, why_not
+from autotune.speed.racing.stages.order import EVERYTHING, is_input_first, outwards, turn, why_not
 from autotune.speed.racing.stages.precision import LossJudge
 from autotune.speed.racing.stages.ways import Ways
 
-_FOR_FIRST_SIGHT = 0.5
-"""Of a race's time, which looks at what can move everything may take at most."""
 _MOST_FOR_A_PASS = 0.3
 """Of the time that a race has left, for a heat that begins with a pass over all data."""
 _MOST_LOSSES_IN_A_ROW = 2
@@ -48,7 +46,6 @@ class Screening:
         self._again: set[str] = set()
         """Knobs that lost, and whose gain may be another one since."""
         self._passed_over: set[str] = set()
-        self._adopted_at_first_sight: set[str] = set()
         self._winners: dict[str, Finish] = {}
         """Of the last screening, by knob."""
         self._screened_against: Mapping[str, Scalar] = {}
@@ -61,33 +58,6 @@ class Screening:
         self._given_up: dict[str, Finish] = {}
         """Of each other knob the best value that was no faster in the few quads that it had."""
         self._looked_twice: set[str] = set()
-
-    def adopt_at_first_sight(self) -> None:
-        """Look at what can move everything (threads, allocators), before anything is measured closely.
-
-        Not at what computes with fewer digits, by itself or by what it brings along: what that learns is not judged at
-        first sight.
-        """
-        for entry in self._plan.entries:
-            if not moves_everything(entry):
-                continue
-            current = self._ways.current(entry)
-            for value in outwards(current, entry.values):
-                setting = self._ways.changed(entry, value)
-                if setting is None or self._judge.objection_to(setting) is not None:
-                    continue
-                # Even where slow steps leave no time for more: these may be what makes them slow.
-                is_over = self._time.spent >= _FOR_FIRST_SIGHT * self._plan.seconds
-                if not is_over and self._track.adopt_at_first_sight(setting):
-                    self._tried.add((entry.name, current))
-                    self._adopted_at_first_sight.add(entry.name)
-                    break
-
-    def without_first_sight(self, setting: Mapping[str, Scalar]) -> dict[str, Scalar]:
-        """The setting with the baseline's values of what was adopted at first sight; itself where that can't be."""
-        restored = {name: self._plan.baseline.get(name) for name in self._adopted_at_first_sight}
-        candidate = meaningful(apply(setting, restored), entries=self._plan.entries)
-        return candidate if is_possible(candidate, entries=self._plan.entries) else dict(setting)
 
     def screen(self, diagnosis: Diagnosis | None) -> list[Finish]:
         """The best challenger of each knob that can move the bottleneck and is surely faster.
@@ -207,6 +177,10 @@ class Screening:
     def brought_along(self) -> set[str]:
         """Knobs that the setting to beat has only because something else was tried beside them."""
         return self._ways.brought_along | self._unproven
+
+    def note_tried(self, values: Collection[tuple[str, Scalar]]) -> None:
+        """These values lost, each with its knob's name; they are not tried against what beat them."""
+        self._tried |= set(values)
 
     def leave_to_others(self, changes: Mapping[str, Scalar]) -> None:
         """These values are tried elsewhere, or were and are not wanted."""
