@@ -16,6 +16,7 @@ from autotune.speed.racing.stages.costs import Costs
 from autotune.speed.racing.stages.launching import is_fast_as_a_whole
 from autotune.speed.racing.stages.order import EVERYTHING, is_input_first, outwards, turn, why_not
 from autotune.speed.racing.stages.precision import LossJudge
+from autotune.speed.racing.stages.undecided import Undecided
 from autotune.speed.racing.stages.ways import Ways
 
 _MOST_FOR_A_PASS = 0.3
@@ -53,11 +54,7 @@ class Screening:
         """With which it was screened."""
         self._unproven: set[str] = set()
         """What was adopted beside a runner-up, without having been surely faster alone."""
-        self._undecided: dict[str, Finish] = {}
-        """Of each knob the value that noise may have hidden: one that seemed faster, or a winner's runner-up."""
-        self._given_up: dict[str, Finish] = {}
-        """Of each other knob the best value that was no faster in the few quads that it had."""
-        self._looked_twice: set[str] = set()
+        self._undecided = Undecided(most_quads=plan.pace.screen_quads)
 
     def screen(self, diagnosis: Diagnosis | None) -> list[Finish]:
         """The best challenger of each knob that can move the bottleneck and is surely faster.
@@ -83,7 +80,7 @@ class Screening:
             best = self._screen_values(entry)
             if best is not None:
                 self._winners[entry.name] = best
-                self._time.keep_for_winners(has_runners_up=bool(self._runners_up))
+                self._time.keep_for_winners(has_runners_up=bool(self._undecided.runners_up))
                 if best.is_by_far:
                     break
         return list(self._winners.values())
@@ -94,11 +91,11 @@ class Screening:
         Beside each the other knobs' values that seemed faster and are not adopted: two workers are worth more than one
         where a step computes faster, and that shows where it has two workers.
         """
-        return self._look_again(self._runners_up, diagnosis, bar="better of two winners", hopes=self._hopes)
+        return self._look_again(self._undecided.runners_up, diagnosis, bar="better of two winners", hopes=self._hopes)
 
     def look_again(self, diagnosis: Diagnosis | None) -> list[Finish]:
         """What noise may have hidden meets the setting to beat once more; those that are faster now."""
-        return self._look_again(list(self._undecided), diagnosis, bar="faster", hopes={})
+        return self._look_again(list(self._undecided.hidden), diagnosis, bar="faster", hopes={})
 
     def look_twice(self, diagnosis: Diagnosis | None) -> list[Finish]:
         """What was given up after few quads meets the setting to beat once more, where there is time for it.
@@ -110,17 +107,16 @@ class Screening:
         entries = {entry.name: entry for entry in self._plan.entries}
         self._diagnosis = diagnosis
         self._time.keep_no_heats()
-        for name in sorted(self._given_up, key=lambda name: -self._given_up[name].ratio):
+        given_up = self._undecided.given_up
+        for name in sorted(given_up, key=lambda name: -given_up[name].ratio):
             if not self._time.has_room_for_a_heat:
                 break
-            value = self._given_up.pop(name).setting.get(name)
-            self._looked_twice.add(name)
-            setting = self._ways.changed(entries[name], value)
+            setting = self._ways.changed(entries[name], self._undecided.take_given_up(name))
             is_open = setting != self._track.setting and self._why_passed_over(entries[name], diagnosis) is None
             if setting is None or not is_open:
                 continue
-            partners = self._ways.partners({name}) & self._given_up.keys()
-            hopes = {partner: self._given_up[partner].setting.get(partner) for partner in sorted(partners)}
+            partners = self._ways.partners({name}) & given_up.keys()
+            hopes = {partner: given_up[partner].setting.get(partner) for partner in sorted(partners)}
             finish = self._try_with_hopes(name, setting, bar="faster", hopes=hopes)
             if finish is not None and finish.is_kept:
                 return [finish]
@@ -133,11 +129,10 @@ class Screening:
         winners: list[Finish] = []
         self._diagnosis = diagnosis
         self._time.keep_no_heats()
-        for name in sorted(names, key=lambda name: -self._undecided[name].ratio):
+        for name in sorted(names, key=lambda name: -self._undecided.hidden[name].ratio):
             if not self._time.may_begin_heat():
                 break
-            value = self._undecided.pop(name).setting.get(name)
-            setting = self._ways.changed(entries[name], value)
+            setting = self._ways.changed(entries[name], self._undecided.take_hidden(name))
             if setting is None or self._why_passed_over(entries[name], diagnosis) is not None:
                 continue
             finish = self._try_with_hopes(name, setting, bar=bar, hopes=hopes)
@@ -164,14 +159,10 @@ class Screening:
     def _hopes(self) -> dict[str, Scalar]:
         """Of knobs that stand as they stood when they were screened, the values that seemed faster."""
         setting, before = self._track.setting, self._screened_against
-        seemed = {**self._undecided, **self._winners}
-        names = [name for name in seemed if name not in self._runners_up and setting.get(name) == before.get(name)]
+        seemed = {**self._undecided.hidden, **self._winners}
+        runners_up = self._undecided.runners_up
+        names = [name for name in seemed if name not in runners_up and setting.get(name) == before.get(name)]
         return {name: seemed[name].setting.get(name) for name in names}
-
-    @property
-    def _runners_up(self) -> list[str]:
-        """Knobs of which another value was surely faster, too."""
-        return [name for name, finish in self._undecided.items() if finish.is_kept]
 
     @property
     def brought_along(self) -> set[str]:
@@ -255,7 +246,7 @@ class Screening:
             elif entry.knob.low is not None:
                 num_lost += 1
         if finishes:
-            self._note_undecided(entry.name, finishes, best=best)
+            self._undecided.note(entry.name, finishes, best=best)
         return best
 
     def _untried(self, entry: Entry) -> Iterator[tuple[Scalar, dict[str, Scalar]]]:
@@ -269,26 +260,6 @@ class Screening:
         """A winner of this screening has the value already, which it needed: alone it would not come to more."""
         winners = [winner.setting for winner in self._winners.values()]
         return any(in_setting(setting, entry.name, self._plan.entries) == value for setting in winners)
-
-    def _note_undecided(self, name: str, finishes: Sequence[Finish], *, best: Finish | None) -> None:
-        """Keep what may be better than the best of them, or where there is none, than the setting to beat.
-
-        Each met the same incumbent by itself: two that beat it differ by less than either is sure of.
-        """
-        others = [each for each in finishes if each is not best]
-        if best is None:
-            left = [each for each in others if each.is_undecided]
-        else:
-            sure = best.comparison.interval[0]
-            left = [each for each in others if each.is_kept and each.comparison.interval[1] >= sure]
-        self._undecided.pop(name, None)
-        self._given_up.pop(name, None)
-        most = self._plan.pace.screen_quads
-        given_up = [each for each in finishes if each.is_given_up_before(most)] if best is None else []
-        if left:
-            self._undecided[name] = max(left, key=lambda each: each.ratio)
-        elif given_up and name not in self._looked_twice:
-            self._given_up[name] = max(given_up, key=lambda each: each.ratio)
 
     def _is_way_back(self, entry: Entry, value: Scalar) -> bool:
         """The baseline's value would make a new graph: in a compiled step that is dear, and it has lost before."""
