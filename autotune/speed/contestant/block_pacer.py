@@ -4,7 +4,6 @@ import statistics
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 from autotune.events import Block, Feed, RunBlock, Scalar, Started, Warmed
 from autotune.hardware import read_load
 from autotune.speed.contestant.passes import Passes
+from autotune.speed.contestant.settling import MAX_STEPS, StepSeconds, has_settled, settled_seconds
 from autotune.speed.contestant.start_state import StartState
 from autotune.speed.contestant.surroundings import Counts, read_clock_and_temperature, read_counts
 from autotune.speed.knobs import KNOBS
@@ -23,13 +23,6 @@ from autotune.training.reporting.phases import Phases
 from autotune.training.steps.pacing import Source
 from autotune.training.trial import Trial
 
-_MIN_STEPS = 3
-_MAX_STEPS = 30
-_MAX_SECONDS = 20.0
-"""A warm-up is over after so many steps, or seconds since its slowest step, settled or not; but not before
-``_MIN_STEPS``. A step that compiles takes minutes, and a CUDA graph is recorded at the second one after it."""
-_SETTLED_RATIO = 1.25
-"""Of the longest of the last ``_MIN_STEPS`` steps to the shortest, when they have settled."""
 _LONG_START_SECONDS = 2.0
 _UNREAD = "unread by the task"
 _MAX_LOSSES = 10_000
@@ -47,14 +40,6 @@ class Orders(Protocol):
 
     def send(self, event: Warmed | Block) -> None:
         """Answer."""
-
-
-@dataclass(frozen=True)
-class StepSeconds:
-    """Of one step in the warm-up; the start of a pass is in none of them."""
-
-    wait: float
-    work: float
 
 
 class BlockPacer:
@@ -136,20 +121,20 @@ class BlockPacer:
         began = time.perf_counter()
         steps = yield from self._settle("real")
         seconds = time.perf_counter() - began
-        wait = statistics.median(step.wait for step in steps[-_MIN_STEPS:])
-        work = statistics.median(step.work for step in steps[-_MIN_STEPS:])
+        settled = settled_seconds(steps)
+        step_seconds = settled.wait + settled.work
         later_starts = sum(self._passes.start_seconds[1:])
         start.put_back()
         if not start.is_empty:
             self.num_steps = 0
-        epoch_start = self._measure_epoch_start(step_seconds=wait + work)
+        epoch_start = self._measure_epoch_start(step_seconds=step_seconds)
         started = self._started()
         self._orders.send(
             Warmed(
                 in_force=started.in_force | self._unread(),
                 device=started.device,
-                start_seconds=max(0.0, seconds - later_starts - len(steps) * (wait + work)),
-                epoch_start_seconds=max(0.0, epoch_start - wait),
+                start_seconds=max(0.0, seconds - later_starts - len(steps) * step_seconds),
+                epoch_start_seconds=max(0.0, epoch_start - settled.wait),
                 steps_per_epoch=self._passes.source.num_batches,
                 peak_memory_bytes=peak_memory_bytes(self._device),
                 held_memory_bytes=held_memory_bytes(self._device),
@@ -168,7 +153,7 @@ class BlockPacer:
     def _settle(self, feed: Feed) -> Generator[Batch | None, None, list[StepSeconds]]:
         """Train until the steps take equally long: compilation and cuDNN's search are over."""
         steps: list[StepSeconds] = []
-        while not _has_settled(steps, is_recording=self._trial.will_record):
+        while not has_settled(steps, is_recording=self._trial.will_record):
             starts = sum(self._passes.start_seconds)
             asked = time.perf_counter()
             batch = yield from self._next(feed)
@@ -205,7 +190,7 @@ class BlockPacer:
 
     def _record(self, feed: Feed) -> Batches:
         """Steps that are recorded anew, since the start's state was put back, are in no block."""
-        for _ in range(_MAX_STEPS):
+        for _ in range(MAX_STEPS):
             if not self._trial.will_record:
                 return
             batch = yield from self._next(feed)
@@ -287,15 +272,6 @@ def _static_shapes() -> Iterator[None]:
 
     with dynamo_config.patch(automatic_dynamic_shapes=False):
         yield
-
-
-def _has_settled(steps: list[StepSeconds], *, is_recording: bool) -> bool:
-    if len(steps) < _MIN_STEPS or (is_recording and len(steps) < _MAX_STEPS):
-        return False
-    slowest = max(range(len(steps)), key=lambda index: steps[index].work)
-    seconds = sum(step.wait + step.work for step in steps[slowest + 1 :])
-    last = [step.work for step in steps[-_MIN_STEPS:]]
-    return len(steps) >= _MAX_STEPS or seconds > _MAX_SECONDS or max(last) <= _SETTLED_RATIO * min(last)
 
 
 def _read_losses(losses: list[list[Tensor]]) -> tuple[float, ...]:

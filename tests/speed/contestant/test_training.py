@@ -269,7 +269,7 @@ def test_steps_after_a_long_compilation_are_waited_for(tmp_path: Path, monkeypat
             time.sleep({1: 0.4, 3: 0.3}.get(self.num_steps, 0.0))
             return super().forward(model, batch)
 
-    monkeypatch.setattr("autotune.speed.contestant.block_pacer._MAX_SECONDS", 0.35)  # less than compiling takes
+    monkeypatch.setattr("autotune.speed.contestant.settling._MAX_SECONDS", 0.35)  # less than compiling takes
     script, _ = race(Recording(), tmp_path, steps(3))
     assert script.warmed is not None
     assert script.warmed.start_seconds > 0.5
