@@ -26,20 +26,20 @@ from autotune.training.trial import Trial
 _LONG_START_SECONDS = 2.0
 _UNREAD = "unread by the task"
 _MAX_LOSSES = 10_000
-"""Told of one block: a message has an end."""
+"""Most losses that are told of one block: a message has an end."""
 
 Batches: TypeAlias = Generator[Batch | None, None, None]
-"""What the loop is given; None where it is to begin a pass of its own."""
+"""Batches for the loop, each when it is asked for; None where the loop is to begin a pass of its own."""
 
 
 class Orders(Protocol):
     """The contestant's side of the pipe to its coordinator."""
 
     def next_block(self) -> RunBlock:
-        """The next order; waits for it."""
+        """Wait for the next order."""
 
     def send(self, event: Warmed | Block) -> None:
-        """Answer."""
+        """Send what was asked for."""
 
 
 class BlockPacer:
@@ -63,11 +63,11 @@ class BlockPacer:
         self._last_feed: Feed | None = None
         self._losses: list[list[Tensor]] = []
         self._is_over = False
-        """The step's work, as far as the loop tells; what it does then is its own."""
+        """The loop has finished this step; what it does until it asks for the next batch is its own."""
         self._is_optimizer_apart = False
         """The loop has told when it stepped its optimizer."""
         self.num_steps = 0
-        """Since the weights were last those that the seed gave."""
+        """Steps since the weights were last those that the seed gave."""
 
     @property
     def has_begun(self) -> bool:
@@ -88,7 +88,7 @@ class BlockPacer:
             self._phases.pause()
 
     def see_loss(self, loss: Tensor) -> None:
-        """Keep it on the device; a copy, since the memory may be a captured graph's own."""
+        """Keep the loss on the device; a copy, since the memory may be a captured graph's own."""
         if self._losses:
             self._losses[-1].append(loss.detach().clone())
 
@@ -107,6 +107,7 @@ class BlockPacer:
         self._is_over = True
 
     def _race(self) -> Batches:
+        """Warm up, then train a block for each order, for as long as the process lives."""
         try:
             yield from self._warm_up()
             while True:
@@ -117,6 +118,7 @@ class BlockPacer:
             self._passes.leave()
 
     def _warm_up(self) -> Batches:
+        """Train until steps have settled, put the start's state back, and tell what the start cost."""
         start = StartState(self._trial.checkpoint.objects, device=self._device)
         began = time.perf_counter()
         steps = yield from self._settle("real")
@@ -166,6 +168,7 @@ class BlockPacer:
         return steps
 
     def _measure_epoch_start(self, *, step_seconds: float) -> float:
+        """Seconds from the end of a pass until the first batch of the next one."""
         if not self._passes.source.can_restart:
             return self._passes.start_seconds[-1]
         # Twice, since one may be unlucky; a start of seconds is told apart from others by one.
@@ -176,7 +179,7 @@ class BlockPacer:
         return statistics.median(self._passes.start_seconds[-2:])
 
     def _get_ready(self, feed: Feed) -> Batches:
-        """What a change of the feed needs before a block of it is timed."""
+        """Do what a change of the feed needs before a block of it is timed."""
         if feed == "real" and self._last_feed != "real":
             self._passes.drain()
             # The workers refill the queue while the loop waits for this one.
@@ -189,7 +192,7 @@ class BlockPacer:
         self._last_feed = feed
 
     def _record(self, feed: Feed) -> Batches:
-        """Steps that are recorded anew, since the start's state was put back, are in no block."""
+        """Train the steps that a recording takes, so that none is in a block: the start's state was put back."""
         for _ in range(MAX_STEPS):
             if not self._trial.will_record:
                 return
@@ -197,6 +200,7 @@ class BlockPacer:
             yield from self._step(batch)
 
     def _train(self, order: RunBlock) -> Batches:
+        """Train one block, and send its figures."""
         counts, load, first_step = read_counts(self._device), read_load(), self.num_steps
         num_samples = 0
         self._losses, self._passes.fetch_seconds = [], 0.0
@@ -236,6 +240,7 @@ class BlockPacer:
         )
 
     def _next(self, feed: Feed) -> Generator[Batch | None, None, Batch]:
+        """The next batch of this feed; the first real one is kept for the other feeds."""
         if feed != "real":
             return self._kept(feed)
         while (batch := self._passes.draw()) is None:
@@ -253,7 +258,7 @@ class BlockPacer:
         return next(micro_batches(batch, size=num_samples // 2))
 
     def _step(self, batch: Batch) -> Batches:
-        """Let the loop train on it, until it asks for the next one."""
+        """Let the loop train on this batch, until it asks for the next one."""
         self._is_over = False
         yield batch
         # A loop that steps its optimizer by itself tells no phase.
@@ -275,7 +280,7 @@ def _static_shapes() -> Iterator[None]:
 
 
 def _read_losses(losses: list[list[Tensor]]) -> tuple[float, ...]:
-    """The sum of each step's shares; waits for the device once."""
+    """The loss of each step, summed over its micro-batches; waits for the device once."""
     losses = losses[:_MAX_LOSSES]
     shares = [share for step in losses for share in step]
     if not shares or not all(losses):

@@ -12,6 +12,7 @@ from autotune.training.reporting.phases import Phases
 from autotune.training.steps.pacing import Source
 
 _REST_SECONDS = 1.0
+"""Most seconds that workers are given to finish their batches before a pass is begun anew."""
 
 
 class Passes:
@@ -30,9 +31,9 @@ class Passes:
         self._num_taken = 0
         self._num_samples = 0
         self.start_seconds: list[float] = []
-        """Of each pass so far, from the end of the one before until its first batch came."""
+        """Seconds of the start of each pass so far, from the end of the one before until the first batch came."""
         self.fetch_seconds = 0.0
-        """Of the host, inside of the loader, the starts of passes left out; whoever times a block sets it to 0."""
+        """Seconds inside of the loader on the host, without starts of passes; who times a block sets it to 0."""
 
     @property
     def source(self) -> Source:
@@ -73,7 +74,7 @@ class Passes:
         """End the pass here, and begin the first one anew; its first batch is left out.
 
         Args:
-            step_seconds: Of a step; the workers get so much time for each batch that they have in
+            step_seconds: What a step takes; the workers get so much time for each batch that they have in
                 work, so that the start is timed and not those batches.
         """
         time.sleep(min(_REST_SECONDS, self.source.num_prefetched * step_seconds))
@@ -89,6 +90,7 @@ class Passes:
                 self._begin(self._epoch + 1)
 
     def _begin(self, epoch: int) -> Batch:
+        """Begin a pass, and time its start; its first batch."""
         synchronize(self._device)
         began = time.perf_counter()
         self._iterator = None  # its workers end here, if they do not stay for the next pass
@@ -114,6 +116,7 @@ class Passes:
         return None if is_ragged else batch
 
     def _bring(self, batch: Batch) -> Batch:
+        """The batch as the loop wants it, such as on the device."""
         change = self.source.change
         if change is None:
             return batch

@@ -20,8 +20,9 @@ class StepSeconds:
     """What one step of a warm-up took; the start of a pass over the data is in neither part."""
 
     wait: float
-    """For its batch."""
+    """Seconds until its batch came."""
     work: float
+    """Seconds from then on until the device was done."""
 
 
 def has_settled(steps: Sequence[StepSeconds], *, is_recording: bool) -> bool:

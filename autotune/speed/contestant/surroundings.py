@@ -11,10 +11,11 @@ from autotune.training.machine.device import DeviceWatch
 
 @dataclass(frozen=True)
 class Counts:
-    """Of the process so far."""
+    """What has happened in the process so far."""
 
     allocator_retries: int
     graphs: int
+    """Graphs that torch.compile has made."""
 
 
 def read_counts(device: torch.device) -> Counts:
@@ -27,7 +28,7 @@ def read_counts(device: torch.device) -> Counts:
 
 
 def read_clock_and_temperature(watch: DeviceWatch, *, device: torch.device) -> tuple[float | None, float | None]:
-    """In MHz and degrees Celsius: the GPU's, or the CPU's clock; None where it can't be read."""
+    """The GPU's clock in MHz and temperature in degrees Celsius, or the CPU's clock; None where one can't be read."""
     if device.type == "cuda":
         return watch.clock_and_temperature()
     return read_cpu_clock_mhz(), None

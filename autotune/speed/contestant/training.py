@@ -13,8 +13,8 @@ _UNLIMITED = {"resource": "epochs", "per_trial": None, "targets": (), "objective
 def compete(order: TrialOrder, *, task: LoadedTask, orders: Orders, process_started: float) -> Finished:
     """Train as ordered until the process is ended, and say why where that comes too soon.
 
-    A Warmed and a Block for each order go to ``orders``; what a trial would report is dropped,
-    and no checkpoint is written. Neither a target nor used-up seconds end a contestant.
+    A Warmed goes to ``orders``, and a Block for each order. What a trial would report is dropped, and no checkpoint is
+    written. Neither a target nor used-up seconds end a contestant.
     """
     order = order.model_copy(update=_UNLIMITED)
     quiet = _Quiet()
@@ -40,21 +40,23 @@ class _Quiet:
 
     @property
     def started(self) -> Started:
-        """Told before the first batch is asked for."""
+        """What is in force, which is told before the first batch is asked for."""
         assert self._started is not None
         return self._started
 
     @property
     def stop(self) -> Stop | None:
-        """Never: a contestant is ended from outside."""
+        """None at all times: a contestant is ended from outside."""
         return None
 
     def send(self, event: Event) -> None:
+        """Remember what is in force."""
         if isinstance(event, Started):
             self._started = event
 
 
 def _too_short(order: TrialOrder, pacer: BlockPacer) -> str:
+    """Why a training that came to its end can't be raced, and what helps."""
     where = f"task {order.task}"
     if not pacer.has_begun:
         return (

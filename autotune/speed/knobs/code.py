@@ -15,13 +15,13 @@ _LOADER_ARGUMENTS = {
     "worker_start_method": "multiprocessing_context",
 }
 _OF_WORKERS = ("prefetch_factor", "persistent_workers", "in_order", "worker_start_method")
-"""DataLoader refuses or ignores them where it has no workers."""
+"""Knobs that mean something for workers alone: without any, DataLoader refuses or ignores them."""
 _ALL_SAMPLES = "[dataset[index] for index in range(len(dataset))]"
-"""Not ``list(dataset)``, which never ends where no index is too large for a dataset that makes its samples."""
+"""Code for all samples. ``list(dataset)`` would never end where a dataset makes a sample for any index."""
 _DTYPES = {"bf16": "torch.bfloat16", "fp16": "torch.float16"}
 _MATMUL_WORDS = {"ieee": "highest", "tf32": "high", "bf16": "medium"}
 CUDA_ALLOCATORS = {"expandable_segments": "expandable_segments:True", "cudaMallocAsync": "backend:cudaMallocAsync"}
-"""``cuda_allocator`` as PYTORCH_ALLOC_CONF says it; torch's own needs no word."""
+"""Values of ``cuda_allocator`` as PYTORCH_ALLOC_CONF has them; torch's own allocator needs none."""
 _BACKENDS = {
     ("fp32_precision_conv", "cuda"): "torch.backends.cudnn.conv",
     ("fp32_precision_rnn", "cuda"): "torch.backends.cudnn.rnn",
@@ -57,7 +57,7 @@ def code_lines(
 
 
 def _loader_arguments(setting: Mapping[str, Scalar]) -> str:
-    """All that a DataLoader takes of the setting: most of them mean nothing, or are refused, without the workers."""
+    """The setting's arguments of a DataLoader, all of them: most mean nothing, or are refused, without workers."""
     has_workers = setting.get("num_workers", 0) != 0
     return ", ".join(
         f"{argument}={setting[name]!r}"
@@ -67,7 +67,7 @@ def _loader_arguments(setting: Mapping[str, Scalar]) -> str:
 
 
 def environment_lines(setting: Mapping[str, Scalar]) -> list[str]:
-    """What the process is started with or sets first: allocators and cores."""
+    """Lines about what the process is started with, or sets first: allocators and cores."""
     lines: list[str] = []
     if (backend := setting.get("cuda_allocator")) in CUDA_ALLOCATORS:
         lines.append(f"# PYTORCH_ALLOC_CONF={CUDA_ALLOCATORS[str(backend)]} python train.py")
@@ -92,7 +92,7 @@ def environment_lines(setting: Mapping[str, Scalar]) -> list[str]:
 
 
 def process_lines(setting: Mapping[str, Scalar], *, device: str) -> list[str]:
-    """What holds for the whole process: threads, cuDNN's flags, precisions, attention."""
+    """Lines about what holds for the whole process: threads, cuDNN's flags, precisions, attention."""
     kind = device.partition(":")[0]
     lines = [line(setting[name]) for name, line in _LINES.items() if name in setting]
     lines += [
@@ -108,6 +108,7 @@ def process_lines(setting: Mapping[str, Scalar], *, device: str) -> list[str]:
 
 
 def _model(setting: Mapping[str, Scalar]) -> list[str]:
+    """Lines about the model and the data: memory layout, compilation, and where samples are kept."""
     lines: list[str] = []
     if setting.get("channels_last"):
         lines.append("model = model.to(memory_format=torch.channels_last)  # and each batch of images")
@@ -131,7 +132,7 @@ def _model(setting: Mapping[str, Scalar]) -> list[str]:
 
 
 def _optimizer(setting: Mapping[str, Scalar]) -> str:
-    """For a step that is recorded, with what changes between steps on the device."""
+    """The optimizer's line; for a step that is recorded, what changes between steps is on the device."""
     arguments = [_IMPLEMENTATION[str(setting["optimizer_impl"])]] if "optimizer_impl" in setting else []
     if not setting.get("cuda_graph"):
         return f"optimizer = torch.optim.AdamW(model.parameters(), lr=lr, {arguments[0]})  # or your optimizer"
@@ -140,6 +141,7 @@ def _optimizer(setting: Mapping[str, Scalar]) -> str:
 
 
 def _steps(setting: Mapping[str, Scalar], kind: str) -> list[str]:
+    """Lines about each step: autocast, prefetching, recording and accumulation."""
     lines: list[str] = []
     precision = setting.get("precision", "fp32")
     if precision in _DTYPES:
@@ -202,7 +204,7 @@ _ELSEWHERE = (
     "sdpa_backend",
     "validation_batch_size",
 )
-"""Set by other lines than one of the whole process."""
+"""Knobs that other lines set than those of ``_LINES``, ``_LOADER_ARGUMENTS`` and ``_DDP``."""
 _NO_LINE: Mapping[str, Scalar] = {
     "accumulate": 1,
     "allocator": "default",
@@ -217,4 +219,4 @@ _NO_LINE: Mapping[str, Scalar] = {
     "precision": "fp32",
     "sdpa_backend": "auto",
 }
-"""Values that are torch's own: a script has them where it says nothing."""
+"""For each knob that needs no line at torch's own value, that value: a script has it where it says nothing."""

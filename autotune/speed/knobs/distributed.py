@@ -7,7 +7,7 @@ _DDP = "https://docs.pytorch.org/docs/stable/generated/torch.nn.parallel.Distrib
 
 
 def _needs_several_devices(machine: Machine) -> Reason:
-    """Never None: a trial is lent one device, and where a machine has several it would need to be lent more."""
+    """Why it does not apply, which is never None: a trial is lent one device, even where a machine has several."""
     what = "it acts between the devices of one training"
     num_devices = len(machine.torch.accelerators)
     if num_devices == 0:
@@ -54,4 +54,4 @@ DDP_KNOBS = (
         applies=_needs_several_devices,
     ),
 )
-"""In the order in which a person reads them."""
+"""Knobs of distributed training, in the order in which a person reads them."""

@@ -76,7 +76,7 @@ def is_possible(setting: Setting, *, entries: Sequence[Entry]) -> bool:
 
 
 def _is_there(companion: Companion, setting: Setting, entries: Sequence[Entry]) -> bool:
-    """Whether the other knob has one of the values; where it does not take part, it is as torch has it."""
+    """Whether the other knob has a value that goes with the choice; one that does not take part is as torch has it."""
     value = in_setting(setting, companion.knob, entries)
     if value is None and companion.knob in KNOBS:
         value = KNOBS[companion.knob].simplest

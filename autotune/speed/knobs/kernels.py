@@ -90,4 +90,4 @@ KERNEL_KNOBS = (
         choice_applies=_sdpa_applies,
     ),
 )
-"""In the order in which a person reads them."""
+"""Knobs of kernels, in the order in which a person reads them."""

@@ -15,13 +15,13 @@ Reason: TypeAlias = str | None
 
 
 def everywhere(machine: Machine) -> Reason:
-    """It applies on every machine."""
+    """No reason to leave a knob out, whatever the machine."""
     del machine
     return None
 
 
 def every_choice(choice: Scalar, machine: Machine) -> Reason:
-    """All choices apply on every machine."""
+    """No reason to leave a choice out, whatever the machine."""
     del choice, machine
     return None
 
@@ -32,7 +32,9 @@ class Companion:
 
     choice: Scalar
     knob: str
+    """Name of the other knob."""
     values: tuple[Scalar, ...]
+    """What the other knob may be beside the choice."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,11 @@ class Knob:
     simplest: Scalar
     """What torch does when nothing is set, threads aside: the value of a setting that is silent about the knob."""
     docs: str
-    """Where torch documents it; empty for a task's own."""
+    """Address of torch's documentation of it; empty for a task's own knob."""
     moves: tuple[Bottleneck, ...] = ("input", "launch", "compute")
     """The bottlenecks that it can move; a race leaves it out where the step waits for something else."""
     is_of_host: bool = False
-    """It speeds up what the host computes: beside a GPU the input alone, after what is made for that."""
+    """It speeds up what the host computes. Beside a GPU it moves the input alone, after the knobs made for that."""
     starts_with_a_pass: bool = False
     """With any value but the simplest, a training fetches all its samples before its first step."""
     searches_at_start: bool = False
@@ -79,7 +81,7 @@ class Knob:
     full: Scalar | None = None
     """The value that computes with all digits, where that is not the simplest."""
     raced: tuple[Scalar, ...] = ()
-    """For a whole number: the values that a race tries; where ``has_auto``, those below the cores, and the cores."""
+    """Whole numbers that a race tries; with ``has_auto`` those below the number of cores, and that number."""
 
     def candidates(self, machine: Machine, *, num_cores: int) -> tuple[Scalar, ...]:
         """The values that a race tries on this machine when a spec names none; the simplest is among them."""
@@ -107,13 +109,15 @@ class Knob:
         return replace(self, moves=("input",)) if self.is_of_host and machine.torch.accelerators else self
 
     def _numbers(self, num_cores: int) -> tuple[Scalar, ...]:
+        """``raced``, as far as the cores go."""
         if not self.has_auto:
             return self.raced
         return (*(value for value in self.raced if isinstance(value, int) and value < num_cores), num_cores)
 
 
 def _as_number(value: Scalar) -> float:
+    """The place of a value among those of its knob: words come before numbers."""
     if isinstance(value, str):
-        return -1.0  # words before numbers
+        return -1.0
     assert isinstance(value, int | float)
     return value

@@ -6,7 +6,7 @@ from autotune.speed.knobs.applies import needs_cuda
 from autotune.speed.knobs.knob import Companion, Knob, Reason
 
 MOST_WORKERS = 512
-"""Processes, threads or batches held ready: ten times as many would start, and take the machine down."""
+"""Most processes, threads, or batches that are held ready: ten times as many would take the machine down."""
 
 _LOADER = "https://docs.pytorch.org/docs/stable/data.html#torch.utils.data.DataLoader"
 
@@ -137,4 +137,4 @@ LOADER_KNOBS = (
         words=("auto",),
     ),
 )
-"""In the order in which a person reads them."""
+"""Knobs of the loader, in the order in which a person reads them."""

@@ -19,12 +19,12 @@ def with_own(declared: Sequence[TaskKnob], *, task: str) -> Mapping[str, Knob]:
     """The built-in knobs, and behind them those of the task.
 
     Args:
-        declared: The task's.
-        task: Its reference, for messages.
+        declared: The knobs that the task declares.
+        task: The task's reference, for messages.
 
     Raises:
-        TaskError: One of them has the name of a built-in knob or of a learning parameter, or depends on what no other
-            knob can be.
+        TaskError: A declared knob has the name of a built-in knob or of a learning parameter, or depends on what no
+            other knob can be.
     """
     for knob in declared:
         taken = "knob" if knob.name in KNOBS else "learning parameter" if knob.name in _LEARNING else None
@@ -41,6 +41,11 @@ def with_own(declared: Sequence[TaskKnob], *, task: str) -> Mapping[str, Knob]:
 
 
 def _check_dependencies(declared: TaskKnob, knobs: Mapping[str, Knob], *, where: str) -> None:
+    """Refuse a knob that depends on another one, or on a value, that there is not.
+
+    Raises:
+        TaskError: It does.
+    """
     parent = declared.needs_positive
     if parent is not None and (parent not in knobs or not _can_be_on(knobs[parent])):
         rule = f"must be a knob that can be above zero, or on, got {parent}"
@@ -58,6 +63,7 @@ def _can_be_on(knob: Knob) -> bool:
 
 
 def _can_be(knob: Knob, value: Scalar) -> bool:
+    """Whether the knob may have this value: a choice, a word, or a whole number in its range."""
     if knob.low is None or isinstance(value, str):
         return any(is_same(value, choice) for choice in (*knob.choices, *knob.words))
     if isinstance(value, bool) or not isinstance(value, int):
@@ -66,6 +72,7 @@ def _can_be(knob: Knob, value: Scalar) -> bool:
 
 
 def _as_knob(declared: TaskKnob) -> Knob:
+    """The declared knob; any choice but the simplest needs what ``goes_with`` names."""
     return Knob(
         name=declared.name,
         summary=declared.summary,

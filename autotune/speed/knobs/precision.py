@@ -105,4 +105,4 @@ PRECISION_KNOBS = (
         choice_applies=_precision_applies,
     ),
 )
-"""In the order in which a person reads them."""
+"""Knobs of precision, in the order in which a person reads them."""

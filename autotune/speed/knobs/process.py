@@ -78,4 +78,4 @@ PROCESS_KNOBS = (
         applies=_needs_linux_and_cuda,
     ),
 )
-"""In the order in which a person reads them."""
+"""Knobs of the process, in the order in which a person reads them."""

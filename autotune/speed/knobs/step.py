@@ -77,4 +77,4 @@ STEP_KNOBS = (
         words=("auto",),
     ),
 )
-"""In the order in which a person reads them."""
+"""Knobs of a step, in the order in which a person reads them."""

@@ -14,4 +14,4 @@ KNOBS: Mapping[str, Knob] = {
     knob.name: knob
     for knob in (*LOADER_KNOBS, *KERNEL_KNOBS, *PRECISION_KNOBS, *STEP_KNOBS, *PROCESS_KNOBS, *DDP_KNOBS)
 }
-"""By name, in the order in which a person reads them."""
+"""All built-in knobs by name, in the order in which a person reads them."""

@@ -20,10 +20,10 @@ class ContestantLostError(RunError):
     """A setting that can't be trained with here: recorded and passed over.
 
     Args:
-        kind: What became of it.
-        reason: One line.
-        shortage: Whose memory it ran out of, being too large for it; None for another loss, and where others held it
-            or may have held it.
+        kind: What became of the contestant.
+        reason: Why, in one line.
+        shortage: Whose memory the contestant ran out of, being too large for it; None for another loss, and where
+            others held that memory, or may have held it.
     """
 
     def __init__(self, kind: Loss, reason: str, *, shortage: Shortage | None = None) -> None:
@@ -50,6 +50,11 @@ class Contestant(Protocol):
     def run_block(self, *, seconds: float, min_steps: int, feed: Feed = "real") -> Block:
         """Train for at least so long and so many steps.
 
+        Args:
+            seconds: Least wall-clock length of the block.
+            min_steps: Fewest steps of the block.
+            feed: Where its batches come from: the loader, or one cached batch, or half of that.
+
         Raises:
             ContestantLostError: It ran out of memory, crashed or hangs; it is retired then.
         """
@@ -62,10 +67,13 @@ class Arena(Protocol):
     """Starts contestants of one workload."""
 
     def enter(self, setting: Mapping[str, Scalar], *, seed: int = 0, limit_seconds: float = math.inf) -> Contestant:
-        """A contestant that is warm; the same seed gives the same weights and the same order of samples.
+        """A contestant that is warm.
 
-        One that is not warm within the limit is lost as one that hangs, where a start can be broken off.
+        Args:
+            setting: The speed parameters that it trains with.
+            seed: The same seed gives the same weights and the same order of samples.
+            limit_seconds: One that is not warm by then is lost as one that hangs, where a start can be broken off.
 
         Raises:
-            ContestantLostError: It can't be trained with.
+            ContestantLostError: The setting can't be trained with.
         """

@@ -16,8 +16,9 @@ from autotune.events import Block, Bottleneck, Feed
 from autotune.speed.measuring.arena import Contestant, ContestantLostError
 
 _ROUNDS = 3
+"""Blocks of each kind that a diagnosis takes at most."""
 _ENOUGH_SECONDS = 4.0
-"""Of blocks, after which no round is begun: who waits for a race is to hear of its bottleneck within ten seconds."""
+"""Seconds of blocks after which no round is begun: who waits for a race is to hear of its bottleneck within ten."""
 LEAST_SHARE = 0.05
 """A knob can gain no more than the share of what it moves; below this it is not worth its race."""
 LEAST_CUT = 4
@@ -25,7 +26,7 @@ LEAST_CUT = 4
 of a kind that can't be cut, which says nothing of what it waits for."""
 _ORDER: tuple[Feed, ...] = ("real", "cached", "half")
 NUM_BLOCKS = _ROUNDS * len(_ORDER)
-"""That a diagnosis takes at most."""
+"""Blocks that a diagnosis takes at most."""
 
 
 class Diagnosis(BaseModel):
@@ -34,23 +35,23 @@ class Diagnosis(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     input_share: float
-    """Of a step's wall clock, 0 to 1: waiting for data, epoch starts included."""
+    """Share of a step's wall clock, 0 to 1, in which it waits for data; epoch starts included."""
     launch_share: float
-    """Paid for each step whatever the batch's size; 0 where the step was not halved."""
+    """Share of a step, 0 to 1, that is paid whatever the batch's size; 0 where the step was not halved."""
     compute_share: float
-    """Grows with the batch; all that does not wait for data where the step was not halved."""
+    """Share of a step, 0 to 1, that grows with the batch; all but the input's share where the step was not halved."""
     real_seconds: float
-    """A step of the real loop, with its share of the epoch's start."""
+    """Seconds of a step of the real loop, with its share of the epoch's start."""
     cached_seconds: float
-    """A step on one batch that is on the device already."""
+    """Seconds of a step on one batch that is on the device already."""
     half_seconds: float | None
-    """A step on half of that batch; None where it was not halved."""
+    """Seconds of a step on half of the cached batch; None where it was not halved."""
     fetch_seconds: float = 0.0
-    """Of a step of the real loop, as its host sees it: inside of the loader, even while the device is at work."""
+    """Seconds of a real step that the host spends inside of the loader, even while the device is at work."""
 
     @property
     def shares(self) -> Mapping[Bottleneck, float]:
-        """By bottleneck; they add up to 1."""
+        """The share of each bottleneck in a step; they add up to 1."""
         return {"input": self.input_share, "launch": self.launch_share, "compute": self.compute_share}
 
     def input_share_at(self, times: float) -> float:
@@ -63,7 +64,7 @@ class Diagnosis(BaseModel):
 
     @property
     def kind(self) -> Bottleneck:
-        """The largest share."""
+        """The bottleneck with the largest share."""
         shares = self.shares
         return max(shares, key=lambda kind: shares[kind])
 
@@ -101,14 +102,14 @@ def diagnose(contestant: Contestant, *, seconds: float = 0.2, min_steps: int = 5
     """Find the bottleneck of a warm contestant, in nine blocks; in three where these take four seconds.
 
     Args:
-        contestant: Who trains.
+        contestant: The one whose step is looked at; it is warm.
         seconds: Least wall-clock length of a block.
         min_steps: Fewest steps of a block.
         is_halved: Tell launching from computing by steps on half a batch.
 
     Raises:
-        HalfBatchError: It is lost on half a batch.
-        ContestantLostError: It is lost otherwise.
+        HalfBatchError: The contestant is lost on half a batch.
+        ContestantLostError: The contestant is lost on a whole one.
     """
     order = _ORDER if is_halved else _ORDER[:-1]
     steps: dict[Feed, list[float]] = {feed: [] for feed in order}
@@ -140,6 +141,7 @@ def diagnose(contestant: Contestant, *, seconds: float = 0.2, min_steps: int = 5
 
 
 def _run(contestant: Contestant, *, seconds: float, min_steps: int, feed: Feed) -> Block:
+    """A block; one that is lost on half a batch is told apart."""
     try:
         return contestant.run_block(seconds=seconds, min_steps=min_steps, feed=feed)
     except ContestantLostError as error:
@@ -149,14 +151,14 @@ def _run(contestant: Contestant, *, seconds: float, min_steps: int, feed: Feed) 
 
 
 def split(*, real: float, cached: float, half: float | None, fraction: float = 0.5, fetch: float = 0.0) -> Diagnosis:
-    """The shares, from the seconds of one step of each kind.
+    """The shares of a step, from the seconds of one step of each kind.
 
     Args:
-        real: A step of the real loop.
-        cached: A step on one batch that is there.
-        half: A step on the first ``fraction`` of that batch; None where there was none.
+        real: Seconds of a step of the real loop.
+        cached: Seconds of a step on one batch that is there.
+        half: Seconds of a step on the first ``fraction`` of that batch; None where there was none.
         fraction: 1 where the batch was too small to be cut: all but the input then counts as launching.
-        fetch: Of the real loop's step, inside of the loader.
+        fetch: Seconds of the real loop's step inside of the loader.
     """
     input_share = _clamp(1 - cached / real)
     launch_share = 0.0

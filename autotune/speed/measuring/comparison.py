@@ -26,13 +26,13 @@ Verdict: TypeAlias = Literal["faster", "slower", "tie"]
 _QUADS = ("ABBA", "BAAB")
 _TURNS = ("ABBA",)
 _FIRST_LOOK = 3
-"""Quads before the first early look; two give no interval worth the name."""
+"""Quads before the first early look, side by side: two give no interval worth the name."""
 _FIRST_LOOK_IN_TURNS = 2
-"""They may tell that B is no faster (``is_never_ahead``), which needs no interval."""
+"""Quads before the first early look in turns: two may tell that B is no faster (``is_never_ahead``)."""
 LOUD_NOISE = 0.05
 """A noise floor above this hides gains that are worth having."""
 _LOOK_SHARE = 0.05
-"""Of the error that is allowed at the end, what an early look may spend: for 95 %, an early interval has 99.75 %.
+"""Share of the final error that an early look may spend: where 95 % is asked for, an early interval has 99.75 %.
 J. L. Haybittle, "Repeated assessment of results in clinical trials of cancer treatment" (1971), and R. Peto et al.
 (1976): with looks so strict, the last one keeps its confidence all but unchanged."""
 
@@ -44,13 +44,13 @@ class Comparison:
     ratio: float
     """Throughput of B over that of A: above 1, B is faster."""
     interval: tuple[float, float]
-    """Around ``ratio``, with ``confidence``."""
+    """Least and greatest that the true ratio may be, at ``confidence``."""
     confidence: float
-    """Of the interval; higher than what was asked for where the comparison ended early."""
+    """How often such an interval holds the true ratio; more than was asked for where the comparison ended early."""
     noise_floor: float
     """A difference of at most this share, either way, is a tie."""
     log_ratios: tuple[float, ...]
-    """One a quad, in order."""
+    """Logarithm of each quad's ratio, in order."""
     blocks_a: tuple[Block, ...]
     blocks_b: tuple[Block, ...]
     is_in_turns: bool = False
@@ -58,12 +58,12 @@ class Comparison:
 
     @property
     def blocks(self) -> tuple[Block, ...]:
-        """Of both."""
+        """The blocks of both contestants."""
         return (*self.blocks_a, *self.blocks_b)
 
     @property
     def num_quads(self) -> int:
-        """Quads that were run."""
+        """How many quads were run."""
         return len(self.log_ratios)
 
     @property
@@ -124,7 +124,7 @@ def compare(
 
     Args:
         a: A contestant, or a function that trains one step and returns the samples that it took (None: one).
-        b: As ``a``.
+        b: Another contestant, or another such function.
         quads: Most quads to run; four blocks each.
         seconds: Least wall-clock length of a block.
         min_steps: Fewest steps of a block.
@@ -161,9 +161,10 @@ def compare_in_turns(
     noise_floor: float = 0.0,
     is_decided: Callable[[Comparison], bool] | None = None,
 ) -> Comparison:
-    """As ``compare``, of two that hold the device one at a time: their sides change twice a quad, and no more.
+    """How much faster ``b`` trains than ``a`` where they hold the device one at a time; see ``compare``.
 
-    Whoever begins a turn is started for it, but for A in the first: it may be there.
+    The sides change twice a quad, and no more. Whoever begins a turn is started for it, but for A in the first: it may
+    be there.
     """
     series = _Series(a, b, seconds=seconds, min_steps=min_steps, orders=_TURNS)
     first_look = quads if is_decided is None else _FIRST_LOOK_IN_TURNS
@@ -173,7 +174,7 @@ def compare_in_turns(
 
 
 class _Series:
-    """Quads of blocks, one after the other."""
+    """Runs quads of blocks, one after the other, until a comparison is decided."""
 
     def __init__(self, a: Contestant, b: Contestant, *, seconds: float, min_steps: int, orders: Sequence[str]) -> None:
         self._contestants = {"A": a, "B": b}
@@ -226,7 +227,7 @@ class _Series:
 
 
 def seconds_per_sample(block: Block, warmed: Warmed) -> float:
-    """What a sample of this block cost, with its share of its epoch's start.
+    """Seconds that a sample of this block cost, with its share of its epoch's start.
 
     That share is what decides ``persistent_workers``. A block that is not fed by the loader starts no epochs.
     """

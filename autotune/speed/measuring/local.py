@@ -25,13 +25,13 @@ _Result = TypeVar("_Result")
 _WARM_BLOCK_SECONDS = 0.02
 _SETTLED_BLOCKS = 3
 _SETTLED_WITHIN = 1.25
-"""The last three short blocks of a warm-up differ by at most a quarter of a step's time."""
+"""Steps have settled where the last short blocks differ by at most a quarter of a step's time."""
 _MOST_WARM_BLOCKS = 30
 _MOST_WARM_SECONDS = 60.0
 
 
 def _nothing() -> None:
-    """A CPU has done a step when the step returns."""
+    """Wait for nothing: a CPU has done a step when the step returns."""
 
 
 class LocalContestant:
@@ -92,11 +92,12 @@ class LocalContestant:
         )
 
     def retire(self) -> None:
-        """Let the step function go."""
+        """Let the step function go, with all that it holds."""
         self.is_retired = True
         self._step = _retired
 
     def _train(self, *, seconds: float, min_steps: int) -> tuple[int, int, float]:
+        """Train for at least so long and so many steps; the steps, their samples, and the seconds."""
         self._synchronize()
         steps = samples = 0
         began = now = self._clock()
@@ -113,6 +114,7 @@ class LocalContestant:
         return steps, samples, self._clock() - began
 
     def _warm_up(self) -> Warmed:
+        """Train short blocks until their steps have settled; what that took beyond settled steps is the start."""
         step_seconds: list[float] = []
         all_steps, began = 0, self._clock()
         while len(step_seconds) < _MOST_WARM_BLOCKS and self._clock() - began < _MOST_WARM_SECONDS:
@@ -158,9 +160,9 @@ class LocalArena:
     def enter(
         self, setting: Mapping[str, Scalar], *, seed: int = 0, limit_seconds: float = math.inf
     ) -> LocalContestant:
-        """The contestant of this setting, warm; to fix a seed is ``make_step``'s own part.
+        """The contestant of this setting, warm.
 
-        Its start is a call of this process, which no limit breaks off.
+        A seed is left to ``make_step``. The start is a call of this process, which no limit breaks off.
 
         Raises:
             ContestantLostError: The step can't be made, or can't be called.

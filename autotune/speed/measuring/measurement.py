@@ -21,28 +21,28 @@ class Measurement:
     """
 
     samples_per_second: float
-    """With each epoch's start charged to its samples."""
+    """Throughput, with each epoch's start charged to its samples."""
     interval: Range
-    """Around ``samples_per_second``, with ``confidence``."""
+    """Least and greatest that ``samples_per_second`` may truly be, at ``confidence``."""
     confidence: float
     data_wait_share: float
-    """Of the blocks' time, 0 to 1: waiting for the loader."""
+    """Share of the blocks' time, 0 to 1, in which a step waits for the loader."""
     copy_share: float
-    """Bringing batches to the device."""
+    """Share of the blocks' time in which batches are brought to the device."""
     compute_share: float
-    """Forward and backward; the optimizer too, where that is not told apart."""
+    """Share of forward and backward; of the optimizer too, where that is not told apart."""
     optimizer_share: float | None
-    """None where a step is one call, or the loop does not go through ``trial.step``; see ``Block``."""
+    """Share of the optimizer; None where a step is one call, or does not go through ``trial.step``; see ``Block``."""
     peak_memory_bytes: int
     allocator_retries: int
-    """Over all blocks: how often CUDA's allocator had to free its cache."""
+    """How often CUDA's allocator had to free its cache, over all blocks."""
     recompilations: int
-    """Over all blocks; a contestant that is warm has none."""
+    """How often a step was compiled anew, over all blocks; a contestant that is warm has none."""
     start_seconds: float
-    """What a training pays once; not part of the throughput."""
+    """Seconds that a training pays once; they are no part of the throughput."""
     epoch_start_seconds: float
     load: Range | None
-    """The host's load average; None where it has none."""
+    """The host's load average, least and greatest; None where it has none."""
     clock_mhz: Range | None
     temperature_celsius: Range | None
     blocks: tuple[Block, ...]
@@ -59,9 +59,17 @@ def measure(
 ) -> Measurement:
     """The throughput of a contestant, or of a function that trains one step, over some blocks.
 
+    Args:
+        contestant: Who trains, or a function that trains one step and returns the samples that it took (None: one).
+        blocks: How many are trained, one after the other.
+        seconds: Least wall-clock length of a block.
+        min_steps: Fewest steps of a block.
+        confidence: How often the interval holds the true throughput.
+        feed: Where the batches come from; a function has its own.
+
     Raises:
-        ContestantLostError: It can't go on.
-        InputError: Too few blocks for an interval.
+        ContestantLostError: The contestant can't go on.
+        InputError: There are fewer than two blocks, or the confidence is not at least 0.5 and below 1.
     """
     if blocks < 2 or not 0.5 <= confidence < 1:  # noqa: PLR2004 - one block has no spread; see compare
         raise InputError(
@@ -115,5 +123,6 @@ def noise_floor(
 
 
 def _optimizer_share(done: tuple[Block, ...], *, total: float) -> float | None:
+    """The optimizer's share of the blocks' time; None where one of them does not tell it apart."""
     seconds = [block.optimizer_seconds for block in done if block.optimizer_seconds is not None]
     return sum(seconds) / total if len(seconds) == len(done) else None

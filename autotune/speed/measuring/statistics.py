@@ -30,11 +30,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Range: TypeAlias = tuple[float, float]
-"""Least and greatest."""
+"""The least and the greatest of some values."""
 
 _RESAMPLES = 2000
+"""Resamples of the percentile bootstrap."""
 _NORMAL_SAMPLES = 40_000
-"""Of the normal bootstrap; enough for the 99.75 % point that an early look needs."""
+"""Samples of the normal bootstrap: enough for the 99.75 % point that an early look needs."""
 
 
 def median_interval(values: Sequence[float], *, confidence: float, seed: int = 0) -> tuple[float, float]:
@@ -58,6 +59,7 @@ def _sign_test_confidence(count: int, rank: int) -> float:
 
 
 def _order_statistics(values: Sequence[float], *, confidence: float) -> tuple[float, float]:
+    """The sign test's interval, interpolated between two ranks to this confidence (Hettmansperger and Sheather)."""
     ordered, count = sorted(values), len(values)
     rank = max(rank for rank in range(1, count // 2 + 1) if _sign_test_confidence(count, rank) >= confidence)
     outer, inner = (_sign_test_confidence(count, each) for each in (rank, rank + 1))
@@ -70,6 +72,7 @@ def _order_statistics(values: Sequence[float], *, confidence: float) -> tuple[fl
 
 
 def _percentile_bootstrap(values: Sequence[float], *, confidence: float, seed: int) -> tuple[float, float]:
+    """The middle share of the medians of resamples (Efron and Tibshirani, 13.3)."""
     import numpy as np
 
     lower, upper = _resampled_middles(len(values), seed)
@@ -92,6 +95,7 @@ def _resampled_middles(count: int, seed: int) -> "tuple[NDArray[np.int64], NDArr
 
 
 def _studentised(values: Sequence[float], *, confidence: float) -> tuple[float, float]:
+    """The interval of a studentised median, whose distribution is that of normal samples of this size."""
     middle = statistics.median(values)
     half = _studentised_median(len(values), confidence) * statistics.stdev(values)
     # The range of the values covers less than this confidence: an interval inside it would contradict the sign test.
