@@ -7,9 +7,9 @@ from autotune.shortages import Shortage
 from autotune.speed.measuring.arena import Contestant, ContestantLostError
 
 _FINENESS = 8
-"""The answer is at least this share minus one of what fits: within an eighth."""
+"""The answer is within one part in so many of what fits."""
 _MOST_HALVINGS = 10
-"""Of a first batch that runs out: each is a start of a training, and where a thousandth has no room nothing has."""
+"""Most times that a first batch which runs out is halved: where a thousandth of it has no room, nothing has."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class BatchTry:
 
     batch_size: int
     peak_memory_bytes: int | None
-    """None where it ran out, or was predicted to."""
+    """What it held at most; None where it ran out, or was predicted to."""
     reason: str
     """Why it does not fit; empty where it does."""
     shortage: Shortage | None = None
@@ -30,9 +30,9 @@ class BatchLimit:
     """The largest batch that fits, and what was tried on the way."""
 
     largest: int | None
-    """None where none fits, down to a thousandth of the first."""
+    """The largest batch size that fits; None where none does, down to a thousandth of the first."""
     is_bounded_by_data: bool
-    """It is the whole training set, and memory would take more."""
+    """The largest batch is the whole training set, and memory would take more."""
     tries: tuple[BatchTry, ...]
 
     @property
@@ -101,7 +101,7 @@ def try_batches(
 
     Args:
         enter: Starts a contestant with a batch size.
-        sizes: In rising order; each larger than one that is known to train.
+        sizes: Batch sizes in rising order, each larger than one that is known to train.
         may_start: Asked before each try, so that the search ends with its time.
     """
     search = _Search(enter, None, lambda _: None, is_known_to_train=True)
@@ -117,7 +117,7 @@ def try_batches(
 
 
 def _first_that_fits(search: "_Search", *, start: int) -> tuple[int, int | None]:
-    """The first batch of a halved series that fits, 0 if none does, and the one before it."""
+    """The first batch of a halved series that fits, 0 if none does; and the one before it, None for the first."""
     size, bad = start, None
     for _ in range(_MOST_HALVINGS + 1):
         if search.fits(size):
@@ -129,6 +129,8 @@ def _first_that_fits(search: "_Search", *, start: int) -> tuple[int, int | None]
 
 
 class _Search:
+    """Tries batches, and remembers what each of them held."""
+
     def __init__(
         self,
         enter: Callable[[int], Contestant],
@@ -143,10 +145,15 @@ class _Search:
         self._is_known_to_train = is_known_to_train
         self._peaks: dict[int, int] = {}
         self.whole_set: int | None = None
-        """Its samples, once one batch had all of them."""
+        """Samples of the training set, once one batch had all of them."""
         self.tries: list[BatchTry] = []
 
     def fits(self, batch_size: int) -> bool:
+        """Whether a batch of this size trains, or may be predicted not to.
+
+        Raises:
+            ContestantLostError: It was lost for another reason than memory, and no batch is known to train.
+        """
         predicted = self._predict(batch_size)
         if predicted is not None and self._memory_bytes is not None and predicted > self._memory_bytes:
             reason = f"predicted not to fit: about {predicted / 2**30:.1f} GiB of {self._memory_bytes / 2**30:.1f} GiB"
@@ -168,6 +175,7 @@ class _Search:
         self._tried(attempt)
 
     def _train(self, batch_size: int) -> int:
+        """Train two steps; the peak of their memory, in bytes."""
         contestant = self._enter(batch_size)
         try:
             block = contestant.run_block(seconds=0.0, min_steps=2)
@@ -178,7 +186,7 @@ class _Search:
         return block.peak_memory_bytes
 
     def _predict(self, batch_size: int) -> float | None:
-        """A line through the two largest batches that fitted; None with fewer."""
+        """The peak by a line through the two largest batches that fitted, in bytes; None with fewer."""
         if len(self._peaks) < 2:  # noqa: PLR2004 - a line goes through two points
             return None
         (low, low_peak), (high, high_peak) = sorted(self._peaks.items())[-2:]

@@ -18,7 +18,7 @@ _GUIDE: tuple[tuple[str, tuple[Scalar, ...]], ...] = (
 
 
 def informed_guess(baseline: Mapping[str, Scalar], *, entries: Sequence[Entry], num_cores: int) -> dict[str, Scalar]:
-    """The informed setting as a race may well begin with it: without what starts slowly.
+    """The informed setting without what starts slowly: a race may well begin with it.
 
     cuDNN's search took 8 to 12 s of every start on an H100 and an H200, which a race pays many times.
     """
@@ -44,4 +44,5 @@ def informed_setting(baseline: Mapping[str, Scalar], *, entries: Sequence[Entry]
 
 
 def _values(known: Mapping[str, Entry], name: str) -> tuple[Scalar, ...]:
+    """The values of this knob that are raced; none where it does not take part."""
     return known[name].values if name in known else ()

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 _FOR_NOISE = 0.08
-"""Of a race's time, for the noise alone."""
+"""Share of a race's time that the noise alone may take."""
 _LEAST_FLOOR_QUADS = 5
+"""Quads from which the noise is known at the least, however short the race."""
 NUM_SEEDS = 3
-"""On which a reduced precision is trained beside the full one."""
+"""Seeds on which a reduced precision is trained beside the full one."""
 
 
 @dataclass(frozen=True)
@@ -19,25 +20,29 @@ class Pace:
     """How long a heat measures."""
 
     block_seconds: float = 0.1
+    """Least length of a block side by side."""
     min_steps: int = 2
-    """Of a block, where a step takes longer: five of 0.1 s each would make a race five times as long."""
+    """Fewest steps of a block, however long they take: five of 0.1 s each would make a race five times as long."""
     floor_quads: int = 8
     """Quads of alternating blocks in which two contestants of one setting show the noise."""
     screen_quads: int = 10
     """Most quads of a heat that only screens; it ends earlier where its verdict is clear or out of reach."""
     screen_confidence: float = 0.8
-    """Of a screening: who wins by luck meets the confirmation, who loses by bad luck is lost."""
+    """Confidence of a screening: who wins by luck meets the confirmation, who loses by bad luck is lost."""
     confirm_quads: int = 12
     """Most quads of a confirmation: with so many, one that was disturbed does not widen the interval."""
     confirm_confidence: float = 0.95
+    """Confidence of a confirmation, and so of the gain that a race ends with."""
     turn_seconds: float = 1.0
-    """Of a block where contestants take turns: each is the more worth its start, the longer it is."""
+    """Least length of a block where contestants take turns: the longer it is, the more it is worth its start."""
     turn_floor_quads: int = 3
+    """Quads in turns that show the noise; fewer than side by side, since each costs two starts."""
     turn_screen_quads: int = 4
+    """Most quads in turns of a heat that only screens."""
     turn_confirm_quads: int = 5
-    """Fewer, as each quad costs two starts."""
+    """Most quads in turns of a confirmation."""
 
     def within(self, seconds: float) -> Self:
-        """For a race of so many seconds: the noise is known from fewer quads where it would take much of them."""
+        """The pace for a race of so many seconds: fewer quads show the noise where it would take much of the time."""
         num_quads = int(_FOR_NOISE * seconds / (4 * self.block_seconds))
         return replace(self, floor_quads=min(self.floor_quads, max(_LEAST_FLOOR_QUADS, num_quads)))

@@ -16,32 +16,34 @@ class RacePlan:
     """What a race tries, from where, and how long it may take."""
 
     entries: tuple[Entry, ...]
+    """The knobs that are raced, with their values."""
     baseline: Mapping[str, Scalar]
-    """With what is not raced and has one value: a knob that depends on it is raced beside it."""
+    """The setting to beat at first, with fixed knobs: one that depends on them is raced beside them."""
     start: Mapping[str, Scalar] | None = None
     """A setting to try first: the winner of a workload like this one."""
     guess: Mapping[str, Scalar] | None = None
     """A setting to try first where no winner is known, whose parts are doubted when it has won: what guides name for a
     device where they are worth several times the baseline, and what a race of each alone might never come to."""
     informed: Mapping[str, Scalar] | None = None
-    """What an informed user would set without measuring."""
+    """What an informed user would set without measuring, which the winner is to meet; None where it is not to."""
     epochs: int = 1
-    """Of a training run: what it pays once is charged against so many epochs."""
+    """Epochs of a training run: what it pays once is charged against them."""
     run_seconds: float | None = None
-    """Of a training run that is measured out in them, and ends before its epochs do."""
+    """Seconds of a training run that is measured out in them, and ends before its epochs do; None for any other."""
     run_samples: int | None = None
-    """Likewise."""
+    """Samples of a training run that is measured out in them; None for any other."""
     seconds: float = 120.0
-    """Another heat is begun only where it and the confirmations are expected to end within them. A confirmation may
-    end later all the same, as one that compiles again: ``RaceResult.seconds_late`` tells."""
+    """What the race may take. Another heat is begun only where it and the confirmations are expected to end in time. A
+    confirmation may end later all the same, as one that compiles again: ``RaceResult.seconds_late`` tells."""
     seconds_in_turns: float | None = None
-    """What it may take instead where contestants have no room side by side, and each turn costs a start."""
+    """What the race may take where contestants have no room side by side, as turns cost starts; None: ``seconds``."""
     overrun: float | None = None
-    """It is ended from outside after so many times its seconds, with all that it has found: no start may take so long
-    that a winner can't be confirmed by then. None where nobody ends it."""
+    """After so many times its seconds the race is ended from outside, with all that it has found: no start may take so
+    long that a winner can't be confirmed by then. None where nobody ends it."""
     memory_bytes: int | None = None
-    """Of the device; None where nobody knows."""
+    """The device's memory; None where nobody knows."""
     pace: Pace = field(default_factory=Pace)
+    """How long a heat measures."""
 
     @property
     def run(self) -> RunLength:
@@ -54,8 +56,10 @@ class RaceWatch:
     """What is told while a race runs; each function may raise to end it."""
 
     diagnosed: Callable[[Diagnosis], None] = lambda _: None
+    """Called with each bottleneck that was found."""
     heat_begun: Callable[[HeatStage, Mapping[str, Scalar]], None] = lambda _stage, _changes: None
-    """With what is to be tried; nothing more is told until the heat is over, which may take minutes."""
+    """Called with what is to be tried; nothing more is told until the heat is over, which may take minutes."""
     heat_over: Callable[[Heat], None] = lambda _: None
+    """Called with each heat that has ended."""
     takes_turns: Callable[[], None] = lambda: None
-    """Once: contestants have no room side by side from now on."""
+    """Called once, when contestants turn out to have no room side by side."""

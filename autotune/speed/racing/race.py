@@ -62,8 +62,8 @@ def race(arena: Arena, plan: RacePlan, *, watch: RaceWatch | None = None, clock:
     Args:
         arena: Starts the contestants: processes of a task, or callables of one's own (``LocalArena``).
         plan: What to try, and how long.
-        watch: Hears of each step.
-        clock: Seconds, for the race's own time; a simulation has its own.
+        watch: Hears how the race goes.
+        clock: Gives seconds for the race's own time; a simulation has its own.
 
     Raises:
         ContestantLostError: The baseline itself can't be trained with.
@@ -84,6 +84,8 @@ def race(arena: Arena, plan: RacePlan, *, watch: RaceWatch | None = None, clock:
 
 
 class _Race:
+    """One race: its stages, in the order that the module's docstring has."""
+
     def __init__(self, track: Track, plan: RacePlan, watch: RaceWatch, *, time: RaceTime) -> None:
         self._track = track
         self._plan = plan
@@ -120,6 +122,7 @@ class _Race:
             return self._known(error)
 
     def _search(self) -> None:
+        """Look for what is faster, from the first diagnosis to the last look."""
         self._diagnosing.look()
         before = self._track.setting
         self._screening.note_tried(self._first_sight.adopt())
@@ -172,6 +175,7 @@ class _Race:
 
     @property
     def _diagnosis(self) -> Diagnosis | None:
+        """What the setting to beat waits for; None where nobody knows."""
         return self._diagnosing.newest
 
     def _screen_and_stack(self) -> None:
@@ -229,10 +233,10 @@ class _Race:
         self._track.find_noise_floor()
 
     def _known(self, error: ContestantLostError) -> RaceResult:
-        """The baseline, as it was measured last: neither it nor another setting to beat could be started again.
+        """The result where no setting to beat can be started again: the baseline, as it was measured last.
 
         Raises:
-            ContestantLostError: It was never measured.
+            ContestantLostError: The baseline was never measured.
         """
         baseline = self._track.incumbency.baseline
         if not self._diagnosing.has_begun or not baseline.last_blocks:

@@ -10,15 +10,16 @@ from autotune.speed.racing.heats.records import Clock, Heats
 from autotune.speed.racing.plan import RacePlan
 
 LAST_BLOCKS = 12
-"""In which the winner is measured once more, for the figures of the result."""
+"""Blocks in which the winner is measured once more, for the figures of the result."""
 _LEAST_TO_CONFIRM = 0.75
-"""Of the quads that a confirmation usually has, it has so many however late it is."""
+"""Share of its usual quads that a confirmation has however late it is."""
 _LATE = 1.25
-"""A race may end so late that its last confirmation is not lost to an estimate that was a little off."""
+"""Times its seconds that a race may take so that its last confirmation is not lost to an estimate a little off."""
 _A_LITTLE_LATE = 1.1
-"""Likewise, where a confirmation that had its usual quads needs more of them to tell."""
+"""Times its seconds that a race may take where a confirmation that had its usual quads needs more of them."""
 _FEWEST_BLOCKS = 2 + 4 * (LEAST_QUADS + 3)
-"""Of a heat and its winner's confirmation: two looks, the least quads of a screening, and three that may tell."""
+"""Fewest blocks of a heat and its winner's confirmation: two looks, the least quads of a screening, and three more that
+may tell."""
 
 
 class RaceTime:
@@ -30,9 +31,9 @@ class RaceTime:
     Args:
         plan: Says how long the race may take.
         incumbency: Tells what a block, a start and a turn take.
-        heats: Tell what those took that are over.
+        heats: Tell what heats took that are over.
         began: When the race began, by ``clock``.
-        clock: Seconds.
+        clock: Gives seconds of the race.
     """
 
     def __init__(self, plan: RacePlan, incumbency: Incumbency, heats: Heats, *, began: float, clock: Clock) -> None:
@@ -98,7 +99,7 @@ class RaceTime:
     def until_ended(self) -> float:
         """Seconds that something else may take, so that what was found is confirmed before the race is ended.
 
-        As long as one likes where nobody ends it.
+        Infinite where nobody ends it.
         """
         if self._plan.overrun is None:
             return math.inf
@@ -156,7 +157,7 @@ class RaceTime:
 
     @property
     def _kept_seconds(self) -> float:
-        """For what follows the next heat, before the end."""
+        """Seconds that are kept for what follows the next heat, before the end."""
         num_heats = self._keeps_a_heat_for_stacking + self._keeps_a_heat_for_a_runner_up
         # The best of winners is started anew before the others meet it.
         starts = self._arena.usual_start_seconds if self._keeps_a_heat_for_stacking else 0.0
@@ -164,7 +165,7 @@ class RaceTime:
 
     @property
     def has_room_for_a_heat(self) -> bool:
-        """Whether one that begins with a look at the bottleneck would not be too late."""
+        """Whether a heat ends in time that begins with a look at the bottleneck."""
         return self.left() > NUM_BLOCKS * self._incumbency.block_seconds + self._heat_seconds
 
     def take_for_stacking(self) -> bool:
@@ -186,17 +187,17 @@ class RaceTime:
 
     @property
     def has_room_to_confirm(self) -> bool:
-        """Whether one more confirmation ends in time, or not too late."""
+        """Whether one more confirmation ends in time, or late by little more than an estimate may be off."""
         return self._ends_by(self.given * _LATE)
 
     @property
     def has_room_for_a_pair(self) -> bool:
-        """Likewise for what was confirmed, and is asked again; it ends a little late at most."""
+        """Whether what was confirmed can be confirmed again; that ends a little late at most."""
         return self._ends_by(self.given * _A_LITTLE_LATE)
 
     @property
     def has_room_to_meet_a_guess(self) -> bool:
-        """Likewise for the informed setting; no later than in time where what was kept for it was taken."""
+        """Whether the winner can meet the informed setting; in time, where what was kept for that was taken."""
         return self._ends_by(self.given * (1.0 if self._has_given_up_a_guess else _LATE))
 
     @property
@@ -205,7 +206,7 @@ class RaceTime:
         return self.spent + 4 * self._incumbency.block_seconds > self.given
 
     def quads_to_confirm(self, usual: int) -> int:
-        """Of alternating blocks, that a confirmation has time for once its contestants have entered.
+        """For how many quads a confirmation has time once its contestants have entered, where it usually has so many.
 
         What wins without being proven is lost: so where nothing is told by then it may end a little late, and later
         where it would have fewer quads than is usual.
@@ -214,11 +215,13 @@ class RaceTime:
         return max(self._quads_by(self.given * _A_LITTLE_LATE), min(usual, self._quads_by(self.given * _LATE)), few)
 
     def _quads_by(self, seconds: float) -> int:
+        """For how many quads there is time until so many seconds of the race are spent."""
         # One of the two is stopped after them, which a start is more than enough for.
         left = seconds - self.spent - self._arena.usual_start_seconds
         return int(left / (4 * self._incumbency.block_seconds))
 
     def _is_too_late(self, needed: float) -> bool:
+        """Whether what needs so many seconds would end too late, which is recorded."""
         is_up = self.left() <= needed
         self._is_cut_short = self._is_cut_short or is_up
         if is_up and self._incumbency.takes_turns:
@@ -226,15 +229,17 @@ class RaceTime:
         return is_up
 
     def _ends_by(self, seconds: float) -> bool:
+        """Whether one more confirmation ends before so many seconds of the race are spent."""
         return self.spent + self._confirmation_seconds(1) <= seconds
 
     @property
     def _end_seconds(self) -> float:
+        """Seconds that the race's confirmations will take."""
         return self._confirmation_seconds(self._num_confirmations)
 
     @property
     def _num_confirmations(self) -> int:
-        """Against the baseline, and against an informed guess where there is time for one."""
+        """Confirmations to come: against the baseline, and against an informed guess where there is time for one."""
         return 2 if self._keeps_time_to_meet_a_guess else 1
 
     @property
@@ -243,7 +248,7 @@ class RaceTime:
         return self._plan.informed is not None and has_time and not self._has_given_up_a_guess
 
     def _confirmation_seconds(self, count: int) -> float:
-        """About how long so many confirmations will take."""
+        """Seconds that so many confirmations will take, about."""
         if self._incumbency.is_confirmed_in_turns:
             return count * self._incumbency.in_turns.seconds_to_confirm(self._incumbency.holder.start_seconds)
         blocks = 4 * self._plan.pace.confirm_quads * self._incumbency.block_seconds
@@ -251,10 +256,10 @@ class RaceTime:
 
     @property
     def _heat_seconds(self) -> float:
-        """About how long the next heat will take: as long as those took that came to an end; 0 before the first.
+        """Seconds that the next heat needs: what those took in the mean that came to an end; 0 before the first.
 
-        No longer than its start and the least quads that it has: as many as there is time for are what it takes.
-        Where contestants take turns: at most, with the noise that is to be measured first.
+        It needs no more than its start and the least quads that it has: it takes as many as there is time for. Where
+        contestants take turns, this is what it takes at most, with the noise that is to be measured first.
         """
         if self._incumbency.takes_turns:
             return self._incumbency.seconds_in_turns()

@@ -8,22 +8,22 @@ from autotune.speed.racing.stages.compiling import COMPILE, LEAST_SECONDS
 
 
 def setting_for(result: RaceResult, run: RunLength, *, in_full_precision: bool = False) -> dict[str, Scalar]:
-    """The winner as far as a run repays it: a knob whose cost it does not is as the baseline has it.
+    """The winner as far as a run repays it; a knob whose cost it does not repay is as the baseline has it.
 
     Of several values of a knob that were adopted one after the other the last to be repaid decides: a run that
     lasts for it has repaid each of those that it was faster than.
 
     Args:
-        result: Of the workload, or of one like it: on its own workload the run is held against what was measured.
-        run: Of the training that is to have the setting.
-        in_full_precision: With the baseline's digits: for a workload whose loss was not judged with fewer.
+        result: The race of the workload, or of one like it; the run is held against what that measured.
+        run: How long the training is that is to have the setting.
+        in_full_precision: Keep the baseline's digits, as for a workload whose loss was not judged with fewer.
     """
     setting = result.setting_in_full_precision if in_full_precision else result.setting
     return apply(setting, {even.knob: result.baseline.get(even.knob) for even in unpaid(result, run)})
 
 
 def unpaid(result: RaceResult, run: RunLength) -> tuple[BreakEven, ...]:
-    """What of the winner a run does not repay."""
+    """Break-evens of those of the winner's knobs that a run does not repay."""
     adopted = [even for even in result.break_evens if even.was_repaid and even.knob in result.kept]
     return tuple(even for even in adopted if not _is_repaid(even, result, run))
 
@@ -56,6 +56,7 @@ def _is_repaid(even: BreakEven, result: RaceResult, run: RunLength) -> bool:
 
 
 def _steps(result: RaceResult, run: RunLength) -> int:
+    """Steps of a run with the race's winner."""
     return run.steps(
         steps_per_epoch=result.steps_per_epoch,
         step_seconds=_step_seconds(result),

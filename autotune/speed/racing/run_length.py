@@ -15,9 +15,9 @@ class RunLength:
         """Steps of a run; 0 where what it is measured out in can't be counted in steps.
 
         Args:
-            steps_per_epoch: None where the loader does not tell.
-            step_seconds: Of the training in question; None where it was not recorded.
-            samples_per_step: Likewise.
+            steps_per_epoch: Batches of a pass over the data; None where the loader does not tell.
+            step_seconds: What a step of the training takes; None where it was not recorded.
+            samples_per_step: What a step of the training takes in; None where it was not recorded.
         """
         limits: list[float] = []
         if steps_per_epoch is not None:

@@ -21,7 +21,9 @@ class Terms:
     """What a heat is for, and what its challenger must show to be kept."""
 
     stage: HeatStage
+    """The part of the race that the heat belongs to."""
     bar: Bar
+    """What the challenger is held to."""
     objection: Objection | None
     """Asked about a challenger that clears the bar: why it is not kept nevertheless."""
 
@@ -30,12 +32,12 @@ class Challenge:
     """Whether the challenger is worth a comparison, and what that comes to.
 
     Args:
-        incumbency: Whom it meets, and with which noise.
-        challenger: Has entered.
-        terms: What it is held to.
-        heats: Where its end is recorded.
-        time: The race's.
-        began: When it was begun, by the race's clock.
+        incumbency: Has whom the challenger meets, and the noise of that.
+        challenger: A contestant that has entered.
+        terms: What the challenger is held to.
+        heats: Where the heat's end is recorded.
+        time: The time that the race has for it.
+        began: When the heat was begun, by the race's clock.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class Challenge:
         self._began = began
 
     def run(self, way: Meeting) -> Finish | None:
-        """Its end, recorded; None where it was not compared: for want of time, or because it is hopeless."""
+        """How the heat ended, which is recorded; None where nothing was compared: no time was left, or no hope."""
         challenger, incumbency = self._challenger, self._incumbency
         if self._terms.stage == "start":
             without = dict.fromkeys((*self._without_effect(), *self._already_so()))
@@ -85,6 +87,7 @@ class Challenge:
         return self._finish(way, self._beyond_noise(found))
 
     def _finish(self, way: Meeting, comparison: Comparison) -> Finish:
+        """Decide on a challenger that was compared, and record it."""
         is_cleared, challenger = clears(comparison, self._terms.bar), self._challenger
         against = None
         if is_cleared and self._terms.objection is not None:
@@ -118,9 +121,9 @@ class Challenge:
         return difference(self._incumbency.holder.setting, self._challenger.setting)
 
     def _beyond_noise(self, comparison: Comparison) -> Comparison:
-        """The comparison; where a doubtful noise floor alone makes it a tie, judged by a second look at that.
+        """The comparison, judged by a second look at the noise where a doubtful noise floor alone makes it a tie.
 
-        A gain of which all that is likely lies beyond what is loud needs none: that was a moment of the noise's.
+        A gain whose whole interval lies beyond what is loud needs no second look.
         """
         beside = self._incumbency.beside
         is_held_back = comparison.verdict == "tie" and comparison.interval[0] > 1
@@ -138,25 +141,25 @@ class Challenge:
         return replace(comparison, noise_floor=beside.noise_floor or 0.0)
 
     def _why_idle(self) -> str | None:
-        """Why the challenger needs not be looked at: what it changes does not take hold."""
+        """Why the challenger need not be looked at: what it changes does not take hold; None where it does."""
         for name in self._without_effect():
             return f"it does not take hold: {name} is {written(self._challenger.warmed.in_force[name])} here"
         return None
 
     def _look(self, way: Meeting) -> Looks | None:
-        """Whether it is slower by far; not at one that was a winner, which a moment of the machine's would make so."""
+        """A first look; None for one that was a winner, which a moment of the machine's would make slower by far."""
         if self._terms.bar == "better of two winners":
             return None
         return way.look(self._incumbency.holder, self._challenger)
 
     def _without_effect(self) -> list[str]:
-        """What of it was set and does not take hold, as its start has shown."""
+        """Knobs that the challenger sets and that do not take hold, as its start has shown."""
         in_force = self._challenger.warmed.in_force
         changes = self._changes.items()
         return [name for name, value in changes if value is not None and in_force.get(name, value) != value]
 
     def _already_so(self) -> list[str]:
-        """What of it is set, and holds for the incumbent unasked."""
+        """Knobs that the challenger sets and that hold for the incumbent unasked."""
         in_force = self._incumbency.holder.warmed.in_force
         changes = self._changes.items()
         return [name for name, value in changes if value is not None and in_force.get(name) == value]

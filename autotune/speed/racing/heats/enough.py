@@ -12,16 +12,19 @@ something that the incumbent has, no slower without."""
 _NARROW = 1.04
 """The far end of an interval over its near end, where a confirmed gain is known well enough."""
 _NARROW_BY_FAR = 1.5
+"""The far end over the near end, where a confirmed gain is so large that its first digit is enough."""
 _NARROW_IN_TURNS = 1.1
+"""The far end over the near end, where a gain in turns is known well enough: each quad costs two starts."""
 _FOR_OUT_OF_REACH = 3
-"""Quads that it takes to tell."""
+"""Quads that it takes to tell that a challenger is out of reach."""
 _FEW_STEPS = 5
-"""Of a block: what disturbs one of so few is no mean of many, and three quads would tell less than they seem to."""
+"""Steps of a block that count as few: what disturbs it is no mean of many, and three quads tell less than it seems."""
 _FOR_OUT_OF_REACH_OF_LONG_STEPS = 5
+"""Quads that it takes where blocks have few steps."""
 _FOR_RUNNER_UP = 6
-"""Quads before a challenger is given up that was as sure a winner as the incumbent."""
+"""Quads before a runner-up is given up, which was as sure a winner as the incumbent."""
 WORTH_MORE = 1.02
-"""Times as fast as another value of the same knob, from which one is better: less than this is noise."""
+"""A value is better than another one of its knob if it is so many times as fast: less than this is noise."""
 _FOR_NO_SLOWER = 6
 """Quads in which a challenger shows it that need only be no slower; all ten would take as long as two screenings."""
 FASTER_BY_FAR = 1.5
@@ -57,11 +60,11 @@ ENDS: Mapping[Bar, Callable[[Comparison], bool]] = {
     "no slower together": _is_proven_enough,
     "no slower without": _is_proven_enough,
 }
-"""When a screening side by side needs no more quads."""
+"""For each bar, whether a screening side by side needs no more quads."""
 
 
 def is_settled_in_turns(comparison: Comparison) -> bool:
-    """Likewise in turns, or its challenger was never ahead."""
+    """A screening in turns needs no more quads: its verdict is clear, or its challenger never ahead or out of reach."""
     is_hopeless = comparison.num_quads >= _FOR_OUT_OF_REACH and is_out_of_reach(comparison)
     return is_clear(comparison) or is_never_ahead(comparison) or is_hopeless
 
@@ -69,7 +72,7 @@ def is_settled_in_turns(comparison: Comparison) -> bool:
 def is_known_well(comparison: Comparison) -> bool:
     """The gain is sure, and more quads would add a digit at most.
 
-    Of a baseline that is slower by far the first digit does: its blocks may take seconds.
+    Where the baseline is slower by far the first digit is enough: its blocks may take seconds.
     """
     low, high = comparison.interval
     narrow = _NARROW_BY_FAR if is_by_far(comparison) else _NARROW
@@ -77,7 +80,7 @@ def is_known_well(comparison: Comparison) -> bool:
 
 
 def is_known_well_in_turns(comparison: Comparison) -> bool:
-    """As ``is_known_well``, less narrowly: a quad costs two starts. Or B is no winner after all."""
+    """A gain in turns is known well enough, less narrowly than side by side; or B is no winner after all."""
     low, high = comparison.interval
     is_known = comparison.verdict == "faster" and high <= _NARROW_IN_TURNS * low
     return is_by_far(comparison) or is_known or is_never_ahead(comparison)

@@ -11,7 +11,7 @@ from autotune.speed.measuring.comparison import LOUD_NOISE, Comparison, is_clear
 from autotune.speed.racing.heats.enough import WORTH_MORE, Bar, is_by_far
 
 Ask: TypeAlias = Callable[[Contestant, Contestant, Comparison], str | None]
-"""Takes the incumbent, a faster challenger and their comparison; says why the challenger is not kept."""
+"""Takes the incumbent, a faster challenger and their comparison; says why the challenger is not kept, or None."""
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,15 @@ class Objection:
     """What is asked about a faster challenger before it is kept."""
 
     ask: Ask
+    """The question; its answer is None where nothing speaks against the challenger."""
     num_starts: int = 0
     """Trainings that are started for the answer."""
 
 
 _LEAST_SLACK = 0.01
-"""What one that need be no slower may seem slower by, where two of one setting differ by less."""
+"""Share by which a challenger may seem slower that need be no slower, where the noise floor is lower."""
 _MOST_SLACK = 0.02
-"""Likewise, where they differ by more: of a loud floor's width it would often be slower by as much."""
+"""Most that such a challenger may seem slower by, however loud the floor: it would often truly be slower by that."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,16 @@ class Finish:
     setting: dict[str, Scalar]
     comparison: Comparison
     is_kept: bool
+    """The challenger cleared its bar, and nothing was objected to."""
 
     @property
     def ratio(self) -> float:
-        """Its throughput over the incumbent's."""
+        """The challenger's throughput over the incumbent's."""
         return self.comparison.ratio
 
     @property
     def is_undecided(self) -> bool:
-        """It seems faster by more than noise, and its quads were too few to tell."""
+        """The challenger seems faster by more than noise, and its quads were too few to tell."""
         floor = min(max(self.comparison.noise_floor, _LEAST_SLACK), LOUD_NOISE)
         return self.comparison.verdict == "tie" and math.log(self.ratio) > math.log1p(floor)
 
@@ -56,7 +58,7 @@ class Finish:
 
     @property
     def is_by_far(self) -> bool:
-        """It is surely faster by so much that what hindered the incumbent hid everything else."""
+        """The challenger is surely faster by so much that what hindered the incumbent hid everything else."""
         return is_by_far(self.comparison)
 
 

@@ -12,11 +12,11 @@ from autotune.speed.racing.pace import Pace
 
 
 class InTurns:
-    """Each holds the device alone, from its start to the end of its turn; a change of sides costs a start.
+    """The way to meet where each holds the device alone, from its start to the end of its turn; see Meeting.
 
     Args:
-        arena: Where one makes room for the other.
-        pace: How long is measured.
+        arena: Makes room for the one whose turn it is.
+        pace: How long a turn measures.
     """
 
     is_in_turns = True
@@ -28,7 +28,7 @@ class InTurns:
         self._block_seconds = pace.turn_seconds
 
     def look(self, incumbent: SharedContestant, challenger: SharedContestant) -> Looks:
-        """See Meeting; two blocks each in one turn, and whoever is there has the first."""
+        """Two blocks of each in one turn; the contestant that is there has the first."""
         blocks: dict[bool, list[Block]] = {}
         with self._arena.one_at_a_time():
             for contestant in sorted((incumbent, challenger), key=lambda each: not each.is_present):
@@ -39,7 +39,7 @@ class InTurns:
     def screen(
         self, incumbent: SharedContestant, challenger: SharedContestant, *, bar: Bar, time: HeatTime
     ) -> Comparison:
-        """See Meeting; that there is time for all quads was seen to before."""
+        """The challenger over the incumbent; that there is time for all quads was seen to before."""
         del time
         pace = self._pace
         return self._compare(
@@ -51,7 +51,7 @@ class InTurns:
         )
 
     def confirm(self, other: SharedContestant, winner: SharedContestant, *, time: HeatTime) -> Comparison:
-        """See Meeting; each quad costs two starts, so that none is added."""
+        """The winner over the other one; no quad is added, since each costs two starts."""
         del time
         pace = self._pace
         return self._compare(
@@ -63,31 +63,32 @@ class InTurns:
         )
 
     def find_noise_floor(self, contestant: SharedContestant, twin: SharedContestant) -> None:
-        """See Meeting."""
+        """Measure what two of one setting differ by, and how long a block takes."""
         pace = self._pace
         comparison = self._compare(contestant, twin, quads=pace.turn_floor_quads, confidence=pace.screen_confidence)
         self.noise_floor = comparison.half_width
         self._block_seconds = statistics.fmean(block.seconds for block in comparison.blocks)
 
     def forget_noise(self) -> None:
-        """See Meeting."""
+        """Forget the noise of another setting."""
         self.noise_floor = None
 
     def seconds_to_screen(self, a: SharedContestant, b: SharedContestant) -> float:
-        """About how long a heat of these two takes at most: two looks, and all quads."""
+        """Seconds that a heat of these two takes at most, about: two looks, and all quads."""
         starts = a.start_seconds + b.start_seconds
         return starts + self._seconds(self._pace.turn_screen_quads, starts=starts) + 4 * self._block_seconds
 
     def seconds_to_find_noise_floor(self, contestant: SharedContestant) -> float:
-        """About how long it takes, its twin's first start left out; 0 where it is known."""
+        """Seconds that finding the noise takes, about, without the twin's first start; 0 where it is known."""
         starts = 2 * contestant.start_seconds
         return self._seconds(self._pace.turn_floor_quads, starts=starts) if self.noise_floor is None else 0.0
 
     def seconds_to_confirm(self, start_seconds: float) -> float:
-        """About how long it takes at most, where a start takes so long."""
+        """Seconds that a confirmation takes at most, about, where a start takes so long."""
         return 2 * start_seconds + self._seconds(self._pace.turn_confirm_quads, starts=2 * start_seconds)
 
     def _seconds(self, quads: int, *, starts: float) -> float:
+        """Seconds of so many quads, each with both contestants' starts."""
         return quads * (starts + 4 * self._block_seconds)
 
     def _compare(

@@ -21,9 +21,9 @@ class Incumbency:
     Args:
         arena: Where contestants are started.
         baseline: The first setting to beat.
-        pace: How long is measured.
+        pace: How long heats measure.
         on_turns: Called once, when contestants of the incumbent's size turn out to have no room side by side.
-        clock: Seconds, of the race.
+        clock: Gives seconds of the race.
 
     Raises:
         ContestantLostError: The baseline can't be trained with.
@@ -42,12 +42,12 @@ class Incumbency:
         self.beside = SideBySide(pace)
         self.in_turns = InTurns(arena, pace)
         self.baseline = arena.enter(dict(baseline))
-        """The first one; known by its last blocks when it is gone."""
+        """The contestant with the baseline, known by its last blocks when it is gone."""
         self.holder: SharedContestant = self.baseline
         self._on_turns = on_turns
         self._has_told = False
         self.block_seconds = pace.block_seconds
-        """About how long a block takes side by side, with what surrounds it."""
+        """Seconds that a block takes side by side, about, with what surrounds it."""
         self._pace = pace
         self._clock = clock
 
@@ -63,7 +63,7 @@ class Incumbency:
 
     @property
     def has_taken_turns(self) -> bool:
-        """There is none, or there was none for an incumbent before it, whose turns have taken their time."""
+        """There is no such room, or there was none for an incumbent before it, whose turns have taken their time."""
         return self._has_told or self.takes_turns
 
     @property
@@ -78,12 +78,12 @@ class Incumbency:
         return self.beside.noise_floor is not None or self.in_turns.noise_floor is not None
 
     def pass_to(self, successor: SharedContestant) -> None:
-        """Another contestant has the setting to beat now."""
+        """Give another contestant the setting to beat; the one that had it is retired."""
         self.holder.retire()
         self.holder = successor
 
     def restore(self) -> ContestantLostError | None:
-        """Let an incumbent that was lost enter anew, or the baseline in its stead; what kept the former from it.
+        """Let an incumbent that was lost enter anew, or the baseline in its stead; then, why the incumbent could not.
 
         Raises:
             ContestantLostError: Neither can be trained with any more.
@@ -149,17 +149,17 @@ class Incumbency:
         self._with_twin(measure)
 
     def find_noise_floor_in_turns(self) -> None:
-        """Likewise for a challenger that has no room beside the incumbent, though a twin of that may have."""
+        """Measure the noise in turns, for a challenger that has no room beside the incumbent; a twin may have some."""
         if self.in_turns.noise_floor is None:
             self._with_twin(lambda twin: self.in_turns.find_noise_floor(self.holder, twin))
 
     def seconds_in_turns(self, challenger: SharedContestant | None = None) -> float:
-        """About how long a heat takes at most where contestants take turns, with the noise that is measured first."""
+        """Seconds that a heat in turns takes at most, about, with the noise that is measured first."""
         noise = self.in_turns.seconds_to_find_noise_floor(self.holder)
         return noise + self.in_turns.seconds_to_screen(self.holder, challenger or self.holder)
 
     def has_time_for_noise(self, time: HeatTime) -> bool:
-        """The noise can be measured once more side by side, and as much is left for what that is to judge."""
+        """Whether the noise can be measured once more side by side, with as much left for what that is to judge."""
         return time.quads_left() >= 2 * self._pace.floor_quads
 
     def _find_noise_floor(self, way: Meeting, twin: SharedContestant, *, time: HeatTime) -> None:
@@ -171,6 +171,11 @@ class Incumbency:
             self.block_seconds = (self._clock() - began) / (4 * self._pace.floor_quads)
 
     def _with_twin(self, measure: Callable[[SharedContestant], None]) -> None:
+        """Let a second contestant with the setting to beat enter, measure with it, and retire it.
+
+        Raises:
+            ContestantLostError: It can't enter, or one of the two is lost.
+        """
         try:
             twin = self.arena.enter(dict(self.holder.setting))
         except ContestantLostError as error:

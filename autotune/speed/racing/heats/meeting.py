@@ -15,7 +15,7 @@ from autotune.speed.racing.heats.enough import Bar
 from autotune.speed.racing.heats.turns import SharedContestant
 
 SLOWER_BY_FAR = 1.3
-"""Slower than the incumbent by this, twice in a row, needs no closer look."""
+"""A challenger that takes so many times as long, twice in a row, needs no closer look."""
 LEAST_QUADS = 4
 """A screening has so many quads, however little time is left: fewer would tell nothing."""
 
@@ -27,13 +27,13 @@ class Looks:
     ratios: tuple[float, ...]
     """The challenger's throughput over the incumbent's, in each pair of blocks."""
     samples_per_second: float
-    """The challenger's, the median of its blocks, epoch starts included."""
+    """The challenger's throughput, the median of its blocks, epoch starts included."""
     blocks: tuple[Block, ...]
-    """Of both."""
+    """The blocks of both contestants."""
 
     @classmethod
     def of(cls, pairs: Sequence[tuple[Block, Block]], *, incumbent: Warmed, challenger: Warmed) -> Self:
-        """Of pairs of a block of the incumbent's and one of the challenger's."""
+        """What pairs of blocks look like, each of one of the incumbent's and one of the challenger's."""
         costs = [(seconds_per_sample(one, incumbent), seconds_per_sample(other, challenger)) for one, other in pairs]
         return cls(
             ratios=tuple(ours / theirs for ours, theirs in costs),
@@ -60,19 +60,20 @@ class HeatTime(Protocol):
 
 
 class Meeting(Protocol):
-    """One of the two ways."""
+    """A way in which two contestants meet."""
 
     is_in_turns: bool
+    """The two hold the device one at a time."""
     noise_floor: float | None
     """What two of one setting seem to differ by at most, measured this way; None where it is not known."""
 
     def look(self, incumbent: SharedContestant, challenger: SharedContestant) -> Looks:
-        """Two pairs of blocks, or one that decides."""
+        """A first look at both: two pairs of blocks, or one that decides."""
 
     def screen(
         self, incumbent: SharedContestant, challenger: SharedContestant, *, bar: Bar, time: HeatTime
     ) -> Comparison:
-        """The challenger over the incumbent, until the bar that it is held to needs no more.
+        """Compare the challenger with the incumbent, until the bar that it is held to needs no more quads.
 
         Args:
             incumbent: The setting to beat.
@@ -82,13 +83,13 @@ class Meeting(Protocol):
         """
 
     def confirm(self, other: SharedContestant, winner: SharedContestant, *, time: HeatTime) -> Comparison:
-        """The winner over the other one, with more quads; where these do not tell, with all that there is time for.
+        """Compare the winner with the other one, with more quads; where these do not tell, with all that time allows.
 
-        A difference within the noise is a tie, as in a screening; where nobody has measured that, within what is loud.
+        A difference within the noise is a tie, as in a screening; where that is not known, one within what is loud.
 
         Args:
-            other: Who it has to beat.
-            winner: Who seems faster.
+            other: Whom the winner has to beat.
+            winner: The one that seems faster.
             time: Says for how many quads the race has time.
         """
 
@@ -96,4 +97,4 @@ class Meeting(Protocol):
         """Measure what two of one setting differ by."""
 
     def forget_noise(self) -> None:
-        """It was another setting's."""
+        """Forget the noise, which was another setting's."""

@@ -12,7 +12,7 @@ from autotune.speed.racing.heats.turns import SharedContestant
 from autotune.speed.racing.result import Gain, Heat, HeatStage, Surroundings, Verdict
 
 Clock: TypeAlias = Callable[[], float]
-"""Seconds; a simulation has its own."""
+"""Gives seconds; a simulation has its own."""
 
 Changes: TypeAlias = Mapping[str, Scalar]
 """What of a setting differs from what it was tried against."""
@@ -28,18 +28,18 @@ class Heats:
 
     @property
     def all(self) -> tuple[Heat, ...]:
-        """Those that are over."""
+        """The heats that are over."""
         return tuple(self._all)
 
     def has_refused(self, name: str) -> bool:
-        """The last of them could not be trained with, whatever the value of this knob.
+        """Whether the last heat could not be trained with, whatever the value of this knob.
 
         An ``InfeasibleError`` that begins ``knob:`` speaks of the whole knob, one with ``knob=value:`` of a value.
         """
         return bool(self._all) and f"InfeasibleError: {name}: " in self._all[-1].reason
 
     def skipped(self, stage: HeatStage, setting: Mapping[str, Scalar], *, changes: Changes, reason: str) -> None:
-        """A setting was passed over."""
+        """Record that a setting was passed over."""
         self._add(Heat(stage=stage, setting=dict(setting), changes=dict(changes), verdict="skipped", reason=reason))
 
     def lost(
@@ -51,7 +51,7 @@ class Heats:
         changes: Changes,
         began: float,
     ) -> None:
-        """A setting can't be trained with."""
+        """Record that a setting can't be trained with."""
         self._add(
             Heat(
                 stage=stage,
@@ -75,7 +75,7 @@ class Heats:
         seen: Comparison | Looks | None = None,
         is_in_turns: bool = False,
     ) -> None:
-        """A challenger met its opponent in a comparison; or needed none after two looks, or not even these."""
+        """Record that a challenger met its opponent, or needed no comparison after two looks, or not even these."""
         comparison = seen if isinstance(seen, Comparison) else None
         blocks = seen.blocks if seen is not None else ()
         self._add(
@@ -104,7 +104,7 @@ class Heats:
         began: float,
         is_in_turns: bool,
     ) -> None:
-        """A challenger was faster by far at first sight: its throughput is known, and no interval of its gain."""
+        """Record that a challenger was faster by far at first sight, which gives its throughput, but no interval."""
         self._add(
             Heat(
                 stage="screen",
@@ -139,5 +139,5 @@ def gain_of(comparison: Comparison) -> Gain:
 
 
 def _throughput(comparison: Comparison, challenger: SharedContestant) -> float:
-    """Samples per second of the challenger's blocks, the median, epoch starts included."""
+    """The median of samples per second over the challenger's blocks, epoch starts included."""
     return 1 / statistics.median(seconds_per_sample(block, challenger.warmed) for block in comparison.blocks_b)

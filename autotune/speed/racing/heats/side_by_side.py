@@ -16,10 +16,10 @@ _MOST_TIMES_AS_MANY = 3
 
 
 class SideBySide:
-    """Both hold the device, and a block costs no more than its time.
+    """The way to meet where both hold the device, and a block costs no more than its time; see Meeting.
 
     Args:
-        pace: How long is measured.
+        pace: How long a heat measures.
     """
 
     is_in_turns = False
@@ -28,7 +28,7 @@ class SideBySide:
         self._pace = pace
         self.noise_floor: float | None = None
         self._noise: list[float] = []
-        """Log-ratios of a contestant and its twins."""
+        """Log-ratios of the quads of a contestant and its twins."""
 
     @property
     def is_noise_doubtful(self) -> bool:
@@ -36,7 +36,7 @@ class SideBySide:
         return (self.noise_floor or 0.0) > LOUD_NOISE and len(self._noise) <= self._pace.floor_quads
 
     def look(self, incumbent: SharedContestant, challenger: SharedContestant) -> Looks:
-        """See Meeting."""
+        """A pair of short blocks, and a second one where the first shows one of the two to be faster by far."""
         of = partial(Looks.of, incumbent=incumbent.warmed, challenger=challenger.warmed)
         pairs = [(self._look_at(incumbent), self._look_at(challenger))]
         if not 1 / SLOWER_BY_FAR < of(pairs).ratios[0] < FASTER_BY_FAR:
@@ -46,7 +46,7 @@ class SideBySide:
     def screen(
         self, incumbent: SharedContestant, challenger: SharedContestant, *, bar: Bar, time: HeatTime
     ) -> Comparison:
-        """See Meeting."""
+        """The challenger over the incumbent, with the quads that there is time for, four at the least."""
         ends = ENDS[bar]
 
         def is_decided(comparison: Comparison) -> bool:
@@ -64,7 +64,7 @@ class SideBySide:
         )
 
     def confirm(self, other: SharedContestant, winner: SharedContestant, *, time: HeatTime) -> Comparison:
-        """See Meeting."""
+        """The winner over the other one, with more quads than usual where these do not tell and time is left."""
         pace = self._pace
 
         def is_decided(comparison: Comparison) -> bool:
@@ -84,7 +84,7 @@ class SideBySide:
         )
 
     def find_noise_floor(self, contestant: SharedContestant, twin: SharedContestant) -> None:
-        """See Meeting; a second time adds to what the first one showed."""
+        """Measure what two of one setting differ by; a second time adds to what the first one showed."""
         pace = self._pace
         comparison = compare(
             contestant, twin, quads=pace.floor_quads, seconds=pace.block_seconds, min_steps=pace.min_steps
@@ -94,7 +94,7 @@ class SideBySide:
         self.noise_floor = math.expm1(max(abs(bound) for bound in interval))
 
     def forget_noise(self) -> None:
-        """See Meeting."""
+        """Forget the noise of another setting."""
         self.noise_floor = None
         self._noise = []
 

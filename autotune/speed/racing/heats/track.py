@@ -20,11 +20,11 @@ class Track:
     """Where heats are run against the incumbent, which stays alive from one to the next where it has room.
 
     Args:
-        incumbency: The setting to beat.
+        incumbency: Has the setting to beat.
         heats: Where heats are recorded.
-        time: The race's, for its heats.
+        time: The time that the race has for its heats.
         on_begin: Hears of each heat before it is run: its stage, and what is changed.
-        clock: Seconds, of the race.
+        clock: Gives seconds of the race.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Track:
         self._on_begin = on_begin
         self._clock = clock
         self._hung: list[dict[str, Scalar]] = []
-        """What challengers that hung had and the setting to beat had not: each cost as long as a race waits for one."""
+        """Changes of challengers that hung. Settings that hold them are not tried again: each may cost as long."""
 
     def close(self) -> None:
         """Retire the incumbent."""
@@ -65,7 +65,7 @@ class Track:
         return self.incumbency.is_floor_known
 
     def find_noise_floor(self) -> None:
-        """Measure the incumbent against a twin of it; see Incumbency. Tried again where one of the two is lost.
+        """Measure the incumbent against a twin of it; once more where one of the two is lost.
 
         Raises:
             ContestantLostError: The incumbent's setting can't be started again.
@@ -90,11 +90,11 @@ class Track:
         What hung once is not tried again, beside whatever else, and recorded no second time.
 
         Args:
-            stage: Part of the race.
+            stage: The part of the race.
             setting: The challenger's.
             objection: Asked about a challenger that is faster: why it is not kept nevertheless.
             may_adopt: A challenger that is kept becomes the incumbent.
-            bar: What it is held to.
+            bar: What the challenger is held to.
         """
         if self._has_hung(setting):
             return None
@@ -160,7 +160,7 @@ class Track:
         self.incumbency.pass_to(self.arena.enter(dict(setting)))
 
     def reinstate_baseline(self) -> None:
-        """Make the baseline the setting to beat, of which no more is asked than what was measured of it."""
+        """Make the baseline the setting to beat; nothing more is measured of it than its last blocks."""
         self.incumbency.pass_to(self.incumbency.baseline)
 
     def confirm(
@@ -171,15 +171,15 @@ class Track:
         changes: Mapping[str, Scalar],
         setting: Mapping[str, Scalar] | None = None,
     ) -> Comparison | None:
-        """The incumbent's setting over another one's, both on fresh contestants and with more blocks.
+        """Compare the incumbent's setting with another one, both on fresh contestants and with more blocks.
 
         None where one of the two can't be trained with; the incumbent is retired then.
 
         Args:
-            stage: Part of the race.
-            against: The other one.
+            stage: The part of the race.
+            against: The other setting.
             changes: What the heat is shown by.
-            setting: Becomes the incumbent's first, where it is given.
+            setting: What the incumbent is to have, where that is another one; None for its own.
         """
         began = self._clock()
         self._on_begin(stage, changes)
@@ -272,6 +272,7 @@ class Track:
         self.restore(stage=stage)
 
     def _has_hung(self, setting: Mapping[str, Scalar]) -> bool:
+        """Whether the setting holds changes with which a challenger hung."""
         return any(hung and hung.items() <= setting.items() for hung in self._hung)
 
     def _record_lost_incumbent(

@@ -21,9 +21,9 @@ from autotune.events import Block, Feed, Scalar, Warmed
 from autotune.speed.measuring.arena import Arena, Contestant, ContestantLostError
 
 _ROOM_SHARE = 0.95
-"""Of what did not fit together: what is larger than this share of it is not tried side by side again."""
+"""Share of what did not fit together; what is larger than this is not tried side by side again."""
 _LAST_BLOCKS = 6
-"""That a contestant's figures are known by, where it can't be started again."""
+"""Blocks by which a contestant's figures are known where it can't be started again."""
 
 
 class NoRoomError(ContestantLostError):
@@ -38,22 +38,22 @@ class SharedContestant:
         self.seed = seed
         self.is_retired = False
         self.start_seconds = 0.0
-        """What its last start took, of the race's time."""
+        """Seconds that its last start took of the race's time."""
         self.held_bytes = 0
-        """Of the device, while it waits, as its last start showed; before the first, what is expected."""
+        """What it holds of the device while it waits, as its last start showed; before the first, what is expected."""
         self.peak_bytes = 0
-        """At most, likewise."""
+        """What it holds of the device at most, as its last start showed; before the first, what is expected."""
         self.most_bytes = 0
-        """At most, in all its lives so far: with batches of unlike sizes a block may hold more than any before it."""
+        """What it held at most in all its lives: where batches differ, a block may hold more than any before it."""
         self.last_blocks: deque[Block] = deque(maxlen=_LAST_BLOCKS)
-        """Those that the loader fed."""
+        """Its newest blocks that the loader fed."""
         self._arena = arena
         self._living: Contestant | None = None
         self._warmed: Warmed | None = None
 
     @property
     def warmed(self) -> Warmed:
-        """Of its last start."""
+        """What its last start cost, and what is in force."""
         assert self._warmed is not None, "it has entered"
         return self._warmed
 
@@ -63,7 +63,7 @@ class SharedContestant:
         return self._living is not None
 
     def run_block(self, *, seconds: float, min_steps: int, feed: Feed = "real") -> Block:
-        """Train for at least so long and so many steps; see Contestant.
+        """Train for at least so long and so many steps, after a start where it was put away; see Contestant.
 
         Raises:
             NoRoomError: It ran out of memory beside others, which are put away now, as it is.
@@ -86,7 +86,7 @@ class SharedContestant:
         return block
 
     def restate(self, setting: Mapping[str, Scalar]) -> None:
-        """Be known by this setting, which trains as its own does."""
+        """Let it be known by this setting, which trains as its own does."""
         self.setting = dict(setting)
 
     def retire(self) -> None:
@@ -102,7 +102,7 @@ class SharedContestant:
             self._living = None
 
     def appear(self, living: Contestant, *, start_seconds: float) -> None:
-        """It was started."""
+        """Note that it was started, and what that took."""
         self._living, self._warmed, self.start_seconds = living, living.warmed, start_seconds
         self.peak_bytes = living.warmed.peak_memory_bytes
         self.most_bytes = max(self.most_bytes, self.peak_bytes)
@@ -118,7 +118,7 @@ class SharedArena:
     Args:
         arena: Starts the contestants.
         memory_bytes: What the device has; None where nobody knows.
-        clock: Seconds, of the race.
+        clock: Gives seconds of the race.
     """
 
     def __init__(
@@ -134,11 +134,11 @@ class SharedArena:
         self._is_one_at_a_time = False
         self._memory_bytes = math.inf if memory_bytes is None else float(memory_bytes)
         self._met_bytes = math.inf
-        """What those who were there held and the newcomer's peak came to, where they did not fit together."""
+        """What those who were there held and a newcomer's peak came to where they did not fit; infinite until then."""
 
     @property
     def usual_start_seconds(self) -> float:
-        """Of most of them; twice the least at most, since one that compiles is no measure of those that follow."""
+        """Seconds of a usual start: twice the least at most, since one that compiles is no measure of those to come."""
         return min(statistics.median(self._starts), 2 * min(self._starts[1:] or self._starts))
 
     def limit_starts(self, seconds: Callable[[], float]) -> None:
@@ -146,7 +146,7 @@ class SharedArena:
         self._seconds_for_a_start = seconds
 
     def enter(self, setting: Mapping[str, Scalar], *, seed: int = 0) -> SharedContestant:
-        """A contestant that is warm; those beside which it does not fit are put away. See Arena.
+        """A contestant that is warm; those beside which it does not fit are put away.
 
         Raises:
             ContestantLostError: It can't be trained with, alone on the device either.
@@ -160,11 +160,11 @@ class SharedArena:
         return contestant
 
     def most_bytes(self, setting: Mapping[str, Scalar]) -> int:
-        """What any contestant with this setting held at most, warm-up and blocks; one has entered."""
+        """What any contestant with this setting held at most, in warm-up and blocks; one has entered."""
         return max(contestant.most_bytes for contestant in self._entered if contestant.setting == setting)
 
     def start(self, contestant: SharedContestant) -> None:
-        """Bring it on the device, beside those who are there where they fit together, else alone.
+        """Bring a contestant on the device, beside those who are there where they fit together, else alone.
 
         Raises:
             ContestantLostError: It can't be started.
@@ -197,7 +197,7 @@ class SharedArena:
 
     @contextmanager
     def one_at_a_time(self) -> Iterator[None]:
-        """Within it whoever trains is alone on the device, even where there is room for more."""
+        """Let whoever trains be alone on the device, even where there is room for more."""
         self._is_one_at_a_time = True
         try:
             yield
@@ -216,11 +216,11 @@ class SharedArena:
         return a.is_present and b.is_present
 
     def has_room_for_two(self, contestant: SharedContestant) -> bool:
-        """Whether one of the same size may fit beside it, as far as anything tells."""
+        """Whether another one of the contestant's size may fit beside it, as far as anything tells."""
         return self.has_room_for(contestant, contestant)
 
     def has_room_for(self, contestant: SharedContestant, newcomer: SharedContestant) -> bool:
-        """Whether one of the newcomer's size may fit beside one of the contestant's, likewise."""
+        """Whether one of the newcomer's size may fit beside one of the contestant's, as far as anything tells."""
         return not self._is_too_much([contestant], newcomer)
 
     def make_room(self, contestant: SharedContestant) -> bool:
@@ -231,11 +231,12 @@ class SharedArena:
         return True
 
     def forget(self, contestant: SharedContestant) -> None:
-        """It is about to leave the device."""
+        """Note that a contestant is about to leave the device."""
         if contestant in self._present:
             self._present.remove(contestant)
 
     def _bring(self, contestant: SharedContestant) -> None:
+        """Start a contestant beside those who are there, within the time that the race has for a start."""
         began = self._clock()
         limit = self._seconds_for_a_start()
         living = self._arena.enter(contestant.setting, seed=contestant.seed, limit_seconds=limit)
@@ -244,7 +245,7 @@ class SharedArena:
         self._present.append(contestant)
 
     def _clear(self, *, but: SharedContestant | None = None) -> list[SharedContestant]:
-        """Put everybody away but one; who it was."""
+        """Put everybody away but one; those that were put away."""
         gone = [contestant for contestant in self._present if contestant is not but]
         for contestant in gone:
             contestant.put_away()
@@ -262,6 +263,6 @@ class SharedArena:
         return held + newcomer.held_bytes > self._memory_bytes or held + newcomer.peak_bytes > self._met_bytes
 
     def _learn(self, present: Sequence[SharedContestant], newcomer: SharedContestant) -> None:
-        """They did not fit together."""
+        """Remember that they did not fit together."""
         together = sum(contestant.held_bytes for contestant in present) + newcomer.peak_bytes
         self._met_bytes = min(self._met_bytes, _ROOM_SHARE * together)

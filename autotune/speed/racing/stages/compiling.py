@@ -20,9 +20,9 @@ LEAST_SECONDS = 20.0
 """Compiling a model that is worth it costs 10 s at the least, and rarely makes a step twice as fast: a run that
 trains for less than this can't repay it."""
 _RESERVE = 0.3
-"""Of a race's time that is kept for compiling where a run can repay it: nothing else gains as much there."""
+"""Share of a race's time that is kept for compiling where a run can repay it: nothing else gains as much there."""
 _LONGER = 2.0
-"""A mode that searches more takes longer than the one before it; it needs this many times as long to be left."""
+"""A mode is tried where so many times the longest compilation so far is left: one that searches more takes longer."""
 FOR_LAUNCHES = "reduce-overhead"
 """The mode that replays a step as one graph: where steps wait for launches it comes first."""
 
@@ -33,14 +33,19 @@ def is_compiled(setting: Mapping[str, Scalar], *, entries: Sequence[Entry]) -> b
 
 
 class Compiling:
-    """Tries the modes of ``torch.compile`` on the incumbent, and does their sums."""
+    """Tries the modes of ``torch.compile`` on the incumbent, and says whether a run repays them.
+
+    Args:
+        plan: The knobs, and the race's time.
+        costs: Does the sums of slow starts.
+    """
 
     def __init__(self, plan: RacePlan, *, costs: Costs) -> None:
         self._plan = plan
         self._costs = costs
         self._tried: list[dict[str, Scalar]] = []
         self.is_run_too_short = False
-        """It is not tried, for no run could repay it."""
+        """Compiling is not tried, for no run could repay it."""
         self._entry = next((entry for entry in plan.entries if entry.name == COMPILE), None)
 
     def reserve(self, incumbent: Contestant) -> float:
@@ -52,11 +57,11 @@ class Compiling:
 
     @property
     def has_begun(self) -> bool:
-        """One mode was tried at least."""
+        """At least one mode was tried."""
         return bool(self._tried)
 
     def can_do_away_with_launches(self, incumbent: Contestant) -> bool:
-        """There is a mode that replays a step as one graph, and a run is long enough to repay it."""
+        """Whether there is a mode that replays a step as one graph, and a run is long enough to repay it."""
         return (
             self._entry is not None
             and FOR_LAUNCHES in self._entry.values
@@ -97,7 +102,10 @@ class Compiling:
         time: RaceTime,
         objection: Objection | None = None,
     ) -> Finish | None:
-        """A heat of a setting that compiles its step; adopted where it is faster and repays itself. See Track."""
+        """Run a heat of a setting that compiles its step, which is adopted where it is faster and repays itself.
+
+        See ``Track.heat``.
+        """
 
         def object_to(incumbent: Contestant, challenger: Contestant, comparison: Comparison) -> str | None:
             against = self._object_to_cost(incumbent, challenger, comparison)
@@ -115,10 +123,12 @@ class Compiling:
         return finish
 
     def _modes(self, bottleneck: Bottleneck | None) -> list[Scalar]:
+        """The modes that are raced; where steps wait for launches, the one that replays them comes first."""
         modes = [value for value in self._entry.values if value != _OFF] if self._entry is not None else []
         return sorted(modes, key=lambda mode: mode != FOR_LAUNCHES) if bottleneck == "launch" else modes
 
     def _object_to_cost(self, incumbent: Contestant, challenger: Contestant, comparison: Comparison) -> str | None:
+        """Why a faster challenger is not kept: no run repays its compilation; None where one does."""
         even = self._costs.of(COMPILE, incumbent, challenger, comparison)
         assert even is not None, "it is faster, or nobody would ask"
         self._costs.break_evens.append(even)

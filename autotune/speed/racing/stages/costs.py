@@ -19,12 +19,13 @@ class Run:
     """A training run, as the incumbent trains it."""
 
     steps: int
-    """0 where nothing tells."""
+    """Steps of the run; 0 where nothing tells."""
     step_seconds: float
+    """What a step of it takes."""
 
     @property
     def seconds(self) -> float:
-        """What its steps take."""
+        """Seconds that its steps take."""
         return self.steps * self.step_seconds
 
 
@@ -39,7 +40,7 @@ class Costs:
         self._plan = plan
         self._slow = {entry.name for entry in plan.entries if entry.knob.is_slow_to_start}
         self.break_evens: list[BreakEven] = []
-        """When each that was faster has paid for itself."""
+        """For each challenger that was faster and starts more slowly, when a run has repaid that."""
 
     def run_length(self, incumbent: Contestant) -> Run:
         """How long a run is, from a block of the incumbent's."""
@@ -53,7 +54,7 @@ class Costs:
         return Run(steps, step_seconds)
 
     def objection(self, knob: str, *, then: Objection | None) -> Objection | None:
-        """To be asked about a challenger with another value of this knob, and then what else is to be asked.
+        """What is asked about a challenger with another value of this knob: its cost, and then what else there is.
 
         What does not start clearly later, and what a run of unknown length would have to repay, is not objected to.
         """
@@ -88,7 +89,7 @@ class Costs:
 
 
 def unpaid_words(even: BreakEven, *, what: str = "starting") -> str:
-    """That a run does not repay it."""
+    """Words that a run does not repay a start."""
     return (
         f"its {even.start_seconds:.1f} s of {what} are repaid after {even.steps:,} steps of {even.steps_that_remain:,}"
     )

@@ -35,7 +35,7 @@ class Proven:
 
 @dataclass(frozen=True)
 class _Proof:
-    """A confirmation: of this setting, over the baseline."""
+    """The confirmation of a setting over the baseline."""
 
     setting: dict[str, Scalar]
     comparison: Comparison
@@ -46,7 +46,7 @@ class Ending:
 
     Args:
         track: Has the setting to beat.
-        plan: The baseline, and the informed setting.
+        plan: Has the baseline and the informed setting.
         first_sight: Knows what was adopted without a proof.
         time: The race's.
     """
@@ -61,7 +61,7 @@ class Ending:
         """The last confirmation that came to its end."""
 
     def prove(self) -> Proven:
-        """Confirm the winner.
+        """Confirm the winner, let it meet the informed setting, and say what was proven.
 
         Raises:
             ContestantLostError: Nothing can be trained with any more.
@@ -89,9 +89,9 @@ class Ending:
         return Proven(figures, gain=gain, informed_gain=informed_gain, guess_refusal=self._guess_refusal)
 
     def _figures(self) -> Measurement:
-        """Of the winner: those of its confirmation, or where it needed none, fresh ones.
+        """The winner's figures: those of its confirmation, or where it needed none, fresh ones.
 
-        Where these would cost a start, those of the last blocks that it trained.
+        Where fresh ones would cost a start, they are those of the last blocks that it trained.
         """
         winner, proof = self._track.incumbent, self._proof
         if proof is not None and winner.setting in (proof.setting, self._plan.baseline):
@@ -119,12 +119,13 @@ class Ending:
     def _take_informed(self, informed: Mapping[str, Scalar], *, winners: Gain) -> Gain | None:
         """Make the informed setting the winner, which it has beaten on fresh contestants; its gain over the baseline.
 
-        A screening in noise may well pass over what it is better by. None where it stays a guess: its digits are fewer,
-        and nobody has judged its loss, or no time is left, or it is not surely faster than the baseline.
+        A screening in noise may well pass over what the informed setting is better by. None where that stays a guess:
+        its digits are fewer, and nobody has judged its loss, or no time is left, or it is not surely faster than the
+        baseline.
 
         Args:
-            informed: The setting.
-            winners: The winner's gain over it, below 1.
+            informed: The informed setting.
+            winners: The winner's gain over the informed setting, below 1.
         """
         plan, winner = self._plan, self._track.setting
         if fewer := shortened(informed, baseline=plan.baseline, entries=plan.entries):
@@ -153,7 +154,7 @@ class Ending:
         winner.restate(meaningful(held, entries=self._plan.entries))
 
     def _gain_of(self, setting: Mapping[str, Scalar]) -> Gain | None:
-        """The setting's gain over the baseline; of a small one the lesser of two, on two pairs of fresh contestants.
+        """The setting's gain over the baseline, if it is sure; a small one is the lesser of two, on two fresh pairs.
 
         Two processes of one setting differ by a per cent or two for as long as they live, which no interval of one
         pair tells. Where there is no time for a second pair, the noise floor alone speaks against it.
@@ -166,7 +167,7 @@ class Ending:
         return gain_of(comparison) if comparison is not None and comparison.verdict == "faster" else None
 
     def _met(self, setting: Mapping[str, Scalar]) -> Comparison | None:
-        """The setting over the baseline, on fresh contestants."""
+        """Compare the setting with the baseline on fresh contestants; None where one can't be trained with."""
         baseline = self._plan.baseline
         changes = difference(baseline, setting)
         comparison = self._track.confirm("confirm", baseline, changes=changes, setting=setting)

@@ -21,8 +21,8 @@ class FirstSight:
     Args:
         track: Where the looks are taken.
         plan: The knobs and their values.
-        judge: Of settings that compute with fewer digits: these are not looked at, whether by themselves or by what
-            they bring along, since nothing is judged at first sight.
+        judge: Knows settings that compute with fewer digits, by themselves or by what they bring along: these are not
+            looked at, since no loss is judged at first sight.
         time: The race's.
     """
 

@@ -13,7 +13,7 @@ CUDA_GRAPH = "cuda_graph"
 _BY_FEWER_DIGITS = 3.0
 """About how much faster a GPU computes with bf16 than with the defaults."""
 _MOSTLY = 0.5
-"""Share of launches in a step from which nothing else shows before they are gone."""
+"""Share of launches in a step from which on nothing else shows before they are gone."""
 
 
 class Launching:
@@ -37,13 +37,13 @@ class Launching:
         incumbent: Contestant,
         beside_fewer_digits: bool = False,
     ) -> Iterator[dict[str, Scalar]]:
-        """The setting with each of them that was not tried yet, where a step mostly waits for launches.
+        """The setting with each way that was not tried yet, where a step mostly waits for launches.
 
         Args:
-            setting: What it is done for.
-            diagnosis: Of the incumbent.
+            setting: The setting that is to be launched as a whole.
+            diagnosis: The incumbent's; None where nobody knows it.
             incumbent: Tells how long a run is.
-            beside_fewer_digits: Of a step as it will be when it computes faster, and does not wait for data.
+            beside_fewer_digits: Judge a step as it will be when it computes faster, and does not wait for data.
         """
         if diagnosis is None or is_replayed(setting):
             return

@@ -15,9 +15,9 @@ from autotune.speed.racing.stages.precision import LossJudge, shortened
 
 _WORKERS = "num_workers"
 _FASTER = 4.0
-"""What a guess may make of a step: more workers than such a one needs only start more slowly."""
+"""Times as fast as a guess may make a step: more workers than such a step needs only start more slowly."""
 _FASTER_RECORDED = 8.0
-"""Likewise of one that is recorded as a whole, and compiled in the end."""
+"""Times as fast as a guess may make a step that is recorded as a whole, and compiled in the end."""
 
 
 class Opening:
@@ -25,10 +25,10 @@ class Opening:
 
     Args:
         track: Where the heats are run.
-        plan: Has the setting.
-        judge: Of one that computes with fewer digits; where it objects, the setting is tried with all of them.
-        launching: Of a guess, where a step waits for launches: beside them nothing that it names would show.
-        compiling: Of what compiles its step.
+        plan: Has the winner or the guess.
+        judge: Objects to fewer digits; the setting is tried with all of them then.
+        launching: Does away with launches where a step waits for them: beside these nothing of a guess would show.
+        compiling: Runs the heat of a setting that compiles its step.
         time: The race's.
     """
 
@@ -50,10 +50,10 @@ class Opening:
         self._time = time
 
     def open(self, diagnosis: Diagnosis | None) -> set[str]:
-        """Adopt what is faster; what of a guess has changed then, which nobody has tried part by part.
+        """Adopt what is faster; the knobs that a guess has changed then, which nobody has tried part by part.
 
         Args:
-            diagnosis: Of the incumbent.
+            diagnosis: The incumbent's; None where nobody knows it.
         """
         before = self._track.setting
         for setting in self._settings(diagnosis):
@@ -80,13 +80,14 @@ class Opening:
         }
 
     def _try(self, setting: Mapping[str, Scalar]) -> Finish | None:
+        """Run the heat of a setting, which is adopted where it is faster; None where it can't be trained with."""
         objection = self._judge.objection_to(setting)
         if is_compiled(setting, entries=self._plan.entries):
             return self._compiling.heat("start", setting, track=self._track, time=self._time, objection=objection)
         return self._track.heat("start", setting, objection=objection, may_adopt=True)
 
     def _settings(self, diagnosis: Diagnosis | None) -> Iterator[dict[str, Scalar]]:
-        """The best first; each further one is for where those before it can't be trained with."""
+        """Settings to try, the best first; each further one is for where those before it can't be trained with."""
         plan = self._plan
         if plan.start is not None:
             if dict(plan.start) != self._track.setting:

@@ -9,12 +9,12 @@ from autotune.speed.measuring.bottleneck import Diagnosis
 EVERYTHING: tuple[Bottleneck, ...] = ("input", "launch", "compute")
 _COST_ORDER = {"live": 0, "new loader": 1, "relaunch": 2, "new graph": 3}
 _MUCH_OF_A_STEP = 0.3
-"""Share of waiting for data from which a step has that mended before all else; of a compiled or recorded step any that
-is worth moving, since what it computes has been made faster as a whole."""
+"""Share of waiting for data from which on that is mended before all else. In a compiled or recorded step any share does
+that is worth moving, since what such a step computes has been made faster as a whole."""
 
 
 def is_input_first(diagnosis: Diagnosis | None, *, is_fast_as_a_whole: bool) -> bool:
-    """Whether a step has its data mended before all else, which hardly shows beside that."""
+    """Whether a step's waiting for data is mended before all else, which hardly shows beside it."""
     if diagnosis is None:
         return False
     return "input" in diagnosis.worth_moving if is_fast_as_a_whole else diagnosis.input_share >= _MUCH_OF_A_STEP
@@ -38,7 +38,9 @@ def why_not(entry: Entry, diagnosis: Diagnosis | None) -> str | None:
 def turn(
     entry: Entry, *, movable: Sequence[Bottleneck], is_input_first: bool
 ) -> tuple[bool, bool, int, bool, int, bool, bool, int]:
-    """What can move everything goes first, then what moves the largest share, and of equals what is cheap to try.
+    """The place of a knob in a screening, as a key to sort by.
+
+    What can move everything goes first, then what moves the largest share, and of equals what is cheap to try.
 
     Where the training is on a GPU, what its host computes is the last of those that move the same. What has all data
     ready comes before what brings it sooner, and how many workers there are before how they work. Where the loader is

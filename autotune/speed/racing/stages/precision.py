@@ -24,8 +24,9 @@ from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.race_time import RaceTime
 
 _LOSS_STEPS = 30
+"""Steps whose losses are judged."""
 _SPREADS = 2.0
-"""Standard deviations of full precision's mean loss over its seeds."""
+"""The noise is so many standard deviations of full precision's mean loss over its seeds."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,9 @@ class LossCurve:
     """Training losses of one contestant, from a known step on."""
 
     first_step: int
+    """Number of the step that the first loss is of."""
     losses: tuple[float, ...]
+    """One of each step, in order; empty where the loop tells none."""
 
     def mean_over(self, first: int, last: int) -> float:
         """The mean loss of the steps from ``first`` up to ``last``, that one left out."""
@@ -49,11 +52,11 @@ class Judgement:
     difference: float
     """Mean loss of the reduced precision less that of the full one."""
     noise: float
-    """What the difference may be, up or down."""
+    """How much the difference may be, up or down."""
 
     @property
     def words(self) -> str:
-        """In one line."""
+        """The judgement with its figures, in one line."""
         if math.isnan(self.difference):
             return "its loss can't be judged: it was not finite, or no loss came through trial.backward"
         relation = "within" if self.is_within_noise else "outside"
@@ -74,7 +77,13 @@ def shortened(
 
 
 class LossJudge:
-    """Asks whether a faster challenger with fewer digits still learns; each choice of digits is judged once a race."""
+    """Asks whether a faster challenger with fewer digits still learns; each choice of digits is judged once a race.
+
+    Args:
+        arena: Where trainings are started on several seeds.
+        plan: The knobs, and the baseline's digits.
+        time: Says whether the race has time for it.
+    """
 
     def __init__(self, arena: SharedArena, plan: RacePlan, *, time: RaceTime) -> None:
         self._arena = arena
@@ -82,14 +91,14 @@ class LossJudge:
         self._time = time
         self._full: list[LossCurve] = []
         self._full_setting: Mapping[str, Scalar] = {}
-        """With which those were recorded."""
+        """The setting with which full precision was recorded."""
         self._objections: dict[str, str | None] = {}
-        """By the choice of digits; None where it learns as well."""
+        """The answer for each choice of digits; None where it learns as well."""
 
     def objection_to(self, setting: Mapping[str, Scalar]) -> Objection | None:
-        """To be asked about a challenger with this setting; None where its digits are the baseline's.
+        """What is asked about a challenger with this setting; None where its digits are the baseline's.
 
-        What is asked raises ContestantLostError where the challenger can't be trained with on another seed.
+        The question raises ContestantLostError where the challenger can't be trained with on another seed.
         """
         digits = self._shortened(setting)
         if not digits:
@@ -107,6 +116,7 @@ class LossJudge:
         return Objection(objection, num_starts=2 * NUM_SEEDS)  # by each seed and side
 
     def _judge(self, setting: Mapping[str, Scalar], *, beside: Mapping[str, Scalar]) -> str | None:
+        """Train both kinds of digits on the same seeds; why the fewer ones are not kept, None where they may be."""
         # Other knobs don't change what is learned, and cost starts: one setting with all digits speaks for every other,
         # and that one with these digits for the challenger. With other workers it would train on other batches.
         if not self._full:
@@ -120,7 +130,7 @@ class LossJudge:
         return None if judgement.is_within_noise else f"faster, but {judgement.words}"
 
     def _seconds_to_judge(self, comparison: Comparison) -> float:
-        """About how long that takes, of a step that is no faster than the slower one of these two."""
+        """Seconds that a judgement takes, about, where a step is no faster than the slower one of these two."""
         step = max(
             statistics.median(block.seconds / block.steps for block in blocks)
             for blocks in (comparison.blocks_a, comparison.blocks_b)
@@ -132,6 +142,7 @@ class LossJudge:
         return shortened(setting, baseline=self._plan.baseline, entries=self._plan.entries)
 
     def _record(self, setting: Mapping[str, Scalar], *, seed: int) -> LossCurve:
+        """The losses of a training of its own."""
         contestant = self._arena.enter(setting, seed=seed)
         try:
             try:

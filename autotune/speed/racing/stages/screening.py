@@ -20,7 +20,7 @@ from autotune.speed.racing.stages.undecided import Undecided
 from autotune.speed.racing.stages.ways import Ways
 
 _MOST_FOR_A_PASS = 0.3
-"""Of the time that a race has left, for a heat that begins with a pass over all data."""
+"""Share of a race's time left that a heat may take which begins with a pass over all data."""
 _MOST_LOSSES_IN_A_ROW = 2
 """Values of a whole-number knob that are no faster than the best, after which no others are tried."""
 
@@ -31,8 +31,8 @@ class Screening:
     Args:
         track: Where the heats are run.
         plan: The knobs and their values.
-        judge: Of settings that compute with fewer digits.
-        costs: Of what starts slowly.
+        judge: Objects to settings that compute with fewer digits, where they do not learn as well.
+        costs: Objects to what starts slowly, where a run does not repay it.
         time: The race's.
     """
 
@@ -44,16 +44,19 @@ class Screening:
         self._costs = costs
         self._ways = Ways(track.incumbency, plan)
         self._tried = self._own
+        """Values, each with its knob's name, that need not meet the setting to beat: they did, or it has them."""
         self._again: set[str] = set()
         """Knobs that lost, and whose gain may be another one since."""
         self._passed_over: set[str] = set()
+        """Knobs of which a heat says that they were passed over."""
         self._winners: dict[str, Finish] = {}
-        """Of the last screening, by knob."""
+        """The winners of the last screening, by knob."""
         self._screened_against: Mapping[str, Scalar] = {}
+        """The setting to beat of the last screening."""
         self._diagnosis: Diagnosis | None = None
-        """With which it was screened."""
+        """What that setting waited for; None where nobody knows."""
         self._unproven: set[str] = set()
-        """What was adopted beside a runner-up, without having been surely faster alone."""
+        """Knobs that were adopted beside a runner-up, without having been surely faster alone."""
         self._undecided = Undecided(most_quads=plan.pace.screen_quads)
 
     def screen(self, diagnosis: Diagnosis | None) -> list[Finish]:
@@ -86,23 +89,23 @@ class Screening:
         return list(self._winners.values())
 
     def meet_runners_up(self, diagnosis: Diagnosis | None) -> list[Finish]:
-        """The runners-up of what was adopted meet it face to face; those that are better now.
+        """Let the runners-up of what was adopted meet it face to face; those that are better now.
 
-        Beside each the other knobs' values that seemed faster and are not adopted: two workers are worth more than one
-        where a step computes faster, and that shows where it has two workers.
+        Each is tried beside other knobs' values that seemed faster and are not adopted: two workers are worth more than
+        one where a step computes faster, and that shows where it has two workers.
         """
         return self._look_again(self._undecided.runners_up, diagnosis, bar="better of two winners", hopes=self._hopes)
 
     def look_again(self, diagnosis: Diagnosis | None) -> list[Finish]:
-        """What noise may have hidden meets the setting to beat once more; those that are faster now."""
+        """Let what noise may have hidden meet the setting to beat once more; those that are faster now."""
         return self._look_again(list(self._undecided.hidden), diagnosis, bar="faster", hopes={})
 
     def look_twice(self, diagnosis: Diagnosis | None) -> list[Finish]:
-        """What was given up after few quads meets the setting to beat once more, where there is time for it.
+        """Let what was given up after few quads meet the setting to beat once more, where there is time for it.
 
-        The likeliest first, each knob once, and the first that is faster now is the answer: it may change the others'.
-        Beside each those that were given up, too, and whose gain is known to depend on it: of two that gain together
-        alone, neither wins by itself.
+        The likeliest comes first, each knob once, and the first that is faster now is the answer, since it may change
+        the others'. Each is tried beside those that were given up, too, and whose gain is known to depend on it: of two
+        that gain together alone, neither wins by itself.
         """
         entries = {entry.name: entry for entry in self._plan.entries}
         self._diagnosis = diagnosis
@@ -125,6 +128,7 @@ class Screening:
     def _look_again(
         self, names: Sequence[str], diagnosis: Diagnosis | None, *, bar: Bar, hopes: Mapping[str, Scalar]
     ) -> list[Finish]:
+        """Let hidden values of these knobs meet the setting to beat, the likeliest first; those that are kept."""
         entries = {entry.name: entry for entry in self._plan.entries}
         winners: list[Finish] = []
         self._diagnosis = diagnosis
@@ -144,7 +148,7 @@ class Screening:
     def _try_with_hopes(
         self, name: str, setting: dict[str, Scalar], *, bar: Bar, hopes: Mapping[str, Scalar]
     ) -> Finish | None:
-        """The setting beside what else seemed faster, and where that is not kept, or is nothing, as it is."""
+        """Try the setting beside what else seemed faster, and where that is not kept, or is nothing, as it is."""
         hopeful = self._ways.with_hopes(setting, hopes)
         if hopeful != setting:
             finish = self._try(name, hopeful, bar=bar)
@@ -157,7 +161,7 @@ class Screening:
 
     @property
     def _hopes(self) -> dict[str, Scalar]:
-        """Of knobs that stand as they stood when they were screened, the values that seemed faster."""
+        """Values that seemed faster, of knobs that stand as they stood when they were screened."""
         setting, before = self._track.setting, self._screened_against
         seemed = {**self._undecided.hidden, **self._winners}
         runners_up = self._undecided.runners_up
@@ -170,11 +174,11 @@ class Screening:
         return self._ways.brought_along | self._unproven
 
     def note_tried(self, values: Collection[tuple[str, Scalar]]) -> None:
-        """These values lost, each with its knob's name; they are not tried against what beat them."""
+        """Note values that lost, each with its knob's name: what beat them need not meet them again."""
         self._tried |= set(values)
 
     def leave_to_others(self, changes: Mapping[str, Scalar]) -> None:
-        """These values are tried elsewhere, or were and are not wanted."""
+        """Leave out these values, which are tried elsewhere, or were and are not wanted."""
         setting = {name: value for name, value in changes.items() if value is not None}
         self._tried |= {(name, in_setting(setting, name, self._plan.entries)) for name in changes}
 
@@ -191,7 +195,7 @@ class Screening:
 
     @property
     def _own(self) -> set[tuple[str, Scalar]]:
-        """The values of the setting to beat, which was measured with them: what beats it needs not meet them again."""
+        """The values of the setting to beat, which was measured with them: what beats it need not meet them again."""
         return {(entry.name, self._ways.current(entry)) for entry in self._plan.entries}
 
     @property
@@ -199,12 +203,14 @@ class Screening:
         return is_compiled(self._track.setting, entries=self._plan.entries)
 
     def _pass_over(self, entry: Entry, reason: str) -> None:
+        """Record once that a knob is passed over, where it has values to try."""
         is_tried = next(self._untried(entry), None) is None
         if entry.name not in self._passed_over and not is_tried:
             self._passed_over.add(entry.name)
             self._track.skip("screen", {**self._track.setting, entry.name: None}, reason=reason)
 
     def _why_passed_over(self, entry: Entry, diagnosis: Diagnosis | None) -> str | None:
+        """Why a knob is not tried: it can't move what a step waits for, or takes too long; None where it is."""
         return why_not(entry, diagnosis) or self._why_too_long(entry, diagnosis)
 
     def _why_too_long(self, entry: Entry, diagnosis: Diagnosis | None) -> str | None:
@@ -227,6 +233,7 @@ class Screening:
         return f"a first pass over the data takes about {seconds:.2g} s, too long where the race has {left:.2g} s left"
 
     def _screen_values(self, entry: Entry) -> Finish | None:
+        """Try this knob's values; the best that was kept, None where none was."""
         best: Finish | None = None
         finishes: list[Finish] = []
         num_lost = 0
@@ -250,6 +257,7 @@ class Screening:
         return best
 
     def _untried(self, entry: Entry) -> Iterator[tuple[Scalar, dict[str, Scalar]]]:
+        """The knob's values that may be tried now, each with the setting that has it."""
         for value in outwards(self._ways.current(entry), entry.values):
             setting = self._ways.changed(entry, value)
             is_open = (entry.name, value) not in self._tried and not self._is_won(entry, value)
@@ -257,17 +265,17 @@ class Screening:
                 yield value, setting
 
     def _is_won(self, entry: Entry, value: Scalar) -> bool:
-        """A winner of this screening has the value already, which it needed: alone it would not come to more."""
+        """Whether a winner of this screening has the value already, as it needed it: alone it would come to no more."""
         winners = [winner.setting for winner in self._winners.values()]
         return any(in_setting(setting, entry.name, self._plan.entries) == value for setting in winners)
 
     def _is_way_back(self, entry: Entry, value: Scalar) -> bool:
-        """The baseline's value would make a new graph: in a compiled step that is dear, and it has lost before."""
+        """Whether the value is the baseline's, which lost before, and would make a new graph of a compiled step."""
         is_dear = entry.knob.needs == "new graph" and self._is_compiled
         return is_dear and value == in_setting(self._plan.baseline, entry.name, self._plan.entries)
 
     def _try(self, name: str, setting: dict[str, Scalar], *, bar: Bar = "faster") -> Finish | None:
-        """The setting as it is, or with what it takes from its rival: the first way that is kept, else the last."""
+        """Try the setting as it is, or with what it takes from its rival; the first way that is kept, else the last."""
         finish: Finish | None = None
         for number, way in enumerate(self._ways.of(name, setting, self._diagnosis)):
             if number > 0 and not self._time.may_begin_heat():

@@ -20,7 +20,7 @@ class Simplifying:
 
     Args:
         track: Where the heats are run.
-        plan: The knobs, and the baseline's values, which are the simpler ones.
+        plan: Has the knobs, and the baseline's values, which are the simpler ones.
         time: The race's.
     """
 
@@ -30,7 +30,7 @@ class Simplifying:
         self._time = time
         self._doubted: set[str] = set()
         self._needed: set[frozenset[str]] = set()
-        """Groups that were tried, and stay."""
+        """Groups of knobs that were left out for a try, and stay."""
         self._knobs: Mapping[str, Knob] = {entry.name: entry.knob for entry in plan.entries}
 
     @property
@@ -67,6 +67,7 @@ class Simplifying:
                 self._leave_out({name})
 
     def _leave_out(self, names: Collection[str]) -> bool:
+        """Try these knobs as the baseline has them; whether the setting to beat is without them now."""
         setting: Mapping[str, Scalar] = self._track.incumbent.setting
         baseline = self._plan.baseline
         simpler = meaningful(apply(setting, {name: baseline.get(name) for name in names}), entries=self._plan.entries)

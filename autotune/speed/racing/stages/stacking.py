@@ -18,7 +18,7 @@ class Stacking:
     Args:
         track: Where the heats are run.
         plan: The knobs and their values.
-        judge: Of settings that compute with fewer digits.
+        judge: Objects to settings that compute with fewer digits, where they do not learn as well.
         time: The race's.
     """
 
@@ -77,5 +77,5 @@ class Stacking:
         return setting
 
     def _kept_values(self, setting: Mapping[str, Scalar]) -> dict[str, Scalar]:
-        """What was won so far, which no weaker winner may take back."""
+        """The values that were won so far, which no weaker winner may take back."""
         return {name: value for name, value in setting.items() if self._plan.baseline.get(name, ...) != value}

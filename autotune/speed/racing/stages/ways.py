@@ -10,15 +10,15 @@ from autotune.speed.racing.plan import RacePlan
 
 _WORKERS = "num_workers"
 _RIVALS = {_WORKERS: "torch_threads"}
-"""Of the same cores, one of the two can have more only where the other has less: neither may win alone."""
+"""Knobs that share cores: one of the two can have more only where the other has less, and neither may win alone."""
 _MOST_OF_A_STEP = 0.5
-"""Share of waiting for data from which a worker has work for a core all the time, and is tried with one first."""
+"""Share of waiting for data from which on a worker has work for a core all the time, and is tried with one first."""
 _MOST_TO_GIVE_UP = 2
 """A rival keeps half of what it has, where that is tried first: one thread of sixteen is no likely winner."""
 _STAYING, _ALLOCATOR = "persistent_workers", "allocator"
 _BESIDE: dict[str, tuple[str, Scalar]] = {_WORKERS: (_STAYING, True), "channels_last": (_ALLOCATOR, "retain")}
-"""What a knob is tried beside from the start: workers that begin anew with each epoch hide what they win, and beside
-glibc's default allocator a process in channels_last is fast or slow for as long as it lives, as its start decides."""
+"""By knob, what it is tried beside from the start: workers that begin anew with each epoch hide what they win, and
+beside glibc's default allocator a process in channels_last is fast or slow for life, as its start decides."""
 _INTERACTIONS: tuple[frozenset[str], ...] = (
     frozenset({"num_workers", "torch_threads"}),  # they compete for the same cores
     frozenset({"num_workers", "persistent_workers"}),  # more of them start more slowly, unless they stay
@@ -73,7 +73,7 @@ class Ways:
         return setting
 
     def of(self, name: str, setting: dict[str, Scalar], diagnosis: Diagnosis | None) -> list[dict[str, Scalar]]:
-        """This knob's challenger by itself, and with what it takes from its rival, the likelier one first."""
+        """The challenger of this knob by itself, and with what it takes from its rival, the likelier one first."""
         yielding = self._with_rival_at_its_least(name, setting)
         if yielding is None:
             return [setting]
@@ -83,7 +83,7 @@ class Ways:
         return [yielding, setting] if is_likelier else [setting, yielding]
 
     def learn(self, name: str, winner: Mapping[str, Scalar]) -> None:
-        """This knob's challenger was kept, and is not adopted yet."""
+        """Note the setting with which this knob's challenger was kept; it is not adopted yet."""
         if winner == self._with_rival_at_its_least(name, winner):
             self._wins_with_rival_at_its_least.add(name)
 
@@ -121,11 +121,13 @@ class Ways:
         return next((entry for entry in self._entries if entry.name == name), None)
 
     def _gives_half(self, yielding: Mapping[str, Scalar]) -> bool:
+        """Whether every rival keeps at least half of what it has."""
         rivals = [entry for name in _RIVALS.values() if (entry := self._entry(name)) is not None]
         pairs = [(self.current(rival), yielding.get(rival.name)) for rival in rivals]
         return all(isinstance(n, int) and isinstance(m, int) and n <= _MOST_TO_GIVE_UP * m for n, m in pairs)
 
     def _with_rival_at_its_least(self, name: str, setting: Mapping[str, Scalar]) -> dict[str, Scalar] | None:
+        """The setting with this knob's rival at its least; None where it has no rival, or that is so already."""
         rival = self._entry(_RIVALS.get(name, ""))
         if rival is None or not is_on(setting.get(name)):
             return None
