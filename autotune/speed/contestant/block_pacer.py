@@ -213,6 +213,7 @@ class BlockPacer:
         self._answer(order.feed, first_step=first_step, num_samples=num_samples, counts=counts, load=load)
 
     def _answer(self, feed: Feed, *, first_step: int, num_samples: int, counts: Counts, load: float | None) -> None:
+        """Send the figures of the block that has just been trained."""
         split = self._phases.stop()
         losses, self._losses = _read_losses(self._losses), []
         now = read_counts(self._device)

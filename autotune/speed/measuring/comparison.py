@@ -193,6 +193,7 @@ class _Series:
         first_look: int,
         is_decided: Callable[[Comparison], bool] | None,
     ) -> Comparison:
+        """Run so many quads at most, and look after each one from ``first_look`` on."""
         early = 1 - (1 - confidence) * _LOOK_SHARE
         while True:
             self._run_quad()
@@ -204,6 +205,7 @@ class _Series:
                 return comparison
 
     def _run_quad(self) -> None:
+        """Run one quad, which gives one log-ratio."""
         costs: dict[str, list[float]] = {"A": [], "B": []}
         for which in self._orders[len(self._log_ratios) % len(self._orders)]:
             contestant = self._contestants[which]
@@ -213,6 +215,7 @@ class _Series:
         self._log_ratios.append(statistics.fmean(costs["A"]) - statistics.fmean(costs["B"]))
 
     def _comparison(self, confidence: float, noise_floor: float) -> Comparison:
+        """What the quads so far come to."""
         low, high = median_interval(self._log_ratios, confidence=confidence)
         return Comparison(
             ratio=math.exp(statistics.median(self._log_ratios)),

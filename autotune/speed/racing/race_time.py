@@ -244,6 +244,7 @@ class RaceTime:
 
     @property
     def _keeps_time_to_meet_a_guess(self) -> bool:
+        """Whether time is kept to meet the informed setting: two confirmations take half of the race at most."""
         has_time = self._confirmation_seconds(2) <= self.given / 2
         return self._plan.informed is not None and has_time and not self._has_given_up_a_guess
 

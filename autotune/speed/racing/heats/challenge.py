@@ -105,6 +105,7 @@ class Challenge:
         reason: str,
         seen: Comparison | Looks | None = None,
     ) -> None:
+        """Record how the heat ended, with what was measured in it."""
         self._heats.over(
             self._terms.stage,
             self._challenger,

@@ -163,6 +163,7 @@ class Incumbency:
         return time.quads_left() >= 2 * self._pace.floor_quads
 
     def _find_noise_floor(self, way: Meeting, twin: SharedContestant, *, time: HeatTime) -> None:
+        """Measure the noise in this way; in turns only where a heat that follows has time, too."""
         if way.is_in_turns and not time.may_take_turns(self.seconds_in_turns()):
             return
         began = self._clock()
