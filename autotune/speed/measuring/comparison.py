@@ -5,7 +5,7 @@ So blocks alternate, A B B A and then B A A B; within such a quad a drift that i
 cancels, and each quad gives one log-ratio. The estimate is their median, which a block that was
 disturbed does not move; ``statistics.py`` says how sure it is.
 
-Contestants that take turns on a device pay for each change of sides with a start (``racing/heats/turns.py``), so
+Contestants that take turns on a device pay for each change of sides with a start (``racing/heats/in_turns.py``), so
 their quads are A B B A, all of them, and the sides change twice in each.
 """
 

@@ -1,27 +1,27 @@
 """The race: which speed knobs make this training faster on this machine, measured in seconds.
 
-One incumbent, the setting to beat, stays alive; challengers enter one after the other, train
-alternating blocks against it and retire. The order of a race:
+One incumbent, the setting to beat, stays alive; challengers enter one after the other, train alternating blocks against
+it and retire. The order of a race:
 
 1. find the baseline's bottleneck; look at what can move everything (threads, allocators), and adopt at once what is
    faster by far, whose bottleneck is another one;
-2. try as a whole what won elsewhere, or what the guides name for a GPU, as one
-   graph where a step mostly waits for launches (``launching.py``), beside which nothing else would show; of such a
-   guess leave out what it is no slower without, and last what moves something that is still waited for;
-3. find by a twin of the incumbent the noise below which settings tie; screen each knob that can move the
-   bottleneck, one value at a time, cheap ones first, and once more what seemed faster and was not surely so;
-4. stack the winners, for which a heat's time is kept from the first one on, find the bottleneck again,
-   and screen what interacts with them or means something only now;
+2. try as a whole what won elsewhere, or what the guides name for a GPU, as one graph where a step mostly waits for
+   launches (``launching.py``), beside which nothing else would show; of such a guess leave out what it is no slower
+   without, and last what moves something that is still waited for;
+3. find by a twin of the incumbent the noise below which settings tie; screen each knob that can move the bottleneck,
+   one value at a time, cheap ones first, and once more what seemed faster and was not surely so;
+4. stack the winners, for which a heat's time is kept from the first one on, find the bottleneck again, and screen what
+   interacts with them or means something only now;
 5. try ``torch.compile`` where the steps that remain can repay it; a compiled step may wait for something else, so
    that what moves that is screened once more;
 6. leave out what is no slower without, and look once more, where time is left, at what was given up after few quads,
    then at what interacts with what that brings;
-7. confirm the winner against the baseline, and against what an informed user would set, on fresh
-   contestants; where that guess is surely faster, and as precise, it is the winner.
+7. confirm the winner against the baseline, and against what an informed user would set, on fresh contestants; where
+   that guess is surely faster, and as precise, it is the winner.
 
-A tie changes nothing, and what starts slowly is kept only where a run repays it. A setting that can't be
-trained with is recorded and passed over. A faster one with fewer digits is kept only while its loss stays
-within full precision's own noise.
+A tie changes nothing, and what starts slowly is kept only where a run repays it. A setting that can't be trained with
+is recorded and passed over. A faster one with fewer digits is kept only while its loss stays within full precision's
+own noise.
 """
 
 import time
@@ -34,8 +34,8 @@ from autotune.speed.measuring.measurement import measured
 from autotune.speed.racing.heats.finish import Finish
 from autotune.speed.racing.heats.incumbent import Incumbency
 from autotune.speed.racing.heats.records import Clock, Heats
+from autotune.speed.racing.heats.shared_arena import SharedArena, SharedContestant
 from autotune.speed.racing.heats.track import Track
-from autotune.speed.racing.heats.turns import SharedArena, SharedContestant
 from autotune.speed.racing.plan import RacePlan, RaceWatch
 from autotune.speed.racing.race_time import RaceTime
 from autotune.speed.racing.result import RaceResult

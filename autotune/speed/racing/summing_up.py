@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from autotune.events import Warmed
 from autotune.speed.measuring.bottleneck import Diagnosis
 from autotune.speed.measuring.measurement import Measurement
+from autotune.speed.racing.heats.shared_arena import SharedContestant
 from autotune.speed.racing.heats.track import Track
-from autotune.speed.racing.heats.turns import SharedContestant
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.race_time import RaceTime
 from autotune.speed.racing.result import BreakEven, EpochStarts, RaceResult, Split, Surroundings

@@ -12,7 +12,7 @@ from autotune.speed.racing.heats.finish import Finish, Objection, clears, finish
 from autotune.speed.racing.heats.incumbent import Incumbency
 from autotune.speed.racing.heats.meeting import SLOWER_BY_FAR, HeatTime, Looks, Meeting
 from autotune.speed.racing.heats.records import Heats
-from autotune.speed.racing.heats.turns import SharedContestant
+from autotune.speed.racing.heats.shared_arena import SharedContestant
 from autotune.speed.racing.result import HeatStage, Verdict
 
 

@@ -7,7 +7,7 @@ from autotune.events import Block
 from autotune.speed.measuring.comparison import Comparison, compare_in_turns, is_clear
 from autotune.speed.racing.heats.enough import Bar, is_known_well_in_turns, is_settled_in_turns
 from autotune.speed.racing.heats.meeting import HeatTime, Looks
-from autotune.speed.racing.heats.turns import SharedArena, SharedContestant
+from autotune.speed.racing.heats.shared_arena import SharedArena, SharedContestant
 from autotune.speed.racing.pace import Pace
 
 

@@ -8,8 +8,8 @@ from autotune.speed.measuring.arena import ContestantLostError
 from autotune.speed.racing.heats.in_turns import InTurns
 from autotune.speed.racing.heats.meeting import HeatTime, Meeting
 from autotune.speed.racing.heats.records import Clock
+from autotune.speed.racing.heats.shared_arena import NoRoomError, SharedArena, SharedContestant
 from autotune.speed.racing.heats.side_by_side import SideBySide
-from autotune.speed.racing.heats.turns import NoRoomError, SharedArena, SharedContestant
 from autotune.speed.racing.pace import Pace
 
 _Answer = TypeVar("_Answer")

@@ -12,7 +12,7 @@ from typing import Protocol, Self
 from autotune.events import Block, Warmed
 from autotune.speed.measuring.comparison import Comparison, seconds_per_sample
 from autotune.speed.racing.heats.enough import Bar
-from autotune.speed.racing.heats.turns import SharedContestant
+from autotune.speed.racing.heats.shared_arena import SharedContestant
 
 SLOWER_BY_FAR = 1.3
 """A challenger that takes so many times as long, twice in a row, needs no closer look."""

@@ -8,7 +8,7 @@ from autotune.events import Scalar
 from autotune.speed.measuring.arena import ContestantLostError
 from autotune.speed.measuring.comparison import Comparison, seconds_per_sample
 from autotune.speed.racing.heats.meeting import Looks
-from autotune.speed.racing.heats.turns import SharedContestant
+from autotune.speed.racing.heats.shared_arena import SharedContestant
 from autotune.speed.racing.result import Gain, Heat, HeatStage, Surroundings, Verdict
 
 Clock: TypeAlias = Callable[[], float]

@@ -8,7 +8,7 @@ from autotune.speed.measuring.comparison import LOUD_NOISE, Comparison, compare,
 from autotune.speed.measuring.statistics import median_interval
 from autotune.speed.racing.heats.enough import ENDS, FASTER_BY_FAR, Bar, is_known_well
 from autotune.speed.racing.heats.meeting import LEAST_QUADS, SLOWER_BY_FAR, HeatTime, Looks
-from autotune.speed.racing.heats.turns import SharedContestant
+from autotune.speed.racing.heats.shared_arena import SharedContestant
 from autotune.speed.racing.pace import Pace
 
 _MOST_TIMES_AS_MANY = 3

@@ -18,7 +18,7 @@ from autotune.speed.knobs.entries import Entry, in_setting, is_possible
 from autotune.speed.measuring.arena import Contestant
 from autotune.speed.measuring.comparison import Comparison
 from autotune.speed.racing.heats.finish import Objection
-from autotune.speed.racing.heats.turns import NoRoomError, SharedArena
+from autotune.speed.racing.heats.shared_arena import NoRoomError, SharedArena
 from autotune.speed.racing.pace import NUM_SEEDS
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.race_time import RaceTime

@@ -11,7 +11,7 @@ from autotune.speed.knobs import KNOBS
 from autotune.speed.knobs.entries import Entry
 from autotune.speed.measuring.arena import ContestantLostError
 from autotune.speed.measuring.comparison import compare_in_turns
-from autotune.speed.racing.heats.turns import SharedArena
+from autotune.speed.racing.heats.shared_arena import SharedArena
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.race import race
 from autotune.speed.racing.result import Heat, RaceResult

@@ -6,7 +6,7 @@ from autotune.events import Scalar
 from autotune.speed.knobs import KNOBS
 from autotune.speed.knobs.entries import Entry
 from autotune.speed.racing.heats.incumbent import Incumbency
-from autotune.speed.racing.heats.turns import SharedArena
+from autotune.speed.racing.heats.shared_arena import SharedArena
 from autotune.speed.racing.pace import Pace
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.stages.ways import Ways
