@@ -60,7 +60,7 @@ class Ledger:
         for running in books.search.running():
             if running.number not in rows:
                 proposal = persist(functools.partial(books.search.adopt, running.optuna_id))
-                new = self._new_trial(proposal, floor=None)
+                new = self._new_trial(proposal)
                 rows[running.number] = books.records.add_trial(books.study, new=new)
                 self.standing.add_trial()
         return [
@@ -87,8 +87,11 @@ class Ledger:
         if proposal is None:
             return None
         self.standing.add_trial()
-        ticket = Ticket(books.records.add_trial(books.study, new=self._new_trial(proposal, floor=floor)))
-        return ticket if floor is None else self._held_against_memory(ticket, lease=floor.lease)
+        if floor is None:
+            return Ticket(books.records.add_trial(books.study, new=self._new_trial(proposal)))
+        self._speeds.measure(proposal.number, proposal.parameters, floor=floor)  # may take minutes
+        new = self._new_trial(proposal, lease=floor.lease)
+        return self._held_against_memory(Ticket(books.records.add_trial(books.study, new=new)), lease=floor.lease)
 
     def refresh(self) -> bool:
         """Look what others have done; whether there may be a trial to ask for again. Nobody else is here."""
@@ -114,7 +117,7 @@ class Ledger:
         is raced, and where several train at once there may never be such a moment again.
         """
         if floor.is_alone and self.standing.has_trials_left:
-            self._speeds.prepare(floor)
+            self._speeds.measure_first(floor)
         if ticket.is_adopted:
             return ticket
         return self._held_against_memory(self._decided_anew(ticket, floor=floor), lease=floor.lease)
@@ -124,7 +127,8 @@ class Ledger:
         row = ticket.row
         if row.speed_fallback is not None:
             return ticket
-        parameters = self._speeds.complete(row.number, row.parameters, floor=floor)
+        self._speeds.measure(row.number, row.parameters, floor=floor)
+        parameters = self._speeds.complete(row.number, row.parameters, lease=floor.lease)
         if parameters == row.parameters:
             return ticket
         return replace(ticket, row=self._books.records.set_parameters(row, parameters=parameters))
@@ -249,9 +253,10 @@ class Ledger:
         is_told = row.speed_fallback is not None or finished.is_out_of_memory
         if finished.outcome is not Outcome.INFEASIBLE or is_told:
             return None
-        parameters = self._speeds.without_race(row.number, parameters=row.parameters)
+        parameters = self._speeds.fallback(row.number, row.parameters)
         if parameters is None:
             return None
+        self._speeds.rule_out(row.parameters)
         # What a process with other speed parameters saved may not fit this one's model and optimizer.
         books.files.remove_checkpoint(row.number)
         self._reports.pop(row.number, None)
@@ -307,18 +312,17 @@ class Ledger:
         row = ticket.row
         refusal = self._admission.refusal(row.number, parameters=row.parameters, lease=lease)
         if refusal is not None and not refusal.is_crowded and row.speed_fallback is None:
-            parameters = self._speeds.without_race(row.number, parameters=row.parameters)
-            if (
-                parameters is not None
-                and self._admission.refusal(row.number, parameters=parameters, lease=lease) is None
-            ):
-                return self._fallen_back(ticket, parameters=parameters, reason=refusal.reason)
+            parameters = self._speeds.fallback(row.number, row.parameters)
+            if parameters is not None:
+                self._speeds.rule_out(row.parameters)
+                if self._admission.refusal(row.number, parameters=parameters, lease=lease) is None:
+                    return self._fallen_back(ticket, parameters=parameters, reason=refusal.reason)
         return replace(ticket, refusal=refusal)
 
-    def _new_trial(self, proposal: Proposal, *, floor: Floor | None) -> NewTrial:
+    def _new_trial(self, proposal: Proposal, *, lease: Lease | None = None) -> NewTrial:
         return NewTrial(
             number=proposal.number,
-            parameters=self._speeds.complete(proposal.number, proposal.parameters, floor=floor),
+            parameters=self._speeds.complete(proposal.number, proposal.parameters, lease=lease),
             seed=trial_seed(self._books.spec.seed, proposal.number),
             optuna_id=proposal.optuna_id,
             is_baseline=proposal.number == BASELINE_NUMBER,

@@ -99,7 +99,7 @@ class SharedLedger(Ledger):
             proposal = None if row is not None else self._next(claim)
             if proposal is not None:
                 # No race here, while others wait to claim: ``ask`` races afterwards, which may change the parameters.
-                row = claim.add(self._new_trial(proposal, floor=None))
+                row = claim.add(self._new_trial(proposal))
             self.standing.set_trials(claim.num_trials())
             return row, proposal
 

@@ -26,56 +26,71 @@ class Floor:
 
 
 class Speeds(Protocol):
-    """Decides the speed parameters of a proposed trial."""
+    """Decides the speed parameters of a proposed trial: races are run by ``measure`` alone, before ``complete``."""
 
-    def complete(self, number: int, parameters: Mapping[str, Scalar], *, floor: Floor | None) -> dict[str, Scalar]:
-        """All parameters that the trial of this number trains with, given those that were proposed.
+    def measure_first(self, floor: Floor) -> None:
+        """Run the race that comes before all trials, where there is one. May take minutes."""
 
-        The parameters may include speed parameters already, as those of a trial that was never launched do. With
-        ``floor`` None nothing is measured: no race may be run for this trial now.
+    def measure(self, number: int, parameters: Mapping[str, Scalar], *, floor: Floor) -> None:
+        """Run the races that the trial of this number needs, as far as the floor allows. May take minutes.
+
+        Args:
+            number: The trial's number.
+            parameters: Those that were proposed, or those that a trial has which was never launched.
+            floor: The device that the trial is to have.
         """
 
-    def without_race(self, number: int, *, parameters: Mapping[str, Scalar]) -> dict[str, Scalar] | None:
-        """The trial's parameters with the baseline's speed parameters, since those of a race could not be trained.
+    def complete(self, number: int, parameters: Mapping[str, Scalar], *, lease: Lease | None) -> dict[str, Scalar]:
+        """All parameters that the trial of this number trains with, by what is known at this moment.
 
-        Later trials of this workload don't get the race's setting either. None where no race decided the trial's speed
-        parameters, or the race found those of the baseline.
+        Args:
+            number: The trial's number.
+            parameters: As ``measure`` takes them; speed parameters among them are replaced.
+            lease: Where the trial is to train; None while nobody knows.
         """
 
-    def prepare(self, floor: Floor) -> None:
-        """Run the race now that a trial with given parameters may need: the device is free before that trial starts."""
+    def fallback(self, number: int, parameters: Mapping[str, Scalar]) -> dict[str, Scalar] | None:
+        """The trial's parameters with the baseline's speed parameters in place of those of a race.
+
+        None where no race decided the trial's speed parameters, or the race found those of the baseline.
+        """
+
+    def rule_out(self, parameters: Mapping[str, Scalar]) -> None:
+        """A trial could not be trained with these: later ones of its workload get the baseline's speed parameters."""
 
 
-class JointSpeeds:
+class _Unraced:
+    """Speed parameters that no race decides: nothing is measured, and there is nothing to fall back from."""
+
+    def measure_first(self, floor: Floor) -> None:
+        """No race comes first."""
+
+    def measure(self, number: int, parameters: Mapping[str, Scalar], *, floor: Floor) -> None:
+        """No trial needs a race."""
+
+    def fallback(self, number: int, parameters: Mapping[str, Scalar]) -> None:
+        """None: no race decided them."""
+
+    def rule_out(self, parameters: Mapping[str, Scalar]) -> None:
+        """Nothing changes for later trials."""
+
+
+class JointSpeeds(_Unraced):
     """The sampler decides the speed parameters, like learning parameters."""
 
-    def complete(self, number: int, parameters: Mapping[str, Scalar], *, floor: Floor | None) -> dict[str, Scalar]:
+    def complete(self, number: int, parameters: Mapping[str, Scalar], *, lease: Lease | None) -> dict[str, Scalar]:
         """The parameters as they are."""
-        del number, floor
+        del number, lease
         return dict(parameters)
 
-    def without_race(self, number: int, *, parameters: Mapping[str, Scalar]) -> None:
-        """No race decides them."""
-        del number, parameters
 
-    def prepare(self, floor: Floor) -> None:
-        """Nothing is measured."""
-
-
-class FixedSpeeds:
+class FixedSpeeds(_Unraced):
     """Every trial has the baseline's speed parameters."""
 
     def __init__(self, space: SearchSpace) -> None:
         self._space = space
 
-    def complete(self, number: int, parameters: Mapping[str, Scalar], *, floor: Floor | None) -> dict[str, Scalar]:
+    def complete(self, number: int, parameters: Mapping[str, Scalar], *, lease: Lease | None) -> dict[str, Scalar]:
         """The parameters with the baseline's speed parameters; those that are illegal beside them are left out."""
-        del number, floor
+        del number, lease
         return self._space.with_speed(parameters, self._space.baseline)
-
-    def prepare(self, floor: Floor) -> None:
-        """Nothing is measured."""
-
-    def without_race(self, number: int, *, parameters: Mapping[str, Scalar]) -> None:
-        """No race decides them."""
-        del number, parameters

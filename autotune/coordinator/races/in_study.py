@@ -17,6 +17,7 @@ runs out of memory as it begins, with the baseline's setting, does not fit: its 
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from autotune.coordinator.books import Books
 from autotune.coordinator.fitting import Fitting
@@ -37,10 +38,20 @@ from autotune.speed.measuring.arena import ContestantLostError
 from autotune.speed.racing.repayment import may_compile_now, repaid_now, setting_for, unpaid
 from autotune.speed.racing.result import RaceResult
 from autotune.speed.racing.run_length import RunLength
+from autotune.trial.leases import Lease
 
 _MOST_FAILURES = 3
 """So many races of different workloads that crash in a row are the task's doing, or the machine's: more would
 cost time and say the same."""
+
+
+@dataclass(frozen=True)
+class _TakenOver:
+    """The race whose winner trials of a workload train with."""
+
+    winner: RaceResult
+    is_of_another_workload: bool
+    """It was not raced itself: of what won on the nearest one it takes nothing that computes with fewer digits."""
 
 
 class RacedSpeeds:
@@ -92,7 +103,7 @@ class RacedSpeeds:
         """Workloads whose trials were infeasible with the speed parameters of a race."""
         alike = EnvironmentRecords(books.records.engine).alike(books.environment_id)
         fallen = (row for row in books.records.fallen_back(books.study) if row.environment_id in alike)
-        self._untrainable.update(self._digest(row.parameters) for row in fallen)
+        self._untrainable.update(self._entrant(self._learning(row.parameters)).digest for row in fallen)
         self._trains_one_at_a_time = not books.is_contended
         self._known: dict[str, tuple[Workload, RaceResult]] = log.known(ground)
         self._take_over()
@@ -105,58 +116,86 @@ class RacedSpeeds:
             known = f"winners of {num} workloads" if num > 1 else "winner of a workload"
             self._note(f"races: this machine knows the {known} of this task")
 
-    def prepare(self, floor: Floor) -> None:
-        """Race the baseline's workload now, where several trials run at once and no winner is known here yet."""
+    def measure_first(self, floor: Floor) -> None:
+        """Race the baseline's workload where several trials run at once and no winner is known here yet."""
         if not self._trains_one_at_a_time:
-            self._setting_for(self._space.learning.baseline, floor=floor)
+            self._measure(self._entrant(self._space.learning.baseline), floor=floor)
 
-    def complete(self, number: int, parameters: Mapping[str, Scalar], *, floor: Floor | None) -> dict[str, Scalar]:
-        """These with the winner of their workload's race; the baseline keeps its own speed parameters."""
-        learning, is_baseline = self._learning(parameters), number == BASELINE_NUMBER
+    def measure(self, number: int, parameters: Mapping[str, Scalar], *, floor: Floor) -> None:
+        """Race the baseline's workload, then that of the trial, each where it is open and there is time for it.
+
+        Where trials run one at a time the baseline is trained before anything is raced.
+        """
+        is_baseline = number == BASELINE_NUMBER
         if not is_baseline or not self._trains_one_at_a_time:
-            self._setting_for(self._space.learning.baseline, floor=floor)
-        setting = self._space.baseline if is_baseline else self._setting_for(learning, floor=floor)
+            self._measure(self._entrant(self._space.learning.baseline), floor=floor)
+        if not is_baseline:
+            self._measure(self._entrant(self._learning(parameters)), floor=floor)
+
+    def complete(self, number: int, parameters: Mapping[str, Scalar], *, lease: Lease | None) -> dict[str, Scalar]:
+        """These with the winner of their workload's race; the baseline keeps its own speed parameters."""
+        learning = self._learning(parameters)
+        taken_over = None if number == BASELINE_NUMBER else self._taken_over(self._entrant(learning), lease=lease)
+        if taken_over is None:
+            return self._space.with_speed(learning, self._space.baseline)
+        setting = setting_for(
+            taken_over.winner, self._length.now(), in_full_precision=taken_over.is_of_another_workload
+        )
         return self._space.with_speed(learning, setting)
 
-    def without_race(self, number: int, *, parameters: Mapping[str, Scalar]) -> dict[str, Scalar] | None:
-        """The trial's parameters with the baseline's speed parameters; its workload's later trials have those too.
+    def fallback(self, number: int, parameters: Mapping[str, Scalar]) -> dict[str, Scalar] | None:
+        """The trial's parameters with the baseline's speed parameters.
 
         None for the baseline, and where the race's are the same.
         """
         fallback = self._space.with_speed(self._learning(parameters), self._space.baseline)
-        if number == BASELINE_NUMBER or fallback == dict(parameters):
-            return None
-        self._untrainable.add(self._digest(parameters))
-        return fallback
+        return None if number == BASELINE_NUMBER or fallback == dict(parameters) else fallback
+
+    def rule_out(self, parameters: Mapping[str, Scalar]) -> None:
+        """Later trials of this workload, in later starts on such a machine too, have the baseline's speed parameters.
+
+        Later starts know it by the row of the trial that fell back.
+        """
+        self._untrainable.add(self._entrant(self._learning(parameters)).digest)
 
     def _learning(self, parameters: Mapping[str, Scalar]) -> dict[str, Scalar]:
         speed = {parameter.name for parameter in self._space.speed}
         return {name: value for name, value in parameters.items() if name not in speed}
 
-    def _digest(self, parameters: Mapping[str, Scalar]) -> str:
-        return self._ground.digest(self._ground.workload({**self._space.fixed, **self._learning(parameters)}))
+    def _entrant(self, learning: Mapping[str, Scalar]) -> Entrant:
+        """The workload of these learning parameters, with the fixed ones."""
+        whole = {**self._space.fixed, **learning}
+        workload = self._ground.workload(whole)
+        return Entrant(whole, workload, self._ground.digest(workload))
 
-    def _setting_for(self, parameters: Mapping[str, Scalar], *, floor: Floor | None) -> Mapping[str, Scalar]:
-        learning = {**self._space.fixed, **parameters}
-        entrant = Entrant(learning, self._ground.workload(learning))
-        digest = self._ground.digest(entrant.workload)
+    def _measure(self, entrant: Entrant, *, floor: Floor) -> None:
+        """Find out about this workload what can be found out now, and say which knobs its trials go without."""
+        digest = entrant.digest
         if digest in self._untrainable:
-            return self._space.baseline
+            return
         run = self._length.now()
-        if floor is not None and floor.is_alone and self._is_open(digest, run):
+        if floor.is_alone and self._is_open(digest, run):
             self._race_if_allowed(entrant, floor=floor, run=run)
-        elif floor is not None and self._has_crew and self._may_be_told_more(digest):
+        elif self._has_crew and self._may_be_told_more(digest):
             self._hear_of_others()  # they race while trials run here
-        known, nearest = self._known.get(digest), self._nearest(entrant.workload)
+        known = self._known.get(digest)
+        if known is not None and floor.is_alone:
+            self._try_batches_after(known[1], entrant=entrant, floor=floor)
+        taken_over = self._taken_over(entrant, lease=floor.lease)
+        if taken_over is not None:
+            self._tell_of_unpaid(taken_over.winner, run)
+
+    def _taken_over(self, entrant: Entrant, *, lease: Lease | None) -> _TakenOver | None:
+        """The race whose winner trials of this workload train with; None where that is the baseline's setting."""
+        if entrant.digest in self._untrainable:
+            return None
+        known = self._known.get(entrant.digest)
         if known is not None:
-            if floor is not None and floor.is_alone:
-                self._try_batches_after(known[1], entrant=entrant, floor=floor)
-            self._tell_of_unpaid(known[1], run)
-            return setting_for(known[1], run)
-        if nearest is None or (floor is not None and not self._fits(learning, floor=floor)):
-            return self._space.baseline  # with which the ledger refuses the trial of a workload that does not fit
-        self._tell_of_unpaid(nearest, run)
-        return setting_for(nearest, run, in_full_precision=True)
+            return _TakenOver(known[1], is_of_another_workload=False)
+        nearest = self._nearest(entrant.workload)
+        if nearest is None or (lease is not None and not self._fits(entrant.learning, lease=lease)):
+            return None  # and with the baseline's the ledger refuses the trial of a workload that does not fit
+        return _TakenOver(nearest, is_of_another_workload=True)
 
     def _tell_of_no_time(self) -> None:
         """Say once why a study of which no race is known runs none."""
@@ -185,10 +224,10 @@ class RacedSpeeds:
                 cost = f"its {even.start_seconds:.1f} s are repaid after {even.steps:,} steps"
                 self._note(f"races: trials go without the winner's {even.knob}: {cost}, and they have fewer")
 
-    def _fits(self, learning: Mapping[str, Scalar], *, floor: Floor) -> bool:
+    def _fits(self, learning: Mapping[str, Scalar], *, lease: Lease) -> bool:
         """Whether nothing says that a race would run out of memory as it begins."""
         begins = self._space.with_speed(learning, self._space.baseline)
-        return self._fitting.fits_alone(parameters=begins, lease=floor.lease)
+        return self._fitting.fits_alone(parameters=begins, lease=lease)
 
     def _is_open(self, digest: str, run: RunLength) -> bool:
         """There may be something to find that is not known."""
@@ -204,7 +243,7 @@ class RacedSpeeds:
 
     def _race_if_allowed(self, entrant: Entrant, *, floor: Floor, run: RunLength) -> None:
         """Race a workload that is open, if there is time for that and nobody else races."""
-        digest, former = self._ground.digest(entrant.workload), self._nearest(entrant.workload)
+        digest, former = entrant.digest, self._nearest(entrant.workload)
         # After a race the next one has to wait for its share of the study's time.
         is_first = not self._raced and (former is None or digest in self._known)
         allowance = self._allowance(entrant.workload, is_first=is_first)
@@ -231,7 +270,7 @@ class RacedSpeeds:
         self, entrant: Entrant, *, floor: Floor, former: RaceResult | None, run: RunLength, allowance: Allowance
     ) -> None:
         """Race a workload, and remember what was found, unless it answers nothing and something is known already."""
-        digest = self._ground.digest(entrant.workload)
+        digest = entrant.digest
         again = ", again: trials are long enough now to repay what starts slowly" if digest in self._known else ""
         why = again or (", briefly" if former else "")
         try:
@@ -247,7 +286,7 @@ class RacedSpeeds:
 
     def _try_batches_after(self, result: RaceResult, *, entrant: Entrant, floor: Floor) -> None:
         """Try larger batches after a race that is known, and after which no start has tried any; once in this start."""
-        digest = self._ground.digest(entrant.workload)
+        digest = entrant.digest
         is_done = digest in self._raced or digest in self._tried or bool(result.batches)
         is_alike = kept_state(entrant.learning) == result.kept_state
         if is_done or not is_alike or not self._room.is_open(result, learning=entrant.learning):

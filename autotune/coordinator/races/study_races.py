@@ -29,6 +29,8 @@ class Entrant:
     learning: Mapping[str, Scalar]
     """Its learning parameters, the fixed ones too."""
     workload: Workload
+    digest: str
+    """What its race is found again by (``RaceGround.digest``)."""
 
 
 class StudyRaces:

@@ -123,7 +123,7 @@ class RetrainLedger(Ledger):
         proposal = persist(lambda: search.ask_for(wanted), again=lambda: search.ask_again(wanted))
         assert proposal is not None
         self.standing.add_trial()
-        return Ticket(self._books.records.add_trial(self._books.study, new=self._new_trial(proposal, floor=None)))
+        return Ticket(self._books.records.add_trial(self._books.study, new=self._new_trial(proposal)))
 
     def _next_number(self) -> int | None:
         if self._rounds and not self._rounds[0]:
@@ -151,8 +151,8 @@ class RetrainLedger(Ledger):
         return ticket
 
     @override
-    def _new_trial(self, proposal: Proposal, *, floor: Floor | None) -> NewTrial:
-        del floor
+    def _new_trial(self, proposal: Proposal, *, lease: Lease | None = None) -> NewTrial:
+        del lease
         series = self._series
         number = proposal.parameters[series.parameter]
         assert isinstance(number, int)

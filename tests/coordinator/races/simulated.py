@@ -179,7 +179,9 @@ class RacingStudy:
         """The parameters of a trial with this batch size and these others; a race is run for it if need be."""
         assert self._lease is not None
         floor = Floor(self._lease, is_alone=is_alone, on_wait=lambda _: on_wait())
-        return self.speeds.complete(number, learning | {"batch_size": batch_size}, floor=floor)
+        proposed = learning | {"batch_size": batch_size}
+        self.speeds.measure(number, proposed, floor=floor)
+        return self.speeds.complete(number, proposed, lease=self._lease)
 
     def run(self, trials: InstantTrials, *, interrupts: Interrupts, observer: Listener | None = None) -> None:
         """One start of the study, from its first launch to its last trial's end."""
