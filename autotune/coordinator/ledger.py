@@ -243,27 +243,28 @@ class Ledger:
         self._books.records.count_restart(ticket.row)
         return replace(ticket, restarts=ticket.restarts + 1, is_adopted=True)
 
-    def without_race(self, ticket: Ticket, finished: Finished) -> Ticket | None:
-        """The trial once more, from its beginning, where the speed parameters of a race may have made it infeasible.
+    def fallback(self, ticket: Ticket, finished: Finished) -> dict[str, Scalar] | None:
+        """The baseline's speed parameters for a trial that those of a race may have made infeasible.
 
         None where it ended otherwise, ran out of memory, which says something of its size, or has the baseline's
         speed parameters already.
         """
-        books, row = self._books, ticket.row
+        row = ticket.row
         is_told = row.speed_fallback is not None or finished.is_out_of_memory
         if finished.outcome is not Outcome.INFEASIBLE or is_told:
             return None
-        parameters = self._speeds.fallback(row.number, row.parameters)
-        if parameters is None:
-            return None
-        self._speeds.rule_out(row.parameters)
-        # What a process with other speed parameters saved may not fit this one's model and optimizer.
-        books.files.remove_checkpoint(row.number)
-        self._reports.pop(row.number, None)
-        return self._fallen_back(ticket, parameters=parameters, reason=finished.reason or finished.outcome.value)
+        return self._speeds.fallback(row.number, row.parameters)
 
-    def _fallen_back(self, ticket: Ticket, *, parameters: Mapping[str, Scalar], reason: str) -> Ticket:
+    def fall_back(self, ticket: Ticket, finished: Finished, *, parameters: Mapping[str, Scalar]) -> Ticket:
+        """Record that the trial begins anew with its ``fallback``, and that later ones of its workload have that."""
+        self._speeds.rule_out(ticket.row.parameters)
+        return self._record_fallback(ticket, parameters=parameters, reason=finished.reason or finished.outcome.value)
+
+    def _record_fallback(self, ticket: Ticket, *, parameters: Mapping[str, Scalar], reason: str) -> Ticket:
         books = self._books
+        # What a process with other speed parameters saved may not fit this one's model and optimizer.
+        books.files.remove_checkpoint(ticket.row.number)
+        self._reports.pop(ticket.row.number, None)
         row = books.records.fall_back(ticket.row, parameters=parameters, reason=reason)
         books.search.note_fallback(row.number, reason=row.speed_fallback)
         books.publisher.notify()
@@ -316,7 +317,7 @@ class Ledger:
             if parameters is not None:
                 self._speeds.rule_out(row.parameters)
                 if self._admission.refusal(row.number, parameters=parameters, lease=lease) is None:
-                    return self._fallen_back(ticket, parameters=parameters, reason=refusal.reason)
+                    return self._record_fallback(ticket, parameters=parameters, reason=refusal.reason)
         return replace(ticket, refusal=refusal)
 
     def _new_trial(self, proposal: Proposal, *, lease: Lease | None = None) -> NewTrial:

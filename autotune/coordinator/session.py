@@ -5,9 +5,10 @@ import time
 from dataclasses import replace
 from itertools import groupby
 
+from autotune.coordinator.aftermath import End, Fallback, Restart, Wait, decide_aftermath
 from autotune.coordinator.crowds import Crowds, give_up_waiting
 from autotune.coordinator.deadlines import Pulse, overdue
-from autotune.coordinator.exits import MAX_RESTARTS, Exits, give_up
+from autotune.coordinator.exits import Exits
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Ledger
 from autotune.coordinator.long_baseline import HostLoad, describe_long_baseline
@@ -138,7 +139,13 @@ class Session:
             self._observer.note(f"{MAX_REFUSED} proposals in a row were predicted not to fit: none is left to try")
             self._is_exhausted = self._is_hopeless = True
 
+    @property
+    def _is_stopping(self) -> bool:
+        """A person has asked the study to stop, and its trials were told."""
+        return self._stopping_since is not None
+
     def _should_end(self) -> bool:
+        """No trial is launched any more."""
         return self._interrupts.should_stop or self._ledger.standing.is_time_up
 
     def _ask(self, floor: Floor) -> Ticket | None:
@@ -239,6 +246,7 @@ class Session:
             self._launcher.send(running.process, stop=stop)
 
     def _end(self, running: Running, exited: Exited) -> None:
+        """A process is gone: explain its end, and do what follows for its trial."""
         del self._running[running.process.number]
         self._pool.release(running.lease)
         finished = self._exits.explain(
@@ -249,19 +257,28 @@ class Session:
             restarts=running.ticket.restarts,
             has_company=running.has_company,
         )
-        if finished.is_crowded and not self._stopping_since:
-            ticket = replace(running.ticket, is_adopted=True)
-            self._wait_for_memory(ticket, finished, lease=running.lease, has_company=running.has_company)
-            return
-        if finished.outcome is Outcome.INTERRUPTED and not self._stopping_since:
-            if running.ticket.restarts < MAX_RESTARTS:
-                self._restart(running, finished)
-                return
-            finished = give_up(finished)
-        if (again := self._ledger.without_race(running.ticket, finished)) is not None:
-            self._fall_back(again, finished, former=running)
-            return
-        self._conclude(running.ticket, finished)
+        ticket, fallback = running.ticket, self._ledger.fallback(running.ticket, finished)
+        match decide_aftermath(finished, restarts=ticket.restarts, fallback=fallback, is_stopping=self._is_stopping):
+            case Wait():
+                ticket = replace(ticket, is_adopted=True)
+                self._wait_for_memory(ticket, finished, lease=running.lease, has_company=running.has_company)
+            case Restart():
+                line = f"{finished.reason}; it starts again from its last checkpoint"
+                self._launch_again(self._ledger.restarted(ticket), line, former=running)
+            case Fallback(parameters):
+                ticket = self._ledger.fall_back(ticket, finished, parameters=parameters)
+                line = f"with a race's speed parameters it is infeasible: {finished.reason}"
+                self._launch_again(ticket, f"{line}; it starts with the baseline's", former=running)
+            case End(finished):
+                self._conclude(ticket, finished)
+                self._draw_conclusions(running, finished)
+
+    def _conclude(self, ticket: Ticket, finished: Finished) -> None:
+        finished = self._ledger.ended(ticket, finished)
+        self._observer.trial_ended(ticket.row.number, finished, self._view())
+
+    def _draw_conclusions(self, running: Running, finished: Finished) -> None:
+        """Say what the end of a trial tells of the study: that its baseline takes too long, or its task is broken."""
         trial = self._ledger.trial_view(running.ticket, device=running.lease.device)
         line = describe_long_baseline(trial, finished, study=self._view(), load=HostLoad.now())
         if line is not None:
@@ -270,25 +287,12 @@ class Session:
         if alike is not None:
             raise StudyStoppedError(alike)
 
-    def _conclude(self, ticket: Ticket, finished: Finished) -> None:
-        finished = self._ledger.ended(ticket, finished)
-        self._observer.trial_ended(ticket.row.number, finished, self._view())
-
-    def _restart(self, running: Running, finished: Finished) -> None:
-        number = running.process.number
-        self._observer.note(f"trial {number}: {finished.reason}; it starts again from its last checkpoint")
-        self._launch_again(self._ledger.restarted(running.ticket), former=running)
-
-    def _fall_back(self, ticket: Ticket, finished: Finished, *, former: Running) -> None:
-        """Start a trial once more that could not be trained with the speed parameters of a race."""
-        said = f"with a race's speed parameters it is infeasible: {finished.reason}; it starts with the baseline's"
-        if self._stopping_since:
-            self._conclude(ticket, Finished(outcome=Outcome.INTERRUPTED, reason=said))
+    def _launch_again(self, ticket: Ticket, line: str, *, former: Running) -> None:
+        """Launch a trial whose former process has just ended, and say why; the next start does it if this one stops."""
+        if self._is_stopping:
+            self._conclude(ticket, Finished(outcome=Outcome.INTERRUPTED, reason=line))
             return
-        self._observer.note(f"trial {ticket.row.number}: {said}")
-        self._launch_again(ticket, former=former)
-
-    def _launch_again(self, ticket: Ticket, *, former: Running) -> None:
+        self._observer.note(f"trial {ticket.row.number}: {line}")
         lease = self._pool.acquire()
         assert lease is not None, "the trial's own lease was just released"
         self._launch(ticket, lease=lease, is_alone=former.is_alone)
