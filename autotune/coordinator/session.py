@@ -94,31 +94,46 @@ class Session:
         return not self._crowds.is_empty or self._ledger.awaits_others()
 
     def _fill(self, waiting: list[Ticket]) -> None:
+        """Launch trials on all leases that are free: those that wait, then new ones."""
         self._launch_crowded()
-        while not self._should_end() and not self._crowds.is_full:
-            alone = {running.lease.place for running in self._running.values() if running.is_alone}
-            lease = self._pool.acquire(but=alone | self._crowds.kept_free(now=time.monotonic()))
-            if lease is None:
-                return
-            floor = Floor(lease, is_alone=not self._running, on_wait=self._wait_for_race)
-            ticket = self._ledger.taken_up(waiting.pop(0), floor=floor) if waiting else self._ask(floor)
-            if ticket is None:
-                self._pool.release(lease)
-                return
-            if ticket.refusal is not None:
-                self._pool.release(lease)
-                if ticket.refusal.is_crowded:
-                    crowded = Finished(outcome=Outcome.INTERRUPTED, reason=ticket.refusal.reason)
-                    self._wait_for_memory(ticket, crowded, lease=lease, has_company=bool(self._on(lease)))
-                else:
-                    self._refuse(ticket, reason=ticket.refusal.reason)
+        while self._may_launch_more(waiting) and (lease := self._free_lease()) is not None:
+            ticket = self._next_ticket(waiting, lease=lease)
+            if ticket is not None and ticket.refusal is None and not self._should_end():
+                self._num_refused = 0
+                self._launch(ticket, lease=lease)
                 continue
-            self._num_refused = 0
-            if self._should_end():  # while a race ran: the trial is queued, and starts with the next start
-                self._pool.release(lease)
-                waiting.append(ticket)
-                return
-            self._launch(ticket, lease=lease)
+            self._pool.release(lease)
+            if ticket is not None:
+                self._put_off(ticket, waiting, lease=lease)
+
+    def _may_launch_more(self, waiting: list[Ticket]) -> bool:
+        has_more = bool(waiting) or not self._is_exhausted
+        return has_more and not self._should_end() and not self._crowds.is_full
+
+    def _free_lease(self) -> Lease | None:
+        """A lease on a device that no trial has to itself, and that is kept free for none."""
+        alone = {running.lease.place for running in self._running.values() if running.is_alone}
+        return self._pool.acquire(but=alone | self._crowds.kept_free(now=time.monotonic()))
+
+    def _next_ticket(self, waiting: list[Ticket], *, lease: Lease) -> Ticket | None:
+        """The first trial that waits, else a new one; None where there is neither. Either may run a race before."""
+        floor = Floor(lease, is_alone=not self._running, on_wait=self._wait_for_race)
+        if waiting:
+            return self._ledger.taken_up(waiting.pop(0), floor=floor)
+        ticket = self._ledger.ask(floor)
+        self._is_exhausted = ticket is None
+        return ticket
+
+    def _put_off(self, ticket: Ticket, waiting: list[Ticket], *, lease: Lease) -> None:
+        """A trial is not launched: it never fits, or not now, or the study came to its end while a race ran."""
+        refusal = ticket.refusal
+        if refusal is None:  # it is queued, and starts with the next start
+            waiting.append(ticket)
+        elif refusal.is_crowded:
+            crowded = Finished(outcome=Outcome.INTERRUPTED, reason=refusal.reason)
+            self._wait_for_memory(ticket, crowded, lease=lease, has_company=bool(self._on(lease)))
+        else:
+            self._refuse(ticket, reason=refusal.reason)
 
     def _launch_crowded(self) -> None:
         """Those that waited for memory, each on a device that no other trial of the study is on."""
@@ -147,13 +162,6 @@ class Session:
     def _should_end(self) -> bool:
         """No trial is launched any more."""
         return self._interrupts.should_stop or self._ledger.standing.is_time_up
-
-    def _ask(self, floor: Floor) -> Ticket | None:
-        if self._is_exhausted:
-            return None
-        ticket = self._ledger.ask(floor)
-        self._is_exhausted = ticket is None
-        return ticket
 
     def _wait_for_race(self, ends_at: float) -> None:
         """Keep the lease and the display alive while a race runs, and end it with the study."""
