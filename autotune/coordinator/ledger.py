@@ -93,16 +93,16 @@ class Ledger:
         new = self._new_trial(proposal, lease=floor.lease)
         return self._held_against_memory(Ticket(books.records.add_trial(books.study, new=new)), lease=floor.lease)
 
-    def refresh(self) -> bool:
-        """Look what others have done; whether there may be a trial to ask for again. Nobody else is here."""
+    def hear_of_others(self) -> bool:
+        """Learn what other coordinators have done; whether there may be a trial to ask for again. Here is no other."""
         return False
 
     def awaits_others(self) -> bool:
-        """Whether others run trials, which would be for this coordinator to go on with if they died."""
+        """Whether other coordinators run trials, which this one would have to go on with if they died."""
         return False
 
-    def left_over(self, waiting: list[Ticket]) -> list[Ticket]:
-        """What has not ended when the budget's time is up, of trials that don't run here."""
+    def take_left_over(self, waiting: list[Ticket]) -> list[Ticket]:
+        """The trials that have not ended when the budget's time is up, and run nowhere; ``waiting`` among them."""
         return waiting
 
     def ask_ahead(self) -> None:
@@ -110,11 +110,12 @@ class Ledger:
         if self.standing.has_trials_left:
             persist(self._books.search.ask_ahead)
 
-    def taken_up(self, ticket: Ticket, *, floor: Floor) -> Ticket:
-        """A trial of an earlier start; one that was never launched has the speed parameters of now, if they fit.
+    def take_up(self, ticket: Ticket, *, floor: Floor) -> Ticket:
+        """Make a trial of an earlier start ready for launch, or refuse it; races may be run, for minutes.
 
-        Its start may have been cut off in the race for them, or have been on another machine. While it trains nothing
-        is raced, and where several train at once there may never be such a moment again.
+        One that was never launched gets the speed parameters that a new trial would have: its start may have been cut
+        off in the race for them, or have been on another machine. Where several train at once, the first race is run
+        before one that was launched, too: afterwards there may be no moment at which nothing trains.
         """
         if floor.is_alone and self.standing.has_trials_left:
             self._speeds.measure_first(floor)
@@ -146,8 +147,8 @@ class Ledger:
             folder=books.files.trial_folder(row.number),
         )
 
-    def launched(self, ticket: Ticket, *, pid: int, device: str) -> None:
-        """A process of the trial was started."""
+    def record_launch(self, ticket: Ticket, *, pid: int, device: str) -> None:
+        """Record that a process of the trial was started."""
         books = self._books
         books.records.launch_trial(
             ticket.row,
@@ -161,18 +162,18 @@ class Ledger:
             books.search.mark_contended(ticket.row.number)
         books.publisher.notify()
 
-    def started(self, ticket: Ticket, event: Started) -> None:
-        """Training began."""
+    def record_start(self, ticket: Ticket, event: Started) -> None:
+        """Record that the trial trains, and with what in force."""
         self._books.records.start_trial(ticket.row, started=event)
         self._books.publisher.notify()
 
-    def adjusted(self, ticket: Ticket, event: Adjusted) -> None:
-        """Training changed what is in force."""
+    def record_adjustment(self, ticket: Ticket, event: Adjusted) -> None:
+        """Record that training changed what is in force."""
         self._books.records.adjust_trial(ticket.row, adjusted=event)
         self._books.publisher.notify()
 
-    def unsaved(self, ticket: Ticket, event: Unsaved) -> None:
-        """The trial's checkpoint can't be written, or can again; of a log no row tells."""
+    def record_checkpoint_problem(self, ticket: Ticket, event: Unsaved) -> None:
+        """Record that the trial's checkpoint can't be written, or can again; problems of its log are not recorded."""
         if event.file != "checkpoint":
             return
         self._books.records.set_checkpoint_problem(ticket.row, problem=event.problem)
@@ -182,7 +183,7 @@ class Ledger:
             self._unsaved.add(ticket.row.number)
         self._books.publisher.notify()
 
-    def reported(self, reports: Sequence[tuple[Ticket, EpochReport]]) -> list[Answer]:
+    def record_reports(self, reports: Sequence[tuple[Ticket, EpochReport]]) -> list[Answer]:
         """Record epochs of one or several trials together, and answer each in order.
 
         Those that were recorded before a trial was resumed get no answer.
@@ -207,7 +208,7 @@ class Ledger:
         books.publisher.notify()
         return answers
 
-    def ended(self, ticket: Ticket, finished: Finished) -> Finished:
+    def record_end(self, ticket: Ticket, finished: Finished) -> Finished:
         """Record how the trial ended, and keep or delete its checkpoint; returns what was recorded."""
         books, row = self._books, ticket.row
         reports = self._reports[row.number]
@@ -238,8 +239,8 @@ class Ledger:
         books.publisher.notify()
         return finished
 
-    def restarted(self, ticket: Ticket) -> Ticket:
-        """The trial's process was killed and another one takes its place."""
+    def record_restart(self, ticket: Ticket) -> Ticket:
+        """Record that the trial's process was killed and another one takes its place."""
         self._books.records.count_restart(ticket.row)
         return replace(ticket, restarts=ticket.restarts + 1, is_adopted=True)
 
@@ -255,12 +256,12 @@ class Ledger:
             return None
         return self._speeds.fallback(row.number, row.parameters)
 
-    def fall_back(self, ticket: Ticket, finished: Finished, *, parameters: Mapping[str, Scalar]) -> Ticket:
-        """Record that the trial begins anew with its ``fallback``, and that later ones of its workload have that."""
+    def record_fallback(self, ticket: Ticket, finished: Finished, *, parameters: Mapping[str, Scalar]) -> Ticket:
+        """Record that the trial begins anew with its ``fallback``; later trials of its workload have that at once."""
         self._speeds.rule_out(ticket.row.parameters)
-        return self._record_fallback(ticket, parameters=parameters, reason=finished.reason or finished.outcome.value)
+        return self._fall_back(ticket, parameters=parameters, reason=finished.reason or finished.outcome.value)
 
-    def _record_fallback(self, ticket: Ticket, *, parameters: Mapping[str, Scalar], reason: str) -> Ticket:
+    def _fall_back(self, ticket: Ticket, *, parameters: Mapping[str, Scalar], reason: str) -> Ticket:
         books = self._books
         # What a process with other speed parameters saved may not fit this one's model and optimizer.
         books.files.remove_checkpoint(ticket.row.number)
@@ -317,7 +318,7 @@ class Ledger:
             if parameters is not None:
                 self._speeds.rule_out(row.parameters)
                 if self._admission.refusal(row.number, parameters=parameters, lease=lease) is None:
-                    return self._record_fallback(ticket, parameters=parameters, reason=refusal.reason)
+                    return self._fall_back(ticket, parameters=parameters, reason=refusal.reason)
         return replace(ticket, refusal=refusal)
 
     def _new_trial(self, proposal: Proposal, *, lease: Lease | None = None) -> NewTrial:

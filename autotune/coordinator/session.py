@@ -85,7 +85,7 @@ class Session:
             return False
         waiting += self._crowds.give_back()
         # Adopted, but the budget's time is up.
-        for ticket in self._ledger.left_over(waiting) if self._ledger.standing.is_time_up else waiting:
+        for ticket in self._ledger.take_left_over(waiting) if self._ledger.standing.is_time_up else waiting:
             self._conclude(ticket, Finished(outcome=Outcome.PRUNED, reason=self._ledger.time_up_reason()))
         return True
 
@@ -119,7 +119,7 @@ class Session:
         """The first trial that waits, else a new one; None where there is neither. Either may run a race before."""
         floor = Floor(lease, is_alone=not self._running, on_wait=self._wait_for_race)
         if waiting:
-            return self._ledger.taken_up(waiting.pop(0), floor=floor)
+            return self._ledger.take_up(waiting.pop(0), floor=floor)
         ticket = self._ledger.ask(floor)
         self._is_exhausted = ticket is None
         return ticket
@@ -181,7 +181,7 @@ class Session:
         pulse, has_company = Pulse(launched_at=now, heard_at=now), bool(neighbours)
         running = Running(ticket, process, lease, pulse, is_alone=is_alone, has_company=has_company)
         self._running[process.number] = running
-        self._ledger.launched(ticket, pid=process.pid, device=lease.device)
+        self._ledger.record_launch(ticket, pid=process.pid, device=lease.device)
         self._observer.trial_launched(self._ledger.trial_view(ticket, device=lease.device), self._view())
 
     def _on(self, lease: Lease) -> list[Running]:
@@ -224,13 +224,13 @@ class Session:
         match told:
             case Started():
                 running.epochs_before = told.epochs_done
-                self._ledger.started(running.ticket, told)
+                self._ledger.record_start(running.ticket, told)
                 self._observer.trial_started(number, told)
             case Adjusted():
-                self._ledger.adjusted(running.ticket, told)
+                self._ledger.record_adjustment(running.ticket, told)
                 self._observer.note(f"trial {number}: {told.reason}")
             case Unsaved():
-                self._ledger.unsaved(running.ticket, told)
+                self._ledger.record_checkpoint_problem(running.ticket, told)
                 self._observer.note(f"trial {number}: {told.in_words}")
 
     def _report(self, arrivals: list[Arrival]) -> None:
@@ -242,7 +242,7 @@ class Session:
                 running.pulse.heard(time.monotonic())
                 running.pulse.has_reported |= arrival.event.epoch > running.epochs_before
                 heard.append((running.ticket, arrival.event))
-        for answer in self._ledger.reported(heard) if heard else ():
+        for answer in self._ledger.record_reports(heard) if heard else ():
             number = answer.ticket.row.number
             self._observer.trial_reported(number, answer.report, self._view())
             if answer.reason_to_stop is not None:
@@ -272,9 +272,9 @@ class Session:
                 self._wait_for_memory(ticket, finished, lease=running.lease, has_company=running.has_company)
             case Restart():
                 line = f"{finished.reason}; it starts again from its last checkpoint"
-                self._launch_again(self._ledger.restarted(ticket), line, former=running)
+                self._launch_again(self._ledger.record_restart(ticket), line, former=running)
             case Fallback(parameters):
-                ticket = self._ledger.fall_back(ticket, finished, parameters=parameters)
+                ticket = self._ledger.record_fallback(ticket, finished, parameters=parameters)
                 line = f"with a race's speed parameters it is infeasible: {finished.reason}"
                 self._launch_again(ticket, f"{line}; it starts with the baseline's", former=running)
             case End(finished):
@@ -282,7 +282,7 @@ class Session:
                 self._draw_conclusions(running, finished)
 
     def _conclude(self, ticket: Ticket, finished: Finished) -> None:
-        finished = self._ledger.ended(ticket, finished)
+        finished = self._ledger.record_end(ticket, finished)
         self._observer.trial_ended(ticket.row.number, finished, self._view())
 
     def _draw_conclusions(self, running: Running, finished: Finished) -> None:
@@ -321,7 +321,7 @@ class Session:
         now = time.monotonic()
         if now - self._beaten_at >= BEAT_SECONDS:
             self._beat()
-            if self._ledger.refresh() and not self._is_hopeless:
+            if self._ledger.hear_of_others() and not self._is_hopeless:
                 self._is_exhausted = False
         if self._interrupts.should_stop:
             self._interrupt(now)

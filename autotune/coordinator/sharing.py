@@ -55,11 +55,11 @@ class SharedLedger(Ledger):
         self._mine.add(row.number)
         if proposal is None:
             return self._take_over(row, floor=floor)
-        return Ticket(row) if floor is None else self.taken_up(Ticket(row), floor=floor)
+        return Ticket(row) if floor is None else self.take_up(Ticket(row), floor=floor)
 
     @override
-    def refresh(self) -> bool:
-        """Bury dead coordinators and learn what others recorded; returns whether there may be a trial to claim."""
+    def hear_of_others(self) -> bool:
+        """Bury dead coordinators and learn what others recorded; whether there may be a trial to claim."""
         if self._crew.bury():
             self._learn_of_others(self._settle())
         self._observe()
@@ -72,7 +72,7 @@ class SharedLedger(Ledger):
         return bool(self._elsewhere)
 
     @override
-    def left_over(self, waiting: list[Ticket]) -> list[Ticket]:
+    def take_left_over(self, waiting: list[Ticket]) -> list[Ticket]:
         """The waiting trials, and all unfinished ones without a coordinator, when the budget's time is up."""
         left = list(waiting)
         while (row := persist(self._take_free)) is not None:
@@ -81,9 +81,9 @@ class SharedLedger(Ledger):
         return left
 
     @override
-    def ended(self, ticket: Ticket, finished: Finished) -> Finished:
+    def record_end(self, ticket: Ticket, finished: Finished) -> Finished:
         """Record how the trial ended."""
-        recorded = super().ended(ticket, finished)
+        recorded = super().record_end(ticket, finished)
         if finished.outcome is not Outcome.INTERRUPTED:  # an interrupted one may wait for memory, and stays claimed
             self._mine.discard(ticket.row.number)
         return recorded
@@ -127,7 +127,7 @@ class SharedLedger(Ledger):
         self._elsewhere.discard(row.number)
         self._books.search.take_over(row.number)
         ticket = Ticket(row, is_adopted=row.status is TrialStatus.RUNNING)
-        return ticket if floor is None else self.taken_up(ticket, floor=floor)
+        return ticket if floor is None else self.take_up(ticket, floor=floor)
 
     def _settle(self) -> tuple[TrialRow, ...]:
         return persist(self._settle_claimed)

@@ -44,8 +44,8 @@ def lose_trial(books: Books) -> Ticket:
     ledger.ask()
     lost = ledger.ask()
     assert lost is not None
-    ledger.launched(lost, pid=1, device="cpu")
-    ledger.ended(lost, Finished(outcome=Outcome.INFEASIBLE, reason="out of memory", is_out_of_memory=True))
+    ledger.record_launch(lost, pid=1, device="cpu")
+    ledger.record_end(lost, Finished(outcome=Outcome.INFEASIBLE, reason="out of memory", is_out_of_memory=True))
     return lost
 
 
@@ -67,7 +67,7 @@ def test_trial_that_ran_out_is_known_on_hardware_and_software_like_its_own(
         here = EnvironmentRecords(books.records.engine).add(now)
         later = make_ledger(replace(books, environment_id=here))
         later.unfinished()
-        again = later.taken_up(Ticket(replace(lost.row, number=9)), floor=FLOOR)
+        again = later.take_up(Ticket(replace(lost.row, number=9)), floor=FLOOR)
     assert (again.refusal is not None) is is_known
 
 
@@ -77,10 +77,10 @@ def test_restarts_of_an_earlier_start_are_not_counted_in_this_one(tmp_path: Path
         ledger = make_ledger(books)
         asked = ledger.ask()
         assert asked is not None
-        ledger.launched(asked, pid=1, device="cpu")
-        killed = ledger.restarted(ledger.restarted(asked))
+        ledger.record_launch(asked, pid=1, device="cpu")
+        killed = ledger.record_restart(ledger.record_restart(asked))
         assert killed.restarts == 2
         (adopted,) = make_ledger(books).unfinished()
         assert adopted.is_adopted
-        assert make_ledger(books).restarted(adopted).restarts == 1
+        assert make_ledger(books).record_restart(adopted).restarts == 1
         assert books.records.trial(books.study, number=adopted.row.number).restarts == 3

@@ -212,12 +212,12 @@ def test_trial_that_ran_out_is_known_to_all_coordinators_on_machines_like_its_ow
         one.ask()
         lost = one.ask()
         assert lost is not None
-        one.launched(lost, pid=1, device="cpu")
-        one.ended(lost, Finished(outcome=Outcome.INFEASIBLE, reason="out of memory", is_out_of_memory=True))
+        one.record_launch(lost, pid=1, device="cpu")
+        one.record_end(lost, Finished(outcome=Outcome.INFEASIBLE, reason="out of memory", is_out_of_memory=True))
         refusals = []
         for ledger in (other, third):
-            ledger.refresh()
-            again = ledger.taken_up(Ticket(replace(lost.row, number=4)), floor=FLOOR)
+            ledger.hear_of_others()
+            again = ledger.take_up(Ticket(replace(lost.row, number=4)), floor=FLOOR)
             refusals.append(again.refusal is not None)
     assert refusals == [True, False]
 

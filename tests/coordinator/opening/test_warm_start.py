@@ -115,6 +115,6 @@ def test_trial_that_was_being_taken_over_when_its_start_was_cut_off_is_no_trial_
 def test_study_that_has_begun_to_train_takes_nothing_over(cold: Cold) -> None:
     ticket = cold.ledger.ask()
     assert ticket is not None
-    cold.ledger.launched(ticket, pid=1, device="cpu")
+    cold.ledger.record_launch(ticket, pid=1, device="cpu")
     cold.warm()
     assert [number for number, _, _ in cold.rows] == [0]

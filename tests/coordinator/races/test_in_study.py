@@ -98,7 +98,7 @@ def test_workload_that_runs_out_in_its_race_is_refused_and_raced_no_more(
         assert lost.refusal is not None
         assert lost.refusal.reason == f"predicted not to fit: the race with batch_size {size} ran out of memory"
         assert lost.row.parameters["num_workers"] == 0
-        study.ledger.ended(lost, Finished(outcome=Outcome.INFEASIBLE, reason=lost.refusal.reason))
+        study.ledger.record_end(lost, Finished(outcome=Outcome.INFEASIBLE, reason=lost.refusal.reason))
         row = study.records.trial(study.books.study, number=lost.row.number)
         assert (row.is_out_of_memory, row.environment_id) == (True, study.books.environment_id)
 
