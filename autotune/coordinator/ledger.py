@@ -209,16 +209,31 @@ class Ledger:
         return answers
 
     def record_end(self, ticket: Ticket, finished: Finished) -> Finished:
-        """Record how the trial ended, and keep or delete its checkpoint; returns what was recorded."""
-        books, row = self._books, ticket.row
-        reports = self._reports[row.number]
-        finished, values = judge(finished, objectives=books.spec.objectives, reports=reports)
-        finished = add_last_word(finished, reports=reports, spec=books.spec)
-        has_lost_race = self._admission.was_lost_in_race(ticket)
-        if has_lost_race:  # later starts are to know
+        """Record how the trial ended or was interrupted, and keep or delete its checkpoint; gives what is recorded."""
+        number = ticket.row.number
+        finished, values = self._judge(ticket, finished)
+        self._admission.learn(ticket.row, finished, reports=self._reports[number])
+        self._write_end(ticket, finished, values=values)
+        if finished.outcome is not Outcome.INTERRUPTED:
+            value = values[0] if values else None
+            self._learn_from_end(Ending(number, finished.outcome, value=value, reason=finished.reason))
+        self._books.publisher.notify()
+        return finished
+
+    def _judge(self, ticket: Ticket, finished: Finished) -> tuple[Finished, tuple[float, ...] | None]:
+        """What is recorded of the end, by the trial's reports, with the objectives' values; None for none."""
+        spec, reports = self._books.spec, self._reports[ticket.row.number]
+        finished, values = judge(finished, objectives=spec.objectives, reports=reports)
+        finished = add_last_word(finished, reports=reports, spec=spec)
+        if self._admission.was_lost_in_race(ticket):  # later starts are to know
             finished = finished.model_copy(update={"is_out_of_memory": True})
-        self._admission.learn(row, finished, reports=reports)
-        ran_on = books.environment_id if has_lost_race else None
+        return finished, values
+
+    def _write_end(self, ticket: Ticket, finished: Finished, *, values: tuple[float, ...] | None) -> None:
+        """Our row, then Optuna's."""
+        books, row = self._books, ticket.row
+        # A trial that was never launched has no environment of its own: what it says of memory is of this one.
+        ran_on = books.environment_id if self._admission.was_lost_in_race(ticket) else None
         books.records.finish_trial(row, finished=finished, values=values, environment_id=ran_on)
         if finished.outcome is not Outcome.INTERRUPTED:
             books.search.tell(
@@ -228,16 +243,16 @@ class Ledger:
                 reason=finished.reason,
                 samples_per_second=finished.samples_per_second,
             )
-            self._reports.pop(row.number, None)
-            self._failures.add(finished.outcome, finished.reason)
-            value = values[0] if values else None
-            self._count(Ending(row.number, finished.outcome, value=value, reason=finished.reason))
-            if row.number in self._unsaved:  # what is there is of an earlier epoch: no model of this trial's value
-                self._unsaved.discard(row.number)
-                books.files.remove_checkpoint(row.number)
-            self._reserve.learn(row.number, reports, outcome=finished.outcome)
-        books.publisher.notify()
-        return finished
+
+    def _learn_from_end(self, ending: Ending) -> None:
+        """Count the trial, which is over, and delete its checkpoint unless it is the best one's and whole."""
+        number, reports = ending.number, self._reports.pop(ending.number, [])
+        self._failures.add(ending.outcome, ending.reason)
+        self._count(ending)
+        if number in self._unsaved:  # what is there is of an earlier epoch: no model of this trial's value
+            self._unsaved.discard(number)
+            self._books.files.remove_checkpoint(number)
+        self._reserve.learn(number, reports, outcome=ending.outcome)
 
     def record_restart(self, ticket: Ticket) -> Ticket:
         """Record that the trial's process was killed and another one takes its place."""
@@ -343,7 +358,7 @@ class Ledger:
         self._reserve.load(self._books.records, rows=rows)
 
     def _count(self, ending: Ending) -> None:
-        """Only the best trial's checkpoint is kept."""
+        """Count the trial in the totals, and delete its checkpoint or that of the best trial before it."""
         former_best = self.standing.best_number
         superseded = former_best if self.standing.count(ending) else ending.number
         if superseded is not None:
