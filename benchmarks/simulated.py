@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
+from autotune.coordinator.admission import MemoryAdmission
 from autotune.coordinator.fitting import make_fitting
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Ledger
@@ -216,5 +217,6 @@ def simulated_ledger(
     order = StartOrder(file=file, name=file.name, places=Places(storage=storage, tracking_uri=""), jobs=jobs)
     with ExitStack() as stack:
         books = open_study(order, stage=stage, stack=stack, observer=Silent())
-        fitting = make_fitting(books.spec, stage=stage, jobs=jobs)
-        yield make_ledger(books, standing=load_standing(order, books), speeds=FixedSpeeds(stage.space), fitting=fitting)
+        admission = MemoryAdmission(books, fitting=make_fitting(books.spec, stage=stage, jobs=jobs))
+        standing, speeds = load_standing(order, books), FixedSpeeds(stage.space)
+        yield make_ledger(books, standing=standing, speeds=speeds, admission=admission)

@@ -14,7 +14,6 @@ from autotune.coordinator.admission import Admission
 from autotune.coordinator.aims import add_last_word, describe_prune, is_used_up, judge, step_of, value_on_the_way
 from autotune.coordinator.books import Books
 from autotune.coordinator.first_failures import FirstFailures
-from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.histories import read_histories
 from autotune.coordinator.observer import Ending, TrialView
 from autotune.coordinator.orders import make_order
@@ -36,10 +35,10 @@ from autotune.trial.leases import Lease
 class Ledger:
     """Writes everything that happens to a study's trials, in the order that survives a crash."""
 
-    def __init__(self, books: Books, *, standing: Standing, speeds: Speeds, fitting: Fitting) -> None:
+    def __init__(self, books: Books, *, standing: Standing, speeds: Speeds, admission: Admission) -> None:
         self._books = books
         self._speeds = speeds
-        self._admission = Admission(books, fitting=fitting)
+        self._admission = admission
         self.standing = standing
         self._reports: defaultdict[int, list[EpochReport]] = defaultdict(list)
         self._failures = FirstFailures()

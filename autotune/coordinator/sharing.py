@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, Sequence
 
 from typing_extensions import override
 
+from autotune.coordinator.admission import Admission
 from autotune.coordinator.books import Books
-from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.histories import read_histories
 from autotune.coordinator.ledger import Ledger
 from autotune.coordinator.observer import Ending
@@ -27,8 +27,8 @@ from autotune.search.proposals import Proposal
 class SharedLedger(Ledger):
     """The ledger of one of a study's several coordinators."""
 
-    def __init__(self, books: Books, *, crew: Crew, standing: Standing, speeds: Speeds, fitting: Fitting) -> None:
-        super().__init__(books, standing=standing, speeds=speeds, fitting=fitting)
+    def __init__(self, books: Books, *, crew: Crew, standing: Standing, speeds: Speeds, admission: Admission) -> None:
+        super().__init__(books, standing=standing, speeds=speeds, admission=admission)
         self._crew = crew
         self._elsewhere: set[int] = set()
         """Numbers of unfinished trials that this coordinator does not have."""

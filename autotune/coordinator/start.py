@@ -5,10 +5,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from autotune.coordinator.admission import Admission, MemoryAdmission
 from autotune.coordinator.aims import check_jobs
 from autotune.coordinator.books import Books
 from autotune.coordinator.closing import close_books, confirm_winner, ends_study
-from autotune.coordinator.fitting import Fitting, make_fitting
+from autotune.coordinator.fitting import make_fitting
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Ledger
 from autotune.coordinator.observer import Observer
@@ -143,14 +144,14 @@ def _open_ledger(
 ) -> Ledger:
     fitting = make_fitting(books.spec, stage=stage, jobs=order.jobs)
     speeds = make_speeds(books, stage=stage, launcher=launcher, standing=standing, fitting=fitting, note=observer.note)
-    return make_ledger(books, standing=standing, speeds=speeds, fitting=fitting)
+    return make_ledger(books, standing=standing, speeds=speeds, admission=MemoryAdmission(books, fitting=fitting))
 
 
-def make_ledger(books: Books, *, standing: Standing, speeds: Speeds, fitting: Fitting) -> Ledger:
+def make_ledger(books: Books, *, standing: Standing, speeds: Speeds, admission: Admission) -> Ledger:
     """The ledger of a coordinator that has the study to itself, or of one among several."""
     if books.crew is None:
-        return Ledger(books, standing=standing, speeds=speeds, fitting=fitting)
-    return SharedLedger(books, crew=books.crew, standing=standing, speeds=speeds, fitting=fitting)
+        return Ledger(books, standing=standing, speeds=speeds, admission=admission)
+    return SharedLedger(books, crew=books.crew, standing=standing, speeds=speeds, admission=admission)
 
 
 def load_standing(order: StartOrder, books: Books) -> Standing:

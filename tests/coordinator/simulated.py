@@ -19,6 +19,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy import Connection, Engine, event, update
 from typing_extensions import override
 
+from autotune.coordinator.admission import MemoryAdmission
 from autotune.coordinator.books import Books
 from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.interrupts import Interrupts
@@ -404,7 +405,8 @@ def make_books(records: Records, storage: RDBStorage, *, folder: Path, lease: St
 def make_ledger(books: Books) -> Ledger:
     standing = standing_of(books.study, spec=books.spec, rows=books.records.trials(books.study), storage="")
     fitting = Fitting(books.spec, machine=machine(), knobs={}, device="cpu", has_shared_devices=True)
-    return Ledger(books, standing=standing, speeds=JointSpeeds(), fitting=fitting)
+    admission = MemoryAdmission(books, fitting=fitting)
+    return Ledger(books, standing=standing, speeds=JointSpeeds(), admission=admission)
 
 
 def study_url(folder: Path) -> str:

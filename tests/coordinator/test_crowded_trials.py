@@ -10,6 +10,7 @@ from typing import TypeAlias
 import pynvml
 import pytest
 
+from autotune.coordinator.admission import MemoryAdmission
 from autotune.coordinator.crowds import PAUSES
 from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.ledger import Ledger
@@ -164,8 +165,9 @@ class Scene:
         lease = StudyLease.acquire(records, study=records.study(NAME))
         books = make_books(records, storage, folder=self.folder, lease=lease)
         standing = standing_of(books.study, spec=books.spec, rows=records.trials(books.study), storage="")
+        admission = MemoryAdmission(books, fitting=self.fitting)
         session = Session(
-            ledger=Ledger(books, standing=standing, speeds=JointSpeeds(), fitting=self.fitting),
+            ledger=Ledger(books, standing=standing, speeds=JointSpeeds(), admission=admission),
             launcher=self.gpu,
             pool=DevicePool(["cuda:0"], cores=(), jobs=jobs),
             observer=self.told,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
+from autotune.coordinator.admission import AdmitAll
 from autotune.coordinator.books import Books
-from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.ledger import Ledger
 from autotune.coordinator.retraining.contenders import Contender
 from autotune.coordinator.seeds import fresh_seed
@@ -66,7 +66,6 @@ class RetrainLedger(Ledger):
         books: Books,
         *,
         standing: Standing,
-        fitting: Fitting,
         series: Series,
         is_decided: Callable[[], bool],
         on_beat: Callable[[], None],
@@ -76,12 +75,11 @@ class RetrainLedger(Ledger):
         Args:
             books: Its own.
             standing: Its totals.
-            fitting: Learns, and is not asked: what is trained again has fitted before.
             series: What is to be trained.
             is_decided: Asked after each round; the others are not trained any more once it says so.
             on_beat: Called with each sign of life: the search's own lease is to be kept meanwhile.
         """
-        super().__init__(books, standing=standing, speeds=JointSpeeds(), fitting=fitting)
+        super().__init__(books, standing=standing, speeds=JointSpeeds(), admission=AdmitAll())
         self._series = series
         self._rounds = deque(deque(each) for each in series.rounds)
         self._is_decided = is_decided
@@ -145,10 +143,6 @@ class RetrainLedger(Ledger):
         """A sign of life in this lease, and in the search's."""
         super().beat()
         self._on_beat()
-
-    @override
-    def _held_against_memory(self, ticket: Ticket, *, lease: Lease) -> Ticket:
-        return ticket
 
     @override
     def _new_trial(self, proposal: Proposal, *, lease: Lease | None = None) -> NewTrial:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.paces import PUBLISH_SECONDS
 from autotune.coordinator.reserve import training_seconds
 from autotune.coordinator.retraining.books import open_series
@@ -23,7 +22,6 @@ from autotune.recording.database import hide_password
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow, StudyState, TrialRow
 from autotune.spec.model import Confirm
-from autotune.speed.knobs import KNOBS
 from autotune.trial.leases import make_pool
 
 _SOON_SECONDS = 600.0
@@ -71,9 +69,6 @@ def retrain(
         ledger = RetrainLedger(
             books,
             standing=standing,
-            fitting=Fitting(
-                books.spec, machine=workplace.machine, knobs=KNOBS, device=books.spec.device, has_shared_devices=False
-            ),
             series=series,
             is_decided=is_decided,
             on_beat=workplace.on_beat,

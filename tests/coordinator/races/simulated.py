@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from autotune.coordinator import standing as standing_module
+from autotune.coordinator.admission import MemoryAdmission
 from autotune.coordinator.books import Books
 from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.interrupts import Interrupts
@@ -157,8 +158,8 @@ class RacingStudy:
             fitting=self.fitting,
             note=self.said.append,
         )
-
-        self.ledger = Ledger(self.books, standing=self.standing, speeds=self.speeds, fitting=self.fitting)
+        admission = MemoryAdmission(self.books, fitting=self.fitting)
+        self.ledger = Ledger(self.books, standing=self.standing, speeds=self.speeds, admission=admission)
 
     def ask(self) -> Ticket:
         """The study's next trial, which has the device to itself."""
@@ -187,7 +188,7 @@ class RacingStudy:
         """One start of the study, from its first launch to its last trial's end."""
         self.start_again()
         Session(
-            ledger=Ledger(self.books, standing=self.standing, speeds=self.speeds, fitting=self.fitting),
+            ledger=self.ledger,
             launcher=trials,
             pool=DevicePool(["cpu"], cores=(0, 1, 2, 3), jobs=self._jobs),
             observer=Listener() if observer is None else observer,
