@@ -5,18 +5,17 @@ the truth that the others are caught up with.
 """
 
 import functools
-import math
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from autotune.coordinator.admission import Admission
-from autotune.coordinator.aims import add_last_word, describe_prune, is_used_up, judge, step_of, value_on_the_way
+from autotune.coordinator.aims import add_last_word, judge
 from autotune.coordinator.books import Books
 from autotune.coordinator.first_failures import FirstFailures
 from autotune.coordinator.histories import read_histories
 from autotune.coordinator.observer import Ending, TrialView
 from autotune.coordinator.orders import make_order
+from autotune.coordinator.reports import Reports
 from autotune.coordinator.reserve import Reserve
 from autotune.coordinator.seeds import trial_seed
 from autotune.coordinator.speeds import Floor, Speeds
@@ -40,7 +39,7 @@ class Ledger:
         self._speeds = speeds
         self._admission = admission
         self.standing = standing
-        self._reports: defaultdict[int, list[EpochReport]] = defaultdict(list)
+        self._reports = Reports(books)
         self._failures = FirstFailures()
         self._unsaved: set[int] = set()
         self._reserve = Reserve(repeats=books.spec.confirm.repeats, limit=books.spec.budget.seconds, standing=standing)
@@ -187,31 +186,15 @@ class Ledger:
 
         Those that were recorded before a trial was resumed get no answer.
         """
-        books = self._books
-        told: dict[int, tuple[int, int, float]] = {}
-        for index, (ticket, report) in enumerate(reports):
-            number = ticket.row.number
-            self._reports[number].append(report)
-            value = value_on_the_way(books.spec.objectives[0], report)
-            if math.isfinite(value):
-                told[index] = number, step_of(report, budget=books.spec.budget), value
-        are_new = books.records.add_reports([(ticket.row, report) for ticket, report in reports])
-        books.search.store_reports(list(told.values()))
-        answers: list[Answer] = []
-        for index, ((ticket, report), is_new) in enumerate(zip(reports, are_new, strict=True)):
-            if index in told:
-                number, step, value = told[index]
-                books.search.note_report(number, step=step, value=value)
-            if is_new:
-                answers.append(Answer(ticket, report, self._reason_to_prune(ticket, report)))
-        books.publisher.notify()
+        answers = self._reports.record(reports)
+        self._books.publisher.notify()
         return answers
 
     def record_end(self, ticket: Ticket, finished: Finished) -> Finished:
         """Record how the trial ended or was interrupted, and keep or delete its checkpoint; gives what is recorded."""
         number = ticket.row.number
         finished, values = self._judge(ticket, finished)
-        self._admission.learn(ticket.row, finished, reports=self._reports[number])
+        self._admission.learn(ticket.row, finished, reports=self._reports.of(number))
         self._write_end(ticket, finished, values=values)
         if finished.outcome is not Outcome.INTERRUPTED:
             value = values[0] if values else None
@@ -221,7 +204,7 @@ class Ledger:
 
     def _judge(self, ticket: Ticket, finished: Finished) -> tuple[Finished, tuple[float, ...] | None]:
         """What is recorded of the end, by the trial's reports, with the objectives' values; None for none."""
-        spec, reports = self._books.spec, self._reports[ticket.row.number]
+        spec, reports = self._books.spec, self._reports.of(ticket.row.number)
         finished, values = judge(finished, objectives=spec.objectives, reports=reports)
         finished = add_last_word(finished, reports=reports, spec=spec)
         if self._admission.was_lost_in_race(ticket):  # later starts are to know
@@ -245,7 +228,8 @@ class Ledger:
 
     def _learn_from_end(self, ending: Ending) -> None:
         """Count the trial, which is over, and delete its checkpoint unless it is the best one's and whole."""
-        number, reports = ending.number, self._reports.pop(ending.number, [])
+        number, reports = ending.number, self._reports.of(ending.number)
+        self._reports.forget(number)
         self._failures.add(ending.outcome, ending.reason)
         self._count(ending)
         if number in self._unsaved:  # what is there is of an earlier epoch: no model of this trial's value
@@ -279,7 +263,7 @@ class Ledger:
         books = self._books
         # What a process with other speed parameters saved may not fit this one's model and optimizer.
         books.files.remove_checkpoint(ticket.row.number)
-        self._reports.pop(ticket.row.number, None)
+        self._reports.forget(ticket.row.number)
         row = books.records.fall_back(ticket.row, parameters=parameters, reason=reason)
         books.search.note_fallback(row.number, reason=row.speed_fallback)
         books.publisher.notify()
@@ -307,14 +291,6 @@ class Ledger:
         row = ticket.row
         side = self.standing.side_of(row.number)
         return TrialView(row.number, row.parameters, row.is_baseline, ticket.is_adopted, device, side)
-
-    def _reason_to_prune(self, ticket: Ticket, report: EpochReport) -> str | None:
-        """Why the trial should stop after this epoch, where the pruner says so."""
-        spec = self._books.spec
-        # Asked of the last one too: the rungs that it passes are where others are held against this trial.
-        is_hopeless = self._books.search.should_prune(ticket.row.number)
-        is_last = is_used_up(report, budget=spec.budget)
-        return describe_prune(report, spec=spec) if is_hopeless and not is_last else None
 
     def _is_contended(self) -> bool:
         """Whether others train on this machine as well, which makes throughput incomparable."""
