@@ -15,6 +15,7 @@ from autotune.coordinator.first_failures import FirstFailures
 from autotune.coordinator.histories import read_histories
 from autotune.coordinator.observer import Ending, TrialView
 from autotune.coordinator.orders import make_order
+from autotune.coordinator.readiness import Readiness
 from autotune.coordinator.reports import Reports
 from autotune.coordinator.reserve import Reserve
 from autotune.coordinator.seeds import trial_seed
@@ -38,6 +39,7 @@ class Ledger:
         self._books = books
         self._speeds = speeds
         self._admission = admission
+        self._readiness = Readiness(books, speeds=speeds, admission=admission)
         self.standing = standing
         self._reports = Reports(books)
         self._failures = FirstFailures()
@@ -89,7 +91,8 @@ class Ledger:
             return Ticket(books.records.add_trial(books.study, new=self._new_trial(proposal)))
         self._speeds.measure(proposal.number, proposal.parameters, floor=floor)  # may take minutes
         new = self._new_trial(proposal, lease=floor.lease)
-        return self._held_against_memory(Ticket(books.records.add_trial(books.study, new=new)), lease=floor.lease)
+        ticket = Ticket(books.records.add_trial(books.study, new=new))
+        return self._readiness.hold_against_memory(ticket, lease=floor.lease)
 
     def hear_of_others(self) -> bool:
         """Learn what other coordinators have done; whether there may be a trial to ask for again. Here is no other."""
@@ -119,18 +122,8 @@ class Ledger:
             self._speeds.measure_first(floor)
         if ticket.is_adopted:
             return ticket
-        return self._held_against_memory(self._decided_anew(ticket, floor=floor), lease=floor.lease)
-
-    def _decided_anew(self, ticket: Ticket, *, floor: Floor) -> Ticket:
-        """A trial that was never launched, with the speed parameters that a new one would have here."""
-        row = ticket.row
-        if row.speed_fallback is not None:
-            return ticket
-        self._speeds.measure(row.number, row.parameters, floor=floor)
-        parameters = self._speeds.complete(row.number, row.parameters, lease=floor.lease)
-        if parameters == row.parameters:
-            return ticket
-        return replace(ticket, row=self._books.records.set_parameters(row, parameters=parameters))
+        decided = self._readiness.decide_speed(ticket, floor=floor)
+        return self._readiness.hold_against_memory(decided, lease=floor.lease)
 
     def order(self, ticket: Ticket, *, lease: Lease) -> TrialOrder:
         """What the trial's process needs to train on that lease."""
@@ -242,32 +235,14 @@ class Ledger:
         self._books.records.count_restart(ticket.row)
         return replace(ticket, restarts=ticket.restarts + 1, is_adopted=True)
 
-    def fallback(self, ticket: Ticket, finished: Finished) -> dict[str, Scalar] | None:
-        """The baseline's speed parameters for a trial that those of a race may have made infeasible.
-
-        None where it ended otherwise, ran out of memory, which says something of its size, or has the baseline's
-        speed parameters already.
-        """
-        row = ticket.row
-        is_told = row.speed_fallback is not None or finished.is_out_of_memory
-        if finished.outcome is not Outcome.INFEASIBLE or is_told:
-            return None
-        return self._speeds.fallback(row.number, row.parameters)
+    def fallback(self, ticket: Ticket, finished: Finished) -> Mapping[str, Scalar] | None:
+        """What a trial that ended so may be tried with once more, from its beginning; None where there is nothing."""
+        return self._readiness.fallback(ticket, finished)
 
     def record_fallback(self, ticket: Ticket, finished: Finished, *, parameters: Mapping[str, Scalar]) -> Ticket:
-        """Record that the trial begins anew with its ``fallback``; later trials of its workload have that at once."""
-        self._speeds.rule_out(ticket.row.parameters)
-        return self._fall_back(ticket, parameters=parameters, reason=finished.reason or finished.outcome.value)
-
-    def _fall_back(self, ticket: Ticket, *, parameters: Mapping[str, Scalar], reason: str) -> Ticket:
-        books = self._books
-        # What a process with other speed parameters saved may not fit this one's model and optimizer.
-        books.files.remove_checkpoint(ticket.row.number)
+        """Record that the trial begins anew with its ``fallback``."""
         self._reports.forget(ticket.row.number)
-        row = books.records.fall_back(ticket.row, parameters=parameters, reason=reason)
-        books.search.note_fallback(row.number, reason=row.speed_fallback)
-        books.publisher.notify()
-        return replace(ticket, row=row, is_adopted=False)
+        return self._readiness.fall_back(ticket, finished, parameters=parameters)
 
     def reason_to_give_up(self) -> str | None:
         """Why going on is useless: the study's first trials all failed alike."""
@@ -295,21 +270,6 @@ class Ledger:
     def _is_contended(self) -> bool:
         """Whether others train on this machine as well, which makes throughput incomparable."""
         return self._books.is_contended
-
-    def _held_against_memory(self, ticket: Ticket, *, lease: Lease) -> Ticket:
-        """The ticket with its refusal, if there is one: speed parameters fix what it holds as much as the others.
-
-        Where those of a race alone are too much for it, it has the baseline's.
-        """
-        row = ticket.row
-        refusal = self._admission.refusal(row.number, parameters=row.parameters, lease=lease)
-        if refusal is not None and not refusal.is_crowded and row.speed_fallback is None:
-            parameters = self._speeds.fallback(row.number, row.parameters)
-            if parameters is not None:
-                self._speeds.rule_out(row.parameters)
-                if self._admission.refusal(row.number, parameters=parameters, lease=lease) is None:
-                    return self._fall_back(ticket, parameters=parameters, reason=refusal.reason)
-        return replace(ticket, refusal=refusal)
 
     def _new_trial(self, proposal: Proposal, *, lease: Lease | None = None) -> NewTrial:
         return NewTrial(
