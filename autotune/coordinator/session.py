@@ -7,14 +7,13 @@ from itertools import groupby
 
 from autotune.coordinator.aftermath import End, Fallback, Restart, Wait, decide_aftermath
 from autotune.coordinator.crowds import Crowds, give_up_waiting
-from autotune.coordinator.deadlines import Pulse, overdue
 from autotune.coordinator.exits import Exits
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Ledger
 from autotune.coordinator.long_baseline import HostLoad, describe_long_baseline
 from autotune.coordinator.observer import Observer, StudyView
 from autotune.coordinator.paces import GRACE_SECONDS, TICK_SECONDS
-from autotune.coordinator.running import Running, Trials
+from autotune.coordinator.running import Running, RunningTrials, Trials
 from autotune.coordinator.speeds import Floor, RaceEndedError
 from autotune.coordinator.tickets import Ticket
 from autotune.errors import StudyStoppedError
@@ -54,7 +53,7 @@ class Session:
         self._grace_seconds = grace_seconds
         self._exits = Exits()
         self._crowds = Crowds()
-        self._running: dict[int, Running] = {}
+        self._running = RunningTrials(launcher)
         self._is_exhausted = False
         self._is_hopeless = False
         self._num_refused = 0
@@ -112,8 +111,7 @@ class Session:
 
     def _free_lease(self) -> Lease | None:
         """A lease on a device that no trial has to itself, and that is kept free for none."""
-        alone = {running.lease.place for running in self._running.values() if running.is_alone}
-        return self._pool.acquire(but=alone | self._crowds.kept_free(now=time.monotonic()))
+        return self._pool.acquire(but=self._running.places_of_one | self._crowds.kept_free(now=time.monotonic()))
 
     def _next_ticket(self, waiting: list[Ticket], *, lease: Lease) -> Ticket | None:
         """The first trial that waits, else a new one; None where there is neither. Either may run a race before."""
@@ -131,19 +129,20 @@ class Session:
             waiting.append(ticket)
         elif refusal.is_crowded:
             crowded = Finished(outcome=Outcome.INTERRUPTED, reason=refusal.reason)
-            self._wait_for_memory(ticket, crowded, lease=lease, has_company=bool(self._on(lease)))
+            self._wait_for_memory(ticket, crowded, lease=lease, has_company=bool(self._running.on(lease.place)))
         else:
             self._refuse(ticket, reason=refusal.reason)
 
     def _launch_crowded(self) -> None:
         """Those that waited for memory, each on a device that no other trial of the study is on."""
-        taken = {running.lease.place for running in self._running.values()}
-        while not self._should_end() and (found := self._crowds.next(taken=taken, now=time.monotonic())) is not None:
+        while not self._should_end():
+            found = self._crowds.next(taken=self._running.places, now=time.monotonic())
+            if found is None:
+                return
             ticket, place = found
             lease = self._pool.acquire(place=place)
             assert lease is not None, "no trial is on that device"
             self._launch(ticket, lease=lease, is_alone=True)
-            taken.add(place)
 
     def _refuse(self, ticket: Ticket, *, reason: str) -> None:
         """Record a trial that is not launched; end the search when nothing else is proposed."""
@@ -172,21 +171,10 @@ class Session:
             raise RaceEndedError("the study stops")
 
     def _launch(self, ticket: Ticket, *, lease: Lease, is_alone: bool = False) -> None:
-        order = self._ledger.order(ticket, lease=lease)
-        process = self._launcher.launch(order)
-        now = time.monotonic()
-        neighbours = self._on(lease)
-        for neighbour in neighbours:
-            neighbour.has_company = True
-        pulse, has_company = Pulse(launched_at=now, heard_at=now), bool(neighbours)
-        running = Running(ticket, process, lease, pulse, is_alone=is_alone, has_company=has_company)
-        self._running[process.number] = running
+        process = self._launcher.launch(self._ledger.order(ticket, lease=lease))
+        self._running.add(ticket, process, lease=lease, is_alone=is_alone, now=time.monotonic())
         self._ledger.record_launch(ticket, pid=process.pid, device=lease.device)
         self._observer.trial_launched(self._ledger.trial_view(ticket, device=lease.device), self._view())
-
-    def _on(self, lease: Lease) -> list[Running]:
-        """The trials that run on the lease's device."""
-        return [running for running in self._running.values() if running.lease.place == lease.place]
 
     def _hear_all(self, arrivals: list[Arrival]) -> None:
         """Reports that have come together are recorded together: each transaction waits for the disk."""
@@ -200,8 +188,8 @@ class Session:
             self._ledger.ask_ahead()
 
     def _hear(self, arrival: Arrival) -> None:
-        running = self._running.get(arrival.process.number)
-        if running is None or running.process != arrival.process:
+        running = self._running.sender(arrival)
+        if running is None:
             return
         running.pulse.heard(time.monotonic())
         match arrival.event:
@@ -237,8 +225,8 @@ class Session:
         """Reports of one or several trials; of one trial, in the order in which it sent them."""
         heard: list[tuple[Ticket, EpochReport]] = []
         for arrival in arrivals:
-            running = self._running.get(arrival.process.number)
-            if running is not None and running.process == arrival.process and isinstance(arrival.event, EpochReport):
+            running = self._running.sender(arrival)
+            if running is not None and isinstance(arrival.event, EpochReport):
                 running.pulse.heard(time.monotonic())
                 running.pulse.has_reported |= arrival.event.epoch > running.epochs_before
                 heard.append((running.ticket, arrival.event))
@@ -246,16 +234,12 @@ class Session:
             number = answer.ticket.row.number
             self._observer.trial_reported(number, answer.report, self._view())
             if answer.reason_to_stop is not None:
-                self._stop(self._running[number], Stop(outcome=Outcome.PRUNED, reason=answer.reason_to_stop))
-
-    def _stop(self, running: Running, stop: Stop) -> None:
-        if running.stop is None:
-            running.stop = stop
-            self._launcher.send(running.process, stop=stop)
+                stop = Stop(outcome=Outcome.PRUNED, reason=answer.reason_to_stop)
+                self._running.stop(self._running.of_number(number), stop)
 
     def _end(self, running: Running, exited: Exited) -> None:
         """A process is gone: explain its end, and do what follows for its trial."""
-        del self._running[running.process.number]
+        self._running.remove(running)
         self._pool.release(running.lease)
         finished = self._exits.explain(
             exited,
@@ -326,26 +310,18 @@ class Session:
         if self._interrupts.should_stop:
             self._interrupt(now)
         elif self._ledger.standing.is_time_up:
-            self._stop_all(Stop(outcome=Outcome.PRUNED, reason=self._ledger.time_up_reason()))
+            self._running.stop_all(Stop(outcome=Outcome.PRUNED, reason=self._ledger.time_up_reason()))
         if now - self._listened_at >= _DEAF_SECONDS:  # a database was waited for: hear first what trials have said
             return
-        for running in self._running.values():
-            if running.overdue is None and (reason := overdue(running.pulse, self._deadlines, now=now)) is not None:
-                running.overdue = reason
-                self._launcher.kill(running.process, is_to_tell_where=True)
+        self._running.kill_overdue(self._deadlines, now=now)
 
     def _interrupt(self, now: float) -> None:
         if self._stopping_since is None:
             self._stopping_since = now
             self._observer.note("stopping: running trials write their checkpoints; once more to stop at once")
-            self._stop_all(Stop(outcome=Outcome.INTERRUPTED, reason="the study was stopped"))
+            self._running.stop_all(Stop(outcome=Outcome.INTERRUPTED, reason="the study was stopped"))
         if self._interrupts.should_stop_at_once or now - self._stopping_since >= self._grace_seconds:
-            for running in self._running.values():
-                self._launcher.kill(running.process, grace_seconds=0)
-
-    def _stop_all(self, stop: Stop) -> None:
-        for running in self._running.values():
-            self._stop(running, stop)
+            self._running.kill_all()
 
     def _beat(self) -> None:
         self._beaten_at = time.monotonic()
