@@ -53,7 +53,7 @@ class Reports:
         return answers
 
     def _reason_to_prune(self, ticket: Ticket, report: EpochReport) -> str | None:
-        """Why the trial should stop after this epoch, where the pruner says so; after its last one there is no reason."""
+        """Why the trial should stop after this epoch, where the pruner says so; none after its last."""
         spec = self._books.spec
         # Asked of the last one too: the rungs that it passes are where others are held against this trial.
         is_hopeless = self._books.search.should_prune(ticket.row.number)

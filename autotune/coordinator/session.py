@@ -3,11 +3,11 @@
 import math
 import time
 from dataclasses import replace
-from itertools import groupby
 
 from autotune.coordinator.aftermath import End, Fallback, Restart, Wait, decide_aftermath
 from autotune.coordinator.crowds import Crowds, give_up_waiting
 from autotune.coordinator.exits import Exits
+from autotune.coordinator.hearing import Hearing
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Ledger
 from autotune.coordinator.long_baseline import HostLoad, describe_long_baseline
@@ -17,21 +17,31 @@ from autotune.coordinator.running import Running, RunningTrials, Trials
 from autotune.coordinator.speeds import Floor, RaceEndedError
 from autotune.coordinator.tickets import Ticket
 from autotune.errors import StudyStoppedError
-from autotune.events import Adjusted, EpochReport, Finished, Outcome, Progress, Started, Stop, Unsaved
+from autotune.events import Finished, Outcome, Stop
 from autotune.spec.model import Deadlines
-from autotune.trial.launcher import Arrival, Exited
+from autotune.trial.launcher import Exited
 from autotune.trial.leases import DevicePool, Lease
 
 BEAT_SECONDS = 2.0
-"""Between two signs of life in the lease; one small write each."""
+"""Seconds between two signs of life in the lease; one small write each."""
 _DEAF_SECONDS = 5.0
-"""Longer than this trials are not called silent by a loop that did not listen."""
+"""After a pause of this length in the session's own loop no trial is called silent: it may have spoken meanwhile."""
 MAX_REFUSED = 50
 """Proposals in a row that are not launched since they would run out of memory."""
 
 
 class Session:
-    """One start of a study, from its first launch to its last trial's end."""
+    """One start of a study, from its first launch to its last trial's end.
+
+    Args:
+        ledger: Hands out trials, and records what becomes of them.
+        launcher: Starts their processes, and hears them.
+        pool: The devices and cores that trials get.
+        observer: Is told of everything, once it is recorded.
+        interrupts: Whether a person wants it to stop.
+        deadlines: After which trials are ended that hang.
+        grace_seconds: How long trials have to write their checkpoints after the first interrupt.
+    """
 
     def __init__(
         self,
@@ -54,6 +64,7 @@ class Session:
         self._exits = Exits()
         self._crowds = Crowds()
         self._running = RunningTrials(launcher)
+        self._hearing = Hearing(self._running, ledger=ledger, observer=observer, clock=self._now)
         self._is_exhausted = False
         self._is_hopeless = False
         self._num_refused = 0
@@ -75,15 +86,18 @@ class Session:
             if not self._running and (self._should_end() or not self._is_awaiting()):
                 break
             arrivals = self._launcher.wait(TICK_SECONDS)
-            self._listened_at = time.monotonic()
-            self._hear_all(arrivals)
+            self._listened_at = self._now()
+            for running, exited in self._hearing.hear(arrivals):
+                self._end(running, exited)
+            if not arrivals and not self._is_exhausted and not self._should_end():
+                self._ledger.ask_ahead()
             self._keep_time()
             self._observer.ticked(self._view())
         self._beat()
         if self._interrupts.should_stop:
             return False
         waiting += self._crowds.give_back()
-        # Adopted, but the budget's time is up.
+        # They ran in earlier starts, or wait for memory, and there is no time left to go on with them.
         for ticket in self._ledger.take_left_over(waiting) if self._ledger.standing.is_time_up else waiting:
             self._conclude(ticket, Finished(outcome=Outcome.PRUNED, reason=self._ledger.time_up_reason()))
         return True
@@ -106,12 +120,13 @@ class Session:
                 self._put_off(ticket, waiting, lease=lease)
 
     def _may_launch_more(self, waiting: list[Ticket]) -> bool:
+        """Whether there may be a trial to launch, if a lease is free."""
         has_more = bool(waiting) or not self._is_exhausted
         return has_more and not self._should_end() and not self._crowds.is_full
 
     def _free_lease(self) -> Lease | None:
         """A lease on a device that no trial has to itself, and that is kept free for none."""
-        return self._pool.acquire(but=self._running.places_of_one | self._crowds.kept_free(now=time.monotonic()))
+        return self._pool.acquire(but=self._running.places_of_one | self._crowds.kept_free(now=self._now()))
 
     def _next_ticket(self, waiting: list[Ticket], *, lease: Lease) -> Ticket | None:
         """The first trial that waits, else a new one; None where there is neither. Either may run a race before."""
@@ -134,9 +149,9 @@ class Session:
             self._refuse(ticket, reason=refusal.reason)
 
     def _launch_crowded(self) -> None:
-        """Those that waited for memory, each on a device that no other trial of the study is on."""
+        """Launch trials that waited for memory, each on a device that no other trial of the study is on."""
         while not self._should_end():
-            found = self._crowds.next(taken=self._running.places, now=time.monotonic())
+            found = self._crowds.next(taken=self._running.places, now=self._now())
             if found is None:
                 return
             ticket, place = found
@@ -164,78 +179,18 @@ class Session:
 
     def _wait_for_race(self, ends_at: float) -> None:
         """Keep the lease and the display alive while a race runs, and end it with the study."""
-        if time.monotonic() - self._beaten_at >= BEAT_SECONDS:
+        if self._now() - self._beaten_at >= BEAT_SECONDS:
             self._beat()
         self._observer.ticked(replace(self._view(), race_ends_at=ends_at))
         if self._should_end():
             raise RaceEndedError("the study stops")
 
     def _launch(self, ticket: Ticket, *, lease: Lease, is_alone: bool = False) -> None:
+        """Start a process of the trial; with ``is_alone`` nothing else is started on its device meanwhile."""
         process = self._launcher.launch(self._ledger.order(ticket, lease=lease))
-        self._running.add(ticket, process, lease=lease, is_alone=is_alone, now=time.monotonic())
+        self._running.add(ticket, process, lease=lease, is_alone=is_alone, now=self._now())
         self._ledger.record_launch(ticket, pid=process.pid, device=lease.device)
         self._observer.trial_launched(self._ledger.trial_view(ticket, device=lease.device), self._view())
-
-    def _hear_all(self, arrivals: list[Arrival]) -> None:
-        """Reports that have come together are recorded together: each transaction waits for the disk."""
-        for is_report, group in groupby(arrivals, key=lambda arrival: isinstance(arrival.event, EpochReport)):
-            if is_report:
-                self._report(list(group))
-            else:
-                for arrival in group:
-                    self._hear(arrival)
-        if not arrivals and not self._is_exhausted and not self._should_end():
-            self._ledger.ask_ahead()
-
-    def _hear(self, arrival: Arrival) -> None:
-        running = self._running.sender(arrival)
-        if running is None:
-            return
-        running.pulse.heard(time.monotonic())
-        match arrival.event:
-            case Started() | Adjusted() | Unsaved() as told:
-                self._take(running, told)
-            case Progress() as progress:
-                running.pulse.has_progressed = True
-                self._observer.trial_progressed(running.process.number, progress)
-            case EpochReport():
-                raise AssertionError("reports are heard together")
-            case Finished() as finished:
-                running.finished = finished
-            case Exited() as exited:
-                self._end(running, exited)
-            case Stop():
-                raise AssertionError("a trial sends no Stop")
-
-    def _take(self, running: Running, told: Started | Adjusted | Unsaved) -> None:
-        number = running.process.number
-        match told:
-            case Started():
-                running.epochs_before = told.epochs_done
-                self._ledger.record_start(running.ticket, told)
-                self._observer.trial_started(number, told)
-            case Adjusted():
-                self._ledger.record_adjustment(running.ticket, told)
-                self._observer.note(f"trial {number}: {told.reason}")
-            case Unsaved():
-                self._ledger.record_checkpoint_problem(running.ticket, told)
-                self._observer.note(f"trial {number}: {told.in_words}")
-
-    def _report(self, arrivals: list[Arrival]) -> None:
-        """Reports of one or several trials; of one trial, in the order in which it sent them."""
-        heard: list[tuple[Ticket, EpochReport]] = []
-        for arrival in arrivals:
-            running = self._running.sender(arrival)
-            if running is not None and isinstance(arrival.event, EpochReport):
-                running.pulse.heard(time.monotonic())
-                running.pulse.has_reported |= arrival.event.epoch > running.epochs_before
-                heard.append((running.ticket, arrival.event))
-        for answer in self._ledger.record_reports(heard) if heard else ():
-            number = answer.ticket.row.number
-            self._observer.trial_reported(number, answer.report, self._view())
-            if answer.reason_to_stop is not None:
-                stop = Stop(outcome=Outcome.PRUNED, reason=answer.reason_to_stop)
-                self._running.stop(self._running.of_number(number), stop)
 
     def _end(self, running: Running, exited: Exited) -> None:
         """A process is gone: explain its end, and do what follows for its trial."""
@@ -266,6 +221,7 @@ class Session:
                 self._draw_conclusions(running, finished)
 
     def _conclude(self, ticket: Ticket, finished: Finished) -> None:
+        """Record how a trial ended, or that it was interrupted, and tell it."""
         finished = self._ledger.record_end(ticket, finished)
         self._observer.trial_ended(ticket.row.number, finished, self._view())
 
@@ -291,7 +247,7 @@ class Session:
 
     def _wait_for_memory(self, ticket: Ticket, crowded: Finished, *, lease: Lease, has_company: bool) -> None:
         """Let a trial wait that others leave no memory for; it is infeasible once it has waited often enough."""
-        when = self._crowds.add(ticket, lease=lease, has_company=has_company, now=time.monotonic())
+        when = self._crowds.add(ticket, lease=lease, has_company=has_company, now=self._now())
         if when is None:
             self._conclude(ticket, give_up_waiting(crowded))
             return
@@ -302,7 +258,8 @@ class Session:
             self._observer.note(f"trial {ticket.row.number}: {waits}")
 
     def _keep_time(self) -> None:
-        now = time.monotonic()
+        """Do what is due: a sign of life, a stop that was asked for, the budget's end, trials that hang."""
+        now = self._now()
         if now - self._beaten_at >= BEAT_SECONDS:
             self._beat()
             if self._ledger.hear_of_others() and not self._is_hopeless:
@@ -316,6 +273,7 @@ class Session:
         self._running.kill_overdue(self._deadlines, now=now)
 
     def _interrupt(self, now: float) -> None:
+        """Stop all trials with their checkpoints; kill them on a second signal, or once their grace is over."""
         if self._stopping_since is None:
             self._stopping_since = now
             self._observer.note("stopping: running trials write their checkpoints; once more to stop at once")
@@ -323,8 +281,13 @@ class Session:
         if self._interrupts.should_stop_at_once or now - self._stopping_since >= self._grace_seconds:
             self._running.kill_all()
 
+    @staticmethod
+    def _now() -> float:
+        """Seconds on the session's clock, which nobody sets back."""
+        return time.monotonic()
+
     def _beat(self) -> None:
-        self._beaten_at = time.monotonic()
+        self._beaten_at = self._now()
         self._ledger.beat()
 
     def _view(self) -> StudyView:
