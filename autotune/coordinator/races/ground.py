@@ -1,6 +1,7 @@
 """What fixes the races of one spec on this machine: what is tried, from where, and by which contestants."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +34,17 @@ _PATIENCE_SHARE = 0.25
 """Share of a race's time that one contestant may take that hangs."""
 _LEAST_PATIENCE = 5.0
 """Seconds that a contestant may take in any race."""
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A workload that is to be raced, or of which larger batches are to be tried."""
+
+    learning: Mapping[str, Scalar]
+    """Its learning parameters, the fixed ones too."""
+    workload: Workload
+    digest: str
+    """What its race is found again by (``RaceGround.digest``)."""
 
 
 class RaceGround:
@@ -112,6 +124,14 @@ class RaceGround:
     def workload(self, learning: Mapping[str, Scalar]) -> Workload:
         """The workload of these learning parameters."""
         return Workload.of(self._spec.task, learning, device=self._device, num_cores=self._num_cores)
+
+    def entrant(self, parameters: Mapping[str, Scalar]) -> Entrant:
+        """What a trial of these parameters enters a race as, whatever speed parameters are among them."""
+        speed = {parameter.name for parameter in self._space.speed}
+        learned = {name: value for name, value in parameters.items() if name not in speed}
+        learning = {**self._space.fixed, **learned}
+        workload = self.workload(learning)
+        return Entrant(learning, workload, self.digest(workload))
 
     def digest(self, workload: Workload) -> str:
         """By what a race of this workload is found again; see RaceIdentity."""

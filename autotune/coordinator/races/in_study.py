@@ -23,16 +23,16 @@ from autotune.coordinator.books import Books
 from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.races.allowance import DEFAULT_SHARE, Allowance, Allowances
 from autotune.coordinator.races.batch_room import BatchRoom
-from autotune.coordinator.races.ground import RaceGround
+from autotune.coordinator.races.ground import Entrant, RaceGround
 from autotune.coordinator.races.log import RaceLog
-from autotune.coordinator.races.study_races import Entrant, StudyRaces
+from autotune.coordinator.races.study_races import StudyRaces
 from autotune.coordinator.races.typical_run import TypicalRun
+from autotune.coordinator.races.winners import Winners
 from autotune.coordinator.speeds import Floor
 from autotune.coordinator.standing import Standing
 from autotune.coordinator.workloads import Workload, kept_state
 from autotune.events import Scalar
 from autotune.goals import BASELINE_NUMBER
-from autotune.recording.environments import EnvironmentRecords
 from autotune.search.space import SearchSpace
 from autotune.speed.measuring.arena import ContestantLostError
 from autotune.speed.racing.repayment import may_compile_now, repaid_now, setting_for, unpaid
@@ -84,12 +84,15 @@ class RacedSpeeds:
         self._space = space
         share = float(str(books.spec.speed_search.options.get("share", DEFAULT_SHARE)))
         self._allowances = Allowances(budget=books.spec.budget, share=share, standing=standing)
+        self._length = TypicalRun(books, by_budget=ground.run)
         self._fitting = fitting
         self._room = BatchRoom(ground, space=space, fitting=fitting)
+        self._winners = Winners(books, ground=ground, log=log, room=self._room)
         self._races = StudyRaces(ground, log=log, room=self._room, standing=standing, lease=books.lease, note=note)
         self._note = note
         self._race_right = books.race_right
         self._has_crew = books.crew is not None
+        self._trains_one_at_a_time = not books.is_contended
         self._failures = 0
         """Races that crashed since one came to its end."""
         self._raced: set[str] = set()
@@ -97,29 +100,16 @@ class RacedSpeeds:
         self._tried: set[str] = set()
         """Workloads raced before, whose larger batches this start has tried, whatever came of it."""
         self._told_of: set[str] = set()
+        """Knobs of winners that trials go without, which was said."""
         self._is_told_of_no_time = False
-        self._length = TypicalRun(books, by_budget=ground.run)
-        self._untrainable: set[str] = set()
-        """Workloads whose trials were infeasible with the speed parameters of a race."""
-        alike = EnvironmentRecords(books.records.engine).alike(books.environment_id)
-        fallen = (row for row in books.records.fallen_back(books.study) if row.environment_id in alike)
-        self._untrainable.update(self._entrant(self._learning(row.parameters)).digest for row in fallen)
-        self._trains_one_at_a_time = not books.is_contended
-        self._known: dict[str, tuple[Workload, RaceResult]] = log.known(ground)
-        self._take_over()
-
-    def _take_over(self) -> None:
-        for workload, result in self._known.values():
-            self._room.learn(result, workload=workload)
-        if self._known:
-            num = len(self._known)
+        if num := len(self._winners):
             known = f"winners of {num} workloads" if num > 1 else "winner of a workload"
-            self._note(f"races: this machine knows the {known} of this task")
+            note(f"races: this machine knows the {known} of this task")
 
     def measure_first(self, floor: Floor) -> None:
         """Race the baseline's workload where several trials run at once and no winner is known here yet."""
         if not self._trains_one_at_a_time:
-            self._measure(self._entrant(self._space.learning.baseline), floor=floor)
+            self._measure(self._ground.entrant(self._space.learning.baseline), floor=floor)
 
     def measure(self, number: int, parameters: Mapping[str, Scalar], *, floor: Floor) -> None:
         """Race the baseline's workload, then that of the trial, each where it is open and there is time for it.
@@ -128,27 +118,26 @@ class RacedSpeeds:
         """
         is_baseline = number == BASELINE_NUMBER
         if not is_baseline or not self._trains_one_at_a_time:
-            self._measure(self._entrant(self._space.learning.baseline), floor=floor)
+            self._measure(self._ground.entrant(self._space.learning.baseline), floor=floor)
         if not is_baseline:
-            self._measure(self._entrant(self._learning(parameters)), floor=floor)
+            self._measure(self._ground.entrant(parameters), floor=floor)
 
     def complete(self, number: int, parameters: Mapping[str, Scalar], *, lease: Lease | None) -> dict[str, Scalar]:
         """These with the winner of their workload's race; the baseline keeps its own speed parameters."""
-        learning = self._learning(parameters)
-        taken_over = None if number == BASELINE_NUMBER else self._taken_over(self._entrant(learning), lease=lease)
+        entrant = self._ground.entrant(parameters)
+        taken_over = None if number == BASELINE_NUMBER else self._taken_over(entrant, lease=lease)
         if taken_over is None:
-            return self._space.with_speed(learning, self._space.baseline)
-        setting = setting_for(
-            taken_over.winner, self._length.now(), in_full_precision=taken_over.is_of_another_workload
-        )
-        return self._space.with_speed(learning, setting)
+            return self._begins(entrant)
+        is_full = taken_over.is_of_another_workload
+        setting = setting_for(taken_over.winner, self._length.now(), in_full_precision=is_full)
+        return self._space.with_speed(entrant.learning, setting)
 
     def fallback(self, number: int, parameters: Mapping[str, Scalar]) -> dict[str, Scalar] | None:
         """The trial's parameters with the baseline's speed parameters.
 
         None for the baseline, and where the race's are the same.
         """
-        fallback = self._space.with_speed(self._learning(parameters), self._space.baseline)
+        fallback = self._begins(self._ground.entrant(parameters))
         return None if number == BASELINE_NUMBER or fallback == dict(parameters) else fallback
 
     def rule_out(self, parameters: Mapping[str, Scalar]) -> None:
@@ -156,65 +145,45 @@ class RacedSpeeds:
 
         Later starts know it by the row of the trial that fell back.
         """
-        self._untrainable.add(self._entrant(self._learning(parameters)).digest)
+        self._winners.rule_out(self._ground.entrant(parameters))
 
-    def _learning(self, parameters: Mapping[str, Scalar]) -> dict[str, Scalar]:
-        speed = {parameter.name for parameter in self._space.speed}
-        return {name: value for name, value in parameters.items() if name not in speed}
-
-    def _entrant(self, learning: Mapping[str, Scalar]) -> Entrant:
-        """The workload of these learning parameters, with the fixed ones."""
-        whole = {**self._space.fixed, **learning}
-        workload = self._ground.workload(whole)
-        return Entrant(whole, workload, self._ground.digest(workload))
+    def _begins(self, entrant: Entrant) -> dict[str, Scalar]:
+        """All that a trial of this workload trains with that has the baseline's speed parameters, as a race begins."""
+        return self._space.with_speed(entrant.learning, self._space.baseline)
 
     def _measure(self, entrant: Entrant, *, floor: Floor) -> None:
         """Find out about this workload what can be found out now, and say which knobs its trials go without."""
-        digest = entrant.digest
-        if digest in self._untrainable:
+        if self._winners.is_ruled_out(entrant):
             return
         run = self._length.now()
-        if floor.is_alone and self._is_open(digest, run):
+        if floor.is_alone and self._is_open(entrant, run):
             self._race_if_allowed(entrant, floor=floor, run=run)
-        elif self._has_crew and self._may_be_told_more(digest):
-            self._hear_of_others()  # they race while trials run here
-        known = self._known.get(digest)
+        elif self._has_crew and self._winners.may_grow(entrant):
+            self._winners.hear()  # others race while trials run here
+        known = self._winners.of(entrant)
         if known is not None and floor.is_alone:
-            self._try_batches_after(known[1], entrant=entrant, floor=floor)
+            self._try_batches_after(known, entrant=entrant, floor=floor)
         taken_over = self._taken_over(entrant, lease=floor.lease)
         if taken_over is not None:
             self._tell_of_unpaid(taken_over.winner, run)
 
     def _taken_over(self, entrant: Entrant, *, lease: Lease | None) -> _TakenOver | None:
         """The race whose winner trials of this workload train with; None where that is the baseline's setting."""
-        if entrant.digest in self._untrainable:
+        if self._winners.is_ruled_out(entrant):
             return None
-        known = self._known.get(entrant.digest)
+        known = self._winners.of(entrant)
         if known is not None:
-            return _TakenOver(known[1], is_of_another_workload=False)
-        nearest = self._nearest(entrant.workload)
-        if nearest is None or (lease is not None and not self._fits(entrant.learning, lease=lease)):
+            return _TakenOver(known, is_of_another_workload=False)
+        nearest = self._winners.nearest(entrant)
+        if nearest is None or (lease is not None and not self._fits(entrant, lease=lease)):
             return None  # and with the baseline's the ledger refuses the trial of a workload that does not fit
         return _TakenOver(nearest, is_of_another_workload=True)
 
     def _tell_of_no_time(self) -> None:
         """Say once why a study of which no race is known runs none."""
-        if not self._known and not self._raced and not self._is_told_of_no_time:
+        if not self._winners and not self._raced and not self._is_told_of_no_time:
             self._is_told_of_no_time = True
             self._note("races: none is run: too little of the study's time is left to repay one")
-
-    def _may_be_told_more(self, digest: str) -> bool:
-        """Whether another coordinator may find a winner for this workload, or which batches fit with it."""
-        known = self._known.get(digest)
-        return known is None or (self._ground.gpu_bytes is not None and not known[1].batches)
-
-    def _hear_of_others(self) -> None:
-        """Learn what other coordinators of the study have found meanwhile, on machines like this one."""
-        heard = self._log.known(self._ground)
-        for digest, (workload, result) in heard.items():
-            if self._known.get(digest) != (workload, result):
-                self._room.learn(result, workload=workload)
-        self._known |= heard
 
     def _tell_of_unpaid(self, result: RaceResult, run: RunLength) -> None:
         """Say once of each knob that trials are without it, though it won."""
@@ -224,39 +193,32 @@ class RacedSpeeds:
                 cost = f"its {even.start_seconds:.1f} s are repaid after {even.steps:,} steps"
                 self._note(f"races: trials go without the winner's {even.knob}: {cost}, and they have fewer")
 
-    def _fits(self, learning: Mapping[str, Scalar], *, lease: Lease) -> bool:
+    def _fits(self, entrant: Entrant, *, lease: Lease) -> bool:
         """Whether nothing says that a race would run out of memory as it begins."""
-        begins = self._space.with_speed(learning, self._space.baseline)
-        return self._fitting.fits_alone(parameters=begins, lease=lease)
+        return self._fitting.fits_alone(parameters=self._begins(entrant), lease=lease)
 
-    def _is_open(self, digest: str, run: RunLength) -> bool:
+    def _is_open(self, entrant: Entrant, run: RunLength) -> bool:
         """There may be something to find that is not known."""
-        if digest in self._raced or self._failures >= _MOST_FAILURES:
+        if entrant.digest in self._raced or self._failures >= _MOST_FAILURES:
             return False
-        known = self._known.get(digest)
-        return known is None or may_compile_now(known[1], run) or bool(repaid_now(known[1], run))
-
-    def _nearest(self, workload: Workload) -> RaceResult | None:
-        """The race of the workload that is most like this one, or of this one."""
-        nearest = workload.nearest(other for other, _ in self._known.values())
-        return self._known[self._ground.digest(nearest)][1] if nearest is not None else None
+        known = self._winners.of(entrant)
+        return known is None or may_compile_now(known, run) or bool(repaid_now(known, run))
 
     def _race_if_allowed(self, entrant: Entrant, *, floor: Floor, run: RunLength) -> None:
         """Race a workload that is open, if there is time for that and nobody else races."""
-        digest, former = entrant.digest, self._nearest(entrant.workload)
+        former, is_known = self._winners.nearest(entrant), self._winners.of(entrant) is not None
         # After a race the next one has to wait for its share of the study's time.
-        is_first = not self._raced and (former is None or digest in self._known)
+        is_first = not self._raced and (former is None or is_known)
         allowance = self._allowance(entrant.workload, is_first=is_first)
         if not allowance.is_enough:
             self._tell_of_no_time()
             return
-        begins = self._space.with_speed(entrant.learning, self._space.baseline)
-        if self._fitting.reason_not_to_train(begins, lease=floor.lease) is not None:
+        if self._fitting.reason_not_to_train(self._begins(entrant), lease=floor.lease) is not None:
             return
         with self._race_right(self._ground.machine) as has_right:
-            self._hear_of_others()
-            if has_right and self._is_open(digest, run):
-                self._raced.add(digest)
+            self._winners.hear()
+            if has_right and self._is_open(entrant, run):
+                self._raced.add(entrant.digest)
                 self._race(entrant, floor=floor, former=former, run=run, allowance=allowance)
 
     def _allowance(self, workload: Workload, *, is_first: bool) -> Allowance:
@@ -270,8 +232,8 @@ class RacedSpeeds:
         self, entrant: Entrant, *, floor: Floor, former: RaceResult | None, run: RunLength, allowance: Allowance
     ) -> None:
         """Race a workload, and remember what was found, unless it answers nothing and something is known already."""
-        digest = entrant.digest
-        again = ", again: trials are long enough now to repay what starts slowly" if digest in self._known else ""
+        is_known = self._winners.of(entrant) is not None
+        again = ", again: trials are long enough now to repay what starts slowly" if is_known else ""
         why = again or (", briefly" if former else "")
         try:
             result = self._races.run(entrant, floor=floor, former=former, run=run, allowance=allowance, why=why)
@@ -281,8 +243,8 @@ class RacedSpeeds:
         if result is None:
             return
         self._failures = 0
-        if result.is_answer or digest not in self._known:
-            self._known[digest] = entrant.workload, result
+        if result.is_answer or not is_known:
+            self._winners.add(entrant, result)
 
     def _try_batches_after(self, result: RaceResult, *, entrant: Entrant, floor: Floor) -> None:
         """Try larger batches after a race that is known, and after which no start has tried any; once in this start."""
@@ -305,8 +267,7 @@ class RacedSpeeds:
         """Say what could not be raced; a workload that is too large for the device says nothing of the others."""
         if error.kind != "out of memory":
             self._failures += 1
-        begins = self._space.with_speed(entrant.learning, self._space.baseline)
-        self._fitting.learn_lost_race(begins, shortage=error.shortage)
+        self._fitting.learn_lost_race(self._begins(entrant), shortage=error.shortage)
         where = f"the baseline can't be measured with {entrant.workload.words} ({error})"
         rest = "are not launched" if error.shortage is not None else "take speed parameters unraced"
         self._note(f"race: {where}; its trials {rest}")

@@ -1,36 +1,24 @@
 """One race inside a study: it is run, paid for, told while it runs, and written down with what follows it."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from autotune.coordinator.races.allowance import Allowance
 from autotune.coordinator.races.batch_room import SHARE, BatchRoom
-from autotune.coordinator.races.ground import RaceGround
+from autotune.coordinator.races.ground import Entrant, RaceGround
 from autotune.coordinator.races.log import RaceLog
 from autotune.coordinator.races.watchman import OVERRUN, Watchman
 from autotune.coordinator.races.words import batch_lines, price_lines
 from autotune.coordinator.speeds import Floor, RaceEndedError
 from autotune.coordinator.standing import Standing
 from autotune.coordinator.workloads import Workload, kept_state
-from autotune.events import Scalar
 from autotune.recording.lease import StudyLease
 from autotune.speed.racing.plan import RaceWatch
 from autotune.speed.racing.race import race
 from autotune.speed.racing.result import Heat, RaceResult
 from autotune.speed.racing.run_length import RunLength
 from autotune.speed.racing.words import change_words, gain_words, race_words
-
-
-@dataclass(frozen=True)
-class Entrant:
-    """A workload that is to be raced, or of which larger batches are to be tried."""
-
-    learning: Mapping[str, Scalar]
-    """Its learning parameters, the fixed ones too."""
-    workload: Workload
-    digest: str
-    """What its race is found again by (``RaceGround.digest``)."""
 
 
 class StudyRaces:
