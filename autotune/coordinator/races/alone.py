@@ -97,31 +97,7 @@ def race_task(order: SpeedOrder, *, watch: SpeedWatch) -> Iterator[RacedWorkload
         log = _open_log(order, ground=ground, stack=stack)
         lease = stage.pool.acquire()
         assert lease is not None, "nobody else has one"
-        lost: BatchTry | None = None
-        for learning in _workloads(order, stage=stage, ground=ground, lease=lease, watch=watch):
-            size = learning.get("batch_size")
-            if lost is not None and isinstance(size, int) and size >= lost.batch_size:
-                watch.batch_tried(BatchTry(size, None, f"not tried: {lost.batch_size} ran out of memory"))
-                continue
-            try:
-                raced = _race(learning, order=order, ground=ground, lease=lease, log=log, watch=watch)
-            except ContestantLostError as error:
-                if error.kind != "out of memory" or not order.batch_sizes or not isinstance(size, int):
-                    raise
-                lost = BatchTry(size, None, str(error))
-                watch.batch_tried(lost)
-            else:
-                yield raced
-        if lost is not None:
-            raise _too_large(lost)
-
-
-def _too_large(lost: BatchTry) -> ContestantLostError:
-    """That a batch size does not fit, with what helps."""
-    got = f"got {lost.batch_size}: {lost.reason}"
-    return ContestantLostError(
-        "out of memory", f"batch_size: must fit the device, {got}; take a smaller one or a smaller model"
-    )
+        yield from _LoneRaces(order, stage=stage, ground=ground, log=log, lease=lease, watch=watch).run()
 
 
 def _check_batch_sizes(order: SpeedOrder, *, num_samples: int | None) -> None:
@@ -129,35 +105,6 @@ def _check_batch_sizes(order: SpeedOrder, *, num_samples: int | None) -> None:
     if num_samples is not None and largest > num_samples:
         rule = f"must be at most {num_samples}, the task's training samples"
         raise InputError(f"--batch-size: {rule}, got {largest}; max finds the largest that fits")
-
-
-def _race(
-    learning: Mapping[str, Scalar],
-    *,
-    order: SpeedOrder,
-    ground: RaceGround,
-    lease: Lease,
-    log: RaceLog,
-    watch: SpeedWatch,
-) -> RacedWorkload:
-    workload = ground.workload(learning)
-    watch.begun(workload)
-
-    def heat_over(heat: Heat) -> None:
-        log.add_heat(heat, workload=workload)
-        watch.heat_over(heat)
-
-    plan = ground.plan(learning, seconds=order.seconds, seconds_in_turns=order.seconds_in_turns, is_informed=True)
-    with ground.arena(learning, lease=lease, on_wait=_nothing, seconds=order.seconds) as arena:
-        told = RaceWatch(
-            diagnosed=watch.diagnosed,
-            heat_begun=watch.heat_begun,
-            heat_over=heat_over,
-            takes_turns=watch.takes_turns,
-        )
-        result = race(arena, plan, watch=told).model_copy(update={"kept_state": kept_state(learning)})
-    log.keep(result, workload=workload, ground=ground)
-    return RacedWorkload(workload, result, ground.in_full(learning, result.setting))
 
 
 def _open_log(order: SpeedOrder, *, ground: RaceGround, stack: ExitStack) -> RaceLog:
@@ -170,51 +117,124 @@ def _open_log(order: SpeedOrder, *, ground: RaceGround, stack: ExitStack) -> Rac
     return RaceLog(records, heats=RaceStudy(order.name, storage=optuna_storage, values=ground.values))
 
 
-def _workloads(
-    order: SpeedOrder, *, stage: Stage, ground: RaceGround, lease: Lease, watch: SpeedWatch
-) -> Iterator[dict[str, Scalar]]:
-    """The learning parameters of each race."""
-    learning = {**stage.space.fixed, **stage.space.learning.baseline}
-    if not order.batch_sizes:
-        yield learning
-        return
-    if stage.rehearsal.num_train_samples is None and isinstance(order.batch_sizes[0], int):
-        # A function task; the search for the largest batch looks for itself.
-        with _passing_over_what_runs_out():  # its race will tell
-            _enter({**learning, "batch_size": order.batch_sizes[0]}, ground=ground, lease=lease).retire()
-    for size in order.batch_sizes:
-        found = _largest(learning, stage=stage, ground=ground, lease=lease, watch=watch) if size == "max" else size
-        yield {**learning, "batch_size": found}
+class _LoneRaces:
+    """The races of one order, one after the other, on one device.
+
+    Args:
+        order: What the user asked for.
+        stage: The machine.
+        ground: What is raced, and by whom.
+        log: Where races are kept.
+        lease: The device and cores, which nothing else is on.
+        watch: What is told meanwhile.
+    """
+
+    def __init__(
+        self,
+        order: SpeedOrder,
+        *,
+        stage: Stage,
+        ground: RaceGround,
+        log: RaceLog,
+        lease: Lease,
+        watch: SpeedWatch,
+    ) -> None:
+        self._order = order
+        self._stage = stage
+        self._ground = ground
+        self._log = log
+        self._lease = lease
+        self._watch = watch
+
+    def run(self) -> Iterator[RacedWorkload]:
+        """Race each workload; of batch sizes that were asked for, those above one that does not fit are passed over.
+
+        Raises:
+            ContestantLostError: The baseline can't be trained with; where a batch is too large, in the end.
+        """
+        lost: BatchTry | None = None
+        for learning in self._workloads():
+            size = learning.get("batch_size")
+            if lost is not None and isinstance(size, int) and size >= lost.batch_size:
+                self._watch.batch_tried(BatchTry(size, None, f"not tried: {lost.batch_size} ran out of memory"))
+                continue
+            try:
+                raced = self._race(learning)
+            except ContestantLostError as error:
+                if error.kind != "out of memory" or not self._order.batch_sizes or not isinstance(size, int):
+                    raise
+                lost = BatchTry(size, None, str(error))
+                self._watch.batch_tried(lost)
+            else:
+                yield raced
+        if lost is not None:
+            raise _too_large(lost)
+
+    def _workloads(self) -> Iterator[dict[str, Scalar]]:
+        """The learning parameters of each race."""
+        stage, sizes = self._stage, self._order.batch_sizes
+        learning = {**stage.space.fixed, **stage.space.learning.baseline}
+        if not sizes:
+            yield learning
+            return
+        if stage.rehearsal.num_train_samples is None and isinstance(sizes[0], int):
+            # A function task; the search for the largest batch looks for itself.
+            with _passing_over_what_runs_out():  # its race will tell
+                self._enter({**learning, "batch_size": sizes[0]}).retire()
+        for size in sizes:
+            yield {**learning, "batch_size": self._largest(learning) if size == "max" else size}
+
+    def _largest(self, learning: Mapping[str, Scalar]) -> int:
+        """The largest batch that fits, with the baseline's speed parameters."""
+        start = learning.get("batch_size")
+        found = find_largest_batch(
+            lambda batch_size: self._enter({**learning, "batch_size": batch_size}),
+            start=start if isinstance(start, int) else DEFAULT_BATCH_SIZE,
+            limit=self._stage.rehearsal.num_train_samples or _MOST_SAMPLES,
+            memory_bytes=self._ground.memory_bytes,
+            tried=self._watch.batch_tried,
+        )
+        self._watch.largest_found(found)
+        if found.largest is None:
+            raise _too_large(found.tries[-1])
+        return found.largest
+
+    def _enter(self, learning: Mapping[str, Scalar]) -> Contestant:
+        """A contestant with the baseline's speed parameters, which trains with the batch size that it is given."""
+        plan = self._ground.plan(learning, seconds=0)
+        contestant = self._ground.arena(learning, lease=self._lease, on_wait=_nothing).enter(plan.baseline)
+        check_reads_batch_size(contestant, batch_size=learning["batch_size"], task=self._ground.task)
+        return contestant
+
+    def _race(self, learning: Mapping[str, Scalar]) -> RacedWorkload:
+        ground, seconds = self._ground, self._order.seconds
+        workload = ground.workload(learning)
+        self._watch.begun(workload)
+
+        def heat_over(heat: Heat) -> None:
+            self._log.add_heat(heat, workload=workload)
+            self._watch.heat_over(heat)
+
+        in_turns = self._order.seconds_in_turns
+        plan = ground.plan(learning, seconds=seconds, seconds_in_turns=in_turns, is_informed=True)
+        told = RaceWatch(
+            diagnosed=self._watch.diagnosed,
+            heat_begun=self._watch.heat_begun,
+            heat_over=heat_over,
+            takes_turns=self._watch.takes_turns,
+        )
+        with ground.arena(learning, lease=self._lease, on_wait=_nothing, seconds=seconds) as arena:
+            result = race(arena, plan, watch=told).model_copy(update={"kept_state": kept_state(learning)})
+        self._log.keep(result, workload=workload, ground=ground)
+        return RacedWorkload(workload, result, ground.in_full(learning, result.setting))
 
 
-def _largest(
-    learning: Mapping[str, Scalar], *, stage: Stage, ground: RaceGround, lease: Lease, watch: SpeedWatch
-) -> int:
-    """The largest batch that fits, with the baseline's speed parameters."""
-
-    def enter(batch_size: int) -> Contestant:
-        return _enter({**learning, "batch_size": batch_size}, ground=ground, lease=lease)
-
-    start = learning.get("batch_size")
-    found = find_largest_batch(
-        enter,
-        start=start if isinstance(start, int) else DEFAULT_BATCH_SIZE,
-        limit=stage.rehearsal.num_train_samples or _MOST_SAMPLES,
-        memory_bytes=ground.memory_bytes,
-        tried=watch.batch_tried,
+def _too_large(lost: BatchTry) -> ContestantLostError:
+    """That a batch size does not fit, with what helps."""
+    got = f"got {lost.batch_size}: {lost.reason}"
+    return ContestantLostError(
+        "out of memory", f"batch_size: must fit the device, {got}; take a smaller one or a smaller model"
     )
-    watch.largest_found(found)
-    if found.largest is None:
-        raise _too_large(found.tries[-1])
-    return found.largest
-
-
-def _enter(learning: Mapping[str, Scalar], *, ground: RaceGround, lease: Lease) -> Contestant:
-    """A contestant with the baseline's speed parameters, which trains with the batch size that it is given."""
-    plan = ground.plan(learning, seconds=0)
-    contestant = ground.arena(learning, lease=lease, on_wait=_nothing).enter(plan.baseline)
-    check_reads_batch_size(contestant, batch_size=learning["batch_size"], task=ground.task)
-    return contestant
 
 
 def check_reads_batch_size(contestant: Contestant, *, batch_size: Scalar, task: str) -> None:
