@@ -6,10 +6,10 @@ from autotune.trial.launcher import Exited
 from autotune.trial.oom_killer import OomWatch
 
 MAX_RESTARTS = 3
-"""Of a trial whose process was killed, in one start of the study; after that it failed."""
+"""How often a trial whose process was killed is started again in one start of the study; then it has failed."""
 MAX_OOM_RESTARTS = 1
-"""Of a trial whose process the kernel killed for memory, once it is alone: it may have been others' doing, but not
-again."""
+"""How often a trial that the kernel killed for memory is started again once it is alone: others may have filled the
+memory once, but not again."""
 _SIGKILL = 9
 
 
@@ -54,6 +54,7 @@ class Exits:
         return last_word
 
     def _without_a_word(self, exited: Exited, *, restarts: int, has_company: bool) -> Finished:
+        """What a process that told nothing of its end died of, by its signal or status, and the kernel's count."""
         if exited.signal == _SIGKILL and self._oom_watch.has_killed():
             return _out_of_memory("its process", restarts=restarts, has_company=has_company)
         if exited.signal == _SIGKILL:
@@ -63,7 +64,11 @@ class Exits:
 
 
 def give_up(interrupted: Finished) -> Finished:
-    """What a trial that was interrupted so often ends as; what kills workers is mostly memory, also unseen."""
+    """The end of a trial that was interrupted once more than it may be.
+
+    It has failed; where its DataLoader workers were killed it is infeasible, for memory is what mostly kills them, even
+    where the kernel's count does not show it.
+    """
     reason = f"{interrupted.reason}, {MAX_RESTARTS + 1} times"
     if interrupted.is_killed_worker:
         remedy = f"{HOST_MEMORY} is the usual reason: use fewer workers, or cache less"
@@ -72,6 +77,7 @@ def give_up(interrupted: Finished) -> Finished:
 
 
 def _out_of_memory(victim: str, *, restarts: int, has_company: bool) -> Finished:
+    """The end of a trial that the kernel killed for memory: interrupted, until that happens again while it is alone."""
     what = f"the kernel killed {victim}, since {HOST_MEMORY} ran out"
     if has_company or restarts < MAX_OOM_RESTARTS:
         return Finished(outcome=Outcome.INTERRUPTED, reason=what, is_crowded=has_company)
@@ -80,6 +86,7 @@ def _out_of_memory(victim: str, *, restarts: int, has_company: bool) -> Finished
 
 
 def _limit(reason: str) -> Finished:
+    """The trial is too large for the host's memory, from which later trials learn."""
     return Finished(outcome=Outcome.INFEASIBLE, reason=reason, is_out_of_memory=True, shortage="host")
 
 

@@ -19,7 +19,7 @@ _WEIGHTLESS = frozenset({"in_order", "cpu_affinity", "torch_threads"})
 _OF_HOST = frozenset(
     {"num_workers", "prefetch_factor", "persistent_workers", "worker_start_method", "pin_memory", "allocator"}
 )
-"""Those that change the host's memory alone, and nothing that a GPU holds."""
+"""Speed parameters that change the host's memory, and nothing that a GPU holds."""
 
 
 class Fitting:
@@ -49,8 +49,9 @@ class Fitting:
         self._has_gpu = device != "cpu"
         self._has_shared_devices = has_shared_devices
         self._device = MemoryModel()
+        """What trainings hold of the device: of its GPU, or of the host where they train on the processor."""
         self._host = MemoryModel()
-        """What ran out of the host's memory beside a GPU."""
+        """Which trainings on a GPU ran out of the host's memory; what others hold of that is not known."""
 
     def learn(
         self,
@@ -60,7 +61,14 @@ class Fitting:
         peak_bytes: int | None,
         shortage: Shortage | None = None,
     ) -> None:
-        """What a trial that has ended held at most (None where it reported nothing), or what it ran out of."""
+        """Learn from a trial that has ended.
+
+        Args:
+            number: Its number.
+            parameters: All that it trained with.
+            peak_bytes: What it held of its device at most; None where it reported nothing.
+            shortage: What it ran out of; None where it did not, or that says nothing of its size.
+        """
         if _shrinks(parameters):
             return
         batch_size = _batch_size(parameters)
@@ -72,7 +80,7 @@ class Fitting:
             self._device.add_peak(number, shape=self._shape(parameters), batch_size=batch_size, peak_bytes=peak_bytes)
 
     def learn_race(self, parameters: Mapping[str, Scalar], *, peak_bytes: int) -> None:
-        """What the winner of a race held at most, with its own batch or a larger one that was tried after it.
+        """Learn what the winner of a race held at most, with its own batch or a larger one that was tried after it.
 
         The parameters are those that trials of that workload train with. A setting that ran out in the race says
         nothing: the workload may fit with any other, and another contestant was on the device beside it.
@@ -82,9 +90,11 @@ class Fitting:
             self._device.add_raced_peak(shape=shape, batch_size=batch_size, peak_bytes=peak_bytes)
 
     def learn_lost_race(self, parameters: Mapping[str, Scalar], *, shortage: Shortage | None) -> None:
-        """That a race ran out of memory alone on its device; of a crowd that filled it, nothing.
+        """Learn that a race ran out of memory, as it began or with a larger batch that was tried after it.
 
-        With the baseline's setting, as it began, or with its winner and a larger batch.
+        Args:
+            parameters: All that trials of that workload train with.
+            shortage: What it ran out of alone on its device; None, where others filled it, teaches nothing.
         """
         if shortage is None or _shrinks(parameters):
             return
@@ -140,7 +150,10 @@ class Fitting:
         return tuple(item for item in self._whole_shape(parameters) if not (self._has_gpu and item[0] in _OF_HOST))
 
     def _whole_shape(self, parameters: Mapping[str, Scalar]) -> Shape:
-        """Likewise of host and device: what is absent is what torch does when nothing is set."""
+        """All that fixes what host and device hold, less the batch size.
+
+        A speed parameter that is at what torch does when nothing is set is left out, so that it is as if absent.
+        """
         learning = {name: value for name, value in parameters.items() if name not in self._knobs}
         features = dict(Workload.of(self._task, learning, device="", num_cores=0).features)
         features.pop("batch_size", None)
@@ -153,6 +166,7 @@ class Fitting:
         return tuple(sorted(features.items()))
 
     def _room(self, lease: Lease) -> Room:
+        """The memory of the lease's device, and what others hold of it at this moment where that can be told."""
         if not lease.device.startswith("cuda"):
             return Room(self._machine.memory_bytes)  # trials can swap; only what is above all of it is hopeless
         accelerators = self._machine.torch.accelerators
@@ -162,7 +176,7 @@ class Fitting:
 
 
 def make_fitting(spec: StudySpec, *, stage: Stage, jobs: int) -> Fitting:
-    """For the machine of this start."""
+    """A fitting for the machine of this start that has learned nothing yet; ``jobs`` trials run at once."""
     num_gpus = len(stage.machine.torch.accelerators) if stage.device == "cuda" else 0
     return Fitting(
         spec,
@@ -174,10 +188,11 @@ def make_fitting(spec: StudySpec, *, stage: Stage, jobs: int) -> Fitting:
 
 
 def _shrinks(parameters: Mapping[str, Scalar]) -> bool:
+    """Whether the micro-batch becomes smaller by itself where memory runs out."""
     return parameters.get("accumulate") == "auto"
 
 
 def _batch_size(parameters: Mapping[str, Scalar]) -> int:
-    """0 where the study has none: then all of one shape are as large."""
+    """The batch size among these parameters; 0 where there is none: then all trainings of one shape are as large."""
     batch_size = parameters.get("batch_size")
     return batch_size if isinstance(batch_size, int) else 0

@@ -24,12 +24,13 @@ class Standing:
         self._outcomes: Counter[str] = Counter()
         self._num_trials = 0
         self.reserved_seconds = 0.0
-        """Of the budget, that are not the search's to spend."""
+        """Seconds of the budget that the search leaves to the confirmation."""
         self.speed_seconds = 0.0
-        """What races took of the time so far, one that runs at this moment too."""
+        """Seconds that races took so far, one that runs at this moment included."""
         self._earlier_seconds = 0.0
         self._started = time.monotonic()
         self.baseline_value: float | None = None
+        """The baseline's first objective; None until it is complete with a finite value."""
         self.best_value: float | None = None
         self.best_number: int | None = None
         self._course: tuple[float, ...] = ()
@@ -40,12 +41,12 @@ class Standing:
         self._sides: tuple[str, ...] = ()
 
     def set_sides(self, names: Iterable[str], *, trials: Mapping[int, str]) -> None:
-        """This study repeats trainings of these configurations; ``trials`` says what those that are there repeat."""
+        """Name the configurations whose trainings this study repeats; ``trials`` has that of each trial by number."""
         self._sides = tuple(names)
         self._side_of = dict(trials)
 
     def add_to_side(self, number: int, *, name: str) -> None:
-        """A trial repeats this configuration."""
+        """Note which configuration a trial repeats."""
         self._side_of[number] = name
 
     def side_of(self, number: int) -> str | None:
@@ -72,7 +73,7 @@ class Standing:
 
     @property
     def trial_seconds(self) -> float:
-        """Of the elapsed ones, those that no race took."""
+        """The elapsed seconds without those that races took."""
         return max(0.0, self.elapsed_seconds - self.speed_seconds)
 
     @property
@@ -95,11 +96,11 @@ class Standing:
         return self._budget.trials is None or self._num_trials < self._budget.trials
 
     def set_trials(self, num_trials: int) -> None:
-        """So many trials the study has, whoever asked for them."""
+        """Take over how many trials the study has, whoever asked for them."""
         self._num_trials = num_trials
 
     def add_trial(self) -> None:
-        """One more trial was asked for."""
+        """Count a trial that was asked for."""
         self._num_trials += 1
 
     def count(self, ending: Ending) -> bool:
@@ -151,11 +152,13 @@ class Standing:
         )
 
     def _side_view(self, name: str) -> SideView:
+        """How many trainings of a configuration have ended, and their mean; values that are not finite are left out."""
         values = [value for number, value in self._values.items() if self._side_of.get(number) == name]
         known = [value for value in values if value is not None and math.isfinite(value)]
         return SideView(name, len(values), len(known), statistics.fmean(known) if known else None)
 
     def _is_best(self, ending: Ending) -> bool:
+        """Whether a trial is better than all that ended before it; takes the baseline's value over, too."""
         value = ending.value
         if ending.outcome is not Outcome.COMPLETE or value is None or not math.isfinite(value):
             return False

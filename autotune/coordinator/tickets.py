@@ -12,7 +12,7 @@ class Refusal:
 
     reason: str
     is_crowded: bool
-    """It would fit if other processes held nothing of the device: it waits, and is tried."""
+    """The trial would fit if other processes held nothing of the device: it waits, and is tried."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,9 @@ class Ticket:
 
     row: TrialRow
     restarts: int = 0
-    """In this start of the study: a new start, for which something may have been mended, counts anew."""
+    """How often it was started again in this start of the study: before a new start something may have been mended."""
     is_adopted: bool = False
+    """The trial has run before, and goes on from its checkpoint."""
     refusal: Refusal | None = None
     """Why it is not to be launched now, or ever."""
 

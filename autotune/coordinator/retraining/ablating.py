@@ -19,7 +19,7 @@ from autotune.recording.rows import StudyRow, TrialRow
 from autotune.spec.model import Confirm, StudySpec
 
 CHANGE = "change"
-"""The one parameter of an ablation's search: 0 for the baseline, 1 for the winner, the others set a change back."""
+"""The one parameter of an ablation's search: 0 is the baseline, 1 the winner; each other number sets a change back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +88,7 @@ def ablate(workplace: Workplace, study: StudyRow, *, winner: TrialRow, baseline:
 
 
 def _contenders(records: Records, winner: TrialRow, baseline: TrialRow, *, spec: StudySpec) -> list[Contender]:
+    """The baseline, the winner, and the winner without each of its changes."""
     seconds = about_seconds(records, winner)
     contenders = [
         Contender(

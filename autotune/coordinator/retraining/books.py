@@ -76,6 +76,7 @@ def _spec(study: StudyRow, *, asked: Confirm, num_trials: int) -> StudySpec:
 
 
 def _space_of(series: Series) -> SearchSpace:
+    """A space of one parameter, a contender's number; the first contender's is the baseline."""
     most = max(1, *(each.number for each in series.contenders))
     number = SpaceParameter(name=series.parameter, group="learning", type="int", low=0, high=most)
     return SearchSpace((number,), fixed={}, left_out=(), baseline={series.parameter: series.contenders[0].number})

@@ -19,10 +19,13 @@ class ConfirmOrder(Reopening):
     """What the user asked for."""
 
     repeats: int
+    """How often each contender is to be trained."""
     top: int = 1
+    """How many of the best trials are confirmed."""
     against: int = BASELINE_NUMBER
+    """Number of the trial that they are compared with."""
     target: float | None = None
-    """None leaves it to the spec, and to what all trainings came to."""
+    """Value of the objective that trainings are to reach; None leaves it to the spec, and to what all came to."""
 
 
 def confirm_study(order: ConfirmOrder, *, observer: Observer) -> Confirmation:
@@ -47,6 +50,7 @@ def confirm_study(order: ConfirmOrder, *, observer: Observer) -> Confirmation:
 
 
 def _wanted(order: ConfirmOrder, *, study: StudyRow) -> Confirm:
+    """The order as a spec would say it; InputError where its target goes with no objective of this study."""
     objective = study.spec.objectives[0]
     if order.target is not None and (objective.target is not None or objective.metric in MEASUREMENTS):
         rule = f"goes with a study whose objective is a metric of the task, got {study.name}, which is to"

@@ -21,6 +21,7 @@ from autotune.spec.model import Confirm
 TRIAL = "trial"
 """The one parameter of a confirmation's search: the number of the trial that is trained again."""
 _MARGIN = 1.1
+"""Factor on recorded training times: a repeated training may take longer."""
 
 Mode: TypeAlias = Literal["at the end", "asked for"]
 """At a study's end a sure verdict ends the confirmation; one that was asked for trains as often as was asked."""
@@ -28,7 +29,7 @@ Mode: TypeAlias = Literal["at the end", "asked for"]
 
 @dataclass(frozen=True)
 class Confirmation:
-    """How it ended."""
+    """How a confirmation ended."""
 
     is_interrupted: bool
     is_whole: bool
@@ -98,13 +99,14 @@ def _is_over(records: Records, study: StudyRow, *, series: Series, contenders: C
 
 
 def _is_decided(records: Records, study: StudyRow, contenders: Contenders) -> bool:
+    """Whether the verdict on each winner is sure by the trainings that there are."""
     verdict = read_verdict(records, study=study)
     known = {each.winner: each for each in (verdict, *verdict.others)} if verdict is not None else {}
     return all(row.number in known and known[row.number].is_decided for row in contenders.winners)
 
 
 def _be_content(records: Records, study: StudyRow) -> None:
-    """With the trainings that there was time for: the verdict's intervals are then those of a last look."""
+    """Record that no more repeats were asked for than there was time for: the verdict's intervals are final then."""
     verdict, row = read_verdict(records, study=study), find_confirmation(records, study=study)
     if verdict is None or row is None or verdict.num_winner < LEAST_VALUES:
         return
@@ -121,7 +123,7 @@ def _be_content(records: Records, study: StudyRow) -> None:
 def _series(
     records: Records, study: StudyRow, *, contenders: Contenders, wanted: Confirm, seconds_left: float | None
 ) -> tuple[Series, int]:
-    """With the repeats that there is time for."""
+    """The trainings that are missing of the repeats that there is time for, and how many repeats those are."""
     name = confirm_name(study.name)
     if not is_study_name(name):
         raise NotConfirmedError(
@@ -166,7 +168,11 @@ def _affordable(
     contenders: Sequence[Contender],
     seconds_left: float | None,
 ) -> int:
-    """The most repeats that there is time for: fewer trainings than tell anything are not worth it."""
+    """The most repeats that there is time for.
+
+    Raises:
+        NotConfirmedError: There is no time even for the fewest trainings that tell anything.
+    """
     seconds = {each.number: each.seconds for each in contenders}
     costs = {repeats: _MARGIN * sum(seconds[each] for part in plan for each in part) for repeats, plan in plans.items()}
     if seconds_left is None:
@@ -181,4 +187,5 @@ def _affordable(
 
 
 def _seconds(seconds: float) -> str:
+    """Three digits of it, with the unit."""
     return f"{format_figure(seconds, digits=3)} s"

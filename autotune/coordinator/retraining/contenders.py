@@ -20,25 +20,27 @@ class Contender:
     """A configuration that is trained several times."""
 
     number: int
-    """Its own among those of its series: in a confirmation the trial's in the search."""
+    """The contender's number in its series: in a confirmation, that of the trial in the search."""
     name: str
     """Such as ``the baseline`` or ``trial 6``."""
     parameters: Mapping[str, Scalar]
     is_baseline: bool
     seconds: float
-    """About how long a training takes."""
+    """About how long one training takes."""
 
 
 @dataclass(frozen=True)
 class Contenders:
-    """The reference first, then the winners, the best of the search before the others."""
+    """The trials that are trained again to confirm a study."""
 
     reference: TrialRow
+    """What the winners are compared with."""
     winners: tuple[TrialRow, ...]
+    """The best of the search, the very best before the others."""
 
     @property
     def all(self) -> tuple[TrialRow, ...]:
-        """In the order of a round."""
+        """All trials, in the order of a round: the reference first."""
         return (self.reference, *self.winners)
 
     @property
@@ -50,7 +52,7 @@ class Contenders:
 
 
 def is_comparable(outcome: Outcome | None, *, is_baseline: bool) -> bool:
-    """Others can be compared with the trial.
+    """Whether others can be compared with a trial that ended so.
 
     No pruner stops the baseline: one that is pruned was trained without coming to the target, or until the
     budget was used up, and its trainings on fresh seeds have all the time that they need.
@@ -59,7 +61,7 @@ def is_comparable(outcome: Outcome | None, *, is_baseline: bool) -> bool:
 
 
 def choose_contenders(rows: Sequence[TrialRow], *, confirm: Confirm, objective: Objective, study: str) -> Contenders:
-    """Of a study's trials the best ones, and what they are compared with.
+    """The best of a study's trials, and the trial that they are compared with.
 
     Raises:
         NotConfirmedError: There is nothing to compare: one of the two sides has no complete trial, or the

@@ -28,29 +28,29 @@ class Series:
     """The trainings that a study of repeated trainings is to have."""
 
     name: str
-    """Of that study, such as ``NAME.confirm``."""
+    """The name of that study, such as ``NAME.confirm``."""
     purpose: str
-    """Each purpose has seeds of its own."""
+    """What seeds are drawn for: ``confirm`` and ``ablation`` train with different ones."""
     parameter: str
-    """The one parameter of its search: a contender's number."""
+    """Name of the one parameter of that study's search, which is a contender's number."""
     contenders: Sequence[Contender]
-    """The reference first."""
+    """What is trained again; the reference, with which others are compared, is the first."""
     rounds: Sequence[Sequence[int]]
-    """Those that are missing, by the contenders' numbers; the first may be half a one."""
+    """The trainings that are missing, by their contenders' numbers; the first round may have begun."""
     num_trained: int
-    """By earlier starts, those of earlier winners too."""
+    """Trainings that earlier starts have begun, of earlier winners too."""
     used_seeds: AbstractSet[int]
-    """Of the search."""
+    """Seeds of the search's trials, with which nothing is trained again."""
     seconds_left: float | None = None
-    """For all of them together; None without a limit."""
+    """What all missing trainings may take together; None without a limit."""
 
     @property
     def num_trials(self) -> int:
-        """When all are there."""
+        """Trainings of the study once none is missing."""
         return self.num_trained + sum(len(each) for each in self.rounds)
 
     def contender(self, number: int) -> Contender:
-        """The one of that number."""
+        """The contender of that number."""
         return next(each for each in self.contenders if each.number == number)
 
     def has_contender(self, number: Scalar) -> bool:
@@ -70,11 +70,11 @@ class RetrainLedger(Ledger):
         is_decided: Callable[[], bool],
         on_beat: Callable[[], None],
     ) -> None:
-        """Of a study of repeated trainings that is open.
+        """Nothing is asked for yet, but whether the verdict is sure before the first training.
 
         Args:
-            books: Its own.
-            standing: Its totals.
+            books: The study's that the trainings are written into.
+            standing: That study's totals.
             series: What is to be trained.
             is_decided: Asked after each round; the others are not trained any more once it says so.
             on_beat: Called with each sign of life: the search's own lease is to be kept meanwhile.
@@ -124,6 +124,10 @@ class RetrainLedger(Ledger):
         return Ticket(self._books.records.add_trial(self._books.study, new=self._new_trial(proposal)))
 
     def _next_number(self) -> int | None:
+        """The number of the contender whose turn it is; None where no round is left, or the verdict is sure.
+
+        Whether it is sure is asked after each round.
+        """
         if self._rounds and not self._rounds[0]:
             self._rounds.popleft()
             self.is_ended_early = bool(self._rounds) and self._is_decided()
@@ -146,6 +150,7 @@ class RetrainLedger(Ledger):
 
     @override
     def _new_trial(self, proposal: Proposal, *, lease: Lease | None = None) -> NewTrial:
+        """A training of the contender that the proposal names, on a fresh seed; it is crossed off its round."""
         del lease
         series = self._series
         number = proposal.parameters[series.parameter]

@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, kw_only=True)
 class Reopening:
-    """Which study, and where."""
+    """Which study is to be opened once more, and where it is."""
 
     name: str
     places: Places

@@ -27,10 +27,12 @@ from autotune.trial.leases import make_pool
 
 @dataclass(frozen=True)
 class ReplayResult:
-    """What the trial reported again, beside what was recorded."""
+    """What a trial reported when it was trained again, beside what was recorded of it."""
 
     reports: tuple[EpochReport, ...]
+    """Those of the new training."""
     recorded: tuple[EpochReport, ...]
+    """Those of the study's trial."""
     finished: Finished
     timed: frozenset[str] = frozenset()
     """Metrics that are times to a target: no two runs take the same."""
@@ -42,6 +44,7 @@ class ReplayResult:
         return all(_is_equal(again.get(report.epoch), self._untimed(report)) for report in self.recorded)
 
     def _untimed(self, report: EpochReport) -> dict[str, float]:
+        """The report's metrics without those that are times."""
         return {name: value for name, value in report.metrics.items() if name not in self.timed}
 
 
@@ -111,6 +114,7 @@ class _Replay:
             self._observer.ticked(self._view)
 
     def _hear(self, arrival: Arrival) -> None:
+        """Tell the observer what the trial says, and stop it once it was trained as far as the record goes."""
         number = self._process.number
         match arrival.event:
             case Started() as started:
@@ -138,6 +142,7 @@ class _Replay:
 
 
 def _order(row: TrialRow, *, spec: StudySpec, study: str, folder: Path, launcher: Launcher) -> TrialOrder:
+    """The order of the trial's new training, on a lease of this machine and with its files in ``folder``."""
     pool = make_pool(spec.device, facts=launcher.facts, jobs=1)
     lease = pool.acquire()
     assert lease is not None, "a fresh pool has a lease"
@@ -147,6 +152,7 @@ def _order(row: TrialRow, *, spec: StudySpec, study: str, folder: Path, launcher
 
 
 def _is_equal(one: dict[str, float] | None, other: dict[str, float]) -> bool:
+    """Whether two epochs have the same metrics to the last bit; NaN is equal to NaN."""
     if one is None or one.keys() != other.keys():
         return False
     return all(one[key] == other[key] or (math.isnan(one[key]) and math.isnan(other[key])) for key in other)

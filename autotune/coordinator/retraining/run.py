@@ -25,17 +25,19 @@ from autotune.spec.model import Confirm
 from autotune.trial.leases import make_pool
 
 _SOON_SECONDS = 600.0
-"""After a stop; or as long as a training takes, if that is longer."""
+"""A round that was cut off is completed where its last training ended less than this long ago, or less than a training
+takes, if that is longer; else a new one is begun."""
 
 
 @dataclass(frozen=True)
 class Retrained:
-    """How it ended."""
+    """How the trainings of a series ended."""
 
     is_interrupted: bool
     is_out_of_time: bool
+    """Some are missing, for which there was no time."""
     is_ended_early: bool
-    """The rest was not needed."""
+    """Some are missing, which were not needed."""
 
 
 def retrain(
@@ -50,11 +52,11 @@ def retrain(
     """Train what is missing of the series; Ctrl-C stops with checkpoints.
 
     Args:
-        workplace: Where.
-        records: Of the storage.
-        study: Whose trials they are.
+        workplace: Where they are trained.
+        records: Those of the workplace's storage.
+        study: The study whose trials are trained again.
         series: What is to be trained.
-        asked: Is recorded with the trainings.
+        asked: The wanted repeats, which are recorded with the trainings.
         is_decided: Asked after each round; the others are not trained any more once it says so.
     """
     with ExitStack() as stack:
@@ -82,7 +84,7 @@ def retrain(
 
 
 def about_seconds(records: Records, row: TrialRow) -> float:
-    """How long a training of the trial takes, from its first one."""
+    """About how long a training of the trial takes, its start included, as its first one took."""
     reports = [recorded.report for recorded in records.reports(row)]
     return (training_seconds(reports) if reports else 0.0) + (row.setup_seconds or 0.0)
 
@@ -98,7 +100,7 @@ def plan_series(contenders: Sequence[Contender], trained: Sequence[TrialRow], *,
 
 
 def _numbers(trained: Sequence[TrialRow], contenders: Sequence[Contender]) -> list[int]:
-    """The contenders' that were trained; one below 0 for what was trained for an earlier winner."""
+    """The contenders' numbers of what was trained; an earlier winner, which is none now, has one below 0."""
     others: list[Mapping[str, Scalar]] = []
     numbers = []
     for row in trained:
