@@ -33,7 +33,14 @@ from autotune.trial.leases import Lease
 
 
 class Ledger:
-    """Writes everything that happens to a study's trials, in the order that survives a crash."""
+    """Writes everything that happens to a study's trials, in the order that survives a crash.
+
+    Args:
+        books: The study's.
+        standing: Its totals, which are counted here.
+        speeds: Where speed parameters come from.
+        admission: Which trials are launched.
+    """
 
     def __init__(self, books: Books, *, standing: Standing, speeds: Speeds, admission: Admission) -> None:
         self._books = books
@@ -47,9 +54,10 @@ class Ledger:
         self._reserve = Reserve(repeats=books.spec.confirm.repeats, limit=books.spec.budget.seconds, standing=standing)
 
     def unfinished(self) -> list[Ticket]:
-        """Trials of earlier starts that have not ended, to be adopted under their numbers.
+        """Trials of earlier starts that have not ended, which are adopted under their numbers; learns from all others.
 
-        One that Optuna has and we lack was cut off while it was asked for; asking goes on.
+        Optuna's rows are caught up with ours first. A trial that Optuna alone has was cut off while it was asked for,
+        and is written down now.
         """
         books = self._books
         rows = {row.number: row for row in books.records.trials(books.study)}
@@ -70,7 +78,7 @@ class Ledger:
         ]
 
     def _sweep(self, rows: Iterable[TrialRow]) -> None:
-        """Checkpoints that nothing needs: a crash between a trial's last record and their deletion leaves them."""
+        """Delete checkpoints that nothing needs, which a crash between a trial's last record and that has left."""
         for row in rows:
             if row.is_over and row.number != self.standing.best_number:
                 self._books.files.remove_checkpoint(row.number)
@@ -272,6 +280,7 @@ class Ledger:
         return self._books.is_contended
 
     def _new_trial(self, proposal: Proposal, *, lease: Lease | None = None) -> NewTrial:
+        """The trial as it is written down at first, to be trained on that lease where one is known already."""
         return NewTrial(
             number=proposal.number,
             parameters=self._speeds.complete(proposal.number, proposal.parameters, lease=lease),
@@ -287,7 +296,7 @@ class Ledger:
         return [row for row in rows if row.number in open_ or not is_all_told]
 
     def _learn(self, rows: Mapping[int, TrialRow]) -> None:
-        """What the trials of earlier starts, by number, tell of memory and time, and how the first of them ended."""
+        """Learn from trials of earlier starts, by number, of memory and time, and how the first of them ended."""
         self._failures.load(rows.values())
         self._admission.load(rows.values())
         self._reserve.load(self._books.records, rows=rows)

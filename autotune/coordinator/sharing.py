@@ -90,6 +90,7 @@ class SharedLedger(Ledger):
 
     @override
     def _is_contended(self) -> bool:
+        """Whether other trials of this coordinator, or another coordinator of the study, train on this machine."""
         return super()._is_contended() or self._crew.has_company_here
 
     def _claim(self) -> tuple[TrialRow | None, Proposal | None]:
@@ -104,6 +105,7 @@ class SharedLedger(Ledger):
             return row, proposal
 
     def _take_free(self) -> TrialRow | None:
+        """Claim an unfinished trial without a coordinator; None where there is none."""
         with self._crew.claim() as claim:
             return claim.take_free(had=self._mine)
 
@@ -124,20 +126,23 @@ class SharedLedger(Ledger):
         return search.ask()
 
     def _take_over(self, row: TrialRow, *, floor: Floor | None) -> Ticket:
+        """The ticket of a trial that was just claimed and that another coordinator, or an earlier start, asked for."""
         self._elsewhere.discard(row.number)
         self._books.search.take_over(row.number)
         ticket = Ticket(row, is_adopted=row.status is TrialStatus.RUNNING)
         return ticket if floor is None else self.take_up(ticket, floor=floor)
 
     def _settle(self) -> tuple[TrialRow, ...]:
+        """Bring Optuna's rows up to date with ours; returns all our rows."""
         return persist(self._settle_claimed)
 
     def _settle_claimed(self) -> tuple[TrialRow, ...]:
-        """Bring Optuna's rows up to date with ours, except trials of living coordinators; returns all rows."""
+        """One attempt to settle, which is undone as a whole where the database server goes away."""
         with self._crew.claim():  # so that no trial is half way between Optuna's tables and ours
             return self._settle_alone()
 
     def _settle_alone(self) -> tuple[TrialRow, ...]:
+        """Settle while no other coordinator claims; trials of living coordinators are left as they are."""
         books = self._books
         rows = books.records.trials(books.study)
         living = self._crew.tokens()
@@ -152,6 +157,7 @@ class SharedLedger(Ledger):
         return rows
 
     def _observe(self) -> None:
+        """Learn what other coordinators have recorded since the last time: new trials, and ends."""
         records, study = self._books.records, self._books.study
         rows = records.newer_trials(study, than=self._newest, and_those=self._elsewhere)
         self._newest = max((self._newest, *(row.number for row in rows)))
@@ -183,6 +189,7 @@ class SharedLedger(Ledger):
             super()._count(ending)
 
     def _hear(self, rows: Iterable[TrialRow]) -> None:
+        """Let the search learn from trials of other coordinators."""
         books = self._books
         heard: Collection[TrialRow] = list(rows)
         if heard:

@@ -6,22 +6,23 @@ from autotune.coordinator.standing import Standing
 from autotune.spec.model import Budget
 
 DEFAULT_SHARE = 0.1
-"""Of a study's time that its races may take, unless ``speed_search: {race: {share: ...}}`` says otherwise."""
+"""Share of a study's time that its races may take, unless ``speed_search: {race: {share: ...}}`` says otherwise."""
 _FIRST_SECONDS = 30.0
-"""What the first race may take where the trials will be over so soon that its share of their time is less, or where
-nobody knows: what it finds serves later studies, too."""
+"""What the first race may take where its share of the trials' time is less than that, or nobody knows how long they
+will take: what it finds serves later studies, too."""
 _LEAST_FIRST_SECONDS = 12.0
-"""Less is not enough for a bottleneck, the noise, a knob or two and their confirmation."""
+"""The least that a first race has: enough for a bottleneck, the noise, a knob or two and their confirmation."""
 _LEAST_SECONDS = 6.0
-"""Less is not enough for a knob or two, brief as the race is."""
+"""With less no race is run: it is not enough for a knob or two, brief as the race is."""
 _MOST_SECONDS = 120.0
+"""The most that a race has whose contestants train side by side."""
 _MOST_SECONDS_IN_TURNS = 900.0
-"""Of a race whose contestants have no room side by side: what it measures costs a start each."""
+"""The most that a race has whose contestants have no room side by side: all that it measures costs a start each."""
 _MOST_OF_WHAT_IS_LEFT = 0.5
-"""A first race is not run where it would take more than this of the study's time that is left."""
+"""Share of the study's time that is left; a first race that would take more is not run."""
 _LEAST_AGAIN = 0.25
-"""Of a first race's time, what it has when it is run again, however much of it was used up by starts that ended in it:
-with less it could find nothing, and the study would go without."""
+"""Share of a first race's time that it has at least when it is run again, however much of it was used up by starts that
+ended in it: with less it could find nothing, and the study would go without."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Allowance:
 
     seconds: float
     seconds_in_turns: float
-    """Likewise, where two contestants have no room on the device side by side."""
+    """What the race may take where two contestants have no room on the device side by side."""
 
     @property
     def is_enough(self) -> bool:
@@ -54,20 +55,21 @@ class Allowances:
         self._standing = standing
 
     def next(self) -> Allowance:
-        """Of a race after the first one: what is left of the races' share."""
+        """What a race after the first one may take: what is left of the races' share."""
         left = self._share * self._standing.elapsed_seconds - self._standing.speed_seconds
         return _allowance(min(_MOST_SECONDS, left), in_turns=min(_MOST_SECONDS_IN_TURNS, left))
 
     def first(self, *, unfinished_seconds: float) -> Allowance:
-        """Of the first race: what is left of its time where earlier starts ended in it, and some of it at least.
+        """What the first race may take: what earlier starts that ended in it have left of its time, or some at least.
 
         Args:
-            unfinished_seconds: What those took of it.
+            unfinished_seconds: What those starts took of it.
         """
         seconds = self._first(_MOST_SECONDS, unfinished=unfinished_seconds)
         return _allowance(seconds, in_turns=self._first(_MOST_SECONDS_IN_TURNS, unfinished=unfinished_seconds))
 
     def _first(self, most: float, *, unfinished: float) -> float:
+        """Seconds of the first race, ``most`` at most; 0 where the study has too little time left to repay it."""
         limit, foreseen = self._budget.seconds, self._standing.foreseen_seconds
         shares = [max(_LEAST_FIRST_SECONDS, self._share * limit)] if limit is not None else []
         if foreseen is not None or limit is None:

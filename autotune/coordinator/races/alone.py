@@ -30,7 +30,7 @@ from autotune.trial.launcher import Launcher
 from autotune.trial.leases import Lease
 
 _MOST_SAMPLES = 2**20
-"""Of a task that does not tell how many samples it trains with."""
+"""The largest batch that is tried of a task that does not tell how many samples it trains with."""
 SECONDS = 120.0
 SECONDS_IN_TURNS = 600.0
 
@@ -44,14 +44,14 @@ class SpeedOrder:
     """The heats are kept as the Optuna study ``NAME.speed``."""
     storage: str
     batch_sizes: tuple[int | Literal["max"], ...] = ()
-    """A race for each; none: for the baseline's. ``max`` is the largest that fits the device.
+    """A race is run with each of them; with the baseline's where there are none. ``max`` is the largest that fits.
 
-    Where one does not fit, larger ones are passed over.
+    Where one does not fit the device, larger ones are passed over.
     """
     seconds: float = SECONDS
     """What one race may take."""
     seconds_in_turns: float = SECONDS_IN_TURNS
-    """Likewise, where two contestants have no room on the device side by side."""
+    """What one race may take where two contestants have no room on the device side by side."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,17 @@ class SpeedWatch:
     """What is told while races run."""
 
     batch_tried: Callable[[BatchTry], None]
+    """A batch size was tried, or passed over."""
     largest_found: Callable[[BatchLimit], None]
+    """The search for the largest batch has ended."""
     begun: Callable[[Workload], None]
+    """The race of a workload begins."""
     diagnosed: Callable[[Diagnosis], None]
+    """What a step of the baseline waits for is known."""
     heat_begun: Callable[[HeatStage, Mapping[str, Scalar]], None]
     heat_over: Callable[[Heat], None]
     takes_turns: Callable[[], None]
+    """Two contestants have no room on the device: they take turns."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ class RacedWorkload:
     workload: Workload
     result: RaceResult
     setting: Mapping[str, Scalar]
-    """All that the winner trains with, what the spec fixes too."""
+    """All speed parameters that the winner trains with, those that the spec fixes too."""
 
 
 def race_task(order: SpeedOrder, *, watch: SpeedWatch) -> Iterator[RacedWorkload]:
@@ -101,6 +106,7 @@ def race_task(order: SpeedOrder, *, watch: SpeedWatch) -> Iterator[RacedWorkload
 
 
 def _check_batch_sizes(order: SpeedOrder, *, num_samples: int | None) -> None:
+    """Refuse batches of more samples than the task trains with; None: nobody knows how many those are."""
     largest = max((size for size in order.batch_sizes if size != "max"), default=0)
     if num_samples is not None and largest > num_samples:
         rule = f"must be at most {num_samples}, the task's training samples"
@@ -108,6 +114,7 @@ def _check_batch_sizes(order: SpeedOrder, *, num_samples: int | None) -> None:
 
 
 def _open_log(order: SpeedOrder, *, ground: RaceGround, stack: ExitStack) -> RaceLog:
+    """Where the races are kept, in a database that is made if need be; ``stack`` closes it."""
     storage = normalise_url(order.storage)
     records = Records(open_database(storage, create=True))
     stack.callback(records.engine.dispose)
@@ -207,6 +214,7 @@ class _LoneRaces:
         return contestant
 
     def _race(self, learning: Mapping[str, Scalar]) -> RacedWorkload:
+        """Race the workload of these learning parameters, and keep what was found."""
         ground, seconds = self._ground, self._order.seconds
         workload = ground.workload(learning)
         self._watch.begun(workload)
@@ -253,6 +261,7 @@ def check_reads_batch_size(contestant: Contestant, *, batch_size: Scalar, task: 
 
 @contextmanager
 def _passing_over_what_runs_out() -> Iterator[None]:
+    """End the block without an error where a contestant runs out of memory in it."""
     try:
         yield
     except ContestantLostError as error:

@@ -25,7 +25,7 @@ from autotune.speed.racing.result import RaceResult, TriedBatch
 from autotune.trial.leases import Lease
 
 SHARE = 0.25
-"""Of a race's time, what may be spent on this after it."""
+"""Share of a race's time that may be spent on larger batches after it."""
 
 
 class BatchRoom:
@@ -57,13 +57,13 @@ class BatchRoom:
         watchman: Watchman,
         on_begin: Callable[[int], None],
     ) -> tuple[TriedBatch, ...]:
-        """What came of larger batches after a race that has just ended; empty where none is tried.
+        """Try larger batches after a race that has just ended, and tell what came of each; empty where none is tried.
 
         Args:
             result: Of the race.
             learning: Learning parameters of its workload, the fixed ones too.
             lease: The device, on which nothing else of the study runs.
-            watchman: Of this search: pays for it, and knows how long it may take.
+            watchman: Pays for this search, and knows how long it may take.
             on_begin: Called with the largest batch before it is tried.
 
         Raises:
@@ -96,7 +96,7 @@ class BatchRoom:
         return tuple(tries)
 
     def learn(self, result: RaceResult, *, workload: Workload) -> None:
-        """What a race and the batches that were tried after it say of memory."""
+        """Learn what a race, and the batches that were tried after it, say of memory."""
         learning = {**workload.features, **dict.fromkeys(result.kept_state, True)}
         winner = self._space.with_speed(learning, result.setting)
         self._fitting.learn_race(winner, peak_bytes=result.peak_memory_bytes)
@@ -118,6 +118,7 @@ class BatchRoom:
 
 
 def _tried(attempt: BatchTry, *, setting: Mapping[str, Scalar]) -> TriedBatch:
+    """The attempt as it is kept beside its race."""
     return TriedBatch(
         batch_size=attempt.batch_size,
         setting=dict(setting),
@@ -128,6 +129,7 @@ def _tried(attempt: BatchTry, *, setting: Mapping[str, Scalar]) -> TriedBatch:
 
 
 def _sizes(searched: SpaceParameter) -> list[int]:
+    """The batch sizes that are worth trying of a search, in rising order: all choices, or the doublings of a range."""
     if searched.type == "choices":
         return sorted(size for size in searched.choices if isinstance(size, int))
     low, size = searched.low, searched.high

@@ -41,8 +41,8 @@ from autotune.speed.racing.run_length import RunLength
 from autotune.trial.leases import Lease
 
 _MOST_FAILURES = 3
-"""So many races of different workloads that crash in a row are the task's doing, or the machine's: more would
-cost time and say the same."""
+"""After so many races of different workloads that crashed in a row a start races no more: that is the task's doing, or
+the machine's, and another race would cost time and say the same."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,9 @@ class RacedSpeeds:
         self._failures = 0
         """Races that crashed since one came to its end."""
         self._raced: set[str] = set()
-        """What this start has raced, whatever came of it."""
+        """Digests of the workloads that this start has raced, whatever came of it."""
         self._tried: set[str] = set()
-        """Workloads raced before, whose larger batches this start has tried, whatever came of it."""
+        """Digests of workloads whose race was known and whose larger batches this start has tried."""
         self._told_of: set[str] = set()
         """Knobs of winners that trials go without, which was said."""
         self._is_told_of_no_time = False
@@ -123,7 +123,10 @@ class RacedSpeeds:
             self._measure(self._ground.entrant(parameters), floor=floor)
 
     def complete(self, number: int, parameters: Mapping[str, Scalar], *, lease: Lease | None) -> dict[str, Scalar]:
-        """These with the winner of their workload's race; the baseline keeps its own speed parameters."""
+        """These with the winner of their workload's race, or of the nearest workload's, as far as the trial repays it.
+
+        The baseline keeps its own speed parameters.
+        """
         entrant = self._ground.entrant(parameters)
         taken_over = None if number == BASELINE_NUMBER else self._taken_over(entrant, lease=lease)
         if taken_over is None:
@@ -198,7 +201,7 @@ class RacedSpeeds:
         return self._fitting.fits_alone(parameters=self._begins(entrant), lease=lease)
 
     def _is_open(self, entrant: Entrant, run: RunLength) -> bool:
-        """There may be something to find that is not known."""
+        """Whether a race of this workload may find something that is not known."""
         if entrant.digest in self._raced or self._failures >= _MOST_FAILURES:
             return False
         known = self._winners.of(entrant)
@@ -222,7 +225,7 @@ class RacedSpeeds:
                 self._race(entrant, floor=floor, former=former, run=run, allowance=allowance)
 
     def _allowance(self, workload: Workload, *, is_first: bool) -> Allowance:
-        """What the next race may take, of this workload."""
+        """What the next race, which is of this workload, may take."""
         if not is_first:
             return self._allowances.next()
         unfinished = self._log.unfinished_seconds(workload, ground=self._ground)

@@ -16,7 +16,7 @@ from autotune.speed.racing.result import Heat, RaceResult
 
 
 class RaceLog:
-    """Keeps races of a study, or of none."""
+    """Keeps races of a study, or of none (``autotune speed``), and finds those that are known."""
 
     def __init__(self, records: Records, *, heats: RaceStudy, study: StudyRow | None = None) -> None:
         self._races = RaceRecords(records.engine)
@@ -41,6 +41,7 @@ class RaceLog:
         return next((number for number, other, _ in self._answers(ground) if ground.digest(other) == digest), None)
 
     def _answers(self, ground: RaceGround) -> Iterator[tuple[int | None, Workload, RaceResult]]:
+        """The races that ``known`` tells of, the newest first, each with its number; a workload may have several."""
         for row in self._races.known(task=ground.task, machine=ground.machine):
             then = Workload(row.task, row.device, row.num_cores, row.workload)
             if row.workload_digest != ground.digest(then) or not ground.is_of(then):
@@ -59,7 +60,13 @@ class RaceLog:
         self._races.complete(race_id, result_json=result.model_dump_json(), guard=self._records.guard)
 
     def charge(self, seconds: float, *, workload: Workload | None, ground: RaceGround) -> None:
-        """Charge what a race took to the study, whatever came of it; None: what was tried after one that is kept."""
+        """Charge what a race took to the study, whatever came of it.
+
+        Args:
+            seconds: What it took since it was charged last.
+            workload: What was raced; None for batches that are tried after a race: they leave none unfinished.
+            ground: Where it was run.
+        """
         if self._study is not None:
             digest, guard = None if workload is None else ground.digest(workload), self._records.guard
             self._races.charge(self._study, digest=digest, machine=ground.machine, seconds=seconds, guard=guard)

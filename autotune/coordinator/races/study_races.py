@@ -132,19 +132,22 @@ class StudyRaces:
                 self._note(f"race: {line}")
 
     def _watchman(self, workload: Workload | None, *, floor: Floor, seconds: float) -> Watchman:
+        """Who pays for a race of this workload; None for batches that are tried after one."""
         charge = partial(self._log.charge, workload=workload, ground=self._ground)
         return Watchman(charge, self._standing, floor, seconds=seconds)
 
     def _stand_down(self, watchman: Watchman) -> None:
+        """Charge the rest of what a race took, and tell others that none runs any more."""
         watchman.charge()
         self._lease.tell(None)
 
     def _heard(self, heat: Heat, workload: Workload, *, say: Callable[[str], None]) -> None:
+        """Show a heat in Optuna's dashboard, and say what it found, where that is kept."""
         self._log.add_heat(heat, workload=workload)
         if heat.verdict == "kept" and heat.gain is not None:
             say(f"race: {change_words(heat)}: {gain_words(heat.gain)} times the throughput ({heat.stage})")
 
     def _say(self, line: str, *, watchman: Watchman) -> None:
-        """Here, and to who watches the study from elsewhere while the race runs."""
+        """Say a line here, and to those who watch the study from elsewhere while the race runs."""
         self._note(line)
         self._lease.tell(watchman.activity(line))

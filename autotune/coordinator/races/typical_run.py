@@ -26,7 +26,7 @@ class TypicalRun:
         self._ends_at_targets = bool(targets_of(books.spec.objectives))
 
     def now(self) -> RunLength:
-        """By what is recorded at this moment."""
+        """The length of a training by what is recorded at this moment."""
         if not self._ends_at_targets:
             return self._by_budget
         seen = self._books.records.epochs_trained(self._books.study)

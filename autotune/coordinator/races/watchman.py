@@ -25,7 +25,7 @@ class Watchman:
 
     def __init__(self, charge: Callable[[float], None], standing: Standing, floor: Floor, *, seconds: float) -> None:
         self.seconds = seconds
-        """What it may take."""
+        """Seconds that the race may take."""
         self._charge = charge
         self._standing = standing
         self._floor = floor
@@ -49,7 +49,7 @@ class Watchman:
 
     @property
     def spent_seconds(self) -> float:
-        """What the race took so far."""
+        """Seconds that the race took so far."""
         self._tally()
         return self._tallied_seconds
 
@@ -66,9 +66,11 @@ class Watchman:
 
     @property
     def _ends_at(self) -> float:
+        """The study's elapsed seconds at which the race has used up its time."""
         return self._began + self.seconds
 
     def _tally(self) -> None:
+        """Add what passed since the last time to what the study's races took."""
         took = self._standing.elapsed_seconds - self._began
         self._standing.speed_seconds += took - self._tallied_seconds
         self._tallied_seconds = took

@@ -58,6 +58,16 @@ def test_race_that_crashes_costs_its_own_workload_alone(tmp_path: Path, monkeypa
     assert "race: the baseline can't be measured with batch_size 32 (worn out)" in " ".join(study.said)
 
 
+def test_completing_a_trial_races_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with racing_study(tmp_path, spec=SPEC, cost=fails(), monkeypatch=monkeypatch) as study:
+        unraced = study.speeds.complete(1, {"batch_size": 64}, lease=CPU)
+        assert study.ground.raced == []
+        raced = study.train(1, batch_size=64)
+        assert study.speeds.complete(1, {"batch_size": 64}, lease=CPU) == raced
+    assert (unraced["num_workers"], raced["num_workers"]) == (0, 2)
+    assert study.ground.raced == [32, 64]
+
+
 def test_races_that_all_crash_end_with_a_line_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = (16, 32, 64, 128, 256, 512)
     with racing_study(tmp_path, spec=SPEC, cost=fails(*sizes), monkeypatch=monkeypatch) as study:
