@@ -58,6 +58,8 @@ class TorchFacts(_Facts):
     """torch.compile can work: a C++ compiler for the CPU, Triton for CUDA."""
     compile_modes: tuple[str, ...]
     has_muon: bool
+    accelerator_ids: tuple[str, ...] = ()
+    """Of the accelerators in their order, the driver's ids, such as ``GPU-8f6d...``: no two of a machine are alike."""
     has_amx_bf16: bool = False
     """The CPU multiplies matrices of bf16 (AMX); False too in rows that are older than the field."""
 
@@ -125,7 +127,7 @@ def describe_machine(torch: TorchFacts) -> Machine:
         num_cores=num_cores,
         memory_bytes=host_memory_bytes(),
         python_version=platform.python_version(),
-        torch=torch,
+        torch=torch.model_copy(update={"accelerator_ids": ()}),  # any of a kind is the same machine
         num_physical_cores=len(cores) if (cores := physical_cores(usable_cores())) else None,
         allocators=_list_allocators(),
         cpu_quota=quota if quota is not None and quota < num_cores else None,

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from autotune.coordinator.admission import MemoryAdmission
+from autotune.coordinator.company import Company
 from autotune.coordinator.fitting import make_fitting
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Ledger
@@ -216,7 +217,7 @@ def simulated_ledger(
     )
     order = StartOrder(file=file, name=file.name, places=Places(storage=storage, tracking_uri=""), jobs=jobs)
     with ExitStack() as stack:
-        books = open_study(order, stage=stage, stack=stack, observer=Silent())
+        books = open_study(order, stage=stage, company=Company(), stack=stack, observer=Silent())
         admission = MemoryAdmission(books, fitting=make_fitting(books.spec, stage=stage, jobs=jobs))
         standing, speeds = load_standing(order, books), FixedSpeeds(stage.space)
         yield make_ledger(books, standing=standing, speeds=speeds, admission=admission)

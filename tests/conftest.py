@@ -1,3 +1,4 @@
+import atexit
 import os
 import shutil
 import signal
@@ -13,6 +14,11 @@ import pytest
 os.environ["OMP_NUM_THREADS"] = "1"
 # A developer's own settings must not lead a test into a real study.
 SETTINGS = ("AUTOTUNE_STORAGE", "AUTOTUNE_FILES", "MLFLOW_TRACKING_URI")
+
+
+# Studies of tests are no company of a developer's own ones, nor of those of tests that run beside these.
+os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="autotune-tests-")
+atexit.register(shutil.rmtree, os.environ["XDG_RUNTIME_DIR"], ignore_errors=True)
 
 
 def _forget_settings() -> None:

@@ -1,8 +1,10 @@
 """A study's books: everything that holds its records, from the database to MLflow."""
 
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
+from autotune.coordinator.company import Company
 from autotune.hardware import Machine
 from autotune.recording.crew import Crew
 from autotune.recording.files import StudyFiles
@@ -31,9 +33,18 @@ class Books:
     """Several trials run at once, so their throughputs are not comparable."""
     crew: Crew | None = None
     """The study's coordinators, this one included; None where a study has one alone (SQLite)."""
+    company: Company = field(default_factory=Company)
+    """Other programs that may train on the study's devices."""
 
-    def race_right(self, machine: Machine) -> AbstractContextManager[bool]:
-        """Whether a race may be run now: one at a time on machines of one kind, and with nobody else on this one."""
-        if self.crew is None:
-            return nullcontext(enter_result=True)
-        return self.crew.race_right(machine.hardware_fingerprint)
+    @contextmanager
+    def race_right(self, machine: Machine) -> Iterator[bool]:
+        """Whether a race may be run now: with no other program on the device, and in the study one at a time.
+
+        The study's machines of other kinds race their own.
+        """
+        with self.company.race_right() as is_alone:
+            if self.crew is None or not is_alone:
+                yield is_alone
+                return
+            with self.crew.race_right(machine.hardware_fingerprint) as has_right:
+                yield has_right

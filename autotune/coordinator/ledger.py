@@ -277,7 +277,7 @@ class Ledger:
 
     def _is_contended(self) -> bool:
         """Whether others train on this machine as well, which makes throughput incomparable."""
-        return self._books.is_contended
+        return self._books.is_contended or bool(self._books.company.others())
 
     def _new_trial(self, proposal: Proposal, *, lease: Lease | None = None) -> NewTrial:
         """The trial as it is written down at first, to be trained on that lease where one is known already."""

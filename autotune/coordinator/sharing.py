@@ -88,11 +88,6 @@ class SharedLedger(Ledger):
             self._mine.discard(ticket.row.number)
         return recorded
 
-    @override
-    def _is_contended(self) -> bool:
-        """Whether other trials of this coordinator, or another coordinator of the study, train on this machine."""
-        return super()._is_contended() or self._crew.has_company_here
-
     def _claim(self) -> tuple[TrialRow | None, Proposal | None]:
         """A trial for this coordinator, with the proposal if it is a new one."""
         with self._crew.claim() as claim:

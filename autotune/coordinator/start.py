@@ -9,6 +9,7 @@ from autotune.coordinator.admission import Admission, MemoryAdmission
 from autotune.coordinator.aims import check_jobs
 from autotune.coordinator.books import Books
 from autotune.coordinator.closing import close_books, confirm_winner, ends_study
+from autotune.coordinator.company import joined
 from autotune.coordinator.fitting import make_fitting
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Ledger
@@ -72,7 +73,17 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
             with tempfile.TemporaryDirectory() as folder:
                 stage = set_stage(order.file, launcher=launcher, jobs=order.jobs, folder=Path(folder))
             interrupts.wake_with(launcher.wake)
-            books = open_study(order, stage=stage, stack=stack, observer=observer)
+            company = stack.enter_context(
+                joined(
+                    order.file.spec.device,
+                    facts=launcher.facts,
+                    who=f"study {order.name}",
+                    meaning="throughput is marked * and compared with nothing, and no race is run",
+                    tell=observer.note,
+                    should_give_up=lambda: interrupts.should_stop,
+                )
+            )
+            books = open_study(order, stage=stage, company=company, stack=stack, observer=observer)
         standing = load_standing(order, books)
         ledger = _open_ledger(order, books, stage=stage, launcher=launcher, standing=standing, observer=observer)
         if order.warm_start is not None:
@@ -132,6 +143,7 @@ def _workplace(
         places=replace(order.places, storage=normalise_url(order.places.storage)),
         launcher=launcher,
         machine=stage.machine,
+        company=books.company,
         observer=observer,
         interrupts=interrupts,
         on_beat=books.lease.beat,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from autotune.coordinator.books import Books
+from autotune.coordinator.company import Company
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Ledger
 from autotune.coordinator.observer import Observer
@@ -23,6 +24,8 @@ class Workplace:
     """Where the study's records are; the storage's URL is normalised."""
     launcher: Launcher
     machine: Machine
+    company: Company
+    """Other programs on the machine's devices."""
     observer: Observer
     interrupts: Interrupts
     on_beat: Callable[[], None]

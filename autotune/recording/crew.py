@@ -72,7 +72,6 @@ class Crew:
         self._stale_seconds = stale_seconds
         self._sightings: dict[str, _Sighting] = {}
         self._looked_at = time.monotonic()
-        self._has_company_here = False
 
     @classmethod
     def join(cls, records: Records, *, study: StudyRow, stale_seconds: float = STALE_SECONDS) -> "Crew":
@@ -109,11 +108,6 @@ class Crew:
         """The tokens of all workers that have a lease, this one included."""
         return frozenset(row["token"] for row in self._workers())
 
-    @property
-    def has_company_here(self) -> bool:
-        """Another living worker ran on this machine when ``bury`` looked last."""
-        return self._has_company_here
-
     def bury(self) -> bool:
         """Delete the leases of dead workers; returns whether one was deleted.
 
@@ -127,7 +121,6 @@ class Crew:
         self._looked_at = now
         self._sightings = {row["token"]: self._look_at(row, seconds=seconds) for row in others}
         dead = [row for row in others if self._is_dead(row)]
-        self._has_company_here = any(is_here(row) for row in others if row not in dead)
         removed = [self._remove(row) for row in dead]
         return any(removed)
 
@@ -150,13 +143,7 @@ class Crew:
 
     @contextmanager
     def race_right(self, kind: str) -> Iterator[bool]:
-        """Whether this worker may race now; meanwhile no other worker on a machine of this kind may.
-
-        A worker that shares its machine with another one never may: a race needs the devices to itself.
-        """
-        if self.has_company_here:
-            yield False
-            return
+        """Whether this worker may race now; meanwhile no other worker on a machine of this kind may."""
         lock = {"what": _RACES ^ zlib.crc32(kind.encode()) & 0x00FFFFFF, "study": self._study.id}
         connection, has_right = persist(lambda: self._try_lock(lock))
         try:

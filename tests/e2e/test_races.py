@@ -1,5 +1,6 @@
 import contextlib
 import json
+import os
 import shutil
 import signal
 import sqlite3
@@ -9,8 +10,9 @@ import optuna
 import psutil
 import pytest
 
+from autotune.coordinator.company import Company
 from autotune.hardware import Machine
-from tests.e2e.home import Home, family_of
+from tests.e2e.home import Home, family_of, rows_of
 
 TASK = '''
 import time
@@ -287,3 +289,17 @@ def pretend_other_versions(database: Path) -> None:
                 "UPDATE autotune_environment SET machine = ?, software_fingerprint = ?, digest = ? WHERE id = ?", row
             )
             connection.execute("UPDATE autotune_race SET software_fingerprint = ?", (other.software_fingerprint,))
+
+
+def test_study_beside_another_one_says_so_and_marks_its_throughput(home: Home) -> None:
+    """Its races would be disturbed, and its figures are."""
+    here = Company(["cpu"], who="study other").join()
+    try:
+        done = home.run("study", "start", "slow.yaml")
+        by_hand = home.run("speed", "slow.yaml", "--seconds", "1")
+    finally:
+        here.leave()
+    assert f"study other (pid {os.getpid()}) may train on this device, too: throughput is marked *" in done.stderr
+    assert "race:" not in done.stderr
+    assert all(row.is_contended for row in rows_of(home.folder, "slow"))
+    assert "may train on this device, too: this measures on a disturbed device" in by_hand.stderr

@@ -55,6 +55,7 @@ class RaceLines:
             heat_begun=self._heat_begun,
             heat_over=self._heat_over,
             takes_turns=lambda: self._write(_TURNS),
+            shared=self._write,
         )
 
     def stopped(self, *, name: str, num_done: int) -> None:

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from autotune.coordinator.books import Books
+from autotune.coordinator.company import Company
 from autotune.coordinator.opening.provenance import git_commit
 from autotune.hardware import Machine
 from autotune.recording.crew import Crew
@@ -36,6 +37,8 @@ class Opening:
     plan: SearchPlan
     machine: Machine
     """The machine on which the trials train."""
+    company: Company
+    """Other programs on its devices."""
 
 
 def open_books(
@@ -81,4 +84,5 @@ def open_books(
         git_commit=git_commit(opening.spec.task),
         is_contended=opening.plan.jobs > 1,
         crew=crew,
+        company=opening.company,
     )

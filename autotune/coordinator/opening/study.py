@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from autotune.coordinator.aims import check_company
 from autotune.coordinator.books import Books
+from autotune.coordinator.company import Company
 from autotune.coordinator.cut_off import cutting_off
 from autotune.coordinator.observer import Observer
 from autotune.coordinator.opening.books import Opening, open_books
@@ -25,7 +26,7 @@ from autotune.recording.rows import StudyRow
 from autotune.recording.sqlite_file import mark_at_rest, mark_in_use
 
 
-def open_study(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: Observer) -> Books:
+def open_study(order: StartOrder, *, stage: Stage, company: Company, stack: ExitStack, observer: Observer) -> Books:
     """The study's books, found or made, with its lease; ``stack`` closes them."""
     places = replace(order.places, storage=normalise_url(order.places.storage))
     make_files_root(places.storage)
@@ -58,6 +59,7 @@ def open_study(order: StartOrder, *, stage: Stage, stack: ExitStack, observer: O
         spec=order.file.spec,
         plan=plan_of(order.file.spec, space=stage.space, jobs=order.jobs),
         machine=stage.machine,
+        company=company,
     )
     return open_books(opening, records=records, stack=stack, hold=hold, settle=settle)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from autotune.coordinator.company import joined
 from autotune.coordinator.opening.stage import Stage, set_stage
 from autotune.coordinator.races.ground import RaceGround
 from autotune.coordinator.races.log import RaceLog
@@ -70,6 +71,8 @@ class SpeedWatch:
     heat_over: Callable[[Heat], None]
     takes_turns: Callable[[], None]
     """Two contestants have no room on the device: they take turns."""
+    shared: Callable[[str], None]
+    """Called with a line on other programs that may train on the device."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,16 @@ def race_task(order: SpeedOrder, *, watch: SpeedWatch) -> Iterator[RacedWorkload
             order.file.spec, name=order.name, stage=stage, launcher=launcher, folder=folder, knobs=stage.knobs
         )
         _check_batch_sizes(order, num_samples=stage.rehearsal.num_train_samples)
+        company = stack.enter_context(
+            joined(
+                order.file.spec.device,
+                facts=launcher.facts,
+                who=f"speed {order.name}",
+                meaning="this measures on a disturbed device",
+                tell=watch.shared,
+            )
+        )
+        stack.enter_context(company.race_right())  # so that others wait; who asks by hand is not sent away
         log = _open_log(order, ground=ground, stack=stack)
         lease = stage.pool.acquire()
         assert lease is not None, "nobody else has one"

@@ -54,6 +54,9 @@ class _TakenOver:
     """It was not raced itself: of what won on the nearest one it takes nothing that computes with fewer digits."""
 
 
+_COMPANY = "company"
+
+
 class RacedSpeeds:
     """Speed parameters from the race of each trial's workload."""
 
@@ -91,6 +94,7 @@ class RacedSpeeds:
         self._races = StudyRaces(ground, log=log, room=self._room, standing=standing, lease=books.lease, note=note)
         self._note = note
         self._race_right = books.race_right
+        self._company = books.company
         self._has_crew = books.crew is not None
         self._trains_one_at_a_time = not books.is_contended
         self._failures = 0
@@ -188,6 +192,13 @@ class RacedSpeeds:
             self._is_told_of_no_time = True
             self._note("races: none is run: too little of the study's time is left to repay one")
 
+    def _tell_of_company(self) -> None:
+        """Say once why no race is run, where other programs may train on the device."""
+        words = self._company.words()
+        if words is not None and _COMPANY not in self._told_of:
+            self._told_of.add(_COMPANY)
+            self._note(f"races: none is run now, {words}")
+
     def _tell_of_unpaid(self, result: RaceResult, run: RunLength) -> None:
         """Say once of each knob that trials are without it, though it won."""
         for even in unpaid(result, run):
@@ -223,6 +234,8 @@ class RacedSpeeds:
             if has_right and self._is_open(entrant, run):
                 self._raced.add(entrant.digest)
                 self._race(entrant, floor=floor, former=former, run=run, allowance=allowance)
+            elif not has_right:
+                self._tell_of_company()
 
     def _allowance(self, workload: Workload, *, is_first: bool) -> Allowance:
         """What the next race, which is of this workload, may take."""

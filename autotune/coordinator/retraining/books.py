@@ -58,7 +58,9 @@ def open_series(
         seed=study.seed,
     )
     plan = plan_of(spec, space=space, jobs=1)
-    opening = Opening(places=workplace.places, new=new, spec=spec, plan=plan, machine=workplace.machine)
+    opening = Opening(
+        places=workplace.places, new=new, spec=spec, plan=plan, machine=workplace.machine, company=workplace.company
+    )
     return open_books(opening, records=records, stack=stack, hold=hold, settle=settle)
 
 

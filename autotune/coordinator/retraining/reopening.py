@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from autotune.coordinator.company import joined
 from autotune.coordinator.cut_off import cutting_off
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.observer import Observer
@@ -71,10 +72,21 @@ def reopen(
         launcher = stack.enter_context(Launcher.start(spec.task, secrets=order.secrets))
         interrupts.wake_with(launcher.wake)
         stack.enter_context(cutting_off())
+        company = stack.enter_context(
+            joined(
+                spec.device,
+                facts=launcher.facts,
+                who=f"study {study.name}",
+                meaning="times are disturbed",
+                tell=observer.note,
+                should_give_up=lambda: interrupts.should_stop,
+            )
+        )
         workplace = Workplace(
             places=places,
             launcher=launcher,
             machine=describe_machine(launcher.facts).seen_from(spec.device),
+            company=company,
             observer=observer,
             interrupts=interrupts,
             on_beat=lease.beat,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autotune.coordinator.aims import targets_of
+from autotune.coordinator.company import joined
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.observer import Observer, StudyView, TrialView
 from autotune.coordinator.opening.relocating import relocate
@@ -74,6 +75,16 @@ def replay_trial(
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         order = _order(row, spec=spec, study=name, folder=Path(folder), launcher=launcher)
         interrupts.wake_with(launcher.wake)
+        stack.enter_context(
+            joined(
+                spec.device,
+                facts=launcher.facts,
+                who=f"trial {number} of study {study.name}",
+                meaning="times are disturbed",
+                tell=observer.note,
+                should_give_up=lambda: interrupts.should_stop,
+            )
+        )
         view = standing.view(num_running=1)
         observer.study_opened(view)
         observer.trial_launched(TrialView(number, row.parameters, row.is_baseline, False, order.device), view)  # noqa: FBT003 - not adopted

@@ -17,7 +17,8 @@ _COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")
 
 def torch_facts() -> TorchFacts:
     """The facts, without initialising CUDA, so that a process may fork afterwards."""
-    accelerators = _accelerators()
+    devices = _accelerators()
+    accelerators = tuple(device for device, _ in devices)
     cpu = torch.cpu.get_capabilities()
     has_compiler = _has_compiler(has_cuda=bool(accelerators))
     return TorchFacts(
@@ -26,6 +27,7 @@ def torch_facts() -> TorchFacts:
         cudnn_version=_cudnn_version() if accelerators else None,
         num_threads=torch.get_num_threads(),
         accelerators=accelerators,
+        accelerator_ids=tuple(identity for _, identity in devices),
         cpu_capability=torch.backends.cpu.get_cpu_capability(),
         has_bf16_cpu=bool(cpu.get("avx512_bf16") or cpu.get("amx_bf16")),
         has_fp16_cpu=bool(cpu.get("avx512_fp16") or cpu.get("amx_fp16")),
@@ -48,7 +50,8 @@ def _has_compiler(*, has_cuda: bool) -> bool:
     return has_cpp and (not has_cuda or importlib.util.find_spec("triton") is not None)
 
 
-def _accelerators() -> tuple[Accelerator, ...]:
+def _accelerators() -> tuple[tuple[Accelerator, str], ...]:
+    """Each with its id."""
     # NVML knows everything that is asked here; torch.cuda.get_device_properties would initialise CUDA.
     if torch.version.cuda is None or not _has_devices():
         return ()
@@ -61,7 +64,8 @@ def _accelerators() -> tuple[Accelerator, ...]:
             return ()
         raise
     try:
-        return tuple(_describe(handle, index=index) for index, handle in enumerate(_visible(_list_devices())))
+        devices = _visible(_list_devices())
+        return tuple((_describe(device, index=index), device.identity) for index, device in enumerate(devices))
     finally:
         pynvml.nvmlShutdown()
 

@@ -9,6 +9,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from autotune.coordinator.company import Company
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.observer import Ending
 from autotune.coordinator.speeds import RaceEndedError
@@ -379,3 +380,32 @@ def test_coordinator_whose_trials_always_run_hears_what_another_one_has_raced(
         study.speeds = busy
         assert study.train(2, batch_size=32, is_alone=False)["num_workers"] == 2
     assert study.ground.raced == [32]
+
+
+def test_nothing_is_raced_beside_another_program_until_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "devices"
+    with racing_study(tmp_path, spec=SPEC, cost=fails(), monkeypatch=monkeypatch) as study:
+        study.books = replace(study.books, company=Company(["cpu"], who="study a", folder=folder).join())
+        study.start_again()
+        other = Company(["cpu"], who="study b", folder=folder).join()
+        assert [study.train(number, batch_size=64)["num_workers"] for number in (1, 2)] == [0, 0]
+        assert study.ground.raced == []
+        assert [line for line in study.said if "company" in line or "study b (pid " in line] == study.said[:1]
+        other.leave()
+        assert study.train(3, batch_size=64)["num_workers"] == 2
+        study.books.company.leave()
+
+
+def test_trial_beside_another_program_is_contended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "devices"
+    with racing_study(tmp_path, spec=SPEC, cost=fails(), monkeypatch=monkeypatch) as study:
+        study.books = replace(study.books, company=Company(["cpu"], who="study a", folder=folder).join())
+        study.start_again()
+        ticket = study.ask()
+        other = Company(["cpu"], who="study b", folder=folder).join()
+        study.ledger.launched(ticket, pid=1, device="cpu")
+        other.leave()
+        assert study.records.trial(study.books.study, number=ticket.row.number).is_contended
+        study.books.company.leave()

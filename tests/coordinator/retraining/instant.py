@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from autotune.coordinator.company import Company
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.observer import SideView, StudyView, TrialView
 from autotune.coordinator.workplace import Workplace
@@ -85,6 +86,7 @@ def make_workplace(
         places=Places(storage=storage, tracking_uri=f"sqlite:///{folder}/mlruns/mlflow.db"),
         launcher=trials,
         machine=machine(),
+        company=Company(),
         observer=listener,
         interrupts=interrupts,
         on_beat=lambda: None,
