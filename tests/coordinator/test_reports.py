@@ -24,12 +24,12 @@ def train(ledger: Ledger, curve: dict[float, float]) -> list[bool]:
     """The next trial, with its accuracy by the seconds that it has trained; whether each report stops it."""
     ticket = ledger.ask()
     assert ticket is not None
-    ledger.launched(ticket, pid=1, device="cpu")
+    ledger.record_launch(ticket, pid=1, device="cpu")
     reports = [
         make_report(epoch, metrics={"val_accuracy": accuracy}, trained_seconds=seconds)
         for epoch, (seconds, accuracy) in enumerate(curve.items(), start=1)
     ]
-    answers = [answer for report in reports for answer in ledger.reported([(ticket, report)])]
+    answers = [answer for report in reports for answer in ledger.record_reports([(ticket, report)])]
     return [answer.reason_to_stop is not None for answer in answers]
 
 

@@ -256,17 +256,17 @@ def test_ends_of_others_are_counted_that_came_before_a_dead_coordinator_was_buri
             ledger.unfinished()
         baseline = other.ask()
         assert baseline is not None
-        other.launched(baseline, pid=1, device="cpu")
-        one.refresh()
-        other.reported([(baseline, make_report(1, metrics={"val_accuracy": 0.75}))])
-        other.ended(baseline, Finished(outcome=Outcome.COMPLETE))
+        other.record_launch(baseline, pid=1, device="cpu")
+        one.hear_of_others()
+        other.record_reports([(baseline, make_report(1, metrics={"val_accuracy": 0.75}))])
+        other.record_end(baseline, Finished(outcome=Outcome.COMPLETE))
         dead = Records(opened(request, postgres_url))
         token = Group.join(dead, study=dead.study("study")).token
         with transactions.write(dead.engine) as connection:
             connection.execute(update(tables.lease).where(tables.lease.c.token == token).values(birth="gone"))
 
         for _ in range(2):
-            one.refresh()
+            one.hear_of_others()
             view = one.standing.view(num_running=0)
             assert (view.best_number, view.best_value, dict(view.outcomes)) == (0, 0.75, {"complete": 1})
 

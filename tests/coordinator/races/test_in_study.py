@@ -405,7 +405,7 @@ def test_trial_beside_another_program_is_contended(tmp_path: Path, monkeypatch: 
         study.start_again()
         ticket = study.ask()
         other = Company(["cpu"], who="study b", folder=folder).join()
-        study.ledger.launched(ticket, pid=1, device="cpu")
+        study.ledger.record_launch(ticket, pid=1, device="cpu")
         other.leave()
         assert study.records.trial(study.books.study, number=ticket.row.number).is_contended
         study.books.company.leave()
