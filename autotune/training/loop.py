@@ -1,7 +1,7 @@
-"""The built-in training loop for Task classes, written on the public Trial like anyone's own."""
+"""The built-in training loop for Task classes, written on Trial like anyone's own."""
 
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import TypedDict
 
@@ -18,16 +18,18 @@ from autotune.training.rng import undisturbed_rng
 from autotune.training.steps.accumulation import Loss
 from autotune.training.task import Task
 from autotune.training.trial import Trial
+from autotune.training.trial_run import TrialRun
 
 
-def fit(task: Task, trial: Trial) -> None:
+def fit(task: Task, run: TrialRun) -> None:
     """Train the task to its end, or until the trial should stop."""
-    loop = _Loop(task, trial)
+    trial = Trial(run)
+    loop = _Loop(task, trial, tell_adjusted=run.in_force.adjust)
     done = trial.checkpoint.restore(
         model=loop.model, optimizer=loop.optimizer, scheduler=loop.scheduler, train_loss=loop.train_loss
     )
     for epoch in range(done + 1, trial.epochs + 1):
-        if trial.is_over:  # and its process was gone before it could say so
+        if run.is_over:  # an earlier process trained it to its end, and died before it told so
             return
         try:
             loop.train()
@@ -54,9 +56,18 @@ class _StopRequestedError(Exception):
 
 
 class _Loop:
-    def __init__(self, task: Task, trial: Trial) -> None:
+    """The parts of a training, and the two halves of its epochs.
+
+    Args:
+        task: What is trained.
+        trial: Gives the parts that its parameters ask for.
+        tell_adjusted: Hears why something in force has changed.
+    """
+
+    def __init__(self, task: Task, trial: Trial, *, tell_adjusted: Callable[[str], None]) -> None:
         self._task = task
         self._trial = trial
+        self._tell_adjusted = tell_adjusted
         self.model: nn.Module = trial.prepare(task.model(trial.params))
         self._train_batches = _load_training(task, trial)
         is_larger = trial.device.type == "cuda" and _is_size_ours(trial)
@@ -108,7 +119,7 @@ class _Loop:
             reason = one_line(error)
             traceback.clear_frames(error.__traceback__)  # they hold the activations that there was no room for
         self._validation_batches = self._load_validation(size // 2)
-        self._trial.adjust(f"{reason}; it is evaluated {size // 2} samples at a time")
+        self._tell_adjusted(f"{reason}; it is evaluated {size // 2} samples at a time")
         return None
 
     def _load_validation(self, batch_size: int | None) -> BatchLoader:

@@ -21,7 +21,7 @@ from autotune.training.batches import Batch, can_be_cut, count_samples, micro_ba
 from autotune.training.machine.device import DeviceWatch, held_memory_bytes, peak_memory_bytes, synchronize
 from autotune.training.reporting.phases import Phases
 from autotune.training.steps.pacing import Source
-from autotune.training.trial import Trial
+from autotune.training.trial_run import TrialRun
 
 _LONG_START_SECONDS = 2.0
 _UNREAD = "unread by the task"
@@ -49,14 +49,14 @@ class BlockPacer:
     evaluates nor reports.
     """
 
-    def __init__(self, trial: Trial, *, orders: Orders, started: Callable[[], Started]) -> None:
-        self._trial = trial
-        self._device = trial.device
+    def __init__(self, run: TrialRun, *, orders: Orders, started: Callable[[], Started]) -> None:
+        self._run = run
+        self._device = run.device
         self._orders = orders
         self._started = started
-        self._watch = DeviceWatch(trial.device)
-        self._phases = Phases(trial.device)
-        self._passes = Passes(trial.device, phases=self._phases)
+        self._watch = DeviceWatch(run.device)
+        self._phases = Phases(run.device)
+        self._passes = Passes(run.device, phases=self._phases)
         self._program = self._race()
         self._cached: Batch | None = None
         self._fed: set[Feed] = set()
@@ -119,7 +119,7 @@ class BlockPacer:
 
     def _warm_up(self) -> Batches:
         """Train until steps have settled, put the start's state back, and tell what the start cost."""
-        start = StartState(self._trial.checkpoint.objects, device=self._device)
+        start = StartState(self._run.checkpoint.objects, device=self._device)
         began = time.perf_counter()
         steps = yield from self._settle("real")
         seconds = time.perf_counter() - began
@@ -149,13 +149,13 @@ class BlockPacer:
         A task's own knobs may be read where its samples are made, in a worker, which is not seen here. Whether
         workers stay is tried together with their number (``racing/stages/screening.py``), and must not sink that.
         """
-        unread = {name for name in self._trial.params.unread if name in KNOBS or name == "batch_size"}
+        unread = {name for name in self._run.params.unread if name in KNOBS or name == "batch_size"}
         return dict.fromkeys(unread if "num_workers" in unread else unread - {"persistent_workers"}, _UNREAD)
 
     def _settle(self, feed: Feed) -> Generator[Batch | None, None, list[StepSeconds]]:
         """Train until the steps take equally long: compilation and cuDNN's search are over."""
         steps: list[StepSeconds] = []
-        while not has_settled(steps, is_recording=self._trial.will_record):
+        while not has_settled(steps, is_recording=self._run.will_record):
             starts = sum(self._passes.start_seconds)
             asked = time.perf_counter()
             batch = yield from self._next(feed)
@@ -194,7 +194,7 @@ class BlockPacer:
     def _record(self, feed: Feed) -> Batches:
         """Train the steps that a recording takes, so that none is in a block: the start's state was put back."""
         for _ in range(MAX_STEPS):
-            if not self._trial.will_record:
+            if not self._run.will_record:
                 return
             batch = yield from self._next(feed)
             yield from self._step(batch)

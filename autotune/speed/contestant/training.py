@@ -5,7 +5,7 @@ from autotune.speed.contestant.block_pacer import BlockPacer, Orders
 from autotune.speed.contestant.schedules import endless_schedules
 from autotune.training.process.loading import LoadedTask
 from autotune.training.process.run import run_trial
-from autotune.training.trial import Trial
+from autotune.training.trial_run import TrialRun
 
 _UNLIMITED = {"resource": "epochs", "per_trial": None, "targets": (), "objective_metrics": ()}
 
@@ -20,9 +20,9 @@ def compete(order: TrialOrder, *, task: LoadedTask, orders: Orders, process_star
     quiet = _Quiet()
     pacers: list[BlockPacer] = []
 
-    def pace(trial: Trial) -> None:
-        pacers.append(BlockPacer(trial, orders=orders, started=lambda: quiet.started))
-        trial.pace(pacers[0])
+    def pace(run: TrialRun) -> None:
+        pacers.append(BlockPacer(run, orders=orders, started=lambda: quiet.started))
+        run.pace(pacers[0])
 
     with endless_schedules():
         finished = run_trial(order, task=task, channel=quiet, process_started=process_started, on_ready=pace)

@@ -25,6 +25,7 @@ from autotune.training.reporting.channel import Channel
 from autotune.training.rng import seed_everything
 from autotune.training.task import Task
 from autotune.training.trial import Trial
+from autotune.training.trial_run import TrialRun
 
 _TRACEBACK_LINES = 30
 
@@ -35,7 +36,7 @@ def run_trial(
     task: LoadedTask,
     channel: Channel,
     process_started: float | None = None,
-    on_ready: Callable[[Trial], None] | None = None,
+    on_ready: Callable[[TrialRun], None] | None = None,
 ) -> Finished:
     """Train as ordered, and say how it ended.
 
@@ -47,7 +48,7 @@ def run_trial(
         task: As ``load_task`` gave it; its ``setup`` is run first if nobody did.
         channel: Where events go, and where the wish to stop comes from.
         process_started: ``time.monotonic()`` at the process's first line; now, if left out.
-        on_ready: Called with the trial before it trains.
+        on_ready: Called with the run before it trains.
     """
     started = time.monotonic() if process_started is None else process_started
     try:
@@ -66,75 +67,75 @@ def _run(
     task: LoadedTask,
     channel: Channel,
     started: float,
-    on_ready: Callable[[Trial], None] | None,
+    on_ready: Callable[[TrialRun], None] | None,
 ) -> Finished:
     try:
-        trial = _prepare(order, task=task, channel=channel, process_started=started)
+        run = _prepare(order, task=task, channel=channel, process_started=started)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it becomes the outcome
         return _finished_by(error, device=order.device)
     try:
         if on_ready is not None:
-            on_ready(trial)
+            on_ready(run)
         if isinstance(task.target, Task):
-            fit(task.target, trial)
+            fit(task.target, run)
         else:
-            task.target(trial)
-        trial.checkpoint.wait()
+            task.target(Trial(run))
+        run.checkpoint.wait()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it becomes the outcome
-        return _finished_by(error, device=order.device, trial=trial)
+        return _finished_by(error, device=order.device, run=run)
     finally:
-        trial.checkpoint.join()
-    return _finished(trial, channel=channel)
+        run.checkpoint.join()
+    return _finished(run, channel=channel)
 
 
-def _prepare(order: TrialOrder, *, task: LoadedTask, channel: Channel, process_started: float) -> Trial:
+def _prepare(order: TrialOrder, *, task: LoadedTask, channel: Channel, process_started: float) -> TrialRun:
     Path(order.folder).mkdir(parents=True, exist_ok=True)
     task.setup()
     device = open_device(order.device)
-    trial = Trial(order, device=device, channel=channel, process_started=process_started)
-    apply_process_knobs(trial.params, cores=order.cores, device=device)
+    run = TrialRun(order, device=device, channel=channel, process_started=process_started)
+    apply_process_knobs(run.params, cores=order.cores, device=device)
     seed_everything(order.seed)
-    return trial
+    return run
 
 
-def _finished(trial: Trial, *, channel: Channel) -> Finished:
+def _finished(run: TrialRun, *, channel: Channel) -> Finished:
     stop = channel.stop
-    if stop is not None and trial.has_seen_stop and not trial.is_over:
-        return _tell(trial, outcome=stop.outcome, reason=stop.reason)
-    if trial.epochs_done == 0:
+    if stop is not None and run.has_seen_stop and not run.is_over:
+        return _tell(run, outcome=stop.outcome, reason=stop.reason)
+    if run.meter.epochs_done == 0:
         return _tell(
-            trial, outcome=Outcome.FAILED, reason="the task ended without a report; call trial.report each epoch"
+            run, outcome=Outcome.FAILED, reason="the task ended without a report; call trial.report each epoch"
         )
-    trial.begin()
-    if trial.reason_to_prune is not None:
-        return _tell(trial, outcome=Outcome.PRUNED, reason=trial.reason_to_prune)
-    return _tell(trial, outcome=Outcome.COMPLETE, reason=None)
+    run.begin()
+    if run.reports.reason_to_prune is not None:
+        return _tell(run, outcome=Outcome.PRUNED, reason=run.reports.reason_to_prune)
+    return _tell(run, outcome=Outcome.COMPLETE, reason=None)
 
 
-def _finished_by(error: BaseException, *, device: str, trial: Trial | None = None) -> Finished:
+def _finished_by(error: BaseException, *, device: str, run: TrialRun | None = None) -> Finished:
     reason = one_line(error)
     is_killed = is_killed_worker(error)
     ran_out = read_out_of_memory(error)
-    memory = memory_at(error, device=trial.device) if trial else None
+    memory = memory_at(error, device=run.device) if run else None
     lines = "".join(traceback.format_exception(error)).splitlines()[-_TRACEBACK_LINES:]
     # torch's re-raised worker errors refer to their own frames; left to the garbage collector, the
     # loader's workers would be ended in an order in which they wait five seconds for a word.
     traceback.clear_frames(error.__traceback__)
     if isinstance(error, DivergedError):
-        return _tell(trial, outcome=Outcome.DIVERGED, reason=str(error))
+        return _tell(run, outcome=Outcome.DIVERGED, reason=str(error))
     if isinstance(error, FencedError):
-        return _tell(trial, outcome=Outcome.INTERRUPTED, reason=str(error))
+        return _tell(run, outcome=Outcome.INTERRUPTED, reason=str(error))
     crowd = str(error) if isinstance(error, CrowdedError) else crowding(memory) if memory is not None else None
     if crowd is not None:
-        told = _tell(trial, outcome=Outcome.INTERRUPTED, reason=crowd)  # to be tried again with the device to itself
+        told = _tell(run, outcome=Outcome.INTERRUPTED, reason=crowd)  # to be tried again with the device to itself
         return told.model_copy(update={"is_crowded": True})
     if is_killed:
-        told = _tell(trial, outcome=Outcome.INTERRUPTED, reason="a DataLoader worker was killed (signal 9)")
+        told = _tell(run, outcome=Outcome.INTERRUPTED, reason="a DataLoader worker was killed (signal 9)")
         return told.model_copy(update={"is_killed_worker": True})
     if ran_out is not None or isinstance(error, InfeasibleError) or is_unsupported(error):
-        told = _tell(trial, outcome=Outcome.INFEASIBLE, reason=reason)
+        told = _tell(run, outcome=Outcome.INFEASIBLE, reason=reason)
         return told if ran_out is None else _out_of_memory(told, ran_out, device=device)
-    return _tell(trial, outcome=Outcome.FAILED, reason=reason, tail="\n".join(lines))
+    return _tell(run, outcome=Outcome.FAILED, reason=reason, tail="\n".join(lines))
 
 
 def _out_of_memory(told: Finished, ran_out: OutOfMemory, *, device: str) -> Finished:
@@ -144,11 +145,11 @@ def _out_of_memory(told: Finished, ran_out: OutOfMemory, *, device: str) -> Fini
     return told.model_copy(update={"is_out_of_memory": is_own, "shortage": shortage})
 
 
-def _tell(trial: Trial | None, *, outcome: Outcome, reason: str | None, tail: str | None = None) -> Finished:
+def _tell(run: TrialRun | None, *, outcome: Outcome, reason: str | None, tail: str | None = None) -> Finished:
     return Finished(
         outcome=outcome,
         reason=reason,
         traceback=tail,
-        samples_per_second=trial.samples_per_second if trial else None,
-        unread_parameters=trial.params.unread if trial and outcome is Outcome.COMPLETE else (),
+        samples_per_second=run.reports.steady_samples_per_second if run else None,
+        unread_parameters=run.params.unread if run and outcome is Outcome.COMPLETE else (),
     )

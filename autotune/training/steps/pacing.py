@@ -1,6 +1,6 @@
 """What a race puts into a training loop: who decides at each step boundary which batch comes next, and when.
 
-A trial has none of this unless ``Trial.pace`` was called, and asks at a step no more than whether it is there.
+A trial has none of this unless ``TrialRun.pace`` was called, and asks at a step no more than whether it is there.
 """
 
 from collections.abc import Callable, Iterable, Iterator

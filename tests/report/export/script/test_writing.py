@@ -20,8 +20,9 @@ from autotune.report.summaries.record import StudyRecord, read_record
 from autotune.spec.model import Budget
 from autotune.training.process.loading import load_task
 from autotune.training.process.run import run_trial
+from autotune.training.trial import Trial
 from tests.report.study_book import make_spec
-from tests.training.trials import Recorder
+from tests.training.trials import Recorder, train
 
 TESTS = Path(__file__).parents[3]
 POINTS = f"{TESTS}/training/tasks.py:Points"
@@ -245,6 +246,25 @@ def test_a_script_does_not_import_from_the_inside_of_the_tasks_package(
     monkeypatch.syspath_prepend(tmp_path)
     record = _train(tmp_path, task="samename_pack.mine:Points", parameters=PLAIN)
     assert f"sys.path.append({str(package)!r})" not in write_script(record, number=0)
+
+
+def test_a_script_stands_in_for_all_that_user_code_sees_of_a_trial(tmp_path: Path) -> None:
+    seen: set[str] = set()
+
+    def looking(trial: Trial) -> None:
+        seen.update(name for name in dir(trial) if not name.startswith("_"))
+        trial.report(1, val_loss=1.0)
+
+    train(looking, tmp_path)
+    text = write_script(_train(tmp_path, task=FUNCTION, parameters=PLAIN), number=0)
+    (stand_in,) = [node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == "Trial"]
+    methods = {node.name for node in stand_in.body if isinstance(node, ast.FunctionDef)}
+    attributes = {node.attr for node in ast.walk(stand_in) if isinstance(node, ast.Attribute) and _is_of_self(node)}
+    assert seen == {name for name in methods | attributes if not name.startswith("_")}
+
+
+def _is_of_self(node: ast.Attribute) -> bool:
+    return isinstance(node.value, ast.Name) and node.value.id == "self"
 
 
 def test_a_task_that_takes_a_name_of_the_script_is_refused(tmp_path: Path) -> None:

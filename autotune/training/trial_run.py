@@ -1,0 +1,138 @@
+"""What stands behind a Trial: how the process that trains it measures, reports, saves and ends it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from autotune.events import Outcome, TrialOrder, Unsaved
+from autotune.training.checkpoints.checkpoint import Checkpoint, Stateful
+from autotune.training.checkpoints.saving import Saver
+from autotune.training.failures import InfeasibleError
+from autotune.training.parameters import Parameters
+from autotune.training.reporting.channel import Channel
+from autotune.training.reporting.in_force import InForce
+from autotune.training.reporting.meter import Meter
+from autotune.training.reporting.reports import Reports
+from autotune.training.steps.accumulation import MicroBatches
+from autotune.training.steps.optimizers import learning_rate
+from autotune.training.steps.pacing import Pacer
+from autotune.training.steps.precision import Precision
+from autotune.training.steps.stepping import Stepper
+
+
+class TrialRun:
+    """A trial as the process that trains it runs it; user code gets the Trial that is made of it.
+
+    Attributes:
+        order: What to train.
+        params: The trial's active parameters; they remember which of them were read.
+        device: Where the trial is trained.
+        folder: The trial's own folder.
+        in_force: Tells which values of the knobs hold.
+        meter: Measures the epochs.
+        reports: The epochs that were reported.
+        precision: The digits that ``autocast`` computes with.
+        micro_batches: How a batch is cut.
+        stepper: Steps the optimizer.
+        checkpoint: Saves and restores.
+        pacer: Decides in a race what is trained next; None in a trial.
+    """
+
+    def __init__(self, order: TrialOrder, *, device: torch.device, channel: Channel, process_started: float) -> None:
+        self.order = order
+        self.params = Parameters(order.parameters)
+        self.device = device
+        self.folder = Path(order.folder)
+        self._channel = channel
+        self.in_force = InForce(channel, device=device, process_started=process_started)
+        self.meter = Meter(device=device, on_first_batch=self.begin, on_progress=channel.send)
+        self.reports = Reports(order, meter=self.meter, device=device)
+        # The order is asked and not params: these three count as read only where the loop asks for what applies them.
+        self.precision = Precision(str(order.parameters.get("precision", "fp32")), device=device)
+        self.micro_batches = MicroBatches(order.parameters.get("accumulate", 1))
+        wants_graph = bool(order.parameters.get("cuda_graph", False)) and device.type == "cuda"
+        self.stepper = Stepper(self.params, scaler=self.precision.scaler, wants_graph=wants_graph)
+        self.checkpoint = self._make_checkpoint()
+        self.pacer: Pacer | None = None
+        self._is_told_last = False
+        """The last report that was sent is the trial's last."""
+        self._has_seen_stop = False
+
+    def _make_checkpoint(self) -> Checkpoint:
+        own: dict[str, Stateful] = {"meter": self.meter, "reports": self.reports}
+        if self.precision.scaler is not None:
+            own["scaler"] = self.stepper
+        if self.micro_batches.is_auto:
+            own["micro_batches"] = self.micro_batches
+        path = self.folder / "checkpoint.pt"
+        saver = Saver(path, max_bytes=self.order.max_checkpoint_bytes, tell=self._tell_unsaved)
+        return Checkpoint(
+            path, saver=saver, device=self.device, own=own, place=self.meter, is_wanted=self._goes_on_later
+        )
+
+    def _tell_unsaved(self, problem: str | None) -> None:
+        self._channel.send(Unsaved(problem=problem))
+
+    def _goes_on_later(self) -> bool:
+        stop = self._channel.stop
+        return stop is None or stop.outcome is not Outcome.PRUNED
+
+    def pace(self, pacer: Pacer) -> None:
+        """Train for a race: the pacer decides what is trained next, no checkpoint is written, divergence is ignored."""
+        self.pacer = self.meter.pacer = self.stepper.pacer = pacer
+        self.checkpoint.forgo()
+
+    def begin(self) -> None:
+        """Tell, once, that training starts, and again what earlier processes reported."""
+        if self.in_force.begin(epochs_done=self.meter.epochs_done, reports=self.reports.all):
+            self._is_told_last = self.reports.is_last
+
+    def report(self, epoch: int, metrics: Mapping[str, float | Tensor]) -> None:
+        """Write the checkpoint and send the epoch's report, both beside the training; ``Trial.report`` says more.
+
+        Raises:
+            DivergedError: A metric is NaN or infinite.
+            TaskError: The epoch does not follow the last one, or an objective's metric is missing.
+        """
+        self.begin()
+        report = self.reports.add(epoch, metrics, lr=learning_rate(self.checkpoint.objects.values()))
+        self._is_told_last = self.reports.is_last
+        self.stepper.look_again()
+        self.checkpoint.save_behind(then=lambda: self._channel.send(report))
+
+    def should_stop(self) -> bool:
+        """Whether the loop is to return now; asked at every step, so it costs nothing."""
+        if self._is_told_last:
+            return True
+        if self._channel.stop is None:
+            return False
+        self._has_seen_stop = True
+        return True
+
+    @property
+    def has_seen_stop(self) -> bool:
+        """The loop was told that the coordinator wants it to stop."""
+        return self._has_seen_stop
+
+    @property
+    def is_over(self) -> bool:
+        """The trial was trained to its end: its epochs, its seconds or samples, or until it saw its targets."""
+        return self.meter.epochs_done >= self.order.epochs or self.reports.is_last
+
+    @property
+    def will_record(self) -> bool:
+        """The next step is recorded, or comes before one that is: the steps after that are faster."""
+        return self.stepper.will_record
+
+    def record_nothing(self, reason: str) -> None:
+        """Tell that steps are not recorded, and why.
+
+        Raises:
+            InfeasibleError: It is a race, which asks whether they can be recorded.
+        """
+        if self.pacer is not None:
+            raise InfeasibleError(reason)
+        self.in_force.note(cuda_graph=False)
+        self.in_force.adjust(reason)
