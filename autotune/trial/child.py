@@ -11,7 +11,6 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, NoReturn
 
 from autotune.errors import TaskError
@@ -30,6 +29,7 @@ from autotune.trial.messages import (
     Request,
 )
 from autotune.trial.oom_killer import be_killed_first
+from autotune.trial.preparing import extend_import_path, set_up
 from autotune.trial.relaunch import read_launch, relaunch_if_needed
 from autotune.trial.watch import EndWithCoordinator
 
@@ -86,14 +86,6 @@ def _tell_stacks() -> None:
     faulthandler.register(STACKS_SIGNAL, file=sys.stderr, all_threads=True, chain=False)
 
 
-def extend_import_path(import_path: Iterable[str]) -> None:
-    """Find the modules that the coordinator finds; those in the working directory first, as with a script."""
-    known = set(sys.path)
-    sys.path += [entry for entry in import_path if entry and entry not in known]
-    if os.getcwd() not in sys.path:  # noqa: PTH109 - an entry of sys.path is text
-        sys.path.insert(0, os.getcwd())  # noqa: PTH109
-
-
 def main() -> NoReturn:
     """Run the one order that comes over the socket given on the command line."""
     process_started = time.monotonic()
@@ -136,14 +128,11 @@ def _receive(events: socket.socket, *, lines: LineBuffer) -> Request:
 def _prepare(request: Prepare) -> Ready | Refused:
     extend_import_path(request.import_path)
     from autotune.training.machine.facts import torch_facts
-    from autotune.training.process.loading import load_task
 
-    try:
-        task = load_task(request.task)
-        knobs = task.knobs
-        task.setup()
-    except TaskError as error:
-        return Refused(reason=str(error))
+    prepared = set_up(request.task)
+    if isinstance(prepared, Refused):
+        return prepared
+    _, knobs = prepared
     return Ready(facts=torch_facts(), knobs=knobs)
 
 

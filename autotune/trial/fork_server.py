@@ -20,8 +20,7 @@ import traceback
 import warnings
 from typing import TYPE_CHECKING, NoReturn
 
-from autotune.errors import TaskError
-from autotune.trial.child import become_trial, extend_import_path, write_lines_at_once
+from autotune.trial.child import become_trial, write_lines_at_once
 from autotune.trial.descendants import adopt_orphans, end_group, next_death, signal_group
 from autotune.trial.messages import (
     MAX_MESSAGE_BYTES,
@@ -35,6 +34,7 @@ from autotune.trial.messages import (
     Refused,
     Signal,
 )
+from autotune.trial.preparing import extend_import_path, set_up
 from autotune.trial.watch import EndWithCoordinator, end_everything
 
 if TYPE_CHECKING:
@@ -75,17 +75,14 @@ def _prepare(control: socket.socket) -> "tuple[LoadedTask, int] | None":
     extend_import_path(request.import_path)
     from autotune.training.machine.facts import torch_facts
     from autotune.training.process.forking import has_used_cuda, hold_threads
-    from autotune.training.process.loading import load_task
 
     facts = torch_facts()
     num_threads = hold_threads()
-    try:
-        task = load_task(request.task)
-        knobs = task.knobs
-        task.setup()
-    except TaskError as error:
-        _answer(control, Refused(reason=str(error)))
+    prepared = set_up(request.task)
+    if isinstance(prepared, Refused):
+        _answer(control, prepared)
         return None
+    task, knobs = prepared
     if has_used_cuda():
         rule = "its module and setup() may not use CUDA, which does not survive a fork, got an initialised CUDA"
         _answer(control, Refused(reason=f"task {request.task}: {rule}; move the data in model() or forward()"))
