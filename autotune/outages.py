@@ -20,10 +20,13 @@ from autotune.errors import StorageGoneError
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 1.0
+_NOT_REPEATED = "is_not_repeated"
+"""The attribute that marks a method."""
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
 _C = TypeVar("_C", bound=type)
+_M = TypeVar("_M", bound=Callable[..., object])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,19 +102,24 @@ def persist(do: Callable[[], _T], *, again: Callable[[], _T] | None = None) -> _
             _thread.is_inside = False
 
 
-def repeatable(*, but: tuple[str, ...] = ()) -> Callable[[_C], _C]:
-    """Class decorator that makes the public methods persist, except those named in ``but``.
+def repeatable(kind: _C) -> _C:
+    """Class decorator that makes the public methods persist, except those that are ``not_repeated``.
 
     Calling such a method twice must have the effect of calling it once.
     """
+    for name, member in list(vars(kind).items()):
+        if inspect.isfunction(member) and not name.startswith("_") and not hasattr(member, _NOT_REPEATED):
+            setattr(kind, name, _persisting(member))
+    return kind
 
-    def decorate(kind: _C) -> _C:
-        for name, member in list(vars(kind).items()):
-            if inspect.isfunction(member) and not name.startswith("_") and name not in but:
-                setattr(kind, name, _persisting(member))
-        return kind
 
-    return decorate
+def not_repeated(method: _M) -> _M:
+    """Mark a method of a ``repeatable`` class that is not repeated as a whole: a second call would not do the same.
+
+    It hands what can be repeated to ``persist`` by itself, or fails when the server is gone.
+    """
+    setattr(method, _NOT_REPEATED, True)
+    return method
 
 
 def _persisting(method: Callable[_P, _T]) -> Callable[_P, _T]:

@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 
 from autotune.errors import StudyHeldError
-from autotune.outages import persist, repeatable
+from autotune.outages import not_repeated, persist, repeatable
 from autotune.recording import tables, transactions
 from autotune.recording.drafts import NewTrial
 from autotune.recording.lease import (
@@ -61,7 +61,7 @@ _CLAIMS, _RACES = 0x61757401, 0x62000000
 of machine); the second number is the study's id."""
 
 
-@repeatable(but=("claim", "race_right"))
+@repeatable
 class Crew:
     """One worker of a study, and what it sees of the others; get one from ``join``."""
 
@@ -129,6 +129,7 @@ class Crew:
         with transactions.read(self._records.engine) as connection:
             return connection.execute(_free_trials(self._study).limit(1)).first() is not None
 
+    @not_repeated
     @contextmanager
     def claim(self) -> Iterator["Claim"]:
         """The exclusive right to take or add one of the study's trials; other workers wait for its end.
@@ -141,6 +142,7 @@ class Crew:
             connection.execute(text("SELECT pg_advisory_xact_lock(:what, :study)"), lock)
             yield Claim(connection, study=self._study, token=self.token)
 
+    @not_repeated
     @contextmanager
     def race_right(self, kind: str) -> Iterator[bool]:
         """Whether this worker may race now; meanwhile no other worker on a machine of this kind may."""

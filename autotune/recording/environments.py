@@ -12,7 +12,7 @@ from autotune.recording.rows import Environment, read_environment
 from autotune.recording.transactions import Guard
 
 
-@repeatable()
+@repeatable
 class EnvironmentRecords:
     """Environments of one database."""
 

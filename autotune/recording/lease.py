@@ -36,7 +36,7 @@ _ours: set[str] = set()
 """Tokens of the leases that this process holds."""
 
 
-@repeatable()
+@repeatable
 class StudyLease:
     """The right to run a study, or to deliver it."""
 

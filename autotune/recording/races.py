@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Engine, RowMapping, and_, delete, exists, 
 
 from autotune.events import Scalar
 from autotune.hardware import Machine
-from autotune.outages import persist, repeatable
+from autotune.outages import not_repeated, persist, repeatable
 from autotune.recording import tables, transactions
 from autotune.recording.rows import StudyRow, write_json
 from autotune.recording.transactions import Guard
@@ -46,13 +46,14 @@ _BESIDE = ""
 """In the place of a digest: what was spent beside races that had come to their end."""
 
 
-@repeatable(but=("add", "charge"))
+@repeatable
 class RaceRecords:
     """Races of one database."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
+    @not_repeated
     def add(self, row: RaceRow, *, machine: Machine, study: StudyRow | None, guard: Guard | None = None) -> int:
         """Record a race that has ended, with the study that it ran in, if any; returns the race's id.
 
@@ -98,6 +99,7 @@ class RaceRecords:
         with transactions.write(self._engine, guard=guard) as connection:
             connection.execute(mine.values(result=result_json))
 
+    @not_repeated
     def charge(
         self, study: StudyRow, *, digest: str | None, machine: Machine, seconds: float, guard: Guard | None = None
     ) -> None:

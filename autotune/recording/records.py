@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from autotune.errors import InputError, StudyNotFoundError
 from autotune.events import Adjusted, EpochReport, Finished, Outcome, Scalar, Started
-from autotune.outages import persist, repeatable
+from autotune.outages import not_repeated, persist, repeatable
 from autotune.recording import tables, transactions
 from autotune.recording.drafts import NewStudy, NewTrial
 from autotune.recording.files import check_study_name, is_study_name
@@ -31,7 +31,7 @@ from autotune.recording.transactions import Guard
 from autotune.spec.names import nearest
 
 
-@repeatable(but=("create_study", "finish_study", "add_report", "add_reports", "count_restart"))
+@repeatable
 class Records:
     """Studies, trials and reports in one database.
 
@@ -43,6 +43,7 @@ class Records:
         self.engine = engine
         self.guard: Guard | None = None
 
+    @not_repeated
     def create_study(self, new: NewStudy) -> StudyRow:
         """A new study; raises InputError where the name is taken or can't be one."""
         check_study_name(new.name)
@@ -169,6 +170,7 @@ class Records:
             _change_trial(connection, trial, {"parameters": write_json(parameters), "speed_fallback": why})
         return replace(trial, parameters=parameters, speed_fallback=why)
 
+    @not_repeated
     def finish_study(self, study: StudyRow) -> bool:
         """Record that the study is complete, unless a trial of it has not ended; returns whether this call did so."""
         unfinished = select(tables.trial.c.id).where(
@@ -261,10 +263,12 @@ class Records:
         """Record why the trial has no checkpoint of its last epoch; None when it has one."""
         self._change_trial(trial, {"checkpoint_problem": clean_text(problem)})
 
+    @not_repeated
     def add_report(self, trial: TrialRow, *, report: EpochReport) -> bool:
         """Record an epoch, once: False where the trial has that epoch already."""
         return self.add_reports([(trial, report)])[0]
 
+    @not_repeated
     def add_reports(self, reports: Sequence[tuple[TrialRow, EpochReport]]) -> list[bool]:
         """Record epochs of several trials in one transaction; returns for each whether it was new."""
         are_new = [False] * len(reports)
@@ -325,6 +329,7 @@ class Records:
             changes["environment_id"] = environment_id
         self._change_trial(trial, changes)
 
+    @not_repeated
     def count_restart(self, trial: TrialRow) -> int:
         """Add one to the times that the trial was started again, and return how many they are."""
         # Read apart from the write, so that repeating the write has no effect. Nobody else changes this trial.

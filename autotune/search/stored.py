@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy import TextClause, text
 
 from autotune.events import Outcome, Scalar
-from autotune.outages import repeatable
+from autotune.outages import not_repeated, repeatable
 from autotune.search.outcomes import CONSTRAINT, DASHBOARD_CONSTRAINTS
 from autotune.search.space import SearchSpace
 from autotune.search.trials import attributes_of, queued_misfit
@@ -34,7 +34,7 @@ _SET_ATTRIBUTE, _SET_NOTE = (
 )
 
 
-@repeatable(but=("add",))
+@repeatable
 class StoredTrials:
     """One study's trials in Optuna's tables; ``study.py`` gives the rows their meaning.
 
@@ -71,6 +71,7 @@ class StoredTrials:
             self._ids[number] = self._storage.get_trial_id_from_study_id_trial_number(self.study_id, number)
         return self._ids[number]
 
+    @not_repeated
     def add(self, template: FrozenTrial) -> FrozenTrial:
         """Add a trial like the template in one transaction; the tables give it its number."""
         optuna_id = self._storage.create_new_trial(self.study_id, template)

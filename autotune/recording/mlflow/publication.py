@@ -23,7 +23,7 @@ _REPORTS_AT_ONCE = 500
 _TRIALS_AT_ONCE = 500
 
 
-@repeatable()
+@repeatable
 class Publication:
     """The rows of one study that changed since MLflow got them last.
 
