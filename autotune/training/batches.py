@@ -16,9 +16,9 @@ Count: TypeAlias = Callable[[Batch], int | Tensor]
 
 
 def count_samples(batch: Batch) -> int:
-    """Length of the first tensor in the batch; of the batch itself where it holds none.
+    """The number of samples: the length of the batch's first tensor, or of the batch itself where it holds none.
 
-    So samples come first: of a batch (T, N, ...) it would be the time steps.
+    Samples must be the first dimension: in a batch (T, N, ...) the time steps would be counted.
     """
     # Three times a step: what nearly all batches are needs no walk through them.
     is_nest = isinstance(batch, tuple | list) and not isinstance(batch, PackedSequence)
@@ -73,10 +73,10 @@ def mover(
 
 
 def micro_batches(batch: Batch, *, size: int) -> Iterator[Batch]:
-    """As few slices of at most ``size`` samples as do.
+    """Slices of at most ``size`` samples, as few as possible, whose sizes differ by one at most.
 
-    They are of the same size, or differ by one. None is a single sample, which BatchNorm can't train on, unless
-    ``size`` is 1: of an odd batch in slices of two, one has three.
+    No slice is a single sample, which BatchNorm can't train on, unless ``size`` is 1: an odd batch that is cut into
+    slices of two has one of three.
     """
     total = count_samples(batch)
     number = -(-total // size)
@@ -91,14 +91,14 @@ def micro_batches(batch: Batch, *, size: int) -> Iterator[Batch]:
 
 
 def can_be_cut(batch: Batch) -> bool:
-    """Whether every tensor of the batch has a row for each sample; targets that were concatenated, say, have more."""
+    """Whether every tensor of the batch has one row for each sample; concatenated targets, for example, have more."""
     return _has_rows(batch, count_samples(batch))
 
 
 def made_outside(batches: Iterable[Batch], *, device: torch.device) -> Iterator[Batch]:
     """The batches, each made as in training: outside of the autocast and the inference mode in which it is used.
 
-    A dataset that computes would else do so with fewer digits, wherever no worker does it.
+    Without this, a dataset that computes would do so with fewer digits where no worker does it.
     """
     iterator = iter(batches)
     while True:
@@ -142,7 +142,7 @@ def is_all_tensors(batch: Batch) -> bool:
 
 
 def nesting(batch: Batch) -> object:
-    """How the batch's tensors are nested, to be compared and hashed; of what is no tensor, its class."""
+    """How the batch's tensors are nested, as a value that can be compared and hashed; other leaves count by class."""
     if isinstance(batch, Tensor):
         return None
     if isinstance(batch, Mapping):
@@ -155,7 +155,7 @@ def nesting(batch: Batch) -> object:
 def change_tensors(
     batch: Batch, change: Callable[[Tensor], Tensor], *, other: Callable[[Any], Any] | None = None
 ) -> Batch:
-    """The batch with each tensor replaced, depth first, and with ``other`` what has a ``to`` and is no tensor."""
+    """The batch with each tensor replaced by ``change``, depth first, and what else has a ``to`` by ``other``."""
     if isinstance(batch, Tensor):
         return change(batch)
     if other is not None and callable(getattr(batch, "to", None)):
@@ -168,6 +168,7 @@ def change_tensors(
 
 
 def _slice(batch: Batch, start: int, end: int, total: int) -> Batch:
+    """The samples from ``start`` to ``end`` of a batch of ``total``; what has no row for each sample stays whole."""
     if isinstance(batch, Tensor):
         return batch[start:end] if batch.dim() and batch.shape[0] == total else batch
     if isinstance(batch, PackedSequence):
@@ -182,6 +183,7 @@ def _slice(batch: Batch, start: int, end: int, total: int) -> Batch:
 
 
 def _has_rows(batch: Batch, total: int) -> bool:
+    """Whether each tensor has ``total`` rows or is a scalar."""
     if isinstance(batch, Tensor):
         return batch.dim() == 0 or batch.shape[0] == total
     if isinstance(batch, Mapping):
@@ -192,6 +194,7 @@ def _has_rows(batch: Batch, total: int) -> bool:
 
 
 def _like(batch: tuple[Any, ...] | list[Any], values: list[Any]) -> Batch:
+    """The values in a tuple or list of the same type as the batch."""
     if hasattr(batch, "_fields"):  # a named tuple takes its values one by one
         return type(batch)(*values)
     return type(batch)(values)

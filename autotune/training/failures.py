@@ -34,14 +34,14 @@ class DivergedError(Exception):
 
 
 class CrowdedError(TaskError):
-    """Others hold all of the device's memory: there is no room for this process to begin.
+    """Other processes hold all of the device's memory, so that this one can't begin.
 
-    A trial is interrupted by that, and goes on later.
+    It interrupts a trial, which goes on later.
     """
 
 
 class FencedError(Exception):
-    """Another process trains this trial now: this one was stopped, and its coordinator lost the study meanwhile."""
+    """Another process trains this trial now, since this one was stopped and its coordinator lost the study."""
 
 
 class InfeasibleError(Exception):
@@ -53,10 +53,10 @@ class InfeasibleError(Exception):
 
 
 def one_line(error: BaseException) -> str:
-    """Class and message, such as ``ValueError: boom``.
+    """The error's class and the first line of its message, such as ``ValueError: boom``.
 
-    Of an error in a DataLoader worker it is the worker's own: torch wraps the whole traceback
-    in the message.
+    For an error in a DataLoader worker it is the worker's own class and message: torch wraps the worker's whole
+    traceback in the message of another error.
     """
     lines = str(error).strip().splitlines() or [""]
     if "in DataLoader worker process" in lines[0]:
@@ -65,10 +65,10 @@ def one_line(error: BaseException) -> str:
 
 
 def is_killed_worker(error: BaseException) -> bool:
-    """Whether a DataLoader worker was killed by signal 9: by the kernel for memory, or by anybody.
+    """Whether a DataLoader worker was killed by signal 9, by the kernel for memory or by anybody.
 
-    torch says so where it notices first, and that a worker is gone where it notices late; a batch
-    that was on its way from the worker breaks off instead.
+    torch names the signal where it notices at once, and says that a worker exited where it notices late. A batch
+    that was on its way from the worker breaks off with another error.
     """
     said = [str(each) for each in _chain(error) if isinstance(each, RuntimeError) and "DataLoader worker" in str(each)]
     if any(_LEFT_BY_ITSELF in text for text in said):
@@ -82,7 +82,7 @@ def is_killed_worker(error: BaseException) -> bool:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, and what it was raised from."""
+    """The error, and those that it was raised from (``raise ... from``)."""
     seen: BaseException | None = error
     while seen is not None:
         yield seen
@@ -90,7 +90,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def is_unsupported(error: BaseException) -> bool:
-    """Whether torch has nothing that computes what the parameters ask for of this model, or can't compile it."""
+    """Whether torch can't compute or compile this model in the way that the parameters ask for."""
     if any(kind.__module__ in _COMPILER_MODULES for kind in type(error).__mro__):
         return True
     if isinstance(error, ValueError):

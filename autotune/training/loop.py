@@ -45,14 +45,14 @@ def fit(task: Task, run: TrialRun) -> None:
 
 
 _VALIDATION_BATCHES = 4
-"""Training batches in a validation batch, on a CUDA device. Under ``inference_mode`` no graph is kept, so that of
-all layers' activations two are there at a time; the device is better filled, and fewer kernels are launched. On a
-CPU it depends on its caches (mnist at 64 samples: 0.8 times as fast with 4 times the batch; mnist1d: 1.4 times; one
-thread of an AMD EPYC, medians of 9): there a validation batch is a training batch."""
+"""Size of a validation batch in training batches, on a CUDA device. Under ``inference_mode`` no graph is kept, so that
+only two layers' activations are held at a time; the larger batch fills the device better and launches fewer kernels.
+On a CPU its use depends on the caches (with 4 times the batch of 64, mnist was 0.8 times as fast and mnist1d 1.4 times;
+one thread of an AMD EPYC, medians of 9), so that a validation batch is as large as a training batch there."""
 
 
 class _StopRequestedError(Exception):
-    """The trial should stop, inside an epoch."""
+    """The trial should stop inside an epoch."""
 
 
 class _Loop:
@@ -82,7 +82,7 @@ class _Loop:
         self.train_loss = _RunningMean(trial.device)
 
     def train(self) -> None:
-        """One epoch, or what is left of it after a resume, as far as the trial's seconds or samples go."""
+        """Train one epoch, or what is left of it after a resume, as far as the trial's seconds or samples go."""
         trial, take_step, count = self._trial, self._take_step, self._task.count
         self.model.train()
         if trial.is_used_up():
@@ -99,7 +99,7 @@ class _Loop:
     def evaluate(self) -> dict[str, float]:
         """The task's validation metrics, with the names that they are recorded under.
 
-        A validation batch whose size is ours to choose is halved where it finds no memory: what trains fits.
+        A validation batch whose size is ours to choose is halved until it fits in memory.
         """
         self.model.eval()
         while (values := self._attempt_evaluation()) is None:
@@ -107,7 +107,7 @@ class _Loop:
         return {f"val_{name}": float(value) for name, value in values.items()}
 
     def _attempt_evaluation(self) -> Mapping[str, Tensor | float] | None:
-        """None where memory ran out, and a smaller batch is worth a try."""
+        """The metrics; None where memory ran out, and a smaller batch is worth a try."""
         try:
             # Whatever validation draws at random, training goes on as if it had not.
             with torch.inference_mode(), self._autocast, undisturbed_rng(self._trial.device):
@@ -123,10 +123,12 @@ class _Loop:
         return None
 
     def _load_validation(self, batch_size: int | None) -> BatchLoader:
+        """The validation loader; a ``batch_size`` of None takes the trial's."""
         data = self._task.validation_data(self._trial.params)
         return self._trial.loader(data, train=False, batch_size=batch_size, collate=_collate_of(self._task))
 
     def _stoppable(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The batches, until the trial should stop."""
         for batch in made_outside(batches, device=self._trial.device):
             if self._trial.should_stop():
                 raise _StopRequestedError
@@ -134,9 +136,10 @@ class _Loop:
 
 
 def _loss_of(task: Task, model: nn.Module, autocast: AbstractContextManager[object]) -> Loss:
-    """No method of the loop's, which would then refer to itself and leave its loaders to the garbage collector.
+    """The function from a batch to its mean loss.
 
-    That ends a loader's queues before its workers, and waits five seconds for each worker (torch 2.13).
+    It is no method of the loop: the loop would refer to itself then, and leave its loaders to the garbage collector,
+    which ends a loader's queues before its workers, and waits five seconds for each worker (torch 2.13).
     """
 
     def loss(batch: Batch) -> Tensor:
@@ -161,32 +164,33 @@ class _RunningMean:
 
     @property
     def is_empty(self) -> bool:
-        """Nothing was added since the epoch began."""
+        """Whether nothing was added since the epoch began."""
         return isinstance(self._count, int) and self._count == 0
 
     def add(self, value: Tensor, *, count: int | Tensor) -> None:
-        """The mean of so many more values, without a graph."""
+        """Add the mean of ``count`` more values; its graph is not kept."""
         add_times(self.total, value, count)
         self._count = self._count + count
 
     def take(self) -> float:
-        """The mean; the next epoch starts from nothing. NaN where nothing was added."""
+        """Return the mean, and start from nothing for the next epoch; NaN where nothing was added."""
         mean = float("nan") if self.is_empty else float(self.total) / float(self._count)
         self.total.zero_()
         self._count = 0
         return mean
 
     def state_dict(self) -> _RunningMeanState:
-        """For the checkpoint."""
+        """The sum so far, for the checkpoint."""
         return {"total": self.total, "count": self._count}
 
     def load_state_dict(self, state: _RunningMeanState) -> None:
-        """From the checkpoint."""
+        """Go on from the checkpoint's sum."""
         self.total.copy_(state["total"])
         self._count = state["count"]
 
 
 def _load_training(task: Task, trial: Trial) -> BatchLoader:
+    """The training loader."""
     data, collate = task.train_data(trial.params), _collate_of(task)
     loader = trial.loader(data, train=True, collate=collate)
     if loader.num_samples > 1 and loader.num_samples % loader.batch_size == 1:
@@ -196,9 +200,10 @@ def _load_training(task: Task, trial: Trial) -> BatchLoader:
 
 
 def _collate_of(task: Task) -> Collate | None:
+    """The task's own way to make a batch of samples; None where it has none."""
     return None if type(task).collate is Task.collate else task.collate
 
 
 def _is_size_ours(trial: Trial) -> bool:
-    """Nobody has said how many samples are evaluated at once."""
+    """Whether nobody has said how many samples are evaluated at once."""
     return bool(trial.params.get("validation_batch_size", "auto") == "auto")

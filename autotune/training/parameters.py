@@ -11,9 +11,8 @@ from autotune.events import Scalar
 class Parameters(Mapping[str, Scalar]):
     """A trial's parameters: ``params.width``, ``params["width"]`` or ``params.get("width", 16)``.
 
-    A parameter that is not active in this trial is absent, so a task gives the value that it
-    uses then as ``get``'s default. What nobody read is told at the end of the trial, since
-    it is usually a misspelt name.
+    A parameter that is not active in this trial is absent, and ``get`` gives the default that it is called with.
+    Parameters that nobody read are told at the end of the trial, since a name is usually misspelt then.
     """
 
     def __init__(self, values: Mapping[str, Scalar]) -> None:
@@ -60,5 +59,5 @@ class Parameters(Mapping[str, Scalar]):
 
     @property
     def unread(self) -> tuple[str, ...]:
-        """Names that nobody asked for so far, sorted."""
+        """Names of the parameters that nobody has read so far, sorted."""
         return tuple(sorted(self._values.keys() - self._read))

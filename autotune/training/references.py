@@ -19,11 +19,11 @@ from autotune.training.failures import InfeasibleError, one_line
 _PACKAGE = Path(__file__).parents[1]
 _SITE = ("site-packages", "dist-packages")
 _PREFIX = "autotune_task_"
-"""Of a file's module: a user's ``torch.py`` must not stand in for another."""
+"""Begins the module name of a user's file, so that their ``torch.py`` does not stand in for torch."""
 
 
 def import_object(reference: str, *, kind: str) -> object:
-    """What the reference names.
+    """The object that the reference names.
 
     A module is looked for in the current folder too, and a file may import its neighbours.
 
@@ -52,7 +52,7 @@ def import_object(reference: str, *, kind: str) -> object:
 def blaming(where: str, step: str) -> Iterator[None]:
     """Turn whatever the user's code raises into a TaskError that says where and what.
 
-    InfeasibleError passes: it is an answer, no fault.
+    InfeasibleError passes, since it is an answer and no fault.
 
     Raises:
         TaskError: In place of any other exception, with the file and line that raised.
@@ -66,14 +66,14 @@ def blaming(where: str, step: str) -> Iterator[None]:
 
 
 def _place(error: BaseException) -> str:
-    """The last line of the user's own code on the way to the error; nothing where none of it was."""
+    """File and line of the user's own code that led to the error last; empty where none of it did."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith("<") and not _is_of_others(Path(frame.filename))]
     return f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
 
 
 def _is_of_others(path: Path) -> bool:
-    """Whether the file is of Python, of torch, or of this package and no task of it."""
+    """Whether the file belongs to Python, torch or this package; this package's tasks count as a user's."""
     if path.is_relative_to(_PACKAGE):
         return not path.is_relative_to(_PACKAGE / "tasks")
     if any(folder in path.parts for folder in _SITE):
@@ -83,32 +83,35 @@ def _is_of_others(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class ImportedFiles:
-    """The files that this process imported for its references; unpickled, it has imported them in that process.
+    """The files that a process imported for its references; unpickling it imports them in another process.
 
-    Put it before what needs them: pickle finds a class by its module, and a new interpreter has no module of a file.
+    Pickle it before the objects that need them: pickle finds a class by its module, and a new interpreter does not
+    have the modules of these files.
     """
 
     paths: tuple[str, ...]
 
     @classmethod
     def here(cls) -> "ImportedFiles":
-        """Those of this process that are still there, in the order of their import."""
+        """The files of this process that still exist, in the order of their import."""
         files = (getattr(module, "__file__", None) for name, module in sys.modules.items() if name.startswith(_PREFIX))
         return cls(tuple(file for file in files if file is not None and Path(file).is_file()))
 
     @override
     def __reduce__(self) -> tuple[object, ...]:
-        """Unpickled by importing them."""
+        """Pickle as a call that imports the files."""
         return _import_files, self.paths
 
 
 def _import_files(*paths: str) -> ImportedFiles:
+    """Import these files; what pickle calls in another process."""
     for path in paths:
         _import_file(Path(path), kind="file")
     return ImportedFiles(paths)
 
 
 def _import_module(name: str) -> ModuleType:
+    """Import a module, also from the current folder."""
     folder = str(Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)
@@ -116,6 +119,7 @@ def _import_module(name: str) -> ModuleType:
 
 
 def _import_file(path: Path, *, kind: str) -> ModuleType:
+    """Import a file as a module whose name no other has; it is imported once."""
     path = path.expanduser().resolve()
     if not path.is_file():
         raise TaskError(f"{kind} {path}: there is no such file; give it as path/to/file.py:Name")
@@ -137,4 +141,5 @@ def _import_file(path: Path, *, kind: str) -> ModuleType:
 
 
 def _own_names(module: ModuleType) -> list[str]:
+    """Names of what the module itself defines."""
     return [name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]

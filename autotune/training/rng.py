@@ -41,14 +41,14 @@ def seed_everything(seed: int) -> None:
 
 
 def seed_loading(seed: int) -> None:
-    """Seed what a DataLoader worker draws from; ``torch.manual_seed`` takes 80 us, as it visits every device."""
+    """Seed the CPU's generators, from which samples are drawn; ``torch.manual_seed`` visits every device in 80 us."""
     torch.default_generator.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed % _MAX_NUMPY_SEED)  # noqa: NPY002 - as above
 
 
 def capture_rng(device: torch.device) -> RngState:
-    """The generators as they stand."""
+    """The states of all generators now, with that of ``device`` where it is a CUDA device."""
     _, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002 - as above
     version, words, python_gauss = random.getstate()
     return {
@@ -65,7 +65,7 @@ def capture_rng(device: torch.device) -> RngState:
 
 
 def restore_rng(state: RngState, *, device: torch.device) -> None:
-    """Put the generators where they stood; the device's only where both states have one."""
+    """Give the generators these states; a CUDA device's only where the state has one and ``device`` is one."""
     torch.set_rng_state(state["torch"])
     if state["cuda"] is not None and device.type == "cuda":
         torch.cuda.set_rng_state(state["cuda"], device)

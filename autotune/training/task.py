@@ -16,7 +16,7 @@ from autotune.training.parameters import Parameters
 
 
 class Task(ABC):
-    """A training problem. Three methods are its own, the others have defaults for classification.
+    """A training problem. Three methods must be written; the others have defaults for classification.
 
     ::
 
@@ -30,16 +30,16 @@ class Task(ABC):
             def model(self, params):
                 return nn.Sequential(nn.Flatten(), nn.Linear(64, params.width), nn.ReLU(), nn.Linear(params.width, 10))
 
-    ``params`` holds the trial's parameters, learning and speed ones.
+    ``params`` holds the trial's learning and speed parameters.
     """
 
     knobs: ClassVar[tuple[TaskKnob, ...]] = ()
-    """Speed parameters of its own, for the ``speed`` section of a spec; ``params.get(name, default)`` reads one."""
+    """The task's own speed parameters, for the ``speed`` section of a spec; ``params.get(name, default)`` reads one."""
 
     def setup(self) -> None:  # noqa: B027 - most tasks need none
         """Load what all trials share, once, before the trials' processes are forked.
 
-        Keep it on the CPU: CUDA can't be used in a forked process once it was used before the fork.
+        Keep everything on the CPU: a forked process can't use CUDA if it was used before the fork.
         """
 
     @abstractmethod
@@ -52,10 +52,10 @@ class Task(ABC):
 
     @abstractmethod
     def model(self, params: Parameters) -> nn.Module:
-        """A new model; seeds are set before, so that its weights depend on the trial's seed alone."""
+        """A new model; its weights depend on the trial's seed alone, which is set before."""
 
     def forward(self, model: nn.Module, batch: Batch) -> tuple[Any, Any]:
-        """Outputs and targets of a batch that is on the device; by default ``inputs, targets = batch``."""
+        """Outputs and targets of a batch that is on the device; by default, the batch is ``(inputs, targets)``."""
         inputs, targets = batch
         return model(inputs), targets
 
@@ -66,13 +66,13 @@ class Task(ABC):
     def count(self, batch: Batch) -> int | Tensor:
         """How many values the batch's loss and metrics are means of; by default the number of its samples.
 
-        Where samples differ in it, as texts do in their tokens, return the number in this batch, so that
+        Where samples differ in this, as texts do in their tokens, return the number in this batch, so that
         micro-batches add up to the gradient of the whole batch, and batches to the mean over the data.
         """
         return count_samples(batch)
 
     def metrics(self, outputs: Any, targets: Any) -> Mapping[str, Tensor]:  # noqa: ANN401 - whatever forward returns
-        """Means over the batch by name; by default the accuracy. Recorded as ``val_NAME``."""
+        """Means over the batch by name, recorded as ``val_NAME``; by default the accuracy."""
         return {"accuracy": (outputs.argmax(dim=1) == targets).double().mean()}
 
     def optimizer(self, model: nn.Module, params: Parameters) -> Optimizer | None:
@@ -83,20 +83,20 @@ class Task(ABC):
     def collate(self, samples: list[Any]) -> Batch:
         """One batch from single samples; by default torch's ``default_collate``.
 
-        The first dimension of its first tensor is its samples, which throughput, budgets and batch sizes count. A model
-        that wants time first, (T, N, ...), gets it so in ``forward``.
+        The first dimension of the batch's first tensor counts its samples, for throughput, budgets and batch sizes. For
+        a model that wants time first, (T, N, ...), turn the batch round in ``forward``.
 
         Micro-batches (``accumulate``) cut those tensors whose first dimension is the batch's number of samples, and
-        packed sequences; all else stays whole. So pad what differs in length (CTC's targets, say), and concatenate
-        nothing.
+        packed sequences; all else stays whole. So pad what differs in length (CTC's targets, for example) instead of
+        concatenating it.
         """
         return default_collate(samples)
 
     def evaluate(self, model: nn.Module, batches: Iterable[Batch]) -> Mapping[str, Tensor | float]:
-        """Loss and metrics over the validation data; recorded as ``val_NAME``.
+        """Loss and metrics over the validation data by name, recorded as ``val_NAME``.
 
-        The default averages each batch's values weighted by its ``count``. A metric that is
-        no such mean (an F1 score, a perplexity) needs an evaluate of its own.
+        The default is the mean of all batches' values, each weighted with the batch's ``count``. A metric that is
+        no such mean (an F1 score, a perplexity) needs an ``evaluate`` of the task's own.
         """
         sums: dict[str, Tensor] = {}
         total_count: int | Tensor = 0

@@ -39,17 +39,17 @@ class Trial:
                     break
 
     The helpers ``loader``, ``prepare``, ``optimizer``, ``scheduler``, ``autocast``, ``training_step``,
-    ``accumulator``, ``backward`` and ``step`` apply the parameters of their names. Call those of them that are
-    used before the first batch, so that what is in force is recorded.
+    ``accumulator``, ``backward`` and ``step`` apply the parameters that belong to them. Make what they give before
+    the first batch, so that the values in force are recorded.
 
     Attributes:
         params: The parameters that are active in this trial.
         number: The trial's number in its study.
         seed: Everything random in the trial derives from it; the generators are seeded already.
-        epochs: Epochs of a whole run; it may end before, when ``should_stop`` says so.
-        device: Where to train.
+        epochs: Epochs of a whole run, which ends earlier when ``should_stop`` says so.
+        device: The device to train on.
         folder: The trial's own folder, for files of the task.
-        checkpoint: Saves and restores.
+        checkpoint: Saves and restores the training; see ``checkpoint.restore``.
     """
 
     def __init__(self, run: TrialRun) -> None:
@@ -75,10 +75,16 @@ class Trial:
     ) -> BatchLoader:
         """Batches on the trial's device, with the trial's batch size, workers and pinned memory.
 
-        Validation data has a batch size of its own where ``validation_batch_size`` gives one.
-
         Training data is shuffled by the seed and the epoch; its loader times the epoch, and goes
         on inside one after a resume. Use one training loader a trial.
+
+        Args:
+            dataset: The samples, with ``__len__`` and ``__getitem__``.
+            train: Whether the samples are trained on.
+            batch_size: Samples in a batch. If None, it is ``batch_size`` of the parameters, or for validation data
+                ``validation_batch_size`` where they have a number there.
+            collate: Makes a batch of samples; torch's ``default_collate`` if None.
+            drop_last: Whether to leave out a last batch that is smaller than the others.
         """
         if not train and batch_size is None and (own := self.params.get("validation_batch_size", "auto")) != "auto":
             batch_size = int(own)
@@ -106,11 +112,11 @@ class Trial:
         return loader
 
     def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """The batches of a training loader of one's own, with throughput and data wait measured."""
+        """Hand on the batches of a training loader of one's own, and measure throughput and data wait."""
         return self._run.meter.watch(batches, num_batches=count_batches(batches))
 
     def prepare(self, model: nn.Module) -> nn.Module:
-        """The model on the device, in the memory format and with the compilation that are asked for."""
+        """The model on the device, with the memory format and the compilation that the parameters ask for."""
         mode = str(self.params.get("compile", "off"))
         model = prepare_model(
             model,
@@ -145,17 +151,17 @@ class Trial:
     def training_step(
         self, model: nn.Module, loss: Loss, optimizer: Optimizer, *, count: Count = count_samples
     ) -> Step:
-        """What trains on a batch and returns its mean loss: gradient, clipping, the optimizer; make it once.
+        """A function that trains on a batch and returns its mean loss; make it once.
 
-        Like ``accumulator`` with ``step`` after it, where nothing is to be done between the two. With
-        ``cuda_graph`` it is recorded as one CUDA graph, where device, optimizer and precision can be::
+        It is ``accumulator`` with ``step`` after it, for a loop that does nothing between the two. With
+        ``cuda_graph`` it is recorded as one CUDA graph, if device, optimizer and precision allow that::
 
             take_step = trial.training_step(model, lambda batch: criterion(model(batch[0]), batch[1]), optimizer)
             for batch in loader:
                 loss = take_step(batch)
 
-        The loss stays on the device, and is good until the next call. What a schedule or the loop sets in the
-        optimizer holds from then on; where that is more than ``lr`` at each step, nothing is recorded, which is told.
+        The loss stays on the device, and is overwritten by the next call. What a schedule or the loop sets in the
+        optimizer holds from then on. If that is more than ``lr`` at each step, nothing is recorded, which is told.
         """
         gradient = self.accumulator(model, loss, count=count)
         self._count_as_read("cuda_graph")
@@ -165,10 +171,10 @@ class Trial:
         return self._run.stepper.whole(gradient, optimizer, host=host, on_refusal=self._run.record_nothing)
 
     def accumulator(self, model: nn.Module, loss: Loss, *, count: Count = count_samples) -> Accumulator:
-        """What computes a batch's gradient, in as many micro-batches as ``accumulate`` says; make it once.
+        """A function that computes a batch's gradient, in as many micro-batches as ``accumulate`` says; make it once.
 
-        ``loss`` takes a batch or a part of one to its mean loss, ``count`` to the number of values that this is the
-        mean of, where these are not the samples but, say, tokens. ``trial.step`` follows each call::
+        ``loss`` gives the mean loss of a batch or a part of one. ``count`` gives the number of values that this is
+        the mean of, where these are not samples but, for example, tokens. ``trial.step`` follows each call::
 
             gradient = trial.accumulator(model, lambda batch: criterion(model(batch[0]), batch[1]))
             for batch in loader:
@@ -188,7 +194,7 @@ class Trial:
         )
 
     def backward(self, loss: Tensor) -> None:
-        """``loss.backward()``, scaled where fp16 needs it."""
+        """Call ``loss.backward()``, on a scaled loss where fp16 needs that."""
         self._run.stepper.backward(loss)
 
     def step(self, optimizer: Optimizer) -> None:
@@ -199,7 +205,7 @@ class Trial:
         """Look about once a second whether the loss is finite; each look waits for the device.
 
         Raises:
-            DivergedError: It is not.
+            DivergedError: The loss is NaN or infinite.
         """
         try:
             self._loss_watch.check(loss, epoch=self._run.meter.epochs_done + 1)
@@ -208,11 +214,11 @@ class Trial:
                 raise
 
     def report(self, epoch: int, **metrics: float | Tensor) -> None:
-        """Tell the metrics of a finished epoch, counted from 1; saves what ``checkpoint`` remembers.
+        """Tell the metrics of a finished epoch, counted from 1, and save what ``checkpoint`` remembers.
 
-        The checkpoint is written first, so that a report that was sent is never trained again;
-        both happen beside the training that goes on. Where the disk takes none, training goes on
-        without, and the study says so.
+        The checkpoint is written before the report is sent, so that a reported epoch is never trained again;
+        both happen while training goes on. Where the disk takes no checkpoint, training goes on without one,
+        and the study says so.
 
         Raises:
             DivergedError: A metric is NaN or infinite.
@@ -221,19 +227,19 @@ class Trial:
         self._run.report(epoch, metrics)
 
     def should_stop(self) -> bool:
-        """Whether to return now: the trial has what it was for, is pruned, or is to go on later.
+        """Whether to return now: the trial has what it was started for, is pruned, or is to go on later.
 
-        Costs nothing to ask.
+        The answer costs next to nothing, so a loop may ask at every step.
         """
         return self._run.should_stop()
 
     def is_used_up(self) -> bool:
-        """The trial has had its seconds or samples: evaluate, report the epoch as it is, and return."""
+        """Whether the trial has had its seconds or samples: if so, evaluate, report the epoch as it is, and return."""
         return self._run.reports.ending.share >= 1
 
     @property
     def epochs_done(self) -> int:
-        """Epochs that were reported, those of earlier processes too."""
+        """The number of epochs that were reported, in earlier processes, too."""
         return self._run.meter.epochs_done
 
     def _count_as_read(self, name: str) -> None:

@@ -57,7 +57,7 @@ class TrialRun:
         self.checkpoint = self._make_checkpoint()
         self.pacer: Pacer | None = None
         self._is_told_last = False
-        """The last report that was sent is the trial's last."""
+        """Whether the newest report is the trial's last, as far as its loop was told."""
         self._has_seen_stop = False
 
     def _make_checkpoint(self) -> Checkpoint:
@@ -76,6 +76,7 @@ class TrialRun:
         self._channel.send(Unsaved(problem=problem))
 
     def _goes_on_later(self) -> bool:
+        """Whether a later process may need a checkpoint: the trial is not to be pruned."""
         stop = self._channel.stop
         return stop is None or stop.outcome is not Outcome.PRUNED
 
@@ -85,7 +86,7 @@ class TrialRun:
         self.checkpoint.forgo()
 
     def begin(self) -> None:
-        """Tell, once, that training starts, and again what earlier processes reported."""
+        """Tell that training starts, and the reports of earlier processes; a second call does nothing."""
         if self.in_force.begin(epochs_done=self.meter.epochs_done, reports=self.reports.all):
             self._is_told_last = self.reports.is_last
 
@@ -113,17 +114,17 @@ class TrialRun:
 
     @property
     def has_seen_stop(self) -> bool:
-        """The loop was told that the coordinator wants it to stop."""
+        """Whether the loop was told that the coordinator wants it to stop."""
         return self._has_seen_stop
 
     @property
     def is_over(self) -> bool:
-        """The trial was trained to its end: its epochs, its seconds or samples, or until it saw its targets."""
+        """Whether the trial was trained to its end: all its epochs, seconds or samples, or until it saw its targets."""
         return self.meter.epochs_done >= self.order.epochs or self.reports.is_last
 
     @property
     def will_record(self) -> bool:
-        """The next step is recorded, or comes before one that is: the steps after that are faster."""
+        """Whether the next step is recorded, or comes before one that is: later steps are faster then."""
         return self.stepper.will_record
 
     def record_nothing(self, reason: str) -> None:

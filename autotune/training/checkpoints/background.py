@@ -11,8 +11,8 @@ from functools import partial
 class Background:
     """Runs a function in a thread of its own; whatever it raises is raised by the next ``wait``.
 
-    A fork of this process waits for the work, or until it is ``forkable``, and keeps what it raised: the
-    new process, such as a worker of a DataLoader, has none of its threads, but every lock that one of them held.
+    A fork of this process waits until the work is over or ``forkable``: the new process, such as a worker of a
+    DataLoader, has none of this one's threads, but every lock that one of them held. What the work raised is kept.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Background:
         _ALL.add(self)
 
     def run(self, work: Callable[[], None], *, name: str) -> None:
-        """Start the work, when that before it is done."""
+        """Start the work once the work before it is done, and raise what that raised."""
         self.wait()
         # A thread a call: starting one takes 0.1 ms, and nothing is left to be shut down. A daemon,
         # since a process that is to end at once must not wait for a disk.
@@ -52,7 +52,7 @@ class Background:
 
     @contextmanager
     def rest(self, descriptor: int) -> Iterator[None]:
-        """Let a fork happen meanwhile; see ``forkable``."""
+        """Let a fork happen inside this context, while the work has the file of ``descriptor`` open."""
         self._descriptor = descriptor
         self._at_work.release()
         try:
@@ -62,11 +62,11 @@ class Background:
             self._descriptor = None
 
     def stop_for_fork(self) -> bool:
-        """Let the work go no further until the fork is over; false where it is the work that forks."""
+        """Hold the work up until the fork is over; returns False where the work itself forks and goes on."""
         return self._thread is not threading.current_thread() and self._at_work.acquire()
 
     def go_on_after_fork(self, *, is_child: bool) -> None:
-        """Let it go on; a new process has its file no more, whose space would stay taken until both are closed."""
+        """Let the work go on; a new process closes the work's file, which would else keep its space on the disk."""
         if is_child and self._descriptor is not None:
             _let_go_of_file(self._descriptor)
             self._descriptor = None
@@ -75,9 +75,9 @@ class Background:
 
 @contextmanager
 def forkable(descriptor: int) -> Iterator[None]:
-    """A fork does not wait for what is done inside: for the disk, with this file open and no lock held.
+    """Let a fork happen inside this context, which waits for the disk with this file open and holds no lock.
 
-    The new process has the file no more. Outside of a ``Background`` nothing is different.
+    A new process does not keep the file. Nothing changes where no ``Background`` runs the caller.
     """
     background: Background | None = getattr(_CURRENT, "background", None)
     if background is None:
@@ -88,7 +88,8 @@ def forkable(descriptor: int) -> Iterator[None]:
 
 
 def _let_go_of_file(descriptor: int) -> None:
-    # Its number stays taken: a file object has it still, and would one day close what else had come to it.
+    """Close the file, but keep its descriptor's number taken."""
+    # A file object still has the number, and would one day close what else had come to it.
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, descriptor)
     os.close(nothing)
@@ -100,10 +101,12 @@ _stopped: list[Background] = []
 
 
 def _before_fork() -> None:
+    """Hold up the work of every Background of this process."""
     _stopped.extend(background for background in tuple(_ALL) if background.stop_for_fork())
 
 
 def _after_fork(*, is_child: bool) -> None:
+    """Let the work go on that was held up, in the process that forked and in the new one."""
     while _stopped:
         _stopped.pop().go_on_after_fork(is_child=is_child)
 

@@ -16,47 +16,46 @@ from autotune.training.rng import capture_rng, restore_rng
 
 @runtime_checkable
 class Stateful(Protocol):
-    """Anything with a state that can be taken and given back: a module, an optimizer, a sum of the user's."""
+    """Anything whose state can be taken and given back: a module, an optimizer, an object of the user's own."""
 
     def state_dict(self) -> Any:  # noqa: ANN401 - each class has its own
-        """The state, of tensors, numbers, text, lists and dicts."""
+        """The state, made of tensors, numbers, text, lists and dicts."""
 
     def load_state_dict(self, state_dict: Any, /) -> Any:  # noqa: ANN401 - as above
         """Take the state over."""
 
 
 class Place(Protocol):
-    """Where a trial stands, as its checkpoint asks."""
+    """Where a trial stands, as its checkpoint needs to know."""
 
     @property
     def epochs_done(self) -> int:
-        """Of the last report."""
+        """The epoch of the last report; 0 before the first."""
 
     @property
     def steps(self) -> int:
-        """Optimizer steps so far."""
+        """Optimizer steps of the trial so far."""
 
     @property
     def is_between_epochs(self) -> bool:
-        """Nothing was trained since the last report."""
+        """Whether nothing was trained since the last report."""
 
     @property
     def can_resume_inside_epoch(self) -> bool:
-        """A later process can start at the batch that comes next."""
+        """Whether a later process can start at the batch that comes next."""
 
 
 class Checkpoint:
     """``trial.checkpoint``: remembers the objects that make up the training, saves and restores them.
 
-    With them go the states of all random generators, the trial's reports and its place.
+    A checkpoint also holds the states of all random generators, the trial's reports and its place in the epoch.
 
-    What an epoch's report brings to the disk is copied on the training thread and written on
-    another, one write at a time. Writing there was never slower than on the training thread by
-    more than 1 ms an epoch, the case of one core and a state of 0.1 MB, and from 9 MB on it
-    hides nearly all of the write: there is no second way for small states.
+    At an epoch's report the states are copied on the training thread and written on another, one write at a
+    time. That was never slower than writing on the training thread by more than 1 ms an epoch (one core, a
+    state of 0.1 MB), and from 9 MB on it hides nearly all of the write, so that small states need no second way.
 
-    One that the disk does not take costs nothing but itself: training goes on, the last one that
-    was written stays, and the next report tries again.
+    Where the disk takes no checkpoint, training goes on, the last one that was written stays, and the next
+    report tries again.
     """
 
     def __init__(
@@ -83,18 +82,21 @@ class Checkpoint:
 
     @property
     def objects(self) -> Mapping[str, Stateful]:
-        """What is saved, by name."""
+        """The objects that are saved, by name."""
         return self._objects
 
     def forgo(self) -> None:
-        """This process writes none, and takes the trial from no other."""
+        """Write no checkpoint in this process, which does not become the one that trains the trial either."""
         self._is_forgone = True
 
     def restore(self, **objects: Stateful) -> int:
-        """Remember the objects, and put them where the trial was stopped; returns the epochs done.
+        """Remember the objects, and give them the states that they had when the trial was stopped.
 
-        0 for a fresh start. From now on ``trial.report`` saves them by itself. Call it once,
-        when all of them are made, just before the loop over epochs.
+        From now on ``trial.report`` saves them by itself. Call this once, when all of them are made, just
+        before the loop over epochs.
+
+        Returns:
+            The number of epochs done; 0 for a fresh start.
 
         Raises:
             TaskError: The checkpoint can't be read, or holds other objects.
@@ -119,20 +121,19 @@ class Checkpoint:
     def save(self, **objects: Stateful) -> None:
         """Remember the objects, and write them if an epoch was just reported.
 
-        Before the epoch's report it only remembers, and the report writes; so either order of
-        the two is right.
+        A call before the epoch's report only remembers them, and the report writes them: either order is right.
         """
         self._remember(objects)
         if self._objects and self._place.is_between_epochs:
             self._write(inside_epoch=False)
 
     def save_behind(self, then: Callable[[], None]) -> None:
-        """As ``save`` in a thread of its own, which calls ``then`` when the file is on the disk.
+        """Write the remembered objects in a thread of its own, which calls ``then`` when the file is on the disk.
 
-        Where there is nothing to write, ``then`` is called at once. It waits for the call before it.
+        Where there is nothing to write, ``then`` is called at once. A call waits for the write of the one before.
 
         Raises:
-            Exception: What the write of the call before it raised; its ``then`` was not called.
+            Exception: The error of the write before, whose ``then`` was not called.
         """
         self.wait()
         work = self._take(inside_epoch=False) if self._objects else None
@@ -160,10 +161,10 @@ class Checkpoint:
         self._background.join()
 
     def save_inside_epoch(self) -> None:
-        """Write the place inside the epoch too, so that the epoch goes on there and not at its start.
+        """Write a checkpoint inside the epoch, so that a later process goes on there and not at the epoch's start.
 
-        Only for a loop that takes its batches from ``trial.loader`` and has handed its running
-        sums to ``restore``. Where the place can't be wound to, the last epoch's checkpoint stays.
+        This is for a loop that takes its batches from ``trial.loader`` and has handed its running
+        sums to ``restore``. Where the loader can't start at this place, the last epoch's checkpoint stays.
         """
         if self._place.can_resume_inside_epoch:
             self._write(inside_epoch=True)
@@ -171,6 +172,7 @@ class Checkpoint:
             self.save()
 
     def _remember(self, objects: Mapping[str, Stateful]) -> None:
+        """Save these objects from now on, beside those that were remembered before."""
         for name, item in objects.items():
             if not isinstance(item, Stateful):
                 raise TaskError(
@@ -181,9 +183,11 @@ class Checkpoint:
         self._objects.update(objects)
 
     def _position(self, *, inside_epoch: bool) -> tuple[int, ...]:
+        """What tells two checkpoints apart: epochs, steps, and whether it is inside an epoch."""
         return self._place.epochs_done, self._place.steps, int(inside_epoch)
 
     def _write(self, *, inside_epoch: bool) -> None:
+        """Write the training as it stands now, on this thread."""
         self.wait()
         work = self._take(inside_epoch=inside_epoch)
         if work is not None:
@@ -191,7 +195,7 @@ class Checkpoint:
             work()
 
     def _take(self, *, inside_epoch: bool) -> Callable[[], None] | None:
-        """What writes the training as it stands now; None where it is written already, or not wanted."""
+        """A function that writes the training as it stands now; None where that is written already, or not wanted."""
         is_saved = self._position(inside_epoch=inside_epoch) == self._saved_at
         if is_saved or self._is_forgone or not self._is_wanted():
             return None

@@ -19,7 +19,7 @@ FORMAT = 1
 
 
 def temporary_of(path: Path) -> Path:
-    """Where a checkpoint is until it is whole."""
+    """The file in which a checkpoint is written until it is whole."""
     return path.with_suffix(".tmp")
 
 
@@ -38,7 +38,7 @@ def read_checkpoint(path: Path) -> CheckpointFile:
     """The checkpoint's content, on the CPU.
 
     Raises:
-        TaskError: It can't be read, or another version wrote it.
+        TaskError: The file can't be read, or another version wrote it.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -53,10 +53,15 @@ def read_checkpoint(path: Path) -> CheckpointFile:
 
 
 def write_checkpoint(path: Path, content: CheckpointFile, *, check: Callable[[], None] = lambda: None) -> None:
-    """Write it whole or not at all, power cut included; ``check`` raises where it must not take the other's place.
+    """Write the checkpoint whole or not at all, even in a power cut.
+
+    Args:
+        path: Where the checkpoint is to be.
+        content: What it holds.
+        check: Called when all is written, before the new file takes the old one's place; it raises to prevent that.
 
     Raises:
-        OSError: The disk takes no more, or takes nothing; what was there before is there still.
+        OSError: The disk takes no more, or takes nothing; the checkpoint that was there before still is.
     """
     temporary = temporary_of(path)
     try:

@@ -17,12 +17,12 @@ class Saver:
     """Writes a trial's checkpoints, and tells where one can't be written."""
 
     def __init__(self, path: Path, *, max_bytes: int | None = None, tell: Callable[[str | None], None]) -> None:
-        """``tell`` hears the problem when writing fails, and None when it works again.
+        """Write to this path.
 
         Args:
-            path: Of the checkpoint, in a folder of the trial's own that lies in the study's.
-            max_bytes: Of all checkpoints of the study together; None for no limit.
-            tell: Told in one line.
+            path: The checkpoint's file, in a folder of the trial's own that lies in the study's.
+            max_bytes: The most that all checkpoints of the study may take together; None for no limit.
+            tell: Called with the problem in one line when writing fails, and with None when it works again.
         """
         self._path = path
         self._max_bytes = max_bytes
@@ -32,18 +32,18 @@ class Saver:
         self._mark: str | None = None
 
     def begin(self) -> None:
-        """This process trains the trial from now on; one that did so before can save no more."""
+        """Become the process that trains the trial; one that did so before can save no more."""
         mark = uuid.uuid4().hex
         with contextlib.suppress(OSError):  # on a full disk nobody is fenced off
             self._owner.write_text(mark)
             self._mark = mark
 
     def save(self, content: CheckpointFile, *, num_bytes: int) -> bool:
-        """Write it whole, or leave the last one that was written; whether it was written.
+        """Write the checkpoint whole, or leave the last one as it is; returns whether it was written.
 
         Args:
             content: What to write.
-            num_bytes: Of its tensors; what is written is a little more.
+            num_bytes: Size of its tensors; the file is a little larger.
 
         Raises:
             FencedError: Another process trains the trial now.
@@ -61,6 +61,7 @@ class Saver:
         return problem is None
 
     def _check_owner(self) -> None:
+        """Raise FencedError where another process has begun to train the trial."""
         if self._mark is None:
             return
         try:
@@ -71,6 +72,7 @@ class Saver:
             raise FencedError("another process trains this trial now, since this one seemed dead")
 
     def _find_problem(self, num_bytes: int) -> str | None:
+        """Why a checkpoint of this size can't be written, in one line; None where it can."""
         if free_bytes(self._path.parent) < num_bytes + LEFT_FREE_BYTES:
             return describe_disk_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), self._path)
         if self._max_bytes is None:
@@ -84,7 +86,7 @@ class Saver:
 
 
 def _size(path: Path) -> int:
-    """0 for a file that is gone meanwhile."""
+    """The file's size in bytes; 0 where it is gone meanwhile."""
     try:
         return path.stat().st_size
     except FileNotFoundError:

@@ -15,34 +15,37 @@ _Key: TypeAlias = tuple[object, ...]
 
 
 class Snapshot:
-    """Copies states; what has come from a CUDA device is there once ``wait`` returns.
+    """Copies states; the copies from a CUDA device are complete once the function that ``seal`` returns has returned.
 
-    Such a copy is launched, not waited for: into pinned memory, in the order of the device's
-    other work, so that what is launched afterwards can't change what is copied. The pinned
-    memory comes from torch's caching allocator and serves the next snapshot again. What is on the
-    CPU is copied into the memory of an earlier snapshot: new memory costs several times the copy,
-    since the system has to hand out each page of it.
+    A copy from a CUDA device is launched, not waited for. It goes into pinned memory, in the order of the
+    device's other work, so that what is launched afterwards can't change what is copied. The pinned memory comes
+    from torch's caching allocator and serves the next snapshot again. A tensor on the CPU is copied into the memory
+    of an earlier snapshot: new memory costs several times the copy, since the system has to hand out each page.
 
-    Tensors are told apart by where they lie, so what was taken stays alive until ``seal``: a tensor
-    that ``state_dict`` made for this call alone would be gone by the next, which would get its place.
+    Tensors are told apart by their address, so what was taken is kept alive until ``seal``: a tensor that
+    ``state_dict`` made for one call alone would else be gone at the next, which might get its address.
     """
 
     def __init__(self, earlier: "Snapshot | None" = None) -> None:
-        """``earlier`` is one whose values nobody needs any more: they become those of this one."""
+        """Nothing is taken yet; ``earlier`` is a snapshot that nobody needs any more, whose memory is used again."""
         self._spare = earlier.places if earlier is not None else {}
         self.places: dict[str, Tensor] = {}
-        """Its copies on the CPU, by where they stand in the state."""
+        """The copies of tensors on the CPU, by their places in the state."""
         self._copies: dict[_Key, tuple[Tensor, Tensor]] = {}
-        """What was taken, which holds its place in memory, and its copy."""
+        """Each tensor that was taken, which keeps its address, and its copy."""
         self._devices: set[torch.device] = set()
         self.num_bytes = 0
-        """Of all tensors that were copied."""
+        """Size of all tensors that were copied."""
 
     def take(self, value: object, where: str) -> Any:  # noqa: ANN401 - the type of value
-        """The value with all tensors copied; tensors that were one (tied weights) stay one, in later values too.
+        """The value with all tensors copied; tied weights stay one tensor, in later values too.
+
+        Args:
+            value: A state, or a part of one.
+            where: Its place in the state, such as ``model.weight``.
 
         Raises:
-            TaskError: It holds what ``torch.load(weights_only=True)`` would refuse when it is too late.
+            TaskError: The value holds what ``torch.load(weights_only=True)`` would refuse when it is too late.
         """
         if isinstance(value, Tensor):
             return self._copy(value, where)
@@ -61,9 +64,10 @@ class Snapshot:
         return value
 
     def seal(self) -> Callable[[], None]:
-        """Call it after the last ``take``: what was taken is held no more.
+        """End the taking, and keep what was taken alive no longer.
 
-        The function that it returns waits for the copies, in any thread.
+        Returns:
+            A function that waits for the copies, in any thread.
         """
         events = []
         for device in self._devices:
@@ -80,6 +84,7 @@ class Snapshot:
         return wait
 
     def _copy(self, tensor: Tensor, where: str) -> Tensor:
+        """A copy on the CPU; one and the same for tensors of the same address, shape, strides and type."""
         tensor = tensor.detach()
         if tensor.layout is not torch.strided:
             return tensor.to("cpu", copy=True)
@@ -102,5 +107,6 @@ class Snapshot:
 
 
 def _is_alike(spare: Tensor, tensor: Tensor) -> bool:
+    """Whether a tensor of the earlier snapshot can take the copy."""
     is_same = (spare.shape, spare.stride(), spare.dtype) == (tensor.shape, tensor.stride(), tensor.dtype)
     return is_same and not spare.is_inference()  # of a report inside of inference mode: it can't be written to outside

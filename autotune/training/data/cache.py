@@ -20,18 +20,18 @@ Place: TypeAlias = Literal["memory", "device"]
 _HOST = torch.device("cpu")
 _NUM_LOOKS = 32
 _LARGEST_SHARE = 0.25
-"""Of the memory that is free; the model, its gradients and other trials need the rest."""
+"""The largest share of the free memory that a cache may take; models, gradients and other trials need the rest."""
 _FETCH = 1024
-"""Samples that are collated at a time, so that their single tensors can go."""
+"""Samples that are collated at a time, so that their single tensors are freed early."""
 
 
 class CachedLoader:
     """A loader with the batches that a DataLoader without workers gives, bit for bit.
 
     The first pass fills the cache, so that its cost is seen where the first batch is waited for.
-    Samples that collate to tensors are held as whole tensors, and a batch is one gather for each
-    of them, where ``device`` says on the device itself. Others (a collate function of one's own,
-    text, samples of many sizes) are held one by one, and collated batch by batch.
+    Samples that collate to tensors are held as whole tensors, on the device where ``place`` says so, and a
+    batch is one gather from each of them. Other samples (those with a collate function of their own, texts,
+    samples of many sizes) are held one by one, and collated batch by batch.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class CachedLoader:
         self._place: Place = place if device.type == "cuda" else "memory"
         self._device = device if self._place == "device" else _HOST
         self.is_pinned = is_pinned and self._place == "memory"
-        """Batches are in page-locked memory."""
+        """Whether batches are in page-locked memory."""
         self._whole: Batch = None
         self._samples: list[Any] | None = None
         self._is_filled = False
@@ -67,26 +67,30 @@ class CachedLoader:
 
     @property
     def place(self) -> Place:
-        """Where samples are held; a CPU's memory is its device's."""
+        """Where samples are held; always ``memory`` without a CUDA device."""
         return self._place
 
     def _gathered(self) -> Iterator[Batch]:
+        """The epoch's batches, gathered from whole tensors."""
         for indices in self._order.tensors(self._device):
             yield change_tensors(self._whole, partial(self._gather, indices))
 
     def _gather(self, indices: Tensor, tensor: Tensor) -> Tensor:
+        """The rows of these indices, in page-locked memory where batches are to be."""
         if not self.is_pinned:
             return tensor.index_select(0, indices)
         batch = torch.empty((len(indices), *tensor.shape[1:]), dtype=tensor.dtype, pin_memory=True)
         return torch.index_select(tensor, 0, indices, out=batch)
 
     def _collated(self, samples: list[Any]) -> Iterator[Batch]:
+        """The epoch's batches, collated from single samples."""
         collate = self._collate or default_collate
         for indices in self._order:
             batch = collate([samples[index] for index in indices])
             yield change_tensors(batch, Tensor.pin_memory) if self.is_pinned else batch
 
     def _fill(self) -> None:
+        """Fetch all samples, and hold them as whole tensors where they can be, else one by one."""
         if type(self._dataset) is TensorDataset and self._collate is None:
             tensors = list(self._dataset.tensors)
             if self._place == "device":
@@ -113,6 +117,7 @@ class CachedLoader:
         return change_tensors(whole, lambda tensor: tensor.to(self._device))
 
     def _fetch_samples(self) -> None:
+        """Hold all samples one by one; raises InfeasibleError where they were to be on the device."""
         if self._place == "device":
             raise InfeasibleError(
                 "cache=device: samples must collate to tensors of one shape by torch's default_collate, got others; "
@@ -121,6 +126,7 @@ class CachedLoader:
         self._samples = [sample for samples in _fetch(self._dataset) for sample in samples]
 
     def _check_fits(self, num_bytes: float, *, device: torch.device) -> None:
+        """Raise InfeasibleError where so many bytes are more than the largest share of the device's free memory."""
         available = available_memory_bytes(device)
         if num_bytes > available * _LARGEST_SHARE:
             where = "this host" if device == _HOST else "the device"
@@ -131,19 +137,21 @@ class CachedLoader:
 
 
 def _fetch(dataset: Dataset[Any]) -> Iterator[list[Any]]:
+    """All samples in order, some at a time."""
     num_samples = len(dataset)  # type: ignore[arg-type]
     for start in range(0, num_samples, _FETCH):
         yield _take(dataset, range(start, min(start + _FETCH, num_samples)))
 
 
 def _take(dataset: Dataset[Any], indices: Sequence[int]) -> list[Any]:
+    """The samples of these indices."""
     # As DataLoader does: whole batches where the dataset offers them.
     batched = getattr(dataset, "__getitems__", None)
     return list(batched(list(indices))) if callable(batched) else [dataset[index] for index in indices]
 
 
 def _look_twice(dataset: Dataset[Any]) -> list[Any]:
-    """Some samples from all over the dataset, which must be the same when they are fetched again."""
+    """Samples from all over the dataset; raises InfeasibleError where one is not the same when it is fetched again."""
     num_samples = len(dataset)  # type: ignore[arg-type]
     indices = sorted({index * num_samples // _NUM_LOOKS for index in range(_NUM_LOOKS)})
     seed_loading(1)
@@ -159,7 +167,7 @@ def _look_twice(dataset: Dataset[Any]) -> list[Any]:
 
 
 def is_same(one: object, other: object) -> bool:
-    """Two samples are equal to the last bit, NaN being equal to NaN."""
+    """Whether two samples are equal to the last bit; NaN is equal to NaN."""
     if isinstance(one, Tensor) and isinstance(other, Tensor):
         if one.shape != other.shape or one.dtype != other.dtype:
             return False
@@ -179,6 +187,7 @@ def _mean_bytes(samples: list[Any]) -> float:
 
 
 def _bytes(sample: object) -> int:
+    """About the memory that a sample takes."""
     if isinstance(sample, Mapping):
         return sum(map(_bytes, sample.values()))
     if isinstance(sample, tuple | list):
@@ -190,5 +199,6 @@ def _bytes(sample: object) -> int:
 
 
 def _concatenate(parts: list[Batch]) -> Batch:
+    """The parts as one batch, tensor by tensor."""
     tensors = iter([torch.cat(same) for same in zip(*(list_tensors(part) for part in parts), strict=True)])
     return change_tensors(parts[0], lambda _: next(tensors))

@@ -42,7 +42,7 @@ class LoaderOptions:
     drop_last: bool = False
     in_order: bool = True
     start_method: str | None = None
-    """How workers start; None is fork where there is fork."""
+    """How workers start: ``fork``, ``spawn`` or ``forkserver``; None is fork where there is fork."""
     cache: str = "off"
     device_prefetch: bool = False
 
@@ -50,7 +50,7 @@ class LoaderOptions:
     def of(
         cls, params: Parameters, *, device: torch.device, batch_size: int | None = None, drop_last: bool = False
     ) -> Self:
-        """The options that the parameters ask for; a batch size given here goes before theirs."""
+        """The options that the parameters ask for; a ``batch_size`` that is given here goes before theirs."""
         cache = str(params.get("cache", "off"))
         # What is held whole has nothing to be loaded: workers would each hold a copy.
         num_workers = int(params.get("num_workers", 0)) if cache == "off" else 0
@@ -110,11 +110,11 @@ class BatchLoader:
         self._loader = _make_loader(dataset, order=self._order, options=options, collate=collate, device=device)
 
     def __len__(self) -> int:
-        """Batches of a whole epoch."""
+        """The number of batches in a whole epoch."""
         return len(self._order)
 
     def __iter__(self) -> Iterator[Batch]:
-        """One epoch; after a resume inside an epoch, the rest of it."""
+        """The batches of one epoch, or of the rest of it after a resume inside an epoch."""
         if self._is_train:
             # Batches that come as they are ready have no place in the epoch to go on from.
             return self._meter.watch(
@@ -145,33 +145,37 @@ class BatchLoader:
 
     @property
     def _num_prefetched(self) -> int:
+        """Batches that workers have ready or in work while nobody asks."""
         loader = self._loader
         return 0 if isinstance(loader, CachedLoader) else loader.num_workers * (loader.prefetch_factor or 0)
 
     @property
     def _copies_ahead(self) -> bool:
+        """Whether a batch is copied to the device while the step before it trains."""
         # What is on the device already has nothing to be copied.
         is_there = isinstance(self._loader, CachedLoader) and self._loader.place == "device"
         return self._options.device_prefetch and self._change is not None and not is_there
 
     def _begin(self) -> Iterator[Batch]:
-        """A pass, from where the order aims."""
+        """Begin a pass at the batch that the order aims at."""
         if self._change is None or not self._copies_ahead:
             return self._batches()
         return copied_ahead(self._batches(), self._change, device=self._device)
 
     def _batches(self) -> Iterator[Batch]:
+        """One pass over the loader, whose workers start here."""
         with _quiet_start():
             return iter(self._loader)
 
     def _validation_batches(self) -> Iterator[Batch]:
+        """The batches on the device; progress is told between them."""
         for batch in self._begin():
             yield batch if self._change is None or self._copies_ahead else self._change(batch)
             self._meter.tick()
 
 
 class _SeededSamples(Dataset[Any]):
-    """In a worker: seeds the generators for each batch, so that no worker's past shows in its samples."""
+    """The samples in a worker, which seeds its generators for each batch, so that its past does not matter."""
 
     def __init__(self, dataset: Dataset[Any]) -> None:
         self._dataset = dataset
@@ -199,6 +203,7 @@ class _SentSamples(_SeededSamples):
 
 
 def _unpack(files: ImportedFiles, dataset: Dataset[Any]) -> _SeededSamples:
+    """Make the samples in a worker, after unpickling has imported the task's files."""
     del files  # it has done its work
     return _SeededSamples(dataset)
 
@@ -211,6 +216,7 @@ def _make_loader(
     collate: Collate | None,
     device: torch.device,
 ) -> DataLoader[Any] | CachedLoader:
+    """A cache or torch's DataLoader, as the options ask for."""
     if options.cache != "off":
         return CachedLoader(
             dataset,
@@ -252,10 +258,11 @@ def _start_method() -> str | None:
 
 @contextmanager
 def _quiet_start() -> Iterator[None]:
-    """Leave out two warnings: more workers than cores was the study's own wish; forking is explained below.
+    """Leave out two warnings of a DataLoader that starts its workers.
 
-    Python 3.12 warns of a fork in a process with threads. A worker runs nothing of the threads
-    that it lost: torch gives it one thread, and it neither logs nor reports.
+    One tells of more workers than cores, which the study asked for. The other is Python 3.12's about a fork in a
+    process with threads. A worker needs none of the threads that it lost: torch gives it one thread, and it
+    neither logs nor reports.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="This DataLoader will create", category=UserWarning)
@@ -264,6 +271,7 @@ def _quiet_start() -> Iterator[None]:
 
 
 def _length(dataset: Dataset[Any]) -> int:
+    """The number of samples; raises TaskError where the dataset can't be indexed or is empty."""
     kind = type(dataset).__name__
     if isinstance(dataset, IterableDataset) or not isinstance(dataset, Sized):
         raise TaskError(

@@ -27,6 +27,7 @@ def copied_ahead(batches: Iterator[Batch], move: Callable[[Batch], Batch], *, de
 
 
 def _launch(batch: Batch, move: Callable[[Batch], Batch], *, stream: torch.cuda.Stream) -> Batch:
+    """Launch the batch's copy on the copying stream."""
     made_there = [tensor for tensor in list_tensors(batch) if tensor.is_cuda]
     if made_there:  # by a collate function of one's own: the copying stream must not read it before
         stream.wait_stream(torch.cuda.current_stream(stream.device))
@@ -37,6 +38,7 @@ def _launch(batch: Batch, move: Callable[[Batch], Batch], *, stream: torch.cuda.
 
 
 def _take_over(batch: Batch, *, stream: torch.cuda.Stream) -> Batch:
+    """Let the current stream wait for the copy, and keep its memory until that stream is done with it."""
     current = torch.cuda.current_stream(stream.device)
     current.wait_stream(stream)
     for tensor in (tensor for tensor in list_tensors(batch) if tensor.is_cuda):  # a PackedSequence has one that is not

@@ -10,7 +10,7 @@ from autotune.training.rng import derive_seed
 
 
 class EpochOrder:
-    """The batch sampler: lists of indices; with workers, each list comes with a seed of its own."""
+    """The batch sampler: each batch is a list of indices, with a seed of its own where there are workers."""
 
     def __init__(
         self, num_samples: int, *, batch_size: int, drop_last: bool, has_workers: bool, seed: int, shuffle: bool
@@ -41,12 +41,13 @@ class EpochOrder:
             yield (derive_seed(self._seed, purpose, self._epoch, number), indices) if self._has_workers else indices
 
     def tensors(self, device: torch.device) -> Iterator[Tensor]:
-        """The same batches as tensors of indices, which are brought to the device once an epoch."""
+        """The batches as tensors of indices, which are brought to the device once an epoch."""
         order = self._samples().to(device)
         for number in range(self._first_batch, len(self)):
             yield order[number * self._batch_size : (number + 1) * self._batch_size]
 
     def _samples(self) -> Tensor:
+        """The indices of all samples in the epoch's order, int64, on the CPU."""
         if not self._shuffle:
             return torch.arange(self._num_samples)
         generator = torch.Generator().manual_seed(derive_seed(self._seed, "order", self._epoch))

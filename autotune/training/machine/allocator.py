@@ -12,15 +12,15 @@ _NEVER = 2**31 - 1
 
 
 class _Retention:
-    """glibc can't be asked what it was told."""
+    """Remembers whether glibc was told to keep what is freed, since it can't be asked."""
 
     is_on = False
 
 
 def retain_freed_memory() -> None:
-    """Let glibc keep what is freed, large tensors too, which otherwise are unmapped and faulted in anew.
+    """Let glibc keep what is freed, large tensors too, whose pages are otherwise unmapped and faulted in anew.
 
-    Raising M_MMAP_THRESHOLD does not do: glibc refuses more than 32 MiB.
+    Raising M_MMAP_THRESHOLD is not enough: glibc refuses more than 32 MiB.
     """
     if sys.platform != "linux":
         return
@@ -30,7 +30,7 @@ def retain_freed_memory() -> None:
 
 
 def allocator_in_force() -> Scalar:
-    """``jemalloc`` or ``tcmalloc`` where it is loaded, else ``retain`` or ``default``."""
+    """The host's allocator: ``jemalloc`` or ``tcmalloc`` where one is loaded, else ``retain`` or ``default``."""
     maps = Path("/proc/self/maps")
     loaded = maps.read_text() if maps.exists() else ""
     for name in ("jemalloc", "tcmalloc"):

@@ -11,9 +11,9 @@ from autotune.training.machine.device import open_nvml
 
 _GIB = 2**30
 _SLACK_BYTES = _GIB
-"""What nobody holds and nobody can have: the driver keeps some hundred MB of a device for itself."""
+"""Memory that no process holds and none can have: the driver keeps some hundred MB of a device for itself."""
 _CONTEXT_BYTES = _GIB // 2
-"""A process's CUDA context with the libraries' workspaces, where NVML does not tell what a process holds."""
+"""Guess of what a process's CUDA context and its libraries' workspaces hold, where NVML does not tell."""
 
 
 @dataclass(frozen=True)
@@ -23,21 +23,22 @@ class DeviceMemory:
     total: int
     free: int
     own: int
-    """Held by this process, its CUDA context included."""
+    """Bytes that this process holds, its CUDA context included."""
     requested: int
-    """0 where the error does not tell: then it was a handle, a workspace, a graph or a module, mostly of a few MB."""
+    """Bytes that were asked for in vain; 0 where the error does not tell, as for a handle, a workspace, a graph or a
+    module, which are mostly of a few MB."""
 
     @property
     def others(self) -> int:
-        """Held by other processes."""
+        """Bytes that other processes hold."""
         return max(0, self.total - self.free - self.own)
 
 
 def crowding(memory: DeviceMemory) -> str | None:
-    """Who is in the way, in words; None where the trial would not have fitted on the device alone either.
+    """Whose memory is in the way, in words; None where the trial would not have fitted on the device alone either.
 
-    What a trial needs is known up to the request that failed: one that goes on to need more
-    than the device has fails again, and then alone.
+    A trial's need is known up to the request that failed: a trial that would have gone on to need more than the
+    device has is tried again, and fails then when it has the device alone.
     """
     would_fit = memory.own + memory.requested + _SLACK_BYTES <= memory.total
     if not would_fit or memory.others < _SLACK_BYTES:
@@ -47,7 +48,7 @@ def crowding(memory: DeviceMemory) -> str | None:
 
 
 def memory_at(error: BaseException, *, device: torch.device) -> DeviceMemory | None:
-    """The GPU's memory, to be asked before anything of the failed step is freed; None where that did not run out."""
+    """The GPU's memory, asked before anything of the failed step is freed; None where the error is of another kind."""
     told = read_out_of_memory(error)
     if told is None or told.shortage != "device" or device.type != "cuda":
         return None
@@ -70,4 +71,5 @@ def memory_at(error: BaseException, *, device: torch.device) -> DeviceMemory | N
 
 
 def _least_own(device: torch.device) -> int:
+    """What this process holds at least, where NVML does not tell."""
     return torch.cuda.memory_reserved(device) + _CONTEXT_BYTES

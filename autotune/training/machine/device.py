@@ -18,10 +18,10 @@ _SAMPLE_SECONDS = 1.0
 
 
 def open_device(name: str) -> torch.device:
-    """The torch device of this name, seen to be there.
+    """The torch device of this name, after a first use that shows that it is there.
 
     Raises:
-        CrowdedError: It is there, and full: a process takes some hundred MB of a GPU before it holds anything.
+        CrowdedError: The device is full: a process takes some hundred MB of a GPU before it holds any tensor.
         TaskError: torch sees no such device in this process.
     """
     try:
@@ -45,19 +45,19 @@ def synchronize(device: torch.device) -> None:
 
 
 def peak_memory_bytes(device: torch.device) -> int:
-    """Most memory held so far: allocated on a CUDA device; resident, of the process, on a CPU."""
+    """The most bytes held so far: allocated on a CUDA device, or resident in this process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return peak_process_bytes()
 
 
 def held_memory_bytes(device: torch.device) -> int | None:
-    """What this process keeps of a CUDA device's memory, in use or not; None on a CPU."""
+    """Bytes that this process keeps of a CUDA device's memory, in use or not; None on a CPU."""
     return int(torch.cuda.memory_reserved(device)) if device.type == "cuda" else None
 
 
 def available_memory_bytes(device: torch.device) -> int:
-    """Memory that is free now: of a CUDA device, or of the host, or what its container leaves of that."""
+    """Bytes that are free now on a CUDA device, or on the host as far as its container allows."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return available_host_bytes()
@@ -73,7 +73,7 @@ class DeviceWatch:
         self._watts: list[float] = []
 
     def sample(self) -> None:
-        """Look, if the last look was a second ago."""
+        """Look at utilisation and power if the last look was a second ago."""
         now = time.perf_counter()
         if self._nvml is None or now < self._next_sample:
             return
@@ -111,7 +111,7 @@ def _mean(values: list[float]) -> float | None:
 
 
 def open_nvml(device: torch.device) -> "tuple[ModuleType | None, Any]":
-    """NVML and its handle of the device; None for a CPU, and where NVML does not know the device."""
+    """NVML's module and its handle of the device; two Nones for a CPU, and where NVML does not know the device."""
     if device.type != "cuda":
         return None, None
     import pynvml

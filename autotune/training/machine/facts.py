@@ -16,7 +16,7 @@ _COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")
 
 
 def torch_facts() -> TorchFacts:
-    """The facts, without initialising CUDA, so that a process may fork afterwards."""
+    """What torch says about itself and its devices; CUDA is not initialised, so that a process may fork afterwards."""
     devices = _accelerators()
     accelerators = tuple(device for device, _ in devices)
     cpu = torch.cpu.get_capabilities()
@@ -39,19 +39,21 @@ def torch_facts() -> TorchFacts:
 
 
 def _cudnn_version() -> int | None:
+    """The version as a number such as 91002; None where torch has no cuDNN."""
     # torch.backends.cudnn.version() looks at every device's capability, which initialises CUDA (torch 2.11).
     cudnn = getattr(torch._C, "_cudnn", None)  # noqa: SLF001 - what that function returns in the end
     return None if cudnn is None else int(cudnn.getVersionInt())
 
 
 def _has_compiler(*, has_cuda: bool) -> bool:
+    """Whether torch.compile has what it needs: a C++ compiler, and Triton for a GPU."""
     names = (os.environ.get("CXX"), "g++", "clang++", "c++")
     has_cpp = any(name and shutil.which(name) for name in names)
     return has_cpp and (not has_cuda or importlib.util.find_spec("triton") is not None)
 
 
 def _accelerators() -> tuple[tuple[Accelerator, str], ...]:
-    """Each with its id."""
+    """The GPUs, or parts of GPUs, that this process may use, each with its id."""
     # NVML knows everything that is asked here; torch.cuda.get_device_properties would initialise CUDA.
     if torch.version.cuda is None or not _has_devices():
         return ()
@@ -71,10 +73,12 @@ def _accelerators() -> tuple[tuple[Accelerator, str], ...]:
 
 
 def _names_parts() -> bool:
+    """Whether the environment names parts of GPUs (MIG) by their ids."""
     return os.environ.get(_VISIBLE, "").startswith(PART_PREFIX)
 
 
 def _has_devices() -> bool:
+    """Whether torch sees a GPU; where parts are named, they count without asking."""
     # Where parts of GPUs are named torch asks CUDA itself how many there are, and no process may fork after that.
     return _names_parts() or torch.cuda.device_count() > 0
 
@@ -86,12 +90,13 @@ class _Device:
     handle: object
     identity: str
     whole: object
-    """The GPU's handle."""
+    """Handle of the GPU that this is, or is a part of."""
     has_number: bool
-    """CUDA counts it: GPUs alone have numbers."""
+    """Whether CUDA counts it: whole GPUs have numbers, parts have none."""
 
 
 def _list_devices() -> list[_Device]:
+    """All GPUs of this host, with their parts where the environment names parts."""
     import pynvml
 
     found = []
@@ -104,6 +109,7 @@ def _list_devices() -> list[_Device]:
 
 
 def _list_parts(gpu: object) -> Iterator[object]:
+    """NVML's handles of a GPU's parts."""
     import pynvml
 
     for index in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(gpu)):  # none where MIG is off
@@ -123,7 +129,7 @@ def _describe(device: _Device, *, index: int) -> Accelerator:
 
 
 def _visible(devices: list[_Device]) -> list[_Device]:
-    """Those that CUDA_VISIBLE_DEVICES leaves, in its order: by number, or by a start of the id."""
+    """The devices that CUDA_VISIBLE_DEVICES names, in its order, by number or by a beginning of the id."""
     words = os.environ.get(_VISIBLE)
     numbered = [device for device in devices if device.has_number]
     if words is None:

@@ -17,9 +17,9 @@ _PLACES = ("matmul", "conv", "rnn")
 
 
 def apply_process_knobs(params: Parameters, *, cores: tuple[int, ...], device: torch.device) -> None:
-    """Set threads, cuDNN's flags, precisions and attention; what is absent keeps torch's default.
+    """Set threads, cuDNN's flags, precisions and attention; a parameter that is absent leaves torch's default.
 
-    Without ``torch_threads``, a trial with a lease on cores takes as many threads.
+    Without ``torch_threads``, a trial takes as many threads as it has cores on lease.
     """
     # These two were heeded before torch was there (trial/child.py, trial/relaunch.py).
     is_physical = params.get("cpu_affinity") == "physical"
@@ -42,7 +42,7 @@ def apply_process_knobs(params: Parameters, *, cores: tuple[int, ...], device: t
 
 
 def process_knobs_in_force(device: torch.device) -> dict[str, Scalar]:
-    """What torch says that holds now; cuDNN's flags only where there is a cuDNN to heed them."""
+    """The values of all these knobs as torch has them now; those of cuDNN and CUDA on a CUDA device alone."""
     knobs: dict[str, Scalar] = {
         "torch_threads": torch.get_num_threads(),
         "float32_matmul_precision": _legacy_matmul_precision(),
@@ -73,7 +73,7 @@ def _apply_precisions(params: Parameters, device: torch.device) -> None:
 
 
 def _affinity_in_force() -> str:
-    """``physical`` where no two of this process's cores are one, though the host's are."""
+    """``physical`` where the host has hyper-threads and this process has one for each physical core, else ``all``."""
     cores, host = usable_cores(), tuple(range(os.cpu_count() or 1))
     has_siblings = len(physical_cores(host)) < len(host)
     return "physical" if has_siblings and physical_cores(cores) == cores else "all"
@@ -88,12 +88,13 @@ def _cuda_allocator_in_force() -> str:
 
 
 def _read_precision(place: str, device: torch.device) -> Scalar:
+    """``ieee``, ``tf32`` or ``bf16``, as torch has it for these operations."""
     precision: str = _backend(place, device).fp32_precision
     return "ieee" if precision == "none" else precision  # nothing is set, here or for the whole backend
 
 
 def _backend(place: str, device: torch.device) -> Any:  # noqa: ANN401 - torch's own type for it is private
-    """What has the ``fp32_precision`` of these operations on this device."""
+    """The part of torch.backends that has these operations' ``fp32_precision`` on this device."""
     backends = torch.backends
     if device.type != "cuda":
         return getattr(backends.mkldnn, place)
@@ -113,10 +114,11 @@ _ATTENTION: Mapping[str, tuple[Callable[[bool], None], Callable[[], bool]]] = {
     "mem_efficient": (torch.backends.cuda.enable_mem_efficient_sdp, torch.backends.cuda.mem_efficient_sdp_enabled),
     "cudnn": (torch.backends.cuda.enable_cudnn_sdp, torch.backends.cuda.cudnn_sdp_enabled),
 }
-"""How each implementation is allowed, and whether it is; torch heeds the same switches on a CPU."""
+"""For each implementation of attention, what allows it and what tells whether it is allowed. A CPU heeds them too."""
 
 
 def _allow_attention(backend: str) -> None:
+    """Allow this implementation of attention alone, or all of them for ``auto``."""
     if backend != "auto" and backend not in _ATTENTION:
         raise TaskError(f"sdpa_backend: must be one of auto, {', '.join(_ATTENTION)}, got {backend!r}")
     for name, (allow, _) in _ATTENTION.items():

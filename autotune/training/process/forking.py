@@ -13,7 +13,7 @@ def import_ahead(*modules: str) -> None:
     a second, also where nothing is compiled (``torch/_compile.py``).
 
     Args:
-        modules: Names of others that are not this room's to know.
+        modules: Names of further modules, which this room may not import.
     """
     for module in ("torch._dynamo", "autotune.training.process.rehearsal", "autotune.training.process.run", *modules):
         importlib.import_module(module)
@@ -37,5 +37,5 @@ def restore_threads(num_threads: int) -> None:
 
 
 def has_used_cuda() -> bool:
-    """CUDA is initialised in this process, so no process forked from it can use it."""
+    """Whether CUDA is initialised in this process, so that no process forked from it can use it."""
     return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]

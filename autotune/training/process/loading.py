@@ -15,7 +15,7 @@ from autotune.training.trial import Trial
 
 @dataclass
 class LoadedTask:
-    """A task that is imported: an instance of a Task class, or a function ``train(trial)``."""
+    """A task that was imported: an instance of a Task class, or a function ``train(trial)``."""
 
     kind: Literal["class", "function"]
     target: Task | Callable[[Trial], None]
@@ -32,7 +32,7 @@ class LoadedTask:
         return checked_knobs(getattr(self.target, "knobs", ()), where=f"task {self.reference}")
 
     def setup(self) -> None:
-        """Run the task's ``setup`` once; again does nothing.
+        """Run the task's ``setup``; a second call does nothing.
 
         Raises:
             TaskError: The setup raised.
@@ -62,6 +62,7 @@ def load_task(reference: str) -> LoadedTask:
 
 
 def _instance(target: type, reference: str) -> Task:
+    """The one instance of a Task class; raises TaskError where it is none, lacks a method or can't be made."""
     if not issubclass(target, Task):
         raise TaskError(
             f"task {reference}: a class must be a subclass of autotune.training.Task; name it as its parent"
@@ -75,6 +76,7 @@ def _instance(target: type, reference: str) -> Task:
 
 
 def _check_takes_trial(target: Callable[..., object], reference: str) -> None:
+    """Raise TaskError where the function can't be called with one argument."""
     try:
         inspect.signature(target).bind(None)
     except TypeError as error:

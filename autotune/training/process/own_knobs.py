@@ -7,14 +7,14 @@ from autotune.events import TaskKnob
 
 
 def checked_knobs(declared: object, *, where: str) -> tuple[TaskKnob, ...]:
-    """The knobs, each with its simplest setting named.
+    """The knobs, each with its simplest value named.
 
     Args:
         declared: The task's ``knobs``.
-        where: The task, as a message begins.
+        where: The task, with which a message begins.
 
     Raises:
-        TaskError: It is no sequence of knobs, or one of them can't be proposed.
+        TaskError: What is declared is no sequence of knobs, or one of them can't be proposed.
     """
     if not isinstance(declared, tuple | list) or not all(isinstance(knob, TaskKnob) for knob in declared):
         raise TaskError(

@@ -26,13 +26,13 @@ class RebuiltModel:
 
     model: nn.Module
     example_input: Any
-    """What the task gave the model for the first validation samples."""
+    """The input that the task gave the model for the first validation samples."""
     example_output: Any
-    """What the model answered."""
+    """The output that the model gave for ``example_input``."""
 
 
 def rebuild_model(reference: str, *, parameters: Mapping[str, Scalar], checkpoint: Path) -> RebuiltModel:
-    """The model of a trial of a Task class; a function keeps its model to itself.
+    """The trained model of a trial of a Task class; a function task keeps its model to itself.
 
     Raises:
         TaskError: The task can't be loaded, is a function, or its checkpoint can't be read.
@@ -54,6 +54,7 @@ def rebuild_model(reference: str, *, parameters: Mapping[str, Scalar], checkpoin
 
 
 def _with_example(task: Task, model: nn.Module, batch: Any, reference: str) -> RebuiltModel:  # noqa: ANN401 - a Batch
+    """The model with what goes in and comes out when the task's ``forward`` takes this batch."""
     seen: list[Any] = []
 
     def remember(module: nn.Module, arguments: tuple[Any, ...], output: object) -> None:

@@ -21,7 +21,7 @@ from autotune.training.task import Task
 
 _NUM_SAMPLES = 8
 _LEAST_TO_TELL = 3
-"""Samples in a batch whose dimensions tell which of them is the samples'."""
+"""Least number of samples in a batch whose dimensions tell which of them counts the samples."""
 
 
 def rehearse(task: LoadedTask, *, parameters: Mapping[str, Scalar], device: str) -> Rehearsal:
@@ -30,7 +30,7 @@ def rehearse(task: LoadedTask, *, parameters: Mapping[str, Scalar], device: str)
     A function task is only inspected: it has no metric names before it runs.
 
     Raises:
-        TaskError: What is missing, empty or raised.
+        TaskError: Something of the task is missing, empty or of a wrong type, or raised.
     """
     task.setup()
     target = task.target
@@ -78,6 +78,7 @@ class _Rehearsed:
         )
 
     def _count(self, dataset: Dataset[Any], method: str) -> int:
+        """The number of samples; raises TaskError for a stream and for an empty dataset."""
         kind = type(dataset).__name__
         is_stream = isinstance(dataset, IterableDataset) or not hasattr(dataset, "__getitem__")
         if is_stream or not isinstance(dataset, Sized):
@@ -90,9 +91,9 @@ class _Rehearsed:
         return num_samples
 
     def _check_samples_first(self, dataset: Dataset[Any], batch: Batch, *, num_samples: int) -> None:
-        """Refuse batches (T, N, ...): they would be counted, and cut into micro-batches, by their time steps.
+        """Refuse batches (T, N, ...), which would be counted, and cut into micro-batches, by their time steps.
 
-        A batch that is a sample smaller tells them from those where another dimension is of this size by chance.
+        A second batch with one sample less shows whether the second dimension has this size by chance.
         """
         sizes = leading_sizes(batch)
         if num_samples < _LEAST_TO_TELL or sizes[1:] != (num_samples,):
@@ -104,12 +105,14 @@ class _Rehearsed:
             raise self._error(f"the first dimension of a batch must be its samples, {got}; {remedy}")
 
     def _batch(self, dataset: Dataset[Any], *, num_samples: int = _NUM_SAMPLES) -> Batch:
+        """The first samples as a batch on the device."""
         with blaming(self._where, "loading a batch"):
             batch = next(iter(DataLoader(dataset, batch_size=num_samples, collate_fn=self._task.collate)))
         move = mover(self._device, channels_last=False)
         return batch if move is None else move(batch)
 
     def _train(self, model: nn.Module, batch: Batch) -> None:
+        """Take the batch through forward, loss and backward."""
         model.train()
         with blaming(self._where, "forward()"):
             outputs, targets = self._task.forward(model, batch)
@@ -123,6 +126,7 @@ class _Rehearsed:
             loss.backward()  # type: ignore[no-untyped-call]
 
     def _check_count(self, batch: Batch) -> None:
+        """Raise TaskError where the task's ``count`` of the batch is no positive number."""
         with blaming(self._where, "count()"):
             count: object = self._task.count(batch)
             is_right = isinstance(count, int | Tensor) and torch.as_tensor(count).dim() == 0 and bool(count > 0)
@@ -132,6 +136,7 @@ class _Rehearsed:
             )
 
     def _evaluate(self, model: nn.Module, batch: Batch) -> list[str]:
+        """Take the batch through the task's ``evaluate``; returns the metrics' names as they are recorded."""
         model.eval()
         with torch.inference_mode(), blaming(self._where, "evaluate()"):
             values = self._task.evaluate(model, [batch])

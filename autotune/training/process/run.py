@@ -45,9 +45,9 @@ def run_trial(
 
     Args:
         order: What to train.
-        task: As ``load_task`` gave it; its ``setup`` is run first if nobody did.
+        task: The task; its ``setup`` is run first if it was not run before.
         channel: Where events go, and where the wish to stop comes from.
-        process_started: ``time.monotonic()`` at the process's first line; now, if left out.
+        process_started: When the process began, by ``time.monotonic()``; now if None.
         on_ready: Called with the run before it trains.
     """
     started = time.monotonic() if process_started is None else process_started
@@ -89,6 +89,7 @@ def _run(
 
 
 def _prepare(order: TrialOrder, *, task: LoadedTask, channel: Channel, process_started: float) -> TrialRun:
+    """Make what the training needs, and set the knobs and seeds that hold for the whole process."""
     Path(order.folder).mkdir(parents=True, exist_ok=True)
     task.setup()
     device = open_device(order.device)
@@ -99,6 +100,7 @@ def _prepare(order: TrialOrder, *, task: LoadedTask, channel: Channel, process_s
 
 
 def _finished(run: TrialRun, *, channel: Channel) -> Finished:
+    """The outcome of a training that has returned."""
     stop = channel.stop
     if stop is not None and run.has_seen_stop and not run.is_over:
         return _tell(run, outcome=stop.outcome, reason=stop.reason)
@@ -113,6 +115,7 @@ def _finished(run: TrialRun, *, channel: Channel) -> Finished:
 
 
 def _finished_by(error: BaseException, *, device: str, run: TrialRun | None = None) -> Finished:
+    """The outcome of a training that has raised; ``run`` is None where the error came before there was one."""
     reason = one_line(error)
     is_killed = is_killed_worker(error)
     ran_out = read_out_of_memory(error)
@@ -139,6 +142,7 @@ def _finished_by(error: BaseException, *, device: str, run: TrialRun | None = No
 
 
 def _out_of_memory(told: Finished, ran_out: OutOfMemory, *, device: str) -> Finished:
+    """The outcome with whose memory ran out."""
     # A CPU's memory is the host's, and larger batches run out of it; what workers send batches through is apart.
     is_own = ran_out.shortage == "device" or (device == "cpu" and not ran_out.is_of_workers)
     shortage: Shortage = "device" if is_own else "host"
@@ -146,6 +150,7 @@ def _out_of_memory(told: Finished, ran_out: OutOfMemory, *, device: str) -> Fini
 
 
 def _tell(run: TrialRun | None, *, outcome: Outcome, reason: str | None, tail: str | None = None) -> Finished:
+    """The outcome with the trial's throughput, and with the parameters that nobody read where it is complete."""
     return Finished(
         outcome=outcome,
         reason=reason,

@@ -9,8 +9,8 @@ class Channel(Protocol):
     """The trial's side of the pipe to its coordinator."""
 
     def send(self, event: Event) -> None:
-        """Hand the event over; may not wait for the coordinator to read it."""
+        """Hand the event over without waiting for the coordinator to read it."""
 
     @property
     def stop(self) -> Stop | None:
-        """What the coordinator asked for, if it did; read at every step, so it must cost nothing."""
+        """The coordinator's wish to stop the trial, or None; read at every step, so that it must cost nothing."""

@@ -12,13 +12,13 @@ _LOOK_SECONDS = 1.0
 
 
 class LossWatch:
-    """Looks at the training loss about once a second: each look waits for the device."""
+    """Looks at the training loss about once a second, since each look waits for the device."""
 
     def __init__(self) -> None:
         self._next_look = 0.0
 
     def check(self, loss: Tensor, *, epoch: int) -> None:
-        """Look, if it is time to.
+        """Look at the loss if the last look was a second ago.
 
         Raises:
             DivergedError: The loss is NaN or infinite.
@@ -31,10 +31,10 @@ class LossWatch:
 
 
 def check_finite(values: Mapping[str, float], *, epoch: int) -> None:
-    """Hold every value of an epoch to be a number that a sampler can learn from.
+    """Check that every value of an epoch is finite, so that a sampler can learn from it.
 
     Raises:
-        DivergedError: One is NaN or infinite.
+        DivergedError: A value is NaN or infinite.
     """
     for name, value in values.items():
         if not math.isfinite(value):

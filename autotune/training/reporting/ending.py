@@ -13,15 +13,15 @@ class Clock(Protocol):
 
     @property
     def trained_seconds(self) -> float:
-        """Since the first batch was asked for, evaluation and compilation included."""
+        """Seconds since the first batch was asked for, evaluation and compilation included."""
 
     @property
     def trained_samples(self) -> int:
-        """Training samples seen."""
+        """Number of training samples seen, repeated ones included."""
 
 
 class Ending:
-    """What ends a trial; it remembers nothing, since the reports and the clock outlive a process."""
+    """What ends a trial; it remembers nothing itself, since reports and clock outlive a process."""
 
     def __init__(self, order: TrialOrder, *, clock: Clock) -> None:
         self._targets = order.targets
@@ -31,12 +31,12 @@ class Ending:
 
     @property
     def has_limit(self) -> bool:
-        """The trial is measured out in seconds or samples."""
+        """Whether the trial is given a number of seconds or samples."""
         return self._limit is not None
 
     @property
     def share(self) -> float:
-        """Share of its seconds or samples that the trial has had; 0 where epochs are counted."""
+        """Share of its seconds or samples that the trial has had; it may pass 1, and is 0 where epochs are counted."""
         if self._limit is None:
             return 0.0
         clock = self._clock
@@ -45,7 +45,13 @@ class Ending:
     def times(
         self, metrics: Mapping[str, float], *, earlier: Sequence[EpochReport], seconds: float
     ) -> dict[str, float]:
-        """Seconds until each target that is seen by now was seen: metrics of the epoch that ends after ``seconds``."""
+        """Seconds until each target was seen that is seen by now, by the name of its objective.
+
+        Args:
+            metrics: The metrics of the epoch that ends.
+            earlier: The reports of the epochs before it.
+            seconds: What the trial has trained at the end of this epoch.
+        """
         before: Mapping[str, float] = earlier[-1].metrics if earlier else {}
         return {
             target.objective: before.get(target.objective, seconds)
@@ -64,7 +70,7 @@ class Ending:
         return self._limit is not None and spent is not None and spent >= self._limit
 
     def reason_to_prune(self, reports: Sequence[EpochReport]) -> str | None:
-        """Why a trial that ended with these reports is not complete: the target that it never saw."""
+        """The target that a trial with these reports never saw, in words; None where it saw all of them."""
         for target in self._targets:
             if target.objective not in reports[-1].metrics:
                 return _unseen(target, reports)
@@ -72,6 +78,7 @@ class Ending:
 
 
 def _unseen(target: Target, reports: Sequence[EpochReport]) -> str:
+    """How close the metric came to its target, in words."""
     best = min((report.metrics[target.metric] for report in reports), key=target.shortfall)
     verb = "reached" if target.is_at_least else "came down to"
     return f"{target.metric} {format_figure(best, digits=4)} never {verb} {target.bound:g}"

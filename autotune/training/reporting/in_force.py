@@ -14,14 +14,14 @@ class InForce:
     """Collects what the trial's helpers have put in force, as torch says it is, and tells it.
 
     Args:
-        channel: Where it is told.
+        channel: Where the values are told.
         device: Where the trial trains.
-        process_started: By the monotonic clock: the set-up counts from here.
+        process_started: When the process began, by ``time.monotonic()``; the set-up counts from here.
     """
 
     def __init__(self, channel: Channel, *, device: torch.device, process_started: float) -> None:
         self.num_parameters: int | None = None
-        """Of the model that trains, once it is prepared."""
+        """Number of the model's trainable parameters, once it is prepared."""
         self._channel = channel
         self._device = device
         self._process_started = process_started
@@ -30,15 +30,15 @@ class InForce:
         self._is_told = False
 
     def note(self, **values: Scalar) -> None:
-        """Remember these, by the names of their parameters; told with the rest."""
+        """Remember these values, by the names of their parameters, until they are told."""
         self._noted |= values
 
     def follow(self, name: str, read: Callable[[], Scalar]) -> None:
-        """Tell what this parameter is at the time; a restored checkpoint and the training itself may change it."""
+        """Read this parameter's value when it is told; a restored checkpoint and the training itself may change it."""
         self._followed[name] = read
 
     def begin(self, *, epochs_done: int, reports: tuple[EpochReport, ...]) -> bool:
-        """Tell, once, that training starts, and again what earlier processes reported; whether this was that once."""
+        """Tell that training starts, and the reports of earlier processes; returns False where that was told before."""
         if self._is_told:
             return False
         self._is_told = True
@@ -56,10 +56,11 @@ class InForce:
         return True
 
     def adjust(self, reason: str) -> None:
-        """Tell what is in force now, and why it is something else than before."""
+        """Tell the values that are in force now, and the reason for their change."""
         self._channel.send(Adjusted(in_force=self._all, reason=reason))
 
     @property
     def _all(self) -> dict[str, Scalar]:
+        """All values that are in force now, by name."""
         followed = {name: read() for name, read in self._followed.items()}
         return process_knobs_in_force(self._device) | self._noted | followed

@@ -19,7 +19,19 @@ _PROGRESS_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class EpochMeasures:
-    """What the meter saw of one epoch."""
+    """What the meter saw of one epoch.
+
+    Attributes:
+        step: Optimizer steps of the trial up to the epoch's end.
+        samples: Training samples of the epoch.
+        seconds: Seconds of the passes over the training data.
+        evaluation_seconds: Seconds from the last pass's end to the report.
+        data_wait_share: Share of ``seconds`` in which the loop waited for data.
+        step_seconds_p50: Median of the steps' seconds; None where no step was watched.
+        step_seconds_p95: 95th percentile of the steps' seconds; None where no step was watched.
+        trained_seconds: What the trial has trained so far; see ``Meter.trained_seconds``.
+        trained_samples: Training samples of the trial so far.
+    """
 
     step: int
     samples: int
@@ -33,7 +45,7 @@ class EpochMeasures:
 
     @property
     def samples_per_second(self) -> float:
-        """Training throughput of the epoch; 0 where the loop is not watched."""
+        """Training throughput of the epoch; 0 where no batch was watched."""
         return self.samples / self.seconds if self.seconds > 0 else 0.0
 
 
@@ -69,7 +81,7 @@ class Meter:
         self._on_progress = on_progress
         self.device_watch = DeviceWatch(device)
         self.pacer: Pacer | None = None
-        """Of a race: it hands out the batches, and nothing is measured here."""
+        """Hands out the batches in a race, where nothing is measured here; None in a trial."""
         self._num_batches: int | None = None
         self._next_tick = 0.0
         self._resume_batch = 0
@@ -80,10 +92,11 @@ class Meter:
 
     @property
     def trained_seconds(self) -> float:
-        """Since the first batch was asked for, over all processes of the trial; 0 before that."""
+        """Seconds since the first batch was asked for, over all processes of the trial; 0 before that."""
         return self._earlier_seconds + (time.perf_counter() - self._clock_began if self._clock_began else 0.0)
 
     def _clear(self) -> None:
+        """Forget what was measured of the epoch."""
         self._passes = 0
         self._batch = 0
         self._samples = 0
@@ -96,12 +109,12 @@ class Meter:
 
     @property
     def is_between_epochs(self) -> bool:
-        """Nothing was trained since the last report."""
+        """Whether nothing was trained since the last report."""
         return self._passes == 0 and self._resume_batch == 0
 
     @property
     def can_resume_inside_epoch(self) -> bool:
-        """The epoch's only pass so far came from a loader that can start at any batch."""
+        """Whether the epoch had one pass so far, from a loader that can start at any batch."""
         return self._passes == 1 and self._can_wind
 
     def watch(
@@ -113,15 +126,15 @@ class Meter:
         wind: Callable[[int, int], None] | None = None,
         can_resume: bool = True,
     ) -> Iterator[Batch]:
-        """The same batches, timed; ``change`` (a copy to the device) counts as waiting for data.
+        """Hand on the batches, and time them; ``change`` (a copy to the device) counts as waiting for data.
 
         Args:
             batches: One pass over the training data.
-            num_batches: Length of a whole pass, where it is known.
+            num_batches: Length of a whole pass; None where it is unknown.
             change: Applied to each batch.
             wind: Called with the epoch and the first batch wanted, before iteration starts;
                 without it, a pass always starts at the first batch.
-            can_resume: The batches come in an order, so that a later process can go on inside it.
+            can_resume: Whether the batches have an order, so that a later process can go on inside it.
         """
         self._begin_pass(num_batches, wind)
         self._can_wind = wind is not None and can_resume
@@ -148,6 +161,7 @@ class Meter:
             self._end_pass(began)
 
     def _begin_pass(self, num_batches: int | None, wind: Callable[[int, int], None] | None) -> None:
+        """Note that a pass begins, and have the loader start at the batch that comes next."""
         self._on_first_batch()
         if self._clock_began is None:
             self._clock_began = time.perf_counter()
@@ -158,6 +172,7 @@ class Meter:
             wind(self.epochs_done + self._passes, self._batch)
 
     def _end_pass(self, began: float) -> None:
+        """Wait for the device, and add up the pass's seconds."""
         synchronize(self._device)
         self._pass_ended = time.perf_counter()
         self._pass_began = None
@@ -171,7 +186,7 @@ class Meter:
         self.trained_samples += num_samples
 
     def tick(self) -> None:
-        """Send the progress, if the last was sent a while ago."""
+        """Send the progress if the last was sent a quarter of a second ago."""
         now = time.perf_counter()
         if now < self._next_tick:
             return
@@ -188,10 +203,11 @@ class Meter:
         )
 
     def _seconds_so_far(self, now: float) -> float:
+        """Seconds of the epoch's passes up to ``now``."""
         return self._seconds + (now - self._pass_began if self._pass_began is not None else 0.0)
 
     def close_epoch(self, epoch: int) -> EpochMeasures:
-        """The epoch's measures; the next pass belongs to the next epoch."""
+        """End the epoch and return its measures; the next pass belongs to the next epoch."""
         now = time.perf_counter()
         if self._clock_began is None:  # nothing was watched: all that the process has done counts
             self._clock_began = self._made
@@ -214,7 +230,7 @@ class Meter:
         return measures
 
     def state_dict(self) -> MeterState:
-        """Where the epoch stands."""
+        """Where the epoch stands, for the checkpoint."""
         return {
             "epochs_done": self.epochs_done,
             "steps": self.steps,
@@ -228,7 +244,7 @@ class Meter:
         }
 
     def load_state_dict(self, state: MeterState) -> None:
-        """Go on from there; the next pass starts at the batch after the last one counted."""
+        """Go on from a checkpoint; the next pass starts at the batch after the last one counted."""
         self._clear()
         self.epochs_done = state["epochs_done"]
         self.steps = state["steps"]
@@ -242,7 +258,7 @@ class Meter:
 
 
 def count_batches(batches: Iterable[Batch]) -> int | None:
-    """Length of a pass over them; None where it is unknown, as of a DataLoader over a stream, whose ``len`` raises."""
+    """The number of batches of a pass; None where it is unknown, as for a DataLoader over a stream."""
     try:
         return length_hint(batches, 0) or None
     except NotImplementedError:
@@ -250,11 +266,12 @@ def count_batches(batches: Iterable[Batch]) -> int | None:
 
 
 def _share(part: float, whole: float) -> float:
+    """``part`` divided by ``whole``, at most 1; 0 where there is no whole."""
     return min(1.0, part / whole) if whole > 0 else 0.0
 
 
 def _quantiles(values: list[float]) -> tuple[float, float] | None:
-    """The median and the 95th percentile, by the nearest rank."""
+    """The median and the 95th percentile, by the nearest rank; None without values."""
     if not values:
         return None
     ordered = sorted(values)

@@ -16,8 +16,8 @@ _MOST_AHEAD = 4
 class Phases:
     """Splits a block's time at marks: each mark ends a stretch of time and says what it was.
 
-    On a CPU by the clock. On a CUDA device by events, which are read after the block: a stretch
-    is then what passed on the device, so that waiting for data counts only while the device has
+    The time is the clock's on a CPU. On a CUDA device it is that of events, which are read after the block: a
+    stretch is then what passed on the device, so that waiting for data counts only while the device has
     nothing left to do. The device is waited for where a block starts, pauses and stops.
     """
 
@@ -38,7 +38,7 @@ class Phases:
 
     @property
     def seconds(self) -> float:
-        """Of the block so far, as the host sees it, without pauses."""
+        """Seconds of the block so far by the host's clock, without pauses."""
         return self._seconds + (time.perf_counter() - self._resumed if self._is_running else 0.0)
 
     def start(self) -> None:
@@ -48,7 +48,7 @@ class Phases:
         self.resume()
 
     def mark(self, phase: Phase) -> None:
-        """What has passed since the last mark was this; nothing while no block runs."""
+        """Count the time since the last mark as this phase; does nothing while no block runs."""
         if not self._is_running:
             return
         if self._has_events:
@@ -71,7 +71,7 @@ class Phases:
             self._ahead.popleft().synchronize()
 
     def pause(self) -> None:
-        """Leave out what follows; the device is done with what came before."""
+        """Wait for the device, and leave out what follows."""
         if not self._is_running:
             return
         synchronize(self._device)
@@ -79,7 +79,7 @@ class Phases:
         self._is_running, self._is_paused = False, True
 
     def resume(self) -> None:
-        """Go on with the block that was paused; nothing where none was."""
+        """Go on with the block that was paused; does nothing where none was."""
         if not self._is_paused:
             return
         synchronize(self._device)
@@ -89,7 +89,7 @@ class Phases:
         self._resumed = self._last = time.perf_counter()
 
     def stop(self) -> dict[Phase, float]:
-        """End the block; seconds by phase. ``seconds`` stays until the next start."""
+        """End the block, and return its seconds by phase; ``seconds`` stays until the next start."""
         self.pause()
         self._is_paused = False
         for (_, before), (phase, after) in zip(self._marks, self._marks[1:], strict=False):
@@ -100,7 +100,7 @@ class Phases:
         return dict(self._split)
 
     def _record(self, phase: Phase | None) -> None:
-        """``None`` begins anew: the time before it belongs to nothing."""
+        """Put an event after what was launched so far; the time before it belongs to ``phase``, or to none of them."""
         event = self._pool.pop() if self._pool else torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         event.record(torch.cuda.current_stream(self._device))
         self._marks.append((phase, event))

@@ -22,15 +22,15 @@ class ReportsState(TypedDict):
 
 
 class Reports:
-    """Reports of a trial over all its processes, in order, and what they mean for its end."""
+    """The reports of a trial over all its processes, in order, and what they mean for its end."""
 
     def __init__(self, order: TrialOrder, *, meter: Meter, device: torch.device) -> None:
-        """None yet.
+        """There is no report yet.
 
         Args:
-            order: The trial's.
+            order: What is trained.
             meter: Measures the epochs; a report closes one.
-            device: Whose memory is told.
+            device: The device whose memory is told.
         """
         self.ending = Ending(order, clock=meter)
         self._objective_metrics = order.objective_metrics
@@ -38,24 +38,24 @@ class Reports:
         self._device = device
         self._reports: list[EpochReport] = []
         self._num_earlier = 0
-        """Of earlier processes."""
+        """Number of the reports that earlier processes made."""
 
     @property
     def all(self) -> tuple[EpochReport, ...]:
-        """Every report so far, those of earlier processes too."""
+        """All reports so far, those of earlier processes included."""
         return tuple(self._reports)
 
     @property
     def is_last(self) -> bool:
-        """After the newest of them the trial has what it was started for, whatever epochs remain."""
+        """Whether the newest report is the trial's last, since its targets are seen or its resource is used up."""
         return self.ending.is_over(self._reports)
 
     @property
     def steady_samples_per_second(self) -> float | None:
-        """Over this process's epochs without its first, which warms up; None where no epoch's batches were watched.
+        """Throughput over this process's epochs without the first, which warms up; None where no batch was watched.
 
-        A process that has no more than that one, or none, as the next of one that died when all epochs were done,
-        tells what all processes reported, without the trial's first epoch; that one if there is no other.
+        A process that has reported one epoch or none, as the successor of one that died when all epochs were done,
+        takes the epochs of all processes without the trial's first, or that one if there is no other.
         """
         own, every = _watched(self._reports[self._num_earlier :]), _watched(self._reports)
         steady = own[1:] or every[1:] or every
@@ -64,11 +64,11 @@ class Reports:
 
     @property
     def reason_to_prune(self) -> str | None:
-        """Why the trial is not complete if it ends here: the target that it never saw."""
+        """The target that the trial has not seen, in words, so that it counts as pruned if it ends here; else None."""
         return self.ending.reason_to_prune(self._reports)
 
     def add(self, epoch: int, metrics: Mapping[str, float | Tensor], *, lr: float | None) -> EpochReport:
-        """The epoch's report; what comes now belongs to the next epoch.
+        """Make the epoch's report; what is trained from now on belongs to the next epoch.
 
         Raises:
             DivergedError: A metric is NaN or infinite.
@@ -84,6 +84,7 @@ class Reports:
         return report
 
     def _checked(self, epoch: int, metrics: Mapping[str, float | Tensor]) -> dict[str, float]:
+        """The metrics as numbers; raises where one is not finite or an objective's is missing."""
         values = {name: float(value) for name, value in metrics.items()}
         check_finite(values, epoch=epoch)
         for name in self._objective_metrics:
@@ -93,6 +94,7 @@ class Reports:
         return values
 
     def _make(self, epoch: int, metrics: dict[str, float], *, lr: float | None) -> EpochReport:
+        """Close the epoch, and put its measures and metrics together."""
         measures = self._meter.close_epoch(epoch)
         times = self.ending.times(metrics, earlier=self._reports, seconds=measures.trained_seconds)
         utilisation, watts = self._meter.device_watch.take()
@@ -117,14 +119,15 @@ class Reports:
         )
 
     def state_dict(self) -> ReportsState:
-        """For the checkpoint."""
+        """All reports, for the checkpoint."""
         return {"reports": [report.model_dump_json() for report in self._reports]}
 
     def load_state_dict(self, state: ReportsState) -> None:
-        """From the checkpoint."""
+        """Take the reports of earlier processes from the checkpoint."""
         self._reports = [EpochReport.model_validate_json(text) for text in state["reports"]]
         self._num_earlier = len(self._reports)
 
 
 def _watched(reports: Sequence[EpochReport]) -> Sequence[EpochReport]:
+    """The reports of epochs whose batches were watched."""
     return [report for report in reports if report.samples]

@@ -17,17 +17,17 @@ from autotune.training.batches import Batch, Count, count_samples, micro_batches
 from autotune.training.failures import SINGLE_SAMPLE, one_line
 
 Loss: TypeAlias = Callable[[Batch], Tensor]
-"""From a batch, or a part of one, to its mean loss with its graph."""
+"""A function from a batch, or a part of one, to its mean loss with its graph of gradients."""
 
 
 class MicroBatchesState(TypedDict):
-    """How large micro-batches may be, for a checkpoint."""
+    """The most samples that a micro-batch may have, for a checkpoint; None where nothing has shown a limit."""
 
     limit: int | None
 
 
 class MicroBatches:
-    """How a batch is cut: into ``accumulate`` parts, or with ``auto`` into as few as memory allows so far."""
+    """How a batch is cut: into ``accumulate`` parts, or with ``auto`` into as few as memory has allowed so far."""
 
     def __init__(self, accumulate: Scalar) -> None:
         self.is_auto = accumulate == "auto"
@@ -38,26 +38,26 @@ class MicroBatches:
         self._limit: int | None = None
 
     def expect(self, batch_size: int) -> None:
-        """Say how many samples a whole batch has; the last of an epoch may be smaller."""
+        """Take note of a batch's number of samples; the largest counts, since an epoch's last batch may be smaller."""
         self._batch_size = max(self._batch_size, batch_size)
 
     @property
     def is_needless(self) -> bool:
-        """No batch is ever cut."""
+        """Whether no batch is ever cut."""
         return self._wish == 1 and not self.is_auto
 
     @property
     def size(self) -> int:
-        """Samples of a micro-batch."""
+        """Number of samples in a micro-batch."""
         return max(1, self._batch_size // self._wish) if self._limit is None else self._limit
 
     @property
     def number(self) -> int:
-        """Micro-batches of a whole batch."""
+        """Number of micro-batches in a whole batch."""
         return -(-self._batch_size // self.size) if self.is_auto else self._wish
 
     def halve(self, *, num_samples: int) -> bool:
-        """Make them half as large, for a batch of so many samples; false where they have one sample already."""
+        """Halve the micro-batches of a batch of ``num_samples``; returns False where they have one sample already."""
         size = min(self.size, num_samples)
         if size == 1:
             return False
@@ -65,11 +65,11 @@ class MicroBatches:
         return True
 
     def state_dict(self) -> MicroBatchesState:
-        """For the checkpoint."""
+        """The limit so far, for the checkpoint."""
         return {"limit": self._limit}
 
     def load_state_dict(self, state: MicroBatchesState) -> None:
-        """From the checkpoint."""
+        """Take the limit over from the checkpoint."""
         self._limit = state["limit"]
 
 
@@ -80,10 +80,10 @@ class Accumulator:
     of each part is weighted with its share of what ``count`` counts in the batch.
 
     With ``accumulate: auto``, a batch that finds no memory is tried again in parts of half the
-    size, and those after it are cut like it. Nothing of the step is lost or counts twice: the
+    size, and later batches are cut in the same way. Nothing of the step is lost or counts twice: the
     gradients are cleared, and the model's buffers (BatchNorm's running statistics) and the
-    random generators are put where they were, for which their states are copied at each step.
-    What the optimizer's own step can't find memory for, no cutting helps.
+    random generators get their states back, which are copied at each step for that.
+    Cutting does not help where the optimizer's own step runs out of memory.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Accumulator:
         """The mean loss over the batch, a scalar without a graph, still on the device.
 
         Raises:
-            torch.OutOfMemoryError: Memory ran out, with ``auto`` for a single sample.
+            torch.OutOfMemoryError: Memory ran out; with ``auto``, even for a single sample.
         """
         if self._is_whole:
             return self._take_whole(batch)
@@ -125,7 +125,7 @@ class Accumulator:
         return loss
 
     def _attempt(self, batch: Batch) -> Tensor | None:
-        """None where memory ran out, and smaller parts are worth a try."""
+        """The mean loss; None where memory ran out, and smaller parts are worth a try."""
         try:
             return self._add_up(batch)
         except (RuntimeError, MemoryError, ValueError) as error:
@@ -143,6 +143,7 @@ class Accumulator:
         return None
 
     def _add_up(self, batch: Batch) -> Tensor:
+        """The mean loss of the batch, whose gradients are added up over its micro-batches."""
         num_samples = count_samples(batch)
         self._cut.expect(num_samples)
         if num_samples <= self._cut.size:
@@ -157,6 +158,7 @@ class Accumulator:
         return total
 
     def _take_whole(self, batch: Batch) -> Tensor:
+        """The mean loss of the batch, which is not cut."""
         loss = self._loss(batch)
         self._backward(loss)
         return loss.detach()
@@ -164,7 +166,7 @@ class Accumulator:
 
 @dataclass(frozen=True)
 class _StepState:
-    """What a forward pass changes besides gradients, as it was before the step."""
+    """The model's buffers and the random generators' states before a step; a forward pass changes them."""
 
     buffers: list[Tensor]
     torch_rng: Tensor

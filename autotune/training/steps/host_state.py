@@ -1,7 +1,7 @@
 """What a step finds on the host, beside its batch and its optimizer, and whether that is still as it was.
 
-A graph has the numbers of its recording, and the addresses of its tensors. So what it was made of is told by value
-where it is a number, a flag or a text, by address where it is a tensor, and by identity where it is anything else.
+A recorded graph keeps the numbers that it was recorded with, and the addresses of its tensors. So what it was made of
+is compared by value where it is a number, a flag or a text, by address where it is a tensor, and else by identity.
 """
 
 import random
@@ -22,24 +22,25 @@ from typing_extensions import override
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.device, torch.dtype, torch.memory_format, np.generic)
 _WITHOUT_ATTRIBUTES = (nn.Module, Optimizer, Tensor, type, FunctionType, BuiltinFunctionType, MethodType, ModuleType)
 _MOST_ENTRIES = 64
-"""Of a list, a dict or an array of the host whose entries are looked at."""
+"""A list, dict or array of the host is compared entry by entry up to this length, and else by identity."""
 _DEEPEST = 3
-"""As many lists or dicts in each other, and functions that refer to functions, are looked into."""
+"""How many levels of lists in lists, or of functions that refer to functions, are looked into."""
 _NEEDS_GRADIENT = attrgetter("requires_grad")
 _UNBOUND = object()
 _BOOKS = frozenset(vars(nn.Module())) - {"training"}
-"""What torch itself has in each module: its tensors, other modules and hooks, mostly none."""
+"""Attributes that torch gives every module: for its tensors, its modules and its hooks."""
 _TREE = ("_parameters", "_buffers", "_modules")
 
 
 class SeenTensor:
-    """A tensor as a graph has it: what has the same address, shape and dtype and needs a gradient alike is equal.
+    """A tensor as a graph knows it: equal to one of the same address, shape, strides, dtype and need of a gradient.
 
-    It keeps the memory, so that no other tensor can get the address while there is something to compare.
+    It keeps the tensor's memory, so that no other tensor can get the address while there is something to compare.
 
     Args:
-        tensor: Any.
-        is_baked: Kernels of another device take the tensor's value, and not its address, so that this counts too.
+        tensor: The tensor.
+        is_baked: Whether kernels of another device take the tensor's value in place of its address; the value is
+            compared, too, then.
     """
 
     def __init__(self, tensor: Tensor, *, is_baked: bool = False) -> None:
@@ -65,7 +66,7 @@ class SeenTensor:
 
 
 class _Same:
-    """An object of any other kind: equal to itself alone, and kept, so that no other one gets its identity."""
+    """An object of any other kind, which equals itself alone; it is kept, so that no other object gets its identity."""
 
     def __init__(self, kept: object) -> None:
         self._kept = kept
@@ -78,6 +79,7 @@ class _Same:
 
 
 def _address(tensor: Tensor) -> int | None:
+    """Where the tensor lies; None for one without memory of its own."""
     try:
         return tensor.data_ptr() or None
     except RuntimeError:
@@ -87,8 +89,9 @@ def _address(tensor: Tensor) -> int | None:
 class HostState:
     """What a step may read or change on the host: in its modules, and in what its loss refers to.
 
-    That is each parameter, buffer and attribute of all modules, what the loss function is bound to, and the attributes
-    of that. Not seen are attributes of objects in attributes, globals, and entries of long lists and arrays.
+    This comprises each parameter, buffer and attribute of all modules, the variables that the loss function is bound
+    to, and their attributes. It does not comprise attributes of objects that are attributes themselves, globals, and
+    entries of long lists and arrays.
     """
 
     def __init__(self, model: nn.Module, loss: Callable[..., Tensor]) -> None:
@@ -96,7 +99,7 @@ class HostState:
         self._loss = loss
 
     def read(self) -> dict[str, object]:
-        """By the names of their owners, as they are now; what is equal later is the same for a graph."""
+        """All of it as it is now, by name, the owner's first; a graph can be replayed while the values stay equal."""
         is_on_host = next((parameter.is_cpu for parameter in self._model.parameters()), True)
         return {name: _told(value, is_baked=not is_on_host) for name, value in self._values()}
 
@@ -111,7 +114,7 @@ class HostState:
         return found | {name: state for name, state in states if state is not None}
 
     def glance(self) -> "Glance":
-        """What of it is cheap enough to be looked at before each step."""
+        """The part of it that is cheap enough to be compared before each step, as it is now."""
         places: list[dict[str, Any]] = []
         attributes: list[tuple[dict[str, Any], str]] = []
         for _, holder in self._holders():
@@ -125,6 +128,7 @@ class HostState:
         return Glance(places, attributes, list(_cells(self._loss)))
 
     def _values(self) -> Iterator[tuple[str, Any]]:
+        """Names and values of all that a step may read or change on the host."""
         yield "the loss", self._loss
         yield from _bound_to(self._loss)
         for owner, holder in self._holders():
@@ -132,7 +136,7 @@ class HostState:
                 yield f"{owner}.{name}", value
 
     def _holders(self) -> Iterator[tuple[str, Any]]:
-        """All that has attributes, each once, by a name of its own."""
+        """Each object whose attributes count, once, with a name of its own."""
         bound = [self._loss, *(value for _, value in _bound_to(self._loss))]
         others = [each for each in bound if hasattr(each, "__dict__") and not isinstance(each, _WITHOUT_ATTRIBUTES)]
         values = chain(bound, *(vars(other).values() for other in others))
@@ -149,9 +153,9 @@ class HostState:
 
 
 class Glance:
-    """Whether the tensors of modules, the attributes of a user's classes and what a loss is bound to are as they were.
+    """Remembers the tensors of modules, the attributes of a user's classes and what a loss is bound to.
 
-    Compared by identity, and tensors by address and ``requires_grad`` too. What it does not see are the attributes of
+    They are compared by identity, tensors by address and ``requires_grad``, too. It does not see the attributes of
     torch's own modules (a Dropout's ``p``), entries of lists, and modules that were put in another's place.
     """
 
@@ -173,7 +177,7 @@ class Glance:
         self._need_gradients = list(map(_NEEDS_GRADIENT, self._parameters))
 
     def is_same(self) -> bool:
-        """About 0.15 microseconds for each tensor."""
+        """Whether all of it is as it was; takes about 0.15 microseconds for each tensor."""
         return (
             sum(map(len, self._places)) == len(self._entries)
             and all(map(is_, chain.from_iterable(map(dict.values, self._places)), self._entries))
@@ -185,6 +189,7 @@ class Glance:
 
 
 def _content(cell: CellType) -> object:
+    """What is bound to the cell's name, or ``_UNBOUND``."""
     try:
         return cell.cell_contents
     except ValueError:  # nothing is bound to the name yet
@@ -192,7 +197,7 @@ def _content(cell: CellType) -> object:
 
 
 def _bound_to(function: object, depth: int = _DEEPEST) -> Iterator[tuple[str, Any]]:
-    """What a function was bound to where it was made, by name, and what the functions among that were bound to."""
+    """Names and values of what a function was bound to where it was made; functions among them are followed."""
     if isinstance(function, MethodType):
         yield "self", function.__self__
         yield from _bound_to(function.__func__, depth)
@@ -217,7 +222,7 @@ def _bound_to(function: object, depth: int = _DEEPEST) -> Iterator[tuple[str, An
 
 
 def _cells(function: object, depth: int = _DEEPEST) -> Iterator[CellType]:
-    """Those of a function, and of the functions in them."""
+    """The cells of a function's closure, and those of the functions that they hold."""
     while isinstance(function, partial | MethodType):
         function = function.func if isinstance(function, partial) else function.__func__
     if isinstance(function, FunctionType):
@@ -228,6 +233,7 @@ def _cells(function: object, depth: int = _DEEPEST) -> Iterator[CellType]:
 
 
 def _attributes(holder: object) -> Iterator[tuple[str, Any]]:
+    """Names and values of an object's attributes; a module's tensors and modules one by one."""
     held = vars(holder)
     if not isinstance(holder, nn.Module):
         yield from held.items()
@@ -240,7 +246,7 @@ def _attributes(holder: object) -> Iterator[tuple[str, Any]]:
 
 
 def _told(value: object, *, is_baked: bool, depth: int = _DEEPEST) -> object:
-    """What a value is compared by."""
+    """What stands for a value in a comparison."""
     if isinstance(value, _PLAIN):
         return value.__class__, value
     if isinstance(value, Tensor):
@@ -257,7 +263,7 @@ def _told(value: object, *, is_baked: bool, depth: int = _DEEPEST) -> object:
 
 
 def _generator_state(value: object) -> object:
-    """None of what is no random generator."""
+    """The state of a random generator; None for any other value."""
     match value:
         case np.random.Generator():
             return _frozen(value.bit_generator.state)
@@ -274,13 +280,14 @@ def _generator_state(value: object) -> object:
 
 
 def _frozen(state: object) -> object:
+    """The state with each dict as a tuple and each array as bytes, so that it can be compared."""
     if isinstance(state, dict):
         return tuple((name, _frozen(value)) for name, value in state.items())
     return state.tobytes() if isinstance(state, np.ndarray) else state
 
 
 def first_difference(before: Mapping[str, object], now: Mapping[str, object]) -> str | None:
-    """The name of something that is not as it was before; None where all is."""
+    """The first name whose values differ; None where all are equal."""
     missing = object()
     for name in {**before, **now}:
         value, other = before.get(name, missing), now.get(name, missing)

@@ -17,7 +17,7 @@ def prepare_model(
     channels_last: bool = False,
     channels_last_3d: bool = False,
 ) -> nn.Module:
-    """The same model on the device; compiled in place, so that names in its state stay as they were."""
+    """Bring the model to the device, and compile it in place, so that the names in its state stay as they were."""
     model = model.to(device)
     if channels_last:
         # Not Module.to, which refuses a model with parameters of another rank, of four or five dimensions.
@@ -30,6 +30,7 @@ def prepare_model(
 
 
 def _compile(model: nn.Module, *, mode: str) -> None:
+    """Compile calls of the model, containers such as nn.Sequential included."""
     import torch._dynamo.config as dynamo_config
 
     # Dynamo skips frames of torch's own modules: an nn.Sequential would silently stay as it is without a frame
@@ -39,9 +40,9 @@ def _compile(model: nn.Module, *, mode: str) -> None:
 
 
 def model_knobs_in_force(model: nn.Module, *, compile_mode: str) -> dict[str, Scalar]:
-    """The model's knobs, as its weights lie and its calls go.
+    """The model's knobs, read from the memory format of its weights and from the way in which it is called.
 
-    One input channel or a 1x1 kernel has no memory format to tell. ``compile`` is the mode where calls of
+    Weights of one input channel or of a 1x1 kernel show no memory format. ``compile`` is the mode where calls of
     the model go through torch.compile, else ``off``.
     """
     is_compiled = getattr(model, "_compiled_call_impl", None) is not None
@@ -56,10 +57,11 @@ _CONVOLUTIONS: Mapping[int, tuple[type[nn.Module], ...]] = {
     4: (nn.Conv2d, nn.ConvTranspose2d),
     5: (nn.Conv3d, nn.ConvTranspose3d),
 }
-"""By the dimensions of their weights: what torch's own conversion takes (torch/nn/utils/memory_format.py)."""
+"""Layers that torch's own conversion takes, by their weights' dimensions (torch/nn/utils/memory_format.py)."""
 
 
 def _is_in_format(model: nn.Module, *, num_dimensions: int, memory_format: torch.memory_format) -> bool:
+    """Whether convolutions of these dimensions show a memory format, and all have this one."""
     layers = (module for module in model.modules() if isinstance(module, _CONVOLUTIONS[num_dimensions]))
     weights = [weight for layer in layers if isinstance(weight := layer.weight, Tensor)]
     return any(not weight.is_contiguous() for weight in weights) and all(
@@ -68,11 +70,11 @@ def _is_in_format(model: nn.Module, *, num_dimensions: int, memory_format: torch
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Trainable parameters."""
+    """The number of trainable parameters, each number counted."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def checkpoint_bytes(model: nn.Module) -> int:
-    """About what a checkpoint takes: the state, and two moments of each trainable parameter, as Adam has them."""
+    """About the bytes of a checkpoint: the state, and two moments of each trainable parameter, as Adam has them."""
     state = sum(value.nbytes for value in model.state_dict().values() if isinstance(value, torch.Tensor))
     return state + 2 * sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)

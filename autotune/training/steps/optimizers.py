@@ -16,7 +16,7 @@ from autotune.training.parameters import Parameters
 from autotune.training.references import blaming, import_object
 
 _TUPLES: Mapping[str, tuple[str, ...]] = {"betas": ("beta1", "beta2")}
-"""For optimizers of the user's: a tuple argument → its elements' names in a spec."""
+"""Tuple arguments of a user's own optimizer, with the names of their elements in a spec."""
 
 _IMPLEMENTATIONS = {
     "for_loop": {"foreach": False, "fused": False},
@@ -34,9 +34,9 @@ def make_optimizer(model: nn.Module, params: Parameters, *, is_recorded: bool = 
 
     Args:
         model: Its parameters are trained.
-        params: The trial's.
-        is_recorded: Its step is to be part of a CUDA graph. SGD's can be in one kernel alone, which it has where
-            ``optimizer_impl`` says nothing.
+        params: The trial's parameters.
+        is_recorded: Whether its step is to be part of a CUDA graph. SGD's can be so only in one fused kernel, which
+            is taken where ``optimizer_impl`` says nothing.
 
     Raises:
         TaskError: The optimizer is unknown, or refused its arguments.
@@ -57,6 +57,7 @@ def make_optimizer(model: nn.Module, params: Parameters, *, is_recorded: bool = 
 
 
 def _optimizer_class(name: str) -> type[Optimizer]:
+    """The class of this name; raises TaskError where there is none."""
     if is_own_optimizer(name):
         found = import_object(name, kind="optimizer")
         if inspect.isclass(found) and issubclass(found, Optimizer):
@@ -74,6 +75,7 @@ def _optimizer_class(name: str) -> type[Optimizer]:
 def _arguments(
     optimizer_class: type[Optimizer], params: Parameters, *, tuples: Mapping[str, tuple[str, ...]]
 ) -> dict[str, Any]:
+    """The arguments of the class that the parameters give; tuples are made of their elements' parameters."""
     signature = inspect.signature(optimizer_class).parameters
     halves = {part for name, parts in tuples.items() if name in signature for part in parts}
     arguments: dict[str, Any] = {}
@@ -91,13 +93,14 @@ def _arguments(
 
 
 def _tuple(params: Parameters, *, parts: tuple[str, ...], default: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """The tuple of these parameters, absent ones from the default; None where all are absent."""
     if not any(part in params for part in parts):
         return None
     return tuple(as_fraction(params.get(part, value)) for part, value in zip(parts, default, strict=True))
 
 
 def implementation_in_force(optimizer: Optimizer, *, device: torch.device) -> Scalar:
-    """``fused``, ``foreach`` or ``for_loop``, as the optimizer's own settings decide on this device.
+    """The optimizer's implementation on this device: ``fused``, ``foreach`` or ``for_loop``.
 
     Where nothing is set, torch takes foreach on CUDA and the loop elsewhere
     (https://docs.pytorch.org/docs/stable/optim.html#algorithms).
@@ -114,13 +117,13 @@ def implementation_in_force(optimizer: Optimizer, *, device: torch.device) -> Sc
 
 
 def learning_rate(items: Iterable[object]) -> float | None:
-    """Of the first group of the first optimizer among them; None where there is none."""
+    """The learning rate of the first group of the first optimizer among the items; None where there is none."""
     optimizers = (item for item in items if isinstance(item, Optimizer))
     return next((float(optimizer.param_groups[0]["lr"]) for optimizer in optimizers), None)
 
 
 def embeddings_of(model: nn.Module) -> list[nn.Parameter]:
-    """Weights of embeddings, also where an output layer shares them: tables of vectors, and no matrices of a map."""
+    """Weights of embeddings, also where an output layer shares them: they are tables of vectors, not linear maps."""
     tables = [module for module in model.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)]
     return [weight for table in tables for weight in table.parameters()]
 

@@ -11,7 +11,7 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Precision:
-    """One of fp32, bf16 and fp16, on a device."""
+    """The precision of forward pass and loss on a device: fp32, bf16 or fp16."""
 
     def __init__(self, name: str, *, device: torch.device) -> None:
         if name != "fp32" and name not in _DTYPES:
@@ -21,14 +21,14 @@ class Precision:
         self.scaler = GradScaler(device.type) if name == "fp16" else None
 
     def autocast(self) -> AbstractContextManager[object]:
-        """A context, to be entered as often as needed, one after the other."""
+        """A context that may be entered again and again, but not inside itself."""
         if self._dtype is None:
             return nullcontext()
         return autocast(self._device.type, dtype=self._dtype)
 
     @property
     def in_force(self) -> str:
-        """What operations in the context really run in, asked of torch from inside it."""
+        """The precision that torch names inside the context."""
         with self.autocast():
             if not torch.is_autocast_enabled(self._device.type):
                 return "fp32"

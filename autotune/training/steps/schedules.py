@@ -15,10 +15,11 @@ from autotune.training.parameters import Parameters
 _ONE_CYCLE_RISE = 0.3
 """Share of all steps in which one_cycle rises, as in torch's OneCycleLR (pct_start)."""
 _ONE_CYCLE_START = 1 / 25
+"""First factor of one_cycle, by OneCycleLR's div_factor; the given learning rate is the peak."""
 _ONE_CYCLE_END = 1 / 25 / 1e4
-"""OneCycleLR's div_factor and final_div_factor: the learning rate given is the peak."""
+"""Last factor of one_cycle, by OneCycleLR's div_factor and final_div_factor."""
 _LEAST_WARMUP = 0.01
-"""Of the learning rate: the first steps of a trial in seconds would otherwise be lost."""
+"""Least factor in the warm-up of a trial in seconds or samples, whose first steps would otherwise be lost."""
 
 
 @dataclass
@@ -26,7 +27,7 @@ class Factor:
     """The factor on the initial learning rate, for a step counted from 0.
 
     In the first ``warmup_steps`` it rises linearly, and the schedule follows over the rest.
-    Not frozen, since LambdaLR restores its fields through ``__dict__``.
+    The class is not frozen, since LambdaLR restores its fields through ``__dict__``.
     """
 
     schedule: str
@@ -36,14 +37,14 @@ class Factor:
     step_share: float = 1 / 3
 
     def __call__(self, step: int) -> float:
-        """The factor at this step; the last one's for any step after it."""
+        """The factor at this step; steps after the last have the last one's."""
         if step < self.warmup_steps:
             return (step + 1) / (self.warmup_steps + 1)
         length = max(1, self.total_steps - self.warmup_steps)
         return self.scheduled(min(1.0, (step - self.warmup_steps) / length))
 
     def scheduled(self, progress: float) -> float:
-        """The factor when this share of what follows the warm-up is done, 0 to 1."""
+        """The factor when a share of ``progress``, 0 to 1, of the steps after the warm-up is done."""
         if self.schedule == "cosine":
             return 0.5 * (1 + math.cos(math.pi * progress))
         if self.schedule == "one_cycle":
@@ -54,7 +55,7 @@ class Factor:
 
 
 class Steady(LambdaLR):
-    """The constant schedule: a step is counted, and nothing is set; LambdaLR's own costs some microseconds each."""
+    """The constant schedule, which counts a step and sets nothing; LambdaLR's own step takes some microseconds."""
 
     @override
     def step(self, epoch: int | None = None) -> None:
@@ -69,18 +70,18 @@ def make_scheduler(
 ) -> LambdaLR:
     """The scheduler that ``schedule``, ``warmup``, ``schedule_gamma`` and ``schedule_step`` ask for.
 
-    To be stepped after each optimizer step. ``warmup`` and ``schedule_step`` are shares of all steps,
+    It is to be stepped after each optimizer step. ``warmup`` and ``schedule_step`` are shares of all steps,
     or of the trial's seconds or samples.
 
     Args:
-        optimizer: Its learning rates are scheduled.
-        params: The trial's.
-        total_steps: Of all epochs.
-        share: How much of its seconds or samples the trial has had, where it is measured out in
-            them. The schedule then follows this share, or that of the steps where it is further.
+        optimizer: The optimizer whose learning rates are scheduled.
+        params: The trial's parameters.
+        total_steps: Steps of all epochs together.
+        share: Tells the share of its seconds or samples that the trial has had, where it is given a number of
+            them. The schedule then follows this share, or the share of the steps where that is larger.
 
     Raises:
-        TaskError: An unknown schedule.
+        TaskError: The schedule is unknown.
     """
     schedule = str(params.get("schedule", "constant"))
     if schedule not in SCHEDULES:
@@ -101,6 +102,8 @@ def make_scheduler(
 
 
 def _follow(factor: Factor, *, share: Callable[[], float], warmup: float) -> Callable[[int], float]:
+    """The factor as a function of the step that follows the trial's share where this is further."""
+
     # A plain function: of one, LambdaLR keeps no state, and the share is the trial's own.
     def at(step: int) -> float:
         done = min(1.0, max(share(), step / max(1, factor.total_steps)))
@@ -112,11 +115,12 @@ def _follow(factor: Factor, *, share: Callable[[], float], warmup: float) -> Cal
 
 
 def _one_cycle(progress: float) -> float:
+    """The factor of one_cycle at this share of its steps."""
     if progress < _ONE_CYCLE_RISE:
         return _between(_ONE_CYCLE_START, 1.0, progress / _ONE_CYCLE_RISE)
     return _between(1.0, _ONE_CYCLE_END, (progress - _ONE_CYCLE_RISE) / (1 - _ONE_CYCLE_RISE))
 
 
 def _between(start: float, end: float, share: float) -> float:
-    """Half a cosine from start to end."""
+    """The value at this share of half a cosine from ``start`` to ``end``."""
     return end + (start - end) * (1 + math.cos(math.pi * share)) / 2

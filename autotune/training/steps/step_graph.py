@@ -2,9 +2,9 @@
 
 A step of many small kernels waits for the host, which launches them one by one. Recorded once for each shape of
 batch and replayed, they cost a single launch (https://docs.pytorch.org/docs/stable/notes/cuda.html#whole-network-capture).
-What the host does in a step is not in the graph. So it is replayed only while all that it was made of is as it was:
-a step that counts, draws at random or gets other tensors on the host is not recorded, nor is one whose optimizer gets
-another momentum each time, and one that waits for the device can't be.
+A graph does not hold what the host does in a step. So it is replayed only while all that it was made of is as it was.
+A step is not recorded if it counts, draws at random or gets other tensors on the host, or if its optimizer gets another
+momentum each time; a step that waits for the device can't be.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,17 +21,19 @@ from autotune.training.steps.host_state import Glance, HostState, first_differen
 from autotune.training.steps.settings import OptimizerSettings, complete_momentum, make_recordable, read_state
 
 _EAGER_STEPS = 2
-"""Of each shape before it is recorded: compiling, cuDNN's search and the optimizer's first state are over then."""
+"""Steps of each shape that come before it is recorded: compiling, cuDNN's search and the optimizer's first state are
+over then."""
 _MOST_GRAPHS = 8
-"""Shapes of batches that get a graph; steps of further ones are launched kernel by kernel."""
+"""Shapes of batches that get a graph; steps of further shapes are launched kernel by kernel."""
 _MOST_SHAPES = 1000
+"""Shapes of batches whose steps are counted, so that the memory for it is bounded."""
 _WORTH_RECORDING = 20
-"""Steps: as many replays of 1 to 2 ms win what it takes to record one, 0.03 s."""
+"""Steps that a graph must serve to be worth its recording of 0.03 s, which so many replays of 1 to 2 ms win."""
 _LOOK_EVERY = 500
-"""Steps: to look at all that the graphs of 200 modules were made of takes as long as a few of them."""
+"""Steps between two looks at all that graphs were made of: for 200 modules, a look takes as long as a few steps."""
 
 Step: TypeAlias = Callable[[Batch], Tensor]
-"""Trains on a batch, and returns its mean loss without a graph of gradients."""
+"""A function that trains on a batch, and returns its mean loss without a graph of gradients."""
 _Shape: TypeAlias = tuple[object, ...]
 
 
@@ -39,17 +41,20 @@ class Recorder(Protocol):
     """Records what a function does on a device."""
 
     def eager(self, step: Callable[[], Tensor]) -> Tensor:
-        """Run the function as it is, ready to be recorded later."""
+        """Run the function as it is, in a way that lets it be recorded later."""
 
     def record(self, step: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
-        """Record the function without running it: what replays it, and the tensor that it then leaves its result in.
+        """Record the function without running it.
+
+        Returns:
+            What replays it, and the tensor in which a replay leaves the result.
 
         Raises:
             RuntimeError: It does what can't be recorded; this process should end then, and use the device no more.
         """
 
     def forget(self) -> None:
-        """Nothing that was recorded so far is replayed any more."""
+        """Take note that nothing which was recorded so far is replayed any more."""
 
 
 class CudaRecorder:
@@ -60,7 +65,7 @@ class CudaRecorder:
         self._pool = torch.cuda.graph_pool_handle()
 
     def eager(self, step: Callable[[], Tensor]) -> Tensor:
-        """On a stream of its own, as everything has to be that is recorded later."""
+        """Run the function on a stream of its own, which a later recording needs."""
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
             result = step()
@@ -68,7 +73,7 @@ class CudaRecorder:
         return result
 
     def record(self, step: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
-        """As a CUDA graph; what other threads do on the device meanwhile is no matter."""
+        """Record the function as a CUDA graph; other threads may use the device meanwhile."""
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
             result = step()
@@ -80,21 +85,21 @@ class CudaRecorder:
 
 
 class StepGraph:
-    """Called with a batch, it trains on it like ``step``, which it has recorded once it knows the batch's shape.
+    """Called with a batch, it trains on it like ``step``, which it records once it knows the batch's shape.
 
     The tensor that it returns is overwritten by the next call. A learning rate that was set holds from the next step
-    on. A loaded state of the optimizer, another setting of it (weight decay), and another tensor or attribute of the
-    modules and of what the loss refers to are noticed: after some steps as they are the step is recorded anew. Before
-    each step it is looked at what ``Glance`` sees; at all that ``HostState`` sees every 500 steps and at an epoch's end
-    (``look_again``), until when a changed ``p`` of a Dropout, say, does not count. One that is another one each time,
-    since it changes something or draws at random on the host, or somebody sets something again and again, is launched
-    kernel by kernel for good.
+    on. It notices a loaded state of the optimizer, another setting of the optimizer (weight decay), and another tensor
+    or attribute of the modules and of what the loss refers to; some steps are launched kernel by kernel then, and the
+    step is recorded anew. What ``Glance`` sees is compared before each step, and all that ``HostState`` sees every 500
+    steps and at an epoch's end (``look_again``); until then a changed ``p`` of a Dropout, for example, does not count.
+    A step that keeps changing, since it changes something or draws at random on the host, or since somebody sets
+    something again and again, is launched kernel by kernel for good.
 
     Args:
         step: The whole step. It must leave no gradients, and do on the host what it does at every step.
-        optimizer: What it steps; made ready by ``make_recordable``.
+        optimizer: The optimizer that it steps, made ready by ``make_recordable``.
         host: What the step might change on the host.
-        recorder: Records.
+        recorder: Records the step.
         on_refusal: Hears why the step is not recorded.
 
     Raises:
@@ -123,20 +128,20 @@ class StepGraph:
         self._settings = OptimizerSettings(optimizer)
         self._num_steps = 0
         self._changed_at: int | None = None
-        """The step before which something that graphs are made of changed last."""
+        """Number of the step before which something that graphs are made of changed last."""
         self._found: dict[str, object] | None = None
-        """What the graphs were made of; before there is one, what is to be as it was."""
+        """What the graphs were made of, or what the first graph is to be made of."""
         self._glance: Glance | None = None
         self._is_to_look = False
         self._has_more_to_record = True
 
     @property
     def will_record(self) -> bool:
-        """The next step of the last batch's shape is no replay yet, so that it is slower than those that follow."""
+        """Whether the next step of the last batch's shape is no replay yet, and so slower than those that follow."""
         return not self._is_refused and (self._has_more_to_record or self._optimizer.state is not self._state)
 
     def look_again(self) -> None:
-        """At the next step look at the whole of the host's state, as at the end of an epoch it may be another one."""
+        """Compare all of the host's state at the next step, since the end of an epoch may have changed it."""
         self._is_to_look = True
 
     def __call__(self, batch: Batch) -> Tensor:
@@ -166,22 +171,24 @@ class StepGraph:
         return self._watched(batch) if is_last else self._eager(batch)
 
     def _can_hold(self, batch: Batch, tensors: tuple[Tensor, ...]) -> bool:
-        """The batch's values are all where kernels read them: the host may read, and branch on, what it has itself."""
+        """Whether all of the batch is on the device; the host could branch on values that it has itself."""
         device = next(each.device for group in self._optimizer.param_groups for each in group["params"])
         return is_all_tensors(batch) and all(t.device == device and not t.requires_grad for t in tensors)
 
     def _eager(self, batch: Batch) -> Tensor:
+        """Take a step kernel by kernel."""
         complete_momentum(self._optimizer)
         return self._recorder.eager(lambda: self._step(batch))
 
     def _begin(self) -> None:
-        """With another state of the optimizer, which is another object once it was loaded: graphs have the old one."""
+        """Begin anew where the optimizer's state was loaded: it is another object then, and graphs have the old one."""
         self._state = self._optimizer.state
         make_recordable(self._optimizer)
         self._settings.hold()
         self._forget()
 
     def _take_settings_over(self) -> None:
+        """Take over what was set in the optimizer, and start over where graphs do not have it."""
         changed = self._settings.take_over()
         if changed is not None:
             make_recordable(self._optimizer)  # a group that was added is as it was made
@@ -190,12 +197,14 @@ class StepGraph:
             self._start_over("the optimizer's settings beside lr", changed, hint=hint)
 
     def _should_look(self) -> bool:
+        """Whether all of the host's state is to be compared before this step."""
         if self._glance is None:
             return False
         is_due = self._is_to_look or self._num_steps % _LOOK_EVERY == 0
         return is_due or len(self._optimizer.state) != self._num_states or not self._glance.is_same()
 
     def _look(self) -> None:
+        """Compare all of the host's state with what graphs were made of, and start over where it has changed."""
         self._is_to_look = False
         assert self._found is not None
         changed = first_difference(self._found, self._read())
@@ -205,10 +214,11 @@ class StepGraph:
             self._start_over("what a step finds on the host", changed)
 
     def _read(self) -> dict[str, object]:
+        """All that a graph is made of, by name."""
         return self._host.read() | read_state(self._optimizer)
 
     def _start_over(self, what: str, changed: str, *, hint: str = "") -> None:
-        """Graphs were made of what is another one now: it is launched kernel by kernel until it can be recorded."""
+        """Forget the graphs, which were made of what has changed; refuse to record where that happens too often."""
         self._forget()
         before, self._changed_at = self._changed_at, self._num_steps
         if before is not None and self._num_steps - before < _WORTH_RECORDING:
@@ -218,6 +228,7 @@ class StepGraph:
             )
 
     def _forget(self) -> None:
+        """Drop all graphs, and what they were made of."""
         self._graphs.clear()
         self._num_eager.clear()  # what is new is compiled, and gets its state in the optimizer, in no recording
         self._found = self._glance = None
@@ -226,6 +237,7 @@ class StepGraph:
         self._recorder.forget()
 
     def _record(self, batch: Batch, tensors: tuple[Tensor, ...], shape: _Shape) -> Tensor:
+        """Record the step and replay it once; where something has changed meanwhile, start over."""
         before, generators = self._read(), self._host.read_generators()
         changed = None if self._found is None else first_difference(self._found, before)
         if changed is not None:
@@ -248,6 +260,7 @@ class StepGraph:
         return graph.replay(tensors)
 
     def _recorded(self, held: Batch) -> tuple[Callable[[], None], Tensor]:
+        """What replays the step, and its loss; raises InfeasibleError where it can't be recorded."""
         try:
             return self._recorder.record(lambda: self._step(held))
         except RuntimeError as error:
@@ -260,7 +273,7 @@ class StepGraph:
             ) from error
 
     def _watched(self, batch: Batch) -> Tensor:
-        """An eager step that shows whether it changes anything on the host."""
+        """Take a step kernel by kernel, and refuse to record later ones where it changes anything on the host."""
         complete_momentum(self._optimizer)
         host, state, generators = self._host.read(), read_state(self._optimizer), self._host.read_generators()
         loss = self._eager(batch)
@@ -277,13 +290,14 @@ class StepGraph:
         return loss
 
     def _refuse(self, reason: str) -> None:
+        """Launch all further steps kernel by kernel, and say why."""
         self._is_refused = True
         self._forget()
         self._on_refusal(f"cuda_graph: {reason}; leave it off")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, and those that were on their way when it was raised."""
+    """The error, and those that were being handled when it was raised."""
     seen: BaseException | None = error
     while seen is not None:
         yield seen
@@ -297,6 +311,7 @@ class _Graph:
         self._loss = loss
 
     def replay(self, tensors: tuple[Tensor, ...]) -> Tensor:
+        """Train on these tensors; the loss is overwritten by the next call."""
         for held, tensor in zip(self._inputs, tensors, strict=True):
             held.copy_(tensor, non_blocking=True)
         self._replay()

@@ -19,24 +19,24 @@ from autotune.training.steps.step_graph import CudaRecorder, Recorder, Step, Ste
 class Stepper:
     """Scales losses where fp16 needs it, clips gradients where that is asked for, and shows both to a race.
 
-    The scale moves when the next loss comes, and not after each optimizer: where several step after one
-    backward, all of them must divide their gradients by the scale that these were made with
+    The scale moves when the next loss comes, and not after each optimizer's step: where several optimizers step after
+    one backward, all of them must divide their gradients by the scale that these were made with
     (https://docs.pytorch.org/docs/stable/notes/amp_examples.html#working-with-multiple-models-losses-and-optimizers).
-    Its state is the scaler's.
+    Its state in a checkpoint is the scaler's.
     """
 
     def __init__(self, params: Parameters, *, scaler: torch.amp.GradScaler | None, wants_graph: bool = False) -> None:
         self.pacer: Pacer | None = None
-        """Of a race."""
+        """Sees the steps of a race; None in a trial."""
         self.wants_graph = wants_graph
-        """Steps are to be recorded, where they can be."""
+        """Whether steps are to be recorded where they can be."""
         self._graph: StepGraph | None = None
         self._params = params
         self._scaler = scaler
         self._has_stepped = False
 
     def backward(self, loss: Tensor) -> None:
-        """``loss.backward()``, of the scaled loss where there is a scaler."""
+        """Call ``loss.backward()``, on the scaled loss where there is a scaler."""
         if self.pacer is not None:
             self.pacer.see_loss(loss)
         if self._scaler is not None:
@@ -54,7 +54,7 @@ class Stepper:
         self.pacer.end_optimizer()
 
     def can_record(self, optimizer: Optimizer) -> bool:
-        """Steps are to be recorded, and those of this optimizer can be; with a scaler each asks the device."""
+        """Whether this optimizer's steps are to be recorded and can be; with a scaler, steps wait for the device."""
         return self.wants_graph and self._scaler is None and is_recordable(optimizer)
 
     def whole(
@@ -66,7 +66,15 @@ class Stepper:
         on_refusal: Callable[[str], None],
         recorder: Callable[[], Recorder] = CudaRecorder,
     ) -> Step:
-        """Gradient and step as one call; recorded where ``host`` is given, what the step might change there."""
+        """Gradient and optimizer step as one function.
+
+        Args:
+            gradient: Leaves a batch's gradient, and returns its mean loss.
+            optimizer: Steps after it.
+            host: What the step might change on the host; None for a step that is not recorded.
+            on_refusal: Hears why the step is not recorded although ``host`` is given.
+            recorder: Makes what records.
+        """
 
         def step(batch: Batch) -> Tensor:
             loss = gradient(batch)
@@ -94,15 +102,16 @@ class Stepper:
 
     @property
     def will_record(self) -> bool:
-        """The next step is recorded, or comes before one that is."""
+        """Whether the next step is recorded, or comes before one that is."""
         return self._graph is not None and self._graph.will_record
 
     def look_again(self) -> None:
-        """An epoch is over: what a recorded step finds on the host may have changed."""
+        """Have recorded steps compare all of the host's state, which the end of an epoch may have changed."""
         if self._graph is not None:
             self._graph.look_again()
 
     def _step(self, optimizer: Optimizer) -> None:
+        """Clip, step, and clear the gradients, without showing it to a pacer."""
         scaler = self._scaler
         if self._gradient_clip is not None:
             if scaler is not None:
@@ -117,6 +126,7 @@ class Stepper:
         optimizer.zero_grad()
 
     def _move_scale(self, scaler: torch.amp.GradScaler) -> None:
+        """Let the scaler choose its next scale, once after each step."""
         if self._has_stepped:
             self._has_stepped = False
             scaler.update()
@@ -127,12 +137,12 @@ class Stepper:
         return None if clip is None else float(clip)
 
     def state_dict(self) -> dict[str, Any]:
-        """For the checkpoint: the scale as the next loss finds it."""
+        """The scaler's state as the next loss finds it, for the checkpoint."""
         assert self._scaler is not None
         self._move_scale(self._scaler)
         return self._scaler.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """From the checkpoint."""
+        """Give the scaler its state from the checkpoint."""
         assert self._scaler is not None
         self._scaler.load_state_dict(state)
