@@ -8,9 +8,8 @@ momentum each time; a step that waits for the device can't be.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -18,6 +17,7 @@ from autotune.shortages import is_out_of_memory
 from autotune.training.batches import Batch, change_tensors, is_all_tensors, list_tensors, nesting
 from autotune.training.failures import InfeasibleError, one_line
 from autotune.training.steps.host_state import Glance, HostState, first_difference
+from autotune.training.steps.recorder import Recorder
 from autotune.training.steps.settings import OptimizerSettings, complete_momentum, make_recordable, read_state
 
 _EAGER_STEPS = 2
@@ -35,53 +35,6 @@ _LOOK_EVERY = 500
 Step: TypeAlias = Callable[[Batch], Tensor]
 """A function that trains on a batch, and returns its mean loss without a graph of gradients."""
 _Shape: TypeAlias = tuple[object, ...]
-
-
-class Recorder(Protocol):
-    """Records what a function does on a device."""
-
-    def eager(self, step: Callable[[], Tensor]) -> Tensor:
-        """Run the function as it is, in a way that lets it be recorded later."""
-
-    def record(self, step: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
-        """Record the function without running it.
-
-        Returns:
-            What replays it, and the tensor in which a replay leaves the result.
-
-        Raises:
-            RuntimeError: It does what can't be recorded; this process should end then, and use the device no more.
-        """
-
-    def forget(self) -> None:
-        """Take note that nothing which was recorded so far is replayed any more."""
-
-
-class CudaRecorder:
-    """Records CUDA graphs, which share their memory: one is replayed at a time."""
-
-    def __init__(self) -> None:
-        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        self._pool = torch.cuda.graph_pool_handle()
-
-    def eager(self, step: Callable[[], Tensor]) -> Tensor:
-        """Run the function on a stream of its own, which a later recording needs."""
-        self._stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self._stream):
-            result = step()
-        torch.cuda.current_stream().wait_stream(self._stream)
-        return result
-
-    def record(self, step: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
-        """Record the function as a CUDA graph; other threads may use the device meanwhile."""
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
-            result = step()
-        return graph.replay, result
-
-    def forget(self) -> None:
-        """Let the next graphs have other memory: a pool whose graphs are all gone can't be used again (torch 2.11)."""
-        self._pool = torch.cuda.graph_pool_handle()
 
 
 class StepGraph:

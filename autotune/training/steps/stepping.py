@@ -12,8 +12,9 @@ from autotune.training.batches import Batch
 from autotune.training.parameters import Parameters
 from autotune.training.steps.host_state import HostState
 from autotune.training.steps.pacing import Pacer
+from autotune.training.steps.recorder import CudaRecorder, Recorder
 from autotune.training.steps.settings import is_recordable, make_recordable
-from autotune.training.steps.step_graph import CudaRecorder, Recorder, Step, StepGraph
+from autotune.training.steps.step_graph import Step, StepGraph
 
 
 class Stepper:

@@ -22,8 +22,9 @@ from autotune.training.batches import Batch
 from autotune.training.parameters import Parameters
 from autotune.training.process.run import run_trial
 from autotune.training.steps.host_state import HostState
+from autotune.training.steps.recorder import CudaRecorder
 from autotune.training.steps.settings import make_recordable
-from autotune.training.steps.step_graph import CudaRecorder, Step, StepGraph
+from autotune.training.steps.step_graph import Step, StepGraph
 from tests.training.trials import Recorder, Trained, is_same_weights, loaded, order
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")]

@@ -304,7 +304,7 @@ def _graph_pieces(winner: Winner) -> str:
         piece("training.failures", "one_line"),
         _IS_OUT_OF_MEMORY,
         piece("training.batches", "is_all_tensors", "nesting"),
-        piece("training.steps.step_graph", "CudaRecorder"),
+        piece("training.steps.recorder", "CudaRecorder"),
         piece("training.steps.host_state", *host, "_told", "_generator_state", "_frozen", "first_difference"),
         piece("training.steps.settings", *optimizer),
     )
