@@ -114,6 +114,7 @@ def _head_of(
 
 
 def _parents(name: str, spec: StudySpec) -> Sequence[str]:
+    """Parameters that may activate this one, by the spec and by the names of arguments."""
     declared = spec.learning.get(name)
     told = list(declared.when or ()) if isinstance(declared, Parameter) else []
     if name in OPTIMIZER_ARGUMENTS:
@@ -126,15 +127,18 @@ def _parents(name: str, spec: StudySpec) -> Sequence[str]:
 def _set_back(
     winner: Mapping[str, Scalar], baseline: Mapping[str, Scalar], names: Sequence[str]
 ) -> Mapping[str, Scalar]:
+    """The winner's parameters with these as the baseline has them, which may be not at all."""
     kept = {name: value for name, value in winner.items() if name not in names}
     return kept | {name: baseline[name] for name in names if name in baseline}
 
 
 def _whole_rounds(rows: Sequence[TrialRow], *, keys: set[str]) -> list[dict[str, TrialRow]]:
+    """Rounds in which each of these configurations has ended, by the key of its parameters."""
     order, left = [key_of(row.parameters) for row in rows], iter(rows)
     rounds = [dict(zip(each, left, strict=False)) for each in split_rounds(order)]
     return [each for each in rounds if keys <= each.keys() and all(each[key].is_over for key in keys)]
 
 
 def _value(row: TrialRow) -> float | None:
+    """The trial's first objective; None where it is not complete."""
     return row.values[0] if row.values and row.outcome is Outcome.COMPLETE else None

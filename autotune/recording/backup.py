@@ -84,6 +84,7 @@ def back_up(engine: Engine, *, file: Path) -> int:
 
 
 def _free_name(engine: Engine) -> Path:
+    """A name beside the database's file that is not taken."""
     if engine.dialect.name != "sqlite":
         return Path("autotune.backup")  # ``back_up`` says what makes one of a server's database
     path = file_of(engine.url)

@@ -125,6 +125,7 @@ class _Evidence:
         is_best: bool,
         num_winners: int,
     ) -> Verdict:
+        """The verdict on one winner, from the pairs of trainings in which it alternated with the reference."""
         target = self._target([row for pair in pairs for row in pair])
         case = self._case(winner, reference, target=target, is_best=is_best, num_winners=num_winners)
         return judge(
@@ -159,6 +160,7 @@ class _Evidence:
         return reports[-1].metrics.get(metric)
 
     def _training(self, row: TrialRow, *, trial: TrialRow, target: Target | None) -> Training:
+        """A row of the confirmation as a training of this trial of the search."""
         objective, reports = self.objective, self.reports[row.number]
         assert row.outcome is not None, "it has ended"
         value = row.values[0] if row.values and row.outcome is Outcome.COMPLETE else None
@@ -178,6 +180,7 @@ class _Evidence:
     def _case(
         self, winner: TrialRow, reference: TrialRow, *, target: Target | None, is_best: bool, num_winners: int
     ) -> Case:
+        """What is compared, and what a verdict says of it beside the figures."""
         objective, compared = self.objective, self.objective.reported_metric
         return Case(
             study=self.study.name,

@@ -170,17 +170,20 @@ class Crew:
         return _read_workers(self._records, self._study)
 
     def _look_at(self, row: RowMapping, *, seconds: float) -> "_Sighting":
+        """The worker's counter, and for how long it has stood still after these seconds more."""
         before = self._sightings.get(row["token"])
         if before is not None and before.counter == row["counter"]:
             return _Sighting(row["counter"], still_seconds=before.still_seconds + seconds)
         return _Sighting(row["counter"], still_seconds=0.0)
 
     def _is_dead(self, row: RowMapping) -> bool:
+        """Whether the worker's process is gone, or its counter has stood still for too long."""
         if is_here(row):
             return bool(birth_of(row["pid"]) != row["birth"])
         return self._sightings[row["token"]].still_seconds >= self._stale_seconds
 
     def _remove(self, row: RowMapping) -> bool:
+        """Delete a dead worker's lease; returns False where its counter has moved, or a write of it is in progress."""
         seen = (tables.lease.c.token == row["token"]) & (tables.lease.c.counter == row["counter"])
         with transactions.write(self._records.engine, guard=self._records.guard) as connection:
             # A worker in the middle of a write holds its row's lock: it lives, and is not waited for.
@@ -278,6 +281,7 @@ def workers_of(study: StudyRow) -> ColumnElement[bool]:
 
 
 def _free_trials(study: StudyRow, *, or_else: ColumnElement[bool] | None = None) -> Select[Any]:
+    """The query for unfinished trials that no worker has, and for those that ``or_else`` selects, by number."""
     tokens = select(tables.lease.c.token).where(workers_of(study))
     trial = tables.trial
     is_free = or_(trial.c.worker.is_(None), trial.c.worker.not_in(tokens), false() if or_else is None else or_else)

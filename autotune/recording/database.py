@@ -188,6 +188,7 @@ def configure_optuna_engine(engine: Engine) -> None:
 
 
 def _name_cause(context: ExceptionContext) -> None:
+    """Raise Optuna's database error as one of ours, with its cause in one line."""
     error = context.sqlalchemy_exception
     if context.is_pre_ping:  # a pooled connection is gone, and is replaced
         return
@@ -236,6 +237,7 @@ def _make_engine(url: URL) -> Engine:
 
 
 def _limit_transactions(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    """Let the server end transactions in which nothing happens for a while."""
     # A process that is stopped, or cut off, in the middle of a transaction must not hold its locks for ever.
     cursor = connection.cursor()
     cursor.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'")
@@ -253,6 +255,7 @@ def _set_up_connection(connection: DBAPIConnection, _: ConnectionPoolEntry) -> N
 
 
 def _begin(connection: Connection) -> None:
+    """Begin the transaction by itself where it writes, so that it waits for other writers first."""
     reads_only = connection.get_execution_options().get(transactions.READS_ONLY, False)
     if reads_only:
         connection.exec_driver_sql("BEGIN")
@@ -298,6 +301,7 @@ def _create_sqlite_file(path: Path) -> None:
 
 
 def _bring_up_to_date(engine: Engine, *, found: Found) -> None:
+    """Make our tables where they are missing, and check that they can be written."""
     if found.revision is None:
         with creation_lock(engine.url.render_as_string(hide_password=False)):
             make_tables(engine)

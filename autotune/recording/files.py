@@ -123,6 +123,7 @@ class StudyFiles:
         _remove(self.folder)
 
     def _trial(self, number: int) -> Path:
+        """The trial's folder."""
         return self.folder / f"trial-{number:05d}"
 
 

@@ -140,6 +140,7 @@ def as_holder(row: RowMapping) -> Holder:
 
 
 def _told(activity: Activity | None) -> dict[str, object]:
+    """The columns in which a lease tells what its holder does; empty ones if None."""
     return {
         "activity": activity.line if activity is not None else None,
         "activity_trial_seconds": activity.trial_seconds if activity is not None else None,
@@ -148,6 +149,7 @@ def _told(activity: Activity | None) -> dict[str, object]:
 
 
 def _heard(row: RowMapping) -> Activity:
+    """What the holder of a lease does, as its row tells."""
     return Activity(row["activity"], trial_seconds=row["activity_trial_seconds"], ends_at=row["activity_ends_at"])
 
 
@@ -254,6 +256,7 @@ def _holders(study: StudyRow, role: str) -> ColumnElement[bool]:
 
 
 def _key(study: StudyRow, role: str) -> ColumnElement[bool]:
+    """The condition that selects the study's lease of this role."""
     return (tables.lease.c.study_id == study.id) & (tables.lease.c.role == role)
 
 

@@ -194,6 +194,7 @@ def _unfinished_row(study: StudyRow, *, digest: str, machine: Machine) -> dict[s
 
 
 def _is_unfinished(row: Mapping[str, object]) -> ColumnElement[bool]:
+    """The condition that selects the race with these columns."""
     return and_(*(tables.race_unfinished.c[name] == value for name, value in row.items()))
 
 

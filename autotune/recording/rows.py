@@ -229,5 +229,6 @@ REPORT_COLUMNS = tuple(name for name in EpochReport.model_fields if name not in 
 
 
 def _given(row: RowMapping, type_: type[object]) -> dict[str, Any]:
+    """The row's values for the fields of this class, by name."""
     names = set(EpochReport.model_fields) if type_ is EpochReport else {f.name for f in fields(cast("Any", type_))}
     return {name: row[name] for name in names if name in row}

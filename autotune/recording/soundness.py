@@ -36,6 +36,7 @@ def _examine(engine: Engine) -> tuple[Finding, ...]:
 
 
 def _pages(connection: Connection) -> tuple[Finding, ...]:
+    """Findings on a SQLite file's pages and references."""
     damage = connection.execute(text("PRAGMA integrity_check(5)")).scalars().all()
     dangling = connection.execute(text("PRAGMA foreign_key_check")).all()
     pages = None if damage == ["ok"] else "; ".join(" ".join(str(each).split()) for each in damage)
@@ -44,6 +45,7 @@ def _pages(connection: Connection) -> tuple[Finding, ...]:
 
 
 def _outcomes(connection: Connection) -> str | None:
+    """The finding on trials that ended without an outcome; None where there are none."""
     trial, study = tables.trial, tables.study
     query = select(study.c.name, trial.c.number).select_from(trial.join(study))
     is_broken = (trial.c.status == TrialStatus.ENDED) & trial.c.outcome.is_(None)

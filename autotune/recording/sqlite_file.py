@@ -123,6 +123,7 @@ def _move_log(engine: Engine) -> None:
 
 
 def _read_mark(connection: Connection) -> int:
+    """The mark in the file's header; 0 where there is none, and for a server."""
     if connection.dialect.name != "sqlite":
         return 0
     return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
@@ -143,4 +144,5 @@ def _is_ours(mark: int) -> bool:
 
 
 def _is_free(mark: int) -> bool:
+    """Whether the header may be written: it is empty, or has a mark of ours."""
     return mark == 0 or _is_ours(mark)

@@ -50,6 +50,7 @@ def is_being_started(engine: Engine, *, study: StudyRow) -> bool:
 
 
 def _announce(engine: Engine, *, name: str, token: str) -> None:
+    """Write the row of this start, and delete those of starts that died here."""
     study = Records(engine).find_study(name)
     if study is None:
         return
@@ -67,4 +68,5 @@ def _withdraw(engine: Engine, *, token: str) -> None:
 
 
 def _starters(study: StudyRow) -> ColumnElement[bool]:
+    """The condition that selects the rows of starts of this study."""
     return (tables.lease.c.study_id == study.id) & tables.lease.c.role.like(f"{_STARTER}%")

@@ -104,6 +104,7 @@ def without_password(url: URL) -> str:
 
 
 def _check(connection: Connection, guard: Guard) -> None:
+    """Raise LeaseLostError unless the guard's lease is ours, and keep it so until the transaction ends."""
     lease = tables.lease
     query = select(lease.c.token).where(lease.c.study_id == guard.study_id, lease.c.role == guard.role)
     # FOR SHARE (nothing on SQLite, whose writers are alone) keeps a takeover waiting until this commits.

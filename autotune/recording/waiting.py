@@ -29,6 +29,7 @@ def begin_writing(connection: Connection) -> None:
 
 
 def _wait(driver: sqlite3.Connection, patience: Patience) -> None:
+    """Try to begin until it works, the patience is used up or the caller gives up; tells of the wait."""
     since = time.monotonic()
     is_told = False
     while not _has_begun(driver) and time.monotonic() - since < patience.limit_seconds:
@@ -43,6 +44,7 @@ def _wait(driver: sqlite3.Connection, patience: Patience) -> None:
 
 
 def _has_begun(driver: sqlite3.Connection) -> bool:
+    """Try to begin a writing transaction; False where another process has the database locked."""
     try:
         driver.execute("BEGIN IMMEDIATE")
     except sqlite3.OperationalError as error:

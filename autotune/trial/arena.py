@@ -46,6 +46,7 @@ class Limits:
         return self._cut(self.block_seconds, num_steps, longest_start)
 
     def _cut(self, seconds: float, num_steps: int, longest_start: float | None) -> float:
+        """The limit, reduced to the patience where a start's length is known."""
         if self.patience_seconds is None or longest_start is None:
             return seconds
         return min(seconds, max(self.patience_seconds, (_MANY_STARTS + num_steps) * longest_start))
@@ -208,6 +209,7 @@ class ProcessArena:
         raise self._lost(answer, link=link)
 
     def _lost(self, finished: Finished | None, *, link: Link) -> ContestantLostError:
+        """The error for a contestant that has ended: by its last word, or by its process's end."""
         if finished is not None:
             reason = finished.reason or f"its training ended as {finished.outcome}"
             if finished.is_killed_worker:
@@ -231,6 +233,7 @@ class ProcessArena:
 
 
 def _kind(finished: Finished) -> Loss:
+    """What kind of loss this end is."""
     if finished.outcome is Outcome.INTERRUPTED:  # other processes hold the device's memory
         return "out of memory"
     if finished.outcome is not Outcome.INFEASIBLE:

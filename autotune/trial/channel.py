@@ -99,6 +99,7 @@ class PipeChannel:
             self._unsent.clear()  # the reading thread sees the same end, and acts on it
 
     def _attend(self) -> None:
+        """The thread's work: read what the coordinator says, and write what the socket would not take."""
         poll = select.poll()
         poll.register(self._woken, select.POLLIN)
         while True:
@@ -114,6 +115,7 @@ class PipeChannel:
                     self._read()
 
     def _read(self) -> None:
+        """Read what is there; where the coordinator is gone, end everything."""
         try:
             chunk = self._events.recv(CHUNK_BYTES)
         except BlockingIOError:

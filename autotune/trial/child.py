@@ -82,6 +82,7 @@ def write_lines_at_once() -> None:
 
 
 def _tell_stacks() -> None:
+    """Write the stacks of all threads to the log whenever the signal for that comes."""
     # In C, so that it works while a thread holds the interpreter's lock; forked workers inherit it.
     faulthandler.register(STACKS_SIGNAL, file=sys.stderr, all_threads=True, chain=False)
 
@@ -117,6 +118,7 @@ def main() -> NoReturn:
 
 
 def _receive(events: socket.socket, *, lines: LineBuffer) -> Request:
+    """The first request that comes over the socket; ends this process where none comes."""
     while True:
         chunk = events.recv(CHUNK_BYTES)
         if not chunk:
@@ -126,6 +128,7 @@ def _receive(events: socket.socket, *, lines: LineBuffer) -> Request:
 
 
 def _prepare(request: Prepare) -> Ready | Refused:
+    """Try the task, and say what it declares and what torch sees."""
     extend_import_path(request.import_path)
     from autotune.training.machine.facts import torch_facts
 
@@ -137,6 +140,7 @@ def _prepare(request: Prepare) -> Ready | Refused:
 
 
 def _launch(request: Launch, *, channel: PipeChannel, process_started: float) -> None:
+    """Set the task up in this process, and do what it was launched for."""
     extend_import_path(request.import_path)
     from autotune.training.process.loading import load_task
 
@@ -150,11 +154,13 @@ def _launch(request: Launch, *, channel: PipeChannel, process_started: float) ->
 
 
 def _open_channel(launch: Launch, *, events: socket.socket, lines: LineBuffer | None = None) -> PipeChannel:
+    """The channel for what the process was launched for."""
     kind = RaceChannel if launch.purpose == "race" else PipeChannel
     return kind(events, lines=lines)
 
 
 def _carry_out(launch: Launch, *, task: "LoadedTask", channel: PipeChannel, process_started: float) -> None:
+    """Train, compete or rehearse, and send the last word."""
     order = launch.order
     if launch.purpose == "train":
         from autotune.training.process.run import run_trial

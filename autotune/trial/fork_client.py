@@ -136,6 +136,7 @@ class ForkServer:
         self._drain.finish()
 
     def _prepare(self, task: str) -> None:
+        """Have the server set the task up; raises TaskError where it can't."""
         request = Prepare(task=task, import_path=import_path())
         # A server that ended at once, without torch for example, is noticed by its missing answer.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -161,12 +162,14 @@ class ForkServer:
         return ANSWER.validate_json(packet) if packet else None
 
     def _lost(self) -> ForkServerError:
+        """The error for a server that has ended."""
         return ForkServerError(
             f"fork server: it must live as long as the study, got {self._last_words()}; "
             "start the study again, its trials go on from their checkpoints"
         )
 
     def _last_words(self) -> str:
+        """How the server ended, with the last lines of its log."""
         try:
             end = describe_end(self._process.wait(_END_SECONDS))
         except subprocess.TimeoutExpired:

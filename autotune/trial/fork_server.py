@@ -92,6 +92,7 @@ def _prepare(control: socket.socket) -> "tuple[LoadedTask, int] | None":
 
 
 def _import_ahead() -> None:
+    """Import what trials need, and keep the garbage collector off what they share."""
     from autotune.training.process.forking import import_ahead
 
     import_ahead("autotune.speed.contestant.training")
@@ -116,6 +117,7 @@ class _ForkServer:
         signal.set_wakeup_fd(deaths.fileno(), warn_on_full_buffer=False)
 
     def serve(self) -> NoReturn:
+        """Attend to requests and to deaths until the coordinator is gone."""
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         poll.register(self._deaths, select.POLLIN)
@@ -127,6 +129,7 @@ class _ForkServer:
                     self._attend()
 
     def _attend(self) -> None:
+        """Carry out one request; ends everything where the coordinator is gone."""
         try:
             packet, descriptors, _, _ = socket.recv_fds(self._control, MAX_MESSAGE_BYTES, _NUM_DESCRIPTORS)
         except ConnectionResetError:
@@ -145,6 +148,7 @@ class _ForkServer:
                 raise AssertionError(request)
 
     def _fork(self, launch: Launch, *, events: int, log: int) -> Forked | Refused:
+        """Start a process for the launch; it owns both descriptors from then on."""
         sys.stdout.flush()
         sys.stderr.flush()
         try:
@@ -181,6 +185,7 @@ class _ForkServer:
         self._deaths_end.close()
 
     def _bury(self) -> None:
+        """Reap the processes that have ended, with all that is left of their groups, and tell of trials."""
         with contextlib.suppress(BlockingIOError):
             while self._deaths.recv(MAX_MESSAGE_BYTES):
                 pass

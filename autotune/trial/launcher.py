@@ -198,6 +198,7 @@ class Launcher:
         self.close()
 
     def _launch(self, launch: Launch, *, log_name: str) -> Link:
+        """Start a process, with its log and its socket, and listen to it."""
         if self._lost is not None:
             raise self._lost
         launch = launch.model_copy(update={"order": reveal(launch.order, secrets=self._secrets)})
@@ -247,6 +248,7 @@ class Launcher:
         return None if soonest == math.inf else max(0.0, soonest - time.monotonic())
 
     def _hear(self, link: Link) -> list[Arrival]:
+        """What a process has said; one that says what is no event is killed."""
         events = link.read()
         if link.is_at_end:  # the starter tells its exit; a socket at its end would be readable for ever
             self._selector.unregister(link)
@@ -255,10 +257,12 @@ class Launcher:
         return [Arrival(link.process, event) for event in events]
 
     def _log_news(self) -> list[Arrival]:
+        """Events on logs that can't be written any more, or can be again."""
         trials = [link for link in self._links.values() if link.purpose == "train"]
         return [Arrival(link.process, event) for link in trials for event in link.log_news()]
 
     def _kill_overdue(self) -> None:
+        """Send SIGKILL to processes whose grace is over."""
         now = time.monotonic()
         for link in self._links.values():
             if link.kill_at is not None and link.kill_at <= now:
@@ -266,6 +270,7 @@ class Launcher:
                 link.kill_at = math.inf
 
     def _collect_ended(self) -> list[Arrival]:
+        """The last events of processes that have ended; raises ForkServerError once their starter is gone."""
         if self._lost is not None:
             raise self._lost
         try:
@@ -275,6 +280,7 @@ class Launcher:
         return [arrival for end in ended for arrival in self._end(end)]
 
     def _end(self, ended: Ended) -> list[Arrival]:
+        """Let a process go that has ended, and hand on its last events."""
         link = self._links.pop(ended.pid)
         if not link.is_at_end:
             self._selector.unregister(link)

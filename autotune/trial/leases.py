@@ -118,6 +118,7 @@ def _lease(device: str, *, cores: tuple[int, ...]) -> Lease:
 
 
 def _share(cores: Sequence[int], *, job: int, jobs: int) -> tuple[int, ...]:
+    """The cores of one job, as many as every job gets; with more jobs than cores, one that others share."""
     if not cores:
         return ()
     if jobs > len(cores):

@@ -177,6 +177,7 @@ class Link:
         return chunk
 
     def _take(self, chunk: bytes) -> list[Event]:
+        """The events in the chunk; a rehearsal's answer and a contestant's are kept apart."""
         lines = self._lines.feed(chunk)
         if self.purpose == "rehearse":
             self._rehearsed += lines
@@ -192,6 +193,7 @@ class Link:
         return events
 
     def _decode(self, line: bytes) -> Event:
+        """The event in the line; a Finished that says so if it is none."""
         try:
             event = decode(line)
         except ValidationError:
@@ -201,6 +203,7 @@ class Link:
         return conceal(event, secrets=self._secrets) if isinstance(event, Finished) else event
 
     def _decode_answer(self, line: bytes) -> Warmed | Block | Finished:
+        """A contestant's answer in the line; a Finished that says so if it is none."""
         try:
             event = decode_race(line)
         except ValidationError:
@@ -210,6 +213,7 @@ class Link:
         return conceal(event, secrets=self._secrets) if isinstance(event, Finished) else event
 
     def _garbled(self, line: bytes) -> Finished:
+        """The end of a process that sends what is no event."""
         self.is_garbled = True
         shown = repr(line[:_SHOWN_BYTES])[1:]
         reason = f"trial {self.process.number}: its pipe carries events only, got {shown}; leave that descriptor alone"

@@ -67,6 +67,7 @@ class TrialLog:
             self._num_lost, self.problem = 0, None
 
     def _write(self, chunk: bytes) -> None:
+        """Write within the limit, leaving out the middle as often as needed."""
         rest = memoryview(chunk)
         while rest:
             if self._size >= self._max_bytes:
@@ -87,6 +88,7 @@ class TrialLog:
         self._file.close()
 
     def _leave_out_middle(self) -> None:
+        """Keep a quarter of the limit from each end of the file, and mark the gap."""
         self._file.seek(self._size - self._kept_bytes)
         kept = self._file.read()
         # Cut where a line starts, unless one line is longer than all that is kept.

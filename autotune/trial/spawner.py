@@ -113,6 +113,7 @@ class Spawner:
         self._writing.close()
 
     def _await_end(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait for a process's end, kill what is left of its group, and tell."""
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         # Not reaped yet, so the number is still this group's.
         signal_group(process.pid, number=signal.SIGKILL)
@@ -144,6 +145,7 @@ def _try_task(task: str, *, log: int) -> tuple[Answer | None, str]:
 
 
 def _receive(near: socket.socket) -> Answer | None:
+    """The answer that comes over the socket; None where its other end closes first."""
     lines = LineBuffer()
     while chunk := near.recv(CHUNK_BYTES):
         if received := lines.feed(chunk):

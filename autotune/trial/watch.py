@@ -37,6 +37,7 @@ class EndWithCoordinator:
         self._left.close()
 
     def _watch(self) -> None:
+        """Wait until the coordinator's end closes, or the context is left."""
         poll = select.poll()
         for end in (self._control, self._left):
             poll.register(end, 0)  # no event asked for: a hang-up is told nevertheless

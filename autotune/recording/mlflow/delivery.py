@@ -272,10 +272,12 @@ class Delivery:
         self._client.set_terminated(run_id, contents.trial_status(trial), contents.milliseconds(trial.ended_at))
 
     def _environment(self, trial: TrialRow) -> Environment | None:
+        """The machine that the trial ran on; None where it was never launched."""
         return None if trial.environment_id is None else self._environments.get(trial.environment_id)
 
 
 def _tail(files: StudyFiles, number: int) -> str:
+    """The end of the trial's log without secrets; empty where there is none."""
     path = files.log(number)
     if not path.exists():
         return ""

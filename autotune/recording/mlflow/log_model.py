@@ -81,6 +81,7 @@ def main() -> int:
 
 
 def _log(order: _Order) -> None:
+    """Build the trial's model again, and log it to the trial's run, unless an attempt has done so."""
     records = Records(open_database(order.storage, create=False))
     study = records.study(order.study)
     trial = records.trial(study, number=order.number)
@@ -119,6 +120,7 @@ def ready_model(client: "MlflowClient", run_id: str) -> str | None:
 
 
 def _save(rebuilt: "RebuiltModel", *, task: str, run_id: str, model_id: str, step: int) -> None:
+    """Log the model: as an exported graph where torch can make one, else pickled."""
     import mlflow.pytorch
     import torch
     from mlflow.models import Model, infer_signature
@@ -150,6 +152,7 @@ def _save(rebuilt: "RebuiltModel", *, task: str, run_id: str, model_id: str, ste
 
 
 def _can_export(model: "torch.nn.Module", example: "torch.Tensor") -> bool:
+    """Whether torch can export the model as a graph; tells why where it can't."""
     import torch
 
     try:

@@ -96,10 +96,12 @@ class Publisher:
         return self._state
 
     def _run(self, publication: Publication, study: StudyRow) -> None:
+        """Deliver in a thread of its own, which tells nobody of an outage: the coordinator does."""
         with waiting_out(lambda _: None):  # the coordinator tells of the same outage
             self._deliver_on(publication, study)
 
     def _deliver_on(self, publication: Publication, study: StudyRow) -> None:
+        """Deliver whenever something was recorded, until the publisher is closed; failed rounds are repeated."""
         rounds = _Rounds(
             publication,
             study=study,
@@ -141,6 +143,7 @@ class _Rounds:
         self._num_waiting = 0
 
     def deliver(self) -> PublishState:
+        """Deliver what waits, and tell how many rows still do, and why."""
         error = None
         try:
             error = self._try()
@@ -169,11 +172,13 @@ class _Rounds:
                 return
 
     def end(self) -> None:
+        """Give the lease back."""
         if self._lease is not None:
             with contextlib.suppress(AutotuneError):  # its process ends now, which frees the lease as well
                 self._lease.release()
 
     def _try(self) -> str | None:
+        """Deliver what waits; returns what MLflow refused, in one line."""
         is_delivered = self._publication.is_delivered_to(shown_uri(absolute_uri(self._tracking_uri)))
         if self._delivery is None and is_delivered and not self._is_rebuild:
             return None
@@ -188,6 +193,7 @@ class _Rounds:
         return refused
 
     def _beat(self) -> None:
+        """Keep the lease during a long delivery."""
         assert self._lease is not None
         now = time.monotonic()
         if now - self._beaten_at > _BEAT_SECONDS / 2:

@@ -223,6 +223,7 @@ def objective_names(study: StudyRow) -> tuple[str, ...]:
 
 
 def _metrics(numbers: Mapping[str, float | None], *, at: float, step: int) -> "Iterator[Metric]":
+    """The numbers as MLflow's metrics, without those that are None."""
     from mlflow.entities import Metric
 
     for name, value in numbers.items():

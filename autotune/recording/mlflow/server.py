@@ -135,6 +135,7 @@ class MlflowServer:
                 continue
 
     def _last_words(self) -> str:
+        """The last line of the server's log, or its exit status."""
         self._log.seek(0)
         lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
         return lines[-1] if lines else f"status {self._process.returncode}"
@@ -149,6 +150,7 @@ class MlflowServer:
 
 
 def _check_port(host: str, port: int) -> None:
+    """Raise PortError where another program has the port."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -158,6 +160,7 @@ def _check_port(host: str, port: int) -> None:
 
 
 def _answers(address: str, *, token: str | None) -> bool:
+    """Whether the server answers yet."""
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     request = urllib.request.Request(f"{address}/health", headers=headers)  # noqa: S310 - our own http address
     try:

@@ -119,6 +119,7 @@ def _make_store(path: Path) -> None:
 
 
 def _remove_half_made(path: Path) -> None:
+    """Delete what an attempt to make this file has left."""
     for each in path.parent.glob(f"{glob.escape(path.name)}.making-*"):
         each.unlink(missing_ok=True)
 
