@@ -135,7 +135,7 @@ class Crew:
         """The exclusive right to take or add one of the study's trials; other workers wait for its end.
 
         It is one transaction, which is committed at the end or not at all. If this process is suspended inside, the
-        server ends the transaction after a time-out (see ``database.py``).
+        server ends the transaction after a time-out (see ``engines.py``).
         """
         with transactions.write(self._records.engine, guard=self._records.guard) as connection:
             lock = {"what": _CLAIMS, "study": self._study.id}

@@ -8,27 +8,21 @@ from pathlib import Path
 from filelock import FileLock
 from sqlalchemy import (
     URL,
-    Connection,
     Engine,
     create_engine,
-    event,
     make_url,
     text,
 )
-from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
-from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, IntegrityError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from autotune.errors import StorageError
 from autotune.recording import transactions
+from autotune.recording.engines import make_engine
 from autotune.recording.looking import Found, look
 from autotune.recording.revision import explain_revision, make_tables, try_to_write
 from autotune.recording.sqlite_file import check_file, check_pages, file_of, remove_mark
 from autotune.recording.tables import HEAD_REVISION
-from autotune.recording.waiting import begin_writing
 
-_IDLE_SECONDS = 25
-"""A server ends a transaction that is idle for this long; shorter than the time until a lease is stale."""
 _ADVISORY_LOCK = 0x6175746F74756E65  # "autotune" in ASCII: PostgreSQL names its advisory locks by number
 
 
@@ -74,7 +68,7 @@ def open_database(url: str, *, create: bool) -> Engine:
     """
     parsed = make_url(normalise_url(url))
     found = look_at(parsed, create=create)
-    engine = _make_engine(parsed)
+    engine = make_engine(parsed)
     try:
         _bring_up_to_date(engine, found=found)
     except DBAPIError as error:
@@ -156,18 +150,6 @@ def server_seconds(engine: Engine) -> float | None:
         return float(connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())").scalar_one())
 
 
-def configure_engine(engine: Engine) -> None:
-    """Set SQLite up so that many processes can write: WAL, FULL, a busy timeout, BEGIN IMMEDIATE.
-
-    Used for Optuna's engine too, after its construction: without BEGIN IMMEDIATE, two of its
-    workers can claim the same trial. Nothing is done to PostgreSQL.
-    """
-    if engine.dialect.name != "sqlite":
-        return
-    event.listen(engine, "connect", _set_up_connection)
-    event.listen(engine, "begin", _begin)
-
-
 def accept_copy(url: str) -> None:
     """Accept a database that was copied without its write-ahead log; any other database is left unchanged."""
     parsed = make_url(normalise_url(url))
@@ -177,30 +159,10 @@ def accept_copy(url: str) -> None:
             remove_mark(connection)
 
 
-def configure_optuna_engine(engine: Engine) -> None:
-    """Configure Optuna's engine like ours, and let its errors name their cause.
-
-    Optuna's own message says of a full disk, as of anything else, that it "typically happens due to invalid data
-    in the commit".
-    """
-    configure_engine(engine)
-    event.listen(engine, "handle_error", _name_cause)
-
-
-def _name_cause(context: ExceptionContext) -> None:
-    """Raise Optuna's database error as one of ours, with its cause in one line."""
-    error = context.sqlalchemy_exception
-    if context.is_pre_ping:  # a pooled connection is gone, and is replaced
-        return
-    if isinstance(error, DatabaseError) and not isinstance(error, IntegrityError):
-        assert context.engine is not None
-        raise transactions.explain_error(transactions.shown_url(context.engine), error) from error
-
-
 @contextlib.contextmanager
 def opened(url: URL) -> Iterator[Engine]:
     """An engine on a database as it is: nothing is checked, made or migrated."""
-    engine = _make_engine(url)
+    engine = make_engine(url)
     try:
         yield engine
     finally:
@@ -215,7 +177,7 @@ def creation_lock(url: str) -> Iterator[None]:
         with FileLock(f"{file_of(parsed)}.lock"):
             yield
         return
-    engine = _make_engine(parsed)
+    engine = make_engine(parsed)
     try:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _ADVISORY_LOCK})
@@ -224,43 +186,6 @@ def creation_lock(url: str) -> Iterator[None]:
         raise transactions.explain_error(transactions.shown_url(engine), error) from error
     finally:
         engine.dispose()
-
-
-def _make_engine(url: URL) -> Engine:
-    if url.get_backend_name() == "sqlite":
-        engine = create_engine(url)
-        configure_engine(engine)
-        return engine
-    engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
-    event.listen(engine, "connect", _limit_transactions)
-    return engine
-
-
-def _limit_transactions(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-    """Let the server end transactions in which nothing happens for a while."""
-    # A process that is stopped, or cut off, in the middle of a transaction must not hold its locks for ever.
-    cursor = connection.cursor()
-    cursor.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'")
-    cursor.close()
-    connection.commit()
-
-
-def _set_up_connection(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-    # The driver would begin transactions by itself, deferred and too late; ``_begin`` does it.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in ("busy_timeout=60000", "journal_mode=WAL", "synchronous=FULL"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin(connection: Connection) -> None:
-    """Begin the transaction by itself where it writes, so that it waits for other writers first."""
-    reads_only = connection.get_execution_options().get(transactions.READS_ONLY, False)
-    if reads_only:
-        connection.exec_driver_sql("BEGIN")
-    else:
-        begin_writing(connection)
 
 
 def _check_sqlite_file(url: URL, *, create: bool) -> None:
@@ -291,7 +216,7 @@ def _create_sqlite_file(path: Path) -> None:
             logs = [path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm")]
             for leftover in (*path.parent.glob(f"{unfinished.name}*"), *logs):
                 leftover.unlink(missing_ok=True)
-            engine = _make_engine(URL.create("sqlite", database=str(unfinished)))
+            engine = make_engine(URL.create("sqlite", database=str(unfinished)))
             make_tables(engine)
             engine.dispose()
             unfinished.rename(path)

@@ -13,7 +13,7 @@ from autotune.errors import LeaseLostError, StorageError, StorageGoneError
 from autotune.recording import tables
 
 READS_ONLY = "autotune_reads_only"
-"""Execution option of a transaction that takes no write lock (see ``database.configure_engine``)."""
+"""Execution option of a transaction that takes no write lock (see ``engines.configure_engine``)."""
 
 
 _WRITES = frozenset({"INSERT", "UPDATE", "DELETE"})

@@ -33,7 +33,7 @@ def _first_address(process: subprocess.Popen[str]) -> str:
 
 
 def _make_storage(folder: Path) -> None:
-    from autotune.recording.database import configure_engine
+    from autotune.recording.engines import configure_engine
     from autotune.search.storage import open_storage
 
     url = f"sqlite:///{folder / 'autotune.db'}"

@@ -30,8 +30,9 @@ from autotune.coordinator.speeds import JointSpeeds
 from autotune.coordinator.standing import standing_of
 from autotune.events import EpochReport, Event, Finished, Outcome, Progress, Scalar, Started, Stop, TrialOrder
 from autotune.recording import tables
-from autotune.recording.database import configure_engine, open_database
+from autotune.recording.database import open_database
 from autotune.recording.drafts import NewStudy
+from autotune.recording.engines import configure_engine
 from autotune.recording.environments import EnvironmentRecords
 from autotune.recording.files import StudyFiles
 from autotune.recording.lease import StudyLease

@@ -18,7 +18,8 @@ from autotune.coordinator.session import Session
 from autotune.coordinator.speeds import JointSpeeds
 from autotune.coordinator.standing import standing_of
 from autotune.events import Event, Finished, Outcome, Scalar, Started, Stop, TrialOrder
-from autotune.recording.database import configure_engine, open_database
+from autotune.recording.database import open_database
+from autotune.recording.engines import configure_engine
 from autotune.recording.lease import StudyLease
 from autotune.recording.records import Records
 from autotune.recording.rows import TrialRow, TrialStatus

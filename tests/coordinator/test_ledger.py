@@ -12,7 +12,8 @@ from autotune.coordinator.speeds import Floor
 from autotune.coordinator.tickets import Ticket
 from autotune.events import Finished, Outcome
 from autotune.hardware import Machine
-from autotune.recording.database import configure_engine, open_database
+from autotune.recording.database import open_database
+from autotune.recording.engines import configure_engine
 from autotune.recording.environments import EnvironmentRecords
 from autotune.recording.lease import StudyLease
 from autotune.recording.records import Records

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Engine, event
 
 from autotune.events import Outcome
 from autotune.outages import waiting_out
-from autotune.recording.database import configure_engine, normalise_url, open_database
+from autotune.recording.database import normalise_url, open_database
+from autotune.recording.engines import configure_engine
 from autotune.recording.records import Records
 from autotune.search.storage import open_storage
 from autotune.spec.load import load_spec

@@ -6,8 +6,9 @@ import sys
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-from autotune.recording.database import configure_optuna_engine, creation_lock, open_database
+from autotune.recording.database import creation_lock, open_database
 from autotune.recording.drafts import NewStudy
+from autotune.recording.engines import configure_optuna_engine
 from autotune.recording.lease import StudyLease
 from autotune.recording.mlflow.store import open_client
 from autotune.recording.records import Records

@@ -12,7 +12,8 @@ from sqlalchemy import text
 from autotune.errors import InputError, LeaseLostError, StorageError
 from autotune.outages import waiting_out
 from autotune.recording.backup import back_up_database
-from autotune.recording.database import configure_optuna_engine, open_database
+from autotune.recording.database import open_database
+from autotune.recording.engines import configure_optuna_engine
 from autotune.recording.lease import StudyLease
 from autotune.recording.records import Records
 from autotune.search.storage import open_storage

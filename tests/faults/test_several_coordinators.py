@@ -31,7 +31,8 @@ from autotune.errors import LeaseLostError, StudyHeldError
 from autotune.events import Finished, Outcome, TrialOrder
 from autotune.recording import tables, transactions
 from autotune.recording.crew import Crew as Group
-from autotune.recording.database import configure_engine, open_database
+from autotune.recording.database import open_database
+from autotune.recording.engines import configure_engine
 from autotune.recording.lease import StudyLease
 from autotune.recording.places import Places
 from autotune.recording.records import Records

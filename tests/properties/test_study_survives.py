@@ -22,7 +22,8 @@ from optuna.trial import TrialState
 
 from autotune.errors import LeaseLostError, StudyHeldError, StudyStoppedError
 from autotune.events import Event, Outcome
-from autotune.recording.database import configure_engine, open_database
+from autotune.recording.database import open_database
+from autotune.recording.engines import configure_engine
 from autotune.recording.records import Records
 from autotune.recording.rows import TrialStatus
 from autotune.search.outcomes import optuna_state

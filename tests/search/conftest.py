@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from optuna.storages import RDBStorage
 
-from autotune.recording.database import configure_engine
+from autotune.recording.engines import configure_engine
 from autotune.search.storage import open_storage
 
 OpenStorage = Callable[[], RDBStorage]

@@ -16,7 +16,7 @@ import pytest
 
 from autotune.errors import PortError, StorageError
 from autotune.gate import Gate
-from autotune.recording.database import configure_engine
+from autotune.recording.engines import configure_engine
 from autotune.search.dashboard import dashboard_app, find_study_id, serve_dashboard, study_address
 from autotune.search.storage import open_for_reading, open_storage
 from autotune.search.study import Search

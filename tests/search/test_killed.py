@@ -15,7 +15,7 @@ from tests.search.spaces import conditional_space, finish, is_legal, plan_for, r
 
 COORDINATOR = """
 import sys
-from autotune.recording.database import configure_engine
+from autotune.recording.engines import configure_engine
 from autotune.search.storage import open_storage
 from autotune.search.study import Search
 from tests.search.spaces import conditional_space, finish, plan_for

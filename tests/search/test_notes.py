@@ -8,7 +8,7 @@ from optuna.artifacts import get_all_artifact_meta
 from optuna.storages import RDBStorage
 from optuna_dashboard._note import get_note_from_system_attrs, save_note_with_version
 
-from autotune.recording.database import configure_engine
+from autotune.recording.engines import configure_engine
 from autotune.search.notes import Attached, attach_files, delete_files, write_notes
 from autotune.search.storage import open_storage
 from autotune.search.study import Search

@@ -9,7 +9,8 @@ import optuna
 import pytest
 
 from autotune.errors import StorageError
-from autotune.recording.database import configure_engine, normalise_url
+from autotune.recording.database import normalise_url
+from autotune.recording.engines import configure_engine
 from autotune.search.storage import open_for_reading, open_storage
 from autotune.search.study import Search
 from tests.search.spaces import conditional_space, plan_for, run_trials
@@ -19,7 +20,7 @@ ASKS_EACH = 12
 
 WORKER = """
 import json, sys
-from autotune.recording.database import configure_engine
+from autotune.recording.engines import configure_engine
 from autotune.search.storage import open_storage
 from autotune.search.study import Search
 from tests.search.spaces import conditional_space, plan_for

@@ -9,8 +9,9 @@ from autotune.coordinator.company import Company
 from autotune.coordinator.opening.provenance import git_commit
 from autotune.hardware import Machine
 from autotune.recording.crew import Crew
-from autotune.recording.database import configure_optuna_engine, creation_lock
+from autotune.recording.database import creation_lock
 from autotune.recording.drafts import NewStudy
+from autotune.recording.engines import configure_optuna_engine
 from autotune.recording.environments import EnvironmentRecords
 from autotune.recording.files import StudyFiles, make_files_root
 from autotune.recording.lease import StudyLease

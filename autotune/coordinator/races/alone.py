@@ -14,7 +14,8 @@ from autotune.coordinator.races.log import RaceLog
 from autotune.coordinator.workloads import Workload, kept_state
 from autotune.errors import InputError
 from autotune.events import Scalar
-from autotune.recording.database import configure_engine, creation_lock, normalise_url, open_database
+from autotune.recording.database import creation_lock, normalise_url, open_database
+from autotune.recording.engines import configure_engine
 from autotune.recording.files import check_study_name
 from autotune.recording.records import Records
 from autotune.search.races import RaceStudy

@@ -4,7 +4,8 @@ from contextlib import ExitStack
 
 from autotune.recording.ablated import find_ablation
 from autotune.recording.confirmed import find_confirmation
-from autotune.recording.database import configure_engine, creation_lock, normalise_url, open_database
+from autotune.recording.database import creation_lock, normalise_url, open_database
+from autotune.recording.engines import configure_engine
 from autotune.recording.files import StudyFiles, artifacts_folder, files_root
 from autotune.recording.lease import StudyLease
 from autotune.recording.mlflow.store import delete_experiment

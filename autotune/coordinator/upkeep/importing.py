@@ -7,8 +7,9 @@ from autotune.coordinator.opening.planning import plan_of
 from autotune.coordinator.opening.spec import resolved_space
 from autotune.errors import InputError
 from autotune.events import Finished, Scalar
-from autotune.recording.database import configure_engine, normalise_url, open_database
+from autotune.recording.database import normalise_url, open_database
 from autotune.recording.drafts import NewTrial
+from autotune.recording.engines import configure_engine
 from autotune.recording.lease import StudyLease
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow

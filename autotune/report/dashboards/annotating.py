@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from autotune.errors import AutotuneError
 from autotune.events import Outcome
-from autotune.recording.database import configure_engine, normalise_url
+from autotune.recording.database import normalise_url
+from autotune.recording.engines import configure_engine
 from autotune.recording.files import artifacts_folder
 from autotune.recording.mlflow.run_pages import describe_runs
 from autotune.recording.mlflow.server import run_address, server_base

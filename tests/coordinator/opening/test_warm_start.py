@@ -12,8 +12,9 @@ from autotune.coordinator.histories import read_histories
 from autotune.coordinator.ledger import Ledger
 from autotune.coordinator.opening.warm_start import warm_start
 from autotune.events import Finished, Outcome, Scalar
-from autotune.recording.database import configure_engine, open_database
+from autotune.recording.database import open_database
 from autotune.recording.drafts import NewStudy, NewTrial
+from autotune.recording.engines import configure_engine
 from autotune.recording.lease import StudyLease
 from autotune.recording.records import Records
 from autotune.search.storage import open_storage

@@ -23,8 +23,9 @@ from autotune.coordinator.speeds import Floor
 from autotune.coordinator.standing import standing_of
 from autotune.coordinator.tickets import Ticket
 from autotune.events import Rehearsal, Scalar
-from autotune.recording.database import configure_engine, open_database
+from autotune.recording.database import open_database
 from autotune.recording.drafts import NewStudy
+from autotune.recording.engines import configure_engine
 from autotune.recording.environments import EnvironmentRecords
 from autotune.recording.files import StudyFiles
 from autotune.recording.lease import StudyLease

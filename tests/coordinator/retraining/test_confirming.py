@@ -17,7 +17,7 @@ from autotune.events import Finished, Outcome, Scalar
 from autotune.goals import Target
 from autotune.proof.verdict import Verdict
 from autotune.recording.confirmed import read_verdict
-from autotune.recording.database import configure_engine
+from autotune.recording.engines import configure_engine
 from autotune.search.storage import open_storage
 from autotune.spec.model import Budget, Confirm, Objective
 from tests.coordinator.retraining.instant import InstantTrials, Said, Trainer, ends_with, make_workplace

@@ -15,8 +15,9 @@ from autotune.coordinator.opening.planning import plan_of
 from autotune.coordinator.upkeep.importing import Imported, ImportOrder, import_study
 from autotune.errors import InputError, StorageError, StudyHeldError, StudyNotFoundError
 from autotune.events import Finished, Outcome, Scalar
-from autotune.recording.database import configure_engine, open_database
+from autotune.recording.database import open_database
 from autotune.recording.drafts import NewStudy, NewTrial
+from autotune.recording.engines import configure_engine
 from autotune.recording.lease import StudyLease
 from autotune.recording.records import Records
 from autotune.search.space import SearchSpace, SpaceParameter
