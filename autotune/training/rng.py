@@ -41,7 +41,7 @@ def seed_everything(seed: int) -> None:
 
 
 def seed_loading(seed: int) -> None:
-    """Seed the CPU's generators, from which samples are drawn; ``torch.manual_seed`` visits every device in 80 us."""
+    """Seed what samples are drawn with; ``torch.manual_seed`` would visit every device, which takes 80 us."""
     torch.default_generator.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed % _MAX_NUMPY_SEED)  # noqa: NPY002 - as above
