@@ -4,7 +4,6 @@ Events cross a pipe as one JSON text each, so that what user code sends is check
 arrives and can't execute anything in the coordinator.
 """
 
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Literal, TypeAlias
 
@@ -15,16 +14,6 @@ from autotune.shortages import Shortage
 
 Scalar: TypeAlias = bool | int | float | str | None
 """A value of a parameter, as it is stored and shown."""
-
-Numerics: TypeAlias = Literal["exact", "reordered", "reduced precision"]
-"""What a knob does to the result: nothing; other random draws or last bits; fewer digits."""
-
-Needs: TypeAlias = Literal["live", "new loader", "new graph", "relaunch"]
-"""What a change costs in a running process: nothing, a new DataLoader, a new model or graph, a new process."""
-
-Bottleneck: TypeAlias = Literal["input", "launch", "compute"]
-"""What a step waits for: its data; the launching of many small operations; the operations themselves."""
-
 
 QUOTA = "checkpoints.max_bytes"
 """The spec's bound on what all checkpoints of a study take."""
@@ -275,27 +264,6 @@ def decode(text: bytes) -> Event:
 def decode_race(text: bytes) -> RaceEvent:
     """The event of a race that ``encode`` wrote; raises pydantic.ValidationError on anything else."""
     return _race_event.validate_json(text)
-
-
-class TaskKnob(BaseModel):
-    """A speed parameter of a task's own: searched and raced like a built-in one, read by ``params.get``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    choices: tuple[Scalar, ...]
-    simplest: Scalar = None
-    """The value that the task uses where a trial sets none; the first choice if None."""
-    numerics: Numerics = "reordered"
-    needs: Needs = "relaunch"
-    moves: tuple[Bottleneck, ...] = ("input", "launch", "compute")
-    """The bottlenecks that it can move."""
-    needs_positive: str | None = None
-    """Another knob, such as ``num_workers``, that must be above zero or on for this one to have an effect."""
-    goes_with: Mapping[str, tuple[Scalar, ...]] = {}
-    """Values of other knobs that all choices but the simplest are limited to: ``{"num_workers": (0,)}`` for what can't
-    be done in a worker. Other combinations are neither proposed nor raced."""
-    summary: str = "a knob of the task's own"
 
 
 class TrialOrder(_Event):

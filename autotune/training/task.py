@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch.optim import Optimizer
 from torch.utils.data import Dataset, default_collate
 
-from autotune.events import TaskKnob
+from autotune.task_knob import TaskKnob
 from autotune.training.batches import Batch, add_times, count_samples
 from autotune.training.parameters import Parameters
 

@@ -10,8 +10,8 @@ import tempfile
 from typing import Self
 
 from autotune.errors import ForkServerError, TaskError
-from autotune.events import TaskKnob
 from autotune.hardware import TorchFacts
+from autotune.task_knob import TaskKnob
 from autotune.trial.descendants import signal_group
 from autotune.trial.log import LogDrain, TrialLog, open_pipe
 from autotune.trial.messages import (

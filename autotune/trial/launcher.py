@@ -14,8 +14,9 @@ from types import TracebackType
 from typing import Literal, Self, TypeAlias
 
 from autotune.errors import ForkServerError, TaskError
-from autotune.events import Rehearsal, RunBlock, Scalar, Stop, TaskKnob, TrialOrder, encode
+from autotune.events import Rehearsal, RunBlock, Scalar, Stop, TrialOrder, encode
 from autotune.hardware import TorchFacts
+from autotune.task_knob import TaskKnob
 from autotune.trial.descendants import signal_group
 from autotune.trial.fork_client import ForkServer
 from autotune.trial.link import Arrival, Exited, Link, TrialProcess

@@ -9,8 +9,9 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from autotune.events import TaskKnob, TrialOrder
+from autotune.events import TrialOrder
 from autotune.hardware import TorchFacts
+from autotune.task_knob import TaskKnob
 
 Purpose: TypeAlias = Literal["train", "rehearse", "race"]
 """What a process is started for: to train a trial, to try one batch, or to run as a contestant of a race."""

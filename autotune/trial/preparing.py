@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from autotune.errors import TaskError
-from autotune.events import TaskKnob
+from autotune.task_knob import TaskKnob
 from autotune.trial.messages import Refused
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import time
 from typing import Self
 
 from autotune.errors import TaskError
-from autotune.events import TaskKnob
 from autotune.hardware import TorchFacts
+from autotune.task_knob import TaskKnob
 from autotune.trial.descendants import signal_group
 from autotune.trial.log import last_words
 from autotune.trial.messages import ANSWER, CHUNK_BYTES, Answer, Ended, Launch, LineBuffer, Prepare, Ready, Refused

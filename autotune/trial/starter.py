@@ -7,8 +7,8 @@ import subprocess
 import sys
 from typing import Protocol
 
-from autotune.events import TaskKnob
 from autotune.hardware import TorchFacts
+from autotune.task_knob import TaskKnob
 from autotune.trial.messages import Ended, Launch
 
 

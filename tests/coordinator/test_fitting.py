@@ -4,12 +4,13 @@ from autotune.coordinator import fitting as fitting_module
 from autotune.coordinator.fitting import Fitting
 from autotune.coordinator.fitting import make_fitting as make_fitting_of
 from autotune.coordinator.opening.stage import Stage
-from autotune.events import Rehearsal, Scalar, TaskKnob
+from autotune.events import Rehearsal, Scalar
 from autotune.hardware import Machine
 from autotune.search.space import SearchSpace
 from autotune.shortages import Shortage
 from autotune.spec.model import Choice, StudySpec
 from autotune.speed.knobs import KNOBS, with_own
+from autotune.task_knob import TaskKnob
 from autotune.trial.leases import Lease, make_pool
 from tests.machines import machine
 from tests.report.study_book import make_spec

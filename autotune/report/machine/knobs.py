@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from autotune.events import Needs, Numerics, Scalar
+from autotune.events import Scalar
 from autotune.hardware import Machine
 from autotune.report.text.wording import format_scalar
 from autotune.speed.knobs import KNOBS
+from autotune.task_knob import Needs, Numerics
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from autotune.events import Bottleneck, Needs, Numerics, Scalar
+from autotune.events import Scalar
 from autotune.hardware import Machine
+from autotune.task_knob import Bottleneck, Needs, Numerics
 
 Reason: TypeAlias = str | None
 """Why something does not apply here; None where it does."""

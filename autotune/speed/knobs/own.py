@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from autotune.errors import TaskError
-from autotune.events import Scalar, TaskKnob
+from autotune.events import Scalar
 from autotune.spec.conditions import find_circle
 from autotune.spec.learning import LEARNING_LIMITS
 from autotune.spec.limits import is_same
@@ -11,6 +11,7 @@ from autotune.spec.optimizers import OPTIMIZER_ARGUMENTS
 from autotune.speed.knobs.entries import is_on
 from autotune.speed.knobs.knob import Companion, Knob
 from autotune.speed.knobs.table import KNOBS
+from autotune.task_knob import TaskKnob
 
 _LEARNING = {"optimizer", *LEARNING_LIMITS, *OPTIMIZER_ARGUMENTS}
 

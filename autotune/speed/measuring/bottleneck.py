@@ -12,8 +12,9 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict
 
-from autotune.events import Block, Bottleneck, Feed
+from autotune.events import Block, Feed
 from autotune.speed.measuring.arena import Contestant, ContestantLostError
+from autotune.task_knob import Bottleneck
 
 _ROUNDS = 3
 """Blocks of each kind that a diagnosis takes at most."""

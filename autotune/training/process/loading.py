@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from autotune.errors import TaskError
-from autotune.events import TaskKnob
+from autotune.task_knob import TaskKnob
 from autotune.training.process.own_knobs import checked_knobs
 from autotune.training.references import blaming, import_object
 from autotune.training.task import Task

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from autotune.errors import TaskError
-from autotune.events import TaskKnob
+from autotune.task_knob import TaskKnob
 
 
 def checked_knobs(declared: object, *, where: str) -> tuple[TaskKnob, ...]:

@@ -6,9 +6,10 @@ import pytest
 from typing_extensions import override
 
 from autotune.coordinator.opening.stage import set_stage
-from autotune.events import Rehearsal, TaskKnob, TrialOrder
+from autotune.events import Rehearsal, TrialOrder
 from autotune.hardware import TorchFacts
 from autotune.spec.load import parse_spec
+from autotune.task_knob import TaskKnob
 from autotune.trial.launcher import Launcher
 from tests.machines import torch_facts
 

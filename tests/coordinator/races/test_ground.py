@@ -7,7 +7,7 @@ import pytest
 
 from autotune.coordinator.opening.stage import Stage
 from autotune.coordinator.races.ground import RaceGround
-from autotune.events import Rehearsal, Scalar, TaskKnob
+from autotune.events import Rehearsal, Scalar
 from autotune.search.resolve import resolve_space
 from autotune.search.space import SearchSpace
 from autotune.spec.load import parse_spec
@@ -15,6 +15,7 @@ from autotune.speed.knobs import with_own
 from autotune.speed.knobs.knob import Knob
 from autotune.speed.knobs.table import KNOBS
 from autotune.speed.racing.race import race
+from autotune.task_knob import TaskKnob
 from autotune.trial.launcher import Launcher
 from autotune.trial.leases import DevicePool
 from tests.coordinator.races.simulated import racing_study

@@ -1,12 +1,13 @@
 import pytest
 
 from autotune.errors import SpecError, TaskError
-from autotune.events import Scalar, TaskKnob
+from autotune.events import Scalar
 from autotune.search.resolve import resolve_space
 from autotune.search.space import SearchSpace
 from autotune.spec.load import parse_spec
 from autotune.speed.knobs import KNOBS, with_own
 from autotune.speed.knobs.entries import Entry, changed
+from autotune.task_knob import TaskKnob
 from tests.machines import machine
 
 DECODER = TaskKnob(name="decoder", choices=("pillow", "turbo"), simplest="pillow", numerics="exact", moves=("input",))

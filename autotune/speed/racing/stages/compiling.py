@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from autotune.events import Bottleneck, Scalar
+from autotune.events import Scalar
 from autotune.speed.knobs.entries import Entry, changed, in_setting
 from autotune.speed.measuring.arena import Contestant
 from autotune.speed.measuring.comparison import Comparison
@@ -12,6 +12,7 @@ from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.race_time import RaceTime
 from autotune.speed.racing.result import HeatStage
 from autotune.speed.racing.stages.costs import Costs, unpaid_words
+from autotune.task_knob import Bottleneck
 
 COMPILE = "compile"
 _OFF = "off"

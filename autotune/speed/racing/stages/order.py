@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from autotune.events import Bottleneck, Scalar
+from autotune.events import Scalar
 from autotune.speed.knobs.entries import Entry
 from autotune.speed.measuring.bottleneck import Diagnosis
+from autotune.task_knob import Bottleneck
 
 EVERYTHING: tuple[Bottleneck, ...] = ("input", "launch", "compute")
 _COST_ORDER = {"live": 0, "new loader": 1, "relaunch": 2, "new graph": 3}

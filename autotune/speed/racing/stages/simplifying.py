@@ -2,13 +2,14 @@
 
 from collections.abc import Collection, Mapping
 
-from autotune.events import Bottleneck, Needs, Scalar
+from autotune.events import Scalar
 from autotune.speed.knobs.entries import apply, is_possible, meaningful
 from autotune.speed.knobs.knob import Knob
 from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.race_time import RaceTime
 from autotune.speed.racing.stages.compiling import is_compiled
+from autotune.task_knob import Bottleneck, Needs
 
 _GROUPS: tuple[frozenset[Needs], ...] = (frozenset({"new loader"}), frozenset({"live", "relaunch"}))
 """Parts that are left out together first, as most of them do nothing for most trainings. What makes a new graph is
