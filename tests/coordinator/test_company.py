@@ -107,13 +107,17 @@ def test_who_begins_waits_for_the_end_of_a_race(tmp_path: Path) -> None:
             assert not is_over.is_set()
         assert is_over.wait(10)
         beginner.join()
-    assert told == [told[0]]
-    assert "a race, which needs the device to itself: study a (pid" in told[0]
+    (line,) = told
+    assert "a race, which needs the device to itself: study a (pid" in line
 
 
 def test_ctrl_c_ends_the_wait_for_a_race(tmp_path: Path) -> None:
+    told: list[str] = []
     with present(tmp_path, "cpu") as company, company.race_right(), present(tmp_path, "cpu") as late:
-        late.wait_for_race(tell=lambda _: None, should_give_up=lambda: True)
+        late.wait_for_race(tell=told.append, should_give_up=lambda: bool(told))
+        with late.race_right() as has_right:
+            assert not has_right  # the race goes on
+    assert len(told) == 1
 
 
 def test_gpu_is_the_same_device_whatever_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
