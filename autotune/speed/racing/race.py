@@ -127,7 +127,7 @@ class _Race:
         before = self._track.setting
         self._screening.note_tried(self._first_sight.adopt())
         if self._track.setting != before:
-            self._diagnosing.look()
+            self._look_anew()
         self._time.keep_for_compiling(self._compiling.reserve(self._track.incumbent))
         self._open()
         self._screen_and_stack()
@@ -146,7 +146,7 @@ class _Race:
         if is_fast_as_a_whole(self._track.setting, entries=self._plan.entries):
             self._enter_other_world({COMPILE, CUDA_GRAPH})
         if self._track.setting != before:
-            self._diagnosing.look()
+            self._look_anew()
         self._do_away_with_launches()
         guessed = self._track.setting
         awaited = self._diagnosis.worth_moving if self._diagnosis is not None else ()
@@ -161,9 +161,9 @@ class _Race:
         for way in self._launching.ways(before, self._diagnosis, incumbent=self._track.incumbent):
             if CUDA_GRAPH not in way:
                 self._compile(only=way[COMPILE])
-            elif self._record(way):
+            elif self._time.may_begin_heat() and self._record(way):
                 self._enter_other_world({CUDA_GRAPH})
-                self._diagnosing.look()
+                self._look_anew()
             if self._track.setting != before:
                 return
 
@@ -192,8 +192,7 @@ class _Race:
         if winners[-1].is_by_far:
             self._enter_other_world(adopted)
         self._screening.forget_what_interacts(adopted)
-        if self._time.has_room_for_a_heat:
-            self._diagnosing.look()
+        self._look_anew()
 
     def _find_winners(self) -> list[Finish]:
         """What won the first of three screenings in which anything did."""
@@ -224,13 +223,26 @@ class _Race:
         if self._track.setting == before or not self._time.may_begin_heat():
             return False
         self._enter_other_world({COMPILE})
-        self._diagnosing.look()
+        self._look_anew()
         return True
 
     def _enter_other_world(self, adopted: set[str]) -> None:
-        """Forget what lost against an incumbent that waited for something else, and measure the noise anew."""
+        """Forget what lost against an incumbent that waited for something else, and measure the noise anew.
+
+        Where no heat can follow that needs it, a twin is not worth its start: a confirmation takes an unknown noise to
+        be a loud one.
+        """
         self._screening.forget_all_but(adopted)
-        self._track.find_noise_floor()
+        if self._time.has_room_for_noise_and_a_heat:
+            self._track.find_noise_floor()
+        else:
+            self._time.note_cut_short()
+            self._track.incumbency.forget_noise()
+
+    def _look_anew(self) -> None:
+        """Find the bottleneck of another setting to beat, where a heat can follow that needs it."""
+        if self._time.has_room_for_a_heat:
+            self._diagnosing.look()
 
     def _known(self, error: ContestantLostError) -> RaceResult:
         """The result where no setting to beat can be started again: the baseline, as it was measured last.

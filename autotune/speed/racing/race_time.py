@@ -168,6 +168,18 @@ class RaceTime:
         """Whether a heat ends in time that begins with a look at the bottleneck."""
         return self.left() > NUM_BLOCKS * self._incumbency.block_seconds + self._heat_seconds
 
+    @property
+    def has_room_for_noise_and_a_heat(self) -> bool:
+        """Whether a heat ends in time that begins with a twin of the setting to beat, and a look at its bottleneck.
+
+        Contestants that take turns hold the noise against the time by themselves.
+        """
+        if self._incumbency.takes_turns:
+            return True
+        looks, quads = NUM_BLOCKS, self._plan.pace.floor_quads
+        twin = self._arena.usual_start_seconds + 4 * quads * self._incumbency.block_seconds
+        return self.left() > twin + looks * self._incumbency.block_seconds + self._heat_seconds
+
     def take_for_stacking(self) -> bool:
         """Whether a heat of winners together ends in time, where the best of them has been started anew.
 

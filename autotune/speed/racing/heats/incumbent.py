@@ -132,9 +132,13 @@ class Incumbency:
         Raises:
             ContestantLostError: The incumbent's setting can't be started again.
         """
+        self.forget_noise()
+        self.look_at_noise(time)
+
+    def forget_noise(self) -> None:
+        """Forget what two contestants of an earlier setting differed by."""
         for way in (self.beside, self.in_turns):
             way.forget_noise()
-        self.look_at_noise(time)
 
     def look_at_noise(self, time: HeatTime) -> None:
         """Measure the incumbent against a twin of it once more, beside what is known of the noise already.

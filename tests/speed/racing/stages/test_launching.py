@@ -109,3 +109,15 @@ def test_race_feeds_a_recorded_step_before_it_doubts_how_that_computes() -> None
     assert 0.15 < result.diagnoses[1].input_share < 0.3
     assert (result.heats[1].stage, result.heats[1].changes) == ("screen", {"num_workers": 8})
     assert result.setting["num_workers"] == 8
+
+
+def test_race_with_no_time_for_another_heat_confirms_what_it_has_at_once() -> None:
+    """No twin is started, and no bottleneck looked for, that nothing can follow."""
+    arena = Recording()
+    result = run(arena, seconds=12, guess={"optimizer_impl": "fused"})
+    assert result.setting["cuda_graph"] is True
+    assert [heat.stage for heat in result.heats] == ["start", "confirm"]
+    assert len(arena.entered) == 4, "the baseline, the guess, and the two that are confirmed"
+    assert len(result.diagnoses) == 1
+    assert result.noise_floor is None
+    assert result.is_cut_short
