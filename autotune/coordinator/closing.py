@@ -3,6 +3,7 @@
 import time
 
 from autotune.coordinator.books import Books
+from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.observer import Observer
 from autotune.coordinator.paces import PUBLISH_SECONDS
 from autotune.coordinator.retraining.confirming import confirm
@@ -25,49 +26,81 @@ def ends_study(books: Books) -> bool:
     return is_ended_here or books.crew is None or books.study.state is StudyState.COMPLETE
 
 
-def confirm_winner(workplace: Workplace, books: Books, *, standing: Standing) -> bool:
-    """Confirm the winner within what is left of the budget's seconds; returns whether it was interrupted."""
+def confirm_winner(workplace: Workplace, books: Books, *, standing: Standing) -> None:
+    """Confirm the winner within what is left of the budget's seconds."""
     wanted, limit = books.spec.confirm, books.spec.budget.seconds
     if wanted.repeats == 0:
-        return False
+        return
     left = None if limit is None else limit - standing.elapsed_seconds
     try:
-        ended = confirm(workplace, books.study, wanted=wanted, mode="at the end", seconds_left=left)
+        confirm(workplace, books.study, wanted=wanted, mode="at the end", seconds_left=left)
     except NotConfirmedError as error:
         workplace.observer.note(str(error))
-        return False
+        return
     except StudyHeldError as error:
         if books.crew is None:
             raise
         workplace.observer.note(f"the winner is being confirmed by another coordinator: {error}")
-        return False
+        return
     books.records.touch_study(books.study)
-    return ended.is_interrupted
 
 
-def close_books(books: Books, *, places: Places, best_number: int | None, is_last: bool, observer: Observer) -> int:
+def close_books(
+    books: Books,
+    *,
+    places: Places,
+    best_number: int | None,
+    is_last: bool,
+    interrupts: Interrupts,
+    observer: Observer,
+) -> None:
     """Deliver what waits, and log the winner's model where this coordinator ends the study.
 
-    Returns:
-        The number of rows that MLflow has not got.
+    Nothing is left that must be finished: a signal ends the waiting, of which one line tells. Where one has come
+    before, what waits is delivered, and no model is logged.
     """
+    is_model_due = is_last and best_number is not None and books.spec.log_model
+    try:
+        interrupts.let_raise()
+        if not _deliver(books, places=places, is_last=is_last, observer=observer):
+            return
+        if is_model_due and not interrupts.should_stop:
+            assert best_number is not None
+            _log_model(books, places=places, number=best_number, observer=observer)
+            is_model_due = False
+    except KeyboardInterrupt:
+        num_waiting = books.publisher.close(timeout=0.0).num_waiting
+        if num_waiting:
+            observer.note(f"stopped before MLflow had the last {num_waiting} records; the next start delivers them")
+    if is_model_due and interrupts.should_stop:
+        observer.note(
+            f"stopped before the model of trial {best_number} was logged to MLflow; "
+            f"`autotune study resume {books.study.name}` logs it"
+        )
+
+
+def _deliver(books: Books, *, places: Places, is_last: bool, observer: Observer) -> bool:
+    """Deliver what waits; returns whether MLflow has all of it, and tells where it has not."""
     state = books.publisher.close(timeout=PUBLISH_SECONDS)
     if is_last and state.num_waiting and books.crew is not None:
         state = _deliver_rest(books, state, places=places)
-    if state.num_waiting and not is_last and books.crew is not None and books.crew.others():
+    if not state.num_waiting:
+        return True
+    if not is_last and books.crew is not None and books.crew.others():
         observer.note(f"MLflow gets the last {state.num_waiting} records from another coordinator of the study")
-    elif state.num_waiting:
+    else:
         observer.note(
             f"MLflow has not got {state.num_waiting} records yet ({state.error}); the next start delivers them"
         )
-    elif is_last and best_number is not None and books.spec.log_model:
-        observer.note(f"logging the model of trial {best_number} to MLflow")
-        problem = log_model(
-            places.storage, study=books.study.name, number=best_number, tracking_uri=places.tracking_uri
-        )
-        if problem is not None:
-            observer.note(problem)
-    return state.num_waiting
+    return False
+
+
+def _log_model(books: Books, *, places: Places, number: int, observer: Observer) -> None:
+    """Log the trial's model, which takes a process with torch and MLflow some seconds; Ctrl-C ends that process."""
+    observer.note(f"all results are recorded; logging the model of trial {number} to MLflow (Ctrl-C leaves it out)")
+    problem = log_model(places.storage, study=books.study.name, number=number, tracking_uri=places.tracking_uri)
+    if problem is not None:
+        observer.note(problem)
 
 
 def _deliver_rest(books: Books, state: PublishState, *, places: Places) -> PublishState:

@@ -42,11 +42,9 @@ class StudyResult:
     is_complete: bool
     """The budget is used up, or the space is exhausted."""
     is_interrupted: bool
-    """It was stopped by Ctrl-C or SIGTERM; the same command goes on."""
+    """Ctrl-C or SIGTERM came, if only while its books were closed; the same command does what is left."""
     is_last: bool
     """This coordinator ended the study, and does what is done once at its end."""
-    num_unpublished: int
-    """Rows that MLflow has not got yet; the next start delivers them."""
 
 
 def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
@@ -110,22 +108,22 @@ def _end(
 ) -> StudyResult:
     """Confirm the winner if this coordinator ends the study, and close the books."""
     is_last = is_complete and ends_study(books)
-    is_cut_off = is_last and confirm_winner(workplace, books, standing=standing)
+    if is_last:
+        confirm_winner(workplace, books, standing=standing)
     workplace.launcher.close()
-    workplace.interrupts.let_raise()
-    num_waiting = close_books(
+    close_books(
         books,
         places=order.places,
         best_number=load_standing(order, books).best_number,  # read anew: other coordinators' trials count as well
         is_last=is_last,
+        interrupts=workplace.interrupts,
         observer=workplace.observer,
     )
     return StudyResult(
         name=order.name,
         is_complete=is_complete,
-        is_interrupted=is_cut_off or not is_complete,
+        is_interrupted=workplace.interrupts.should_stop,
         is_last=is_last,
-        num_unpublished=num_waiting,
     )
 
 

@@ -91,6 +91,27 @@ def test_ctrl_c_during_set_up_ends_everything_with_nothing_stored(home: Home) ->
     assert not list(home.folder.glob("autotune*"))
 
 
+def test_sigterm_while_the_model_is_logged_leaves_it_to_the_next_start(home: Home) -> None:
+    reached, task = home.folder / "reached", home.folder / "tiny.py"
+    text = task.read_text()
+    slow = f"if 'log_model' in sys.argv[0]:\n    open({str(reached)!r}, 'w').close()\n    time.sleep(60)\n"
+    task.write_text(f"import sys\n{text}\n{slow}")
+    process = home.start("study", "start", "tiny.yaml", "--trials", "1", "--set", "log_model=true")
+    wait_until(reached.exists, timeout=90, what="the process that logs the model")
+    family = family_of(process.pid)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 130
+    assert "`autotune study resume tiny` logs it" in home.output
+    assert "best: trial 0" in home.output
+    assert "Aborted!" not in home.output
+    wait_until(lambda: not any(map(_is_alive, family)), timeout=15, what="the end of every process of the study")
+    task.write_text(f"{text}\n# Logged without a wait.\n")
+    home.run("study", "resume", "tiny", timeout=100)
+    outputs = runs_of(home.folder, "tiny")[0].outputs
+    assert outputs is not None
+    assert len(outputs.model_outputs) == 1
+
+
 def test_killed_trial_starts_again_from_its_checkpoint(home: Home, uninterrupted: list[list[dict[str, float]]]) -> None:
     hold = home.hold_trial(1)
     process = home.start("study", "start", "tiny.yaml")

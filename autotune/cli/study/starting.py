@@ -162,7 +162,7 @@ def _run(order: "StartOrder", *, no_progress: bool) -> None:
     with choose_display(no_progress=no_progress) as display:
         result = start_study(order, observer=display)
         report = read_study(places.storage, name=result.name)
-        if result.is_last:
+        if result.is_last and not result.is_interrupted:  # it takes seconds
             problem = annotate_long_study(result.name, places=places, elapsed_seconds=report.study.elapsed_seconds)
             if problem is not None:
                 display.note(problem)

@@ -38,28 +38,41 @@ def log_model(
 ) -> str | None:
     """Log the model of a trial from its checkpoint, with its signature, to the trial's run; once.
 
+    A KeyboardInterrupt ends the process that does it.
+
     Returns:
         One line that says why there is no model; None when it is logged, now or earlier.
     """
     order = _Order(storage=storage, study=study, number=number, tracking_uri=tracking_uri)
-    command = [sys.executable, "-m", "autotune.recording.mlflow.log_model"]
     try:
-        # The order goes through stdin: a password of the storage would be seen in the list of processes.
-        done = subprocess.run(  # noqa: S603 - our own interpreter and module
-            command,
-            input=order.model_dump_json(),
-            env=_patient_environment(),
-            capture_output=True,
-            text=True,
-            timeout=timeout_seconds,
-            check=False,
-        )
+        status, told = _carry_out_elsewhere(order, timeout_seconds=timeout_seconds)
     except subprocess.TimeoutExpired:
         return f"trial {number}: its model was not logged within {timeout_seconds:.0f} s"
-    if done.returncode == 0:
+    if status == 0:
         return None
-    lines = done.stderr.strip().splitlines() or ["its process ended without a word"]
+    lines = told.strip().splitlines() or ["its process ended without a word"]
     return f"trial {number}: its model was not logged: {lines[-1]}"
+
+
+def _carry_out_elsewhere(order: _Order, *, timeout_seconds: float) -> tuple[int, str]:
+    """The exit status of a process that carries the order out, and what it wrote to stderr; it never outlasts this."""
+    command = [sys.executable, "-m", "autotune.recording.mlflow.log_model"]
+    with subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        command,
+        env=_patient_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            # The order goes through stdin: a password of the storage would be seen in the list of processes.
+            _, told = process.communicate(order.model_dump_json(), timeout=timeout_seconds)
+        except BaseException:
+            process.kill()
+            process.wait()  # ``subprocess.run`` does not, after a KeyboardInterrupt
+            raise
+    return process.returncode, told
 
 
 def _patient_environment() -> dict[str, str]:
