@@ -1,5 +1,6 @@
 """The root command, and the one place where an error becomes a message and an exit status."""
 
+import atexit
 import os
 import sys
 import warnings
@@ -46,7 +47,37 @@ INTERRUPTED_STATUS = 130
 
 
 def main() -> NoReturn:
-    """Runs the command line of this process and exits with its status."""
+    """Runs the command line of this process and exits with its status, whatever its threads are doing."""
+    ending = _Ending()
+    atexit.register(ending.end)  # the first to be registered is the last to be called
+    try:
+        _run()
+    except SystemExit as leaving:
+        ending.status = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+        raise
+
+
+class _Ending:
+    """Ends this process without the interpreter's own end where a daemon thread is still at work.
+
+    The publisher is left behind so, by an error or while MLflow does not answer. The interpreter would unwind its
+    stack at its next step, which aborts the process (SIGABRT) where pydantic's Rust is on that stack.
+    """
+
+    def __init__(self) -> None:
+        self.status = 1
+        """The exit status; that of a bug unless another is set."""
+
+    def end(self) -> None:
+        import threading
+
+        if threading.active_count() > 1:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(self.status)
+
+
+def _run() -> NoReturn:
     _mend_streams()
     try:
         _check_working_directory()

@@ -13,6 +13,24 @@ budget: {trials: 1}
 learning: {lr: {low: 1e-3, high: 1e-1}}
 """
 
+# The command with threads that are inside of compiled code whenever it ends, as the publisher may be.
+BUSY = """
+import threading, time
+from typing import Annotated
+from pydantic import AfterValidator, TypeAdapter
+from autotune.cli.main import main
+
+numbers = TypeAdapter(list[Annotated[int, AfterValidator(lambda number: time.sleep(0.001) or number)]])
+
+def work():
+    while True:
+        numbers.validate_python([1] * 100)
+
+for _ in range(20):
+    threading.Thread(target=work, daemon=True).start()
+main()
+"""
+
 
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "autotune", *arguments]
@@ -101,3 +119,21 @@ def test_text_that_the_terminal_can_not_show_is_replaced(tmp_path: Path) -> None
     answer = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, check=False)
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.decode("latin-1").startswith("# größer ? besser")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "stream", "last_line"),
+    [
+        (("--version",), 0, "stdout", "autotune, version "),
+        (("study", "show", "tiny"), 2, "stderr", "Error: sqlite:///autotune.db: "),
+        (("space", "lost"), 2, "stderr", "Error: No such command "),
+    ],
+)
+def test_threads_that_are_at_work_when_the_program_ends_leave_its_status_as_it_is(
+    arguments: tuple[str, ...], status: int, stream: str, last_line: str, tmp_path: Path
+) -> None:
+    """The interpreter's own end would unwind their stacks, and abort: FATAL: exception not rethrown."""
+    command = [sys.executable, "-c", BUSY, *arguments]
+    answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert answer.returncode == status, answer.stderr
+    assert getattr(answer, stream).splitlines()[-1].startswith(last_line)

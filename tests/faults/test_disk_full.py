@@ -178,7 +178,7 @@ def test_study_whose_disks_fill_says_so_and_the_same_command_completes_it_with_r
     wait_until(lambda: not held.exists() and any(folder.glob("held-*")), timeout=50, what="the second trial")
     fillers.append(fill(disks.database))
     wait_for_held_trial(folder).unlink()
-    assert study.wait(timeout=50) == 1
+    assert study.wait(timeout=50) == 1, disks.home.output
 
     output = disks.home.output
     (files,) = disks.files.glob("tiny-*")
@@ -193,7 +193,7 @@ def test_study_whose_disks_fill_says_so_and_the_same_command_completes_it_with_r
     for filler in fillers:
         filler.unlink()
     open_gates(folder)
-    assert disks.start().wait(timeout=50) == 0
+    assert disks.start().wait(timeout=50) == 0, disks.home.output
     rows = rows_of(disks.database, "tiny")
     assert [(row.number, row.outcome) for row in rows] == [(number, "complete") for number in range(3)]
     assert [row.checkpoint_problem for row in rows] == [f"{cause}/checkpoint.pt", None, None]
