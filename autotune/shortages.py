@@ -1,4 +1,4 @@
-"""Reads from an error whose memory ran out; the one place that knows the messages of libraries.
+"""Reads from an error whose memory ran out, and says it in short; the one place that knows the messages of libraries.
 
 It does without torch, so that the coordinator's side can use it, too.
 """
@@ -15,9 +15,23 @@ HOST_MEMORY = "the host's memory"
 """Words in the reason of a trial that ran out of the host's memory beside a GPU; rows have no other mark of that."""
 
 _UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-_REQUEST = re.compile(r"(?:Tried to allocate|^Requested\s*:) ([\d.]+) (bytes|KiB|MiB|GiB)", re.MULTILINE)
+_SIZE = r"[\d.]+ (?:bytes|KiB|MiB|GiB)"
+_REQUEST = re.compile(rf"(?:Tried to allocate|^Requested\s*:) ({_SIZE})", re.MULTILINE)
 """Finds the requested bytes in messages of torch's CUDA allocators: its own (c10/cuda/CUDACachingAllocator.cpp, also
 with expandable segments), and the one on cudaMallocAsync (CUDAMallocAsyncAllocator.cpp), whose message has a table."""
+_LONG_MESSAGE = re.compile(
+    rf"CUDA out of memory\. Tried to allocate (?P<requested>{_SIZE})\."
+    rf"\s+GPU \d+ has a total capaci?ty of (?P<total>{_SIZE}) of which (?P<free>{_SIZE}) is free\."
+    rf"(?P<held>(?:\s+(?:Process \d+|Including non-PyTorch memory, this process) has {_SIZE} memory in use\.)*)"
+    rf"(?:\s+{_SIZE} allowed;)?"
+    rf"(?:\s+Of the allocated memory (?P<allocated>{_SIZE}) is allocated by PyTorch,"
+    rf"(?: with {_SIZE} allocated in private pools \(e\.g\., CUDA Graphs\),)?"
+    rf" and (?P<reserved>{_SIZE}) is reserved by PyTorch but unallocated\.)?"
+    r"(?:\s+If reserved but unallocated memory is large try setting \S+ to avoid fragmentation\.)?"
+    r"(?:\s+See documentation for Memory Management\s+(?:\(\S+\)|and \w+))?"
+)
+"""The whole message of torch's own CUDA allocator, as torch 2.1 to 2.14 have it."""
+_HOLDER = re.compile(rf"(Process \d+|this process) has ({_SIZE}) memory")
 _ENDLESS_REQUEST = "Tried to allocate more than 1EB memory"
 _DEVICE = re.compile(
     "out of memory"  # torch's allocators; the driver's text, also in errors of CUDA, Triton and NCCL (torch 2.13)
@@ -71,6 +85,47 @@ def is_out_of_memory(error: BaseException) -> bool:
     return _read(error) is not None
 
 
+def shorten(text: str) -> str:
+    """The text, with torch's long message about memory of a GPU that ran out in one short sentence, for people.
+
+    It says what was asked for, what was free of how much, and which other processes held some of it. Advice on
+    the allocator is left out.
+    """
+    return _LONG_MESSAGE.sub(_in_short, text)
+
+
+def _in_short(message: re.Match[str]) -> str:
+    requested, free, total = message["requested"], message["free"], message["total"]
+    held = [f"{name.lower()} held {size}" for name, size in _others(message)]
+    return ", ".join([f"CUDA out of memory: {requested} asked for, {free} of {total} free", *held])
+
+
+def _others(message: re.Match[str]) -> list[tuple[str, str]]:
+    """The processes that held memory besides the one whose message it is, each with how much.
+
+    In a container the driver has other numbers for processes, so that torch does not know which is its own: it is
+    taken for the smallest of those that hold what torch has reserved.
+    """
+    holders = _HOLDER.findall(message["held"])
+    if any(name == "this process" for name, _ in holders):
+        return [each for each in holders if each[0] != "this process"]
+    if message["allocated"] is None:
+        return holders
+    reserved = _bytes_of(message["allocated"]) + _bytes_of(message["reserved"])
+    own = min((each for each in holders if _bytes_of(each[1]) >= reserved), key=_size_of_holder, default=None)
+    return [each for each in holders if each != own]
+
+
+def _size_of_holder(holder: tuple[str, str]) -> int:
+    return _bytes_of(holder[1])
+
+
+def _bytes_of(size: str) -> int:
+    """Such as ``2.50 GiB`` in bytes."""
+    number, _, unit = size.partition(" ")
+    return round(float(number) * _UNITS[unit])
+
+
 def _read(error: BaseException) -> OutOfMemory | None:
     # By name: torch's own is torch.OutOfMemoryError, and torch is not imported here.
     is_named = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
@@ -101,7 +156,7 @@ def _requested_bytes(text: str) -> int | None:
     if _ENDLESS_REQUEST in text:
         return 2**60
     found = _REQUEST.search(text)
-    return None if found is None else round(float(found[1]) * _UNITS[found[2]])
+    return None if found is None else _bytes_of(found[1])
 
 
 def _is_pinning(error: BaseException) -> bool:

@@ -9,14 +9,10 @@ from torch._inductor.exc import InductorError
 from torch._utils import ExceptionWrapper
 from torch.utils.data._utils.pin_memory import pin_memory
 
-from autotune.shortages import OutOfMemory, is_out_of_memory, read_out_of_memory
+from autotune.shortages import OutOfMemory, is_out_of_memory, read_out_of_memory, shorten
+from tests.out_of_memory import ADVICE, NATIVE, NATIVE_IN_SHORT
 
 MIB, GIB = 2**20, 2**30
-NATIVE = (
-    "CUDA out of memory. Tried to allocate 546.00 MiB. GPU 0 has a total capacity of 15.77 GiB of which 514.19 MiB is "
-    "free. Process 562167 has 15.25 GiB memory in use. Of the allocated memory 13.73 GiB is allocated by PyTorch, with "
-    "46.00 MiB allocated in private pools (e.g., CUDA Graphs), and 736.86 MiB is reserved by PyTorch but unallocated."
-)
 ASYNC = """Allocation on device 0 would exceed allowed memory. (out of memory)
 Currently allocated     : 13.74 GiB
 Requested               : 640.00 MiB
@@ -161,3 +157,34 @@ def test_page_locked_memory_is_the_hosts_though_cuda_says_the_same_of_it(
     with pytest.raises(RuntimeError, match=r"negative dimension|no pinned memory") as asked:
         ask()
     assert read_out_of_memory(RuntimeError(CUDA).with_traceback(asked.value.__traceback__)) == expected
+
+
+ASKED = (
+    "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.10 GiB of which 364.31 MiB is "
+    "free."
+)
+ALLOCATED = (
+    " Of the allocated memory 72.12 GiB is allocated by PyTorch, and 3.78 GiB is reserved by PyTorch but unallocated."
+)
+OTHER, OWN = "Process 175080 has 1.46 GiB memory in use.", "Process 175356 has 77.26 GiB memory in use."
+KNOWN = "Including non-PyTorch memory, this process has 77.26 GiB memory in use. 78.00 GiB allowed;"
+IN_SHORT = "CUDA out of memory: 2.00 GiB asked for, 364.31 MiB of 79.10 GiB free"
+HELD = f"{IN_SHORT}, process 175080 held 1.46 GiB"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (NATIVE, NATIVE_IN_SHORT),
+        (ASKED, IN_SHORT),
+        (f"T: {ASKED}{ALLOCATED}{ADVICE}; it starts again", f"T: {IN_SHORT}; it starts again"),
+        (f"one: {ASKED}{ADVICE} two: {ASKED}", f"one: {IN_SHORT} two: {IN_SHORT}"),
+        (f"{ASKED} {OTHER} {KNOWN}{ALLOCATED}{ADVICE}", HELD),
+        (f"{ASKED} {OTHER} {OWN}{ALLOCATED}", HELD),  # in a container: the larger one is torch's own
+        (f"{ASKED} {OTHER} {OWN}", f"{HELD}, process 175356 held 77.26 GiB"),
+        ("CUDA error: out of memory", "CUDA error: out of memory"),
+        ("CUDA out of memory with 64 samples", "CUDA out of memory with 64 samples"),
+    ],
+)
+def test_long_message_is_said_in_short(text: str, expected: str) -> None:
+    assert shorten(text) == expected

@@ -129,6 +129,8 @@ def _check_working_directory() -> None:
 
 
 def _printable(text: str) -> str:
-    """The text without control characters, line breaks aside: it may quote what a task wrote."""
+    """The text without control characters, line breaks aside: it may quote what a task wrote, or torch at length."""
+    from autotune.shortages import shorten
+
     text = text.encode(errors="backslashreplace").decode()  # arguments that are no UTF-8
-    return "".join(character if character.isprintable() or character == "\n" else " " for character in text)
+    return shorten("".join(character if character.isprintable() or character == "\n" else " " for character in text))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from autotune.recording.database import open_database
+from tests.out_of_memory import NATIVE, NATIVE_IN_SHORT
 
 SPEC = """task: tiny.py:Tiny
 objective: {metric: val_accuracy, direction: maximize}
@@ -137,3 +138,13 @@ def test_threads_that_are_at_work_when_the_program_ends_leave_its_status_as_it_i
     answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert answer.returncode == status, answer.stderr
     assert getattr(answer, stream).splitlines()[-1].startswith(last_line)
+
+
+def test_error_that_quotes_torch_on_memory_says_it_in_short(tmp_path: Path) -> None:
+    task = f"from autotune.training import Task\nclass Tiny(Task):\n    pass\nraise RuntimeError({NATIVE!r})\n"
+    (tmp_path / "tiny.py").write_text(task)
+    (tmp_path / "tiny.yaml").write_text(SPEC)
+    answer = run("study", "start", "tiny.yaml", folder=tmp_path)
+    assert answer.returncode == 2, answer.stderr
+    assert f"RuntimeError: {NATIVE_IN_SHORT}" in answer.stderr
+    assert "by PyTorch" not in answer.stderr

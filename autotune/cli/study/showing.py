@@ -55,9 +55,9 @@ def _failure_lines(report: StudyReport) -> Sequence[str]:
     if unsaved:
         last = unsaved[-1]
         lines.append(f"  {len(unsaved)}x without a checkpoint, the last trial {last.number}: {last.checkpoint_problem}")
-    fallen = [trial for trial in report.trials if trial.speed_fallback is not None]
+    fallen = [(trial.number, trial.speed_fallback) for trial in report.trials if trial.speed_fallback is not None]
     if fallen:
-        last = fallen[-1]
-        why = f"a race's could not be trained, the last trial {last.number}: {last.speed_fallback}"
+        number, reason = fallen[-1]
+        why = f"a race's could not be trained, the last trial {number}: {one_line(reason)}"
         lines.append(f"  {len(fallen)}x with the baseline's speed parameters: {why}")
     return lines

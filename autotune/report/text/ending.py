@@ -147,7 +147,7 @@ def _asides(race: RaceSummary) -> Sequence[str]:
     """Lines on doubts about the winner's figure, and on the costs of the winner."""
     is_vague = race.gain is not None and race.gain.is_vague
     doubt = [race.doubt] if is_vague and race.doubt is not None else []
-    return [f"  {line}" for line in (*doubt, *price_lines(race), *unused_lines(race.unused))]
+    return [f"  {one_line(line)}" for line in (*doubt, *price_lines(race), *unused_lines(race.unused))]
 
 
 def _best_lines(study: StudySummary, best: TrialSummary) -> Sequence[str]:

@@ -7,7 +7,7 @@ from autotune.coordinator.races.alone import RacedWorkload
 from autotune.coordinator.races.words import price_lines, tried_words
 from autotune.disk import format_bytes
 from autotune.events import Scalar
-from autotune.report.text.wording import format_duration, format_parameters
+from autotune.report.text.wording import format_duration, format_parameters, one_line
 from autotune.speed.knobs.code import code_lines
 from autotune.speed.measuring.statistics import Range
 from autotune.speed.racing.result import Heat, RaceResult, Split, Surroundings
@@ -60,7 +60,8 @@ def heat_rows(heats: Sequence[Heat]) -> list[tuple[str, ...]]:
 
 
 def _why(heat: Heat) -> str:
-    return f"{heat.reason} ({_IN_TURNS})" if heat.is_in_turns else heat.reason
+    reason = one_line(heat.reason)
+    return f"{reason} ({_IN_TURNS})" if heat.is_in_turns else reason
 
 
 def ending_lines(summary: SpeedSummary) -> Iterator[str]:
@@ -75,7 +76,7 @@ def ending_lines(summary: SpeedSummary) -> Iterator[str]:
     yield from _conclusion(result)
     if summary.doubt is not None:
         yield f"      {summary.doubt}"
-    yield from price_lines(result)
+    yield from map(one_line, price_lines(result))
     yield (
         f"throughput: {result.samples_per_second:,.0f} samples/s, peak memory {format_bytes(result.peak_memory_bytes)}"
         f"{_around(result.surroundings)}"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from autotune.events import Scalar
 from autotune.figures import format_figure
 from autotune.recording.mlflow.run_contents import show_value
+from autotune.shortages import shorten
 
 NOTHING = "-"
 """Shown where there is no value."""
@@ -80,6 +81,9 @@ def format_parameters(parameters: Mapping[str, Scalar]) -> str:
 
 
 def one_line(text: str) -> str:
-    """The text without line breaks and control characters, so that no message of a task can drive the terminal."""
+    """The text without line breaks and control characters, so that no message of a task can drive the terminal.
+
+    What torch says at length of memory that ran out is said in short.
+    """
     words = "".join(character if character.isprintable() else " " for character in text).split()
-    return " ".join(words)
+    return shorten(" ".join(words))

@@ -4,6 +4,7 @@ import pytest
 
 from autotune.report.text.speeds import SpeedSummary, ending_lines, heat_rows
 from autotune.speed.racing.result import EpochStarts, Split, Surroundings
+from tests.out_of_memory import NATIVE, NATIVE_IN_SHORT
 from tests.report.raced import BESIDE, GAIN, IN_TURNS, UNPROVEN, result_of
 
 
@@ -130,3 +131,8 @@ def test_throughput_is_told_with_what_was_around_it() -> None:
     )
     assert " GiB (load 0.5 to 1.3, clock 2,450 MHz, recompilations 2)\n" in lines(surroundings=around)
     assert "load" not in lines()
+
+
+def test_memory_that_ran_out_in_a_heat_is_told_in_short() -> None:
+    lost = BESIDE.model_copy(update={"verdict": "infeasible", "reason": f"OutOfMemoryError: {NATIVE}"})
+    assert heat_rows([lost])[0][-1] == f"OutOfMemoryError: {NATIVE_IN_SHORT}"

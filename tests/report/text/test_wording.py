@@ -4,6 +4,7 @@ import pytest
 
 from autotune.events import Scalar
 from autotune.report.text import wording
+from tests.out_of_memory import NATIVE, NATIVE_IN_SHORT
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,10 @@ def test_parameters_read_as_yaml_would_have_them() -> None:
 
 def test_one_line_keeps_a_message_from_driving_the_terminal() -> None:
     assert wording.one_line("a\nb\x1b[2Jc\td\u202ee") == "a b [2Jc d e"
+
+
+def test_one_line_says_in_short_what_torch_says_of_memory_at_length() -> None:
+    assert wording.one_line(f"trial 3: OutOfMemoryError:\n{NATIVE}") == f"trial 3: OutOfMemoryError: {NATIVE_IN_SHORT}"
 
 
 def test_large_values_show_no_exponent() -> None:
