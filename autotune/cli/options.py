@@ -1,8 +1,11 @@
 """Options that several commands share, each declared once."""
 
+import math
 from pathlib import Path
+from typing import SupportsFloat, SupportsIndex
 
 import click
+from typing_extensions import override
 
 from autotune.cli.names import complete_study
 from autotune.report.text.places import DEFAULT_STORAGE, DEFAULT_TRACKING_URI
@@ -14,16 +17,40 @@ class WholeNumber(click.IntRange):
     name = "whole number"
 
 
-class Number(click.FloatRange):
-    """A number in a range."""
+_MOST_SECONDS = 1e9
+"""About 30 years; the system's own waits take no more than nine times that."""
+
+
+class Seconds(click.FloatRange):
+    """A time in a range; a number, though neither NaN nor more than a clock can wait for."""
 
     name = "number"
+
+    @override
+    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The seconds; raises click.BadParameter for anything else."""
+        seconds = super().convert(value, param, ctx)
+        if not seconds <= _MOST_SECONDS:  # NaN neither
+            self.fail(
+                f"must be at most {_MOST_SECONDS:,.0f} seconds, got {value}; leave it out, or lower it", param, ctx
+            )
+        return seconds
 
 
 class AnyNumber(click.types.FloatParamType):
-    """A number without bounds: a range that has none is told as ``x<=None``."""
+    """A finite number without bounds: a range that has none is told as ``x<=None``."""
 
     name = "number"
+
+    @override
+    def convert(
+        self, value: SupportsFloat | SupportsIndex, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number; raises click.BadParameter for anything else."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"must be a finite number, got {value}", param, ctx)
+        return number
 
 
 def _not_empty(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -70,7 +97,7 @@ trials_option = click.option(
 )
 seconds_option = click.option(
     "--seconds",
-    type=Number(min=0, min_open=True),
+    type=Seconds(min=0, min_open=True),
     metavar="SECONDS",
     help="Seconds that the study may take in all, over every start.",
 )
@@ -85,7 +112,7 @@ jobs_option = click.option(
 grace_option = click.option(
     "--grace",
     "grace_seconds",
-    type=Number(min=0),
+    type=Seconds(min=0),
     metavar="SECONDS",
     default=30,
     show_default=True,

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from autotune.cli.main import INTERRUPTED_STATUS
 from autotune.cli.names import complete_space
-from autotune.cli.options import Number, WholeNumber, json_option, storage_option
+from autotune.cli.options import Seconds, WholeNumber, json_option, storage_option
 
 if TYPE_CHECKING:
     from autotune.report.text.speeds import SpeedSummary
@@ -74,7 +74,7 @@ class RacingCommand(click.Command):
 )
 @click.option(
     "--seconds",
-    type=Number(min=1),
+    type=Seconds(min=1),
     metavar="SECONDS",
     help="What a race may take; unless given, 120, and 600 where the device has no room for two of the trainings. A "
     "confirmation that takes longer than expected ends later, and the race says by how much.",

@@ -76,6 +76,23 @@ def test_bad_input_is_one_line_on_stderr_and_status_2(arguments: tuple[str, ...]
         ("study", "start", "--tracking-uri", ""),
         ("study", "best"),
         ("study", "start", "-q"),
+        *(
+            (*command, value)
+            for command in (
+                ("study", "start", "--grace"),
+                ("study", "start", "--seconds"),
+                ("study", "confirm", "mnist", "--grace"),
+                ("study", "confirm", "mnist", "--target"),
+                ("study", "watch", "mnist", "--interval"),
+                ("study", "watch", "mnist", "--wait"),
+                ("study", "sync", "--timeout"),
+                ("study", "rebuild-mlflow", "mnist", "--timeout"),
+                ("speed", "mnist", "--seconds"),
+            )
+            for value in ("nan", "inf")
+        ),
+        ("study", "import", "mnist", "--from", "a.db", "--assume", "lr=NaN"),
+        ("study", "sync", "--timeout", "1e300"),
     ],
 )
 def test_wrong_usage_has_status_2(arguments: tuple[str, ...], tmp_path: Path) -> None:

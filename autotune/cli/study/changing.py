@@ -3,7 +3,7 @@
 import click
 
 from autotune.cli.names import complete_study
-from autotune.cli.options import Number, storage_option, study_argument, tracking_option
+from autotune.cli.options import Seconds, storage_option, study_argument, tracking_option
 from autotune.errors import RunError
 
 
@@ -31,7 +31,7 @@ def delete(*, name: str, yes: bool, storage: str, tracking_uri: str) -> None:
 @click.argument("name", required=False, shell_complete=complete_study)
 @click.option(
     "--timeout",
-    type=Number(min=0),
+    type=Seconds(min=0),
     default=60.0,
     show_default=True,
     metavar="SECONDS",
@@ -65,7 +65,7 @@ def sync(*, name: str | None, timeout: float, storage: str, tracking_uri: str) -
 @study_argument
 @click.option(
     "--timeout",
-    type=Number(min=0),
+    type=Seconds(min=0),
     default=3600.0,
     show_default=True,
     metavar="SECONDS",

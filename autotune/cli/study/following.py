@@ -6,14 +6,14 @@ from contextlib import closing
 import click
 
 from autotune.cli.main import INTERRUPTED_STATUS
-from autotune.cli.options import Number, WholeNumber, progress_option, storage_option, study_argument
+from autotune.cli.options import Seconds, WholeNumber, progress_option, storage_option, study_argument
 
 
 @click.command()
 @study_argument
 @click.option(
     "--interval",
-    type=Number(min=0.1),
+    type=Seconds(min=0.1),
     metavar="SECONDS",
     default=1.0,
     show_default=True,
@@ -21,7 +21,7 @@ from autotune.cli.options import Number, WholeNumber, progress_option, storage_o
 )
 @click.option(
     "--wait",
-    type=Number(min=0),
+    type=Seconds(min=0),
     metavar="SECONDS",
     default=None,
     help="How long to wait for a start that has just begun: 15 s for a study that is not there yet, 2 s for one that "

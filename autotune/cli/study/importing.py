@@ -1,6 +1,7 @@
 """``autotune study import``."""
 
 import json
+import math
 from typing import TYPE_CHECKING
 
 import click
@@ -78,4 +79,6 @@ def _value(text: str) -> "Scalar":
         value = json.loads(text)
     except json.JSONDecodeError:
         return text
+    if isinstance(value, float) and not math.isfinite(value):  # Python's JSON takes NaN, Infinity and 1e999
+        raise click.UsageError(f"--assume: must be a finite number, got {text}; no parameter has such a value")
     return value if value is None or isinstance(value, bool | int | float | str) else text
