@@ -9,6 +9,7 @@ from autotune.report.export.formats import as_command, as_json, as_yaml
 from autotune.report.export.script.writing import write_script
 from autotune.report.summaries.record import StudyRecord, read_record
 from autotune.report.summaries.studies import best_of_study
+from autotune.report.text.wording import name_trials
 
 
 def taken_home(storage: str, *, name: str, kind: str, number: int | None) -> str:
@@ -48,8 +49,6 @@ def _chosen(record: StudyRecord, number: int | None) -> int:
     if number is None:
         return best_of_study(record.summary).number
     if number not in record.reports:
-        most = len(record.trials) - 1
-        raise InputError(
-            f"trial {number}: study {record.study.name} must have it, got numbers up to {most}; choose one"
-        )
+        known = name_trials(record.reports)
+        raise InputError(f"trial {number}: study {record.study.name} must have it, got {known}; choose one")
     return number

@@ -9,6 +9,7 @@ from autotune.recording.ranking import rank_trials
 from autotune.report.comparing.noise import Noise, noise_of, throughput_noise
 from autotune.report.summaries.record import StudyRecord, read_record
 from autotune.report.summaries.trials import TrialSummary
+from autotune.report.text.wording import name_trials
 
 NOT_THERE = "-"
 """Shown where a trial lacks the parameter."""
@@ -96,7 +97,8 @@ def _named(trials: Sequence[TrialSummary], number: int, *, name: str) -> TrialSu
     for trial in trials:
         if trial.number == number:
             return trial
-    raise InputError(f"{name}: the study must have this trial, got numbers up to {len(trials) - 1}; choose one")
+    known = name_trials(trial.number for trial in trials)
+    raise InputError(f"{name}: the study must have this trial, got {known}; choose one")
 
 
 def _best(record: StudyRecord) -> TrialSummary:

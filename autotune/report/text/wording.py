@@ -87,3 +87,15 @@ def one_line(text: str) -> str:
     """
     words = "".join(character if character.isprintable() else " " for character in text).split()
     return shorten(" ".join(words))
+
+
+def name_trials(numbers: Iterable[int]) -> str:
+    """Such as ``trials 0 to 3, 5`` by their numbers; ``none`` where there is none."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1] = [runs[-1][0], number]
+        else:
+            runs.append([number])
+    told = ", ".join(" to ".join(map(str, run)) for run in runs)
+    return f"trial{'' if told.isdecimal() else 's'} {told}" if told else "none"

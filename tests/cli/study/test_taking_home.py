@@ -26,6 +26,14 @@ def test_a_model_is_not_left_unregistered_for_the_sake_of_a_format(book: StudyBo
     assert "--format and --register exclude each other" in answer.stderr
 
 
+def test_trial_that_is_not_there_is_told_with_those_that_are(book: StudyBook) -> None:
+    book.add(3, epochs=[{"val_accuracy": 0.6}])  # 2 is another coordinator's, which has not written it down yet
+    answer = _answer("best", "digits", "--format", "yaml", "--trial", "2", book=book)
+    assert "trial 2: study digits must have it, got trials 0 to 1, 3; choose one" in str(answer.exception)
+    answer = _answer("compare", "digits:2", "digits:0", book=book)
+    assert "digits:2: the study must have this trial, got trials 0 to 1, 3; choose one" in str(answer.exception)
+
+
 def test_compare_prints_a_column_a_trial(book: StudyBook) -> None:
     lines = _answer("compare", "digits:0", "digits", book=book).stdout.splitlines()
     assert lines[0].split() == ["digits:0", "digits"]

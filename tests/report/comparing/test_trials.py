@@ -40,7 +40,7 @@ def test_a_study_stands_for_its_best_trial(book: StudyBook) -> None:
     ("names", "message"),
     [
         (["digits"], "needs two or more studies or trials, got digits"),
-        (["digits:0", "digits:9"], "the study must have this trial, got numbers up to 2"),
+        (["digits:0", "digits:9"], "the study must have this trial, got trials 0 to 2; choose one"),
         (["digits:0", "digits:x"], "a trial is named STUDY:NUMBER, got 'x'"),
     ],
 )

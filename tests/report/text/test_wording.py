@@ -43,3 +43,11 @@ def test_large_values_show_no_exponent() -> None:
     assert wording.format_metric(123456.7) == "123,457"
     assert wording.format_gain(2071.3) == "+2,071"
     assert wording.format_duration(5120.0) == "5,120 s"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [([], "none"), ([4], "trial 4"), ([1, 0, 2], "trials 0 to 2"), ([0, 1, 3, 5, 6], "trials 0 to 1, 3, 5 to 6")],
+)
+def test_trials_whose_numbers_are_in_a_row_are_named_in_short(numbers: list[int], text: str) -> None:
+    assert wording.name_trials(numbers) == text
