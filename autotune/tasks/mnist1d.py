@@ -50,6 +50,7 @@ class _Gru(nn.Module):
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * width, 10))
 
     def forward(self, sequences: Tensor) -> Tensor:
+        """(N, 1, T) in, (N, 10) out."""
         states, _ = self.gru(sequences.transpose(1, 2))
         scores: Tensor = self.head(states.mean(dim=1))
         return scores

@@ -122,6 +122,7 @@ class _Transformer(nn.Module):
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, _NUM_CHARACTERS))
 
     def forward(self, characters: Tensor) -> Tensor:
+        """(N, T) codes in, (N, T, characters) scores out."""
         positions = torch.arange(characters.shape[1], device=characters.device)
         features = self.dropout(self.characters(characters) + self.positions(positions))
         scores: Tensor = self.head(self.blocks(features))
@@ -137,6 +138,7 @@ class _Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
     def forward(self, features: Tensor) -> Tensor:
+        """(N, T, width) in and out."""
         features = features + self.dropout(self._attend(self.before_attention(features)))
         mixed: Tensor = features + self.dropout(self.mlp(self.before_mlp(features)))
         return mixed

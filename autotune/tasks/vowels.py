@@ -199,6 +199,7 @@ class _Convolutions(nn.Module):
         )
 
     def forward(self, features: Tensor, is_own: Tensor) -> Tensor:
+        """(N, 40, T) and (N, 1, T) bool in, (N, width, T) out."""
         for layer in self.layers:
             features = layer(features) * is_own
         return features
@@ -212,6 +213,7 @@ class _Gru(nn.Module):
         self.gru = nn.GRU(_NUM_BANDS, width, num_layers=depth, batch_first=True)
 
     def forward(self, features: Tensor, is_own: Tensor) -> Tensor:
+        """(N, 40, T) and (N, 1, T) bool in, (N, width, T) out."""
         del is_own
         states, _ = self.gru(features.transpose(1, 2))
         frames: Tensor = states.transpose(1, 2)
@@ -226,6 +228,7 @@ class _Mask(nn.Module):
         self.bands, self.frames = bands, frames
 
     def forward(self, features: Tensor) -> Tensor:
+        """(N, 40, T) in and out."""
         if self.training and self.bands:
             features = features.masked_fill(_draw_run(features, dim=1, most=self.bands)[:, :, None], 0)
         if self.training and self.frames:
