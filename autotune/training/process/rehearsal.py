@@ -50,6 +50,7 @@ class _Rehearsed:
         self._device = device
 
     def rehearse(self) -> Rehearsal:
+        """Make the task's parts in the order in which a trial makes them, and take one step with them."""
         task, params = self._task, self._params
         with blaming(self._where, "train_data()"):
             train_data = task.train_data(params)

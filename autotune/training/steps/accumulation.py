@@ -176,6 +176,7 @@ class _StepState:
 
     @classmethod
     def capture(cls, model: nn.Module, *, device: torch.device) -> "_StepState":
+        """Copy the buffers and states as they are now."""
         return cls(
             buffers=[buffer.clone() for buffer in model.buffers()],
             torch_rng=torch.get_rng_state(),
@@ -185,6 +186,7 @@ class _StepState:
         )
 
     def restore(self, model: nn.Module, *, device: torch.device) -> None:
+        """Put the buffers and states back, so that the step may be taken again."""
         with torch.no_grad():
             for buffer, before in zip(model.buffers(), self.buffers, strict=True):
                 buffer.copy_(before)
