@@ -141,6 +141,7 @@ class _Outage:
 
     @property
     def has_begun(self) -> bool:
+        """Whether an attempt has failed."""
         return self._since is not None
 
     def endure(self, error: StorageGoneError) -> None:
@@ -159,5 +160,6 @@ class _Outage:
         time.sleep(self._pause)
 
     def end(self) -> None:
+        """Tell that the database takes records again, where it was told that it was gone."""
         if self._is_told and self._since is not None:
             self._patience.tell(f"the database takes records again, after {time.monotonic() - self._since:.0f} s")

@@ -67,6 +67,7 @@ class _Evidence:
 
     @classmethod
     def read(cls, records: Records, *, study: StudyRow, confirmation: StudyRow) -> "_Evidence":
+        """Read the trials of both studies, and the confirmation's reports."""
         reports: defaultdict[int, list[EpochReport]] = defaultdict(list)
         for row in records.all_reports(confirmation):
             reports[row.number].append(row.report)
@@ -89,6 +90,7 @@ class _Evidence:
         return self.confirmation.spec.confirm
 
     def verdict(self) -> Verdict | None:
+        """The verdict on the best winner, with those on the others; None where none has a pair of trainings yet."""
         reference = next((row for row in self.searched if row.number == self.asked.against), None)
         if reference is None:
             return None
