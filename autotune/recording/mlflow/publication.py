@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from sqlalchemy import Engine, false, func, select, update
+from sqlalchemy import Connection, Engine, Select, false, func, select, update
 
 from autotune.outages import repeatable
 from autotune.recording import tables, transactions
@@ -159,27 +159,25 @@ class Publication:
         for start in range(0, len(missing), _TRIALS_AT_ONCE):
             some = missing[start : start + _TRIALS_AT_ONCE]
             with transactions.write(self.engine, guard=self.guard) as connection:
-                again = update(tables.report).where(tables.report.c.trial_id.in_(some))
-                connection.execute(again.values(is_published=False))
-                nowhere = update(tables.trial).where(tables.trial.c.id.in_(some))
-                connection.execute(nowhere.values(run_id=None, published_version=0))
+                _forget_runs(connection, some)
 
     def forget_run(self, trial: TrialRow) -> None:
         """Let the trial wait for delivery again, with a new run."""
         with transactions.write(self.engine, guard=self.guard) as connection:
-            again = update(tables.report).where(tables.report.c.trial_id == trial.id)
-            connection.execute(again.values(is_published=False))
-            nowhere = update(tables.trial).where(tables.trial.c.id == trial.id)
-            connection.execute(nowhere.values(run_id=None, published_version=0))
+            _forget_runs(connection, [trial.id])
 
     def forget(self) -> None:
         """Let everything wait for delivery again, after MLflow lost it or for another MLflow."""
         trials = select(tables.trial.c.id).where(tables.trial.c.study_id == self.study_id)
         nowhere = {"tracking_uri": None, "experiment_id": None, "run_id": None, "published_version": 0}
         with transactions.write(self.engine, guard=self.guard) as connection:
-            connection.execute(
-                update(tables.report).where(tables.report.c.trial_id.in_(trials)).values(is_published=False)
-            )
-            mine = update(tables.trial).where(tables.trial.c.study_id == self.study_id)
-            connection.execute(mine.values(run_id=None, published_version=0))
+            _forget_runs(connection, trials)
             connection.execute(update(tables.study).where(tables.study.c.id == self.study_id).values(nowhere))
+
+
+def _forget_runs(connection: Connection, trials: Select[tuple[int]] | Sequence[int]) -> None:
+    """Let the trials with these ids, and their reports, wait for delivery to new runs."""
+    again = update(tables.report).where(tables.report.c.trial_id.in_(trials))
+    connection.execute(again.values(is_published=False))
+    nowhere = update(tables.trial).where(tables.trial.c.id.in_(trials))
+    connection.execute(nowhere.values(run_id=None, published_version=0))
