@@ -1,7 +1,8 @@
 """How the study went: the best value against the clock, and how each trial learned."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 from autotune.report.page.blocks import Block, Figure, Figures, Section, Words
 from autotune.report.page.drawing import Line, Point, plot
@@ -10,6 +11,9 @@ from autotune.report.page.subject import Subject
 from autotune.report.page.timeline import Timeline
 from autotune.report.summaries.trials import TrialSummary
 from autotune.report.text.wording import format_metric, format_parameters, one_line
+
+Curve: TypeAlias = Sequence[tuple[int, float]]
+"""Pairs of an epoch and a value."""
 
 _ORDER = ("failed", "pruned", "complete", "baseline", "best")
 
@@ -101,14 +105,11 @@ def _best_so_far(
 
 
 def _curves(subject: Subject) -> Figure | None:
-    curves = [(trial, subject.curve(trial)) for trial in subject.own_trials]
-    curves = [(trial, curve) for trial, curve in curves if curve]
+    curves = _reported(subject, subject.own_trials)
     if not curves:
         return None
     metric = subject.curve_metric
     y = focused([value for _, curve in curves for _, value in curve], is_maximized=subject.is_curve_maximized)
-    last = max(epoch for _, curve in curves for epoch, _ in curve)
-    x = Scale(0.8, last + 0.2, is_whole=True)
     drawn = sorted(curves, key=lambda pair: _ORDER.index(subject.role(pair[0])))
     lines = [
         Line(places=tuple(curve), role=subject.role(trial), words=describe(trial, value=curve[-1][1], metric=metric))
@@ -117,7 +118,7 @@ def _curves(subject: Subject) -> Figure | None:
     ends = [
         _end(subject, trial, curve) for trial, curve in drawn if len(curve) == 1 or subject.role(trial) in _ORDER[3:]
     ]
-    svg = plot(x=x, y=y, labels=("epoch", metric), lines=lines, points=ends)
+    svg = plot(x=_epochs_of(curves), y=y, labels=("epoch", metric), lines=lines, points=ends)
     alt = f"{metric} of each trial by epoch"
     return Figure(svg=svg, title="Learning curves, pruned ones faded", name="learning curves", alt=alt)
 
@@ -128,19 +129,28 @@ def trial_curve(subject: Subject, trial: TrialSummary) -> Figure | None:
         return None
     summary, metric = subject.summary, subject.curve_metric
     others = [one for one in (summary.baseline, summary.best) if one is not None and one.number != trial.number]
-    curves = [(one, subject.curve(one)) for one in (*others, trial)]
-    curves = [(one, curve) for one, curve in curves if curve]
+    curves = _reported(subject, (*others, trial))
     y = scale_of([value for _, curve in curves for _, value in curve], log=False)
-    x = Scale(0.8, max(epoch for _, curve in curves for epoch, _ in curve) + 0.2, is_whole=True)
     lines = [Line(places=tuple(curve), role=subject.role(one), is_featured=one is trial) for one, curve in curves]
     marked = [Point(x=epoch, y=value, role=subject.role(trial)) for epoch, value in curves[-1][1]]
     points = [*(_end(subject, one, curve) for one, curve in curves[:-1]), *marked]
-    svg = plot(x=x, y=y, labels=("epoch", metric), lines=lines, points=points)
+    svg = plot(x=_epochs_of(curves), y=y, labels=("epoch", metric), lines=lines, points=points)
     title = name_point(trial, value=curves[-1][1][-1][1], metric=metric)
     return Figure(svg=svg, title=title, name="learning curve", alt=f"{title}, by epoch")
 
 
-def _end(subject: Subject, trial: TrialSummary, curve: Sequence[tuple[int, float]]) -> Point:
+def _reported(subject: Subject, trials: Iterable[TrialSummary]) -> list[tuple[TrialSummary, Curve]]:
+    """The trials that reported, each with its learning curve."""
+    curves = [(trial, subject.curve(trial)) for trial in trials]
+    return [(trial, curve) for trial, curve in curves if curve]
+
+
+def _epochs_of(curves: Iterable[tuple[TrialSummary, Curve]]) -> Scale:
+    """The axis of epochs, from the first to the last of any curve."""
+    return Scale(0.8, max(epoch for _, curve in curves for epoch, _ in curve) + 0.2, is_whole=True)
+
+
+def _end(subject: Subject, trial: TrialSummary, curve: Curve) -> Point:
     return Point(x=curve[-1][0], y=curve[-1][1], role=subject.role(trial))
 
 
