@@ -109,9 +109,8 @@ def confirm(
     with choose_display(no_progress=no_progress) as display:
         result = confirm_study(order, observer=display)
         report = read_study(storage, name=name)
-        problem = annotate_long_study(name, places=places, elapsed_seconds=report.study.elapsed_seconds)
-        if problem is not None:
-            display.note(problem)
+        elapsed = report.study.elapsed_seconds
+        annotate_long_study(name, places=places, elapsed_seconds=elapsed, tell=display.note)
     verdict = report.verdict
     if as_json:
         echo_json(verdict)

@@ -118,10 +118,8 @@ def _ablate(name: str, *, places: "Places", repeats: int, no_progress: bool, spe
     order = AblateOrder(name=name, places=places, repeats=repeats, secrets=secrets_in(spec_path))
     with choose_display(no_progress=no_progress) as display:
         is_over = ablate_study(order, observer=display)
-        study = read_study(places.storage, name=name).study
-        problem = annotate_long_study(name, places=places, elapsed_seconds=study.elapsed_seconds)
-        if problem is not None:
-            display.note(problem)
+        elapsed = read_study(places.storage, name=name).study.elapsed_seconds
+        annotate_long_study(name, places=places, elapsed_seconds=elapsed, tell=display.note)
     if not is_over:
         sys.exit(INTERRUPTED_STATUS)
 

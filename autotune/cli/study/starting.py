@@ -163,9 +163,8 @@ def _run(order: "StartOrder", *, no_progress: bool) -> None:
         result = start_study(order, observer=display)
         report = read_study(places.storage, name=result.name)
         if result.is_last and not result.is_interrupted:  # it takes seconds
-            problem = annotate_long_study(result.name, places=places, elapsed_seconds=report.study.elapsed_seconds)
-            if problem is not None:
-                display.note(problem)
+            elapsed = report.study.elapsed_seconds
+            annotate_long_study(result.name, places=places, elapsed_seconds=elapsed, tell=display.note)
     verdict = None if result.is_complete and not result.is_last else report.verdict  # another one may be confirming
     echo_lines(ending_lines(report.study, places=places, verdict=verdict))
     if result.is_interrupted:

@@ -1,6 +1,6 @@
 """Annotates a finished study in both UIs: notes, the report, and links from one to the other."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from autotune.errors import AutotuneError
@@ -30,9 +30,11 @@ _REPORT, _CURVES, _CURVE = "report.html", "learning-curves.svg", "learning-curve
 _RUNNING = (Outcome.INTERRUPTED.value, "running", "queued")
 
 
-def annotate_long_study(name: str, *, places: Places, elapsed_seconds: float) -> str | None:
-    """Annotate the study if it took at least ``LEAST_SECONDS``; see ``annotate_study``."""
-    return annotate_study(name, places=places) if elapsed_seconds >= LEAST_SECONDS else None
+def annotate_long_study(name: str, *, places: Places, elapsed_seconds: float, tell: Callable[[str], None]) -> None:
+    """Annotate the study if it took at least ``LEAST_SECONDS``, and tell of what could not be written."""
+    problem = annotate_study(name, places=places) if elapsed_seconds >= LEAST_SECONDS else None
+    if problem is not None:
+        tell(problem)
 
 
 def annotate_study(name: str, *, places: Places) -> str | None:
