@@ -8,21 +8,21 @@ from autotune.spec.model import Budget
 DEFAULT_SHARE = 0.1
 """Share of a study's time that its races may take, unless ``speed_search: {race: {share: ...}}`` says otherwise."""
 _FIRST_SECONDS = 30.0
-"""What the first race may take where its share of the trials' time is less than that, or nobody knows how long they
-will take: what it finds serves later studies, too."""
+"""What the first race may take where its share of the trials' time is less than that, or where nobody knows how long
+the trials will take: what it finds serves later studies, too."""
 _LEAST_FIRST_SECONDS = 12.0
 """The least that a first race has: enough for a bottleneck, the noise, a knob or two and their confirmation."""
 _LEAST_SECONDS = 6.0
-"""With less no race is run: it is not enough for a knob or two, brief as the race is."""
+"""The least that any race has: less is not enough for a knob or two, brief as the race is, and none is run."""
 _MOST_SECONDS = 120.0
 """The most that a race has whose contestants train side by side."""
 _MOST_SECONDS_IN_TURNS = 900.0
 """The most that a race has whose contestants have no room side by side: all that it measures costs a start each."""
 _MOST_OF_WHAT_IS_LEFT = 0.5
-"""Share of the study's time that is left; a first race that would take more is not run."""
+"""Share of the study's remaining time that a first race may take; one that would take more is not run."""
 _LEAST_AGAIN = 0.25
-"""Share of a first race's time that it has at least when it is run again, however much of it was used up by starts that
-ended in it: with less it could find nothing, and the study would go without."""
+"""Share of a first race's time that it has at least when it is run again, however much of that time was used up by
+starts that ended in the race: with less it could find nothing, and the study would go without a winner."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Allowance:
 
     @property
     def is_enough(self) -> bool:
-        """Something can be found in them."""
+        """Whether a race of so many seconds can find anything."""
         return self.seconds >= _LEAST_SECONDS
 
 
@@ -43,12 +43,12 @@ class Allowances:
     """What each race may take, by what the study has spent on races so far."""
 
     def __init__(self, *, budget: Budget, share: float, standing: Standing) -> None:
-        """Nothing is asked yet.
+        """Begin with a study of which no race has asked yet.
 
         Args:
-            budget: The study's.
-            share: Of the study's time, for races.
-            standing: The study's clock.
+            budget: What the study may spend.
+            share: The share of the study's time that its races may take, 0 to 1.
+            standing: The study's clock, with what its races have taken so far.
         """
         self._budget = budget
         self._share = share
@@ -63,13 +63,13 @@ class Allowances:
         """What the first race may take: what earlier starts that ended in it have left of its time, or some at least.
 
         Args:
-            unfinished_seconds: What those starts took of it.
+            unfinished_seconds: Seconds that the first race took in those starts.
         """
         seconds = self._first(_MOST_SECONDS, unfinished=unfinished_seconds)
         return _allowance(seconds, in_turns=self._first(_MOST_SECONDS_IN_TURNS, unfinished=unfinished_seconds))
 
     def _first(self, most: float, *, unfinished: float) -> float:
-        """Seconds of the first race, ``most`` at most; 0 where the study has too little time left to repay it."""
+        """Seconds that the first race has, ``most`` at most; 0 where the study has too little time left to repay it."""
         limit, foreseen = self._budget.seconds, self._standing.foreseen_seconds
         shares = [max(_LEAST_FIRST_SECONDS, self._share * limit)] if limit is not None else []
         if foreseen is not None or limit is None:

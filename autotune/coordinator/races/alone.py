@@ -34,44 +34,48 @@ from autotune.trial.leases import Lease
 _MOST_SAMPLES = 2**20
 """The largest batch that is tried of a task that does not tell how many samples it trains with."""
 SECONDS = 120.0
+"""What one race may take unless the user says otherwise."""
 SECONDS_IN_TURNS = 600.0
+"""The same for a race whose contestants have no room on the device side by side: each measurement costs a start."""
 
 
 @dataclass(frozen=True)
 class SpeedOrder:
-    """What the user asked for."""
+    """What the user asked ``autotune speed`` for."""
 
     file: SpecFile
     name: str
     """The heats are kept as the Optuna study ``NAME.speed``."""
     storage: str
     batch_sizes: tuple[int | Literal["max"], ...] = ()
-    """A race is run with each of them; with the baseline's where there are none. ``max`` is the largest that fits.
+    """Batch sizes to race with, a race each; the baseline's is raced with if there are none.
 
-    Where one does not fit the device, larger ones are passed over.
+    ``max`` is the largest that fits. Where one of them does not fit the device, larger ones are passed over.
     """
     seconds: float = SECONDS
-    """What one race may take."""
+    """Seconds that one race may take."""
     seconds_in_turns: float = SECONDS_IN_TURNS
-    """What one race may take where two contestants have no room on the device side by side."""
+    """Seconds that one race may take where two contestants have no room on the device side by side."""
 
 
 @dataclass(frozen=True)
 class SpeedWatch:
-    """What is told while races run."""
+    """Functions that are called with news while races run."""
 
     batch_tried: Callable[[BatchTry], None]
-    """A batch size was tried, or passed over."""
+    """Called with a batch size that was tried, or passed over."""
     largest_found: Callable[[BatchLimit], None]
-    """The search for the largest batch has ended."""
+    """Called when the search for the largest batch has ended."""
     begun: Callable[[Workload], None]
-    """The race of a workload begins."""
+    """Called with a workload whose race begins."""
     diagnosed: Callable[[Diagnosis], None]
-    """What a step of the baseline waits for is known."""
+    """Called when it is known what a step of the baseline waits for."""
     heat_begun: Callable[[HeatStage, Mapping[str, Scalar]], None]
+    """Called with the stage and the changes of a heat that begins."""
     heat_over: Callable[[Heat], None]
+    """Called with a heat that is over."""
     takes_turns: Callable[[], None]
-    """Two contestants have no room on the device: they take turns."""
+    """Called when it turns out that two contestants have no room on the device, and take turns."""
     shared: Callable[[str], None]
     """Called with a line on other programs that may train on the device."""
 
@@ -91,8 +95,8 @@ def race_task(order: SpeedOrder, *, watch: SpeedWatch) -> Iterator[RacedWorkload
 
     Raises:
         InputError: Something that was typed or written can't be used; nothing was stored.
-        ContestantLostError: The baseline itself can't be trained with; where its batch is too large for the device,
-            after the smaller sizes have been raced.
+        ContestantLostError: The baseline itself can't be trained with. Where its batch is too large for the device,
+            the smaller sizes are raced first.
     """
     check_study_name(order.name)
     with ExitStack() as stack:
@@ -120,7 +124,7 @@ def race_task(order: SpeedOrder, *, watch: SpeedWatch) -> Iterator[RacedWorkload
 
 
 def _check_batch_sizes(order: SpeedOrder, *, num_samples: int | None) -> None:
-    """Refuse batches of more samples than the task trains with; None: nobody knows how many those are."""
+    """Refuse batches of more samples than the task trains with; none are refused where ``num_samples`` is None."""
     largest = max((size for size in order.batch_sizes if size != "max"), default=0)
     if num_samples is not None and largest > num_samples:
         rule = f"must be at most {num_samples}, the task's training samples"
@@ -143,11 +147,11 @@ class _LoneRaces:
 
     Args:
         order: What the user asked for.
-        stage: The machine.
+        stage: The machine, ready for the task.
         ground: What is raced, and by whom.
         log: Where races are kept.
         lease: The device and cores, which nothing else is on.
-        watch: What is told meanwhile.
+        watch: Who is told of the races.
     """
 
     def __init__(
@@ -168,10 +172,11 @@ class _LoneRaces:
         self._watch = watch
 
     def run(self) -> Iterator[RacedWorkload]:
-        """Race each workload; of batch sizes that were asked for, those above one that does not fit are passed over.
+        """Race each workload; batch sizes above one that does not fit are passed over.
 
         Raises:
-            ContestantLostError: The baseline can't be trained with; where a batch is too large, in the end.
+            ContestantLostError: The baseline can't be trained with. Where a batch is too large for the device, this is
+                raised once the other sizes have been raced.
         """
         lost: BatchTry | None = None
         for learning in self._workloads():
@@ -252,7 +257,7 @@ class _LoneRaces:
 
 
 def _too_large(lost: BatchTry) -> ContestantLostError:
-    """That a batch size does not fit, with what helps."""
+    """The error that says that a batch size does not fit, and what helps."""
     got = f"got {lost.batch_size}: {lost.reason}"
     return ContestantLostError(
         "out of memory", f"batch_size: must fit the device, {got}; take a smaller one or a smaller model"
@@ -263,7 +268,7 @@ def check_reads_batch_size(contestant: Contestant, *, batch_size: Scalar, task: 
     """Refuse to race batch sizes of a task that has its own, whatever it is given.
 
     Raises:
-        InputError: It does; the contestant is retired.
+        InputError: The task has a batch size of its own; the contestant is retired.
     """
     if contestant.warmed.in_force.get("batch_size", batch_size) != batch_size:
         contestant.retire()

@@ -1,13 +1,13 @@
-"""Which of a study's batch sizes fit its GPU: tried once a race has found what trials train with.
+"""Finds out which of a study's batch sizes fit its GPU, once a race has found what trials train with.
 
 A race measures one batch size. Where the study searches larger ones, the largest is trained for two steps with what
-its trials take over of the race's winner, and where it runs out, those between by halves; the smallest that ran out is
-tried with the baseline's speed parameters, too, for which such a trial would be launched else. Peaks and
-losses are kept with the race's result, and say which trials are not launched (``fitting.py``), in later studies on this
-machine as well. Without them the limit is found by trials that fail.
+its trials take over of the race's winner; where it runs out of memory, those between are tried by halves. The smallest
+that ran out is tried with the baseline's speed parameters, too, with which such a trial would be launched otherwise.
+Peaks and losses are kept with the race's result, and say which trials are not launched (``fitting.py``), in later
+studies on this machine as well. Without them the limit is found by trials that fail.
 
-Nothing is tried on a processor, where running out of memory ends other programs; nor where trials tell the limit
-already, nor where a start takes more than the time that there is.
+Nothing is tried on a processor, where running out of memory ends other programs. Nothing is tried either where trials
+have told the limit already, or where a start takes more than the time that there is.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,8 +33,8 @@ class BatchRoom:
 
     Args:
         ground: Where contestants are started.
-        space: The study's.
-        fitting: Learns.
+        space: The study's search space, which has its batch sizes.
+        fitting: What knows which trials fit the memory, and is told.
     """
 
     def __init__(self, ground: RaceGround, *, space: SearchSpace, fitting: Fitting) -> None:
@@ -57,13 +57,13 @@ class BatchRoom:
         watchman: Watchman,
         on_begin: Callable[[int], None],
     ) -> tuple[TriedBatch, ...]:
-        """Try larger batches after a race that has just ended, and tell what came of each; empty where none is tried.
+        """Try larger batches after a race that has just ended; returns what came of each, nothing where none is tried.
 
         Args:
-            result: Of the race.
-            learning: Learning parameters of its workload, the fixed ones too.
+            result: What the race has found.
+            learning: The learning parameters of the race's workload, the fixed ones too.
             lease: The device, on which nothing else of the study runs.
-            watchman: Pays for this search, and knows how long it may take.
+            watchman: What charges the study for the time of these tries, and knows how long they may take.
             on_begin: Called with the largest batch before it is tried.
 
         Raises:
@@ -108,7 +108,7 @@ class BatchRoom:
                 self._fitting.learn_lost_race(parameters, shortage=tried.shortage)
 
     def _larger_than(self, learning: Mapping[str, Scalar]) -> list[int]:
-        """The study's batch sizes above that of these parameters, in rising order; of a range, one every doubling."""
+        """The study's batch sizes above that of these parameters, rising; a range gives one for each doubling."""
         own = learning.get("batch_size")
         searched = next((each for each in self._space.learning.parameters if each.name == "batch_size"), None)
         if not isinstance(own, int) or searched is None:
@@ -118,7 +118,7 @@ class BatchRoom:
 
 
 def _tried(attempt: BatchTry, *, setting: Mapping[str, Scalar]) -> TriedBatch:
-    """The attempt as it is kept beside its race."""
+    """What is kept beside a race of a larger batch that was tried with this setting after it."""
     return TriedBatch(
         batch_size=attempt.batch_size,
         setting=dict(setting),
@@ -129,7 +129,7 @@ def _tried(attempt: BatchTry, *, setting: Mapping[str, Scalar]) -> TriedBatch:
 
 
 def _sizes(searched: SpaceParameter) -> list[int]:
-    """The batch sizes that are worth trying of a search, in rising order: all choices, or the doublings of a range."""
+    """The searched batch sizes that are worth trying, in rising order: all choices, or the doublings of a range."""
     if searched.type == "choices":
         return sorted(size for size in searched.choices if isinstance(size, int))
     low, size = searched.low, searched.high
