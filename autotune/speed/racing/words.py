@@ -1,4 +1,4 @@
-"""How the result of a race reads, in one line each: what was found, how sure that is, and what it took."""
+"""Puts the result of a race into words, a line each: what was found, how sure that is, and how long it took."""
 
 from collections.abc import Mapping
 
@@ -7,11 +7,11 @@ from autotune.spec.written import written
 from autotune.speed.racing.result import VAGUE_SPAN, Gain, Heat, RaceResult
 
 _MANY_QUADS = 6
-"""An interval of so many quads or more needs no assumption of how noise is shaped (``measuring/statistics.py``)."""
+"""The fewest quads whose interval needs no assumption about the distribution of noise (``measuring/statistics.py``)."""
 
 
 def format_changes(changes: Mapping[str, Scalar]) -> str:
-    """Knobs with their values in one line; one that is left to torch shows ``default``."""
+    """Knobs with their values in one line; a knob that is left to torch is shown as ``default``."""
     shown = (f"{name} {'default' if value is None else written(value)}" for name, value in changes.items())
     return ", ".join(shown) or "nothing"
 
@@ -22,25 +22,25 @@ def gain_words(gain: Gain) -> str:
 
 
 def change_words(heat: Heat) -> str:
-    """What the heat changed, such as ``num_workers 2, channels_last true``; of a knob passed over, its name."""
+    """What the heat changed, such as ``num_workers 2, channels_last true``; the name alone of a knob passed over."""
     if heat.verdict == "skipped" and set(heat.changes.values()) == {None}:
         return ", ".join(heat.changes)
     return format_changes(heat.changes)
 
 
 def race_words(result: RaceResult) -> str:
-    """How the race ended: what it found, and what it took."""
+    """How the race ended: what it found, and how long it took."""
     return f"{finding_words(result)} ({cost_words(result)})"
 
 
 def cost_words(result: RaceResult) -> str:
-    """The race's seconds, with those that it was not given."""
+    """How long the race took, and by how much that was longer than it might."""
     late = f", {result.seconds_late:.0f} s more than it had" if result.seconds_late else ""
     return f"{result.seconds:.0f} s{late}"
 
 
 def finding_words(result: RaceResult) -> str:
-    """What the race found, with what makes that less than an answer."""
+    """What the race found, with whatever speaks against taking that for an answer."""
     early = _early_words(result)
     if result.gain is not None:
         return f"{format_changes(result.kept)}: {gain_words(result.gain)} times the baseline's throughput{early}"
@@ -56,11 +56,11 @@ def finding_words(result: RaceResult) -> str:
 
 
 def doubt_words(result: RaceResult, *, num_cores: int) -> str | None:
-    """Which figures say too little to be relied on, and why; None where there is none.
+    """Which figures of a race say too little to be relied on, and why; None where all can be relied on.
 
     Args:
-        result: The race's.
-        num_cores: Cores that each contestant had.
+        result: The result of the race.
+        num_cores: Number of cores that each contestant had.
     """
     vague = [heat for heat in result.heats if heat.gain is not None and heat.gain.is_vague]
     if not vague:
@@ -77,7 +77,7 @@ def doubt_words(result: RaceResult, *, num_cores: int) -> str | None:
 
 
 def _early_words(result: RaceResult) -> str:
-    """Why not everything was tried, to follow a finding; empty where all was."""
+    """A clause that follows a finding and says why not everything was tried; empty where everything was."""
     if result.ended_by is not None:
         return f"; it ended before everything was tried: {result.ended_by}"
     return "; cut short: not everything was tried" if result.is_cut_short else ""
