@@ -20,7 +20,7 @@ _OUTCOMES = {TrialState.COMPLETE: Outcome.COMPLETE, TrialState.PRUNED: Outcome.P
 
 @dataclass(frozen=True)
 class ForeignStudy:
-    """One Optuna study."""
+    """A study that another program ran with Optuna."""
 
     name: str
     directions: tuple[str, ...]

@@ -94,7 +94,7 @@ class Halving:
                 self._enter(number, rung=rung, worth=Worth(notes[f"{_COMPLETED}{rung}"], seen=seen))
 
     def forget(self, number: int) -> list[str]:
-        """The trial is at its first rung again, and no rival of others where it was."""
+        """Put the trial back to its first rung, so that it is no rival of others at the rungs where it was."""
         entered = self._entered.pop(number, {})
         for rung, worth in entered.items():
             self._worths[self._bracket(number), rung].remove(worth)

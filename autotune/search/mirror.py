@@ -61,7 +61,7 @@ class Mirror:
         self._reports[number][step] = _finite_or_nan(value)
 
     def forget(self, number: int) -> Collection[str]:
-        """A running trial begins anew; the names of what the pruner had noted down about it."""
+        """Let a running trial begin anew; returns the names of the notes that the pruner had made about it."""
         self._reports.pop(number, None)
         return self._pruner.forget(number)
 
@@ -78,7 +78,7 @@ class Mirror:
         return self._pruner.answer(number, self.reports(number))
 
     def finish(self, number: int, *, state: TrialState) -> None:
-        """The trial has ended."""
+        """Record that the trial has ended; the pruner learns from it if it is complete."""
         self._over.add(number)
         reports = self._reports.pop(number, {})
         if state is TrialState.COMPLETE:

@@ -36,7 +36,7 @@ class Pruner(Protocol):
         """Restore what an earlier start's pruner stored about a trial; ``notes`` may hold others' notes as well."""
 
     def forget(self, number: int) -> Collection[str]:
-        """A running trial begins anew: it counts nowhere so far. The names of what was noted down about it."""
+        """Let a running trial begin anew, so that it counts nowhere; returns the names of the notes made about it."""
 
     def answer(self, number: int, reports: Mapping[int, float]) -> tuple[bool, Mapping[str, Any]]:
         """Whether a running trial with these reports should stop, and the notes to store about it."""
@@ -48,7 +48,7 @@ def make_pruner(
     """The pruner by its name in the spec, counting in the budget's resource.
 
     Args:
-        choice: Its name and options, as in ``pruner: {hyperband: {min_epochs: 1}}``.
+        choice: The pruner's name and options, as in ``pruner: {hyperband: {min_epochs: 1}}``.
         study: The study's name, from which hyperband draws a trial's bracket.
         direction: The first objective's direction.
         max_resource: The resource that a trial trained to its end gets; hyperband's largest.

@@ -53,7 +53,7 @@ class RaceStudy:
             self._distributions.update(trial.distributions)
 
     def add(self, heat: RacedSetting) -> None:
-        """One more heat: complete where it was measured, else pruned with its reason."""
+        """Add a heat as a trial: complete where it was measured, else pruned with its reason."""
         setting = {self._name_of(name, value): value for name, value in heat.setting.items() if value is not None}
         is_measured = heat.samples_per_second is not None
         self._study.add_trial(

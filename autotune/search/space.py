@@ -9,7 +9,7 @@ from autotune.events import Scalar
 
 @dataclass(frozen=True)
 class Condition:
-    """Active when the named parameter is itself active and has one of the values.
+    """Holds when the named parameter is itself active and has one of the values.
 
     ``values`` None stands for "any number above zero" (``prefetch_factor`` needs workers).
     """

@@ -13,7 +13,7 @@ that other programs use."""
 
 @dataclass(frozen=True, order=True)
 class Worth:
-    """A trial's value at a rung; sorts by value."""
+    """A trial's value at a rung, which is sorted by that value."""
 
     value: float
     seen: float
