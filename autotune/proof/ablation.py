@@ -83,7 +83,7 @@ def weigh(
     baseline: Values,
     without: Mapping[tuple[str, ...], Values],
 ) -> Ablation:
-    """The ablation of these trainings.
+    """Weigh each change by what the winner loses without it, with intervals that hold together.
 
     Args:
         metric: The first objective's metric.

@@ -39,7 +39,7 @@ Side: TypeAlias = Sequence[Training]
 
 
 class Quantity(BaseModel):
-    """One thing that was compared."""
+    """What was measured on both sides, and how far they differ in it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

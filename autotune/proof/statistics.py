@@ -47,7 +47,7 @@ class Interval:
     low: float
     high: float
     is_sure: bool
-    """No difference is ruled out: by the interval, or by ranks where a value is infinite."""
+    """Equality is ruled out, by the interval, or by ranks where a value is infinite."""
 
 
 def difference_of_means(

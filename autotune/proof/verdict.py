@@ -121,7 +121,7 @@ class Verdict(BaseModel):
 
 
 def judge(case: Case, *, winners: Side, references: Side) -> Verdict:
-    """The verdict.
+    """The verdict on a winner, from its trainings and those of the reference.
 
     For a time to a target, a failed training counts as one that never reached it. For a metric it has no value, so a
     winner that fails more often than the reference is never called better. Where too few trainings gave a value, the
