@@ -8,7 +8,7 @@ EXAMPLE_CHECKPOINTS = "{max_bytes: 20e9}"
 
 
 def read_checkpoints(node: Node) -> Checkpoints:
-    """The mapping with its defaults; a whole number may be written as ``20e9``."""
+    """What checkpoints may take of the disk, with the defaults; a whole number may be written as ``20e9``."""
     fields = node.fields(CHECKPOINT_KEYS, example=EXAMPLE_CHECKPOINTS)
     if "max_bytes" not in fields:
         return Checkpoints()

@@ -13,7 +13,7 @@ MOST_REPEATS = 100
 
 
 def read_confirm(node: Node, *, objectives: Sequence[Objective]) -> Confirm:
-    """The mapping with its defaults; a target goes with a plain metric alone."""
+    """How the winner is confirmed, with the defaults; a target goes with a plain metric alone."""
     fields = node.fields(CONFIRM_KEYS, example=EXAMPLE_CONFIRM)
     if "repeats" in fields and fields["repeats"].whole(low=0) > MOST_REPEATS:
         raise fields["repeats"].error(f"must be at most {MOST_REPEATS}", remedy="lower it")

@@ -14,7 +14,7 @@ from autotune.spec.written import written
 
 @dataclass(frozen=True)
 class Change:
-    """One key that differs."""
+    """A key that differs between two specs of a study."""
 
     key: str
     old: str | None
@@ -28,7 +28,7 @@ class Change:
 
 @dataclass(frozen=True)
 class SpecDiff:
-    """All keys that differ, in the order of a spec."""
+    """All keys that differ between two specs of a study, in the order of a spec."""
 
     changes: tuple[Change, ...]
 

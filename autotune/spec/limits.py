@@ -14,7 +14,7 @@ from autotune.spec.written import written
 
 @dataclass(frozen=True)
 class Limits:
-    """Every value that is searched or fixed must keep to these."""
+    """Limits that every searched or fixed value of a parameter must keep to."""
 
     kind: Literal["number", "whole", "choices"]
     low: float | None = None
@@ -57,7 +57,7 @@ def check_limits(parameter: Parameter | Scalar, limits: Limits, *, key: str, pla
     """Check every bound, choice or fixed value of the parameter against the limits.
 
     Raises:
-        SpecError: One of them breaks a limit.
+        SpecError: A value breaks a limit.
     """
     if isinstance(parameter, Parameter) and parameter.type != "choices":
         _check_range(parameter, limits, key=key, places=places)
@@ -70,7 +70,7 @@ def check_value(value: Scalar, limits: Limits, *, key: str, places: Places) -> N
     """Check one value against the limits.
 
     Raises:
-        SpecError: It breaks one.
+        SpecError: The value breaks a limit.
     """
     if value in limits.words or (value == "auto" and limits.has_auto) or (value is None and limits.has_null):
         return

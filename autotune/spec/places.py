@@ -12,7 +12,7 @@ class Places:
 
     origin: str
     lines: Mapping[str, int]
-    """Counted from 1."""
+    """The line of each key, counted from 1."""
     overrides: Mapping[str, str]
     """Key → what was typed to set it: ``--set KEY=VALUE``, or an option that stands for it."""
 

@@ -82,13 +82,13 @@ def _objective() -> JsonValue:
 
 
 def _mapping(properties: dict[str, JsonValue]) -> JsonValue:
-    """An object with all of these and nothing else."""
+    """The schema of a mapping that has all of these keys and no other."""
     required: list[JsonValue] = list(properties)
     return {**_options(properties), "required": required}
 
 
 def _options(properties: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """An object with any of these and nothing else."""
+    """The schema of a mapping that has any of these keys and no other."""
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
 

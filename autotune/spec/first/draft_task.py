@@ -27,7 +27,7 @@ class TaskDraft:
 
 @dataclass(frozen=True)
 class Loss:
-    """A script's loss."""
+    """The loss that a script trains with."""
 
     function: ast.expr | None
     """The function that is called with outputs and targets; None for plain cross-entropy, a task's default."""
@@ -210,7 +210,7 @@ def _import_line(statement: ast.stmt, *, names: set[str]) -> str | None:
 
 
 def _is_neighbour(statement: ast.stmt, *, folder: Path) -> bool:
-    """It imports a module that lies beside the script."""
+    """Whether the statement imports a module that lies beside the script."""
     match statement:
         case ast.ImportFrom(module=str() as module):
             names = [module]
