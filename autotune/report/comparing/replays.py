@@ -8,7 +8,7 @@ from autotune.events import EpochReport
 
 @dataclass(frozen=True, kw_only=True)
 class EpochPair:
-    """One epoch, as it was recorded and as it came out now."""
+    """One epoch of a trial, as it was recorded and as its replay came out."""
 
     epoch: int
     recorded: Mapping[str, float]
@@ -18,7 +18,7 @@ class EpochPair:
 
 @dataclass(frozen=True, kw_only=True)
 class ReplaySummary:
-    """The fields are the keys of its JSON."""
+    """A replay beside the record of its trial; the fields are the keys of its JSON."""
 
     study: str
     number: int

@@ -34,7 +34,7 @@ class Contender:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The fields are the keys of its JSON."""
+    """Several trials side by side; the fields are the keys of its JSON."""
 
     contenders: tuple[Contender, ...]
     differing: Mapping[str, tuple[Scalar, ...]]

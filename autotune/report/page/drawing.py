@@ -12,7 +12,7 @@ WIDTH, HEIGHT = 400, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 12, 10, 40
 _MOST_LABEL = 12
 _TICK_LETTER = 6.8
-"""Width of a digit of a tick's label, about."""
+"""Approximate width of a digit in a tick's label."""
 
 Role: TypeAlias = Literal["best", "baseline", "complete", "pruned", "failed"]
 Shape: TypeAlias = Literal["circle", "cross", "square", "diamond", "triangle"]

@@ -19,7 +19,7 @@ def as_html(report: Report) -> str:
 
 
 def _draw(block: Intervals) -> list[str]:
-    """A drawing a row, all on one scale."""
+    """A drawing of each interval, all on one scale; empty for a row that has none."""
     numbers = [n for row in block.rows for n in (row.low, row.high, row.ratio) if n is not None]
     scale = scale_of([*numbers, 1.0], log=False)
     return [

@@ -32,7 +32,7 @@ def _rows(environment: Environment) -> tuple[tuple[str, str], ...]:
 
 
 def reproduce_section(subject: Subject) -> Section:
-    """Commands, the code's commit, the seed, the spec."""
+    """The section about reproducing the study: commands, the code's commit, the seed and the spec."""
     study, places = subject.summary, subject.places
     storage, tracking = storage_option(places), tracking_option(places)
     go_on, with_what = going_on(study, options=f"{storage}{tracking}")

@@ -20,7 +20,7 @@ _SCALE = 2
 """Pixels for each unit of a drawing, where the page that shows it sets no size."""
 _LONGEST_TITLE, _LONGEST_SUBTITLE = 54, 70
 _LETTER = 5.4
-"""Width of a letter of the legend, about."""
+"""Approximate width of a letter in the legend."""
 _ODD = re.compile(r"[^A-Za-z0-9._]+")
 _STYLE = """
 svg { font-family: system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }

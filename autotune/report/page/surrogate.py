@@ -31,7 +31,7 @@ METHOD = (
 
 @dataclass(frozen=True)
 class Surrogate:
-    """The fitted forest."""
+    """A forest that is fitted to a study's trials."""
 
     forest: "RandomForestRegressor"
     names: tuple[str, ...]

@@ -76,7 +76,7 @@ def _sentence(subject: Subject) -> str:
 
 
 def _choice(subject: Subject) -> str:
-    """With several objectives: which of them decided, and which trials are the others to choose from."""
+    """Which of several objectives decided, and which other trials there are to choose from."""
     first, *others = (objective.metric for objective in subject.summary.objectives)
     numbers = [str(trial.number) for trial in subject.summary.front]
     told = f"This is by the first objective, {first}. With {' and '.join(others)} as well, "

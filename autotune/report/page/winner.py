@@ -81,7 +81,7 @@ def _measured(name: str, ablation: Ablation) -> str:
 
 
 def _worth_of(part: Part) -> str:
-    """Such as ``+0.02 [+0.011, +0.029], 64%``."""
+    """A change's worth in words, such as ``+0.02 [+0.011, +0.029], 64%``."""
     if part.gain is None:
         return f"{part.num_failed} of {part.num_trainings} trainings without it gave no value"
     is_bounded = math.isfinite(part.low) and math.isfinite(part.high)

@@ -39,7 +39,7 @@ class StudySummary:
     state: str
     """``open``, ``complete``, or ``stopped`` by itself."""
     is_exhausted: bool
-    """Complete, since every combination of its grid was tried: a larger budget changes nothing."""
+    """Whether it is complete since every combination of its grid was tried, so that a larger budget changes nothing."""
     objectives: tuple[Objective, ...]
     budget: Budget
     elapsed_seconds: float

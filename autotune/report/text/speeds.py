@@ -65,7 +65,7 @@ def _why(heat: Heat) -> str:
 
 
 def ending_lines(summary: SpeedSummary) -> Iterator[str]:
-    """What the race ends with."""
+    """The last lines about a race: bottleneck, noise, what it found, and the code to paste."""
     result = summary.result
     yield f"bottleneck: {result.diagnoses[0].words}" if result.diagnoses else "bottleneck: not looked for"
     if result.kept and result.diagnoses[1:]:
@@ -131,7 +131,7 @@ def _epoch_starts(split: Split) -> str:
 
 
 def _conclusion(result: RaceResult) -> Iterator[str]:
-    """What is gained, and over what."""
+    """What the race gained, and over what."""
     if result.has_found_out_nothing:
         yield "Nothing was tried: the race was over before one setting was measured."
     elif result.gain is None:

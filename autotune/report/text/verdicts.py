@@ -15,7 +15,7 @@ _ENOUGH = 5
 
 
 def verdict_lines(verdict: Verdict) -> tuple[str, ...]:
-    """The sentence, a line for each quantity, what luck was in the search, and when it has paid for itself."""
+    """A verdict's sentence, a line for each quantity, how lucky the search was, and when it has paid for itself."""
     basis, *notes = (told for _, told in verdict_notes(verdict))
     lines = [f"verdict: {sentence(verdict)}", f"  {basis}"]
     lines += [f"  {quantity_line(quantity, verdict)}" for quantity in verdict.quantities]
@@ -26,7 +26,7 @@ def verdict_lines(verdict: Verdict) -> tuple[str, ...]:
 
 
 def verdict_notes(verdict: Verdict) -> tuple[tuple[str, str], ...]:
-    """What else there is to say, each with its title; what it rests on comes first."""
+    """Remarks on a verdict, each with its title; what the verdict rests on comes first."""
     notes = (
         ("trainings", _basis(verdict)),
         ("resolution", _coarseness(verdict)),
@@ -66,7 +66,7 @@ def _sentence_on_failures(verdict: Verdict, *, winner: str, reference: str) -> s
 
 
 def quantity_line(quantity: Quantity, verdict: Verdict) -> str:
-    """Such as ``val_accuracy 0.97 against 0.95, +0.02 [+0.011, +0.029]: better``."""
+    """A quantity in one line, such as ``val_accuracy 0.97 against 0.95, +0.02 [+0.011, +0.029]: better``."""
     sides = f"{_value(quantity.name, quantity.winner)} against {_value(quantity.name, quantity.reference)}"
     name = _NAMES.get(quantity.name, quantity.name)
     if quantity.name == SECONDS_TO_TARGET:
@@ -89,7 +89,7 @@ def effect(quantity: Quantity) -> str:
 
 
 def name_reference(verdict: Verdict) -> str:
-    """``the baseline``, or the other trial."""
+    """What the winner is compared with, in words: ``the baseline``, or another trial."""
     return "the baseline" if verdict.is_against_baseline else f"trial {verdict.reference}"
 
 
@@ -121,7 +121,7 @@ def _hint(verdict: Verdict, *, sees: str) -> str:
 
 
 def _counts_won(verdict: Verdict) -> str:
-    """Such as ``4 of 5 at the target against 0 of 5``."""
+    """How often each side came to its target, such as ``4 of 5 at the target against 0 of 5``."""
     sides = (
         (verdict.winner_success_rate, verdict.num_winner),
         (verdict.reference_success_rate, verdict.num_reference),
@@ -147,7 +147,7 @@ def _times(ratio: float | None) -> str:
 
 
 def _counts_failed(verdict: Verdict) -> str:
-    """Such as ``2 of 5 failed against 0 of 5``."""
+    """How often each side failed, such as ``2 of 5 failed against 0 of 5``."""
     one = f"{verdict.num_winner_failed} of {verdict.num_winner}"
     return f"{one} failed against {verdict.num_reference_failed} of {verdict.num_reference}"
 

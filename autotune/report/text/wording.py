@@ -14,7 +14,7 @@ NOTHING = "-"
 
 
 def format_metric(value: float | None) -> str:
-    """Five significant digits, which tell apart two accuracies on 10,000 samples."""
+    """A metric in five significant digits, which tell apart two accuracies on 10,000 samples."""
     return NOTHING if value is None else format_figure(value, digits=5)
 
 
@@ -40,7 +40,7 @@ def format_share(share: float | None) -> str:
 
 
 def format_clock(seconds: float | None) -> str:
-    """``0:07``, ``12:40`` or ``1:02:40``; whole seconds."""
+    """A span in whole seconds, such as ``0:07``, ``12:40`` or ``1:02:40``."""
     if seconds is None:
         return NOTHING
     minutes, rest = divmod(max(0, int(seconds)), 60)
@@ -56,7 +56,7 @@ def format_moment(at: float) -> str:
 
 
 def format_duration(seconds: float | None) -> str:
-    """Three digits with a unit, for spans down to milliseconds: ``85 ms``, ``3.21 s``, ``140 s``."""
+    """A span in three digits with a unit, down to milliseconds: ``85 ms``, ``3.21 s``, ``140 s``."""
     if seconds is None or not math.isfinite(seconds):
         return NOTHING
     return f"{seconds * 1000:.3g} ms" if seconds < 0.1 else f"{format_figure(seconds, digits=3)} s"  # noqa: PLR2004
@@ -76,7 +76,7 @@ def format_scalar(value: Scalar) -> str:
 
 
 def format_parameters(parameters: Mapping[str, Scalar]) -> str:
-    """``optimizer adam · lr 1e-3 · batch_size 64``, in the order given."""
+    """Parameters in the order given, such as ``optimizer adam · lr 1e-3 · batch_size 64``."""
     return " · ".join(f"{name} {format_scalar(value)}" for name, value in parameters.items())
 
 
