@@ -109,7 +109,7 @@ def _echo_error(text: str) -> None:
 
 
 def _mend_streams() -> None:
-    """No text that is shown ends the program: what a stream can't encode is replaced, a closed one takes nothing."""
+    """Let no shown text end the program: what a stream can't encode is replaced, and a closed one takes nothing."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

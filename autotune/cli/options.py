@@ -54,7 +54,7 @@ class AnyNumber(click.types.FloatParamType):
 
 
 def _not_empty(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
-    """MLflow takes an empty URI for a file of its own choosing."""
+    """Refuse an empty URI, which MLflow would take for a file of its own choosing."""
     if not value.strip():
         raise click.BadParameter("must name a database or a server, got nothing", ctx=ctx, param=parameter)
     return value

@@ -42,13 +42,13 @@ def launched_line(trial: TrialView) -> str:
 
 
 def started_line(number: int, event: Started, *, study: StudyView) -> str:
-    """Training began, and how long it took until then."""
+    """That a trial trains, and how long it took until then."""
     after = f"{_noun(study)} {number} trains after {format_duration(event.setup_seconds)}"
     return f"{after}, {event.epochs_done} epochs from its checkpoint" if event.epochs_done else after
 
 
 def reported_line(number: int, report: EpochReport, *, study: StudyView) -> str:
-    """One finished epoch."""
+    """What a finished epoch came to."""
     of_all = "" if study.epochs is None else f"/{study.epochs}"
     return (
         f"{_noun(study)} {number} epoch {report.epoch}{of_all}: "

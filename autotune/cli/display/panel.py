@@ -61,7 +61,7 @@ class RunningTrial:
     """Peak memory over its ended epochs, in bytes; None before the first one ends."""
 
     def start(self, event: Started) -> None:
-        """Training begins, perhaps after epochs that a checkpoint brought."""
+        """Take that training begins, perhaps after epochs that a checkpoint brought."""
         self.epoch, self.fraction = event.epochs_done + 1, 0.0
 
     def progress(self, event: Progress) -> None:

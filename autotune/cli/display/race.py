@@ -62,7 +62,7 @@ class RaceLines:
         """Tell what is lost and what is kept where Ctrl-C ends it all.
 
         Args:
-            name: Under which the races are kept.
+            name: The name under which the races are kept.
             num_done: Races that came to their end.
         """
         words = ["stopped: this race has no result" if self._num_begun > num_done else "stopped before a race began"]

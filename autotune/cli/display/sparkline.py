@@ -20,7 +20,7 @@ class Sparkline:
     after: str
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
-        """One line."""
+        """The curve between its words, in one line as wide as there is room at most."""
         del console
         room = max(1, options.max_width - len(self.before) - len(self.after) - 2)
         levels = _ASCII if options.ascii_only else _BLOCKS
@@ -30,7 +30,7 @@ class Sparkline:
 
 
 def draw(values: Sequence[float], *, width: int, levels: str = _BLOCKS) -> str:
-    """A character a value, from the lowest level to the highest; of more values than there is room, every n-th.
+    """The curve, a character for each value from the lowest level to the highest; every n-th where room lacks.
 
     The last value is always drawn. Equal values all lie at the lowest level.
     """
