@@ -62,6 +62,17 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch computes in one thread, as in trials that have one core each."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def fresh_compiler() -> Iterator[None]:
     """torch.compile as a new process finds it: what it learns of code, as that its shapes differ, is the process's."""
     import torch

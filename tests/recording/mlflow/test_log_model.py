@@ -23,6 +23,8 @@ from autotune.training.process.run import run_trial
 from tests.stores import copy_store
 from tests.training.trials import Recorder
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PARAMETERS: dict[str, Scalar] = {"batch_size": 256, "width": 8, "depth": 1, "optimizer": "adam", "lr": 1e-2}
 
 TASK_IN_A_FILE = """
@@ -86,14 +88,6 @@ def _log(folder: Path, empty_store: Path) -> Logged:
     publish(storage, tracking_uri)
     assert log_model(storage, study="digits", number=0, tracking_uri=tracking_uri) is None
     return Logged(storage, tracking_uri, records, study, checkpoint)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def make_study(records: Records, task: str) -> StudyRow:

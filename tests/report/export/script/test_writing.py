@@ -3,7 +3,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +24,8 @@ from autotune.training.trial import Trial
 from tests.report.study_book import make_spec
 from tests.training.trials import Recorder, train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TESTS = Path(__file__).parents[3]
 POINTS = f"{TESTS}/training/tasks.py:Points"
 STEADY_POINTS = f"{TESTS}/training/tasks.py:SteadyPoints"
@@ -33,14 +35,6 @@ MNIST = "autotune.tasks.mnist:Mnist"
 WEIGHTED_POINTS = f"{TESTS}/training/tasks.py:WeightedPoints"
 FUNCTION = f"{TESTS}/training/digits_script.py:train"
 PLAIN: Mapping[str, Scalar] = {"lr": 0.01, "batch_size": 16, "torch_threads": 1}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def _train(folder: Path, *, task: str, parameters: Mapping[str, Scalar], budget: Budget | None = None) -> StudyRecord:
