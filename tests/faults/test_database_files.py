@@ -20,6 +20,7 @@ from autotune.recording.sqlite_file import mark_at_rest, mark_in_use
 from autotune.recording.tables import HEAD_REVISION, VERSION_TABLE
 from tests.coordinator.simulated import NAME, make_study
 from tests.e2e.home import Home, make_home
+from tests.recording.migrating import migrate
 
 
 @pytest.fixture
@@ -213,16 +214,8 @@ def test_storage_check_names_what_is_broken(tmp_path: Path) -> None:
 
 
 def _database_of_first_schema(folder: Path) -> Path:
-    from alembic import command
-    from alembic.config import Config
-
     path = folder / "autotune.db"
-    config = Config()
-    config.set_main_option("script_location", "autotune.recording:migrations")
-    config.set_main_option("path_separator", "os")
     engine = create_engine(_url(path))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+    migrate(engine, revision="0001")
     engine.dispose()
     return path

@@ -1,9 +1,7 @@
 from pathlib import Path
 
 import pytest
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Engine, create_engine, insert, text
+from sqlalchemy import create_engine, insert, text
 
 from autotune.recording import tables
 from autotune.recording.backup import Backup
@@ -11,6 +9,7 @@ from autotune.recording.database import open_database
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
 from autotune.recording.schema_upgrade import upgrade_database
+from tests.recording.migrating import migrate
 
 
 @pytest.fixture
@@ -18,7 +17,7 @@ def url(tmp_path: Path) -> str:
     """A database of the first schema, with a study, a trial and an epoch of it."""
     url = f"sqlite:///{tmp_path}/autotune.db"
     engine = create_engine(url)
-    _upgrade(engine, revision="0001")
+    migrate(engine, revision="0001")
     with engine.begin() as connection:
         connection.execute(
             text(
@@ -43,15 +42,6 @@ def url(tmp_path: Path) -> str:
         )
     engine.dispose()
     return url
-
-
-def _upgrade(engine: Engine, *, revision: str) -> None:
-    config = Config()
-    config.set_main_option("script_location", "autotune.recording:migrations")
-    config.set_main_option("path_separator", "os")
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
 
 
 def _open(url: str) -> tuple[Records, StudyRow]:
