@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, event, inspect, select, update
+from sqlalchemy import Engine, inspect, select, update
 
 from autotune.errors import InputError, LeaseLostError, StudyHeldError, StudyNotFoundError
 from autotune.events import Adjusted, Finished, Outcome, Scalar, Started
@@ -24,6 +24,8 @@ from autotune.recording.races import RaceRecords
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow, StudyState, TrialRow, TrialStatus
 from tests.machines import machine
+from tests.recording.beating import beating
+from tests.recording.cutting_off import cut_off_at
 from tests.report.raced import result_of, row_of
 from tests.reports import make_report
 
@@ -133,14 +135,8 @@ def test_a_trial_that_ended_elsewhere_is_recorded_whole_or_not_at_all(records: R
         ended_at=7.0,
     )
 
-    def cut_off(*call: object) -> None:
-        if str(call[2]).startswith("UPDATE autotune_trial"):
-            raise KeyboardInterrupt
-
-    event.listen(records.engine, "before_cursor_execute", cut_off)
-    with pytest.raises(KeyboardInterrupt):
+    with cut_off_at("UPDATE autotune_trial", engine=records.engine):
         take_over()
-    event.remove(records.engine, "before_cursor_execute", cut_off)
     assert records.trials(study) == ()
 
     for _ in range(2):
@@ -372,20 +368,8 @@ def test_a_holder_elsewhere_whose_counter_stands_still_is_taken_over(records: Re
 def test_a_holder_elsewhere_whose_counter_moves_is_alive(records: Records, study: StudyRow) -> None:
     lease = StudyLease.acquire(records, study=study)
     _move_elsewhere(records.engine)
-    stop = threading.Event()
-
-    def live() -> None:
-        while not stop.wait(0.05):
-            lease.beat()
-
-    thread = threading.Thread(target=live)
-    thread.start()
-    try:
-        with pytest.raises(StudyHeldError, match="one coordinator at a time"):
-            StudyLease.acquire(Records(records.engine), study=study, stale_seconds=10.0)
-    finally:
-        stop.set()
-        thread.join()
+    with beating(lease), pytest.raises(StudyHeldError, match="one coordinator at a time"):
+        StudyLease.acquire(Records(records.engine), study=study, stale_seconds=10.0)
 
 
 def test_a_writer_whose_lease_was_taken_over_writes_no_more(records: Records, study: StudyRow, trial: TrialRow) -> None:

@@ -28,6 +28,7 @@ from autotune.coordinator.observer import StudyView, TrialView
 from autotune.coordinator.session import Session
 from autotune.coordinator.speeds import JointSpeeds
 from autotune.coordinator.standing import standing_of
+from autotune.coordinator.tickets import Ticket
 from autotune.events import EpochReport, Event, Finished, Outcome, Progress, Scalar, Started, Stop, TrialOrder
 from autotune.recording import tables
 from autotune.recording.database import open_database
@@ -412,3 +413,13 @@ def make_ledger(books: Books) -> Ledger:
 
 def study_url(folder: Path) -> str:
     return f"sqlite:///{folder}/autotune.db"
+
+
+def lose_trial(ledger: Ledger) -> Ticket:
+    """Trial 1 of a new study, which runs out of memory."""
+    ledger.ask()
+    lost = ledger.ask()
+    assert lost is not None
+    ledger.record_launch(lost, pid=1, device="cpu")
+    ledger.record_end(lost, Finished(outcome=Outcome.INFEASIBLE, reason="out of memory", is_out_of_memory=True))
+    return lost

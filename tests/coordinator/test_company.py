@@ -1,6 +1,5 @@
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ import pytest
 
 from autotune.coordinator.company import Company, joined
 from tests.machines import torch_facts
+from tests.processes import running
 
 OTHER_PROGRAM = """
 import sys, time
@@ -32,12 +32,8 @@ def present(folder: Path, *devices: str, who: str = "study a") -> Iterator[Compa
 
 @pytest.fixture
 def other_program(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-c", OTHER_PROGRAM, str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "here\n"
+    with running(OTHER_PROGRAM, str(tmp_path), says="here") as process:
         yield process
-        process.kill()
 
 
 def test_another_process_is_seen_until_it_is_killed(tmp_path: Path, other_program: subprocess.Popen[str]) -> None:

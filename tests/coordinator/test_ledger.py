@@ -10,7 +10,6 @@ import pytest
 from autotune.coordinator.books import Books
 from autotune.coordinator.speeds import Floor
 from autotune.coordinator.tickets import Ticket
-from autotune.events import Finished, Outcome
 from autotune.hardware import Machine
 from autotune.recording.database import open_database
 from autotune.recording.engines import configure_engine
@@ -19,7 +18,7 @@ from autotune.recording.lease import StudyLease
 from autotune.recording.records import Records
 from autotune.search.storage import open_storage
 from autotune.trial.leases import Lease
-from tests.coordinator.simulated import NAME, make_books, make_ledger, make_study, study_url
+from tests.coordinator.simulated import NAME, lose_trial, make_books, make_ledger, make_study, study_url
 from tests.machines import machine
 
 FLOOR = Floor(Lease("cpu", None, ()), is_alone=True, on_wait=lambda _: None)
@@ -39,17 +38,6 @@ def open_books(folder: Path) -> Iterator[Books]:
         records.engine.dispose()
 
 
-def lose_trial(books: Books) -> Ticket:
-    """Trial 1, which runs out of memory."""
-    ledger = make_ledger(books)
-    ledger.ask()
-    lost = ledger.ask()
-    assert lost is not None
-    ledger.record_launch(lost, pid=1, device="cpu")
-    ledger.record_end(lost, Finished(outcome=Outcome.INFEASIBLE, reason="out of memory", is_out_of_memory=True))
-    return lost
-
-
 @pytest.mark.parametrize(
     ("now", "is_known"),
     [
@@ -64,7 +52,7 @@ def test_trial_that_ran_out_is_known_on_hardware_and_software_like_its_own(
 ) -> None:
     """By the environment's id a new container, with another host name, forgot each loss."""
     with open_books(tmp_path) as books:
-        lost = lose_trial(books)
+        lost = lose_trial(make_ledger(books))
         here = EnvironmentRecords(books.records.engine).add(now)
         later = make_ledger(replace(books, environment_id=here))
         later.unfinished()

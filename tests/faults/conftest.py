@@ -1,8 +1,10 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from autotune.recording.database import open_database
+from autotune.recording.records import Records
 from tests.faults.disks import mounted
 
 SPEC = """
@@ -23,6 +25,18 @@ def spec(tmp_path: Path) -> Path:
     path = tmp_path / "study.yaml"
     path.write_text(SPEC)
     return path
+
+
+@pytest.fixture
+def open_records(request: pytest.FixtureRequest) -> Callable[[str], Records]:
+    """Opens the records of a database that is there, each time by connections of their own."""
+
+    def open_again(url: str) -> Records:
+        engine = open_database(url, create=False)
+        request.addfinalizer(engine.dispose)
+        return Records(engine)
+
+    return open_again
 
 
 @pytest.fixture

@@ -5,9 +5,8 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,7 +15,7 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
-from sqlalchemy import Engine, update
+from sqlalchemy import update
 from typing_extensions import override
 
 from autotune.cli.display.plain import PlainDisplay
@@ -43,10 +42,11 @@ from autotune.spec.load import load_spec
 from autotune.trial.launcher import Arrival, Exited, TrialProcess
 from autotune.trial.leases import DevicePool, Lease
 from benchmarks.simulated import Silent, SimulatedTrials, simulated_ledger, simulated_session
-from tests.coordinator.simulated import PassingClock
+from tests.coordinator.simulated import PassingClock, lose_trial
 from tests.e2e.home import SPEC as TINY
 from tests.e2e.home import TASK, make_home, runs_of
 from tests.machines import machine
+from tests.recording.beating import beating
 from tests.reports import make_report
 from tests.trial.listening import wait_until
 
@@ -210,11 +210,7 @@ def test_trial_that_ran_out_is_known_to_all_coordinators_on_machines_like_its_ow
     ):
         for ledger in (one, other, third):
             ledger.unfinished()
-        one.ask()
-        lost = one.ask()
-        assert lost is not None
-        one.record_launch(lost, pid=1, device="cpu")
-        one.record_end(lost, Finished(outcome=Outcome.INFEASIBLE, reason="out of memory", is_out_of_memory=True))
+        lost = lose_trial(one)
         refusals = []
         for ledger in (other, third):
             ledger.hear_of_others()
@@ -247,7 +243,7 @@ def test_baseline_that_a_warm_start_has_asked_for_is_trained(postgres_url: str, 
 
 @pytest.mark.postgres
 def test_ends_of_others_are_counted_that_came_before_a_dead_coordinator_was_buried(
-    postgres_url: str, spec: Path, request: pytest.FixtureRequest
+    postgres_url: str, spec: Path, open_records: Callable[[str], Records]
 ) -> None:
     """The look at all rows that follows a burial passed them over, so that a worse trial was the best from then on."""
     file = load_spec(str(spec), overrides=["budget.trials=5"])
@@ -261,7 +257,7 @@ def test_ends_of_others_are_counted_that_came_before_a_dead_coordinator_was_buri
         one.hear_of_others()
         other.record_reports([(baseline, make_report(1, metrics={"val_accuracy": 0.75}))])
         other.record_end(baseline, Finished(outcome=Outcome.COMPLETE))
-        dead = Records(opened(request, postgres_url))
+        dead = open_records(postgres_url)
         token = Group.join(dead, study=dead.study("study")).token
         with transactions.write(dead.engine) as connection:
             connection.execute(update(tables.lease).where(tables.lease.c.token == token).values(birth="gone"))
@@ -292,11 +288,11 @@ def test_trials_of_a_killed_coordinator_are_gone_on_with_by_the_others(postgres_
 @pytest.mark.postgres
 @pytest.mark.timeout(180)
 def test_coordinator_that_seemed_dead_writes_no_more(
-    postgres_url: str, spec: Path, request: pytest.FixtureRequest
+    postgres_url: str, spec: Path, open_records: Callable[[str], Records]
 ) -> None:
     """It was frozen, the others have its trials; one result of each must stand."""
     run_alone(postgres_url, spec, trials=3)
-    frozen, other = (Records(opened(request, postgres_url)) for _ in range(2))
+    frozen, other = (open_records(postgres_url) for _ in range(2))
     study = frozen.study("study")
     Group.join(frozen, study=study)
     with transactions.write(frozen.engine) as connection:
@@ -314,29 +310,18 @@ def test_coordinator_that_seemed_dead_writes_no_more(
 
 @pytest.mark.postgres
 def test_study_is_started_although_the_host_of_its_last_confirmation_died(
-    postgres_url: str, spec: Path, request: pytest.FixtureRequest
+    postgres_url: str, spec: Path, open_records: Callable[[str], Records]
 ) -> None:
     """No counter was looked at, so that no start was let in any more, however long it waited."""
     run_alone(postgres_url, spec, trials=1)
-    confirming, starting = (Records(opened(request, postgres_url)) for _ in range(2))
+    confirming, starting = (open_records(postgres_url) for _ in range(2))
     study = starting.study("study")
     lease = StudyLease.acquire(confirming, study=study)
     with transactions.write(starting.engine) as connection:
         connection.execute(update(tables.lease).values(host="another host"))
-    stop = threading.Event()
-
-    def live() -> None:
-        while not stop.wait(0.05):
-            lease.beat()
-
-    living = threading.Thread(target=live)
-    living.start()
-    try:
-        with pytest.raises(StudyHeldError, match=r"study study: one coordinator at a time, held by pid \d+"):
-            Group.join(starting, study=study, stale_seconds=10.0)
-    finally:
-        stop.set()
-        living.join()
+    one_at_a_time = r"study study: one coordinator at a time, held by pid \d+"
+    with beating(lease), pytest.raises(StudyHeldError, match=one_at_a_time):
+        Group.join(starting, study=study, stale_seconds=10.0)
 
     Group.join(starting, study=study, stale_seconds=0.2)
     starting.touch_study(study)
@@ -347,11 +332,11 @@ def test_study_is_started_although_the_host_of_its_last_confirmation_died(
 @pytest.mark.postgres
 @pytest.mark.timeout(180)
 def test_race_is_run_by_one_coordinator_for_each_kind_of_machine(
-    postgres_url: str, spec: Path, request: pytest.FixtureRequest
+    postgres_url: str, spec: Path, open_records: Callable[[str], Records]
 ) -> None:
     """Two races of one workload would find the same."""
     run_alone(postgres_url, spec, trials=1)
-    both = [Records(opened(request, postgres_url)) for _ in range(2)]
+    both = [open_records(postgres_url) for _ in range(2)]
     first, second = (Group.join(records, study=records.study("study")) for records in both)
     with (
         first.race_right("gpu") as has_first,
@@ -365,7 +350,7 @@ def test_race_is_run_by_one_coordinator_for_each_kind_of_machine(
 
 @pytest.mark.postgres
 def test_throughput_is_no_objective_of_two_coordinators_on_one_machine(
-    postgres_url: str, spec: Path, request: pytest.FixtureRequest
+    postgres_url: str, spec: Path, open_records: Callable[[str], Records]
 ) -> None:
     """Each would slow the other's trials, whose throughputs would stand in one Pareto front with those of the rest."""
     both = (
@@ -373,7 +358,7 @@ def test_throughput_is_no_objective_of_two_coordinators_on_one_machine(
     )
     spec.write_text(spec.read_text().replace("objective: {metric: val_accuracy, direction: maximize}", both))
     run_alone(postgres_url, spec, trials=1)
-    records = Records(opened(request, postgres_url))
+    records = open_records(postgres_url)
     Group.join(records, study=records.study("study"))
     rule = rf"^study study: samples_per_second is compared .*, got a coordinator here \(pid {os.getpid()}\); start this"
 
@@ -392,10 +377,10 @@ def test_throughput_is_no_objective_of_two_coordinators_on_one_machine(
 @pytest.mark.postgres
 @pytest.mark.timeout(180)
 def test_study_with_coordinators_is_not_deleted_and_keeps_its_spec(
-    postgres_url: str, spec: Path, request: pytest.FixtureRequest
+    postgres_url: str, spec: Path, open_records: Callable[[str], Records]
 ) -> None:
     run_alone(postgres_url, spec, trials=2)
-    records = Records(opened(request, postgres_url))
+    records = open_records(postgres_url)
     Group.join(records, study=records.study("study"))
 
     with pytest.raises(StudyHeldError, match=r"study study: it has coordinators, held by pid .* stop that one first"):
@@ -460,12 +445,6 @@ def watch(url: str, capsys: pytest.CaptureFixture[str]) -> str:
     assert follower.look()
     follower.close()
     return capsys.readouterr().err
-
-
-def opened(request: pytest.FixtureRequest, url: str) -> Engine:
-    engine = open_database(url, create=False)
-    request.addfinalizer(engine.dispose)
-    return engine
 
 
 def queue(url: str, *, count: int, and_cut_off: int) -> None:

@@ -6,19 +6,18 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
 
 import psutil
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import update
 
 from autotune.coordinator.opening.order import StartOrder
 from autotune.coordinator.start import start_study
 from autotune.errors import StudyHeldError
 from autotune.recording import tables, transactions
-from autotune.recording.database import open_database
 from autotune.recording.lease import StudyLease
 from autotune.recording.places import Places
 from autotune.recording.records import Records
@@ -27,16 +26,8 @@ from benchmarks.simulated import Silent, SimulatedTrials, simulated_session
 from tests.e2e.home import histories_of, rows_of, wait_until
 from tests.faults.gated import make_gated_home, open_gates, wait_for_held_trial
 from tests.machines import machine
+from tests.processes import running
 from tests.trial.listening import is_gone
-
-CHECKOUT = Path(__file__).parents[2]
-
-
-def opened(request: pytest.FixtureRequest, url: str) -> Engine:
-    engine = open_database(url, create=False)
-    request.addfinalizer(engine.dispose)
-    return engine
-
 
 HOLD = """
 import sys, time
@@ -55,15 +46,9 @@ for line in sys.stdin:
 """
 
 
-@contextmanager
-def holder(url: str, *, shift_seconds: float = 0.0) -> Iterator["subprocess.Popen[str]"]:
+def holder(url: str, *, shift_seconds: float = 0.0) -> AbstractContextManager["subprocess.Popen[str]"]:
     """A process that has the study, with a wall clock of its own."""
-    command = [sys.executable, "-c", HOLD, url, str(shift_seconds)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        yield process
-        process.kill()
+    return running(HOLD, url, str(shift_seconds), says="held")
 
 
 @pytest.fixture
@@ -87,10 +72,10 @@ def test_second_coordinator_on_sqlite_is_told_who_has_the_study_and_since_when(s
 
 @pytest.mark.parametrize("shift_seconds", [-3600.0, 3600.0])
 def test_dead_holder_is_taken_over_after_its_counter_stood_still_whatever_its_clock_says(
-    shift_seconds: float, sqlite_study: str, request: pytest.FixtureRequest
+    shift_seconds: float, sqlite_study: str, open_records: Callable[[str], Records]
 ) -> None:
     """A clock that is an hour ahead would keep the study for an hour, one that is behind would lose it at once."""
-    records = Records(opened(request, sqlite_study))
+    records = open_records(sqlite_study)
     study = records.study("study")
     with holder(sqlite_study, shift_seconds=shift_seconds) as process:
         assert process.stdin is not None

@@ -1,6 +1,5 @@
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +11,7 @@ from autotune.recording.drafts import NewTrial
 from autotune.recording.lease import COORDINATOR, StudyLease, lease_row
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
+from tests.processes import running
 
 HOLD = """
 import sys
@@ -28,12 +28,8 @@ sys.stdin.read()
 @pytest.fixture
 def holder(storage: str, study: StudyRow) -> Iterator["subprocess.Popen[str]"]:
     assert study.name == "digits"
-    command = [sys.executable, "-c", HOLD, storage]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
+    with running(HOLD, storage, says="held") as process:
         yield process
-        process.kill()
 
 
 def test_a_living_holder_on_this_host_is_named(

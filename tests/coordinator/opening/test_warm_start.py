@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
 
 from autotune.coordinator.books import Books
 from autotune.coordinator.histories import read_histories
@@ -19,6 +18,7 @@ from autotune.recording.lease import StudyLease
 from autotune.recording.records import Records
 from autotune.search.storage import open_storage
 from tests.coordinator.simulated import NAME, Told, make_books, make_ledger, make_study, study_url
+from tests.recording.cutting_off import cut_off_at
 from tests.reports import make_report
 
 OLD = "old"
@@ -99,15 +99,8 @@ def test_start_that_was_cut_off_on_the_way_takes_over_the_others(cold: Cold) -> 
 def test_trial_that_was_being_taken_over_when_its_start_was_cut_off_is_no_trial_to_train(cold: Cold) -> None:
     """It was trained like one of the study's own, and its checkpoint kept in place of the best one's."""
     cold.ledger.ask()
-
-    def cut_off(*call: object) -> None:
-        if str(call[2]).startswith("UPDATE autotune_trial"):
-            raise KeyboardInterrupt
-
-    event.listen(cold.books.records.engine, "before_cursor_execute", cut_off)
-    with pytest.raises(KeyboardInterrupt):
+    with cut_off_at("UPDATE autotune_trial", engine=cold.books.records.engine):
         cold.warm()
-    event.remove(cold.books.records.engine, "before_cursor_execute", cut_off)
     assert [ticket.row.number for ticket in cold.ledger.unfinished()] == [0]
     cold.warm()
     assert cold.rows == WARM
