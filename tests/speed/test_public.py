@@ -4,6 +4,11 @@ import sys
 import autotune.speed
 
 
+def _printed_by(lines: str) -> str:
+    """What a new process prints that runs these lines."""
+    return subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True).stdout
+
+
 def test_public_names_are_sorted_and_there() -> None:
     assert autotune.speed.__all__ == sorted(autotune.speed.__all__)
     assert all(not isinstance(getattr(autotune.speed, name), type(sys)) for name in autotune.speed.__all__)
@@ -13,8 +18,7 @@ def test_public_functions_stay_functions_whatever_was_imported_before() -> None:
     lines = (
         "import autotune.speed.racing.race; from autotune.speed import compare, measure, race; print(callable(race))"
     )
-    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)
-    assert done.stdout == "True\n"
+    assert _printed_by(lines) == "True\n"
 
 
 def test_measuring_imports_no_torch() -> None:
@@ -23,8 +27,7 @@ def test_measuring_imports_no_torch() -> None:
         "measure(lambda: 1, blocks=6, seconds=0.0); compare(lambda: 1, lambda: 1, seconds=0.0);"
         "print('torch' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
+    assert _printed_by(lines) == "False\n"
 
 
 def test_knobs_are_had_without_the_measuring() -> None:
@@ -32,5 +35,4 @@ def test_knobs_are_had_without_the_measuring() -> None:
         "import sys; import autotune.speed.knobs;"
         "print([name for name in ('autotune.speed.measuring.comparison', 'numpy') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    assert _printed_by(lines) == "[]\n"

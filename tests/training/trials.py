@@ -143,3 +143,7 @@ def is_same_weights(first: Trained, second: Trained) -> bool:
     """To the last bit."""
     one, other = first.weights, second.weights
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def is_report_of_epoch_2(event: Event) -> bool:
+    return isinstance(event, EpochReport) and event.epoch == 2

@@ -5,14 +5,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from autotune.events import EpochReport, Event, Outcome, Progress, Scalar, Started
+from autotune.events import EpochReport, Outcome, Progress, Scalar, Started
 from autotune.spec.learning import SCHEDULES
 from autotune.spec.load import load_spec
 from autotune.spec.model import Parameter
 from autotune.spec.optimizers import OPTIMIZERS
 from autotune.training.trial import Trial
 from tests.training.tasks import Noisy, NoisyPoints, Points, WeightedPoints, points
-from tests.training.trials import PRUNED, Ends, KilledError, Recorder, Trained, is_same_weights, train
+from tests.training.trials import (
+    PRUNED,
+    Ends,
+    KilledError,
+    Recorder,
+    Trained,
+    is_report_of_epoch_2,
+    is_same_weights,
+    train,
+)
 
 # 42 samples in batches of 8: six steps an epoch, the last of two samples.
 BASE: dict[str, Scalar] = {"batch_size": 8, "lr": 0.05, "schedule": "one_cycle", "warmup": 0.1}
@@ -145,10 +154,6 @@ def test_run_stopped_again_and_again_goes_on_as_if_it_had_not(tmp_path: Path) ->
     resumed = train(NoisyPoints(), tmp_path / "parts", BASE)
     assert resumed.metrics == whole.metrics
     assert is_same_weights(resumed, whole)
-
-
-def is_report_of_epoch_2(event: Event) -> bool:
-    return isinstance(event, EpochReport) and event.epoch == 2
 
 
 def test_report_that_died_with_its_process_is_sent_by_the_next(tmp_path: Path) -> None:

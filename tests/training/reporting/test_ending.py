@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from torch import Tensor, nn
 
-from autotune.events import EpochReport, Event, Outcome, Scalar, Started, Stop
+from autotune.events import EpochReport, Outcome, Scalar, Started, Stop
 from autotune.goals import Target
 from autotune.training.parameters import Parameters
 from autotune.training.trial import Trial
 from tests.training.tasks import NUM_TRAIN, NoisyPoints, Points
-from tests.training.trials import PRUNED, Ends, KilledError, Recorder, is_same_weights, train
+from tests.training.trials import PRUNED, Ends, KilledError, Recorder, is_report_of_epoch_2, is_same_weights, train
 
 BASE: dict[str, Scalar] = {"batch_size": 8, "lr": 0.05, "schedule": "cosine", "warmup": 0.1}
 STEP = Target(metric="val_step", bound=2.0, is_at_least=True)
@@ -95,10 +95,6 @@ def test_time_to_a_target_leaves_out_the_time_between_two_processes(tmp_path: Pa
     (first,), last = stopped.reports, resumed.reports[-1]
     assert first.trained_seconds is not None
     assert first.trained_seconds < last.metrics["time_to_val_step"] < first.trained_seconds + took + 0.5
-
-
-def is_report_of_epoch_2(event: Event) -> bool:
-    return isinstance(event, EpochReport) and event.epoch == 2
 
 
 def test_trial_whose_seconds_are_over_before_an_epochs_first_step_has_not_diverged(tmp_path: Path) -> None:
