@@ -1,7 +1,7 @@
 """Finds the function around an expression of a script, and the arguments that the script calls it with."""
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
@@ -60,6 +60,7 @@ def options_of(tree: ast.Module) -> Mapping[str, ast.expr]:
 
 
 def _options_in(call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
+    """Names and defaults of the options that the call declares."""
     maker = ast.unparse(call.func).rpartition(".")[2]
     given = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg is not None}
     flags = [a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
@@ -68,16 +69,31 @@ def _options_in(call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
     elif maker.startswith("DEFINE_") and flags and len(call.args) > 1:
         yield flags[0], call.args[1]
     elif maker in {"add_argument", "option"} and flags:
-        flag = next((name for name in flags if name.startswith("--")), flags[0])
-        name = flag.partition("/")[0].lstrip("-").replace("-", "_")
-        if isinstance(given.get("dest"), ast.Constant):
-            name = ast.literal_eval(given["dest"])
-        if "default" in given:
-            yield name, given["default"]
-        elif "action" in given and ast.unparse(given["action"]) == "'store_true'":
-            yield name, ast.Constant(value=False)
-        elif "action" in given and ast.unparse(given["action"]) == "'store_false'":
-            yield name, ast.Constant(value=True)
+        default = _default_in(given)
+        if default is not None:
+            yield _holder_of(flags, given), default
+
+
+def _holder_of(flags: Sequence[str], given: Mapping[str, ast.expr]) -> str:
+    """The name that holds an option's value: its ``dest``, else made of its first long flag, else of its first one."""
+    dest = given.get("dest")
+    if isinstance(dest, ast.Constant) and isinstance(dest.value, str):
+        return dest.value
+    flag = next((name for name in flags if name.startswith("--")), flags[0])
+    return flag.partition("/")[0].lstrip("-").replace("-", "_")
+
+
+def _default_in(given: Mapping[str, ast.expr]) -> ast.expr | None:
+    """The default of an option with these arguments; that of a switch is what it does not store. None without one."""
+    if "default" in given:
+        return given["default"]
+    match given.get("action"):
+        case ast.Constant(value="store_true"):
+            return ast.Constant(value=False)
+        case ast.Constant(value="store_false"):
+            return ast.Constant(value=True)
+        case _:
+            return None
 
 
 def option_names(tree: ast.Module) -> frozenset[str]:
