@@ -77,10 +77,8 @@ def report(
     from autotune.report.page.composing import compose
     from autotune.report.summaries.record import read_record
 
-    if is_opened and kind != "html":
-        raise click.UsageError("--open shows a page: leave --format out, or say html")
-    if is_opened and output == _STDOUT:
-        raise click.UsageError("--open shows a file: leave --output - out")
+    if is_opened:
+        _check_can_open(kind=kind, output=output)
     if repeats is not None and not is_ablated:
         raise click.UsageError("--repeats goes with --ablate: leave it out, or say both")
     places = Places(storage=storage, tracking_uri=tracking_uri)
@@ -92,20 +90,23 @@ def report(
             no_progress=no_progress,
             spec_path=spec_path,
         )
-    record = read_record(storage, name=name)
-    made = compose(record, places=places)
-    text = _text(made, kind=kind)
-    target = output or (Path(f"{name}-report.html") if kind == "html" else None)
-    if target is None or target == _STDOUT:
+    text = _text(compose(read_record(storage, name=name), places=places), kind=kind)
+    target = output or (Path(f"{name}-report.html") if kind == "html" else _STDOUT)
+    if target == _STDOUT:
         click.echo(text, nl=False)
         return
-    try:
-        target.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"{target}: a report must be written there, got {error.strerror!r}; choose another") from error
+    _write(text, target)
     click.echo(target)
     if is_opened:
         click.launch(target.absolute().as_uri())
+
+
+def _check_can_open(*, kind: str, output: Path | None) -> None:
+    """Refuse to open what is no page, or in no file."""
+    if kind != "html":
+        raise click.UsageError("--open shows a page: leave --format out, or say html")
+    if output == _STDOUT:
+        raise click.UsageError("--open shows a file: leave --output - out")
 
 
 def _ablate(name: str, *, places: "Places", repeats: int, no_progress: bool, spec_path: Path | None) -> None:
@@ -122,6 +123,14 @@ def _ablate(name: str, *, places: "Places", repeats: int, no_progress: bool, spe
         annotate_long_study(name, places=places, elapsed_seconds=elapsed, tell=display.note)
     if not is_over:
         sys.exit(INTERRUPTED_STATUS)
+
+
+def _write(text: str, target: Path) -> None:
+    """Write the report to the file; raises RunError where that can't be written."""
+    try:
+        target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{target}: a report must be written there, got {error.strerror!r}; choose another") from error
 
 
 def _text(made: "Report", *, kind: str) -> str:
