@@ -62,17 +62,15 @@ class Scopes:
         return self._known[scope].get(name, [])
 
     def _bindings(self, scope: Scope) -> Mapping[str, list[Binding]]:
-        found: defaultdict[str, list[Binding]] = defaultdict(list)
-        borrowed = _global_names(scope) if not isinstance(scope, ast.Module) else set()
-        for name, binding in _bindings_in(scope):
-            if name not in borrowed:
-                found[name].append(binding)
+        """Where the scope binds each name; what a function declares ``global`` is bound at the script's top."""
         if isinstance(scope, ast.Module):
-            for function in ast.walk(scope):
-                if isinstance(function, ast.FunctionDef) and (names := _global_names(function)):
-                    for name, binding in _bindings_in(function):
-                        if name in names:
-                            found[name].append(binding)
+            bound = [*_bindings_in(scope), *_bound_by_functions(scope)]
+        else:
+            borrowed = _global_names(scope)
+            bound = [(name, binding) for name, binding in _bindings_in(scope) if name not in borrowed]
+        found: defaultdict[str, list[Binding]] = defaultdict(list)
+        for name, binding in bound:
+            found[name].append(binding)
         return found
 
 
@@ -84,6 +82,14 @@ def own_nodes(scope: ast.AST) -> Iterator[ast.AST]:
         yield node
         if not isinstance(node, _INNER):
             waiting = [*ast.iter_child_nodes(node), *waiting]
+
+
+def _bound_by_functions(tree: ast.Module) -> Iterator[tuple[str, Binding]]:
+    """The names that the script's functions declare ``global``, where they bind them."""
+    for function in ast.walk(tree):
+        borrowed = _global_names(function) if isinstance(function, ast.FunctionDef) else set()
+        if borrowed:
+            yield from ((name, binding) for name, binding in _bindings_in(function) if name in borrowed)
 
 
 def _bindings_in(scope: ast.AST) -> Iterator[tuple[str, Binding]]:
