@@ -141,19 +141,29 @@ def race_taken_over(
         own: The study's own races.
         best: The study's best trial; None where it has none.
     """
-    if best is None or best.is_baseline or any(_is_of(race.workload, best.parameters) for race in own):
-        return None
-    if any(race.kept and _is_of(race.kept, best.parameters) for race in own):
+    if best is None or best.is_baseline or any(_may_have_decided(race, best.parameters) for race in own):
         return None
     here = [row for row in others if best.device is not None and row.device == best.device.partition(":")[0]]
     of_workload = [row for row in here if _is_of(row.workload, best.parameters)]
     for row in of_workload or here:
         result = RaceResult.model_validate_json(row.result_json)
-        left_out = {even.knob for even in result.break_evens} | {*(() if of_workload else result.reduced_precision)}
-        held = {name: value for name, value in result.kept.items() if name not in left_out}
-        if result.is_answer and held and _is_of(held, best.parameters):
+        if _is_trained_with(result, best.parameters, is_of_workload=bool(of_workload)):
             return summarise_recorded_race(row, trials=())
     return None
+
+
+def _may_have_decided(race: RaceSummary, parameters: Mapping[str, Scalar]) -> bool:
+    """Whether the race is of the workload of a trial with these parameters, or has a winner that it trains with."""
+    return _is_of(race.workload, parameters) or (bool(race.kept) and _is_of(race.kept, parameters))
+
+
+def _is_trained_with(result: RaceResult, parameters: Mapping[str, Scalar], *, is_of_workload: bool) -> bool:
+    """Whether a trial with these parameters trains with whatever it would take over of the race's winner."""
+    left_out = {even.knob for even in result.break_evens}
+    if not is_of_workload:
+        left_out.update(result.reduced_precision)
+    held = {name: value for name, value in result.kept.items() if name not in left_out}
+    return result.is_answer and bool(held) and _is_of(held, parameters)
 
 
 def _is_of(workload: Mapping[str, Scalar], parameters: Mapping[str, Scalar]) -> bool:
