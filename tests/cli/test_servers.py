@@ -41,32 +41,31 @@ def _make_storage(folder: Path) -> None:
     open_storage(url, configure_engine=configure_engine).engine.dispose()
 
 
+def _answer_and_stop(command: str, *, path: str, number: signal.Signals, port: int, folder: Path) -> None:
+    """The server prints its address, answers there, and stops at the signal."""
+    with _start(command, "--port", str(port), folder=folder) as process:
+        address = _first_address(process)
+        assert address == f"http://127.0.0.1:{port}"
+        with urllib.request.urlopen(f"{address}{path}", timeout=20) as answer:
+            assert answer.status == 200
+        process.send_signal(number)
+        assert process.wait(timeout=20) == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_dashboard_prints_its_address_and_stops_with_a_signal(
     number: signal.Signals, port: int, tmp_path: Path
 ) -> None:
     _make_storage(tmp_path)
-    with _start("dashboard", "--port", str(port), folder=tmp_path) as process:
-        address = _first_address(process)
-        assert address == f"http://127.0.0.1:{port}"
-        with urllib.request.urlopen(f"{address}/dashboard/", timeout=20) as answer:
-            assert answer.status == 200
-        process.send_signal(number)
-        assert process.wait(timeout=20) == 0
+    _answer_and_stop("dashboard", path="/dashboard/", number=number, port=port, folder=tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_mlflow_prints_its_address_and_stops_with_a_signal(number: signal.Signals, port: int, tmp_path: Path) -> None:
-    with _start("mlflow", "--port", str(port), folder=tmp_path) as process:
-        address = _first_address(process)
-        assert address == f"http://127.0.0.1:{port}"
-        with urllib.request.urlopen(f"{address}/health", timeout=20) as answer:
-            assert answer.status == 200
-        process.send_signal(number)
-        assert process.wait(timeout=20) == 0
+    _answer_and_stop("mlflow", path="/health", number=number, port=port, folder=tmp_path)
     with pytest.raises(OSError, match="refused"):
-        urllib.request.urlopen(f"{address}/health", timeout=5)
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5)
 
 
 @pytest.mark.parametrize("command", ["dashboard", "mlflow"])
