@@ -71,7 +71,7 @@ class RacedSpeeds:
         fitting: Fitting,
         note: Callable[[str], None],
     ) -> None:
-        """Take over what earlier studies found on this machine.
+        """No race is known before ``load``.
 
         Args:
             books: The study's.
@@ -106,9 +106,13 @@ class RacedSpeeds:
         self._told_of: set[str] = set()
         """Knobs of winners that trials go without, which was said."""
         self._is_told_of_no_time = False
+
+    def load(self) -> None:
+        """Read what earlier starts and studies found on machines like this one, and tell of it."""
+        self._winners.load()
         if num := len(self._winners):
             known = f"winners of {num} workloads" if num > 1 else "winner of a workload"
-            note(f"races: this machine knows the {known} of this task")
+            self._note(f"races: this machine knows the {known} of this task")
 
     def measure_first(self, floor: Floor) -> None:
         """Race the baseline's workload where several trials run at once and no winner is known here yet."""

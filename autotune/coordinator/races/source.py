@@ -23,7 +23,10 @@ def make_speeds(
     fitting: Fitting,
     note: Callable[[str], None],
 ) -> Speeds:
-    """The sampler, the baseline, or races; the baseline too where a race would have nothing to try."""
+    """The sampler, the baseline, or races; the baseline too where a race would have nothing to try.
+
+    What races have found is read from the database here.
+    """
     name = books.spec.speed_search.name
     if name == "joint":
         return JointSpeeds()
@@ -39,4 +42,6 @@ def make_speeds(
         return FixedSpeeds(stage.space)
     heats = RaceStudy(books.study.name, storage=books.search.storage, values=ground.values)
     log = RaceLog(books.records, heats=heats, study=books.study)
-    return RacedSpeeds(books, ground=ground, log=log, space=stage.space, standing=standing, fitting=fitting, note=note)
+    raced = RacedSpeeds(books, ground=ground, log=log, space=stage.space, standing=standing, fitting=fitting, note=note)
+    raced.load()
+    return raced

@@ -13,7 +13,7 @@ class Winners:
     """The races that are known: of this study, of earlier ones, and of its other coordinators once they are heard."""
 
     def __init__(self, books: Books, *, ground: RaceGround, log: RaceLog, room: BatchRoom) -> None:
-        """Read what is written down of machines like this one.
+        """No race is known yet.
 
         Args:
             books: The study's.
@@ -21,15 +21,22 @@ class Winners:
             log: Where races are kept.
             room: Learns what races held of the device's memory.
         """
+        self._books = books
         self._ground = ground
         self._log = log
         self._room = room
         self._known: dict[str, tuple[Workload, RaceResult]] = {}
         """By the workload's digest."""
+        self._ruled_out: set[str] = set()
+        """Digests of the workloads that are trained without a winner."""
+
+    def load(self) -> None:
+        """Read what is written down of machines like this one."""
         self.hear()
+        books = self._books
         alike = EnvironmentRecords(books.records.engine).alike(books.environment_id)
         fallen = (row for row in books.records.fallen_back(books.study) if row.environment_id in alike)
-        self._ruled_out = {ground.entrant(row.parameters).digest for row in fallen}
+        self._ruled_out = {self._ground.entrant(row.parameters).digest for row in fallen}
 
     def __len__(self) -> int:
         return len(self._known)

@@ -150,7 +150,14 @@ class RacingStudy:
     def start_again(self) -> None:
         """What the study's next start knows of its races is what is written down."""
         self.fitting = Fitting(self.books.spec, machine=machine(), knobs=KNOBS, device="cpu", has_shared_devices=False)
-        self.speeds = RacedSpeeds(
+        self.speeds = self.make_speeds()
+        self.speeds.load()
+        admission = MemoryAdmission(self.books, fitting=self.fitting)
+        self.ledger = Ledger(self.books, standing=self.standing, speeds=self.speeds, admission=admission)
+
+    def make_speeds(self) -> RacedSpeeds:
+        """Where its speed parameters come from, before anything is read."""
+        return RacedSpeeds(
             self.books,
             ground=self.ground,
             log=self.log,
@@ -159,8 +166,6 @@ class RacingStudy:
             fitting=self.fitting,
             note=self.said.append,
         )
-        admission = MemoryAdmission(self.books, fitting=self.fitting)
-        self.ledger = Ledger(self.books, standing=self.standing, speeds=self.speeds, admission=admission)
 
     def ask(self) -> Ticket:
         """The study's next trial, which has the device to itself."""

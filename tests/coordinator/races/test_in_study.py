@@ -8,6 +8,7 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy import event
 
 from autotune.coordinator.company import Company
 from autotune.coordinator.interrupts import Interrupts
@@ -228,6 +229,25 @@ def test_winner_with_other_cores_is_no_answer_and_no_start(tmp_path: Path, monke
     assert said_by("first", jobs=1)[0] == "race: batch_size 32, up to 30 s"
     assert said_by("again", jobs=1) == ["races: this machine knows the winner of a workload of this task"]
     assert said_by("halved", jobs=2)[0] == "race: batch_size 32, up to 30 s"
+
+
+def test_races_are_read_when_they_are_asked_for_and_not_as_their_owner_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with racing_study(tmp_path, spec=SPEC, cost=fails(), monkeypatch=monkeypatch) as study:
+        study.train(1, batch_size=32)
+        study.said.clear()
+        statements: list[str] = []
+
+        def listen(*sent: object) -> None:
+            statements.append(str(sent[2]))
+
+        event.listen(study.records.engine, "before_cursor_execute", listen)
+        speeds = study.make_speeds()
+        assert (statements, study.said) == ([], [])
+        speeds.load()
+        assert study.said == ["races: this machine knows the winner of a workload of this task"]
+        assert statements
 
 
 def said_first(folder: Path, monkeypatch: pytest.MonkeyPatch, *, name: str, task: str = "Mine") -> str:
