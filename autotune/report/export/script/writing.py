@@ -44,7 +44,14 @@ _TRIAL = '''class Trial:
         self.params, self.number, self.seed = params, {number}, SEED
         self.epochs, self.device, self.folder = {epochs}, DEVICE, Path.cwd()
         self.epochs_done, self.metrics, self._batches{graphs} = 0, {{}}, []{lists}
-        self.checkpoint = SimpleNamespace(restore=lambda **objects: 0, wait=lambda: None)
+        self.checkpoint = SimpleNamespace(
+            restore=lambda **objects: 0,
+            save=lambda **objects: None,
+            save_inside_epoch=lambda: None,
+            wait=lambda: None,
+            objects={{}},
+            path=Path.cwd() / "checkpoint.pt",
+        )
 
     def watch(self, batches):
         return iter(batches)
@@ -214,7 +221,7 @@ def _limits(winner: Winner) -> list[str]:
     if winner.device != "cpu":
         limits = ["It was trained on a GPU: metrics come out as near as two trainings there do."]
     if winner.task.kind == "function":
-        limits.append("Checkpoints are left out: `restore` says that nothing was trained yet.")
+        limits.append("Checkpoints are left out: `restore` says that nothing was trained yet, and `save` writes nothing.")
     if winner.steps is not None:
         limits.append(f"The trial had a limit of {winner.resource}; here it is the number of steps that it came to.")
         limits.append("A schedule follows these steps, where the trial's followed what it had used up.")

@@ -18,6 +18,7 @@ from autotune.recording.records import Records
 from autotune.report.export.script.writing import write_script
 from autotune.report.summaries.record import StudyRecord, read_record
 from autotune.spec.model import Budget
+from autotune.training.checkpoints.checkpoint import Checkpoint
 from autotune.training.process.loading import load_task
 from autotune.training.process.run import run_trial
 from autotune.training.trial import Trial
@@ -256,6 +257,15 @@ def test_a_script_stands_in_for_all_that_user_code_sees_of_a_trial(tmp_path: Pat
     attributes = {node.attr for node in ast.walk(stand_in) if isinstance(node, ast.Attribute) and _is_of_self(node)}
     own = {"metrics"}  # what the script prints at its end
     assert seen == {name for name in methods | attributes if not name.startswith("_")} - own
+
+
+def test_a_script_stands_in_for_all_that_user_code_may_ask_of_a_checkpoint(tmp_path: Path) -> None:
+    text = write_script(_train(tmp_path, task=FUNCTION, parameters=PLAIN), number=0)
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    (made,) = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "SimpleNamespace"]
+    of_the_process = {"forgo", "save_behind", "join"}  # called by what trains, never by what is trained
+    known = {name for name in vars(Checkpoint) if not name.startswith("_")} | {"path"}
+    assert {keyword.arg for keyword in made.keywords} == known - of_the_process
 
 
 def _is_of_self(node: ast.Attribute) -> bool:
