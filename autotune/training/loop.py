@@ -29,8 +29,6 @@ def fit(task: Task, run: TrialRun) -> None:
         model=loop.model, optimizer=loop.optimizer, scheduler=loop.scheduler, train_loss=loop.train_loss
     )
     for epoch in range(done + 1, trial.epochs + 1):
-        if run.is_over:  # an earlier process trained it to its end, and died before it told so
-            return
         try:
             loop.train()
             if loop.train_loss.is_empty:  # its seconds or samples are used up: there is nothing to report

@@ -69,11 +69,21 @@ class TrialRun:
         path = self.folder / "checkpoint.pt"
         saver = Saver(path, max_bytes=self.order.max_checkpoint_bytes, tell=self._tell_unsaved)
         return Checkpoint(
-            path, saver=saver, device=self.device, own=own, place=self.meter, is_wanted=self._goes_on_later
+            path,
+            saver=saver,
+            device=self.device,
+            own=own,
+            place=self.meter,
+            goes_on_after=self._goes_on_after,
+            is_wanted=self._goes_on_later,
         )
 
     def _tell_unsaved(self, problem: str | None) -> None:
         self._channel.send(Unsaved(problem=problem))
+
+    def _goes_on_after(self) -> int:
+        """The epochs that a restored training leaves out: all, where it was over when its process died untold."""
+        return self.order.epochs if self.is_over else self.meter.epochs_done
 
     def _goes_on_later(self) -> bool:
         """Whether a later process may need a checkpoint: the trial is not to be pruned."""

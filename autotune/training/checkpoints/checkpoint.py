@@ -66,12 +66,14 @@ class Checkpoint:
         device: torch.device,
         own: Mapping[str, Stateful],
         place: Place,
+        goes_on_after: Callable[[], int],
         is_wanted: Callable[[], bool],
     ) -> None:
         self.path = path
         self._device = device
         self._own = own
         self._place = place
+        self._goes_on_after = goes_on_after
         self._is_wanted = is_wanted
         self._objects: dict[str, Stateful] = {}
         self._saved_at: tuple[int, ...] | None = None
@@ -96,7 +98,8 @@ class Checkpoint:
         before the loop over epochs.
 
         Returns:
-            The number of epochs done; 0 for a fresh start.
+            The number of epochs done; 0 for a fresh start, and ``trial.epochs`` where nothing is left to be trained,
+            since an earlier process saw the trial's targets or used its seconds or samples up.
 
         Raises:
             TaskError: The checkpoint can't be read, or holds other objects.
@@ -116,7 +119,7 @@ class Checkpoint:
             part.load_state_dict(content["own"][name])
         restore_rng(content["rng"], device=self._device)
         self._saved_at = self._position(inside_epoch=False)
-        return self._place.epochs_done
+        return self._goes_on_after()
 
     def save(self, **objects: Stateful) -> None:
         """Remember the objects, and write them if an epoch was just reported.

@@ -1,15 +1,17 @@
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor, nn
 
 from autotune.events import EpochReport, Outcome, Scalar, Started, Stop
 from autotune.goals import Target
 from autotune.training.parameters import Parameters
+from autotune.training.task import Task
 from autotune.training.trial import Trial
 from tests.training.tasks import NUM_TRAIN, NoisyPoints, Points
 from tests.training.trials import PRUNED, Ends, KilledError, Recorder, is_report_of_epoch_2, is_same_weights, train
@@ -118,11 +120,26 @@ def test_trial_whose_seconds_are_over_before_an_epochs_first_step_has_not_diverg
     assert [report.epoch for report in trained.reports] == [1]
 
 
+def stepping_loop(trial: Trial) -> None:
+    """A loop of one's own with the metric of ``Stepping``, as the manual has it: it asks once an epoch."""
+    model = nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for epoch in range(trial.checkpoint.restore(model=model, optimizer=optimizer), trial.epochs):
+        for _ in trial.watch([torch.zeros(NUM_TRAIN, 2)]):
+            optimizer.step()
+        trial.report(epoch + 1, val_step=epoch + 1, val_loss=1.0)
+        if trial.should_stop():
+            return
+
+
 @pytest.mark.parametrize("ends", [Ends((STEP,)), Ends((), "samples", 2 * NUM_TRAIN)])
-def test_trial_that_died_at_its_end_trains_no_further(tmp_path: Path, ends: Ends) -> None:
+@pytest.mark.parametrize("make_task", [Stepping, lambda: stepping_loop])
+def test_trial_that_died_at_its_end_trains_no_further(
+    tmp_path: Path, ends: Ends, make_task: Callable[[], Task | Callable[[Trial], None]]
+) -> None:
     with pytest.raises(KilledError, match="killed"):
-        train(Stepping(), tmp_path, epochs=9, channel=Recorder(dies=is_report_of_epoch_2), ends=ends)
-    again = train(Stepping(), tmp_path, epochs=9, ends=ends)
+        train(make_task(), tmp_path, epochs=9, channel=Recorder(dies=is_report_of_epoch_2), ends=ends)
+    again = train(make_task(), tmp_path, epochs=9, ends=ends)
     assert again.finished.outcome is Outcome.COMPLETE
     assert [type(event) for event in again.channel.events] == [Started, EpochReport, EpochReport]
 
