@@ -80,8 +80,12 @@ class Ledger:
     def _sweep(self, rows: Iterable[TrialRow]) -> None:
         """Delete checkpoints that nothing needs, which a crash between a trial's last record and that has left."""
         for row in rows:
-            if row.is_over and row.number != self.standing.best_number:
+            if row.is_over and not self._keeps_checkpoint(row.number):
                 self._books.files.remove_checkpoint(row.number)
+
+    def _keeps_checkpoint(self, number: int) -> bool:
+        """Whether a trial that is over keeps its checkpoint: the best one does, whose model is logged from it."""
+        return number == self.standing.best_number
 
     def ask(self, floor: Floor | None = None) -> Ticket | None:
         """The next trial, written down everywhere before it starts; None when space or budget are exhausted.
@@ -305,5 +309,6 @@ class Ledger:
         """Count the trial in the totals, and delete its checkpoint or that of the best trial before it."""
         former_best = self.standing.best_number
         superseded = former_best if self.standing.count(ending) else ending.number
-        if superseded is not None:
-            self._books.files.remove_checkpoint(superseded)
+        for number in (superseded, ending.number):
+            if number is not None and not self._keeps_checkpoint(number):
+                self._books.files.remove_checkpoint(number)

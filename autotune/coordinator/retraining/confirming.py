@@ -95,7 +95,9 @@ def _is_over(records: Records, study: StudyRow, *, series: Series, contenders: C
     if earlier.model_copy(update={"repeats": asked.repeats}) != asked:
         return False
     is_whole = not series.rounds or _is_decided(records, study, contenders)
-    return is_whole and all(trial.is_over for trial in records.trials(row))
+    # A training of an earlier winner that was cut off waits until that is one again.
+    own = (trial for trial in records.trials(row) if series.has_parameters(trial.parameters))
+    return is_whole and all(trial.is_over for trial in own)
 
 
 def _is_decided(records: Records, study: StudyRow, contenders: Contenders) -> bool:

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -57,6 +57,10 @@ class Series:
         """Whether there is a contender of that number."""
         return any(each.number == number for each in self.contenders)
 
+    def has_parameters(self, parameters: Mapping[str, Scalar]) -> bool:
+        """Whether there is a contender of these parameters."""
+        return any(each.parameters == parameters for each in self.contenders)
+
 
 class RetrainLedger(Ledger):
     """Asks for whose turn it is, prunes nothing, and gives up on nothing: a failure is a result."""
@@ -92,10 +96,10 @@ class RetrainLedger(Ledger):
 
     @override
     def unfinished(self) -> list[Ticket]:
-        """Trainings of earlier starts that have not ended.
+        """Trainings of earlier starts that have not ended, and whose contender is still one.
 
-        One that was cut off while it was asked for is given up if its contender is none any more: the search has
-        another winner by now.
+        Where the search has another winner by now, one that was cut off while it was asked for is given up. One that
+        was trained in part is left as it is: it goes on when its contender is one again.
         """
         search, parameter = self._books.search, self._series.parameter
         recorded = {row.number for row in self._books.records.trials(self._books.study)}
@@ -104,7 +108,7 @@ class RetrainLedger(Ledger):
                 continue
             if not self._series.has_contender(search.stored_parameters(running.optuna_id).get(parameter)):
                 search.tell(running.number, outcome=Outcome.FAILED, reason="the search has another winner by now")
-        return super().unfinished()
+        return [ticket for ticket in super().unfinished() if self._series.has_parameters(ticket.row.parameters)]
 
     @override
     def ask(self, floor: Floor | None = None) -> Ticket | None:
@@ -147,6 +151,12 @@ class RetrainLedger(Ledger):
         """A sign of life in this lease, and in the search's."""
         super().beat()
         self._on_beat()
+
+    @override
+    def _keeps_checkpoint(self, number: int) -> bool:
+        """No training that is over: the model that is logged is the search's own, and only figures count here."""
+        del number
+        return False
 
     @override
     def _new_trial(self, proposal: Proposal, *, lease: Lease | None = None) -> NewTrial:

@@ -1,6 +1,8 @@
 """Trainings that are over at once: what repeats them is real, from the plan to the rows."""
 
 import itertools
+import os
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -8,7 +10,7 @@ from autotune.coordinator.company import Company
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.observer import SideView, StudyView, TrialView
 from autotune.coordinator.workplace import Workplace
-from autotune.events import EpochReport, Event, Finished, Outcome, Scalar, Started, TrialOrder
+from autotune.events import EpochReport, Event, Finished, Outcome, Scalar, Started, Stop, TrialOrder
 from autotune.hardware import TorchFacts
 from autotune.recording.places import Places
 from autotune.trial.launcher import Arrival, Exited, Launcher, TrialProcess
@@ -69,6 +71,26 @@ class InstantTrials(Launcher):
         del timeout
         said, self._said = self._said, []
         return said
+
+
+class SavedTrials(InstantTrials):
+    """Trials that leave a checkpoint. Ctrl-C comes while one is trained that ``is_cut_off``, and stops it."""
+
+    def __init__(self, train: Trainer, *, is_cut_off: Callable[[Mapping[str, Scalar]], bool]) -> None:
+        super().__init__(train)
+        self._is_cut_off = is_cut_off
+
+    def launch(self, order: TrialOrder) -> TrialProcess:
+        (Path(order.folder) / "checkpoint.pt").touch()
+        process = super().launch(order)
+        if self._is_cut_off(order.parameters):
+            self._said = [arrival for arrival in self._said if isinstance(arrival.event, Started)]
+            os.kill(os.getpid(), signal.SIGINT)
+        return process
+
+    def send(self, process: TrialProcess, *, stop: Stop) -> None:
+        ended = Finished(outcome=stop.outcome, reason=stop.reason)
+        self._said += [Arrival(process, event) for event in (ended, Exited(0, signal=None))]
 
 
 def ends_with(accuracy: float, *, also: Mapping[str, float] | None = None) -> Said:

@@ -1,6 +1,6 @@
 """Who is trained again, how often and in which order, and what the rows then say; trainings are over at once."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -20,7 +20,14 @@ from autotune.recording.confirmed import read_verdict
 from autotune.recording.engines import configure_engine
 from autotune.search.storage import open_storage
 from autotune.spec.model import Budget, Confirm, Objective
-from tests.coordinator.retraining.instant import InstantTrials, Said, Trainer, ends_with, make_workplace
+from tests.coordinator.retraining.instant import (
+    InstantTrials,
+    Said,
+    SavedTrials,
+    Trainer,
+    ends_with,
+    make_workplace,
+)
 from tests.coordinator.simulated import PassingClock
 from tests.report.study_book import MAXIMIZE, StudyBook, make_spec
 from tests.stores import copy_store
@@ -298,3 +305,40 @@ def test_training_that_was_cut_off_while_it_was_asked_for_is_given_up_once_anoth
     assert (set(order), ended.is_whole) == ({"A", "D"}, True)
     assert storage.get_trial(optuna_id).state is TrialState.FAIL
     storage.engine.dispose()
+
+
+def confirm_once(world: World, *, is_cut_off: Callable[[Mapping[str, Scalar]], bool]) -> bool:
+    """A training a side with checkpoints, of which Ctrl-C stops some; returns whether it did."""
+    with Interrupts() as interrupts:
+        interrupts.wake_with(lambda: None)
+        trials = SavedTrials(alike, is_cut_off=is_cut_off)
+        workplace, _ = make_workplace(world.book.storage, folder=world.folder, trials=trials, interrupts=interrupts)
+        return confirm(workplace, world.book.row, wanted=Confirm(repeats=1)).is_interrupted
+
+
+def is_winner(parameters: Mapping[str, Scalar]) -> bool:
+    return side_of(parameters) == "C"
+
+
+def test_training_of_an_earlier_winner_that_was_cut_off_waits_until_it_is_one_again(world: World) -> None:
+    """It was trained first, unasked, by each later confirmation."""
+    assert confirm_once(world, is_cut_off=is_winner)
+    world.book.add(3, epochs=[{"val_accuracy": 0.95}], parameters={"lr": LRS["D"]})
+
+    order, _, ended = world.confirm(alike, wanted=Confirm(repeats=2))
+    again, said, _ = world.confirm(alike, wanted=Confirm(repeats=2), mode="at the end")
+    both, _, _ = world.confirm(alike, wanted=Confirm(repeats=2, top=2))
+
+    assert (order, ended.is_whole) == ("ADDA", True)
+    assert (again, said) == ("", [])
+    assert both == "CAC"
+
+
+def test_only_trainings_that_have_not_ended_keep_their_checkpoints(world: World) -> None:
+    """That of the best one stayed for ever, and nothing reads it: the model that is logged is the search's."""
+    kept: list[list[str]] = []
+    for is_cut_off in (is_winner, lambda _: False):
+        confirm_once(world, is_cut_off=is_cut_off)
+        kept.append([path.parent.name for path in world.folder.rglob("checkpoint.pt")])
+
+    assert kept == [["trial-00001"], []]

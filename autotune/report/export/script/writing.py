@@ -221,7 +221,9 @@ def _limits(winner: Winner) -> list[str]:
     if winner.device != "cpu":
         limits = ["It was trained on a GPU: metrics come out as near as two trainings there do."]
     if winner.task.kind == "function":
-        limits.append("Checkpoints are left out: `restore` says that nothing was trained yet, and `save` writes nothing.")
+        limits.append(
+            "Checkpoints are left out: `restore` says that nothing was trained yet, and `save` writes nothing."
+        )
     if winner.steps is not None:
         limits.append(f"The trial had a limit of {winner.resource}; here it is the number of steps that it came to.")
         limits.append("A schedule follows these steps, where the trial's followed what it had used up.")
