@@ -91,12 +91,14 @@ class Killer:
         storage: The database of every study, as ``--storage`` takes it.
         seed: Of the victims and moments; the moments themselves are the machine's affair, too.
         victims: Whom to kill.
+        undisturbed: What the trials of an undisturbed study have, whatever its storage; None has one run first.
     """
 
     folder: Path
     storage: str
     seed: int = 0
     victims: Sequence[Victim] = VICTIMS
+    undisturbed: Sequence[History] | None = None
     ledger: Ledger = field(default_factory=Ledger)
 
     def __post_init__(self) -> None:
@@ -104,16 +106,19 @@ class Killer:
         (self.folder / "tiny.yaml").write_text(SPEC)
         self._home = Home(self.folder)
         self._random = random.Random(self.seed)
-        self._undisturbed: list[History] | None = None
 
     def run(self, num_kills: int) -> Ledger:
         """Go on from study to study until so many were killed; the last one ends undisturbed."""
-        if self._undisturbed is None:
-            self._home.run(*self._command("undisturbed"), timeout=_END_SECONDS)
-            self._undisturbed = self._histories("undisturbed")
+        if self.undisturbed is None:
+            self.undisturbed = self.run_undisturbed()
         while self.ledger.num_kills < num_kills:
             self._run_study(f"killed-{self.ledger.num_studies}", num_kills=num_kills)
         return self.ledger
+
+    def run_undisturbed(self) -> Sequence[History]:
+        """What its trials have."""
+        self._home.run(*self._command("undisturbed"), timeout=_END_SECONDS)
+        return self._histories("undisturbed")
 
     def _run_study(self, name: str, *, num_kills: int) -> None:
         self.ledger.num_studies += 1
@@ -168,7 +173,7 @@ class Killer:
 
     def _check(self, name: str, *, said: str) -> None:
         """Hold what is recorded against what was said, and against the undisturbed study."""
-        assert self._undisturbed is not None
+        assert self.undisturbed is not None
         histories, outcomes, reasons = self._histories(name), self._outcomes(name), self._reasons(name)
         if len(histories) != NUM_TRIALS:
             self.ledger.other.append(f"{name}: {len(histories)} trials in place of {NUM_TRIALS}")
@@ -184,7 +189,7 @@ class Killer:
                 self.ledger.lost.append(f"{name}: trial {number} was {outcome}, and is {outcomes[int(number)]}")
         for number, history in enumerate(histories):
             was_given_up = MOST_RESTARTS_REASON in (reasons[number] or "")
-            expected = self._undisturbed[number]
+            expected = self.undisturbed[number]
             if (history != expected[: len(history)]) or (len(history) < len(expected) and not was_given_up):
                 self.ledger.other.append(f"{name}: trial {number}: {reasons[number]}: {history} in place of {expected}")
 
