@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -79,19 +80,26 @@ def test_confirming_again_with_more_trainings_adds_only_what_is_missing(confirme
     assert len(confirmed.read("study", "trials", "tiny.confirm")) == 8
 
 
-def test_report_measures_what_each_change_is_worth(confirmed: Home) -> None:
+@pytest.fixture(scope="module")
+def ablated(confirmed: Home) -> "subprocess.CompletedProcess[str]":
+    """The report on the study after an ablation with one training of each configuration."""
     ablate = ("--ablate", *GIVEN, "--repeats", "1")
-    done = confirmed.run("study", "report", "tiny", *ablate, "--format", "markdown", timeout=150)
-    assert "| parameter | baseline | winner | measured worth |" in done.stdout
-    assert "configurations, 1 training each" in done.stderr
+    return confirmed.run("study", "report", "tiny", *ablate, "--format", "markdown", timeout=150)
+
+
+def test_report_measures_what_each_change_is_worth(
+    confirmed: Home, ablated: "subprocess.CompletedProcess[str]"
+) -> None:
+    assert "| parameter | baseline | winner | measured worth |" in ablated.stdout
+    assert "configurations, 1 training each" in ablated.stderr
     trained = confirmed.read("study", "trials", "tiny.ablation")
     assert {trial["outcome"] for trial in trained} == {"complete"}
     again = confirmed.run("study", "report", "tiny", "--format", "markdown")
     assert "| parameter | baseline | winner | measured worth |" in again.stdout
 
 
+@pytest.mark.usefixtures("ablated")
 def test_ablation_goes_on_after_its_coordinator_is_killed(confirmed: Home) -> None:
-    """Comes after the ablation with one training of each."""
     more = ("study", "report", "tiny", "--ablate", *GIVEN, "--repeats", "2", "--format", "json")
     searched, totals = _search_of(confirmed)
     before = len(confirmed.read("study", "trials", "tiny.ablation"))
@@ -111,6 +119,7 @@ def test_ablation_goes_on_after_its_coordinator_is_killed(confirmed: Home) -> No
     assert _search_of(confirmed) == (searched, totals)
 
 
+@pytest.mark.usefixtures("ablated")
 @pytest.mark.parametrize("name", ["tiny.confirm", "tiny.ablation"])
 def test_study_of_repeated_trainings_is_none_to_search_in(confirmed: Home, name: str) -> None:
     refused = confirmed.run("study", "start", "tiny.yaml", "--name", name, status=2).stderr
