@@ -5,12 +5,16 @@ import signal
 import socket
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
+from filelock import FileLock
 
 from tests.postgres import running_server
+
+MadeOnce: TypeAlias = Callable[[str, Callable[[Path], None]], Path]
 
 # Small models on busy cores: one thread each, in this process and in every one that a test starts.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -52,13 +56,35 @@ if IN_MEMORY.is_dir() and shutil.disk_usage(IN_MEMORY).free > ENOUGH_BYTES:
 
 
 @pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow store without experiments: making one takes a second."""
-    from autotune.recording.mlflow.store import open_client
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """Gives the folder of this name, which the first of all workers that asks for it has filled: tests only read it."""
+    top = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        top = top.parent
 
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    open_client(f"sqlite:///{path}")
-    return path
+    def give(name: str, fill: Callable[[Path], None]) -> Path:
+        folder, ready = top / name, top / f"{name}.ready"
+        with FileLock(top / f"{name}.lock"):
+            if not ready.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed on the way
+                folder.mkdir()
+                fill(folder)
+                ready.touch()
+        return folder
+
+    return give
+
+
+@pytest.fixture(scope="session")
+def empty_store(made_once: MadeOnce) -> Path:
+    """An MLflow store without experiments: making one takes seconds."""
+
+    def fill(folder: Path) -> None:
+        from autotune.recording.mlflow.store import open_client
+
+        open_client(f"sqlite:///{folder}/mlflow.db")
+
+    return made_once("store", fill) / "mlflow.db"
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
+from tests.conftest import MadeOnce
 from tests.e2e import browser as chromium
 from tests.e2e.home import SPEC, Home, make_home
 
@@ -17,17 +18,22 @@ def home(tmp_path: Path, empty_store: Path) -> Home:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Home:
+def finished(made_once: MadeOnce) -> Home:
     """A home whose study was run to its end, as a fresh machine runs it; tests only read it."""
-    home = make_home(tmp_path_factory.mktemp("finished"))
-    (home.folder / "output.txt").write_text(home.run("study", "start", "tiny.yaml").stdout)
-    return home
+
+    def fill(folder: Path) -> None:
+        home = make_home(folder)
+        (folder / "output.txt").write_text(home.run("study", "start", "tiny.yaml").stdout)
+
+    return Home(made_once("finished", fill))
 
 
 @pytest.fixture
 def grown(finished: Home, tmp_path: Path) -> Home:
     """A copy of the finished home, to go on in: four trials are there, of the task in the first one."""
-    home = Home(shutil.copytree(finished.folder, tmp_path / "grown"))
+    # Another worker may be reading the original, and what SQLite has for that comes and goes.
+    passing = shutil.ignore_patterns("*-wal", "*-shm", "*-journal", "__pycache__")
+    home = Home(shutil.copytree(finished.folder, tmp_path / "grown", ignore=passing))
     (home.folder / "tiny.yaml").write_text(SPEC.replace("tiny.py", f"{finished.folder}/tiny.py"))
     return home
 
@@ -45,10 +51,13 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 @pytest.fixture(scope="session")
-def studied(tmp_path_factory: pytest.TempPathFactory) -> Home:
+def studied(made_once: MadeOnce) -> Home:
     """A folder with a finished study of the digits; pages and servers only read it."""
-    home = Home(tmp_path_factory.mktemp("studied"))
-    home.run(*chromium.STUDY, *chromium.SETTINGS, timeout=150)
-    home.run("study", "sync", "digits")
-    assert chromium.trials_of(home, outcome="pruned"), "a study with nothing pruned shows no pruned trials"
-    return home
+
+    def fill(folder: Path) -> None:
+        home = Home(folder)
+        home.run(*chromium.STUDY, *chromium.SETTINGS, timeout=150)
+        home.run("study", "sync", "digits")
+        assert chromium.trials_of(home, outcome="pruned"), "a study with nothing pruned shows no pruned trials"
+
+    return Home(made_once("studied", fill))
