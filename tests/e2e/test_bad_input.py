@@ -185,5 +185,4 @@ def test_mlflow_that_does_not_answer_stops_nothing(home: Home) -> None:
     done = home.run("study", "start", "tiny.yaml", "--trials", "1", *nobody)
     assert "MLflow has not got" in done.stderr
     assert [row.outcome for row in rows_of(home.folder, "tiny")] == ["complete"]
-    home.run("study", "sync", "tiny")
     assert "MLflow has all records" in home.run("study", "sync", "tiny").stderr
