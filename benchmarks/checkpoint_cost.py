@@ -32,6 +32,7 @@ _BYTES_PER_SECOND = 150e6
 class Clock:
     """The trial's channel: when each report was made, when it let go of the training thread, and when it was sent."""
 
+    opened_at: float = field(default_factory=time.monotonic)
     stop: Stop | None = None
     made: list[float] = field(default_factory=list)
     went_on: list[float] = field(default_factory=list)

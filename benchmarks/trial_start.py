@@ -28,6 +28,7 @@ class StoppedAtStart:
     """A channel that notes when training begins, and has it stopped at once."""
 
     def __init__(self) -> None:
+        self.opened_at = time.monotonic()
         self.stop: Stop | None = None
         self.started_at: float | None = None
 

@@ -40,13 +40,13 @@ class TrialRun:
         pacer: Decides in a race what is trained next; None in a trial.
     """
 
-    def __init__(self, order: TrialOrder, *, device: torch.device, channel: Channel, process_started: float) -> None:
+    def __init__(self, order: TrialOrder, *, device: torch.device, channel: Channel) -> None:
         self.order = order
         self.params = Parameters(order.parameters)
         self.device = device
         self.folder = Path(order.folder)
         self._channel = channel
-        self.in_force = InForce(channel, device=device, process_started=process_started)
+        self.in_force = InForce(channel, device=device)
         self.meter = Meter(device=device, on_first_batch=self.begin, on_progress=channel.send)
         self.reports = Reports(order, meter=self.meter, device=device)
         # The order is asked and not params: these three count as read only where the loop asks for what applies them.

@@ -7,6 +7,7 @@ import select
 import signal
 import socket
 import threading
+import time
 from types import TracebackType
 from typing import Self
 
@@ -41,6 +42,8 @@ class PipeChannel:
     """
 
     def __init__(self, events: socket.socket, *, lines: LineBuffer | None = None) -> None:
+        self.opened_at = time.monotonic()
+        """When it was opened: as the process began, before its task is set up."""
         events.settimeout(0)
         self._events = events
         self._lines = lines or LineBuffer()

@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import sys
-import time
 import traceback
 from typing import TYPE_CHECKING, NoReturn
 
@@ -41,7 +40,6 @@ def become_trial(launch: Launch, *, task: "LoadedTask", num_threads: int, events
     """Turn a process that was just forked into a trial, and end it when the trial is over."""
     from autotune.training.process.forking import restore_threads
 
-    process_started = time.monotonic()
     status = 1
     try:
         os.setpgid(0, 0)
@@ -57,7 +55,7 @@ def become_trial(launch: Launch, *, task: "LoadedTask", num_threads: int, events
         relaunch_if_needed(launch, events=events)
         restore_threads(num_threads)
         with _open_channel(launch, events=events) as channel:
-            _carry_out(launch, task=task, channel=channel, process_started=process_started)
+            _carry_out(launch, task=task, channel=channel)
         status = 0
     except BaseException:  # noqa: BLE001 - a forked process must never return into its parent's code
         traceback.print_exc()
@@ -89,7 +87,6 @@ def _tell_stacks() -> None:
 
 def main() -> NoReturn:
     """Run the one order that comes over the socket given on the command line."""
-    process_started = time.monotonic()
     events = socket.socket(fileno=int(sys.argv[1]))
     events.set_inheritable(False)
     write_lines_at_once()
@@ -110,7 +107,7 @@ def main() -> NoReturn:
             _take_lease(request.order)
             relaunch_if_needed(request, events=events)
             with _open_channel(request, events=events, lines=lines) as channel:
-                _launch(request, channel=channel, process_started=process_started)
+                _launch(request, channel=channel)
         status = 0
     except BaseException:  # noqa: BLE001 - the log has it, and end_process below is the one way out
         traceback.print_exc()
@@ -139,7 +136,7 @@ def _prepare(request: Prepare) -> Ready | Refused:
     return Ready(facts=torch_facts(), knobs=knobs)
 
 
-def _launch(request: Launch, *, channel: PipeChannel, process_started: float) -> None:
+def _launch(request: Launch, *, channel: PipeChannel) -> None:
     """Set the task up in this process, and do what it was launched for."""
     extend_import_path(request.import_path)
     from autotune.training.process.loading import load_task
@@ -150,7 +147,7 @@ def _launch(request: Launch, *, channel: PipeChannel, process_started: float) ->
     except TaskError as error:
         channel.send(Finished(outcome=Outcome.FAILED, reason=str(error)))
         return
-    _carry_out(request, task=task, channel=channel, process_started=process_started)
+    _carry_out(request, task=task, channel=channel)
 
 
 def _open_channel(launch: Launch, *, events: socket.socket, lines: LineBuffer | None = None) -> PipeChannel:
@@ -159,18 +156,18 @@ def _open_channel(launch: Launch, *, events: socket.socket, lines: LineBuffer | 
     return kind(events, lines=lines)
 
 
-def _carry_out(launch: Launch, *, task: "LoadedTask", channel: PipeChannel, process_started: float) -> None:
+def _carry_out(launch: Launch, *, task: "LoadedTask", channel: PipeChannel) -> None:
     """Train, compete or rehearse, and send the last word."""
     order = launch.order
     if launch.purpose == "train":
         from autotune.training.process.run import run_trial
 
-        channel.send(run_trial(order, task=task, channel=channel, process_started=process_started))
+        channel.send(run_trial(order, task=task, channel=channel))
         return
     if isinstance(channel, RaceChannel):
         from autotune.speed.contestant.training import compete
 
-        channel.send(compete(order, task=task, orders=channel, process_started=process_started))
+        channel.send(compete(order, task=task, orders=channel))
         return
     from autotune.training.process.rehearsal import rehearse
 

@@ -81,6 +81,7 @@ class _Telling:
     stop: Stop | None = None
 
     def __init__(self, pipe: int) -> None:
+        self.opened_at = time.monotonic()
         self._pipe = pipe
 
     def send(self, event: Event) -> None:

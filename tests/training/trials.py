@@ -1,5 +1,6 @@
 """Trials as the tests of this room run them: in this process, with a channel that remembers."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,7 @@ class Recorder:
         dies: Callable[[Event], bool] | None = None,
         dies_after: int | None = None,
     ) -> None:
+        self.opened_at = time.monotonic()
         self.events: list[Event] = []
         self._stop = stop
         self._stop_after = stop_after

@@ -1,5 +1,7 @@
 """One contestant of a race, in the process that trains it: a training that runs block by block."""
 
+import time
+
 from autotune.events import Event, Finished, Outcome, Started, Stop, TrialOrder
 from autotune.speed.contestant.block_pacer import BlockPacer, Orders
 from autotune.speed.contestant.schedules import endless_schedules
@@ -10,7 +12,7 @@ from autotune.training.trial_run import TrialRun
 _UNLIMITED = {"resource": "epochs", "per_trial": None, "targets": (), "objective_metrics": ()}
 
 
-def compete(order: TrialOrder, *, task: LoadedTask, orders: Orders, process_started: float) -> Finished:
+def compete(order: TrialOrder, *, task: LoadedTask, orders: Orders) -> Finished:
     """Train as ordered until the process is ended, and say why where that comes too soon.
 
     A Warmed goes to ``orders``, and a Block for each order. What a trial would report is dropped, and no checkpoint is
@@ -25,7 +27,7 @@ def compete(order: TrialOrder, *, task: LoadedTask, orders: Orders, process_star
         run.pace(pacers[0])
 
     with endless_schedules():
-        finished = run_trial(order, task=task, channel=quiet, process_started=process_started, on_ready=pace)
+        finished = run_trial(order, task=task, channel=quiet, on_ready=pace)
     has_raised = finished.outcome not in {Outcome.COMPLETE, Outcome.FAILED} or finished.traceback is not None
     if not pacers or has_raised:
         return finished
@@ -36,6 +38,7 @@ class _Quiet:
     """A channel that remembers what is in force and drops the rest."""
 
     def __init__(self) -> None:
+        self.opened_at = time.monotonic()
         self._started: Started | None = None
 
     @property

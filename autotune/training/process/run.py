@@ -1,6 +1,5 @@
 """One trial from its order to its outcome, in the process that trains it."""
 
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +34,6 @@ def run_trial(
     *,
     task: LoadedTask,
     channel: Channel,
-    process_started: float | None = None,
     on_ready: Callable[[TrialRun], None] | None = None,
 ) -> Finished:
     """Train as ordered, and say how it ended.
@@ -47,12 +45,10 @@ def run_trial(
         order: What to train.
         task: The task; its ``setup`` is run first if it was not run before.
         channel: Where events go, and where the wish to stop comes from.
-        process_started: When the process began, by ``time.monotonic()``; now if None.
         on_ready: Called with the run before it trains.
     """
-    started = time.monotonic() if process_started is None else process_started
     try:
-        return _run(order, task=task, channel=channel, started=started, on_ready=on_ready)
+        return _run(order, task=task, channel=channel, on_ready=on_ready)
     except RuntimeError as late:
         # torch tells of a killed worker from a signal handler, wherever the code is then: also where the outcome
         # of the batch that broke off with it is being made up.
@@ -66,11 +62,10 @@ def _run(
     *,
     task: LoadedTask,
     channel: Channel,
-    started: float,
     on_ready: Callable[[TrialRun], None] | None,
 ) -> Finished:
     try:
-        run = _prepare(order, task=task, channel=channel, process_started=started)
+        run = _prepare(order, task=task, channel=channel)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it becomes the outcome
         return _finished_by(error, device=order.device)
     try:
@@ -88,12 +83,12 @@ def _run(
     return _finished(run, channel=channel)
 
 
-def _prepare(order: TrialOrder, *, task: LoadedTask, channel: Channel, process_started: float) -> TrialRun:
+def _prepare(order: TrialOrder, *, task: LoadedTask, channel: Channel) -> TrialRun:
     """Make what the training needs, and set the knobs and seeds that hold for the whole process."""
     Path(order.folder).mkdir(parents=True, exist_ok=True)
     task.setup()
     device = open_device(order.device)
-    run = TrialRun(order, device=device, channel=channel, process_started=process_started)
+    run = TrialRun(order, device=device, channel=channel)
     apply_process_knobs(run.params, cores=order.cores, device=device)
     seed_everything(order.seed)
     return run

@@ -8,6 +8,10 @@ from autotune.events import Event, Stop
 class Channel(Protocol):
     """The trial's side of the pipe to its coordinator."""
 
+    @property
+    def opened_at(self) -> float:
+        """When it was opened, by ``time.monotonic()``: the process began then, and sets itself up since."""
+
     def send(self, event: Event) -> None:
         """Hand the event over without waiting for the coordinator to read it."""
 

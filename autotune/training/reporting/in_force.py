@@ -14,17 +14,15 @@ class InForce:
     """Collects what the trial's helpers have put in force, as torch says it is, and tells it.
 
     Args:
-        channel: Where the values are told.
+        channel: Where the values are told; the set-up counts from when it was opened.
         device: Where the trial trains.
-        process_started: When the process began, by ``time.monotonic()``; the set-up counts from here.
     """
 
-    def __init__(self, channel: Channel, *, device: torch.device, process_started: float) -> None:
+    def __init__(self, channel: Channel, *, device: torch.device) -> None:
         self.num_parameters: int | None = None
         """Number of the model's trainable parameters, once it is prepared."""
         self._channel = channel
         self._device = device
-        self._process_started = process_started
         self._noted: dict[str, Scalar] = {}
         self._followed: dict[str, Callable[[], Scalar]] = {}
         self._is_told = False
@@ -47,7 +45,7 @@ class InForce:
                 in_force=self._all,
                 device=str(self._device),
                 epochs_done=epochs_done,
-                setup_seconds=time.monotonic() - self._process_started,
+                setup_seconds=time.monotonic() - self._channel.opened_at,
                 num_parameters=self.num_parameters,
             )
         )

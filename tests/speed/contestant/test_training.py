@@ -59,7 +59,7 @@ def race(
     script = Script(orders)
     trial_order = order(folder, {"batch_size": 8, **parameters}, seed=seed)
     try:
-        return script, compete(trial_order, task=loaded(task), orders=script, process_started=time.monotonic())
+        return script, compete(trial_order, task=loaded(task), orders=script)
     except RaceOverError:
         return script, None
 
@@ -308,7 +308,7 @@ def test_block_on_a_gpu_is_split_by_what_passed_there(tmp_path: Path, parameters
     script = Script([steps(20), steps(20, feed="cached"), steps(20, feed="half")])
     on_gpu = order(tmp_path, {"batch_size": 8, **parameters}).model_copy(update={"device": "cuda"})
     with pytest.raises(RaceOverError):
-        compete(on_gpu, task=loaded(Points()), orders=script, process_started=time.monotonic())
+        compete(on_gpu, task=loaded(Points()), orders=script)
     real, cached, half = script.blocks
     assert [cached.data_wait_seconds, cached.copy_seconds] == [0.0, 0.0]
     assert [block.samples for block in (real, cached, half)] == [160, 160, 80]
@@ -332,7 +332,7 @@ def test_steps_that_are_recorded_anew_after_the_warm_up_are_in_no_block(tmp_path
         parameters: dict[str, Scalar] = {"batch_size": 8, "cuda_graph": is_recorded}
         on_gpu = order(tmp_path, parameters).model_copy(update={"device": "cuda"})
         with pytest.raises(RaceOverError):
-            compete(on_gpu, task=loaded(SteadyPoints()), orders=script, process_started=time.monotonic())
+            compete(on_gpu, task=loaded(SteadyPoints()), orders=script)
         (blocks[is_recorded],) = script.blocks
     plain, recorded = blocks[False], blocks[True]
     assert (plain.first_step, recorded.first_step) == (1, 3)
@@ -343,7 +343,7 @@ def test_used_up_seconds_end_no_contestant(tmp_path: Path) -> None:
     script = Script([steps(3)])
     limited = order(tmp_path, {"batch_size": 8}).model_copy(update={"resource": "samples", "per_trial": 1})
     with pytest.raises(RaceOverError):
-        compete(limited, task=loaded(Points()), orders=script, process_started=time.monotonic())
+        compete(limited, task=loaded(Points()), orders=script)
     assert len(script.blocks) == 1
 
 

@@ -62,3 +62,11 @@ def test_loop_whose_batches_are_not_watched_has_no_throughput(tmp_path: Path) ->
         trial.report(1, val_loss=1.0)
 
     assert train(loop, tmp_path, epochs=1).finished.samples_per_second is None
+
+
+def test_set_up_is_counted_from_when_the_process_opened_its_channel(tmp_path: Path) -> None:
+    """The task may have been imported and set up since then, before the trial's own preparations."""
+    channel = Recorder()
+    channel.opened_at -= 60
+    trained = train(Points(), tmp_path, BASE, epochs=1, channel=channel)
+    assert 60 <= trained.started.setup_seconds < 120
