@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from autotune.events import Outcome, Scalar
 from autotune.training.process.run import run_trial
-from autotune.training.trial import Trial
+from autotune.training.steps.stepping import Stepper
 from tests.training.tasks import Points
 from tests.training.trials import Recorder, loaded, order, train
 
@@ -84,15 +84,15 @@ def test_number_of_waits_does_not_grow_with_the_steps_of_an_epoch(
 @pytest.mark.parametrize("knobs", [{}, {"gradient_clip": 0.5}, {"accumulate": 4}, {"precision": "bf16"}], ids=str)
 def test_no_step_synchronises_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, knobs: dict[str, Scalar]) -> None:
     monkeypatch.setattr(LOOK_SECONDS, 1e9)
-    step = Trial.step
+    step = Stepper.step
     seen = []
 
-    def strict_from_the_second_on(self: Trial, optimizer: torch.optim.Optimizer) -> None:
+    def strict_from_the_second_on(self: Stepper, optimizer: torch.optim.Optimizer) -> None:
         step(self, optimizer)
         seen.append(1)
         torch.cuda.set_sync_debug_mode("error" if 1 < len(seen) < 6 else "default")
 
-    monkeypatch.setattr(Trial, "step", strict_from_the_second_on)
+    monkeypatch.setattr(Stepper, "step", strict_from_the_second_on)
     parameters: dict[str, Scalar] = {"batch_size": 8, "pin_memory": True} | knobs
     trial_order = order(tmp_path, parameters, epochs=1).model_copy(update={"device": "cuda"})
     finished = run_trial(trial_order, task=loaded(Points()), channel=Recorder())
