@@ -13,8 +13,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from autotune.events import Scalar
-from autotune.speed.knobs.entries import Entry, in_setting, is_possible
+from autotune.events import Block, Scalar
+from autotune.speed.knobs.entries import Entry, apply, in_setting, is_possible, meaningful
 from autotune.speed.measuring.arena import Contestant
 from autotune.speed.measuring.comparison import Comparison
 from autotune.speed.racing.heats.finish import Objection
@@ -25,6 +25,8 @@ from autotune.speed.racing.race_time import RaceTime
 
 _LOSS_STEPS = 30
 """Steps whose losses are judged."""
+_FEED_SECONDS = 1.0
+"""What it may take to start workers, about."""
 _SPREADS = 2.0
 """The noise is so many standard deviations of full precision's mean loss over its seeds."""
 
@@ -107,36 +109,51 @@ class LossJudge:
         def objection(incumbent: Contestant, challenger: Contestant, comparison: Comparison) -> str | None:
             key = repr(sorted(digits.items()))
             if key not in self._objections:
-                seconds = self._seconds_to_judge(comparison)
+                full, step_seconds = self._in_full(incumbent, challenger, comparison)
+                num_starts = NUM_SEEDS if self._full else 2 * NUM_SEEDS
+                seconds = num_starts * (self._arena.usual_start_seconds + _LOSS_STEPS * step_seconds)
                 if seconds > self._time.until_ended():
                     return f"faster, but no time is left to judge its loss (about {seconds:.0f} s)"
-                self._objections[key] = self._judge(challenger.setting, beside=incumbent.setting)
+                self._objections[key] = self._judge(digits, full=full, challenger=challenger.setting)
             return self._objections[key]
 
         return Objection(objection, num_starts=2 * NUM_SEEDS)  # by each seed and side
 
-    def _judge(self, setting: Mapping[str, Scalar], *, beside: Mapping[str, Scalar]) -> str | None:
+    def _judge(
+        self, digits: Mapping[str, Scalar], *, full: Mapping[str, Scalar], challenger: Mapping[str, Scalar]
+    ) -> str | None:
         """Train both kinds of digits on the same seeds; why the fewer ones are not kept, None where they may be."""
         # Other knobs don't change what is learned, and cost starts: one setting with all digits speaks for every other,
         # and that one with these digits for the challenger. With other workers it would train on other batches.
         if not self._full:
-            full = self._plan.baseline if self._shortened(beside) else beside
             self._full = [self._record(full, seed=seed) for seed in range(NUM_SEEDS)]
             self._full_setting = dict(full)
-        reduced = {**self._full_setting, **self._shortened(setting)}
+        reduced = {**self._full_setting, **digits}
         if not is_possible(reduced, entries=self._plan.entries):
-            reduced = dict(setting)
+            reduced = dict(challenger)
         judgement = judge_losses(self._full, [self._record(reduced, seed=seed) for seed in range(NUM_SEEDS)])
         return None if judgement.is_within_noise else f"faster, but {judgement.words}"
 
-    def _seconds_to_judge(self, comparison: Comparison) -> float:
-        """Seconds that a judgement takes, about, where a step is no faster than the slower one of these two."""
-        step = max(
-            statistics.median(block.seconds / block.steps for block in blocks)
-            for blocks in (comparison.blocks_a, comparison.blocks_b)
-        )
-        num_starts = NUM_SEEDS if self._full else 2 * NUM_SEEDS
-        return num_starts * (self._arena.usual_start_seconds + _LOSS_STEPS * step)
+    def _in_full(
+        self, incumbent: Contestant, challenger: Contestant, comparison: Comparison
+    ) -> tuple[Mapping[str, Scalar], float]:
+        """The setting in which full precision is trained, and about how many seconds its slower step takes.
+
+        It is the incumbent's, or the baseline's where that has fewer digits, too. Where a challenger's loader saves
+        more than workers take to start, it is fed by that: a step that waits for its data learns nothing else.
+        """
+        plan = self._plan
+        full = plan.baseline if self._shortened(incumbent.setting) else incumbent.setting
+        before, after = (_step(blocks) for blocks in (comparison.blocks_a, comparison.blocks_b))
+        step_seconds = max(before.seconds, after.seconds)
+        saved = before.wait_seconds - after.wait_seconds
+        if _LOSS_STEPS * saved <= _FEED_SECONDS:
+            return full, step_seconds
+        feeding = {entry.name for entry in plan.entries if entry.knob.moves == ("input",)}
+        fed = meaningful(apply(full, {name: challenger.setting.get(name) for name in feeding}), entries=plan.entries)
+        if not is_possible(fed, entries=plan.entries):
+            return full, step_seconds
+        return fed, max(before.seconds - saved, after.seconds)
 
     def _shortened(self, setting: Mapping[str, Scalar]) -> dict[str, Scalar]:
         return shortened(setting, baseline=self._plan.baseline, entries=self._plan.entries)
@@ -152,6 +169,22 @@ class LossJudge:
         finally:
             contestant.retire()
         return LossCurve(block.first_step, block.losses)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What a step takes in the median of some blocks."""
+
+    seconds: float
+    wait_seconds: float
+    """The part in which it waits for data."""
+
+
+def _step(blocks: Sequence[Block]) -> _Step:
+    return _Step(
+        seconds=statistics.median(block.seconds / block.steps for block in blocks),
+        wait_seconds=statistics.median(block.data_wait_seconds / block.steps for block in blocks),
+    )
 
 
 def judge_losses(full: Sequence[LossCurve], reduced: Sequence[LossCurve]) -> Judgement:
