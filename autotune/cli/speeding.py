@@ -77,7 +77,8 @@ class RacingCommand(click.Command):
     type=Seconds(min=1),
     metavar="SECONDS",
     help="What a race may take; unless given, 120, and 600 where the device has no room for two of the trainings. A "
-    "confirmation that takes longer than expected ends later, and the race says by how much.",
+    "confirmation that takes longer than expected ends later, and the race says by how much; what would not be over "
+    "after one and a half times that is not waited for.",
 )
 @click.option(
     "--epochs",

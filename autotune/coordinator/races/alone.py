@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +31,9 @@ from autotune.speed.racing.result import Heat, HeatStage, RaceResult
 from autotune.trial.launcher import Launcher
 from autotune.trial.leases import Lease
 
+_OVERRUN = 1.5
+"""Times its seconds after which a race is to be over at the latest: no start, and no judging of losses, takes longer.
+Nobody ends it then, as a study's would be: who asked for it gets what it has found."""
 _MOST_SAMPLES = 2**20
 """The largest batch that is tried of a task that does not tell how many samples it trains with."""
 SECONDS = 120.0
@@ -244,6 +247,7 @@ class _LoneRaces:
 
         in_turns = self._order.seconds_in_turns
         plan = ground.plan(learning, seconds=seconds, seconds_in_turns=in_turns, is_informed=True)
+        plan = replace(plan, overrun=_OVERRUN)
         told = RaceWatch(
             diagnosed=self._watch.diagnosed,
             heat_begun=self._watch.heat_begun,

@@ -38,8 +38,9 @@ class RacePlan:
     seconds_in_turns: float | None = None
     """What the race may take where contestants have no room side by side, as turns cost starts; None: ``seconds``."""
     overrun: float | None = None
-    """After so many times its seconds the race is ended from outside, with all that it has found: no start may take so
-    long that a winner can't be confirmed by then. None where nobody ends it."""
+    """After so many times its seconds the race is to be over, and may be ended from outside with all that it has found.
+    Nothing is started, and no loss judged, that would leave no time to confirm a winner by then. None: there is no such
+    moment."""
     memory_bytes: int | None = None
     """The device's memory; None where nobody knows."""
     pace: Pace = field(default_factory=Pace)
