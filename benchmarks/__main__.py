@@ -13,6 +13,7 @@ BENCHMARKS = (
     ("loop_tax.py", "--threads", "1", "--overhead"),
     ("checkpoint_cost.py",),
     ("aa_spread.py",),
+    ("waiting_loader.py",),
     ("screening.py", "--workloads", "mnist1d-32"),
     ("race_simulated.py",),
     ("race_exhaustive.py",),

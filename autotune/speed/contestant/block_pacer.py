@@ -15,6 +15,7 @@ from autotune.speed.contestant.passes import Passes
 from autotune.speed.contestant.settling import MAX_STEPS, StepSeconds, has_settled, settled_seconds
 from autotune.speed.contestant.start_state import StartState
 from autotune.speed.contestant.surroundings import Counts, read_clock_and_temperature, read_counts
+from autotune.speed.contestant.worker_rounds import WorkerRounds
 from autotune.speed.knobs import KNOBS
 from autotune.speed.measuring.bottleneck import LEAST_CUT
 from autotune.training.batches import Batch, can_be_cut, count_samples, micro_batches
@@ -57,6 +58,7 @@ class BlockPacer:
         self._watch = DeviceWatch(run.device)
         self._phases = Phases(run.device)
         self._passes = Passes(run.device, phases=self._phases)
+        self._rounds = WorkerRounds()
         self._program = self._race()
         self._cached: Batch | None = None
         self._fed: set[Feed] = set()
@@ -201,20 +203,43 @@ class BlockPacer:
 
     def _train(self, order: RunBlock) -> Batches:
         """Train one block, and send its figures."""
+        if order.feed == "real":
+            yield from self._lead_in(order)
         counts, load, first_step = read_counts(self._device), read_load(), self.num_steps
         num_samples = 0
         self._losses, self._passes.fetch_seconds = [], 0.0
         self._phases.start()
-        while self.num_steps - first_step < order.min_steps or self._phases.seconds < order.seconds:
+        while not self._is_full(order, num_steps=self.num_steps - first_step):
             batch = yield from self._next(order.feed)
             num_samples += count_samples(batch)
             self._losses.append([])
             yield from self._step(batch)
         self._answer(order.feed, first_step=first_step, num_samples=num_samples, counts=counts, load=load)
 
+    def _lead_in(self, order: RunBlock) -> Batches:
+        """Train what comes before a block, without its pause in between."""
+        began = time.perf_counter()
+        for _ in range(self._rounds.steps_before(self._passes.source.num_workers)):
+            if not self._rounds.may_go_on(seconds=time.perf_counter() - began, least=order.seconds):
+                break
+            batch = yield from self._next("real")
+            yield from self._step(batch)
+        self._rounds.begin()
+
+    def _is_full(self, order: RunBlock, *, num_steps: int) -> bool:
+        """Whether a block of so many steps is over."""
+        seconds = self._phases.seconds
+        if num_steps < order.min_steps or seconds < order.seconds:
+            return False
+        round_steps = max(1, self._passes.source.num_workers) if order.feed == "real" else 1
+        is_whole = num_steps % round_steps == 0
+        return is_whole or not self._rounds.may_go_on(seconds=seconds, least=order.seconds)
+
     def _answer(self, feed: Feed, *, first_step: int, num_samples: int, counts: Counts, load: float | None) -> None:
         """Send the figures of the block that has just been trained."""
         split = self._phases.stop()
+        if feed == "real":
+            self._rounds.end(seconds=self._phases.seconds, wait_seconds=split.get("data_wait", 0.0))
         losses, self._losses = _read_losses(self._losses), []
         now = read_counts(self._device)
         clock_mhz, temperature_celsius = read_clock_and_temperature(self._watch, device=self._device)

@@ -12,6 +12,8 @@ from autotune.errors import RunError
 from autotune.events import Block, Feed, Scalar, Warmed
 from autotune.shortages import Shortage
 
+LONGEST_BLOCK = 4.0
+"""Times its least length that a block is at most drawn out, to end with a whole round of a loader's workers."""
 Loss: TypeAlias = Literal["out of memory", "unsupported", "crashed", "hung"]
 """Why a contestant can't be measured."""
 
@@ -48,7 +50,7 @@ class Contestant(Protocol):
         """It was ended, or lost: there is no block to come."""
 
     def run_block(self, *, seconds: float, min_steps: int, feed: Feed = "real") -> Block:
-        """Train for at least so long and so many steps.
+        """Train for at least so long and so many steps; whose batches come from workers, up to the end of their round.
 
         Args:
             seconds: Least wall-clock length of the block.

@@ -21,6 +21,8 @@ class Restartable:
     """An iterable made of a function that begins a pass."""
 
     begin: Callable[[], Iterator[Batch]]
+    num_workers: int = 0
+    """Processes that fetch its batches, one each at a time."""
     num_prefetched: int = 0
     """Batches that its workers have ready or in work while nobody asks for one."""
 
@@ -45,6 +47,11 @@ class Source:
     def can_restart(self) -> bool:
         """Whether a second pass can begin; an object that is its own iterator is used up by the first."""
         return not isinstance(self.batches, Iterator)
+
+    @property
+    def num_workers(self) -> int:
+        """Processes that fetch batches; 0 where the loop's own does, and where nobody knows."""
+        return self.batches.num_workers if isinstance(self.batches, DataLoader | Restartable) else 0
 
     @property
     def num_prefetched(self) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from autotune.events import Scalar
-from autotune.speed.measuring.arena import ContestantLostError
+from autotune.speed.measuring.arena import LONGEST_BLOCK, ContestantLostError
 from autotune.speed.racing.heats.in_turns import InTurns
 from autotune.speed.racing.heats.meeting import HeatTime, Meeting
 from autotune.speed.racing.heats.records import Clock
@@ -122,7 +122,14 @@ class Incumbency:
     def note_step(self, seconds: float) -> None:
         """Tell what a step of the incumbent takes: a block's length follows from it until the noise was measured."""
         if not self.is_floor_known:
-            self.block_seconds = max(self._pace.block_seconds, self._pace.min_steps * seconds)
+            steps = self._pace.min_steps
+            self.block_seconds = max(self._pace.block_seconds, steps * seconds, self._round_seconds(seconds))
+
+    def _round_seconds(self, step_seconds: float) -> float:
+        """What a round of the incumbent's workers takes, which a block ends with; 0 where it ends without one."""
+        num_workers = self.holder.warmed.in_force.get("num_workers")
+        seconds = num_workers * step_seconds if isinstance(num_workers, int) else 0.0
+        return min(seconds, LONGEST_BLOCK * self._pace.block_seconds)
 
     def find_noise_floor(self, time: HeatTime) -> None:
         """Measure the incumbent against a twin of it: what they differ by is noise.

@@ -1,0 +1,92 @@
+"""Blocks of contestants whose data comes from workers."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from typing_extensions import override
+
+from autotune.events import RunBlock
+from autotune.speed.contestant.worker_rounds import Moment, WorkerRounds
+from autotune.training.parameters import Parameters
+from tests.speed.contestant.test_training import race, steps
+from tests.training.tasks import Points
+
+FETCH_SECONDS = 0.03
+
+
+class Distant(Dataset[tuple[Tensor, Tensor]]):
+    """Samples that are waited for, as those of a disk far away."""
+
+    def __len__(self) -> int:
+        return 512
+
+    @override
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return torch.full((4,), float(index)), torch.tensor(index % 2)
+
+    def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, Tensor]]:
+        time.sleep(FETCH_SECONDS)
+        return [self[index] for index in indices]
+
+
+class FarPoints(Points):
+    """Trains with them."""
+
+    @override
+    def train_data(self, params: Parameters) -> Dataset[Any]:
+        return Distant()
+
+
+def block(*, seconds: float, min_steps: int = 1) -> RunBlock:
+    return RunBlock(seconds=seconds, min_steps=min_steps, feed="real")
+
+
+def test_block_ends_with_a_whole_round_of_its_workers(tmp_path: Path) -> None:
+    script, _ = race(FarPoints(), tmp_path, *[block(seconds=0.05)] * 3, num_workers=3)
+    assert [each.steps % 3 for each in script.blocks] == [0, 0, 0]
+
+
+def test_round_comes_before_each_block_of_workers_that_wait(tmp_path: Path) -> None:
+    """What they wait for came while they were stopped, and is no part of what is timed."""
+    script, _ = race(FarPoints(), tmp_path, *[block(seconds=0.05)] * 3, num_workers=3)
+    first, second, third = script.blocks
+    assert second.first_step == first.first_step + first.steps + 3
+    assert third.first_step == second.first_step + second.steps + 3
+
+
+def test_block_without_workers_follows_at_once_on_the_one_before(tmp_path: Path) -> None:
+    script, _ = race(FarPoints(), tmp_path, *[block(seconds=0.01)] * 2)
+    first, second = script.blocks
+    assert second.first_step == first.first_step + first.steps
+
+
+def test_steps_whose_losses_are_judged_are_those_that_were_asked_for(tmp_path: Path) -> None:
+    script, _ = race(FarPoints(), tmp_path, steps(5), num_workers=2)
+    assert [(each.first_step, each.steps) for each in script.blocks] == [(1, 5)], "no round before them"
+
+
+def test_block_that_would_take_far_too_long_ends_before_its_round(tmp_path: Path) -> None:
+    script, _ = race(FarPoints(), tmp_path, *[block(seconds=FETCH_SECONDS / 50)] * 2, num_workers=8)
+    assert all(each.steps < 8 for each in script.blocks)
+
+
+@pytest.mark.parametrize(
+    ("cpu_seconds", "wait_seconds", "num_steps"),
+    [(0.05, 0.5, 2), (1.9, 0.5, 0), (0.05, 0.01, 0), (None, 0.5, 2)],
+    ids=["they wait", "they compute", "nobody waits for them", "nobody knows"],
+)
+def test_round_is_left_out_where_a_pause_makes_nothing_ready(
+    monkeypatch: pytest.MonkeyPatch, cpu_seconds: float | None, wait_seconds: float, num_steps: int
+) -> None:
+    moments = iter([Moment(10.0, 2, 5.0), Moment(11.0, 2, None if cpu_seconds is None else 5.0 + cpu_seconds)])
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3})
+    rounds = WorkerRounds(lambda: next(moments))
+    assert rounds.steps_before(2) == 2
+    rounds.begin()
+    rounds.end(seconds=1.0, wait_seconds=wait_seconds)
+    assert rounds.steps_before(2) == num_steps
