@@ -9,6 +9,7 @@ import torch
 from autotune.events import Feed, Scalar
 from autotune.speed.knobs.entries import Entry
 from autotune.speed.knobs.knob import Knob
+from autotune.speed.racing.pace import Pace
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.race import race
 from autotune.trial.arena import ProcessArena
@@ -20,6 +21,8 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 
 FAULTY = f"{FOLDER / 'raced.py'}:Faulty"
 LARGE = f"{FOLDER / 'raced.py'}:Large"
+PACE = Pace(turn_seconds=0.2, turn_floor_quads=2, turn_screen_quads=3, turn_confirm_quads=3)
+"""Enough for a setting that is twice as fast: each quad in turns costs two starts on the device."""
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +93,7 @@ def test_training_that_takes_most_of_the_device_is_raced_in_turns(tmp_path: Path
             update={"device": lease.device, "visible_devices": lease.visible_devices, "cores": lease.cores}
         )
         with ProcessArena(launcher, on_gpu, folder=tmp_path) as arena:
-            plan = RacePlan(entries=(Entry(knob, (40, 20)),), baseline={"pause": 40}, seconds=1e6)
+            plan = RacePlan(entries=(Entry(knob, (40, 20)),), baseline={"pause": 40}, seconds=1e6, pace=PACE)
             result = race(arena, plan)
     assert result.setting == {"pause": 20}
     assert result.gain is not None
