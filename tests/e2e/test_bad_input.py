@@ -83,11 +83,9 @@ def test_spec_that_does_not_fit_task_or_machine_is_refused(home: Home, written: 
     ("written", "instead", "said"),
     [
         ("import torch\n", "import torch\nimport nothing_of_this_name\n", "nothing_of_this_name"),
-        ("self._points(1, 256)", "self._points(1, 0)", "train"),
         ("return self._points(2, 128)", "raise OSError('the disk is gone')", "the disk is gone"),
-        ("def model(", "def modle(", "model"),
     ],
-    ids=["import fails", "no data", "data raises", "method missing"],
+    ids=["import fails", "data raises"],
 )
 def test_task_that_does_not_work_is_refused(home: Home, written: str, instead: str, said: str) -> None:
     task = (home.folder / "tiny.py").read_text()
@@ -132,15 +130,12 @@ def test_storage_that_is_read_only_or_corrupt_is_refused(home: Home) -> None:
 @pytest.mark.slow
 def test_task_that_does_not_work_leaves_a_storage_that_was_there_as_it_was(home: Home) -> None:
     storage = home.folder / "autotune.db"
-    with sqlite3.connect(storage) as connection:
-        connection.execute("CREATE TABLE cats (name TEXT)")
-    connection.close()
+    open_database(f"sqlite:///{storage}", create=True).dispose()
+    before = storage.read_bytes()
     task = (home.folder / "tiny.py").read_text()
     (home.folder / "tiny.py").write_text(task.replace("def model(", "def modle("))
-    _refused(home, "study", "start", "tiny.yaml")
-    with sqlite3.connect(storage) as connection:
-        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("cats",)]
-    connection.close()
+    assert "model" in _refused(home, "study", "start", "tiny.yaml")
+    assert storage.read_bytes() == before
     assert not (home.folder / "autotune.files").exists()
 
 
