@@ -32,6 +32,7 @@ def _parse(text: str) -> Script:
         ("LR = 3e-4\nAdam(p, lr=LR)", {"optimizer": "adam", "lr": 3e-4}),
         ("c = {'lr': 1e-2}\nAdam(p, lr=c['lr'])", {"optimizer": "adam", "lr": 1e-2}),
         ("p.add_argument('--batch-size', default=64)\nDataLoader(d, args.batch_size)", {"batch_size": 64}),
+        ("p.add_argument('--batch-size', dest=None, default=64)\nDataLoader(d, args.batch_size)", {"batch_size": 64}),
         ("print('nothing of it')", {}),
     ],
 )
