@@ -10,7 +10,8 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -402,6 +403,21 @@ def make_books(records: Records, storage: RDBStorage, *, folder: Path, lease: St
         environment_id=EnvironmentRecords(records.engine).add(machine()),
         git_commit=None,
     )
+
+
+@contextmanager
+def open_books(folder: Path) -> Iterator[Books]:
+    """The books of a study that is made in the folder, held by a lease for as long."""
+    make_study(folder)
+    records = Records(open_database(study_url(folder), create=False))
+    storage = open_storage(study_url(folder), configure_engine=configure_engine)
+    lease = StudyLease.acquire(records, study=records.study(NAME))
+    try:
+        yield make_books(records, storage, folder=folder, lease=lease)
+    finally:
+        lease.release()
+        for engine in (records.engine, storage.engine):
+            engine.dispose()
 
 
 def make_ledger(books: Books) -> Ledger:

@@ -13,14 +13,9 @@ from typing_extensions import override
 from autotune.coordinator.books import Books
 from autotune.coordinator.closing import close_books
 from autotune.coordinator.interrupts import Interrupts
-from autotune.recording.database import open_database
-from autotune.recording.engines import configure_engine
-from autotune.recording.lease import StudyLease
 from autotune.recording.mlflow.publisher import Publisher
 from autotune.recording.places import Places
-from autotune.recording.records import Records
-from autotune.search.storage import open_storage
-from tests.coordinator.simulated import NAME, Told, make_books, make_study, study_url
+from tests.coordinator.simulated import NAME, Told, open_books, study_url
 from tests.e2e.home import wait_until
 from tests.trial.listening import is_gone
 
@@ -59,14 +54,8 @@ class Signaller(Told):
 @pytest.fixture
 def books(tmp_path: Path) -> Iterator[Books]:
     """Of a study whose search is over."""
-    make_study(tmp_path)
-    records = Records(open_database(study_url(tmp_path), create=False))
-    storage = open_storage(study_url(tmp_path), configure_engine=configure_engine)
-    lease = StudyLease.acquire(records, study=records.study(NAME))
-    yield make_books(records, storage, folder=tmp_path, lease=lease)
-    lease.release()
-    storage.engine.dispose()
-    records.engine.dispose()
+    with open_books(tmp_path) as books:
+        yield books
 
 
 def close(books: Books, folder: Path, *, interrupts: Interrupts, observer: Told) -> None:

@@ -1,41 +1,19 @@
 """What a start knows from the trials of earlier ones: of memory, and how often they were killed."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from autotune.coordinator.books import Books
 from autotune.coordinator.speeds import Floor
 from autotune.coordinator.tickets import Ticket
 from autotune.hardware import Machine
-from autotune.recording.database import open_database
-from autotune.recording.engines import configure_engine
 from autotune.recording.environments import EnvironmentRecords
-from autotune.recording.lease import StudyLease
-from autotune.recording.records import Records
-from autotune.search.storage import open_storage
 from autotune.trial.leases import Lease
-from tests.coordinator.simulated import NAME, lose_trial, make_books, make_ledger, make_study, study_url
+from tests.coordinator.simulated import lose_trial, make_ledger, open_books
 from tests.machines import machine
 
 FLOOR = Floor(Lease("cpu", None, ()), is_alone=True, on_wait=lambda _: None)
-
-
-@contextmanager
-def open_books(folder: Path) -> Iterator[Books]:
-    """The books of a new study."""
-    make_study(folder)
-    records = Records(open_database(study_url(folder), create=False))
-    storage = open_storage(study_url(folder), configure_engine=configure_engine)
-    lease = StudyLease.acquire(records, study=records.study(NAME))
-    try:
-        yield make_books(records, storage, folder=folder, lease=lease)
-    finally:
-        storage.engine.dispose()
-        records.engine.dispose()
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,8 @@ from autotune.coordinator.histories import read_histories
 from autotune.coordinator.ledger import Ledger
 from autotune.coordinator.opening.warm_start import warm_start
 from autotune.events import Finished, Outcome, Scalar
-from autotune.recording.database import open_database
 from autotune.recording.drafts import NewStudy, NewTrial
-from autotune.recording.engines import configure_engine
-from autotune.recording.lease import StudyLease
-from autotune.recording.records import Records
-from autotune.search.storage import open_storage
-from tests.coordinator.simulated import NAME, Told, make_books, make_ledger, make_study, study_url
+from tests.coordinator.simulated import Told, make_ledger, open_books
 from tests.recording.cutting_off import cut_off_at
 from tests.reports import make_report
 
@@ -51,21 +46,15 @@ class Cold:
 
 @pytest.fixture
 def cold(tmp_path: Path) -> Iterator[Cold]:
-    make_study(tmp_path)
-    records = Records(open_database(study_url(tmp_path), create=False))
-    storage = open_storage(study_url(tmp_path), configure_engine=configure_engine)
-    lease = StudyLease.acquire(records, study=records.study(NAME))
-    books = make_books(records, storage, folder=tmp_path, lease=lease)
-    spec_json = books.spec.model_dump_json()
-    old = records.create_study(NewStudy(name=OLD, task="a:B", spec_text="", spec_json=spec_json, seed=7))
-    for number in range(2):
-        parameters = {**PARAMETERS, "accumulate": number + 1, "schedule": "cosine"}
-        row = records.add_trial(old, new=NewTrial(number=number, parameters=parameters, seed=number))
-        records.add_report(row, report=make_report(1))
-        records.finish_trial(row, finished=Finished(outcome=Outcome.COMPLETE), values=(0.5,))
-    yield Cold(books, make_ledger(books))
-    for engine in (records.engine, storage.engine):
-        engine.dispose()
+    with open_books(tmp_path) as books:
+        records, spec_json = books.records, books.spec.model_dump_json()
+        old = records.create_study(NewStudy(name=OLD, task="a:B", spec_text="", spec_json=spec_json, seed=7))
+        for number in range(2):
+            parameters = {**PARAMETERS, "accumulate": number + 1, "schedule": "cosine"}
+            row = records.add_trial(old, new=NewTrial(number=number, parameters=parameters, seed=number))
+            records.add_report(row, report=make_report(1))
+            records.finish_trial(row, finished=Finished(outcome=Outcome.COMPLETE), values=(0.5,))
+        yield Cold(books, make_ledger(books))
 
 
 WARM = [(0, None, None), (1, "old/0", Outcome.COMPLETE), (2, "old/1", Outcome.COMPLETE)]
