@@ -3,6 +3,7 @@
 import time
 
 from autotune.coordinator.books import Books
+from autotune.coordinator.delivering import late_line, unless_stopped
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.observer import Observer
 from autotune.coordinator.paces import PUBLISH_SECONDS
@@ -16,6 +17,8 @@ from autotune.recording.mlflow.publisher import Publisher, PublishState
 from autotune.recording.places import Places
 from autotune.recording.rows import StudyState
 
+NEXT_START = "the next start delivers them"
+"""What delivers records of a study that MLflow has not got at its end."""
 _AGAIN_SECONDS = 0.5
 
 
@@ -59,22 +62,24 @@ def close_books(
     Nothing is left that must be finished: a signal ends the waiting, of which one line tells. Where one has come
     before, what waits is delivered, and no model is logged.
     """
-    is_model_due = is_last and best_number is not None and books.spec.log_model
-    try:
-        interrupts.let_raise()
-        if not _deliver(books, places=places, is_last=is_last, observer=observer):
-            return
-        if is_model_due and not interrupts.should_stop:
-            assert best_number is not None
-            _log_model(books, places=places, number=best_number, observer=observer)
-            is_model_due = False
-    except KeyboardInterrupt:
-        num_waiting = books.publisher.close(timeout=0.0).num_waiting
-        if num_waiting:
-            observer.note(f"stopped before MLflow had the last {num_waiting} records; the next start delivers them")
-    if is_model_due and interrupts.should_stop:
+    number = best_number if is_last and books.spec.log_model else None
+
+    def close() -> bool:
+        """Returns whether nothing is left that was not told of."""
+        is_delivered = _deliver(books, places=places, is_last=is_last, observer=observer)
+        if not is_delivered or number is None:
+            return True
+        if interrupts.should_stop:
+            return False
+        _log_model(books, places=places, number=number, observer=observer)
+        return True
+
+    is_closed = unless_stopped(
+        close, publisher=books.publisher, interrupts=interrupts, note=observer.note, remedy=NEXT_START
+    )
+    if number is not None and not is_closed:
         observer.note(
-            f"stopped before the model of trial {best_number} was logged to MLflow; "
+            f"stopped before the model of trial {number} was logged to MLflow; "
             f"`autotune study resume {books.study.name}` logs it"
         )
 
@@ -89,9 +94,7 @@ def _deliver(books: Books, *, places: Places, is_last: bool, observer: Observer)
     if not is_last and books.crew is not None and books.crew.others():
         observer.note(f"MLflow gets the last {state.num_waiting} records from another coordinator of the study")
     else:
-        observer.note(
-            f"MLflow has not got {state.num_waiting} records yet ({state.error}); the next start delivers them"
-        )
+        observer.note(late_line(state, remedy=NEXT_START))
     return False
 
 

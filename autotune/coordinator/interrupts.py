@@ -1,7 +1,8 @@
 """SIGINT and SIGTERM as requests to stop: the first signal stops cleanly, the second at once."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -27,16 +28,26 @@ class Interrupts:
 
     @property
     def should_stop_at_once(self) -> bool:
-        """A second signal has come: end everything now."""
+        """A second signal has come, or one while nothing had to be finished: end everything now."""
         return self._count > 1
 
     def wake_with(self, wake: Callable[[], None]) -> None:
         """Call ``wake`` (safe in a signal handler) at every signal from now on."""
         self._wake = wake
 
-    def let_raise(self) -> None:
-        """From now on a signal raises KeyboardInterrupt: there is nothing left that must be finished."""
-        self._wake = None
+    @contextmanager
+    def raising(self) -> Iterator[None]:
+        """A signal raises KeyboardInterrupt inside of the context, where nothing is done that must be finished.
+
+        Where everything is to end at once already, that is raised in place of entering it.
+        """
+        if self.should_stop_at_once:
+            raise KeyboardInterrupt
+        wake, self._wake = self._wake, None
+        try:
+            yield
+        finally:
+            self._wake = wake
 
     def __enter__(self) -> Self:
         for number in _SIGNALS:
@@ -53,5 +64,6 @@ class Interrupts:
         del number, frame
         self._count += 1
         if self._wake is None:  # setting up, or closing: there is nothing to finish
+            self._count = max(self._count, 2)
             raise KeyboardInterrupt
         self._wake()

@@ -1,6 +1,7 @@
 """From a study spec to a finished study: the one way in for ``study start`` and ``study resume``."""
 
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,8 +9,9 @@ from pathlib import Path
 from autotune.coordinator.admission import Admission, MemoryAdmission
 from autotune.coordinator.aims import check_jobs
 from autotune.coordinator.books import Books
-from autotune.coordinator.closing import close_books, confirm_winner, ends_study
+from autotune.coordinator.closing import NEXT_START, close_books, confirm_winner, ends_study
 from autotune.coordinator.company import joined
+from autotune.coordinator.delivering import deliver_last
 from autotune.coordinator.fitting import make_fitting
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Ledger
@@ -19,7 +21,6 @@ from autotune.coordinator.opening.refusals import check_existing, check_name
 from autotune.coordinator.opening.stage import Stage, set_stage
 from autotune.coordinator.opening.study import open_study
 from autotune.coordinator.opening.warm_start import warm_start
-from autotune.coordinator.paces import PUBLISH_SECONDS
 from autotune.coordinator.races.source import make_speeds
 from autotune.coordinator.session import Session
 from autotune.coordinator.sharing import SharedLedger
@@ -88,18 +89,17 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
             warm_start(books, source=order.warm_start, ledger=ledger, observer=observer)
         workplace = _workplace(order, books, stage=stage, launcher=launcher, interrupts=interrupts, observer=observer)
         session = workplace.open_session(books, ledger=ledger, pool=stage.pool)
-        is_complete = _search(session, books, interrupts=interrupts)
+        is_complete = _search(session, books, interrupts=interrupts, note=observer.note)
         return _end(order, books, standing=standing, workplace=workplace, is_complete=is_complete)
 
 
-def _search(session: Session, books: Books, *, interrupts: Interrupts) -> bool:
+def _search(session: Session, books: Books, *, interrupts: Interrupts, note: Callable[[str], None]) -> bool:
     """Run the search; returns whether the budget is used up. A study that is given up is recorded as stopped."""
     try:
         return session.run()
     except StudyStoppedError:
         books.records.set_state(books.study, state=StudyState.STOPPED)
-        interrupts.let_raise()
-        books.publisher.close(timeout=PUBLISH_SECONDS)
+        deliver_last(books.publisher, interrupts=interrupts, note=note, remedy=NEXT_START)
         raise
 
 

@@ -96,6 +96,21 @@ def test_signal_while_mlflow_does_not_answer_ends_the_waiting(books: Books, tmp_
     assert observer.lines == ["stopped before MLflow had the last 1 records; the next start delivers them", LEFT_OUT]
 
 
+def test_ctrl_c_twice_before_the_closing_waits_for_nothing(books: Books, tmp_path: Path) -> None:
+    """It took a third one to end the wait of half a minute."""
+    observer = Told()
+    with socket.create_server(("127.0.0.1", 0)) as silent, Interrupts() as interrupts:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        publisher = Publisher(study_url(tmp_path), study=NAME, tracking_uri=uri)
+        publisher.start()
+        interrupts.wake_with(lambda: None)
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+        close(replace(books, publisher=publisher), tmp_path, interrupts=interrupts, observer=observer)
+
+    assert observer.lines == ["stopped before MLflow had the last 1 records; the next start delivers them", LEFT_OUT]
+
+
 @contextmanager
 def alarm(*, seconds: float) -> Iterator[None]:
     """SIGINT comes in so many seconds."""

@@ -24,11 +24,23 @@ def test_signal_during_set_up_ends_it_at_once() -> None:
 
 
 def test_signal_after_the_last_trial_ends_the_waiting_for_mlflow() -> None:
+    woken: list[int] = []
+    with Interrupts() as interrupts:
+        interrupts.wake_with(lambda: woken.append(1))
+        with pytest.raises(KeyboardInterrupt), interrupts.raising():
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert interrupts.should_stop_at_once
+        os.kill(os.getpid(), signal.SIGTERM)  # what is closed afterwards is not cut in two
+    assert woken == [1]
+
+
+def test_nothing_is_waited_for_after_the_signal_that_ends_everything_at_once() -> None:
     with Interrupts() as interrupts:
         interrupts.wake_with(lambda: None)
-        interrupts.let_raise()
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt), interrupts.raising():
+            pytest.fail("it was entered")
 
 
 def test_handlers_are_given_back() -> None:

@@ -14,7 +14,7 @@ from mlflow.entities import Run
 from autotune.recording.database import open_database
 from autotune.recording.mlflow.store import RUN_TAG
 from autotune.recording.records import Records
-from autotune.recording.rows import TrialRow
+from autotune.recording.rows import StudyState, TrialRow
 from tests.stores import copy_store
 
 TASK = '''
@@ -173,6 +173,14 @@ def rows_of(folder: Path, name: str) -> tuple[TrialRow, ...]:
     rows = records.trials(records.study(name))
     records.engine.dispose()
     return rows
+
+
+def state_of(folder: Path, name: str) -> StudyState:
+    """The study's state as it is recorded."""
+    records = Records(open_database(f"sqlite:///{folder}/autotune.db", create=False))
+    state = records.study(name).state
+    records.engine.dispose()
+    return state
 
 
 def histories_of(folder: Path, name: str) -> list[list[dict[str, float]]]:

@@ -2,7 +2,9 @@
 
 import json
 import signal
+import socket
 import subprocess
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -80,6 +82,27 @@ def test_confirming_again_with_more_trainings_adds_only_what_is_missing(confirme
     assert len(confirmed.read("study", "trials", "tiny.confirm")) == 8
 
 
+def stop_while_mlflow_is_waited_for(home: Home, *words: str) -> str:
+    """What the command says that gets Ctrl-C once it has asked an MLflow that never answers."""
+    before = home.output if (home.folder / "output.txt").exists() else ""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(60)
+        process = home.start(*words, "--tracking-uri", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        asking, _ = silent.accept()
+        with asking:
+            time.sleep(0.5)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=20) == 130
+    return home.output[len(before) :]
+
+
+def test_ctrl_c_while_mlflow_is_waited_for_leaves_the_verdict(confirmed: Home) -> None:
+    said = stop_while_mlflow_is_waited_for(confirmed, "study", "confirm", "tiny", *GIVEN, "--repeats", "3")
+    assert "verdict: " in said
+    assert "`autotune study sync tiny` delivers them" in said
+    assert "Aborted!" not in said
+
+
 @pytest.fixture(scope="module")
 def ablated(confirmed: Home) -> "subprocess.CompletedProcess[str]":
     """The report on the study after an ablation with one training of each configuration."""
@@ -117,6 +140,15 @@ def test_ablation_goes_on_after_its_coordinator_is_killed(confirmed: Home) -> No
     assert set(times.values()) == {2}
     assert len({trial["seed"] for trial in trained}) == len(trained)
     assert _search_of(confirmed) == (searched, totals)
+
+
+@pytest.mark.usefixtures("ablated")
+def test_ctrl_c_while_mlflow_is_waited_for_leaves_the_report_on_an_ablation(confirmed: Home) -> None:
+    ablate = ("study", "report", "tiny", "--ablate", *GIVEN, "--repeats", "1", "--format", "markdown")
+    said = stop_while_mlflow_is_waited_for(confirmed, *ablate)
+    assert "| parameter | baseline | winner | measured worth |" in said
+    assert "`autotune study sync tiny` delivers them" in said
+    assert "Aborted!" not in said
 
 
 @pytest.mark.usefixtures("ablated")

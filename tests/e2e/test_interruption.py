@@ -1,14 +1,27 @@
 import os
 import signal
+import socket
 import subprocess
 import time
 
 import psutil
 import pytest
 
-from tests.e2e.home import Home, family_of, histories_of, rows_of, runs_of, wait_until
+from autotune.recording.rows import StudyState
+from tests.e2e.home import Home, family_of, histories_of, rows_of, runs_of, state_of, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]  # several studies a test, on cores that may be busy
+
+
+BREAKING_OFF = """
+
+batches = []
+
+
+def break_off():
+    batches.append(1)
+    assert len(batches) < 6, "a rehearsal has fewer"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +123,22 @@ def test_sigterm_while_the_model_is_logged_leaves_it_to_the_next_start(home: Hom
     outputs = runs_of(home.folder, "tiny")[0].outputs
     assert outputs is not None
     assert len(outputs.model_outputs) == 1
+
+
+def test_ctrl_c_while_mlflow_is_waited_for_leaves_why_a_study_was_given_up(home: Home) -> None:
+    """The reason was lost, and Aborted! stood in its place."""
+    task = home.folder / "tiny.py"
+    task.write_text(task.read_text().replace("time.sleep(0.01)", "break_off()") + BREAKING_OFF)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        process = home.start("study", "start", "tiny.yaml", "--tracking-uri", uri)
+        home.wait_for("trial 2 failed")
+        wait_until(lambda: state_of(home.folder, "tiny") is StudyState.STOPPED, timeout=20, what="the study's end")
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 1
+    assert "its first 3 trials must not all fail alike" in home.output
+    assert "Aborted!" not in home.output
 
 
 def test_killed_trial_starts_again_from_its_checkpoint(home: Home, uninterrupted: list[list[dict[str, float]]]) -> None:

@@ -107,14 +107,15 @@ def confirm(
         secrets=secrets_in(spec_path),
     )
     with choose_display(no_progress=no_progress) as display:
-        result = confirm_study(order, observer=display)
+        is_interrupted = confirm_study(order, observer=display).is_interrupted
         report = read_study(storage, name=name)
-        elapsed = report.study.elapsed_seconds
-        annotate_long_study(name, places=places, elapsed_seconds=elapsed, tell=display.note)
+        if not is_interrupted:  # it takes seconds
+            elapsed = report.study.elapsed_seconds
+            is_interrupted = not annotate_long_study(name, places=places, elapsed_seconds=elapsed, tell=display.note)
     verdict = report.verdict
     if as_json:
         echo_json(verdict)
     elif verdict is not None:
         echo_lines(verdict_lines(verdict))
-    if result.is_interrupted:
+    if is_interrupted:
         sys.exit(INTERRUPTED_STATUS)

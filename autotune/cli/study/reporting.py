@@ -82,23 +82,24 @@ def report(
     if repeats is not None and not is_ablated:
         raise click.UsageError("--repeats goes with --ablate: leave it out, or say both")
     places = Places(storage=storage, tracking_uri=tracking_uri)
-    if is_ablated:
-        _ablate(
-            name,
-            places=places,
-            repeats=repeats or _ABLATION_REPEATS,
-            no_progress=no_progress,
-            spec_path=spec_path,
-        )
+    is_interrupted = is_ablated and _ablate(
+        name,
+        places=places,
+        repeats=repeats or _ABLATION_REPEATS,
+        no_progress=no_progress,
+        spec_path=spec_path,
+    )
     text = _text(compose(read_record(storage, name=name), places=places), kind=kind)
     target = output or (Path(f"{name}-report.html") if kind == "html" else _STDOUT)
     if target == _STDOUT:
         click.echo(text, nl=False)
-        return
-    _write(text, target)
-    click.echo(target)
+    else:
+        _write(text, target)
+        click.echo(target)
     if is_opened:
         click.launch(target.absolute().as_uri())
+    if is_interrupted:
+        sys.exit(INTERRUPTED_STATUS)
 
 
 def _check_can_open(*, kind: str, output: Path | None) -> None:
@@ -109,7 +110,8 @@ def _check_can_open(*, kind: str, output: Path | None) -> None:
         raise click.UsageError("--open shows a file: leave --output - out")
 
 
-def _ablate(name: str, *, places: "Places", repeats: int, no_progress: bool, spec_path: Path | None) -> None:
+def _ablate(name: str, *, places: "Places", repeats: int, no_progress: bool, spec_path: Path | None) -> bool:
+    """Train what is missing of the ablation; returns whether a signal came once it was whole, and ends where before."""
     from autotune.cli.display.choice import choose_display
     from autotune.coordinator.retraining.ablating import AblateOrder, ablate_study
     from autotune.report.dashboards.annotating import annotate_long_study
@@ -118,11 +120,15 @@ def _ablate(name: str, *, places: "Places", repeats: int, no_progress: bool, spe
 
     order = AblateOrder(name=name, places=places, repeats=repeats, secrets=secrets_in(spec_path))
     with choose_display(no_progress=no_progress) as display:
-        is_over = ablate_study(order, observer=display)
-        elapsed = read_study(places.storage, name=name).study.elapsed_seconds
-        annotate_long_study(name, places=places, elapsed_seconds=elapsed, tell=display.note)
-    if not is_over:
+        ablation = ablate_study(order, observer=display)
+        if ablation.is_interrupted:
+            is_annotated = False
+        else:  # it takes seconds
+            elapsed = read_study(places.storage, name=name).study.elapsed_seconds
+            is_annotated = annotate_long_study(name, places=places, elapsed_seconds=elapsed, tell=display.note)
+    if not ablation.result:
         sys.exit(INTERRUPTED_STATUS)
+    return not is_annotated
 
 
 def _write(text: str, target: Path) -> None:

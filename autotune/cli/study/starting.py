@@ -162,10 +162,13 @@ def _run(order: "StartOrder", *, no_progress: bool) -> None:
     with choose_display(no_progress=no_progress) as display:
         result = start_study(order, observer=display)
         report = read_study(places.storage, name=result.name)
-        if result.is_last and not result.is_interrupted:  # it takes seconds
+        is_interrupted = result.is_interrupted
+        if result.is_last and not is_interrupted:  # it takes seconds
             elapsed = report.study.elapsed_seconds
-            annotate_long_study(result.name, places=places, elapsed_seconds=elapsed, tell=display.note)
+            is_interrupted = not annotate_long_study(
+                result.name, places=places, elapsed_seconds=elapsed, tell=display.note
+            )
     verdict = None if result.is_complete and not result.is_last else report.verdict  # another one may be confirming
     echo_lines(ending_lines(report.study, places=places, verdict=verdict))
-    if result.is_interrupted:
+    if is_interrupted:
         sys.exit(INTERRUPTED_STATUS)

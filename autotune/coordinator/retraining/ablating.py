@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from autotune.coordinator.observer import Observer
 from autotune.coordinator.retraining.contenders import Contender
 from autotune.coordinator.retraining.ledger import Series
-from autotune.coordinator.retraining.reopening import Reopening, reopen
+from autotune.coordinator.retraining.reopening import Reopened, Reopening, reopen
 from autotune.coordinator.retraining.run import about_seconds, plan_series, retrain
 from autotune.coordinator.workplace import Workplace
 from autotune.errors import RunError
@@ -29,8 +29,8 @@ class AblateOrder(Reopening):
     repeats: int
 
 
-def ablate_study(order: AblateOrder, *, observer: Observer) -> bool:
-    """Train what is missing of the ablation; false after an interrupt, from which the same order goes on.
+def ablate_study(order: AblateOrder, *, observer: Observer) -> Reopened[bool]:
+    """Train what is missing of the ablation; the result is false where that was interrupted: the same order goes on.
 
     Raises:
         StudyNotFoundError: There is no such study.

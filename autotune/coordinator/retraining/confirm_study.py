@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from autotune.coordinator.observer import Observer
 from autotune.coordinator.retraining.confirming import Confirmation, confirm
 from autotune.coordinator.retraining.contenders import choose_contenders
-from autotune.coordinator.retraining.reopening import Reopening, reopen
+from autotune.coordinator.retraining.reopening import Reopened, Reopening, reopen
 from autotune.coordinator.workplace import Workplace
 from autotune.errors import InputError
 from autotune.goals import BASELINE_NUMBER, MEASUREMENTS
@@ -28,7 +28,7 @@ class ConfirmOrder(Reopening):
     """Value of the objective that trainings are to reach; None leaves it to the spec, and to what all came to."""
 
 
-def confirm_study(order: ConfirmOrder, *, observer: Observer) -> Confirmation:
+def confirm_study(order: ConfirmOrder, *, observer: Observer) -> Reopened[Confirmation]:
     """Train what is missing of the confirmation; the same order goes on after any interruption.
 
     Raises:

@@ -31,7 +31,6 @@ Mode: TypeAlias = Literal["at the end", "asked for"]
 class Confirmation:
     """How a confirmation ended."""
 
-    is_interrupted: bool
     is_whole: bool
     """Each side was trained as often as was asked for."""
 
@@ -65,7 +64,7 @@ def confirm(
         series, repeats = _series(records, study, contenders=contenders, wanted=wanted, seconds_left=seconds_left)
         asked = wanted.model_copy(update={"repeats": repeats})
         if is_at_the_end and _is_over(records, study, series=series, contenders=contenders, asked=asked):
-            return Confirmation(is_interrupted=False, is_whole=True)
+            return Confirmation(is_whole=True)
         most = "at most " if is_at_the_end and repeats > LEAST_VALUES else ""
         workplace.observer.note(f"confirming {contenders.words}: {most}{repeats} trainings each, on fresh seeds")
         ended = retrain(
@@ -81,9 +80,7 @@ def confirm(
             _be_content(records, study)
         if ended.is_ended_early:
             workplace.observer.note("the verdict is sure: the other trainings are not needed")
-    return Confirmation(
-        is_interrupted=ended.is_interrupted, is_whole=not (ended.is_interrupted or ended.is_out_of_time)
-    )
+    return Confirmation(is_whole=not (ended.is_interrupted or ended.is_out_of_time))
 
 
 def _is_over(records: Records, study: StudyRow, *, series: Series, contenders: Contenders, asked: Confirm) -> bool:

@@ -3,14 +3,15 @@
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from autotune.coordinator.company import joined
 from autotune.coordinator.cut_off import cutting_off
+from autotune.coordinator.delivering import deliver_last
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.observer import Observer
 from autotune.coordinator.opening.relocating import relocate
-from autotune.coordinator.paces import GRACE_SECONDS, PUBLISH_SECONDS
+from autotune.coordinator.paces import GRACE_SECONDS
 from autotune.coordinator.workplace import Workplace
 from autotune.events import Scalar
 from autotune.hardware import describe_machine
@@ -39,14 +40,26 @@ class Reopening:
     """Values of the spec's parameters that are secrets, which are stored nowhere."""
 
 
+@dataclass(frozen=True)
+class Reopened(Generic[Result]):
+    """How it ended."""
+
+    result: Result
+    is_interrupted: bool
+    """Ctrl-C or SIGTERM came, if only while MLflow was waited for."""
+
+
 def reopen(
     order: Reopening,
     *,
     observer: Observer,
     prepare: Callable[[Records, StudyRow], Prepared],
     train: Callable[[Workplace, StudyRow, Prepared], Result],
-) -> Result:
+) -> Reopened[Result]:
     """What ``train`` returns, given what ``prepare`` found; that runs before torch is imported, to refuse at once.
+
+    Nothing is left that must be finished once it is trained: a signal ends the waiting for MLflow, of which one line
+    tells.
 
     Raises:
         StudyNotFoundError: There is no such study.
@@ -94,9 +107,9 @@ def reopen(
         )
         result = train(workplace, study, prepared)
         launcher.close()
-        interrupts.let_raise()
         records.touch_study(study)
         publisher = Publisher(places.storage, study=study.name, tracking_uri=places.tracking_uri)
         publisher.start()
-        publisher.close(timeout=PUBLISH_SECONDS)
-        return result
+        remedy = f"`autotune study sync {study.name}` delivers them"
+        deliver_last(publisher, interrupts=interrupts, note=observer.note, remedy=remedy)
+        return Reopened(result, is_interrupted=interrupts.should_stop)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from autotune.coordinator.paces import PUBLISH_SECONDS
+from autotune.coordinator.delivering import deliver_last
 from autotune.coordinator.reserve import training_seconds
 from autotune.coordinator.retraining.books import open_series
 from autotune.coordinator.retraining.contenders import Contender
@@ -79,7 +79,12 @@ def retrain(
         is_over = workplace.open_session(books, ledger=ledger, pool=pool).run()
         if is_over and not ledger.is_out_of_time:
             records.set_state(books.study, state=StudyState.COMPLETE)
-        books.publisher.close(timeout=PUBLISH_SECONDS)
+        deliver_last(
+            books.publisher,
+            interrupts=workplace.interrupts,
+            note=workplace.observer.note,
+            remedy=f"`autotune study sync {series.name}` delivers them",
+        )
     return Retrained(not is_over, is_over and ledger.is_out_of_time, ledger.is_ended_early)
 
 

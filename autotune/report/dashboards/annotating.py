@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from autotune.coordinator.interrupts import Interrupts
 from autotune.errors import AutotuneError
 from autotune.events import Outcome
 from autotune.recording.database import normalise_url
@@ -30,11 +31,23 @@ _REPORT, _CURVES, _CURVE = "report.html", "learning-curves.svg", "learning-curve
 _RUNNING = (Outcome.INTERRUPTED.value, "running", "queued")
 
 
-def annotate_long_study(name: str, *, places: Places, elapsed_seconds: float, tell: Callable[[str], None]) -> None:
-    """Annotate the study if it took at least ``LEAST_SECONDS``, and tell of what could not be written."""
-    problem = annotate_study(name, places=places) if elapsed_seconds >= LEAST_SECONDS else None
+def annotate_long_study(name: str, *, places: Places, elapsed_seconds: float, tell: Callable[[str], None]) -> bool:
+    """Annotate the study if it took at least ``LEAST_SECONDS``, and tell of what could not be written.
+
+    Returns:
+        False where Ctrl-C or SIGTERM ended that; a line tells what does it.
+    """
+    if elapsed_seconds < LEAST_SECONDS:
+        return True
+    try:
+        with Interrupts():  # SIGTERM would end the process, before what was found is printed
+            problem = annotate_study(name, places=places)
+    except KeyboardInterrupt:
+        tell(f"stopped before the notes for the dashboards were written; `autotune study sync {name}` writes them")
+        return False
     if problem is not None:
         tell(problem)
+    return True
 
 
 def annotate_study(name: str, *, places: Places) -> str | None:

@@ -313,7 +313,7 @@ def confirm_once(world: World, *, is_cut_off: Callable[[Mapping[str, Scalar]], b
         interrupts.wake_with(lambda: None)
         trials = SavedTrials(alike, is_cut_off=is_cut_off)
         workplace, _ = make_workplace(world.book.storage, folder=world.folder, trials=trials, interrupts=interrupts)
-        return confirm(workplace, world.book.row, wanted=Confirm(repeats=1)).is_interrupted
+        return not confirm(workplace, world.book.row, wanted=Confirm(repeats=1)).is_whole
 
 
 def is_winner(parameters: Mapping[str, Scalar]) -> bool:
