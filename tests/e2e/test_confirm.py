@@ -103,6 +103,13 @@ def test_ctrl_c_while_mlflow_is_waited_for_leaves_the_verdict(confirmed: Home) -
     assert "Aborted!" not in said
 
 
+@pytest.mark.parametrize("command", ["sync", "rebuild-mlflow"])
+def test_ctrl_c_while_records_are_delivered_says_what_delivers_the_rest(confirmed: Home, command: str) -> None:
+    said = stop_while_mlflow_is_waited_for(confirmed, "study", command, "tiny")
+    assert said.startswith("Stopped: MLflow may lack some of the records; the same command ")
+    assert said.count("\n") == 1
+
+
 @pytest.fixture(scope="module")
 def ablated(confirmed: Home) -> "subprocess.CompletedProcess[str]":
     """The report on the study after an ablation with one training of each configuration."""

@@ -4,6 +4,7 @@ import click
 
 from autotune.cli.names import complete_study
 from autotune.cli.options import Seconds, storage_option, study_argument, tracking_option
+from autotune.cli.stopping import telling_of_the_rest
 from autotune.errors import RunError
 
 
@@ -21,7 +22,8 @@ def delete(*, name: str, yes: bool, storage: str, tracking_uri: str) -> None:
     if not yes:
         what = f"Delete study {name}: {num_trials} trials, their checkpoints, logs and MLflow runs?"
         click.confirm(what, abort=True, err=True)
-    problem = delete_study(storage, name=name, tracking_uri=tracking_uri)
+    with telling_of_the_rest(f"Stopped: a part of study {name} may be gone; the same command deletes the rest."):
+        problem = delete_study(storage, name=name, tracking_uri=tracking_uri)
     if problem is not None:
         click.echo(problem, err=True)
     click.echo(f"Deleted study {name}.", err=True)
@@ -48,7 +50,8 @@ def sync(*, name: str | None, timeout: float, storage: str, tracking_uri: str) -
     """
     from autotune.coordinator.upkeep.delivery import deliver
 
-    state = deliver(storage, name=name, tracking_uri=tracking_uri, timeout=timeout)
+    with telling_of_the_rest("Stopped: MLflow may lack some of the records; the same command delivers them."):
+        state = deliver(storage, name=name, tracking_uri=tracking_uri, timeout=timeout)
     if state.num_waiting:
         raise RunError(f"MLflow has not got {state.num_waiting} records yet ({state.error}); try again when it can")
     click.echo("MLflow has all records.", err=True)
@@ -56,7 +59,10 @@ def sync(*, name: str | None, timeout: float, storage: str, tracking_uri: str) -
         from autotune.recording.places import Places
         from autotune.report.dashboards.annotating import annotate_study
 
-        problem = annotate_study(name, places=Places(storage=storage, tracking_uri=tracking_uri))
+        with telling_of_the_rest(
+            "Stopped before all notes for the dashboards were there; the same command writes them."
+        ):
+            problem = annotate_study(name, places=Places(storage=storage, tracking_uri=tracking_uri))
         if problem is not None:
             raise RunError(problem)
 
@@ -83,13 +89,14 @@ def rebuild_mlflow(*, name: str, timeout: float, storage: str, tracking_uri: str
     """
     from autotune.coordinator.upkeep.delivery import rebuild
 
-    state = rebuild(
-        storage,
-        name=name,
-        tracking_uri=tracking_uri,
-        timeout=timeout,
-        note=lambda line: click.echo(line, err=True),
-    )
+    with telling_of_the_rest("Stopped: MLflow may lack some of the records; the same command goes on."):
+        state = rebuild(
+            storage,
+            name=name,
+            tracking_uri=tracking_uri,
+            timeout=timeout,
+            note=lambda line: click.echo(line, err=True),
+        )
     if state.num_waiting or state.error:
         left = f"MLflow has not got {state.num_waiting} records yet ({state.error})"
         raise RunError(f"study {name}: {left}; the same command goes on")

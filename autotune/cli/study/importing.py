@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from autotune.cli.options import json_option, storage_option, study_argument
+from autotune.cli.stopping import telling_of_the_rest
 
 if TYPE_CHECKING:
     from autotune.events import Scalar
@@ -57,7 +58,8 @@ def import_trials(
         renamed=dict(_pair(text, option="--rename") for text in renames),
         assumed={key: _value(text) for key, text in (_pair(text, option="--assume") for text in assumptions)},
     )
-    done = import_study(order)
+    with telling_of_the_rest(f"Stopped: study {name} may have some of the trials; the same command takes the rest."):
+        done = import_study(order)
     if as_json:
         echo_json(done)
         return
