@@ -33,7 +33,7 @@ types: $(READY_DEV) ## mypy
 imports: $(READY_DEV) ## import-linter: do imports point one way?
 	$(BIN)/lint-imports
 
-bench: $(READY_DEV) ## run all benchmarks that need no GPU: about two and a half hours
+bench: $(READY_DEV) ## run all benchmarks that need no GPU: nearly three hours
 	$(BIN)/python -m benchmarks
 
 # `make test` has a slice of it. Shorter: make faults ARGS="--campaigns sqlite --kills 20 --seed 1"

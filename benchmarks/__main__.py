@@ -1,6 +1,6 @@
 """All benchmarks of a machine without a GPU, one after the other, each in a process of its own: ``make bench``.
 
-They take about two hours and a half on two cores. Their bars are in ``docs/benchmarks.md``: a figure that misses one
+They take nearly three hours on two cores. Their bars are in ``docs/benchmarks.md``: a figure that misses one
 ends nothing here. ``benchmarks/gpu.py`` and ``benchmarks/gpu_launches.py`` want a CUDA device (``make gpu``).
 """
 

@@ -4,15 +4,16 @@ Four workloads of the built-in tasks: small and large batches, cheap and costly 
 measures every legal combination as a race measures a winner that it confirms: on a process of its own, in blocks that
 alternate with the baseline's, of the same length and as many (12 quads of 0.1 s). One after the other would take
 half the time, and find a setting that was lucky (``aa_spread.py``). The four best then meet the first of them once
-more, on fresh processes. The race gets a tenth of the time that all this took (``--share``).
+more, on fresh processes. A race gets a tenth of the time that all this took (``--share``), and there are three, as one
+may be lucky or not.
 
-Both winners meet in pairs of fresh processes, as two processes of one setting may differ for as long as they live: the
-figure is the throughput of the raced setting over that of the best of all combinations, the geometric mean over
-the pairs with Student's interval of 95 %.
+The winners of both searches meet in pairs of fresh processes, as two processes of one setting may differ for as long as
+they live: the figure is the throughput of the raced setting over that of the best of all combinations, the geometric
+mean over the pairs with Student's interval of 95 %.
 
-    python benchmarks/race_exhaustive.py [--workloads NAME ...] [--share 0.1] [--pairs 5]
+    python benchmarks/race_exhaustive.py [--workloads NAME ...] [--share 0.1] [--races 3] [--pairs 5]
 
-With two cores a workload has 72 or 96 combinations and takes 8 to 11 minutes.
+With two cores a workload has 72 or 96 combinations and takes 12 to 16 minutes.
 """
 
 import argparse
@@ -148,25 +149,28 @@ class Exhaustive:
 
 @dataclass(frozen=True)
 class Trophy:
-    """Both searches of one workload, and how their winners compare."""
+    """A race's winner beside that of the exhaustive search."""
 
-    exhaustive: Exhaustive
     raced: RaceResult
+    share: float
+    """The race's time over that of the exhaustive search."""
     pairs: tuple[Comparison, ...]
     """Raced over best, each on two fresh processes; of one and the same setting they show the noise alone."""
     is_same: bool
     """Both winners train with the same values in force."""
+    load: str
+    """The host's load average when they had met."""
 
     @property
-    def share(self) -> float:
-        """The race's time over that of the exhaustive search."""
-        return self.raced.seconds / self.exhaustive.seconds
+    def ratio(self) -> float:
+        """Raced over best, the geometric mean over the pairs."""
+        return statistics.geometric_mean([pair.ratio for pair in self.pairs])
 
     @property
     def figure(self) -> str:
-        """Raced over best, with the interval over the pairs."""
+        """The ratio with the interval over the pairs."""
         logs = [math.log(pair.ratio) for pair in self.pairs]
-        mean, count = statistics.fmean(logs), len(logs)
+        mean, count = math.log(self.ratio), len(logs)
         half = float(student.ppf(0.975, count - 1)) * statistics.stdev(logs) / math.sqrt(count)
         return figure(math.exp(mean), (math.exp(mean - half), math.exp(mean + half)))
 
@@ -236,22 +240,33 @@ def _meet(
         contestant.retire()
 
 
-def run(workload: Workload, *, share: float, num_pairs: int) -> Trophy:
-    """Both searches, and the comparison of their winners."""
+def run(workload: Workload, *, share: float, num_races: int, num_pairs: int) -> tuple[Exhaustive, list[Trophy]]:
+    """The exhaustive search, then the races, each with the comparison of its winner."""
     with open_ground(workload) as ground:
         arena, plan = ground.arena, ground.plan(seconds=0)
         exhaustive = search_exhaustively(arena, combinations(plan.entries), baseline=plan.baseline)
-        raced = _race(arena, ground.plan(seconds=share * exhaustive.seconds))
-        pairs: list[Comparison] = []
-        in_force: list[Mapping[str, Scalar]] = []
-        for _ in range(num_pairs):
-            best = arena.enter(exhaustive.best)
-            pairs.append(_meet(arena, best, raced.setting, quads=_PAIR_QUADS, told=in_force))
-            in_force.append(best.warmed.in_force)
-            best.retire()
+        trophies = []
+        for _ in range(num_races):
+            raced = _race(arena, ground.plan(seconds=share * exhaustive.seconds))
+            trophies.append(_compare_winners(arena, plan, raced, exhaustive=exhaustive, num_pairs=num_pairs))
+            print(f"  raced / best {trophies[-1].figure}", file=sys.stderr)
+    return exhaustive, trophies
+
+
+def _compare_winners(
+    arena: Arena, plan: RacePlan, raced: RaceResult, *, exhaustive: Exhaustive, num_pairs: int
+) -> Trophy:
+    """Let the winners of both searches meet in pairs of fresh processes."""
+    pairs: list[Comparison] = []
+    in_force: list[Mapping[str, Scalar]] = []
+    for _ in range(num_pairs):
+        best = arena.enter(exhaustive.best)
+        pairs.append(_meet(arena, best, raced.setting, quads=_PAIR_QUADS, told=in_force))
+        in_force.append(best.warmed.in_force)
+        best.retire()
     names = [entry.name for entry in plan.entries]
     is_same = len({tuple(told.get(name) for name in names) for told in in_force}) == 1
-    return Trophy(exhaustive, raced, tuple(pairs), is_same)
+    return Trophy(raced, raced.seconds / exhaustive.seconds, tuple(pairs), is_same, load())
 
 
 def _race(arena: Arena, plan: RacePlan) -> RaceResult:
@@ -272,33 +287,44 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
     parser.add_argument("--share", type=float, default=0.1, help="of the exhaustive search's time, for the race")
+    parser.add_argument("--races", type=int, default=3, help="of each workload")
     parser.add_argument("--pairs", type=int, default=5, help="of fresh processes, in which both winners meet")
     arguments = parser.parse_args()
+    if arguments.races < 1:
+        parser.error(f"--races: needs at least 1, got {arguments.races}")
     if arguments.pairs < _FEWEST_PAIRS:
         parser.error(f"--pairs: needs at least {_FEWEST_PAIRS} for an interval over them, got {arguments.pairs}")
     print(header())
     quads = f"{_PACE.confirm_quads} quads of blocks of {_PACE.block_seconds} s a combination"
-    print(f"{quads}, both winners in {arguments.pairs} pairs of processes, 1 run a row")
+    print(f"{quads}, both winners in {arguments.pairs} pairs of processes, a row for each race")
     print()
     print("| workload | combinations | race over baseline | raced / best [95 %] | race | exhaustive | share | load |")
     print("|---|---|---|---|---|---|---|---|")
-    trophies: dict[str, Trophy] = {}
+    settings: list[str] = []
     for name in arguments.workloads:
-        workload = WORKLOADS[name]
-        trophies[name] = run(workload, share=arguments.share, num_pairs=arguments.pairs)
-        print(_row(name, trophies[name]), flush=True)
-    print()
-    for name, trophy in trophies.items():
-        lost = (
-            f", {trophy.exhaustive.num_lost} combinations can't be trained with" if trophy.exhaustive.num_lost else ""
+        exhaustive, trophies = run(
+            WORKLOADS[name], share=arguments.share, num_races=arguments.races, num_pairs=arguments.pairs
         )
-        print(f"{name}{lost}")
-        print(f"  raced  {format_changes(trophy.raced.setting)}{' (cut short)' if trophy.raced.is_cut_short else ''}")
-        print(f"  best   {'the same' if trophy.is_same else format_changes(trophy.exhaustive.best)}")
+        for trophy in trophies:
+            print(_row(name, trophy, exhaustive=exhaustive))
+        median = statistics.median(trophy.ratio for trophy in trophies)
+        print(f"| {name}, median | | | {median:.3f} | | | | |", flush=True)
+        settings += _settings(name, trophies, exhaustive=exhaustive)
+    print()
+    print("\n".join(settings))
 
 
-def _row(name: str, trophy: Trophy) -> str:
-    raced, exhaustive = trophy.raced, trophy.exhaustive
+def _settings(name: str, trophies: Sequence[Trophy], *, exhaustive: Exhaustive) -> Iterator[str]:
+    """Lines with the settings that won."""
+    yield name + (f", {exhaustive.num_lost} combinations can't be trained with" if exhaustive.num_lost else "")
+    yield f"  best   {format_changes(exhaustive.best)}"
+    for trophy in trophies:
+        cut = " (cut short)" if trophy.raced.is_cut_short else ""
+        yield f"  raced  {'the same' if trophy.is_same else format_changes(trophy.raced.setting)}{cut}"
+
+
+def _row(name: str, trophy: Trophy, *, exhaustive: Exhaustive) -> str:
+    raced = trophy.raced
     cells = (
         name,
         str(exhaustive.num_combinations),
@@ -307,7 +333,7 @@ def _row(name: str, trophy: Trophy) -> str:
         f"{raced.seconds:.0f} s",
         f"{exhaustive.seconds:.0f} s",
         f"{trophy.share:.1%}",
-        load(),
+        trophy.load,
     )
     return f"| {' | '.join(cells)} |"
 
