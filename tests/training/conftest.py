@@ -3,6 +3,9 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+# Each time, and not only in the first test of a process that gives cause for it.
+torch.set_warn_always(True)
+
 
 @pytest.fixture(autouse=True)
 def settings_of_torch() -> Iterator[None]:

@@ -65,7 +65,7 @@ def loop(trial: Trial) -> None:
             trial.backward(loss)
             trial.step(optimizer)
             scheduler.step()
-            total += float(loss)
+            total += loss.item()
         trial.report(epoch + 1, val_loss=total)
         if trial.should_stop():
             return
@@ -114,8 +114,20 @@ def test_a_whole_step_is_its_two_halves(tmp_path: Path, accumulate: int) -> None
     assert whole.finished.unread_parameters == ()
 
 
+def test_loss_that_a_gradient_could_flow_through_is_reported_as_it_is(tmp_path: Path) -> None:
+    """torch warns of ``float(loss)``."""
+
+    def own_loop(trial: Trial) -> None:
+        trial.report(1, val_loss=nn.Parameter(torch.ones(())) * 2)
+
+    trained = train(own_loop, tmp_path, epochs=1)
+    assert trained.finished.outcome is Outcome.COMPLETE, trained.finished
+    assert trained.metrics == [{"val_loss": 2.0}]
+
+
 def test_parameters_that_a_loop_ignores_are_told(tmp_path: Path) -> None:
     trained = train(loop, tmp_path, {"batch_size": 8, "batchsize": 16})
+    assert trained.finished.reason is None
     assert trained.finished.unread_parameters == ("batchsize",)
 
 
@@ -152,10 +164,10 @@ def test_checkpoint_may_be_saved_before_or_after_the_report(tmp_path: Path, *, i
                 nn.functional.cross_entropy(model(inputs), labels).backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
             if is_report_first:
-                trial.report(epoch + 1, val_loss=float(model.weight.sum()) ** 2)
+                trial.report(epoch + 1, val_loss=model.weight.sum().item() ** 2)
             trial.checkpoint.save(model=model, optimizer=optimizer)
             if not is_report_first:
-                trial.report(epoch + 1, val_loss=float(model.weight.sum()) ** 2)
+                trial.report(epoch + 1, val_loss=model.weight.sum().item() ** 2)
             if trial.should_stop():
                 return
 
@@ -254,7 +266,7 @@ def test_optimizers_that_step_after_one_backward_divide_by_the_scale_that_it_had
             trial.backward(overflowing * (1e35 if epoch == 0 else 1.0) + plain)
             for optimizer in optimizers:
                 trial.step(optimizer)
-            moved.append([float(overflowing), float(plain)])
+            moved.append([overflowing.item(), plain.item()])
             trial.report(epoch + 1, val_loss=0.0)
 
     trained = train(two_optimizers, tmp_path, {"precision": "fp16"}, epochs=2)

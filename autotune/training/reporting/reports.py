@@ -85,7 +85,7 @@ class Reports:
 
     def _checked(self, epoch: int, metrics: Mapping[str, float | Tensor]) -> dict[str, float]:
         """The metrics as numbers; raises where one is not finite or an objective's is missing."""
-        values = {name: float(value) for name, value in metrics.items()}
+        values = {name: value.item() if isinstance(value, Tensor) else float(value) for name, value in metrics.items()}
         check_finite(values, epoch=epoch)
         for name in self._objective_metrics:
             if name not in values:
