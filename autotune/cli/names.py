@@ -13,19 +13,25 @@ from autotune.report.text.places import DEFAULT_STORAGE
 
 _Completer: TypeAlias = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
+_Look: TypeAlias = Callable[[], Iterable[str]]
+"""Looks for all names where they are kept."""
+
 _PATIENCE_SECONDS = 2.0
 """How long completion waits for a server; after that it offers no studies, since the shell is waiting."""
 
 
-def _complete_names(names: Callable[[click.Context], Iterable[str]]) -> _Completer:
+def _complete_names(ready: Callable[[click.Context], _Look]) -> _Completer:
+    """Complete with the names that a look finds, which is made ready first: imports are no server's delay."""
+
     def complete(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        look_for_names = ready(ctx)
         found: list[str] = []
 
         def look() -> None:
             # Whatever goes wrong here (no database yet, a server that is down, a bug), the
             # user is in the middle of a line, which a message would garble.
             with contextlib.suppress(Exception):
-                found.extend(names(ctx))
+                found.extend(look_for_names())
 
         thread = threading.Thread(target=look, daemon=True)
         thread.start()
@@ -35,18 +41,18 @@ def _complete_names(names: Callable[[click.Context], Iterable[str]]) -> _Complet
     return complete
 
 
-def _study_names(ctx: click.Context) -> list[str]:
+def _study_names(ctx: click.Context) -> _Look:
     from autotune.recording.database import open_database
     from autotune.recording.records import Records
 
     url = ctx.params.get("storage") or os.environ.get("AUTOTUNE_STORAGE", DEFAULT_STORAGE)
-    return sorted(study.name for study in Records(open_database(url, create=False)).studies())
+    return lambda: sorted(study.name for study in Records(open_database(url, create=False)).studies())
 
 
-def _space_names(_ctx: click.Context) -> tuple[str, ...]:
+def _space_names(_ctx: click.Context) -> _Look:
     from autotune.spec.builtin import list_spaces
 
-    return list_spaces()
+    return list_spaces
 
 
 complete_study = _complete_names(_study_names)
