@@ -47,13 +47,13 @@ def block(*, seconds: float, min_steps: int = 1) -> RunBlock:
 
 
 def test_block_ends_with_a_whole_round_of_its_workers(tmp_path: Path) -> None:
-    script, _ = race(FarPoints(), tmp_path, *[block(seconds=0.05)] * 3, num_workers=3)
+    script, _ = race(FarPoints(), tmp_path, *[block(seconds=0.25)] * 3, num_workers=3)
     assert [each.steps % 3 for each in script.blocks] == [0, 0, 0]
 
 
 def test_round_comes_before_each_block_of_workers_that_wait(tmp_path: Path) -> None:
     """What they wait for came while they were stopped, and is no part of what is timed."""
-    script, _ = race(FarPoints(), tmp_path, *[block(seconds=0.05)] * 3, num_workers=3)
+    script, _ = race(FarPoints(), tmp_path, *[block(seconds=0.25)] * 3, num_workers=3)
     first, second, third = script.blocks
     assert second.first_step == first.first_step + first.steps + 3
     assert third.first_step == second.first_step + second.steps + 3
