@@ -2,6 +2,7 @@
 
 import itertools
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -16,19 +17,26 @@ from autotune.recording.sqlite_file import file_of, remove_mark_of_copy
 class Backup:
     """The backup before a change: it is made once, when something is about to be changed."""
 
-    def __init__(self, *, file: Path | None, is_wanted: bool) -> None:
-        """With ``file`` None the backup goes beside the database."""
+    def __init__(self, *, file: Path | None, is_wanted: bool, tell: Callable[[Path], None] = lambda _: None) -> None:
+        """Nothing is made yet.
+
+        Args:
+            file: The backup's file; None for one beside the database.
+            is_wanted: Whether one is made at all.
+            tell: Told the file once it is whole, so that whoever waits knows of it whatever follows.
+        """
         self._file = file
         self._is_wanted = is_wanted
-        self.made: Path | None = None
-        """The backup's file; None while none was made."""
+        self._tell = tell
+        self._is_made = False
 
     def make(self, engine: Engine) -> None:
         """Make the backup, unless it was made already or is not wanted."""
-        if self._is_wanted and self.made is None:
+        if self._is_wanted and not self._is_made:
             file = self._file or _free_name(engine)
             back_up(engine, file=file)
-            self.made = file
+            self._is_made = True
+            self._tell(file)
 
     def make_of(self, url: str) -> None:
         """Make the backup of the database at ``url``, whose schema must be up to date."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+from autotune.coordinator.upkeep.database import upgrade
 from autotune.errors import InputError, StorageError
 from autotune.recording.backup import Backup, back_up_database
 from autotune.recording.database import accept_copy, open_database
@@ -143,15 +144,26 @@ def test_database_of_an_older_schema(tmp_path: Path) -> None:
     path = _database_of_first_schema(tmp_path)
     with pytest.raises(StorageError, match=r"got 0001, an older one; `autotune storage upgrade --storage sqlite:///"):
         open_database(_url(path), create=True)
-    backup = Backup(file=None, is_wanted=True)
+    made: list[Path] = []
+    backup = Backup(file=None, is_wanted=True, tell=made.append)
     assert upgrade_database(_url(path), backup=backup) == ("0001", HEAD_REVISION)
-    assert backup.made == tmp_path / "autotune.db.before-upgrade"
-    with closing(sqlite3.connect(backup.made)) as connection:
+    assert made == [tmp_path / "autotune.db.before-upgrade"]
+    with closing(sqlite3.connect(made[0])) as connection:
         assert connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchall() == [("0001",)]
     open_database(_url(path), create=False).dispose()
-    again = Backup(file=None, is_wanted=True)
+    again = Backup(file=None, is_wanted=True, tell=made.append)
     assert upgrade_database(_url(path), backup=again) == (HEAD_REVISION, HEAD_REVISION)
-    assert again.made is None
+    assert len(made) == 1
+
+
+def test_upgrade_that_fails_has_told_of_its_backup(tmp_path: Path) -> None:
+    """It was told of at the end, so that nobody knew of the file where there was an error, or Ctrl-C, before that."""
+    path = _database_of_first_schema(tmp_path)
+    _execute(path, "CREATE TABLE autotune_race (id INTEGER)")  # in the way of a migration
+    made: list[Path] = []
+    with pytest.raises(StorageError, match="already exists"):
+        upgrade(_url(path), backup=None, is_backed_up=False, tell_of_backup=made.append)
+    assert made == [tmp_path / "autotune.db.before-upgrade"]
 
 
 def test_upgrade_whose_backup_can_not_be_made_changes_nothing(tmp_path: Path) -> None:

@@ -61,9 +61,12 @@ def upgrade(*, backup: Path | None, no_backup: bool, storage: str) -> None:
     """
     from autotune.coordinator.upkeep.database import upgrade as upgrade_storage
 
-    done = upgrade_storage(storage, backup=backup, is_backed_up=no_backup)
-    if done.backup is not None:
-        click.echo(f"Wrote {done.backup} before anything was changed.", err=True)
+    done = upgrade_storage(
+        storage,
+        backup=backup,
+        is_backed_up=no_backup,
+        tell_of_backup=lambda file: click.echo(f"Wrote {file} before anything is changed.", err=True),
+    )
     if done.before != done.after:
         click.echo(f"Schema {done.before} is {done.after} now.", err=True)
     if done.has_upgraded_optuna:

@@ -1,5 +1,6 @@
 """Backing up, checking and upgrading the database that studies live in."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,8 +40,6 @@ class Upgrade:
     after: str
     """Revisions of our schema."""
     has_upgraded_optuna: bool
-    backup: Path | None
-    """The backup that was made first; None where nothing was to be done, or none was wanted."""
 
 
 def back_up_storage(storage: str, *, file: Path) -> int:
@@ -67,27 +66,30 @@ def check_storage(storage: str, *, is_copy_accepted: bool = False) -> Examinatio
     return Examination(hide_password(storage), (*findings, _examine_optuna(url)))
 
 
-def upgrade(storage: str, *, backup: Path | None, is_backed_up: bool) -> Upgrade:
+def upgrade(
+    storage: str, *, backup: Path | None, is_backed_up: bool, tell_of_backup: Callable[[Path], None]
+) -> Upgrade:
     """Bring the tables, Optuna's too, to this version's schemas, after a backup.
 
     Args:
         storage: The database.
         backup: Where the backup goes; None for a file beside the database.
         is_backed_up: The user has a backup already, so none is made.
+        tell_of_backup: Told the backup's file once it is there, before anything is changed.
 
     Raises:
         StorageError: A study is running, or the schema is newer than this version.
         InputError: The backup can't be made; nothing was changed.
     """
     url = normalise_url(storage)
-    saved = Backup(file=backup, is_wanted=not is_backed_up)
+    saved = Backup(file=backup, is_wanted=not is_backed_up, tell=tell_of_backup)
     before, after = upgrade_database(url, backup=saved)
     has_upgraded_optuna = has_older_tables(url)
     if has_upgraded_optuna:
         saved.make_of(url)
         with creation_lock(url):
             upgrade_storage(url)
-    return Upgrade(before, after, has_upgraded_optuna, saved.made)
+    return Upgrade(before, after, has_upgraded_optuna)
 
 
 def _examine_optuna(url: str) -> Finding:
