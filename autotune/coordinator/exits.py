@@ -1,16 +1,22 @@
 """How a trial ended whose process has exited: as its last word says, else as the process's end tells."""
 
+import signal
+
 from autotune.events import Finished, Outcome, Stop
 from autotune.shortages import HOST_MEMORY, Shortage
 from autotune.trial.launcher import Exited
 from autotune.trial.oom_killer import OomWatch
+from autotune.trial.starter import signal_name
 
 MAX_RESTARTS = 3
 """How often a trial whose process was killed is started again in one start of the study; then it has failed."""
 MAX_OOM_RESTARTS = 1
 """How often a trial that the kernel killed for memory is started again once it is alone: others may have filled the
 memory once, but not again."""
-_SIGKILL = 9
+_DUMPED = {getattr(signal, name, None) for name in ("SIGSEGV", "SIGFPE", "SIGABRT", "SIGBUS", "SIGILL")}
+"""Signals at which Python's fault handler writes the stacks of all threads to the log."""
+_LOG = "`autotune study logs` shows"
+"""Without the trial's number, so that trials that ended alike have one reason."""
 
 
 class Exits:
@@ -55,12 +61,20 @@ class Exits:
 
     def _without_a_word(self, exited: Exited, *, restarts: int, has_company: bool) -> Finished:
         """What a process that told nothing of its end died of, by its signal or status, and the kernel's count."""
-        if exited.signal == _SIGKILL and self._oom_watch.has_killed():
+        is_killed = exited.signal == signal.SIGKILL
+        if is_killed and self._oom_watch.has_killed():
             return _out_of_memory("its process", restarts=restarts, has_company=has_company)
-        if exited.signal == _SIGKILL:
-            return Finished(outcome=Outcome.INTERRUPTED, reason="its process was killed (signal 9)")
-        what = f"signal {exited.signal}" if exited.signal is not None else f"exit status {exited.status}"
-        return Finished(outcome=Outcome.FAILED, reason=f"its process ended without a word ({what}); see its log")
+        if is_killed:
+            return Finished(outcome=Outcome.INTERRUPTED, reason=end_in_words(exited))
+        shown = "where each of its threads was" if exited.signal in _DUMPED else "what it wrote last"
+        return Finished(outcome=Outcome.FAILED, reason=f"{end_in_words(exited)}; {_LOG} {shown}")
+
+
+def end_in_words(exited: Exited) -> str:
+    """The end of a process that told nothing of it, such as ``its process was killed by SIGSEGV``."""
+    if exited.signal is None:
+        return f"its process ended with status {exited.status} and without a word"
+    return f"its process was killed by {signal_name(exited.signal)}"
 
 
 def give_up(interrupted: Finished) -> Finished:

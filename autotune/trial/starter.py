@@ -90,7 +90,12 @@ def describe_end(returncode: int) -> str:
     """How a process ended, in words; the returncode is negative where a signal ended it."""
     if returncode >= 0:
         return f"exit status {returncode}"
+    return f"signal {signal_name(-returncode)}"
+
+
+def signal_name(number: int) -> str:
+    """Such as ``SIGSEGV``; of a real-time signal, which has no name, the number."""
     try:
-        return f"signal {signal.Signals(-returncode).name}"
-    except ValueError:  # a real-time signal has no name
-        return f"signal {-returncode}"
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)

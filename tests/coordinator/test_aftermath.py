@@ -9,7 +9,7 @@ from autotune.coordinator.exits import MAX_RESTARTS, give_up
 from autotune.events import Finished, Outcome, Scalar
 
 COMPLETE = Finished(outcome=Outcome.COMPLETE)
-KILLED = Finished(outcome=Outcome.INTERRUPTED, reason="its process was killed (signal 9)")
+KILLED = Finished(outcome=Outcome.INTERRUPTED, reason="its process was killed by SIGKILL")
 CROWDED = Finished(outcome=Outcome.INTERRUPTED, reason="no memory beside others", is_crowded=True)
 INFEASIBLE = Finished(outcome=Outcome.INFEASIBLE, reason="no room for its cache")
 WITHOUT_CACHE = {"cache": "none"}

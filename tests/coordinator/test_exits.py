@@ -54,6 +54,23 @@ def test_trial_that_the_kernel_kills_beside_others_is_not_yet_too_large(
     assert (end.outcome, end.is_crowded, end.is_out_of_memory) == (Outcome.INTERRUPTED, True, False)
 
 
+@pytest.mark.parametrize(
+    ("exited", "outcome", "reason"),
+    [
+        (Exited(139, signal=11), "failed", "was killed by SIGSEGV; `autotune study logs` shows where each of its"),
+        (Exited(143, signal=15), "failed", "was killed by SIGTERM; `autotune study logs` shows what it wrote last"),
+        (Exited(173, signal=45), "failed", "was killed by 45; `autotune study logs` shows what it wrote last"),
+        (Exited(3, signal=None), "failed", "ended with status 3 and without a word; `autotune study logs` shows what"),
+        (BY_SIGNAL_9, "interrupted", "was killed by SIGKILL"),
+    ],
+)
+def test_end_that_the_process_told_nothing_of_is_named(exited: Exited, outcome: str, reason: str) -> None:
+    end = Exits(OomWatch([])).explain(exited, last_word=None, stop=None, overdue=None, restarts=0)
+    assert end.outcome == outcome
+    assert end.reason is not None
+    assert end.reason.startswith(f"its process {reason}")
+
+
 def test_later_start_reads_of_what_is_recorded_whose_memory_ran_out() -> None:
     ends = [
         give_up(WITHOUT_ITS_WORKER),

@@ -152,8 +152,11 @@ OUTCOMES = {
     "nan_in_the_loss": ("diverged", "the training loss is"),
     "infinite_loss": ("diverged", "the training loss is"),
     "nan_in_a_metric": ("diverged", "val_accuracy"),
-    "leave_by_os_exit": ("failed", "exit status 7"),
-    "segfault": ("failed", "signal 11"),
+    "leave_by_os_exit": (
+        "failed",
+        "its process ended with status 7 and without a word; `autotune study logs` shows what",
+    ),
+    "segfault": ("failed", "its process was killed by SIGSEGV; `autotune study logs` shows where each"),
     "leave_a_child": ("complete", ""),
     "print_100_megabytes": ("complete", ""),
     "none": ("complete", ""),
@@ -202,6 +205,15 @@ def test_log_tells_where_a_trial_hung_or_crashed(
     misbehaved: Home, trials: dict[str, dict[str, Any]], fault: str, function: str
 ) -> None:
     assert function in log_of(misbehaved, trials[fault])
+
+
+def test_replay_of_a_crash_shows_where_it_was(misbehaved: Home, trials: dict[str, dict[str, Any]]) -> None:
+    """Nothing of it is kept: its log is gone when the command ends."""
+    told = misbehaved.run("trial", "replay", "faulty", str(trials["segfault"]["number"]), status=1).stderr
+    end, *lines = told[told.index("Error: ") :].splitlines()
+    assert end.endswith("its process was killed by SIGSEGV; its last lines:")
+    assert lines[0] == "Fatal Python error: Segmentation fault"
+    assert "in act" in told
 
 
 def test_what_diverged_is_never_best(misbehaved: Home, trials: dict[str, dict[str, Any]]) -> None:

@@ -23,7 +23,8 @@ def write_study(storage: str, *, name: str = "digits") -> StudyBook:
         book.add(number, outcome=Outcome.PRUNED, epochs=[{METRIC: 0.1}], parameters={"width": 0, "lr": 0.5})
     for number in (14, 15, 16):
         reason = f"ValueError: {ATTACK} in trial {number}"
-        book.add(number, outcome=Outcome.FAILED, reason=reason, parameters={"width": 1, "lr": 0.1})
+        parameters = {"width": 1, "lr": 0.1}
+        book.add(number, outcome=Outcome.FAILED, reason=reason, traceback=reason, parameters=parameters)
     book.add(17, outcome=Outcome.DIVERGED, reason="train_loss is nan", parameters={"width": 1, "lr": 9.0})
     return book
 

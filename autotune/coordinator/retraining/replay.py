@@ -9,6 +9,7 @@ from pathlib import Path
 
 from autotune.coordinator.aims import targets_of
 from autotune.coordinator.company import joined
+from autotune.coordinator.exits import end_in_words
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.observer import Observer, StudyView, TrialView
 from autotune.coordinator.opening.relocating import relocate
@@ -24,6 +25,11 @@ from autotune.spec.model import StudySpec
 from autotune.spec.secret_parameters import check_secrets
 from autotune.trial.launcher import Arrival, Exited, Launcher, TrialProcess
 from autotune.trial.leases import make_pool
+from autotune.trial.log import last_words
+from autotune.trial.secrets import conceal_text
+
+_SHOWN_LINES = 8
+"""Last lines of a log that are shown of a training whose process was killed: its folder is gone then."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ def replay_trial(
     Raises:
         StudyNotFoundError: There is no such study or trial.
         InputError: A secret is missing, or the study's task is gone.
-        RunError: The trial's process ended without a word, or was interrupted.
+        RunError: The trial's process was killed, or ended without a word.
     """
     records = Records(open_database(normalise_url(storage), create=False))
     study = relocate(records.study(name), storage=storage)
@@ -90,7 +96,13 @@ def replay_trial(
         observer.trial_launched(TrialView(number, row.parameters, row.is_baseline, False, order.device), view)  # noqa: FBT003 - not adopted
         replay = _Replay(launcher, process=launcher.launch(order), recorded=recorded, observer=observer, view=view)
         timed = frozenset(target.objective for target in targets_of(spec.objectives))
-        return replace(replay.run(interrupts), timed=timed)
+        ended = replay.run(interrupts)
+        if isinstance(ended, Exited):
+            log = (Path(folder) / "trial.log").read_text(errors="replace")
+            lines = conceal_text("\n".join(last_words(log, num_lines=_SHOWN_LINES)), secrets=secrets or {})
+            end = f"trial {number}: {end_in_words(ended)}"
+            raise RunError(f"{end}; its last lines:\n{lines}" if lines else end)
+        return replace(ended, timed=timed)
 
 
 class _Replay:
@@ -113,12 +125,12 @@ class _Replay:
         self._reports: list[EpochReport] = []
         self._finished: Finished | None = None
 
-    def run(self, interrupts: Interrupts) -> ReplayResult:
-        """Listen until the process is gone."""
+    def run(self, interrupts: Interrupts) -> ReplayResult | Exited:
+        """Listen until the process is gone; how that ended where it told nothing of its end."""
         while True:
             for arrival in self._launcher.wait(TICK_SECONDS):
                 if isinstance(arrival.event, Exited):
-                    return self._result(arrival.event)
+                    return self._result() or arrival.event
                 self._hear(arrival)
             if interrupts.should_stop:
                 raise KeyboardInterrupt
@@ -146,9 +158,9 @@ class _Replay:
             case _:
                 pass
 
-    def _result(self, exited: Exited) -> ReplayResult:
+    def _result(self) -> ReplayResult | None:
         if self._finished is None:
-            raise RunError(f"trial {self._process.number}: its process ended without a word, status {exited.status}")
+            return None
         return ReplayResult(tuple(self._reports), self._recorded, self._finished)
 
 

@@ -50,7 +50,7 @@ def log_model(
         return f"trial {number}: its model was not logged within {timeout_seconds:.0f} s"
     if status == 0:
         return None
-    lines = told.strip().splitlines() or ["its process ended without a word"]
+    lines = told.strip().splitlines() or [f"its process ended with status {status} and without a word"]
     return f"trial {number}: its model was not logged: {lines[-1]}"
 
 

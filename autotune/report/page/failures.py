@@ -69,12 +69,12 @@ def _numbers(group: _Group) -> str:
 
 
 def _advice(group: _Group, subject: Subject) -> str:
-    name, number = subject.summary.name, group.trials[0].number
+    name = subject.summary.name
     if any(trial.is_out_of_memory for trial in group.trials):
         return "Allow smaller batches or models, or set accumulate: auto, which cuts a batch where memory runs out."
     match group.outcome:
         case Outcome.FAILED:
-            return f"The task's code raised: 'autotune trial replay {name} {number}' trains it again, to look closer."
+            return _advice_failed(group, study=name)
         case Outcome.TIMED_OUT:
             return "It gave no sign for too long: look at its trial.log for what it waited for, or allow more time."
         case Outcome.INFEASIBLE:
@@ -83,6 +83,13 @@ def _advice(group: _Group, subject: Subject) -> str:
             return _advice_diverged(group)
         case _:
             return f"Its process was killed; 'autotune study resume {name}' goes on with it."
+
+
+def _advice_failed(group: _Group, *, study: str) -> str:
+    first = group.trials[0]
+    if first.traceback is None:
+        return f"No error of the task's code: 'autotune study logs {study} {first.number}' shows what it wrote last."
+    return f"The task's code raised: 'autotune trial replay {study} {first.number}' trains it again, to look closer."
 
 
 def _advice_diverged(group: _Group) -> str:

@@ -51,6 +51,15 @@ def test_failures_that_differ_in_numbers_alone_are_one_group(report: Report) -> 
     assert "from lr 9 on" in table.rows[1][4]
 
 
+def test_failure_that_no_error_tells_of_is_looked_for_in_its_log(storage: str) -> None:
+    """It was told that the task's code raised, where its process had been killed."""
+    book = StudyBook(storage)
+    book.add(0, outcome=Outcome.FAILED, reason="its process was killed by SIGSEGV")
+    table = _section(make_report(book), "failures").blocks[0]
+    assert isinstance(table, Table)
+    assert "'autotune study logs digits 0'" in table.rows[0][4]
+
+
 def test_a_study_without_trials_has_a_report_without_empty_sections(storage: str) -> None:
     report = make_report(StudyBook(storage))
     assert [section.key for section in report.sections] == ["verdict", "reproduce"]
