@@ -18,7 +18,7 @@ from autotune.speed.racing.plan import RaceWatch
 from autotune.speed.racing.race import race
 from autotune.speed.racing.result import Heat, RaceResult
 from autotune.speed.racing.run_length import RunLength
-from autotune.speed.racing.words import change_words, gain_words, race_words
+from autotune.speed.racing.words import change_words, race_words, times_words
 
 
 class StudyRaces:
@@ -145,7 +145,8 @@ class StudyRaces:
         """Show a heat in Optuna's dashboard, and say what it found, where that is kept."""
         self._log.add_heat(heat, workload=workload)
         if heat.verdict == "kept" and heat.gain is not None:
-            say(f"race: {change_words(heat)}: {gain_words(heat.gain)} times the throughput ({heat.stage})")
+            gain = times_words(heat.gain, of="the throughput", than="what it was tried against")
+            say(f"race: {change_words(heat)}: {gain} ({heat.stage})")
 
     def _say(self, line: str, *, watchman: Watchman) -> None:
         """Say a line here, and to those who watch the study from elsewhere while the race runs."""

@@ -54,9 +54,11 @@ class Bars:
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """One measured ratio with its interval; without one, only its words."""
+    """One measured ratio with its interval; without one, or where that tells nothing, only words."""
 
     label: str
+    text: str
+    """The ratio with its interval as it reads, or what stands in its place; empty without one."""
     ratio: float | None
     low: float | None
     high: float | None

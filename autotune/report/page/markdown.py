@@ -48,7 +48,7 @@ def _block(block: Block) -> Iterator[str]:
         case Intervals(rows=rows, unit=unit):
             yield from _table(
                 ("tried", unit, "verdict", "why"),
-                [(row.label, _ratio(row.ratio, row.low, row.high), row.verdict, row.reason) for row in rows],
+                [(row.label, row.text, row.verdict, row.reason) for row in rows],
             )
         case Code(lines=lines):
             yield from (f"    {line}" for line in lines)
@@ -64,10 +64,6 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str
     yield f"|{'---|' * len(header)}"
     for row in rows:
         yield f"| {' | '.join(map(_text, row))} |"
-
-
-def _ratio(ratio: float | None, low: float | None, high: float | None) -> str:
-    return "" if ratio is None or low is None or high is None else f"{ratio:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def _text(text: str) -> str:

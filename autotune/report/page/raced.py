@@ -101,12 +101,13 @@ def _turns(result: RaceResult) -> str:
 
 
 def _interval(heat: Heat) -> Interval:
-    gain = heat.gain
+    gain = None if heat.gain is None or heat.gain.tells_nothing else heat.gain
     stages = {"screen": "", "stack": " (stacked)", "confirm": _FRESH, "informed": _FRESH}
     stage = stages.get(heat.stage, f" ({heat.stage})")
     turns = ", in turns" if heat.is_in_turns else ""
     return Interval(
         label=f"{tried_words(heat)}{stage}{turns}",
+        text=gain_words(heat.gain) if heat.gain else "",
         ratio=gain.ratio if gain else None,
         low=gain.low if gain else None,
         high=gain.high if gain else None,

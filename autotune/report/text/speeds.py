@@ -11,7 +11,7 @@ from autotune.report.text.wording import format_duration, format_parameters, one
 from autotune.speed.knobs.code import code_lines
 from autotune.speed.measuring.statistics import Range
 from autotune.speed.racing.result import Heat, RaceResult, Split, Surroundings
-from autotune.speed.racing.words import cost_words, doubt_words, gain_words
+from autotune.speed.racing.words import cost_words, doubt_words, fresh_words, gain_words, times_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +139,7 @@ def _conclusion(result: RaceResult) -> Iterator[str]:
         yield f"Keep what you have:{held} nothing is surely faster than the baseline."
         if (heat := result.unproven) is not None and heat.gain is not None:
             yield (
-                f"Not proven: {tried_words(heat)}, {gain_words(heat.gain)} times as fast on fresh processes; "
+                f"Not proven: {tried_words(heat)}, {fresh_words(heat.gain)}; "
                 "a longer race (--seconds), or a quieter machine, may tell"
             )
     else:
@@ -151,7 +151,7 @@ def _conclusion(result: RaceResult) -> Iterator[str]:
     guess = f"an informed guess ({format_parameters(informed)})"
     if result.informed_gain is not None:
         whose = "     " if result.gain is not None else "The baseline's throughput is"
-        yield f"{whose} {gain_words(result.informed_gain)} times that of {guess}"
+        yield f"{whose} {times_words(result.informed_gain, of=f'that of {guess}', than=f'that of {guess}')}"
         if result.guess_refusal is not None:
             yield f"      the guess is faster, but {result.guess_refusal}"
     elif result.had_no_time_for_informed:

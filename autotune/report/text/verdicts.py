@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from autotune.disk import format_bytes
-from autotune.figures import format_figure
+from autotune.figures import TOO_NOISY, format_figure, tells_nothing
 from autotune.goals import PEAK_MEMORY_BYTES, SAMPLES_PER_SECOND
 from autotune.proof.quantities import SECONDS_TO_TARGET, Quantity
 from autotune.proof.verdict import Verdict
@@ -78,13 +78,15 @@ def quantity_line(quantity: Quantity, verdict: Verdict) -> str:
 def effect(quantity: Quantity) -> str:
     """The ratio or the difference, with its interval where there are enough values for one.
 
-    Empty where a side never reaches the target.
+    Words in place of a ratio that tells nothing; empty where a side never reaches the target.
     """
     if any(side is not None and math.isinf(side) for side in (quantity.winner, quantity.reference)):
         return ""
     show = _times if quantity.kind == "ratio" else format_gain
     if math.isinf(quantity.high) and quantity.low in {0, -math.inf}:
         return show(quantity.value)
+    if quantity.kind == "ratio" and tells_nothing(low=quantity.low, high=quantity.high):
+        return TOO_NOISY
     return f"{show(quantity.value)} [{show(quantity.low)}, {show(quantity.high)}]"
 
 

@@ -6,6 +6,7 @@ from typing import Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from autotune.events import Block, Scalar
+from autotune.figures import tells_nothing
 from autotune.shortages import Shortage
 from autotune.speed.measuring.bottleneck import Diagnosis
 from autotune.speed.measuring.statistics import Range, range_of
@@ -53,6 +54,11 @@ class Gain(_Part):
     def is_vague(self) -> bool:
         """The interval is so wide that it says which is faster at most, and not by how much."""
         return self.high > VAGUE_SPAN * self.low
+
+    @property
+    def tells_nothing(self) -> bool:
+        """The interval is so wide that it does not even say which is faster."""
+        return tells_nothing(low=self.low, high=self.high)
 
 
 class Surroundings(_Part):

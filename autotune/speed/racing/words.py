@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from autotune.events import Scalar
+from autotune.figures import TOO_NOISY
 from autotune.spec.written import written
 from autotune.speed.racing.result import VAGUE_SPAN, Gain, Heat, RaceResult
 
@@ -17,8 +18,18 @@ def format_changes(changes: Mapping[str, Scalar]) -> str:
 
 
 def gain_words(gain: Gain) -> str:
-    """The ratio with its interval, such as ``1.42 [1.38, 1.47]``; a question mark follows where that is vague."""
+    """The ratio with its interval, such as ``1.42 [1.38, 1.47]``; a question mark follows where that is vague.
+
+    Where it tells nothing, words stand in its place.
+    """
+    if gain.tells_nothing:
+        return TOO_NOISY
     return f"{gain.ratio:.2f} [{gain.low:.2f}, {gain.high:.2f}]{' ?' if gain.is_vague else ''}"
+
+
+def times_words(gain: Gain, *, of: str, than: str) -> str:
+    """The ratio as a part of a sentence: how often ``of`` it is, or that it can't be told apart from ``than``."""
+    return f"{TOO_NOISY} from {than}" if gain.tells_nothing else f"{gain_words(gain)} times {of}"
 
 
 def change_words(heat: Heat) -> str:
@@ -48,11 +59,16 @@ def finding_words(result: RaceResult) -> str:
         more = f" of {result.seconds_for_more:.0f} s for one heat in turns" if result.seconds_for_more else ""
         return f"nothing was tried: the time was too short{more}"
     if (heat := result.unproven) is not None and heat.gain is not None:
-        return f"not proven: {change_words(heat)}, {gain_words(heat.gain)} times as fast on fresh processes{early}"
+        return f"not proven: {change_words(heat)}, {fresh_words(heat.gain)}{early}"
     nothing = "nothing is surely faster than the baseline"
     if result.is_too_loud:
         return f"{nothing}, where two processes of one setting differ by {result.loudest_noise:.0%}{early}"
     return f"{nothing}{early}"
+
+
+def fresh_words(gain: Gain) -> str:
+    """How a setting that was not proven compared with the baseline when it was to be confirmed."""
+    return f"{times_words(gain, of='as fast', than='the baseline')} on fresh processes"
 
 
 def doubt_words(result: RaceResult, *, num_cores: int) -> str | None:
@@ -62,18 +78,20 @@ def doubt_words(result: RaceResult, *, num_cores: int) -> str | None:
         result: The result of the race.
         num_cores: Number of cores that each contestant had.
     """
-    vague = [heat for heat in result.heats if heat.gain is not None and heat.gain.is_vague]
-    if not vague:
+    heats = [(heat.gain, heat.surroundings) for heat in result.heats if heat.gain is not None and heat.gain.is_vague]
+    if not heats:
         return None
-    quads = min(heat.gain.num_quads for heat in vague if heat.gain is not None)
-    loads = [heat.surroundings.load[1] for heat in vague if heat.surroundings and heat.surroundings.load]
+    vague = [gain for gain, _ in heats]
+    quads = min(gain.num_quads for gain in vague)
+    loads = [around.load[1] for _, around in heats if around is not None and around.load is not None]
     few = f"decided after {quads} quads" if quads < _MANY_QUADS else "its quads differ"
     around = f", beside a load of up to {max(loads):.1f} on {num_cores} cores" if loads else ""
     again = "; race again when other programs are done" if loads and max(loads) > num_cores else ""
-    return (
-        f"? is a gain whose interval spans more than a factor of {VAGUE_SPAN:g}: rely on its direction at most, "
-        f"not on the figure ({few}{around}{again})"
-    )
+    figure = f"? is a gain whose interval spans more than a factor of {VAGUE_SPAN:g}: rely on its direction at most"
+    said = [] if all(gain.tells_nothing for gain in vague) else [f"{figure}, not on the figure"]
+    if any(gain.tells_nothing for gain in vague):
+        said.append(f"{TOO_NOISY} is what may as well be far faster as far slower")
+    return f"{'; '.join(said)} ({few}{around}{again})"
 
 
 def _early_words(result: RaceResult) -> str:

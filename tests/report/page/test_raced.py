@@ -2,6 +2,7 @@ from dataclasses import replace
 
 from autotune.report.page.blocks import Code, Intervals, Words
 from autotune.report.page.composing import compose
+from autotune.report.page.html import as_html
 from autotune.report.page.markdown import as_markdown
 from autotune.report.page.raced import adopted_section, raced_section
 from autotune.report.page.subject import Subject
@@ -23,6 +24,24 @@ def test_page_says_which_heats_were_in_turns_and_what_that_means(storage: str) -
     assert [row.label for row in intervals.rows] == ["channels_last true, in turns", "channels_last true"]
     text = " ".join(block.text for block in section.blocks if isinstance(block, Words))
     assert "two of one setting differed by up to 2.0% so" in text
+
+
+def test_ratio_that_tells_nothing_stands_in_words_and_stretches_no_scale(storage: str) -> None:
+    """An interval from 0.00 to 14950.52 left all others in one point of their drawings."""
+    book = StudyBook(storage)
+    book.add(0, epochs=[{"val_accuracy": 0.8}])
+    noise = IN_TURNS.model_copy(update={"gain": GAIN.model_copy(update={"low": 4.5e-05, "high": 14950.52})})
+    record = replace(read_record(storage, name=book.row.name), races=(row_of(result_of(heats=(noise, BESIDE))),))
+    section = raced_section(Subject(record=record, places=PLACES))
+    assert section is not None
+    (intervals,) = [block for block in section.blocks if isinstance(block, Intervals)]
+    assert [(row.text, row.high) for row in intervals.rows] == [
+        ("too noisy to tell apart", None),
+        ("1.40 [1.30, 1.50]", 1.5),
+    ]
+    page = replace(compose(record, places=PLACES), sections=(section,))
+    assert "too noisy to tell apart" in as_markdown(page)
+    assert '<td class="number">too noisy to tell apart</td>' in as_html(page)
 
 
 def test_page_and_note_name_fewer_digits_what_is_paid_once_and_the_lines_to_paste(storage: str) -> None:

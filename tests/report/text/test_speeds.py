@@ -69,6 +69,17 @@ def test_baseline_that_stays_says_whose_throughput_beats_the_guess() -> None:
     )
 
 
+def test_comparisons_that_tell_nothing_are_told_in_words() -> None:
+    """The table and the lines read 0.82 [0.00, 14950.52] ?."""
+    noise = GAIN.model_copy(update={"ratio": 1.02, "low": 4.5e-05, "high": 14950.52})
+    refused = UNPROVEN.model_copy(update={"gain": noise})
+    assert heat_rows([refused])[0][2] == "too noisy to tell apart"
+    text = lines(gain=None, setting={}, heats=(refused,), informed={"num_workers": 2}, informed_gain=noise)
+    assert "Not proven: channels_last true, too noisy to tell apart from the baseline on fresh processes; a" in text
+    guess = "that of an informed guess (num_workers 2)"
+    assert f"The baseline's throughput is too noisy to tell apart from {guess}" in text
+
+
 def test_guess_that_is_faster_and_not_taken_up_is_said_to_be_so_with_the_reason() -> None:
     """It read that nothing is faster than the baseline, and then of a guess that is, whose digits are fewer."""
     half = GAIN.model_copy(update={"ratio": 0.5, "low": 0.48, "high": 0.52})

@@ -16,6 +16,7 @@ INFINITE = math.inf
         ("ratio", 1.2, 1.8, "1.5x [1.2x, 1.8x]"),
         ("ratio", 1.2, INFINITE, "1.5x [1.2x, infx]"),
         ("ratio", 0.0, INFINITE, "1.5x"),
+        ("ratio", 0.002, 1200.0, "too noisy to tell apart"),
         ("difference", 1.2, 1.8, "+1.5 [+1.2, +1.8]"),
         ("difference", -INFINITE, INFINITE, "+1.5"),
     ],

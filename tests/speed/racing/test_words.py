@@ -21,9 +21,17 @@ def result_beside(load: float, *, gain: Gain) -> RaceResult:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "words"), [(21, 1008, "145.49 [21.00, 1008.00] ?"), (1.4, 1.5, "1.45 [1.40, 1.50]")]
+    ("low", "high", "words"),
+    [
+        (21, 1008, "145.49 [21.00, 1008.00] ?"),
+        (0.2, 9, "1.34 [0.20, 9.00] ?"),
+        (1.4, 1.5, "1.45 [1.40, 1.50]"),
+        (4.5e-05, 14950.52, "too noisy to tell apart"),
+    ],
 )
-def test_vague_gain_is_shown_with_a_question_mark(low: float, high: float, words: str) -> None:
+def test_vague_gain_is_shown_with_a_question_mark_and_one_that_tells_nothing_in_words(
+    low: float, high: float, words: str
+) -> None:
     assert gain_words(gain(low, high)) == words
 
 
@@ -35,6 +43,12 @@ def test_doubt_names_load_and_what_to_do_where_the_cores_were_others() -> None:
     doubt = doubt_words(result_beside(6.13, gain=gain(21, 1008)), num_cores=2)
     assert doubt is not None
     assert "its quads differ, beside a load of up to 6.1 on 2 cores; race again when other programs are done" in doubt
+
+
+def test_doubt_explains_the_words_for_a_gain_that_tells_nothing_and_no_question_mark_that_is_not_there() -> None:
+    doubt = doubt_words(result_beside(6.13, gain=gain(0.001, 1008)), num_cores=2)
+    assert doubt is not None
+    assert doubt.startswith("too noisy to tell apart is what may as well be far faster as far slower (its quads differ")
 
 
 def test_doubt_names_few_quads_on_a_quiet_machine() -> None:
