@@ -175,6 +175,19 @@ def test_task_that_always_raises_ends_the_study_after_three_trials(home: Home) -
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("uri", "said"), [("htp://mlflow.example", "no address of its kinds of store"), ("mlruns", "refuses plain folders")]
+)
+def test_sync_with_an_mlflow_that_can_not_be_one_says_so(grown: Home, uri: str, said: str) -> None:
+    """It said that MLflow had all records, since none waited for the one that had been delivered to before."""
+    done = grown.run("study", "sync", "tiny", "--tracking-uri", uri, status=1)
+    assert f"Error: MLflow has not got all records: MLflow at {uri}: " in done.stderr
+    assert said in done.stderr
+    assert "MLflow has all records" not in done.stderr
+    assert "MLflow has all records" in grown.run("study", "sync", "tiny").stderr
+
+
+@pytest.mark.slow
 def test_mlflow_that_does_not_answer_stops_nothing(home: Home) -> None:
     nobody = ("--tracking-uri", "http://127.0.0.1:9")
     done = home.run("study", "start", "tiny.yaml", "--trials", "1", *nobody)

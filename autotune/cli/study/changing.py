@@ -54,6 +54,8 @@ def sync(*, name: str | None, timeout: float, storage: str, tracking_uri: str) -
         state = deliver(storage, name=name, tracking_uri=tracking_uri, timeout=timeout)
     if state.num_waiting:
         raise RunError(f"MLflow has not got {state.num_waiting} records yet ({state.error}); try again when it can")
+    if state.error:  # what waits is counted for the MLflow that was delivered to before
+        raise RunError(f"MLflow has not got all records: {state.error}")
     click.echo("MLflow has all records.", err=True)
     if name is not None:
         from autotune.recording.places import Places

@@ -42,6 +42,7 @@ _FAILURES = {
     "disk is full|No space left on device": "no space left on device; make room there",
     "timed out|TimeoutError|ReadTimeout|ConnectTimeout": "no answer in time",
     "Name or service not known|NameResolutionError|getaddrinfo": "no host of this name",
+    "unsupported URI": "no address of its kinds of store; use sqlite:///FILE, postgresql://HOST/NAME or http://HOST",
     "filesystem tracking backend": "it refuses plain folders; use sqlite:///FILE or a server",
     r"database is locked": "its database is locked by another process",
     r"(too many )?50\d error responses?|failed with error code 50\d": "the server fails (an HTTP error of its own)",
