@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from autotune.cli.options import NamedPath
 from autotune.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,12 +17,12 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=NamedPath())
 @click.option(
     "--from",
     "script",
     metavar="SCRIPT",
-    type=click.Path(path_type=Path),
+    type=NamedPath(),
     help="Read the task and the baseline from a plain PyTorch script. It is read, and never run.",
 )
 def init(*, folder: Path, script: Path | None) -> None:

@@ -1,6 +1,7 @@
 """Options that several commands share, each declared once."""
 
 import math
+import os
 from pathlib import Path
 from typing import SupportsFloat, SupportsIndex
 
@@ -10,11 +11,22 @@ from typing_extensions import override
 from autotune.cli.names import complete_study
 from autotune.report.text.places import DEFAULT_STORAGE, DEFAULT_TRACKING_URI
 
+_MOST = 2**31 - 1
+"""What a database's column of trial numbers holds at most; nothing else is counted further."""
+
 
 class WholeNumber(click.IntRange):
     """A whole number in a range; click would tell of an "integer range" that was not typed."""
 
     name = "whole number"
+
+    @override
+    def convert(self, value: int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number; raises click.BadParameter for anything else."""
+        number = super().convert(value, param, ctx)
+        if number > _MOST:
+            self.fail(f"must be at most {_MOST:,}, got {value}; lower it", param, ctx)
+        return number
 
 
 _MOST_SECONDS = 1e9
@@ -51,6 +63,23 @@ class AnyNumber(click.types.FloatParamType):
         if not math.isfinite(number):
             self.fail(f"must be a finite number, got {value}", param, ctx)
         return number
+
+
+class NamedPath(click.Path):
+    """A path that was named: an empty one, as of a variable that is not set, would mean the working directory."""
+
+    def __init__(self, *, dir_okay: bool = True) -> None:
+        """With ``dir_okay`` False a folder is refused."""
+        super().__init__(dir_okay=dir_okay, path_type=Path)
+
+    @override
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """The path; raises click.BadParameter for an empty one."""
+        if not os.fspath(value):
+            self.fail("must name a path, got nothing", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def _not_empty(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -121,7 +150,7 @@ grace_option = click.option(
 spec_option = click.option(
     "--spec",
     "spec_path",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=NamedPath(dir_okay=False),
     metavar="FILE",
     help="Spec file of the study, for the values of parameters that are secrets: no study stores them.",
 )

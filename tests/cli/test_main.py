@@ -93,6 +93,8 @@ def test_bad_input_is_one_line_on_stderr_and_status_2(arguments: tuple[str, ...]
         ),
         ("study", "import", "mnist", "--from", "a.db", "--assume", "lr=NaN"),
         ("study", "sync", "--timeout", "1e300"),
+        ("init", ""),
+        ("init", "folder", "--from", ""),
     ],
 )
 def test_wrong_usage_has_status_2(arguments: tuple[str, ...], tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from autotune.cli.options import storage_option, study_argument
+from autotune.cli.options import NamedPath, storage_option, study_argument
 
 if TYPE_CHECKING:
     from autotune.report.export.study import ExportFormat
@@ -18,9 +18,7 @@ _SUFFIXES = {".csv": "csv", ".parquet": "parquet", ".json": "json"}
 @click.option(
     "--format", "kind", type=click.Choice(["csv", "parquet", "json"]), help="As the suffix of FILE says, if left out."
 )
-@click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", required=True, help="Where to write."
-)
+@click.option("--output", type=NamedPath(dir_okay=False), metavar="FILE", required=True, help="Where to write.")
 @storage_option
 def export(*, name: str, kind: str | None, output: Path, storage: str) -> None:
     """Write all trials and every epoch that they reported to files.

@@ -9,6 +9,7 @@ import click
 from autotune.cli.main import INTERRUPTED_STATUS
 from autotune.cli.options import (
     MOST_REPEATS,
+    NamedPath,
     WholeNumber,
     progress_option,
     spec_option,
@@ -31,7 +32,7 @@ _STDOUT = Path("-")
 @click.option("--format", "kind", type=click.Choice(["html", "markdown", "json"]), default="html", show_default=True)
 @click.option(
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=NamedPath(dir_okay=False),
     metavar="FILE",
     help="Where to write, - for stdout; for a page NAME-report.html if left out, else stdout.",
 )
