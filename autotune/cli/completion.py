@@ -11,7 +11,7 @@ _VARIABLE = "_AUTOTUNE_COMPLETE"
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(*, shell: str) -> None:
-    r"""Print the script that completes in a shell.
+    """Print the script that completes in a shell.
 
     Commands, options, names of studies and names of specs complete with TAB after one of
 
@@ -21,7 +21,7 @@ def completion(*, shell: str) -> None:
       fish:  autotune completion fish > ~/.config/fish/completions/autotune.fish
 
     and a new shell.
-    """
+    """  # noqa: D301 - click wants the character itself before lines that it is to leave as they are
     script = get_completion_class(shell)
     assert script is not None
     click.echo(script(root, {}, "autotune", _VARIABLE).source())

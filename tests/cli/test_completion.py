@@ -75,6 +75,13 @@ def test_completion_of_a_spec_falls_back_to_files(tmp_path: Path) -> None:
     assert answer.stdout.splitlines()[0] == "file"
 
 
+def test_help_shows_a_line_to_paste_for_each_shell() -> None:
+    """They stood behind a literal backslash, run together into one paragraph."""
+    lines = CliRunner().invoke(root, ["completion", "--help"], catch_exceptions=False).stdout.splitlines()
+    assert """    zsh:   echo 'eval "$(autotune completion zsh)"' >> ~/.zshrc""" in lines
+    assert "\\" not in "".join(lines)
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_script_names_the_command_and_its_variable(shell: str) -> None:
     if shell == "bash" and shutil.which("bash") is None:
