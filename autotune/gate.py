@@ -6,6 +6,7 @@ listens there. So the Host must be one of the server's own, a write must not com
 page, and a server that listens on more than loopback asks for a token.
 """
 
+import errno
 import ipaddress
 import secrets
 import socket
@@ -15,6 +16,8 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode
 
 import psutil
+
+from autotune.errors import PortError
 
 LOOPBACK_HOST = "127.0.0.1"
 
@@ -160,3 +163,14 @@ def _refuse(why: str) -> Answer:
 
 def _in_address(host: str) -> str:
     return f"[{host}]" if ":" in host else host
+
+
+def explain_refusal(error: OSError, *, host: str, port: int) -> PortError:
+    """Why no server can listen on this address, with the option that mends it."""
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        rule = f"{host}: must be an address or a name of this machine"
+        return PortError(f"{rule}, got {error.strerror!r}; choose another with --host")
+    rule = f"{host}:{port}: the port must be free"
+    if error.errno == errno.EADDRINUSE:
+        return PortError(f"{rule}, got one in use; choose another with --port")
+    return PortError(f"{rule} to listen on, got {error.strerror!r}; choose another with --port")

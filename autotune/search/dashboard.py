@@ -4,7 +4,6 @@ optuna-dashboard 0.21 answers whatever Host a request names, takes writes from a
 nobody for a token.
 """
 
-import errno
 import logging
 import socket
 from collections.abc import Callable, Iterable
@@ -17,8 +16,8 @@ from optuna.artifacts import FileSystemArtifactStore
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
 
-from autotune.errors import PortError, StorageError
-from autotune.gate import Gate, Request, base_address, make_token, open_address
+from autotune.errors import StorageError
+from autotune.gate import Gate, Request, base_address, explain_refusal, make_token, open_address
 from autotune.search.storage import open_for_reading
 
 if TYPE_CHECKING:
@@ -139,8 +138,4 @@ def _listen(host: str, *, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            rule = "the port must be free, got one in use"
-        else:
-            rule = f"the server must be able to listen there, got {error.strerror or error}"
-        raise PortError(f"{host}:{port}: {rule}; choose another with --port") from error
+        raise explain_refusal(error, host=host, port=port) from error

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from autotune.errors import InputError, PortError, RunError
-from autotune.gate import LOOPBACK_HOST, base_address, make_token, near_address, open_address
+from autotune.errors import InputError, RunError
+from autotune.gate import LOOPBACK_HOST, base_address, explain_refusal, make_token, near_address, open_address
 from autotune.recording.mlflow.gated_server import ServerOrder
 from autotune.recording.mlflow.runs_view import VIEW_KEY
 from autotune.recording.mlflow.store import ENVIRONMENT, absolute_uri, artifacts_folder, open_client, sqlite_path
@@ -150,13 +150,13 @@ class MlflowServer:
 
 
 def _check_port(host: str, port: int) -> None:
-    """Raise PortError where another program has the port."""
+    """Raise PortError where another program has the port, or the host is not this machine's."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise PortError(f"port {port}: a server needs a free one, got {error.strerror!r}; choose --port") from error
+            raise explain_refusal(error, host=host, port=port) from error
 
 
 def _answers(address: str, *, token: str | None) -> bool:

@@ -96,8 +96,17 @@ def test_a_server_elsewhere_than_on_loopback_answers_nobody_without_its_token(
 
 
 def test_a_port_in_use_is_told(tracking_uri: str, taken_port: int) -> None:
-    with pytest.raises(PortError, match=rf"port {taken_port}: a server needs a free one, .* choose --port"):
+    with pytest.raises(PortError, match=rf"127.0.0.1:{taken_port}: the port must be free, got one in use; .* --port"):
         MlflowServer(tracking_uri, port=taken_port)
+
+
+@pytest.mark.parametrize("host", ["256.1.1.1", "192.0.2.1"])
+def test_a_host_that_is_not_this_machine_is_told_with_the_option_that_names_one(
+    tracking_uri: str, port: int, host: str
+) -> None:
+    """It read that the port was not free, and to choose another."""
+    with pytest.raises(PortError, match=rf"^{host}: must be an address or a name of this machine, got .* --host$"):
+        MlflowServer(tracking_uri, host=host, port=port)
 
 
 def test_a_server_needs_no_server(port: int) -> None:
