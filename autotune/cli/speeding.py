@@ -168,10 +168,14 @@ def _print_race(summary: "SpeedSummary", *, heading: str | None) -> None:
 
 def _spec(task: str, *, space: str | None, epochs: int | None, overrides: tuple[str, ...]) -> "SpecFile":
     from autotune.spec.load import load_spec, task_spec
+    from autotune.spec.overrides import Override
 
-    own = [f"budget.epochs={epochs}"] if epochs is not None else []
+    own: list[Override] = []
+    if epochs is not None:
+        own.append(Override(key=("budget", "epochs"), value=epochs, typed=f"--epochs {epochs}"))
     if space is not None:
-        return load_spec(space, overrides=[*overrides, *own, f"task={task}"], called="--space")
+        own.append(Override(key=("task",), value=task, typed=f"TASK {task}"))
+        return load_spec(space, overrides=[*overrides, *own], called="--space")
     if ":" not in task:
         return load_spec(task, overrides=[*overrides, *own], called="TASK")
     if overrides:

@@ -45,7 +45,7 @@ class SpecFile:
         return self.places.error(key, rule=rule, got=got, remedy=remedy)
 
 
-def load_spec(space: str, *, overrides: Sequence[str | Override] = (), called: str = "SPACE") -> SpecFile:
+def load_spec(space: str, *, overrides: Sequence[str | Override] = (), called: str = "SPEC") -> SpecFile:
     """Read a spec from a file, or from a search space that comes with the package.
 
     A name without ``.yaml`` and without a folder is one that comes along; a file of that very

@@ -28,4 +28,4 @@ def check_secrets(spec: StudySpec, *, study: str, secrets: Mapping[str, Scalar],
 
 def secrets_in(file: Path | None) -> Mapping[str, Scalar]:
     """The secrets that a spec file holds; empty if ``file`` is None."""
-    return {} if file is None else load_spec(str(file)).secrets
+    return {} if file is None else load_spec(str(file), called="--spec").secrets

@@ -281,13 +281,13 @@ def test_a_file_of_bytes_is_no_spec(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_one() -> None:
-    with pytest.raises(SpecError, match=r"^SPACE: must be a YAML file, .*, got 'minst'; did you mean mnist\?$"):
+    with pytest.raises(SpecError, match=r"^SPEC: must be a YAML file, .*, got 'minst'; did you mean mnist\?$"):
         load_spec("minst")
 
 
 @pytest.mark.parametrize("space", ["qqqqqq", "", ".", "/"])
 def test_a_name_like_none_is_answered_with_all_that_come_along(space: str) -> None:
-    with pytest.raises(SpecError, match=rf"^SPACE: .*those that come along are {', '.join(list_spaces())}$"):
+    with pytest.raises(SpecError, match=rf"^SPEC: .*those that come along are {', '.join(list_spaces())}$"):
         load_spec(space)
 
 
