@@ -68,17 +68,26 @@ class AnyNumber(click.types.FloatParamType):
 class NamedPath(click.Path):
     """A path that was named: an empty one, as of a variable that is not set, would mean the working directory."""
 
-    def __init__(self, *, dir_okay: bool = True) -> None:
-        """With ``dir_okay`` False a folder is refused."""
+    def __init__(self, *, dir_okay: bool = True, is_written: bool = False) -> None:
+        """Anything may be there, or nothing, unless told otherwise.
+
+        Args:
+            dir_okay: Whether it may be a folder.
+            is_written: It is to be written: the folder that it lies in must be there, before any work is done for it.
+        """
         super().__init__(dir_okay=dir_okay, path_type=Path)
+        self._is_written = is_written
 
     @override
     def convert(
         self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
     ) -> str | bytes | os.PathLike[str]:
-        """The path; raises click.BadParameter for an empty one."""
+        """The path; raises click.BadParameter for an empty one, and for one that can't be written."""
         if not os.fspath(value):
             self.fail("must name a path, got nothing", param, ctx)
+        folder = Path(value).parent
+        if self._is_written and not folder.is_dir():
+            self.fail(f"must lie in a folder that is there, got {os.fspath(value)!r}; make {folder} first", param, ctx)
         return super().convert(value, param, ctx)
 
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import click
 import pytest
 
@@ -16,9 +18,20 @@ def test_number_that_no_database_holds_is_refused(command: click.Command, words:
         command.make_context("it", [*words, "2147483648"])
 
 
-@pytest.mark.parametrize(
-    ("command", "words"), [(report, ("mnist", "--output")), (export, ("mnist", "--output")), (backup, ())]
-)
+WRITING = [(report, ("mnist", "--output")), (export, ("mnist", "--output")), (backup, ())]
+
+
+@pytest.mark.parametrize(("command", "words"), WRITING)
+def test_file_in_a_folder_that_is_not_there_is_refused_before_any_work(
+    command: click.Command, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    """A report with --ablate trained for hours before."""
+    command.make_context("it", [*words, str(tmp_path / "file.csv")])
+    with pytest.raises(click.BadParameter, match=r"must lie in a folder that is there, got .*; make .*missing first"):
+        command.make_context("it", [*words, str(tmp_path / "missing" / "file.csv")])
+
+
+@pytest.mark.parametrize(("command", "words"), WRITING)
 def test_path_of_no_letters_is_refused(command: click.Command, words: tuple[str, ...]) -> None:
     """It meant the working directory."""
     with pytest.raises(click.BadParameter, match="must name a path, got nothing"):

@@ -9,7 +9,7 @@ from autotune.errors import RunError
 
 
 @click.command()
-@click.argument("file", type=NamedPath())
+@click.argument("file", type=NamedPath(is_written=True))
 @storage_option
 def backup(*, file: Path, storage: str) -> None:
     """Copy the database to FILE while studies run.
@@ -51,7 +51,7 @@ def check(*, accept: bool, as_json: bool, storage: str) -> None:
 
 
 @click.command()
-@click.option("--backup", type=NamedPath(), help="Where the backup goes; else beside the database.")
+@click.option("--backup", type=NamedPath(is_written=True), help="Where the backup goes; else beside the database.")
 @click.option("--no-backup", is_flag=True, help="Make none: there is one, as PostgreSQL's pg_dump makes it.")
 @storage_option
 def upgrade(*, backup: Path | None, no_backup: bool, storage: str) -> None:

@@ -18,7 +18,9 @@ _SUFFIXES = {".csv": "csv", ".parquet": "parquet", ".json": "json"}
 @click.option(
     "--format", "kind", type=click.Choice(["csv", "parquet", "json"]), help="As the suffix of FILE says, if left out."
 )
-@click.option("--output", type=NamedPath(dir_okay=False), metavar="FILE", required=True, help="Where to write.")
+@click.option(
+    "--output", type=NamedPath(dir_okay=False, is_written=True), metavar="FILE", required=True, help="Where to write."
+)
 @storage_option
 def export(*, name: str, kind: str | None, output: Path, storage: str) -> None:
     """Write all trials and every epoch that they reported to files.

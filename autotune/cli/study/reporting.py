@@ -32,7 +32,7 @@ _STDOUT = Path("-")
 @click.option("--format", "kind", type=click.Choice(["html", "markdown", "json"]), default="html", show_default=True)
 @click.option(
     "--output",
-    type=NamedPath(dir_okay=False),
+    type=NamedPath(dir_okay=False, is_written=True),
     metavar="FILE",
     help="Where to write, - for stdout; for a page NAME-report.html if left out, else stdout.",
 )
