@@ -156,7 +156,10 @@ def task_spec(task: str, *, epochs: int) -> SpecFile:
 def _find(space: str, *, called: str) -> Path:
     path = Path(space).expanduser()
     if path.suffix == ".py":
-        raise SpecError(f"{called}: must name a class or function of the file, got {space!r}; write {space}:NAME")
+        if called == "TASK":
+            raise SpecError(f"{called}: must name a class or function of the file, got {space!r}; write {space}:NAME")
+        remedy = f"`autotune init DIR --from {space}` drafts one for a script"
+        raise SpecError(f"{called}: must be a YAML file, got {space!r}; {remedy}")
     if path.suffix.lower() in _SUFFIXES or len(path.parts) > 1:
         return path
     if found := find_space(space):

@@ -1,5 +1,6 @@
 import click
 import pytest
+from click.testing import CliRunner
 
 from autotune.cli.speeding import speed
 
@@ -18,6 +19,12 @@ def test_batch_sizes_are_all_that_follow_their_option(line: str) -> None:
     parameters = speed.make_context("speed", line.split()).params
     assert parameters["batch_sizes"] == (64, 256, "max")
     assert parameters["task"] == "cells.yaml"
+
+
+def test_task_of_a_space_that_is_no_task_is_called_what_was_typed() -> None:
+    """The error was one of --set task=cells.yaml, which nobody had typed."""
+    answer = CliRunner().invoke(speed, ["cells.yaml", "--space", "digits"])
+    assert str(answer.exception).startswith("TASK cells.yaml: task: must name a module or file, and a class")
 
 
 def test_task_behind_a_batch_size_is_no_batch_size() -> None:

@@ -8,6 +8,7 @@ import pytest
 from autotune.errors import SpecError
 from autotune.spec.builtin import list_spaces
 from autotune.spec.load import load_spec, parse_spec
+from autotune.spec.secret_parameters import secrets_in
 
 GOOD = """\
 task: autotune.tasks.mnist:Mnist
@@ -291,6 +292,12 @@ def test_a_name_like_none_is_answered_with_all_that_come_along(space: str) -> No
         load_spec(space)
 
 
+def test_a_script_in_the_place_of_a_spec_is_answered_with_what_drafts_one() -> None:
+    """It read that a class was to be named, which is none for a spec either."""
+    with pytest.raises(SpecError, match=r"^--spec: must be a YAML file, got 'train.py'; `autotune init DIR --from tr"):
+        secrets_in(Path("train.py"))
+
+
 def test_a_name_that_was_meant_for_a_task_is_answered_with_what_a_task_looks_like() -> None:
     with pytest.raises(
         SpecError, match=r"^TASK: must be .*, or a task as package\.module:Class or file\.py:Class, got"
@@ -298,9 +305,9 @@ def test_a_name_that_was_meant_for_a_task_is_answered_with_what_a_task_looks_lik
         load_spec("nosuch", called="TASK")
 
 
-def test_a_script_without_a_name_in_it_is_no_spec() -> None:
+def test_a_script_without_a_name_in_it_is_no_task() -> None:
     with pytest.raises(SpecError, match=r"got 'tasks/own\.py'; write tasks/own\.py:NAME$"):
-        load_spec("tasks/own.py")
+        load_spec("tasks/own.py", called="TASK")
 
 
 def test_a_task_by_the_name_of_a_space_is_answered_with_that_spaces_task() -> None:
