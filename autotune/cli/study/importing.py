@@ -45,7 +45,8 @@ def import_trials(
     are no trials of its budget, and none of them is its best: others measured them. The study
     must have been started once, so that its space and its baseline are there, and not run now.
 
-    JSON keys: study, source, num_taken, num_ended, trials (the number there by the one here).
+    JSON keys: study, source, num_taken, num_ended, trials (the number there by the one here),
+    lacking and unknown (parameters that trials which were not taken lack, or have beside the study's).
     """
     from autotune.cli.output import echo_json
     from autotune.coordinator.upkeep.importing import ImportOrder, import_study
@@ -66,6 +67,13 @@ def import_trials(
     left = done.num_ended - done.num_taken
     rest = f"; {left} do not fit its space, or teach nothing" if left else ""
     click.echo(f"study {done.study} has {done.num_taken} of {done.num_ended} ended trials of {done.source}{rest}")
+    if done.lacking:
+        click.echo(
+            f"they lack {', '.join(done.lacking)}; say what they had: --assume {done.lacking[0]}=VALUE", err=True
+        )
+    if done.unknown:
+        meant = f"say what they are here: --rename {done.unknown[0]}=OURS"
+        click.echo(f"they have {', '.join(done.unknown)}, which study {done.study} has not; {meant}", err=True)
 
 
 def _pair(text: str, *, option: str) -> tuple[str, str]:

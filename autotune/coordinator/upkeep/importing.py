@@ -1,7 +1,8 @@
 """Trials that another program ran with Optuna, taken into a study for its sampler to learn from."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Self
 
 from autotune.coordinator.opening.planning import plan_of
 from autotune.coordinator.opening.spec import resolved_space
@@ -14,10 +15,11 @@ from autotune.recording.lease import StudyLease
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
 from autotune.search.foreign import ForeignStudy, read_foreign_study
-from autotune.search.plan import TrialHistory
+from autotune.search.plan import SearchPlan, TrialHistory
 from autotune.search.storage import open_storage
 from autotune.search.study import Search
 from autotune.spec.model import StudySpec
+from autotune.spec.names import nearest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,10 @@ class Imported:
     """Ended trials of the other study."""
     trials: Mapping[int, int]
     """The other study's trial number by this study's number."""
+    lacking: tuple[str, ...]
+    """Parameters of this study that trials lack which it has not taken."""
+    unknown: tuple[str, ...]
+    """Parameters that such trials have, and this study has not."""
 
 
 def import_study(order: ImportOrder) -> Imported:
@@ -58,7 +64,8 @@ def import_study(order: ImportOrder) -> Imported:
     measured them. The study must have been started, so that its space is known, and run nowhere.
 
     Raises:
-        InputError: The objectives' directions differ, or the study has no trial yet.
+        InputError: The objectives' directions differ, the study has no trial yet, or a name is given that no
+            parameter has.
         StudyHeldError: The study runs now.
     """
     url = normalise_url(order.storage)
@@ -67,9 +74,11 @@ def import_study(order: ImportOrder) -> Imported:
     spec = study.spec
     foreign = read_foreign_study(order.source, name=order.source_study)
     _check(foreign, spec=spec, study=study, has_trials=bool(records.trials(study)))
+    plan = plan_of(spec, space=resolved_space(study), jobs=1)
+    names = _Names.of(plan)
+    names.check(order, foreign=foreign)
     lease = StudyLease.acquire(records, study=study)
     try:
-        plan = plan_of(spec, space=resolved_space(study), jobs=1)
         search = Search.open(order.name, storage=open_storage(url, configure_engine=configure_engine), plan=plan)
         histories = {history.number: _as_here(history, order=order) for history in foreign.histories}
         taken = search.import_trials(tuple(histories.values()), source=foreign.name)
@@ -78,13 +87,59 @@ def import_study(order: ImportOrder) -> Imported:
     finally:
         lease.release()
         records.engine.dispose()
+    left = [history for number, history in histories.items() if number not in taken.values()]
     return Imported(
         study=study.name,
         source=foreign.name,
         num_taken=len(taken),
         num_ended=len(histories),
         trials=dict(taken),
+        lacking=names.lacking(left),
+        unknown=names.unknown(left),
     )
+
+
+@dataclass(frozen=True)
+class _Names:
+    """The parameters of the study that takes trials over, by their names."""
+
+    needed: tuple[str, ...]
+    """Those that every trial has."""
+    known: frozenset[str]
+    """All of them."""
+
+    @classmethod
+    def of(cls, plan: SearchPlan) -> Self:
+        """Those of the plan's space, and those that races decide."""
+        space = plan.space
+        always = (parameter.name for parameter in space.parameters if not parameter.conditions)
+        known = {parameter.name for parameter in space.parameters} | space.fixed.keys() | plan.elsewhere
+        return cls((*always, *space.fixed), frozenset(known))
+
+    def check(self, order: ImportOrder, *, foreign: ForeignStudy) -> None:
+        """Raise InputError for a name that neither study has: all trials would be left out, with no word on it."""
+        theirs = {name for history in foreign.histories for name in history.parameters}
+        for name in order.renamed if theirs else ():
+            _check_name(name, known=theirs, study=foreign.name, option=f"--rename {name}={order.renamed[name]}")
+        for name, ours in order.renamed.items():
+            _check_name(ours, known=self.known, study=order.name, option=f"--rename {name}={ours}")
+        for name in order.assumed:
+            _check_name(name, known=self.known, study=order.name, option=f"--assume {name}")
+
+    def lacking(self, left: Collection[TrialHistory]) -> tuple[str, ...]:
+        """What some of these trials lack."""
+        return tuple(name for name in self.needed if any(name not in history.parameters for history in left))
+
+    def unknown(self, left: Collection[TrialHistory]) -> tuple[str, ...]:
+        """What some of these trials have beside the study's own parameters."""
+        return tuple(sorted({name for history in left for name in history.parameters} - self.known))
+
+
+def _check_name(name: str, *, known: Collection[str], study: str, option: str) -> None:
+    if name not in known:
+        near = nearest(name, known)
+        remedy = f"did you mean {near}?" if near else f"it has {', '.join(sorted(known))}"
+        raise InputError(f"{option}: must name a parameter of study {study}, got {name}; {remedy}")
 
 
 def _check(foreign: ForeignStudy, *, spec: StudySpec, study: StudyRow, has_trials: bool) -> None:

@@ -101,10 +101,31 @@ def test_trials_that_fit_are_taken_over_with_their_origin(storage: str, tmp_path
 
 def test_what_has_another_name_or_is_lacking_can_be_said(storage: str, tmp_path: Path) -> None:
     source = _foreign(tmp_path, [_trial({"learning_rate": 0.01})])
-    assert _import(storage, source).num_taken == 0
+    left = _import(storage, source)
+    assert (left.num_taken, left.lacking, left.unknown) == (0, ("lr", "optimizer"), ("learning_rate",))
     done = _import(storage, source, renamed={"learning_rate": "lr"}, assumed={"optimizer": "adam"})
-    assert done.num_taken == 1
+    assert (done.num_taken, done.lacking, done.unknown) == (1, (), ())
     assert _rows(storage)[0][2] == {"lr": 0.01, "optimizer": "adam"}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {"renamed": {"learning_rat": "lr"}},
+            "--rename learning_rat=lr: .* theirs, got .*; did you mean learning_rate",
+        ),
+        ({"renamed": {"learning_rate": "rl"}}, "--rename learning_rate=rl: .* mine, got rl; it has lr, optimizer"),
+        ({"assumed": {"depth": 3}}, "--assume depth: must name a parameter of study mine, .*; it has lr, optimizer"),
+    ],
+)
+def test_a_name_that_no_parameter_has_is_refused(
+    storage: str, tmp_path: Path, options: dict[str, dict[str, Scalar]], said: str
+) -> None:
+    """All trials were left out, and nothing told why."""
+    source = _foreign(tmp_path, [_trial({"learning_rate": 0.01})])
+    with pytest.raises(InputError, match=said):
+        _import(storage, source, **options)
 
 
 def test_an_import_that_is_repeated_takes_what_is_new(storage: str, tmp_path: Path) -> None:
