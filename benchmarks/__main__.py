@@ -19,6 +19,7 @@ BENCHMARKS = (
     ("race_exhaustive.py",),
     ("race_joint.py", "--seconds", "120"),
     ("trial_start.py",),
+    ("between_trials.py",),
     ("load.py", "--marks", "200", "1000", "10000", "--seconds", "30"),
     ("help_time.py",),
     ("mlflow_faults.py",),
