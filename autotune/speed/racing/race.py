@@ -101,8 +101,8 @@ class _Race:
         self._opening = Opening(
             track, plan, judge=self._judge, launching=self._launching, compiling=self._compiling, time=time
         )
-        self._simplifying = Simplifying(track, plan, time=time)
-        self._ending = Ending(track, plan, first_sight=self._first_sight, time=time)
+        self._simplifying = Simplifying(track, plan, judge=self._judge, time=time)
+        self._ending = Ending(track, plan, judge=self._judge, first_sight=self._first_sight, time=time)
         self._ended_by: str | None = None
 
     def run(self) -> RaceResult:

@@ -739,6 +739,24 @@ def test_race_is_over_before_it_is_ended_where_the_loss_of_fewer_digits_takes_lo
     assert bool(refused) is ("precision" not in result.setting)
 
 
+def test_race_leaves_out_no_digits_that_make_up_for_what_others_do_to_the_loss() -> None:
+    """Together they learn as well. One of them makes nothing faster; without it nobody has judged the other."""
+
+    def cost(setting: Setting) -> Cost:
+        is_half, is_short = setting.get("precision") == "bf16", setting.get("fp32_precision_matmul") == "tf32"
+
+        def loss(seed: int, step: int) -> float:
+            return 2.0 / (1 + 0.01 * step) + 0.02 * seed + 0.06 * is_half - 0.06 * is_short
+
+        return Cost(compute_seconds=0.005 if is_half else 0.01, losses=loss)
+
+    guess = {"precision": "bf16", "fp32_precision_matmul": "tf32"}
+    result = run(SimulatedArena(cost), PRECISION, MATMUL, guess=guess)
+    assert result.setting == guess
+    [doubted] = [heat for heat in result.heats if heat.changes == {"fp32_precision_matmul": None}]
+    assert doubted.reason == "no slower, but its loss differs by +0.06, outside full precision's own noise of 0.04"
+
+
 def test_race_judges_the_same_digits_once() -> None:
     arena = SimulatedArena(lambda setting: learns(setting, harm=0.005))
     run(arena, PRECISION, CHANNELS_LAST, start={"precision": "bf16"})
@@ -851,12 +869,36 @@ def test_race_takes_nothing_over_from_an_informed_setting_of_which_nothing_is_in
     assert (result.setting, result.gain, result.informed_gain) == ({}, None, None)
 
 
-def test_race_takes_no_informed_setting_with_digits_that_nobody_has_judged() -> None:
+def test_race_takes_no_informed_setting_with_digits_that_learn_worse() -> None:
     result = run(SimulatedArena(lambda setting: learns(setting, harm=0.5)), PRECISION, informed={"precision": "bf16"})
     assert result.setting == {}
     assert result.informed_gain is not None
     assert result.informed_gain.ratio < 0.7
-    assert result.guess_refusal == "it computes with fewer digits (precision), and its loss was not judged"
+    assert result.guess_refusal == (
+        "it computes with fewer digits (precision), "
+        "and its loss differs by +0.5, outside full precision's own noise of 0.04"
+    )
+
+
+def test_race_takes_no_informed_setting_with_digits_that_nobody_has_judged() -> None:
+    informed = {"precision": "bf16", "fp32_precision_matmul": "tf32"}  # the former was judged, beside the baseline
+    result = run(SimulatedArena(lambda setting: learns(setting, harm=0.5)), PRECISION, MATMUL, informed=informed)
+    assert result.setting == {}
+    digits = "precision, fp32_precision_matmul"
+    assert result.guess_refusal == f"it computes with fewer digits ({digits}), and its loss was not judged"
+
+
+def test_race_takes_an_informed_setting_with_digits_that_it_has_judged() -> None:
+    def cost(setting: Setting) -> Cost:
+        learned = learns(setting, harm=0.005)
+        are_both = bool(setting.get("channels_last")) and setting.get("optimizer_impl") == "fused"
+        return replace(learned, compute_seconds=learned.compute_seconds * (0.7 if are_both else 1.0))
+
+    informed = {"precision": "bf16", "channels_last": True, "optimizer_impl": "fused"}
+    result = run(SimulatedArena(cost, machine=noisy()), PRECISION, CHANNELS_LAST, FUSED, informed=informed)
+    assert heats_of(result, "precision")[0].verdict == "kept"
+    assert result.setting == informed
+    assert result.guess_refusal is None
 
 
 def test_race_whose_time_is_up_confirms_what_it_has() -> None:

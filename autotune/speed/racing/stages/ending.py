@@ -16,7 +16,7 @@ from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.race_time import LAST_BLOCKS, RaceTime
 from autotune.speed.racing.result import Gain
 from autotune.speed.racing.stages.first_sight import FirstSight
-from autotune.speed.racing.stages.precision import shortened
+from autotune.speed.racing.stages.precision import LossJudge, shortened
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,17 @@ class Ending:
     Args:
         track: Has the setting to beat.
         plan: Has the baseline and the informed setting.
+        judge: Has judged the loss of fewer digits, or not.
         first_sight: Knows what was adopted without a proof.
         time: The race's.
     """
 
-    def __init__(self, track: Track, plan: RacePlan, *, first_sight: FirstSight, time: RaceTime) -> None:
+    def __init__(
+        self, track: Track, plan: RacePlan, *, judge: LossJudge, first_sight: FirstSight, time: RaceTime
+    ) -> None:
         self._track = track
         self._plan = plan
+        self._judge = judge
         self._first_sight = first_sight
         self._time = time
         self._guess_refusal: str | None = None
@@ -120,8 +124,8 @@ class Ending:
         """Make the informed setting the winner, which it has beaten on fresh contestants; its gain over the baseline.
 
         A screening in noise may well pass over what the informed setting is better by. None where that stays a guess:
-        its digits are fewer, and nobody has judged its loss, or no time is left, or it is not surely faster than the
-        baseline.
+        its digits are fewer, and its loss was not judged or not kept, or no time is left, or it is not surely faster
+        than the baseline.
 
         Args:
             informed: The informed setting.
@@ -129,8 +133,11 @@ class Ending:
         """
         plan, winner = self._plan, self._track.setting
         if fewer := shortened(informed, baseline=plan.baseline, entries=plan.entries):
-            self._guess_refusal = f"it computes with fewer digits ({', '.join(fewer)}), and its loss was not judged"
-            return None
+            is_judged = self._judge.has_judged(informed)
+            word = self._judge.word_against(informed) if is_judged else "its loss was not judged"
+            if word is not None:
+                self._guess_refusal = f"it computes with fewer digits ({', '.join(fewer)}), and {word}"
+                return None
         if winner == plan.baseline and winners.ratio * (1 + LOUD_NOISE) < 1:
             self._track.adopt(informed)
             turned = {"ratio": 1 / winners.ratio, "low": 1 / winners.high, "high": 1 / winners.low}

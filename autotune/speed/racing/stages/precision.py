@@ -94,8 +94,8 @@ class LossJudge:
         self._full: list[LossCurve] = []
         self._full_setting: Mapping[str, Scalar] = {}
         """The setting with which full precision was recorded."""
-        self._objections: dict[str, str | None] = {}
-        """The answer for each choice of digits; None where it learns as well."""
+        self._words_against: dict[str, str | None] = {}
+        """What the loss of each choice of digits came to, in words; None where it learns as well."""
 
     def objection_to(self, setting: Mapping[str, Scalar]) -> Objection | None:
         """What is asked about a challenger with this setting; None where its digits are the baseline's.
@@ -107,17 +107,27 @@ class LossJudge:
             return None
 
         def objection(incumbent: Contestant, challenger: Contestant, comparison: Comparison) -> str | None:
-            key = repr(sorted(digits.items()))
-            if key not in self._objections:
+            gained = "faster" if comparison.verdict == "faster" else "no slower"
+            if not self.has_judged(setting):
                 full, step_seconds = self._in_full(incumbent, challenger, comparison)
                 num_starts = NUM_SEEDS if self._full else 2 * NUM_SEEDS
                 seconds = num_starts * (self._arena.usual_start_seconds + _LOSS_STEPS * step_seconds)
                 if seconds > self._time.until_ended():
-                    return f"faster, but no time is left to judge its loss (about {seconds:.0f} s)"
-                self._objections[key] = self._judge(digits, full=full, challenger=challenger.setting)
-            return self._objections[key]
+                    return f"{gained}, but no time is left to judge its loss (about {seconds:.0f} s)"
+                self._words_against[_key(digits)] = self._judge(digits, full=full, challenger=challenger.setting)
+            word = self.word_against(setting)
+            return None if word is None else f"{gained}, but {word}"
 
-        return Objection(objection, num_starts=2 * NUM_SEEDS)  # by each seed and side
+        # By each seed and side, if it is not known already.
+        return Objection(objection, num_starts=0 if self.has_judged(setting) else 2 * NUM_SEEDS)
+
+    def has_judged(self, setting: Mapping[str, Scalar]) -> bool:
+        """Whether the loss of the setting's digits was judged."""
+        return _key(self._shortened(setting)) in self._words_against
+
+    def word_against(self, setting: Mapping[str, Scalar]) -> str | None:
+        """What the loss of the setting's digits came to, where that speaks against them; they were judged."""
+        return self._words_against[_key(self._shortened(setting))]
 
     def _judge(
         self, digits: Mapping[str, Scalar], *, full: Mapping[str, Scalar], challenger: Mapping[str, Scalar]
@@ -132,7 +142,7 @@ class LossJudge:
         if not is_possible(reduced, entries=self._plan.entries):
             reduced = dict(challenger)
         judgement = judge_losses(self._full, [self._record(reduced, seed=seed) for seed in range(NUM_SEEDS)])
-        return None if judgement.is_within_noise else f"faster, but {judgement.words}"
+        return None if judgement.is_within_noise else judgement.words
 
     def _in_full(
         self, incumbent: Contestant, challenger: Contestant, comparison: Comparison
@@ -169,6 +179,11 @@ class LossJudge:
         finally:
             contestant.retire()
         return LossCurve(block.first_step, block.losses)
+
+
+def _key(digits: Mapping[str, Scalar]) -> str:
+    """The same for the same choice of digits, whatever the order."""
+    return repr(sorted(digits.items()))
 
 
 @dataclass(frozen=True)

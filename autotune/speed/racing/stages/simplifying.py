@@ -9,6 +9,7 @@ from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.race_time import RaceTime
 from autotune.speed.racing.stages.compiling import is_compiled
+from autotune.speed.racing.stages.precision import LossJudge
 from autotune.task_knob import Bottleneck, Needs
 
 _GROUPS: tuple[frozenset[Needs], ...] = (frozenset({"new loader"}), frozenset({"live", "relaunch"}))
@@ -22,12 +23,14 @@ class Simplifying:
     Args:
         track: Where the heats are run.
         plan: Has the knobs, and the baseline's values, which are the simpler ones.
+        judge: Objects to fewer digits, which are judged together: what some of them do to the loss others may undo.
         time: The race's.
     """
 
-    def __init__(self, track: Track, plan: RacePlan, *, time: RaceTime) -> None:
+    def __init__(self, track: Track, plan: RacePlan, *, judge: LossJudge, time: RaceTime) -> None:
         self._track = track
         self._plan = plan
+        self._judge = judge
         self._time = time
         self._doubted: set[str] = set()
         self._needed: set[frozenset[str]] = set()
@@ -76,5 +79,6 @@ class Simplifying:
             return False
         if not self._track.is_floor_known:
             self._track.find_noise_floor()
-        finish = self._track.heat("simplify", simpler, may_adopt=True, bar="no slower without")
+        objection = self._judge.objection_to(simpler)
+        finish = self._track.heat("simplify", simpler, objection=objection, may_adopt=True, bar="no slower without")
         return finish is not None and finish.is_kept
