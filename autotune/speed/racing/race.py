@@ -5,9 +5,9 @@ it and retire. The order of a race:
 
 1. find the baseline's bottleneck; look at what can move everything (threads, allocators), and adopt at once what is
    faster by far, whose bottleneck is another one;
-2. try as a whole what won elsewhere, or what the guides name for a GPU, as one graph where a step mostly waits for
-   launches (``launching.py``), beside which nothing else would show; of such a guess leave out what it is no slower
-   without, and last what moves something that is still waited for;
+2. try as a whole what won elsewhere, compiled only then, or what the guides name for a GPU, as one graph where a step
+   mostly waits for launches (``launching.py``), beside which nothing else would show; of such a guess leave out what it
+   is no slower without, and last what moves something that is still waited for;
 3. find by a twin of the incumbent the noise below which settings tie; screen each knob that can move the bottleneck,
    one value at a time, cheap ones first, and once more what seemed faster and was not surely so;
 4. stack the winners, for which a heat's time is kept from the first one on, find the bottleneck again, and screen what

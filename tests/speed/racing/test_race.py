@@ -830,6 +830,26 @@ def test_race_starts_from_a_setting_that_won_elsewhere() -> None:
     assert result.setting == {"channels_last": True, "optimizer_impl": "fused"}
 
 
+@pytest.mark.parametrize(
+    ("compiling", "is_compiled"), [(0.9, False), (0.4, True)], ids=["it gains little", "it gains much"]
+)
+def test_race_compiles_what_won_elsewhere_only_where_that_repays_itself(*, compiling: float, is_compiled: bool) -> None:
+    """The gain of all that had won was held against what compiling costs, which made 5 s up by a part of 60."""
+
+    def cost(setting: Setting) -> Cost:
+        compute = 0.01 * (0.5 if setting.get("channels_last") else 1.0)
+        if setting.get("compile") == "default":
+            return Cost(compute_seconds=compute * compiling, start_seconds=25.0)
+        return Cost(compute_seconds=compute, start_seconds=0.1)
+
+    start: Setting = {"channels_last": True, "compile": "default"}
+    result = run(SimulatedArena(cost), CHANNELS_LAST, COMPILE, start=start, epochs=100)
+    assert result.setting == (start if is_compiled else {"channels_last": True})
+    assert [heat.verdict for heat in result.heats[:2]] == ["kept", "kept" if is_compiled else "rejected"]
+    (break_even,) = result.break_evens
+    assert break_even.steps == pytest.approx(24.9 / (0.005 * (1 - compiling)), rel=0.01)
+
+
 def test_race_measures_the_winner_against_the_informed_setting() -> None:
     result = run(SimulatedArena(compute_bound), CHANNELS_LAST, FUSED, informed={"channels_last": True})
     assert result.informed_gain is not None

@@ -55,29 +55,58 @@ class Opening:
         Args:
             diagnosis: The incumbent's; None where nobody knows it.
         """
-        before = self._track.setting
-        for setting in self._settings(diagnosis):
-            if not self._time.may_still_win:
-                self._time.note_cut_short()
-                self._track.skip("start", setting, reason="no time is left to meet and confirm it")
-                break
-            finish = self._try(setting)
-            if finish is None:
-                continue  # it can't be trained with: there may be another way
-            fewer = shortened(setting, baseline=self._plan.baseline, entries=self._plan.entries)
-            exact = apply(setting, {name: self._plan.baseline.get(name) for name in fewer})
-            is_refused = fewer and not finish.is_kept and finish.comparison.verdict == "faster"
-            if is_refused and exact != before and self._time.may_still_win:
-                self._try(exact)  # what is refused for its digits is tried with all of them
-            break
         if self._plan.start is not None:
+            self._open_known(self._plan.start)
             return set()
+        before = self._track.setting
+        for setting in self._guesses(diagnosis):
+            if not self._has_time_for(setting) or self._meet(setting) is not None:
+                break  # else it can't be trained with: there may be another way
         replayed = {COMPILE, CUDA_GRAPH}
         return {
             name
             for name, value in self._track.setting.items()
             if before.get(name, ...) != value and name not in replayed
         }
+
+    def _open_known(self, winner: Mapping[str, Scalar]) -> None:
+        """Try what won elsewhere, and compile it only then: its own gain alone must repay what compiling costs."""
+        entries = self._plan.entries
+        plain = meaningful(apply(winner, {COMPILE: self._plan.baseline.get(COMPILE)}), entries=entries)
+        tried: dict[str, Scalar] | None = plain
+        if plain != self._track.setting:
+            if not self._has_time_for(plain):
+                return
+            tried = self._meet(plain)
+        before = self._track.setting if tried is None else tried
+        compiled = apply(before, {COMPILE: winner.get(COMPILE)})
+        if compiled != before and self._has_time_for(compiled):
+            self._try(compiled)
+
+    def _has_time_for(self, setting: Mapping[str, Scalar]) -> bool:
+        """Whether the setting may still win; where it may not, that is recorded."""
+        if self._time.may_still_win:
+            return True
+        self._time.note_cut_short()
+        self._track.skip("start", setting, reason="no time is left to meet and confirm it")
+        return False
+
+    def _meet(self, setting: Mapping[str, Scalar]) -> dict[str, Scalar] | None:
+        """Run the heat of a setting, and of the same with all digits where it is refused for its fewer ones.
+
+        The last of them that was tried; None where it can't be trained with.
+        """
+        before = self._track.setting
+        finish = self._try(setting)
+        if finish is None:
+            return None
+        fewer = shortened(setting, baseline=self._plan.baseline, entries=self._plan.entries)
+        exact = apply(setting, {name: self._plan.baseline.get(name) for name in fewer})
+        is_refused = fewer and not finish.is_kept and finish.comparison.verdict == "faster"
+        if not is_refused or exact == before or not self._time.may_still_win:
+            return dict(setting)
+        self._try(exact)
+        return exact
 
     def _try(self, setting: Mapping[str, Scalar]) -> Finish | None:
         """Run the heat of a setting, which is adopted where it is faster; None where it can't be trained with."""
@@ -86,13 +115,9 @@ class Opening:
             return self._compiling.heat("start", setting, track=self._track, time=self._time, objection=objection)
         return self._track.heat("start", setting, objection=objection, may_adopt=True)
 
-    def _settings(self, diagnosis: Diagnosis | None) -> Iterator[dict[str, Scalar]]:
-        """Settings to try, the best first; each further one is for where those before it can't be trained with."""
+    def _guesses(self, diagnosis: Diagnosis | None) -> Iterator[dict[str, Scalar]]:
+        """Guesses to try, the best first; each further one is for where those before it can't be trained with."""
         plan = self._plan
-        if plan.start is not None:
-            if dict(plan.start) != self._track.setting:
-                yield dict(plan.start)
-            return
         if plan.guess is None:
             return
         incumbent = self._track.incumbent
