@@ -202,6 +202,8 @@ def _check_sqlite_file(url: URL, *, create: bool) -> None:
             raise MissingError(f"{url}: no such database; `autotune study start` makes one, or name it with --storage")
         _create_sqlite_file(path)
         return
+    if not path.is_file():  # as /dev/null, which ``check_file`` would have removed for its zero bytes
+        raise StorageError(f"{url}: a database is a file, got a device or a pipe; name another with --storage")
     check_file(url)
 
 

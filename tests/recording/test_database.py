@@ -53,6 +53,14 @@ def test_a_directory_in_place_of_the_database_is_refused(tmp_path: Path) -> None
         open_database(f"sqlite:///{tmp_path}", create=True)
 
 
+def test_device_is_no_database_and_no_command_to_remove_it_is_shown() -> None:
+    """It has zero bytes, and `rm /dev/null` was what an error said."""
+    with pytest.raises(
+        StorageError, match=r"a database is a file, got a device or a pipe; name another with --storage$"
+    ):
+        open_database("sqlite:////dev/null", create=True)
+
+
 def test_reading_does_not_make_a_database(url: str, path: Path) -> None:
     with pytest.raises(StorageError, match="no such database; `autotune study start` makes one"):
         open_database(url, create=False)
