@@ -3,7 +3,7 @@
 from autotune.coordinator.races.log import race_row
 from autotune.coordinator.workloads import Workload
 from autotune.recording.races import RaceRow
-from autotune.speed.racing.result import BreakEven, Gain, Heat, RaceResult, Split
+from autotune.speed.racing.result import BreakEven, Gain, Heat, RaceResult, Split, Surroundings
 
 GAIN = Gain(ratio=1.4, low=1.3, high=1.5, num_quads=4, is_in_turns=True)
 IN_TURNS = Heat(
@@ -23,6 +23,21 @@ COSTLY = {
 }
 """Fields of one whose winner asks for something in return."""
 BESIDE = IN_TURNS.model_copy(update={"is_in_turns": False})
+MEASURED = BESIDE.model_copy(
+    update={
+        "samples_per_second": 2345.6,
+        "peak_memory_bytes": 3 * 2**28,
+        "start_seconds": 1.25,
+        "surroundings": Surroundings(
+            allocator_retries=0,
+            recompilations=2,
+            load=(0.52, 1.31),
+            clock_mhz=(2450.0, 2450.0),
+            temperature_celsius=(61.0, 64.0),
+        ),
+    }
+)
+"""One with all that is told beside a throughput."""
 UNPROVEN = BESIDE.model_copy(
     update={"stage": "confirm", "verdict": "rejected", "gain": GAIN.model_copy(update={"low": 0.99})}
 )

@@ -92,8 +92,20 @@ class RaceLog:
             "is_vague": gain.is_vague if gain else None,
             "seconds": heat.seconds,
             "in_turns": heat.is_in_turns,
+            **_around(heat),
         }
         persist(lambda: self._heats.add(RacedSetting(heat.setting, heat.samples_per_second, attributes)))
+
+
+def _around(heat: Heat) -> dict[str, Scalar]:
+    """What the setting held, what its start took, and what was around while it was measured."""
+    found: dict[str, Scalar] = {"peak_memory_bytes": heat.peak_memory_bytes, "start_seconds": heat.start_seconds}
+    if (around := heat.surroundings) is not None:
+        found |= {"allocator_retries": around.allocator_retries, "recompilations": around.recompilations}
+        for name in ("load", "clock_mhz", "temperature_celsius"):
+            low, high = getattr(around, name) or (None, None)
+            found |= {f"{name}_low": low, f"{name}_high": high}
+    return found
 
 
 def race_row(result: RaceResult, *, workload: Workload, digest: str) -> RaceRow:

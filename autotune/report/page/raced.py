@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 
 from autotune.coordinator.races.words import price_lines, tried_words, unused_lines
+from autotune.disk import format_bytes
 from autotune.recording.races import RaceRow
 from autotune.report.page.blocks import Block, Code, Interval, Intervals, Section, Table, Words
 from autotune.report.page.subject import Subject
 from autotune.report.summaries.races import code_of, unused_by
-from autotune.report.text.raced import NO_GUESS, PASTE, taken_over_words
-from autotune.report.text.wording import NOTHING, format_duration, format_parameters, one_line
+from autotune.report.text.raced import NO_GUESS, PASTE, surroundings_words, taken_over_words
+from autotune.report.text.wording import NOTHING, format_duration, format_parameters, format_rate, one_line
 from autotune.speed.racing.result import Heat, RaceResult
 from autotune.speed.racing.words import change_words, doubt_words, gain_words, race_words
 
@@ -26,6 +27,7 @@ def raced_section(subject: Subject) -> Section | None:
     rows = tuple(_interval(heat) for heat in result.heats if heat.verdict != "skipped" or heat.gain is not None)
     if rows:
         blocks.append(Intervals(rows=rows, unit="throughput against the setting to beat"))
+    blocks += _figures(result)
     skipped = [f"{change_words(heat)} ({one_line(heat.reason)})" for heat in result.heats if heat.verdict == "skipped"]
     if skipped:
         blocks.append(Words(text=f"Passed over: {'; '.join(skipped)}.", kind="note"))
@@ -100,13 +102,34 @@ def _turns(result: RaceResult) -> str:
     return f"Where it says in turns, two had no room on the device, and held it one at a time{differ}. "
 
 
-def _interval(heat: Heat) -> Interval:
-    gain = None if heat.gain is None or heat.gain.tells_nothing else heat.gain
+def _figures(result: RaceResult) -> Iterator[Table]:
+    """What each setting did that was measured, with what was around; none where nothing was."""
+    rows = tuple(
+        (
+            _label(heat),
+            format_rate(heat.samples_per_second),
+            NOTHING if heat.peak_memory_bytes is None else format_bytes(heat.peak_memory_bytes),
+            format_duration(heat.start_seconds),
+            surroundings_words(heat.surroundings) or NOTHING,
+        )
+        for heat in result.heats
+        if heat.samples_per_second is not None
+    )
+    if rows:
+        header = ("tried", "samples/s", "peak memory", "start", "what was around")
+        yield Table(header=header, rows=rows, is_long=True)
+
+
+def _label(heat: Heat) -> str:
     stages = {"screen": "", "stack": " (stacked)", "confirm": _FRESH, "informed": _FRESH}
     stage = stages.get(heat.stage, f" ({heat.stage})")
-    turns = ", in turns" if heat.is_in_turns else ""
+    return f"{tried_words(heat)}{stage}{', in turns' if heat.is_in_turns else ''}"
+
+
+def _interval(heat: Heat) -> Interval:
+    gain = None if heat.gain is None or heat.gain.tells_nothing else heat.gain
     return Interval(
-        label=f"{tried_words(heat)}{stage}{turns}",
+        label=_label(heat),
         text=gain_words(heat.gain) if heat.gain else "",
         ratio=gain.ratio if gain else None,
         low=gain.low if gain else None,

@@ -7,10 +7,10 @@ from autotune.coordinator.races.alone import RacedWorkload
 from autotune.coordinator.races.words import price_lines, tried_words
 from autotune.disk import format_bytes
 from autotune.events import Scalar
+from autotune.report.text.raced import surroundings_words
 from autotune.report.text.wording import format_duration, format_parameters, one_line
 from autotune.speed.knobs.code import code_lines
-from autotune.speed.measuring.statistics import Range
-from autotune.speed.racing.result import Heat, RaceResult, Split, Surroundings
+from autotune.speed.racing.result import Heat, RaceResult, Split
 from autotune.speed.racing.words import cost_words, doubt_words, fresh_words, gain_words, times_words
 
 
@@ -77,9 +77,10 @@ def ending_lines(summary: SpeedSummary) -> Iterator[str]:
     if summary.doubt is not None:
         yield f"      {summary.doubt}"
     yield from map(one_line, price_lines(result))
+    around = surroundings_words(result.surroundings)
     yield (
         f"throughput: {result.samples_per_second:,.0f} samples/s, peak memory {format_bytes(result.peak_memory_bytes)}"
-        f"{_around(result.surroundings)}"
+        f"{f' ({around})' if around else ''}"
     )
     if (starts := result.uncharged_starts) is not None:
         yield (
@@ -92,25 +93,6 @@ def ending_lines(summary: SpeedSummary) -> Iterator[str]:
         f"{_work(split)}{_epoch_starts(split)}"
     )
     yield f"cost: {cost_words(result)}{_cut_short(result)}"
-
-
-def _around(surroundings: Surroundings | None) -> str:
-    """The surroundings of a measured throughput in words; counts that are 0 are left out."""
-    if surroundings is None:
-        return ""
-    ranges = (("load", surroundings.load, ".1f", ""), ("clock", surroundings.clock_mhz, ",.0f", " MHz"))
-    told = [f"{name} {_span(seen, form)}{unit}" for name, seen, form, unit in ranges if seen is not None]
-    counts = (
-        ("allocator retries", surroundings.allocator_retries),
-        ("recompilations", surroundings.recompilations),
-    )
-    told += [f"{name} {number}" for name, number in counts if number]
-    return f" ({', '.join(told)})" if told else ""
-
-
-def _span(seen: Range, form: str) -> str:
-    low, high = (format(bound, form) for bound in seen)
-    return low if low == high else f"{low} to {high}"
 
 
 def _work(split: Split) -> str:

@@ -22,7 +22,7 @@ from autotune.trial.launcher import Arrival
 from autotune.trial.leases import Lease
 from tests.coordinator.races.simulated import CostOf, racing_study
 from tests.coordinator.retraining.instant import InstantTrials, Said
-from tests.report.raced import BESIDE
+from tests.report.raced import BESIDE, MEASURED
 from tests.reports import make_report
 from tests.speed.simulated import Cost, Setting
 
@@ -316,6 +316,18 @@ def test_dashboard_tells_the_informed_guess_from_what_won(tmp_path: Path, monkey
         study.log.add_heat(guess, workload=study.ground.workload({"batch_size": 32}))
     (seen,) = optuna.load_study(study_name="raced.speed", storage=f"sqlite:///{tmp_path}/autotune.db").trials
     assert seen.user_attrs["tried"] == "the winner against an informed guess: num_workers 2"
+
+
+def test_dashboard_shows_what_a_setting_held_and_what_was_around(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with racing_study(
+        tmp_path, spec=SPEC, cost=lambda _, __: Cost(compute_seconds=0.01), monkeypatch=monkeypatch
+    ) as study:
+        study.log.add_heat(MEASURED, workload=study.ground.workload({"batch_size": 32}))
+    (seen,) = optuna.load_study(study_name="raced.speed", storage=f"sqlite:///{tmp_path}/autotune.db").trials
+    told = {"peak_memory_bytes": 3 * 2**28, "start_seconds": 1.25, "load_low": 0.52, "load_high": 1.31}
+    assert seen.user_attrs.items() >= {**told, "recompilations": 2, "temperature_celsius_high": 64.0}.items()
 
 
 class _Pressed(Interrupts):

@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from autotune.report.page.blocks import Code, Intervals, Words
+from autotune.report.page.blocks import Code, Intervals, Table, Words
 from autotune.report.page.composing import compose
 from autotune.report.page.html import as_html
 from autotune.report.page.markdown import as_markdown
@@ -9,7 +9,7 @@ from autotune.report.page.subject import Subject
 from autotune.report.summaries.record import read_record
 from autotune.spec.model import Choice
 from tests.report.page_study import PLACES
-from tests.report.raced import BESIDE, COSTLY, GAIN, IN_TURNS, UNPROVEN, result_of, row_of
+from tests.report.raced import BESIDE, COSTLY, GAIN, IN_TURNS, MEASURED, UNPROVEN, result_of, row_of
 from tests.report.study_book import StudyBook, make_spec
 
 
@@ -42,6 +42,17 @@ def test_ratio_that_tells_nothing_stands_in_words_and_stretches_no_scale(storage
     page = replace(compose(record, places=PLACES), sections=(section,))
     assert "too noisy to tell apart" in as_markdown(page)
     assert '<td class="number">too noisy to tell apart</td>' in as_html(page)
+
+
+def test_page_tells_what_each_setting_held_and_what_was_around(storage: str) -> None:
+    book = StudyBook(storage)
+    book.add(0, epochs=[{"val_accuracy": 0.8}])
+    record = replace(read_record(storage, name=book.row.name), races=(row_of(result_of(heats=(MEASURED, IN_TURNS))),))
+    section = raced_section(Subject(record=record, places=PLACES))
+    assert section is not None
+    (table,) = [block for block in section.blocks if isinstance(block, Table)]
+    around = "load 0.5 to 1.3, clock 2,450 MHz, temperature 61 to 64 °C, recompilations 2"
+    assert table.rows == (("channels_last true", "2,346", "768 MiB", "1.25 s", around),), "the other was not measured"
 
 
 def test_page_and_note_name_fewer_digits_what_is_paid_once_and_the_lines_to_paste(storage: str) -> None:

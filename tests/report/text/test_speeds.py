@@ -3,9 +3,9 @@
 import pytest
 
 from autotune.report.text.speeds import SpeedSummary, ending_lines, heat_rows
-from autotune.speed.racing.result import EpochStarts, Split, Surroundings
+from autotune.speed.racing.result import EpochStarts, Split
 from tests.out_of_memory import NATIVE, NATIVE_IN_SHORT
-from tests.report.raced import BESIDE, GAIN, IN_TURNS, UNPROVEN, result_of
+from tests.report.raced import BESIDE, GAIN, IN_TURNS, MEASURED, UNPROVEN, result_of
 
 
 def lines(**fields: object) -> str:
@@ -137,10 +137,8 @@ def test_optimizer_that_is_not_told_apart_is_said_to_be_in_what_it_is_in() -> No
 
 
 def test_throughput_is_told_with_what_was_around_it() -> None:
-    around = Surroundings(
-        allocator_retries=0, recompilations=2, load=(0.52, 1.31), clock_mhz=(2450.0, 2450.0), temperature_celsius=None
-    )
-    assert " GiB (load 0.5 to 1.3, clock 2,450 MHz, recompilations 2)\n" in lines(surroundings=around)
+    told = "load 0.5 to 1.3, clock 2,450 MHz, temperature 61 to 64 °C, recompilations 2"
+    assert f" GiB ({told})\n" in lines(surroundings=MEASURED.surroundings)
     assert "load" not in lines()
 
 
