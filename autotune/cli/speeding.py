@@ -106,7 +106,8 @@ def speed(
 
     TASK is a study spec (a file, or the name of one that comes with the package), or a task:
     package.module:Class or file.py:Class, which trains with its own defaults unless --space names a
-    spec.
+    spec. The knobs of a spec's speed section are raced, whatever its speed_search is; without such a
+    section, and for a task, all that apply.
 
     Real training steps are timed in alternating blocks: first what a step waits for, then the
     knobs that can move it, one at a time, then the winners together. Nothing is learned; the

@@ -68,6 +68,7 @@ baseline: {lr: 1e-2, num_workers: 0}
 log_model: false
 confirm: {repeats: 0}
 """
+BEGINNING = SPEC.partition("speed_search")[0]
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +145,24 @@ def test_speed_command_races_a_task_that_has_no_spec(home: Home) -> None:
     assert summary["result"]["heats"] or summary["result"]["is_cut_short"]  # on busy cores its time is soon up
     assert bool(summary["code"]) is bool(summary["result"]["gain"])
     assert "input-bound" in done.stderr
+
+
+def test_speed_command_races_every_knob_for_a_spec_that_names_none(home: Home) -> None:
+    """It raced nothing, and said that nothing is faster."""
+    (home.folder / "short.yaml").write_text(
+        f"{BEGINNING}speed_search: fixed\nlearning: {{lr: {{low: 0.1, high: 1}}}}\n"
+    )
+    (summary,) = json.loads(home.run("speed", "short.yaml", "--seconds", "6", "--json").stdout)
+    assert summary["result"]["heats"] or summary["result"]["is_cut_short"]  # on busy cores its time is soon up
+
+
+def test_speed_command_refuses_a_spec_that_leaves_nothing_to_race(home: Home) -> None:
+    """It measured the baseline, and stored that nothing is faster."""
+    rest = "device: cpu\nlearning: {lr: {low: 0.1, high: 1}}\nspeed: {pin_memory: {choices: [false, true]}}\n"
+    (home.folder / "short.yaml").write_text(BEGINNING + rest)
+    done = home.run("speed", "short.yaml", "--seconds", "6", status=2)
+    assert "short.yaml:7: speed: something must be left to race on this machine, got pin_memory left out" in done.stderr
+    assert not (home.folder / "autotune.db").exists()
 
 
 ODD = """

@@ -12,7 +12,7 @@ from autotune.coordinator.opening.stage import Stage, set_stage
 from autotune.coordinator.races.ground import RaceGround
 from autotune.coordinator.races.log import RaceLog
 from autotune.coordinator.workloads import Workload, kept_state
-from autotune.errors import InputError
+from autotune.errors import InputError, SpecError
 from autotune.events import Scalar
 from autotune.recording.database import creation_lock, normalise_url, open_database
 from autotune.recording.engines import configure_engine
@@ -22,6 +22,7 @@ from autotune.search.races import RaceStudy
 from autotune.search.storage import open_storage
 from autotune.spec.learning import DEFAULT_BATCH_SIZE
 from autotune.spec.load import SpecFile
+from autotune.spec.model import Choice, Parameter
 from autotune.speed.measuring.arena import Contestant, ContestantLostError
 from autotune.speed.measuring.bottleneck import Diagnosis
 from autotune.speed.racing.batch import BatchLimit, BatchTry, find_largest_batch
@@ -102,6 +103,7 @@ def race_task(order: SpeedOrder, *, watch: SpeedWatch) -> Iterator[RacedWorkload
             the smaller sizes are raced first.
     """
     check_study_name(order.name)
+    order = replace(order, file=as_raced(order.file))
     with ExitStack() as stack:
         launcher = stack.enter_context(Launcher.start(order.file.spec.task, secrets=order.file.secrets))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -110,6 +112,7 @@ def race_task(order: SpeedOrder, *, watch: SpeedWatch) -> Iterator[RacedWorkload
             order.file.spec, name=order.name, stage=stage, launcher=launcher, folder=folder, knobs=stage.knobs
         )
         _check_batch_sizes(order, num_samples=stage.rehearsal.num_train_samples)
+        _check_something_is_raced(order, stage=stage, ground=ground)
         company = stack.enter_context(
             joined(
                 order.file.spec.device,
@@ -124,6 +127,39 @@ def race_task(order: SpeedOrder, *, watch: SpeedWatch) -> Iterator[RacedWorkload
         lease = stage.pool.acquire()
         assert lease is not None, "nobody else has one"
         yield from _LoneRaces(order, stage=stage, ground=ground, log=log, lease=lease, watch=watch).run()
+
+
+def as_raced(file: SpecFile) -> SpecFile:
+    """The spec with races for its speed parameters, however a study of it chooses them.
+
+    Raises:
+        SpecError: It has a ``speed`` section, and fixes all that stands in it.
+    """
+    speed = file.spec.speed
+    if speed and not any(isinstance(parameter, Parameter) for parameter in speed.values()):
+        raise _nothing_to_race(file, got="fixed values alone")
+    return replace(file, spec=file.spec.model_copy(update={"speed_search": Choice(name="race")}))
+
+
+def _check_something_is_raced(order: SpeedOrder, *, stage: Stage, ground: RaceGround) -> None:
+    """Refuse a spec of whose knobs none has two values on this machine that go with the baseline."""
+    file, learning = order.file, _learning_of(stage)
+    sizes = [size for size in order.batch_sizes if size != "max"]
+    workloads = [{**learning, "batch_size": size} for size in sizes] or [learning]
+    if any(ground.plan(workload, seconds=0).entries for workload in workloads):
+        return
+    reasons = [f"{item.name} left out ({item.reason})" for item in stage.space.left_out if item.name in file.spec.speed]
+    raise _nothing_to_race(file, got="; ".join(reasons) or "one value for each knob beside the baseline")
+
+
+def _nothing_to_race(file: SpecFile, *, got: str) -> SpecError:
+    remedy = "add choices, or remove the section: then every knob that applies is raced"
+    return file.error("speed", rule="something must be left to race on this machine", got=got, remedy=remedy)
+
+
+def _learning_of(stage: Stage) -> dict[str, Scalar]:
+    """The baseline's learning parameters, the fixed ones too."""
+    return {**stage.space.fixed, **stage.space.learning.baseline}
 
 
 def _check_batch_sizes(order: SpeedOrder, *, num_samples: int | None) -> None:
@@ -202,7 +238,7 @@ class _LoneRaces:
     def _workloads(self) -> Iterator[dict[str, Scalar]]:
         """The learning parameters of each race."""
         stage, sizes = self._stage, self._order.batch_sizes
-        learning = {**stage.space.fixed, **stage.space.learning.baseline}
+        learning = _learning_of(stage)
         if not sizes:
             yield learning
             return

@@ -2,9 +2,19 @@
 
 import pytest
 
-from autotune.coordinator.races.alone import check_reads_batch_size
+from autotune.coordinator.races.alone import as_raced, check_reads_batch_size
 from autotune.errors import InputError
+from autotune.search.resolve import resolve_space
+from autotune.spec.load import parse_spec
+from tests.machines import machine
 from tests.speed.simulated import Cost, SimulatedContestant, SimulatedMachine
+
+SPEC = """
+task: a:B
+objective: {metric: a, direction: minimize}
+budget: {trials: 30}
+learning: {lr: {low: 0.1, high: 1}}
+"""
 
 
 def test_batch_sizes_of_a_task_that_has_its_own_are_not_raced() -> None:
@@ -20,3 +30,19 @@ def test_batch_sizes_of_a_task_that_reads_them_are_raced() -> None:
     contestant = SimulatedContestant({}, Cost(compute_seconds=0.01), SimulatedMachine())
     check_reads_batch_size(contestant, batch_size=64, task="a.py:train")
     assert not contestant.is_retired
+
+
+@pytest.mark.parametrize("speed_search", ["fixed", "joint"])
+def test_spec_that_names_no_knob_is_raced_like_a_task_without_one(speed_search: str) -> None:
+    """Nothing was raced, and the verdict was that nothing is faster."""
+    file = as_raced(parse_spec(f"{SPEC}speed_search: {speed_search}\n", origin="s.yaml"))
+    raced = {parameter.name for parameter in resolve_space(file, machine=machine(), num_cores=4).speed}
+    assert {"num_workers", "torch_threads"} <= raced
+
+
+def test_spec_that_fixes_every_knob_it_names_is_refused() -> None:
+    file = parse_spec(f"{SPEC}speed:\n  num_workers: 4\n", origin="s.yaml")
+    with pytest.raises(
+        InputError, match=r"^s\.yaml:6: speed: something must be left to race .*, got fixed values alone;"
+    ):
+        as_raced(file)
