@@ -54,10 +54,19 @@ class RaceRecords:
         self._engine = engine
 
     @not_repeated
-    def add(self, row: RaceRow, *, machine: Machine, study: StudyRow | None, guard: Guard | None = None) -> int:
+    def add(
+        self,
+        row: RaceRow,
+        *,
+        machine: Machine,
+        study: StudyRow | None,
+        is_answer: bool = True,
+        guard: Guard | None = None,
+    ) -> int:
         """Record a race that has ended, with the study that it ran in, if any; returns the race's id.
 
         A race is told apart from others by its study, machine, workload and the moment at which it was recorded.
+        What the study was charged for one that answers nothing counts on, as its workload will be raced again.
         """
         values: dict[str, object] = {
             "study_id": study.id if study is not None else None,
@@ -85,7 +94,7 @@ class RaceRecords:
                 kept = connection.execute(select(tables.race.c.id).where(same)).scalar()
                 inserted = insert(tables.race).values(values)
                 key = connection.execute(inserted).inserted_primary_key if kept is None else (kept,)
-                if study is not None:
+                if study is not None and is_answer:
                     ended = _is_unfinished(_unfinished_row(study, digest=row.workload_digest, machine=machine))
                     connection.execute(delete(tables.race_unfinished).where(ended))
             assert key is not None, "one row has one"
@@ -103,7 +112,7 @@ class RaceRecords:
     def charge(
         self, study: StudyRow, *, digest: str | None, machine: Machine, seconds: float, guard: Guard | None = None
     ) -> None:
-        """Add seconds to what the study has spent on races, and to the unfinished race of this digest.
+        """Add seconds to what the study has spent on races, and to those that this digest has no answer for yet.
 
         With ``digest`` None the seconds belong to a race that has ended.
         """
@@ -126,7 +135,7 @@ class RaceRecords:
         persist(pay)
 
     def unfinished_seconds(self, study: StudyRow, *, digest: str, machine: Machine) -> float:
-        """Seconds that the study has spent on races of this digest and machine since the last one that ended."""
+        """Seconds that the study has spent on races of this digest and machine since the last one with an answer."""
         return self._unfinished_seconds(_unfinished_row(study, digest=digest, machine=machine))
 
     def _unfinished_seconds(self, race: Mapping[str, object]) -> float:

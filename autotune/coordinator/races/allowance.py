@@ -22,7 +22,7 @@ _MOST_OF_WHAT_IS_LEFT = 0.5
 """Share of the study's remaining time that a first race may take; one that would take more is not run."""
 _LEAST_AGAIN = 0.25
 """Share of a first race's time that it has at least when it is run again, however much of that time was used up by
-starts that ended in the race: with less it could find nothing, and the study would go without a winner."""
+starts without an answer: with less it could find nothing, and the study would go without a winner."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,11 @@ class Allowances:
         return _allowance(min(_MOST_SECONDS, left), in_turns=min(_MOST_SECONDS_IN_TURNS, left))
 
     def first(self, *, unfinished_seconds: float) -> Allowance:
-        """What the first race may take: what earlier starts that ended in it have left of its time, or some at least.
+        """What the first race may take: what earlier starts have left of its time, or some of it at least.
 
         Args:
-            unfinished_seconds: Seconds that the first race took in those starts.
+            unfinished_seconds: Seconds that the first race took in starts that ended in it, or in which it came to no
+                answer.
         """
         seconds = self._first(_MOST_SECONDS, unfinished=unfinished_seconds)
         return _allowance(seconds, in_turns=self._first(_MOST_SECONDS_IN_TURNS, unfinished=unfinished_seconds))

@@ -53,7 +53,9 @@ class RaceLog:
     def keep(self, result: RaceResult, *, workload: Workload, ground: RaceGround) -> int:
         """Write a race down for this study and later ones, under the number that is returned."""
         row = race_row(result, workload=workload, digest=ground.digest(workload))
-        return self._races.add(row, machine=ground.machine, study=self._study, guard=self._records.guard)
+        return self._races.add(
+            row, machine=ground.machine, study=self._study, is_answer=result.is_answer, guard=self._records.guard
+        )
 
     def complete(self, race_id: int, result: RaceResult) -> None:
         """Write down what was found out after a race, beside it."""
@@ -72,7 +74,7 @@ class RaceLog:
             self._races.charge(self._study, digest=digest, machine=ground.machine, seconds=seconds, guard=guard)
 
     def unfinished_seconds(self, workload: Workload, *, ground: RaceGround) -> float:
-        """What races of this workload took in the study without coming to their end: it was killed, or stopped."""
+        """What races of this workload took in the study without an answer: killed or stopped, cut short, too loud."""
         if self._study is None:
             return 0.0
         return self._races.unfinished_seconds(self._study, digest=ground.digest(workload), machine=ground.machine)

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
 import optuna
@@ -186,6 +187,28 @@ def test_race_that_a_start_ended_in_has_what_is_left_of_its_time_in_the_next(
         assert study.log.unfinished_seconds(workload, ground=study.ground) == 0
     assert study.said[0] == "race: batch_size 32, up to 30 s"
     assert study.said[2] == "race: batch_size 32, up to 12 s"
+
+
+def test_race_that_answers_nothing_has_what_is_left_of_its_time_in_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each start gave it all of its time again: it had come to its end, where noise hid everything."""
+    factors = cycle([1.0, 1.35])
+
+    def cost(learning: Mapping[str, Scalar], setting: Setting) -> Cost:
+        del learning, setting
+        factor = next(factors)  # two processes of one setting differ
+        return Cost(compute_seconds=0.01 * factor, wait_seconds=0.02 * factor)
+
+    with racing_study(tmp_path, spec=SPEC, cost=cost, monkeypatch=monkeypatch) as study:
+        study.train(1, batch_size=32, on_wait=lambda: study.clock.pass_seconds(2.0))
+        left = 30 - study.charged_seconds
+        assert 0 < left < 28
+        study.start_again()
+        study.train(1, batch_size=32)
+        assert study.log.known(study.ground) == {}
+    begun = [line for line in study.said if line.startswith("race: batch_size 32, up to")]
+    assert begun == ["race: batch_size 32, up to 30 s", f"race: batch_size 32, up to {max(12, left):.0f} s"]
 
 
 def test_workload_without_a_race_takes_no_precision_that_was_judged_on_another(
