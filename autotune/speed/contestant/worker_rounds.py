@@ -11,13 +11,13 @@ before it, and the round is left out.
 """
 
 import multiprocessing
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import psutil
 
+from autotune.hardware import usable_cores
 from autotune.speed.measuring.arena import LONGEST_BLOCK
 
 _WAITS = 0.05
@@ -90,6 +90,6 @@ class WorkerRounds:
         before, after = self._began, self._look()
         if before is None or before.cpu_seconds is None or after.cpu_seconds is None:
             return
-        could = (after.at - before.at) * min(after.num_workers, len(os.sched_getaffinity(0)))
+        could = (after.at - before.at) * min(after.num_workers, len(usable_cores()))
         is_computing = after.cpu_seconds - before.cpu_seconds >= _COMPUTES * could
         self._mostly_waits = wait_seconds > _WAITS * seconds and not is_computing

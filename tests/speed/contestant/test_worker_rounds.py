@@ -90,3 +90,14 @@ def test_round_is_left_out_where_a_pause_makes_nothing_ready(
     rounds.begin()
     rounds.end(seconds=1.0, wait_seconds=wait_seconds)
     assert rounds.steps_before(2) == num_steps
+
+
+def test_round_is_left_out_on_a_system_that_tells_no_affinity_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each contestant with workers crashed at the end of its first block."""
+    moments = iter([Moment(10.0, 2, 5.0), Moment(11.0, 2, 6.9)])
+    monkeypatch.delattr("os.sched_getaffinity")
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    rounds = WorkerRounds(lambda: next(moments))
+    rounds.begin()
+    rounds.end(seconds=1.0, wait_seconds=0.5)
+    assert rounds.steps_before(2) == 0
