@@ -48,7 +48,7 @@ class BatchRoom:
         is_told = parameters.get("accumulate") == "auto" or self._fitting.has_limit(parameters)
         return bool(self._larger_than(learning)) and not is_told and self._ground.gpu_bytes is not None
 
-    def tried(
+    def try_larger(
         self,
         result: RaceResult,
         *,
@@ -56,8 +56,9 @@ class BatchRoom:
         lease: Lease,
         watchman: Watchman,
         on_begin: Callable[[int], None],
-    ) -> tuple[TriedBatch, ...]:
-        """Try larger batches after a race that has just ended; returns what came of each, nothing where none is tried.
+        on_tried: Callable[[TriedBatch], None],
+    ) -> None:
+        """Try larger batches after a race that has just ended, where that is worth its time.
 
         Args:
             result: What the race has found.
@@ -65,20 +66,21 @@ class BatchRoom:
             lease: The device, on which nothing else of the study runs.
             watchman: What charges the study for the time of these tries, and knows how long they may take.
             on_begin: Called with the largest batch before it is tried.
+            on_tried: Called with what came of each batch, as soon as its try is over.
 
         Raises:
-            RaceEndedError: The study is to end.
+            RaceEndedError: The study is to end, or the tries take too long.
         """
         sizes, taken_over = self._larger_than(learning), result.setting_in_full_precision
-        start = max((heat.start_seconds or 0.0 for heat in result.heats if heat.setting == result.setting), default=0.0)
+        start = _start_seconds(result)
         if not self.is_open(result, learning=learning) or start > watchman.seconds:
-            return ()
+            return
         on_begin(sizes[-1])
 
         def may_start() -> bool:
             return watchman.spent_seconds + start <= watchman.seconds
 
-        def attempt(sizes: Sequence[int], setting: Mapping[str, Scalar]) -> list[TriedBatch]:
+        def attempt(sizes: Sequence[int], setting: Mapping[str, Scalar]) -> tuple[BatchTry, ...]:
             with ExitStack() as stack:
 
                 def enter(batch_size: int) -> Contestant:
@@ -86,14 +88,13 @@ class BatchRoom:
                     arena = self._ground.arena(wider, lease=lease, on_wait=watchman.check, seconds=watchman.seconds)
                     return stack.enter_context(arena).enter(setting)
 
-                tries = try_batches(enter, sizes=sizes, may_start=may_start)
-            return [_tried(each, setting=setting) for each in tries]
+                return try_batches(
+                    enter, sizes=sizes, may_start=may_start, tried=lambda each: on_tried(_tried(each, setting=setting))
+                )
 
-        tries = attempt(sizes, taken_over)
-        lost = [each.batch_size for each in tries if each.shortage is not None]
+        lost = [each.batch_size for each in attempt(sizes, taken_over) if each.shortage is not None]
         if lost and taken_over != result.baseline:
-            tries += attempt([min(lost)], result.baseline)
-        return tuple(tries)
+            attempt([min(lost)], result.baseline)
 
     def learn(self, result: RaceResult, *, workload: Workload) -> None:
         """Learn what a race, and the batches that were tried after it, say of memory."""
@@ -115,6 +116,13 @@ class BatchRoom:
             return []
         most = self._ground.num_train_samples
         return [size for size in _sizes(searched) if size > own and (most is None or size <= most)]
+
+
+def _start_seconds(result: RaceResult) -> float:
+    """Seconds that a start with the winner took; where no heat had that, as for the baseline, the least of any."""
+    starts = [(heat.setting, heat.start_seconds) for heat in result.heats if heat.start_seconds is not None]
+    own = [seconds for setting, seconds in starts if setting == result.setting]
+    return max(own, default=min((seconds for _, seconds in starts), default=0.0))
 
 
 def _tried(attempt: BatchTry, *, setting: Mapping[str, Scalar]) -> TriedBatch:

@@ -16,7 +16,7 @@ from autotune.coordinator.workloads import Workload, kept_state
 from autotune.recording.lease import StudyLease
 from autotune.speed.racing.plan import RaceWatch
 from autotune.speed.racing.race import race
-from autotune.speed.racing.result import Heat, RaceResult
+from autotune.speed.racing.result import Heat, RaceResult, TriedBatch
 from autotune.speed.racing.run_length import RunLength
 from autotune.speed.racing.words import change_words, race_words, times_words
 
@@ -115,17 +115,23 @@ class StudyRaces:
         def on_begin(largest: int) -> None:
             self._say(f"race: whether batches of up to {largest:,} fit", watchman=watchman)
 
+        tries: list[TriedBatch] = []
         try:
-            tries = self._room.tried(
-                result, learning=entrant.learning, lease=floor.lease, watchman=watchman, on_begin=on_begin
+            self._room.try_larger(
+                result,
+                learning=entrant.learning,
+                lease=floor.lease,
+                watchman=watchman,
+                on_begin=on_begin,
+                on_tried=tries.append,
             )
         except RaceEndedError as error:
-            self._note(f"race: which batches fit was not found out, {error}")
-            return
+            what = "not all batches were tried" if tries else "which batches fit was not found out"
+            self._note(f"race: {what}, {error}")
         finally:
             self._stand_down(watchman)
         if tries:
-            told = result.model_copy(update={"batches": tries})
+            told = result.model_copy(update={"batches": tuple(tries)})
             self._room.learn(told, workload=entrant.workload)
             self._log.complete(race_id, told)
             for line in batch_lines(tries):

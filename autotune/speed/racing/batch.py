@@ -94,6 +94,7 @@ def try_batches(
     *,
     sizes: Sequence[int],
     may_start: Callable[[], bool] = lambda: True,
+    tried: Callable[[BatchTry], None] = lambda _: None,
 ) -> tuple[BatchTry, ...]:
     """Find which of some batch sizes train: the largest first, and where it does not, by halves.
 
@@ -103,8 +104,9 @@ def try_batches(
         enter: Starts a contestant with a batch size.
         sizes: Batch sizes in rising order, each larger than one that is known to train.
         may_start: Asked before each try, so that the search ends with its time.
+        tried: Hears of each try when it is over.
     """
-    search = _Search(enter, None, lambda _: None, is_known_to_train=True)
+    search = _Search(enter, None, tried, is_known_to_train=True)
     good, bad = -1, len(sizes)
     at = bad - 1
     while good < at < bad and may_start():

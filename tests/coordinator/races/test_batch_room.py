@@ -142,6 +142,39 @@ def test_race_is_kept_where_the_study_ends_while_batches_are_tried(
         assert race_of(study).batches == ()
 
 
+def test_tries_that_were_over_when_the_study_ended_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They were dropped, and the next start made them again."""
+    with study_on_a_gpu(tmp_path, cost=holding(bytes_per_sample=GIB / 20), monkeypatch=monkeypatch) as study:
+
+        def on_wait() -> None:
+            if len(study.ground.raced) > 2:
+                raise RaceEndedError("interrupted")
+
+        study.train(1, batch_size=32, on_wait=on_wait)
+        assert [(tried.batch_size, bool(tried.reason)) for tried in race_of(study).batches] == [(512, True)]
+        assert study.said[-2:] == [
+            "race: not all batches were tried, interrupted",
+            "race: batch_size: 512 does not fit the device (no room)",
+        ]
+        taken_over = {"batch_size": 512, "num_workers": 2, "channels_last": False}
+        assert study.fitting.reason_not_to_launch(1, parameters=taken_over, lease=CPU) is not None
+
+
+@pytest.mark.parametrize(("start_seconds", "raced"), [(0.1, [32, 512]), (10.0, [32])])
+def test_nothing_is_tried_where_a_start_takes_longer_than_there_is_time_though_the_baseline_won(
+    start_seconds: float, raced: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No heat has the baseline's setting: its start was taken for none, was begun, and cut off."""
+
+    def cost(learning: Mapping[str, Scalar], setting: Setting) -> Cost:
+        del learning, setting
+        return Cost(compute_seconds=0.01, wait_seconds=0.02, start_seconds=start_seconds)
+
+    with study_on_a_gpu(tmp_path, cost=cost, monkeypatch=monkeypatch) as study:
+        assert study.train(1, batch_size=32)["num_workers"] == 0
+        assert study.ground.raced == raced
+
+
 def test_what_was_tried_with_momentum_is_known_of_trials_with_momentum(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
