@@ -127,6 +127,11 @@ def _conclusion(result: RaceResult) -> Iterator[str]:
     else:
         yield f"winner: {format_parameters(result.kept)}"
         yield f"gain: {gain_words(result.gain)} times the baseline's throughput, confirmed on fresh processes"
+    yield from _beside_guess(result)
+
+
+def _beside_guess(result: RaceResult) -> Iterator[str]:
+    """How the winner compares with what an informed user would have set."""
     if result.informed is None:
         return
     informed = {name: value for name, value in result.informed.items() if result.baseline.get(name) != value}
@@ -136,6 +141,8 @@ def _conclusion(result: RaceResult) -> Iterator[str]:
         yield f"{whose} {times_words(result.informed_gain, of=f'that of {guess}', than=f'that of {guess}')}"
         if result.guess_refusal is not None:
             yield f"      the guess is faster, but {result.guess_refusal}"
+    elif result.is_informed_setting:
+        yield f"      the winner is {guess} itself: what an informed user would set without measuring"
     elif result.had_no_time_for_informed:
         whose = "      " if result.gain is not None else "The baseline was "
         yield f"{whose}not compared with {guess}: its time was up; --seconds gives it longer"

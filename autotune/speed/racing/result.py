@@ -251,6 +251,14 @@ class RaceResult(_Part):
         return not any(heat.stage == "informed" for heat in self.heats)
 
     @property
+    def is_informed_setting(self) -> bool:
+        """The winner is the informed setting, or what of it was in force: it was found, or has beaten what was."""
+        if self.gain is None or self.informed is None or self.informed_gain is not None:
+            return False
+        has_beaten = any(heat.stage == "informed" and heat.gain is not None for heat in self.heats)
+        return has_beaten or self.setting == self.informed
+
+    @property
     def unproven(self) -> Heat | None:
         """The confirmation of what won each heat, and was faster again, though not surely; None where none was."""
         confirmed = [heat for heat in self.heats if heat.stage == "confirm" and heat.gain is not None]

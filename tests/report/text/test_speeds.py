@@ -117,6 +117,17 @@ def test_race_that_met_the_informed_guess_or_needed_not_to_says_nothing_of_time(
     assert "not compared" not in lines(**informed, **fields)
 
 
+@pytest.mark.parametrize("in_force", [GUESS, {}], ids=["all of it", "what of it is in force"])
+def test_winner_that_is_the_informed_guess_is_said_to_be_it(in_force: dict[str, object]) -> None:
+    """No line told of the guess at all."""
+    beaten = BESIDE.model_copy(update={"stage": "informed", "verdict": "rejected", "reason": "the guess is faster"})
+    setting = {"channels_last": True, **in_force}
+    text = lines(setting=setting, informed={"channels_last": True, **GUESS}, heats=(beaten,))
+    assert "      the winner is an informed guess (channels_last true · num_workers 2) itself" in text
+    assert "itself" not in lines(informed=GUESS)
+    assert "itself" not in lines(gain=None, setting={}, informed=GUESS)
+
+
 def test_epoch_starts_that_no_figure_has_are_told() -> None:
     text = lines(uncharged_starts=EpochStarts(winner_seconds=0.21, baseline_seconds=0.012))
     assert "an epoch's start, 0.21 s (the baseline's 12 ms), is in no figure: the loader does not tell" in text

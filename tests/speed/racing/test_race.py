@@ -857,6 +857,15 @@ def test_race_measures_the_winner_against_the_informed_setting() -> None:
     assert result.guess_refusal is None
 
 
+def test_winner_that_ties_with_an_informed_setting_stays_and_is_said_to() -> None:
+    """It was said to be rejected, and that the setting to beat stays."""
+    guess: Setting = {"channels_last": True, "optimizer_impl": "foreach"}
+    result = run(SimulatedArena(compute_bound), CHANNELS_LAST, informed=guess)
+    (heat,) = (heat for heat in result.heats if heat.stage == "informed")
+    assert result.setting == {"channels_last": True}
+    assert (heat.verdict, heat.reason) == ("kept", "a tie: the winner stays")
+
+
 @pytest.mark.parametrize("entry", [WORKERS, FUSED], ids=["nothing won", "something won"])
 def test_race_takes_an_informed_setting_that_is_surely_faster_than_its_winner(entry: Entry) -> None:
     result = run(SimulatedArena(compute_bound, machine=noisy()), entry, informed={"channels_last": True})

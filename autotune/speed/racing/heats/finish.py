@@ -86,3 +86,16 @@ def finish_words(comparison: Comparison, *, bar: Bar = "faster") -> str:
             return "a tie: the setting to beat stays"
         case "tie":
             return "not surely faster: the setting to beat stays"
+
+
+def guess_words(comparison: Comparison) -> str:
+    """What it came to that a winner met an informed guess, for the record of its heat."""
+    match comparison.verdict:
+        case "faster":
+            return "faster"
+        case "slower":
+            return "the guess is faster"
+        case "tie" if is_clear(comparison):
+            return "a tie: the winner stays"
+        case "tie":
+            return "not surely faster than the guess: the winner stays"

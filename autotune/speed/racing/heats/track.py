@@ -8,7 +8,7 @@ from autotune.speed.measuring.arena import ContestantLostError
 from autotune.speed.measuring.comparison import Comparison
 from autotune.speed.racing.heats.challenge import Challenge, Terms
 from autotune.speed.racing.heats.enough import FASTER_BY_FAR, Bar
-from autotune.speed.racing.heats.finish import Finish, Objection, finish_words
+from autotune.speed.racing.heats.finish import Finish, Objection, finish_words, guess_words
 from autotune.speed.racing.heats.incumbent import Incumbency
 from autotune.speed.racing.heats.meeting import HeatTime, Looks, Meeting
 from autotune.speed.racing.heats.records import Clock, Heats
@@ -202,14 +202,15 @@ class Track:
         finally:
             if other is not None:
                 other.retire()
-        is_kept = comparison.verdict == "faster"
-        is_guess_faster = stage == "informed" and comparison.verdict == "slower"
+        is_guess_met = stage == "informed"
+        # Beside a guess the winner is not on trial: it stays unless the guess is surely faster.
+        is_kept = comparison.verdict == "faster" or (is_guess_met and comparison.verdict == "tie")
         self.heats.over(
             stage,
             self.incumbent,
             changes=changes,
             verdict="kept" if is_kept else "rejected",
-            reason="the guess is faster" if is_guess_faster else finish_words(comparison),
+            reason=guess_words(comparison) if is_guess_met else finish_words(comparison),
             began=began,
             seen=comparison,
             is_in_turns=comparison.is_in_turns,
