@@ -141,15 +141,17 @@ def _optimizer(setting: Mapping[str, Scalar]) -> str:
 
 
 def _steps(setting: Mapping[str, Scalar], kind: str) -> list[str]:
-    """Lines about each step: autocast, prefetching, recording and accumulation."""
+    """Lines about each step: autocast, copies to the device, recording and accumulation."""
     lines: list[str] = []
     precision = setting.get("precision", "fp32")
     if precision in _DTYPES:
-        lines.append(f'with torch.autocast("{kind}", dtype={_DTYPES[str(precision)]}):  # forward and loss')
+        lines += [f'with torch.autocast("{kind}", dtype={_DTYPES[str(precision)]}):', "    ...  # forward and loss"]
     if precision == "fp16":
         lines.append(f'scaler = torch.amp.GradScaler("{kind}")  # scale the loss, step through it, update it')
     if setting.get("device_prefetch"):
-        lines.append("copy_stream = torch.cuda.Stream()  # copy the next batch on it while this one trains")
+        lines += _COPIED_AHEAD
+    elif setting.get("pin_memory") and not setting.get("cuda_graph"):
+        lines.append(f"batch = {_COPIED}  # in your loop; a copy that blocks gains little")
     if setting.get("cuda_graph"):
         lines += _GRAPH
     accumulate = setting.get("accumulate", 1)
@@ -159,6 +161,23 @@ def _steps(setting: Mapping[str, Scalar], kind: str) -> list[str]:
     return lines
 
 
+_COPIED = "[part.to(device, non_blocking=True) for part in batch]"
+_COPIED_AHEAD = (
+    "def copied_ahead(loader):  # copies each batch while the one before it trains",
+    "    stream, ahead = torch.cuda.Stream(), None",
+    "    for batch in loader:",
+    "        with torch.cuda.stream(stream):",
+    f"            batch = {_COPIED}",
+    "        if ahead is not None:",
+    "            yield ahead",
+    "        torch.cuda.current_stream().wait_stream(stream)",
+    "        for part in batch:  # its memory is the copying stream's, and is kept until the step is done",
+    "            part.record_stream(torch.cuda.current_stream())",
+    "        ahead = batch",
+    "    if ahead is not None:",
+    "        yield ahead",
+    "# From then on: for batch in copied_ahead(loader), whose batches are on the device.",
+)
 _GRAPH = (
     "# step(*batch): forward, backward, optimizer.step() and optimizer.zero_grad(), nothing of it on the host.",
     "held = [part.to(device) for part in next(iter(loader))]  # what the graph reads; one for each shape of batch",
@@ -170,7 +189,8 @@ _GRAPH = (
     "graph = torch.cuda.CUDAGraph()",
     "with torch.cuda.graph(graph, stream=side):",
     "    loss = step(*held)",
-    "# From then on copy each batch into held, part by part, and call graph.replay() in place of step.",
+    "# From then on copy each batch into held, part by part, by copy_(part, non_blocking=True),",
+    "# and call graph.replay() in place of step.",
 )
 _ATTENTION = ("flash", "mem_efficient", "math", "cudnn")
 _DDP = {

@@ -1,8 +1,10 @@
 import ast
 import os
 from collections.abc import Callable, Iterator
-from itertools import pairwise, product
+from contextlib import nullcontext
+from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,6 +32,61 @@ def test_knobs_become_the_lines_that_set_them() -> None:
 
 def test_matrix_products_are_set_by_the_call_that_leaves_torchs_getters_whole() -> None:
     assert lines(fp32_precision_matmul="tf32") == 'torch.set_float32_matmul_precision("high")'
+
+
+class Part:
+    """A tensor of a batch that tells what is done with it."""
+
+    def __init__(self, name: str, told: list[str]) -> None:
+        self.name = name
+        self._told = told
+
+    def to(self, device: str, *, non_blocking: bool) -> "Part":
+        assert non_blocking
+        self._told.append(f"copy {self.name} to {device}")
+        return self
+
+    def record_stream(self, stream: "Stream") -> None:
+        self._told.append(f"keep {self.name} for {stream.name}")
+
+
+class Stream:
+    """A stream of no device."""
+
+    def __init__(self, name: str = "the copies") -> None:
+        self.name = name
+
+    def wait_stream(self, stream: "Stream") -> None:
+        assert stream.name != self.name
+
+
+def test_pinned_memory_comes_with_the_copy_that_gains_by_it() -> None:
+    """A copy that is waited for gains next to nothing."""
+    *_, copy = code_lines({"pin_memory": True}, device="cuda")
+    told: list[str] = []
+    exec(copy, {"batch": (Part("inputs", told), Part("targets", told)), "device": "cuda"})
+    assert told == ["copy inputs to cuda", "copy targets to cuda"]
+    assert "non_blocking" not in lines(pin_memory=False)
+
+
+@pytest.mark.parametrize("num_batches", [0, 1, 3])
+def test_lines_that_prefetch_copy_each_batch_before_the_one_ahead_of_it_trains(num_batches: int) -> None:
+    """They made a stream, and left to a comment what is done on it."""
+    told: list[str] = []
+    cuda = SimpleNamespace(Stream=Stream, stream=nullcontext, current_stream=lambda: Stream("the step"))
+    names: dict[str, Any] = {"torch": SimpleNamespace(cuda=cuda), "device": "cuda"}
+    exec(lines(device_prefetch=True), names)
+    for (part,) in names["copied_ahead"]([Part(str(number), told)] for number in range(num_batches)):
+        told.append(f"train {part.name}")
+    copies = [told.index(f"copy {number} to cuda") for number in range(num_batches)]
+    steps = [told.index(f"train {number}") for number in range(num_batches)]
+    assert all(copied < trained for copied, trained in zip(copies[1:], steps, strict=False))
+    assert all(told.index(f"keep {number} for the step") < steps[number] for number in range(num_batches))
+    assert len(told) == 3 * num_batches
+
+
+def test_what_is_prefetched_is_copied_nowhere_else() -> None:
+    assert lines(pin_memory=True, device_prefetch=True).count("batch = [") == 1
 
 
 def test_micro_batches_that_memory_decides_are_said_so() -> None:
@@ -178,9 +235,9 @@ def test_no_knob_that_is_raced_is_taken_for_a_tasks_own(name: str, device: str) 
 def test_the_lines_of_every_knob_are_python(name: str) -> None:
     knob = KNOBS[name]
     for value in knob.choices or (knob.low,):
-        code = code_lines({name: value}, device="cuda")
-        script: list[str] = []
-        for line, following in pairwise((*code, "")):
-            is_open = line.partition("  #")[0].endswith(":") and not following.startswith(" ")
-            script += [line, "    pass"] if is_open else [line]
-        ast.parse("\n".join(script))
+        ast.parse("\n".join(code_lines({name: value}, device="cuda")))
+
+
+def test_the_lines_of_many_knobs_together_are_python() -> None:
+    """The one that opens autocast had no body, and the next line was read as one."""
+    ast.parse(lines(precision="bf16", pin_memory=True, device_prefetch=True, cuda_graph=True, accumulate=2))
