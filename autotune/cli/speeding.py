@@ -176,9 +176,9 @@ def _spec(task: str, *, space: str | None, epochs: int | None, overrides: tuple[
         own.append(Override(key=("budget", "epochs"), value=epochs, typed=f"--epochs {epochs}"))
     if space is not None:
         own.append(Override(key=("task",), value=task, typed=f"TASK {task}"))
-        return load_spec(space, overrides=[*overrides, *own], called="--space")
+        return load_spec(space, overrides=[*overrides, *own], called="--space", needs_search=False)
     if ":" not in task:
-        return load_spec(task, overrides=[*overrides, *own], called="TASK")
+        return load_spec(task, overrides=[*overrides, *own], called="TASK", needs_search=False)
     if overrides:
         raise click.UsageError("--set: changes a spec, and TASK is none; name a spec with --space")
     return task_spec(task, epochs=epochs or 10)

@@ -45,7 +45,9 @@ class SpecFile:
         return self.places.error(key, rule=rule, got=got, remedy=remedy)
 
 
-def load_spec(space: str, *, overrides: Sequence[str | Override] = (), called: str = "SPEC") -> SpecFile:
+def load_spec(
+    space: str, *, overrides: Sequence[str | Override] = (), called: str = "SPEC", needs_search: bool = True
+) -> SpecFile:
     """Read a spec from a file, or from a search space that comes with the package.
 
     A name without ``.yaml`` and without a folder is one that comes along; a file of that very
@@ -55,6 +57,7 @@ def load_spec(space: str, *, overrides: Sequence[str | Override] = (), called: s
         space: A path, or a name of ``list_spaces()``.
         overrides: Text is ``KEY=VALUE``, as typed after ``--set``.
         called: What the place is called where ``space`` was typed; a ``TASK`` may name a task, too.
+        needs_search: Refuse a spec that leaves nothing to search; a race takes one that fixes all that is learned.
 
     Raises:
         SpecError: It can't be read, or breaks a rule.
@@ -72,11 +75,16 @@ def load_spec(space: str, *, overrides: Sequence[str | Override] = (), called: s
         raise SpecError(
             f"{origin}: the file must be readable, got {reason!r}; check the path and its permissions"
         ) from None
-    return parse_spec(text, origin=origin, folder=path.parent, overrides=overrides)
+    return parse_spec(text, origin=origin, folder=path.parent, overrides=overrides, needs_search=needs_search)
 
 
 def parse_spec(
-    text: str, *, origin: str, folder: Path | None = None, overrides: Sequence[str | Override] = ()
+    text: str,
+    *,
+    origin: str,
+    folder: Path | None = None,
+    overrides: Sequence[str | Override] = (),
+    needs_search: bool = True,
 ) -> SpecFile:
     """Read a spec from its text.
 
@@ -86,13 +94,16 @@ def parse_spec(
         folder: Where a task's relative path starts; the working directory if None.
         overrides: As in ``load_spec``. A task's relative path in an override starts from the
             working directory, like anything that is typed in a shell.
+        needs_search: As in ``load_spec``.
 
     Raises:
         SpecError: It breaks a rule.
     """
     document = read_document(text, origin=origin, overrides=overrides)
     start = Path.cwd() if folder is None or "task" in document.places.overrides else folder
-    spec = read_spec(Node(value=document.content, key="", places=document.places), folder=start)
+    spec = read_spec(
+        Node(value=document.content, key="", places=document.places), folder=start, needs_search=needs_search
+    )
     text = document.text
     if spec.task != document.content["task"]:
         text = apply_overrides(text, [Override(key=("task",), value=spec.task, typed="")])

@@ -46,8 +46,13 @@ _EXAMPLE_KNOBS = "{num_workers: {low: 0, high: auto}}"
 _AUTO_PARAMETERS = ("num_workers", "torch_threads")
 
 
-def read_spec(root: Node, *, folder: Path) -> StudySpec:
-    """The whole spec; ``folder`` is what a task's relative path starts from.
+def read_spec(root: Node, *, folder: Path, needs_search: bool = True) -> StudySpec:
+    """The whole spec.
+
+    Args:
+        root: The spec's document.
+        folder: What a task's relative path starts from.
+        needs_search: Refuse a spec that leaves nothing to search, which no study could be of.
 
     Raises:
         SpecError: It breaks a rule that needs neither the machine nor the task to be checked.
@@ -58,6 +63,8 @@ def read_spec(root: Node, *, folder: Path) -> StudySpec:
     learning = _read_group(fields.get("learning"))
     speed = _read_group(fields.get("speed"))
     _check_names(root, learning=learning, speed=speed)
+    if needs_search:
+        _check_something_is_searched(root, {**learning, **speed})
     check_learning(learning, places=root.places)
     check_conditions({"learning": learning, "speed": speed}, places=root.places)
     return StudySpec(
@@ -69,7 +76,7 @@ def read_spec(root: Node, *, folder: Path) -> StudySpec:
         learning=learning,
         speed=speed,
         baseline=_read_baseline(fields),
-        speed_search=_read_speed_search(fields, learning),
+        speed_search=_read_speed_search(fields, learning, needs_search=needs_search),
         deadlines=read_deadlines(fields["deadlines"]) if "deadlines" in fields else Deadlines(),
         checkpoints=read_checkpoints(fields["checkpoints"]) if "checkpoints" in fields else Checkpoints(),
         seed=_read_seed(fields["seed"]) if "seed" in fields else 0,
@@ -116,11 +123,13 @@ def _read_sampler(fields: dict[str, Node], *, num_objectives: int) -> Choice:
     return sampler
 
 
-def _read_speed_search(fields: dict[str, Node], learning: dict[str, Parameter | Scalar]) -> Choice:
+def _read_speed_search(
+    fields: dict[str, Node], learning: dict[str, Parameter | Scalar], *, needs_search: bool
+) -> Choice:
     has_learning = any(isinstance(parameter, Parameter) for parameter in learning.values())
     if "speed_search" not in fields:
         return Choice(name="race" if has_learning else "joint")
-    return read_speed_search(fields["speed_search"], has_learning=has_learning)
+    return read_speed_search(fields["speed_search"], has_learning=has_learning or not needs_search)
 
 
 def _read_group(node: Node | None) -> dict[str, Parameter | Scalar]:
@@ -156,7 +165,10 @@ def _check_names(root: Node, *, learning: dict[str, Parameter | Scalar], speed: 
             raise root.inner(f"speed.{name}", name).error(
                 "a parameter stands in learning or in speed", got="both", remedy="remove one of the two"
             )
-    if not any(isinstance(parameter, Parameter) for parameter in (*learning.values(), *speed.values())):
+
+
+def _check_something_is_searched(root: Node, parameters: dict[str, Parameter | Scalar]) -> None:
+    if not any(isinstance(parameter, Parameter) for parameter in parameters.values()):
         raise root.inner("learning", None).error(
             "a study needs a parameter to search", got="none", remedy=f"write learning: {_EXAMPLE_PARAMETERS}"
         )

@@ -13,7 +13,6 @@ SPEC = """
 task: a:B
 objective: {metric: a, direction: minimize}
 budget: {trials: 30}
-learning: {lr: {low: 0.1, high: 1}}
 """
 
 
@@ -32,16 +31,19 @@ def test_batch_sizes_of_a_task_that_reads_them_are_raced() -> None:
     assert not contestant.is_retired
 
 
-@pytest.mark.parametrize("speed_search", ["fixed", "joint"])
-def test_spec_that_names_no_knob_is_raced_like_a_task_without_one(speed_search: str) -> None:
-    """Nothing was raced, and the verdict was that nothing is faster."""
-    file = as_raced(parse_spec(f"{SPEC}speed_search: {speed_search}\n", origin="s.yaml"))
+@pytest.mark.parametrize("speed_search", ["fixed", "joint", "race"])
+@pytest.mark.parametrize("lr", ["{low: 0.1, high: 1}", "0.1"], ids=["searched", "fixed"])
+def test_spec_that_names_no_knob_is_raced_like_a_task_without_one(lr: str, speed_search: str) -> None:
+    """Nothing was raced, and the verdict was that nothing is faster; with fixed learning parameters it was refused."""
+    text = f"{SPEC}learning: {{lr: {lr}}}\nspeed_search: {speed_search}\n"
+    file = as_raced(parse_spec(text, origin="s.yaml", needs_search=False))
     raced = {parameter.name for parameter in resolve_space(file, machine=machine(), num_cores=4).speed}
     assert {"num_workers", "torch_threads"} <= raced
 
 
 def test_spec_that_fixes_every_knob_it_names_is_refused() -> None:
-    file = parse_spec(f"{SPEC}speed:\n  num_workers: 4\n", origin="s.yaml")
+    text = f"{SPEC}learning: {{lr: 0.1}}\nspeed:\n  num_workers: 4\n"
+    file = parse_spec(text, origin="s.yaml", needs_search=False)
     with pytest.raises(
         InputError, match=r"^s\.yaml:6: speed: something must be left to race .*, got fixed values alone;"
     ):
