@@ -15,9 +15,9 @@ study: $(READY) ## run the default study: about three minutes on two cores, afte
 	$(BIN)/autotune study start
 	@echo 'These commands work in a shell after  . $(BIN)/activate'
 
-# Two at once, a module each: many tests start processes of their own, so more workers than that only wait.
+# Three at once, a module each: on two cores one waits for a process of its own or for a disk at most moments.
 test: $(READY_DEV) ## run all tests; those of web pages need Chromium, and are skipped without it
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadscope
+	$(BIN)/python -m pytest --numprocesses=3 --dist=loadscope
 
 check: format lint types imports test ## what CI runs: the next four, then all tests
 
