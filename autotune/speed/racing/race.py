@@ -14,8 +14,8 @@ it and retire. The order of a race:
    interacts with them or means something only now;
 5. try ``torch.compile`` where the steps that remain can repay it; a compiled step may wait for something else, so
    that what moves that is screened once more;
-6. leave out what is no slower without, and look once more, where time is left, at what was given up after few quads,
-   then at what interacts with what that brings;
+6. leave out what won in a noisy moment and slows the setting to beat now, and what that is no slower without; look once
+   more, where time is left, at what was given up after few quads, then at what interacts with what that brings;
 7. confirm the winner against the baseline, and against what an informed user would set, on fresh contestants; where
    that guess is surely faster, and as precise, it is the winner.
 
@@ -28,6 +28,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from autotune.events import Scalar
+from autotune.speed.knobs.entries import difference
 from autotune.speed.measuring.arena import Arena, ContestantLostError
 from autotune.speed.measuring.bottleneck import Diagnosis
 from autotune.speed.measuring.measurement import measured
@@ -103,6 +104,8 @@ class _Race:
         )
         self._simplifying = Simplifying(track, plan, judge=self._judge, time=time)
         self._ending = Ending(track, plan, judge=self._judge, first_sight=self._first_sight, time=time)
+        self._doubtful: list[set[str]] = []
+        """The knobs of each winner that a moment of the machine's may have made."""
         self._ended_by: str | None = None
 
     def run(self) -> RaceResult:
@@ -188,6 +191,8 @@ class _Race:
 
     def _put_together(self, winners: Sequence[Finish]) -> None:
         """Stack these winners, and let what depends on them be tried again."""
+        before = self._track.setting
+        self._doubtful += [set(difference(before, each.setting)) for each in winners if each.may_be_a_moments]
         adopted = self._stacking.stack(winners)
         if winners[-1].is_by_far:
             self._enter_other_world(adopted)
@@ -200,7 +205,8 @@ class _Race:
         return screening.meet_runners_up(diagnosis) or screening.screen(diagnosis) or screening.look_again(diagnosis)
 
     def _leave_out(self) -> None:
-        """Leave out what the setting to beat is no slower without, of all that did not win by itself."""
+        """Leave out what slows the setting to beat, and what did not win by itself and does nothing for it."""
+        self._simplifying.leave_out_what_slows(self._doubtful)
         self._simplifying.leave_out_groups()
         unproven = self._screening.brought_along | self._stacking.no_faster
         self._simplifying.leave_out_each(self._simplifying.doubted | unproven)

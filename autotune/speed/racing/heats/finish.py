@@ -30,6 +30,10 @@ _MOST_SLACK = 0.02
 """Most that such a challenger may seem slower by, however loud the floor: it would often truly be slower by that."""
 
 
+_WIDE = 0.1
+"""Half of an interval, in logarithms, from which on it tells little of a small gain but its sign."""
+
+
 @dataclass(frozen=True)
 class Finish:
     """How a heat ended for a challenger that came to its end."""
@@ -55,6 +59,12 @@ class Finish:
         comparison = self.comparison
         is_early = comparison.num_quads < quads and not comparison.is_in_turns
         return is_early and not is_clear(comparison) and comparison.interval[1] >= 1
+
+    @property
+    def may_be_a_moments(self) -> bool:
+        """Its few quads say faster, and differ by so much that one moment of the machine's may have made most of it."""
+        low, high = self.comparison.interval
+        return self.is_kept and math.log(high / low) > 2 * _WIDE and low < 1 + _WIDE
 
     @property
     def is_by_far(self) -> bool:

@@ -1,10 +1,11 @@
 """Simplifying: what a setting that was adopted as a whole can do without."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from autotune.events import Scalar
 from autotune.speed.knobs.entries import apply, is_possible, meaningful
 from autotune.speed.knobs.knob import Knob
+from autotune.speed.racing.heats.enough import Bar
 from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.race_time import RaceTime
@@ -65,12 +66,25 @@ class Simplifying:
 
     def leave_out_each(self, names: Collection[str]) -> None:
         """Try to do without each of these, while there is time; in a compiled step those alone that need no new one."""
-        is_dear = {"new graph"} if is_compiled(self._track.incumbent.setting, entries=self._plan.entries) else set()
         for name in sorted(names):
-            if self._knobs[name].needs not in is_dear and self._time.may_begin_heat():
+            if not self._is_dear(name) and self._time.may_begin_heat():
                 self._leave_out({name})
 
-    def _leave_out(self, names: Collection[str]) -> bool:
+    def leave_out_what_slows(self, groups: Iterable[Collection[str]]) -> None:
+        """Leave out each of these groups of knobs that the setting to beat is surely faster without, if there is time.
+
+        What won in a moment of the machine's may slow it at all others.
+        """
+        for names in groups:
+            if not any(map(self._is_dear, names)) and self._time.may_begin_heat():
+                self._leave_out(names, bar="faster")
+
+    def _is_dear(self, name: str) -> bool:
+        """Whether another value of the knob asks for a new graph of a compiled step."""
+        has_graph = is_compiled(self._track.incumbent.setting, entries=self._plan.entries)
+        return has_graph and self._knobs[name].needs == "new graph"
+
+    def _leave_out(self, names: Collection[str], *, bar: Bar = "no slower without") -> bool:
         """Try these knobs as the baseline has them; whether the setting to beat is without them now."""
         setting: Mapping[str, Scalar] = self._track.incumbent.setting
         baseline = self._plan.baseline
@@ -80,5 +94,5 @@ class Simplifying:
         if not self._track.is_floor_known:
             self._track.find_noise_floor()
         objection = self._judge.objection_to(simpler)
-        finish = self._track.heat("simplify", simpler, objection=objection, may_adopt=True, bar="no slower without")
+        finish = self._track.heat("simplify", simpler, objection=objection, may_adopt=True, bar=bar)
         return finish is not None and finish.is_kept
