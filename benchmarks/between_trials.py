@@ -11,16 +11,15 @@ start after that, and belong to the trial's own time.
 import argparse
 import itertools
 import statistics
-import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 from autotune.report.summaries.reading import open_records
 from benchmarks.figures import header, load
+from benchmarks.studies import NAME, study_of
 
-_NAME = "bench"
+_FEWEST_GAPS = 2
+"""A percentile needs two values."""
 
 
 @dataclass(frozen=True)
@@ -42,33 +41,15 @@ class Gap:
 
 def measure(num_workers: int, *, seconds: float) -> tuple[list[Gap], float]:
     """The gaps of one study, and the seconds from its first trial's row to its last report."""
-    with tempfile.TemporaryDirectory() as folder:
-        storage = f"sqlite:///{folder}/autotune.db"
-        command = [sys.executable, "-m", "autotune", "study", "start", "mnist", "--name", _NAME, "--no-progress"]
-        command += ["--storage", storage, "--tracking-uri", f"sqlite:///{folder}/mlflow.db"]
-        command += ["--seconds", f"{seconds:g}", "--trials", "100000", "--seed", "0"]
-        settings = {
-            "budget.epochs": 1,
-            "pruner": "none",
-            "speed_search": "fixed",
-            "baseline.num_workers": num_workers,
-            "confirm": "{repeats: 0}",
-            "log_model": "false",
-        }
-        for name, value in settings.items():
-            command += ["--set", f"{name}={value}"]
-        log = Path(folder) / "study.log"
-        with log.open("w") as output:
-            done = subprocess.run(command, cwd=folder, stdout=output, stderr=output, check=False)
-        if done.returncode:
-            sys.exit(f"{' '.join(command)}: ended with {done.returncode}:\n{log.read_text()}")
+    settings = {"budget.epochs": 1, "pruner": "none", "speed_search": "fixed", "baseline.num_workers": num_workers}
+    with study_of("mnist", seconds=seconds, seed=0, settings=settings) as storage:
         return _read(storage)
 
 
 def _read(storage: str) -> tuple[list[Gap], float]:
     records = open_records(storage)
     try:
-        trials = [(trial, records.reports(trial)) for trial in records.trials(records.study(_NAME))]
+        trials = [(trial, records.reports(trial)) for trial in records.trials(records.study(NAME))]
     finally:
         records.engine.dispose()
     trained = [(trial, [row.report for row in rows]) for trial, rows in trials if rows]
@@ -95,6 +76,8 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|")
     for num_workers in arguments.workers:
         gaps, whole = measure(num_workers, seconds=arguments.seconds)
+        if len(gaps) < _FEWEST_GAPS:
+            sys.exit(f"--seconds: needs {_FEWEST_GAPS + 1} trials, got {len(gaps) + 1}; give the study longer")
         print(_row(num_workers, gaps, whole=whole), flush=True)
 
 

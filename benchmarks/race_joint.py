@@ -15,13 +15,9 @@ Takes two studies per task and seed, of --seconds and about 15 seconds of start 
 import argparse
 import math
 import statistics
-import subprocess
-import sys
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, TypeAlias
 
 from autotune.events import Outcome
@@ -29,13 +25,11 @@ from autotune.recording.rows import StudyRow
 from autotune.report.summaries.reading import open_records
 from autotune.speed.measuring.statistics import median_interval
 from benchmarks.figures import figure, header, load
+from benchmarks.studies import NAME, study_of
 
 Search: TypeAlias = Literal["race", "joint"]
 
-_NAME = "bench"
 _METRIC = "val_accuracy"
-_MANY_TRIALS = 100_000
-"""More than the seconds allow: the built-in specs name a number of trials, too."""
 
 
 @dataclass(frozen=True)
@@ -85,32 +79,14 @@ def seconds_until(accuracy: float, points: Sequence[Point]) -> float:
 
 def run_study(space: str, search: Search, *, seconds: float, seed: int) -> Run:
     """Run one study to the end of its budget, and read what it recorded."""
-    with tempfile.TemporaryDirectory() as folder:
-        storage = f"sqlite:///{folder}/autotune.db"
-        command = [sys.executable, "-m", "autotune", "study", "start", space, "--name", _NAME]
-        command += ["--storage", storage, "--tracking-uri", f"sqlite:///{folder}/mlflow.db"]
-        command += ["--seconds", f"{seconds:g}", "--trials", str(_MANY_TRIALS), "--seed", str(seed)]
-        command += [
-            "--set",
-            f"speed_search={search}",
-            "--set",
-            "log_model=false",
-            "--set",
-            "confirm={repeats: 0}",
-            "--no-progress",
-        ]
-        log = Path(folder) / "study.log"
-        with log.open("w") as output:
-            done = subprocess.run(command, cwd=folder, stdout=output, stderr=output, check=False)
-        if done.returncode:
-            sys.exit(f"{' '.join(command)}: ended with {done.returncode}:\n{log.read_text()}")
+    with study_of(space, seconds=seconds, seed=seed, settings={"speed_search": search}) as storage:
         return _read(storage)
 
 
 def _read(storage: str) -> Run:
     records = open_records(storage)
     try:
-        study = records.study(_NAME)
+        study = records.study(NAME)
         trials = records.trials(study)
         reports = [row.report for row in records.all_reports(study)]
         answers = [
