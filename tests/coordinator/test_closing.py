@@ -83,15 +83,22 @@ def test_signal_while_the_model_is_logged_ends_that_and_says_what_logs_it(
     assert is_gone(pid)
 
 
+@contextmanager
+def undelivered(books: Books, folder: Path) -> Iterator[Books]:
+    """The books with a publisher whose MLflow takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        publisher = Publisher(study_url(folder), study=NAME, tracking_uri=uri)
+        publisher.start()
+        yield replace(books, publisher=publisher)
+
+
 def test_signal_while_mlflow_does_not_answer_ends_the_waiting(books: Books, tmp_path: Path) -> None:
     observer = Told()
-    with socket.create_server(("127.0.0.1", 0)) as silent, Interrupts() as interrupts:
-        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        publisher = Publisher(study_url(tmp_path), study=NAME, tracking_uri=uri)
-        publisher.start()
+    with undelivered(books, tmp_path) as waiting, Interrupts() as interrupts:
         interrupts.wake_with(lambda: None)
         with alarm(seconds=0.5):
-            close(replace(books, publisher=publisher), tmp_path, interrupts=interrupts, observer=observer)
+            close(waiting, tmp_path, interrupts=interrupts, observer=observer)
 
     assert observer.lines == ["stopped before MLflow had the last 1 records; the next start delivers them", LEFT_OUT]
 
@@ -99,14 +106,11 @@ def test_signal_while_mlflow_does_not_answer_ends_the_waiting(books: Books, tmp_
 def test_ctrl_c_twice_before_the_closing_waits_for_nothing(books: Books, tmp_path: Path) -> None:
     """It took a third one to end the wait of half a minute."""
     observer = Told()
-    with socket.create_server(("127.0.0.1", 0)) as silent, Interrupts() as interrupts:
-        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        publisher = Publisher(study_url(tmp_path), study=NAME, tracking_uri=uri)
-        publisher.start()
+    with undelivered(books, tmp_path) as waiting, Interrupts() as interrupts:
         interrupts.wake_with(lambda: None)
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGINT)
-        close(replace(books, publisher=publisher), tmp_path, interrupts=interrupts, observer=observer)
+        close(waiting, tmp_path, interrupts=interrupts, observer=observer)
 
     assert observer.lines == ["stopped before MLflow had the last 1 records; the next start delivers them", LEFT_OUT]
 
