@@ -24,18 +24,18 @@ def _complete_names(ready: Callable[[click.Context], _Look]) -> _Completer:
     """Complete with the names that a look finds, which is made ready first: imports are no server's delay."""
 
     def complete(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        look_for_names = ready(ctx)
         found: list[str] = []
 
-        def look() -> None:
-            # Whatever goes wrong here (no database yet, a server that is down, a bug), the
-            # user is in the middle of a line, which a message would garble.
+        # Whatever goes wrong here (no database yet, a server that is down, a bug), the user is
+        # in the middle of a line, which a message would garble.
+        def look(names: _Look) -> None:
             with contextlib.suppress(Exception):
-                found.extend(look_for_names())
+                found.extend(names())
 
-        thread = threading.Thread(target=look, daemon=True)
-        thread.start()
-        thread.join(_PATIENCE_SECONDS)
+        with contextlib.suppress(Exception):
+            thread = threading.Thread(target=look, args=(ready(ctx),), daemon=True)
+            thread.start()
+            thread.join(_PATIENCE_SECONDS)
         return [CompletionItem(name) for name in list(found) if name.startswith(incomplete)]
 
     return complete

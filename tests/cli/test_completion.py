@@ -61,6 +61,15 @@ def test_completion_offers_nothing_rather_than_fail(storage: str, tmp_path: Path
     assert not (tmp_path / "missing.db").exists()
 
 
+def test_completion_offers_nothing_where_what_it_needs_cannot_be_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['sqlalchemy'] = None\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    names, error = _complete("autotune study show ", folder=tmp_path, storage="sqlite:///a.db")
+    assert (names, error) == ([], "")
+
+
 def test_completion_of_a_spec_falls_back_to_files(tmp_path: Path) -> None:
     environment = {
         **os.environ,
