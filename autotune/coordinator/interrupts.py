@@ -35,6 +35,13 @@ class Interrupts:
         """Call ``wake`` (safe in a signal handler) at every signal from now on."""
         self._wake = wake
 
+    def count_one(self) -> None:
+        """Only count the next signal, and raise KeyboardInterrupt at one more: what is done now is short, and harmless.
+
+        It is for showing what was found, which the first signal must not lose and the second must end.
+        """
+        self.wake_with(self._raise_if_at_once)
+
     @contextmanager
     def raising(self) -> Iterator[None]:
         """A signal raises KeyboardInterrupt inside of the context, where nothing is done that must be finished.
@@ -67,3 +74,7 @@ class Interrupts:
             self._count = max(self._count, 2)
             raise KeyboardInterrupt
         self._wake()
+
+    def _raise_if_at_once(self) -> None:
+        if self.should_stop_at_once:
+            raise KeyboardInterrupt

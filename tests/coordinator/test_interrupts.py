@@ -43,6 +43,15 @@ def test_nothing_is_waited_for_after_the_signal_that_ends_everything_at_once() -
             pytest.fail("it was entered")
 
 
+def test_first_signal_while_something_is_shown_is_counted_and_the_second_ends_it() -> None:
+    with Interrupts() as interrupts:
+        interrupts.count_one()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert interrupts.should_stop
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
 def test_handlers_are_given_back() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with Interrupts():

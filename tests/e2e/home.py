@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 import time
@@ -86,6 +87,21 @@ def pause():
 """In its second epoch, or its third where batches are large, the trial whose number is in ``hold`` waits."""
 
 
+SIGNALLING = """
+import os, signal, sys
+
+module, _, name = {function!r}.rpartition(".")
+
+def send(frame, event, argument):
+    if event == "call" and frame.f_code.co_name == name and frame.f_globals["__name__"] == module:
+        sys.setprofile(None)
+        os.kill(os.getpid(), signal.SIGINT)
+
+sys.setprofile(send)
+"""
+"""A ``sitecustomize``: its process gets Ctrl-C as the function of this module and name is called."""
+
+
 @dataclass(frozen=True)
 class Home:
     """A folder in which a person types commands."""
@@ -110,6 +126,24 @@ class Home:
             return subprocess.Popen(
                 self.command(*words), cwd=self.folder, stdout=output, stderr=output, text=True, start_new_session=True
             )
+
+    def run_signalled(self, *words: str, function: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command that gets Ctrl-C as a function is called, and ends with the status for that."""
+        signalling = self.folder / "signalling"
+        signalling.mkdir(exist_ok=True)
+        (signalling / "sitecustomize.py").write_text(SIGNALLING.format(function=function))
+        paths = os.pathsep.join(filter(None, [str(signalling), os.environ.get("PYTHONPATH")]))
+        done = subprocess.run(
+            self.command(*words),
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": paths},
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert done.returncode == 130, f"{words}: status {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
 
     @property
     def output(self) -> str:

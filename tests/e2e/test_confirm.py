@@ -103,6 +103,14 @@ def test_ctrl_c_while_mlflow_is_waited_for_leaves_the_verdict(confirmed: Home) -
     assert "Aborted!" not in said
 
 
+def test_ctrl_c_between_a_confirmations_end_and_its_verdict_leaves_the_verdict(confirmed: Home) -> None:
+    """Aborted! stood in its place."""
+    confirm = ("study", "confirm", "tiny", *GIVEN, "--repeats", "3")
+    done = confirmed.run_signalled(*confirm, function="autotune.report.summaries.reading.read_study")
+    assert "verdict: " in done.stdout
+    assert done.stderr.splitlines()[-1] == "Stopped when all was done; what was found is shown."
+
+
 @pytest.mark.parametrize("command", ["sync", "rebuild-mlflow"])
 def test_ctrl_c_while_records_are_delivered_says_what_delivers_the_rest(confirmed: Home, command: str) -> None:
     said = stop_while_mlflow_is_waited_for(confirmed, "study", command, "tiny")
@@ -156,6 +164,15 @@ def test_ctrl_c_while_mlflow_is_waited_for_leaves_the_report_on_an_ablation(conf
     assert "| parameter | baseline | winner | measured worth |" in said
     assert "`autotune study sync tiny` delivers them" in said
     assert "Aborted!" not in said
+
+
+@pytest.mark.usefixtures("ablated")
+def test_ctrl_c_between_an_ablations_end_and_its_report_leaves_the_report(confirmed: Home) -> None:
+    """Aborted! stood in its place."""
+    ablate = ("study", "report", "tiny", "--ablate", *GIVEN, "--repeats", "1", "--format", "markdown")
+    done = confirmed.run_signalled(*ablate, function="autotune.report.summaries.reading.read_study")
+    assert "| parameter | baseline | winner | measured worth |" in done.stdout
+    assert done.stderr.splitlines()[-1] == "Stopped when all was done; what was found is shown."
 
 
 @pytest.mark.usefixtures("ablated")

@@ -141,6 +141,14 @@ def test_ctrl_c_while_mlflow_is_waited_for_leaves_why_a_study_was_given_up(home:
     assert "Aborted!" not in home.output
 
 
+def test_ctrl_c_between_a_studys_end_and_its_summary_leaves_the_summary(grown: Home) -> None:
+    """Aborted! stood in its place."""
+    done = grown.run_signalled("study", "start", "tiny.yaml", function="autotune.report.summaries.reading.read_study")
+    assert "best: trial " in done.stdout
+    assert done.stderr.splitlines()[-1] == "Stopped when all was done; what was found is shown."
+    assert "Aborted!" not in done.stderr
+
+
 def test_killed_trial_starts_again_from_its_checkpoint(home: Home, uninterrupted: list[list[dict[str, float]]]) -> None:
     hold = home.hold_trial(1)
     process = home.start("study", "start", "tiny.yaml")

@@ -1,11 +1,9 @@
 """``autotune study confirm``."""
 
-import sys
 from pathlib import Path
 
 import click
 
-from autotune.cli.main import INTERRUPTED_STATUS
 from autotune.cli.options import (
     MOST_REPEATS,
     AnyNumber,
@@ -18,6 +16,7 @@ from autotune.cli.options import (
     study_argument,
     tracking_option,
 )
+from autotune.cli.stopping import exit_if_stopped
 
 
 def _read_against(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
@@ -88,6 +87,7 @@ def confirm(
     """
     from autotune.cli.display.choice import choose_display
     from autotune.cli.output import echo_json, echo_lines
+    from autotune.coordinator.interrupts import Interrupts
     from autotune.coordinator.retraining.confirm_study import ConfirmOrder, confirm_study
     from autotune.recording.places import Places
     from autotune.report.dashboards.annotating import annotate_long_study
@@ -106,16 +106,22 @@ def confirm(
         grace_seconds=grace_seconds,
         secrets=secrets_in(spec_path),
     )
-    with choose_display(no_progress=no_progress) as display:
-        is_interrupted = confirm_study(order, observer=display).is_interrupted
-        report = read_study(storage, name=name)
-        if not is_interrupted:  # it takes seconds
-            elapsed = report.study.elapsed_seconds
-            is_interrupted = not annotate_long_study(name, places=places, elapsed_seconds=elapsed, tell=display.note)
-    verdict = report.verdict
-    if as_json:
-        echo_json(verdict)
-    elif verdict is not None:
-        echo_lines(verdict_lines(verdict))
-    if is_interrupted:
-        sys.exit(INTERRUPTED_STATUS)
+    with Interrupts() as interrupts:
+        with choose_display(no_progress=no_progress) as display:
+            is_told = confirm_study(order, observer=display).is_interrupted
+            interrupts.count_one()
+            report = read_study(storage, name=name)
+            if not is_told:  # it takes seconds
+                is_told = not annotate_long_study(
+                    name,
+                    places=places,
+                    elapsed_seconds=report.study.elapsed_seconds,
+                    interrupts=interrupts,
+                    tell=display.note,
+                )
+        verdict = report.verdict
+        if as_json:
+            echo_json(verdict)
+        elif verdict is not None:
+            echo_lines(verdict_lines(verdict))
+        exit_if_stopped(interrupts, is_told=is_told)

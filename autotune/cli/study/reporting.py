@@ -17,9 +17,11 @@ from autotune.cli.options import (
     study_argument,
     tracking_option,
 )
+from autotune.cli.stopping import exit_if_stopped
 from autotune.errors import RunError
 
 if TYPE_CHECKING:
+    from autotune.coordinator.interrupts import Interrupts
     from autotune.recording.places import Places
     from autotune.report.page.composing import Report
 
@@ -83,24 +85,34 @@ def report(
     if repeats is not None and not is_ablated:
         raise click.UsageError("--repeats goes with --ablate: leave it out, or say both")
     places = Places(storage=storage, tracking_uri=tracking_uri)
-    is_interrupted = is_ablated and _ablate(
-        name,
-        places=places,
-        repeats=repeats or _ABLATION_REPEATS,
-        no_progress=no_progress,
-        spec_path=spec_path,
-    )
-    text = _text(compose(read_record(storage, name=name), places=places), kind=kind)
     target = output or (Path(f"{name}-report.html") if kind == "html" else _STDOUT)
-    if target == _STDOUT:
-        click.echo(text, nl=False)
-    else:
-        _write(text, target)
-        click.echo(target)
-    if is_opened:
-        click.launch(target.absolute().as_uri())
-    if is_interrupted:
-        sys.exit(INTERRUPTED_STATUS)
+
+    def show() -> None:
+        text = _text(compose(read_record(storage, name=name), places=places), kind=kind)
+        if target == _STDOUT:
+            click.echo(text, nl=False)
+        else:
+            _write(text, target)
+            click.echo(target)
+        if is_opened:
+            click.launch(target.absolute().as_uri())
+
+    if not is_ablated:
+        show()
+        return
+    from autotune.coordinator.interrupts import Interrupts
+
+    with Interrupts() as interrupts:
+        is_told = _ablate(
+            name,
+            places=places,
+            repeats=repeats or _ABLATION_REPEATS,
+            no_progress=no_progress,
+            spec_path=spec_path,
+            interrupts=interrupts,
+        )
+        show()
+        exit_if_stopped(interrupts, is_told=is_told)
 
 
 def _check_can_open(*, kind: str, output: Path | None) -> None:
@@ -111,8 +123,14 @@ def _check_can_open(*, kind: str, output: Path | None) -> None:
         raise click.UsageError("--open shows a file: leave --output - out")
 
 
-def _ablate(name: str, *, places: "Places", repeats: int, no_progress: bool, spec_path: Path | None) -> bool:
-    """Train what is missing of the ablation; returns whether a signal came once it was whole, and ends where before."""
+def _ablate(
+    name: str, *, places: "Places", repeats: int, no_progress: bool, spec_path: Path | None, interrupts: "Interrupts"
+) -> bool:
+    """Train what is missing of the ablation, and end where a signal came before it was whole.
+
+    Returns:
+        Whether one came since, and a line told of what was left out for it.
+    """
     from autotune.cli.display.choice import choose_display
     from autotune.coordinator.retraining.ablating import AblateOrder, ablate_study
     from autotune.report.dashboards.annotating import annotate_long_study
@@ -122,14 +140,15 @@ def _ablate(name: str, *, places: "Places", repeats: int, no_progress: bool, spe
     order = AblateOrder(name=name, places=places, repeats=repeats, secrets=secrets_in(spec_path))
     with choose_display(no_progress=no_progress) as display:
         ablation = ablate_study(order, observer=display)
+        if not ablation.result:
+            sys.exit(INTERRUPTED_STATUS)
+        interrupts.count_one()
         if ablation.is_interrupted:
-            is_annotated = False
-        else:  # it takes seconds
-            elapsed = read_study(places.storage, name=name).study.elapsed_seconds
-            is_annotated = annotate_long_study(name, places=places, elapsed_seconds=elapsed, tell=display.note)
-    if not ablation.result:
-        sys.exit(INTERRUPTED_STATUS)
-    return not is_annotated
+            return True
+        elapsed = read_study(places.storage, name=name).study.elapsed_seconds
+        return not annotate_long_study(
+            name, places=places, elapsed_seconds=elapsed, interrupts=interrupts, tell=display.note
+        )
 
 
 def _write(text: str, target: Path) -> None:

@@ -1,12 +1,10 @@
 """``autotune study start`` and ``autotune study resume``."""
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from autotune.cli.main import INTERRUPTED_STATUS
 from autotune.cli.names import complete_space, complete_study
 from autotune.cli.options import (
     grace_option,
@@ -18,6 +16,7 @@ from autotune.cli.options import (
     tracking_option,
     trials_option,
 )
+from autotune.cli.stopping import exit_if_stopped
 
 if TYPE_CHECKING:
     from autotune.coordinator.opening.order import StartOrder
@@ -153,22 +152,27 @@ def _as_overrides(**options: float | str | None) -> "Sequence[Override]":
 def _run(order: "StartOrder", *, no_progress: bool) -> None:
     from autotune.cli.display.choice import choose_display
     from autotune.cli.output import echo_lines
+    from autotune.coordinator.interrupts import Interrupts
     from autotune.coordinator.start import start_study
     from autotune.report.dashboards.annotating import annotate_long_study
     from autotune.report.summaries.reading import read_study
     from autotune.report.text.ending import ending_lines
 
     places = order.places
-    with choose_display(no_progress=no_progress) as display:
-        result = start_study(order, observer=display)
-        report = read_study(places.storage, name=result.name)
-        is_interrupted = result.is_interrupted
-        if result.is_last and not is_interrupted:  # it takes seconds
-            elapsed = report.study.elapsed_seconds
-            is_interrupted = not annotate_long_study(
-                result.name, places=places, elapsed_seconds=elapsed, tell=display.note
-            )
-    verdict = None if result.is_complete and not result.is_last else report.verdict  # another one may be confirming
-    echo_lines(ending_lines(report.study, places=places, verdict=verdict))
-    if is_interrupted:
-        sys.exit(INTERRUPTED_STATUS)
+    with Interrupts() as interrupts:
+        with choose_display(no_progress=no_progress) as display:
+            result = start_study(order, observer=display)
+            interrupts.count_one()
+            report = read_study(places.storage, name=result.name)
+            is_told = result.is_interrupted
+            if result.is_last and not is_told:  # it takes seconds
+                is_told = not annotate_long_study(
+                    result.name,
+                    places=places,
+                    elapsed_seconds=report.study.elapsed_seconds,
+                    interrupts=interrupts,
+                    tell=display.note,
+                )
+        verdict = None if result.is_complete and not result.is_last else report.verdict  # another one may be confirming
+        echo_lines(ending_lines(report.study, places=places, verdict=verdict))
+        exit_if_stopped(interrupts, is_told=is_told)

@@ -31,23 +31,28 @@ _REPORT, _CURVES, _CURVE = "report.html", "learning-curves.svg", "learning-curve
 _RUNNING = (Outcome.INTERRUPTED.value, "running", "queued")
 
 
-def annotate_long_study(name: str, *, places: Places, elapsed_seconds: float, tell: Callable[[str], None]) -> bool:
+def annotate_long_study(
+    name: str, *, places: Places, elapsed_seconds: float, interrupts: Interrupts, tell: Callable[[str], None]
+) -> bool:
     """Annotate the study if it took at least ``LEAST_SECONDS``, and tell of what could not be written.
 
     Returns:
-        False where Ctrl-C or SIGTERM ended that; a line tells what does it.
+        False where Ctrl-C or SIGTERM ended that, or came before; a line tells what does it.
     """
     if elapsed_seconds < LEAST_SECONDS:
         return True
-    try:
-        with Interrupts():  # SIGTERM would end the process, before what was found is printed
-            problem = annotate_study(name, places=places)
-    except KeyboardInterrupt:
+    problem, is_stopped = None, interrupts.should_stop
+    if not is_stopped:
+        try:
+            with interrupts.raising():
+                problem = annotate_study(name, places=places)
+        except KeyboardInterrupt:
+            is_stopped = True
+    if is_stopped:
         tell(f"stopped before the notes for the dashboards were written; `autotune study sync {name}` writes them")
-        return False
-    if problem is not None:
+    elif problem is not None:
         tell(problem)
-    return True
+    return not is_stopped
 
 
 def annotate_study(name: str, *, places: Places) -> str | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from autotune.coordinator.interrupts import Interrupts
 from autotune.recording.database import open_database
 from autotune.recording.mlflow.publication import Publication
 from autotune.recording.places import Places
@@ -27,7 +28,28 @@ def test_signal_while_mlflow_does_not_answer_leaves_notes_out_and_says_what_writ
         publish(tmp_path, tracking_uri=uri)
         threading.Thread(target=signal_when_asked, args=(silent, number), daemon=True).start()
         places = Places(storage=study_url(tmp_path), tracking_uri=uri)
-        is_annotated = annotate_long_study(NAME, places=places, elapsed_seconds=LEAST_SECONDS, tell=told.append)
+        with Interrupts() as interrupts:
+            interrupts.count_one()
+            is_annotated = annotate_long_study(
+                NAME, places=places, elapsed_seconds=LEAST_SECONDS, interrupts=interrupts, tell=told.append
+            )
+
+    assert not is_annotated
+    assert told == [
+        f"stopped before the notes for the dashboards were written; `autotune study sync {NAME}` writes them"
+    ]
+
+
+def test_signal_that_came_before_leaves_notes_out_and_says_what_writes_them(tmp_path: Path) -> None:
+    make_study(tmp_path)
+    told: list[str] = []
+    places = Places(storage=study_url(tmp_path), tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
+    with Interrupts() as interrupts:
+        interrupts.count_one()
+        os.kill(os.getpid(), signal.SIGINT)
+        is_annotated = annotate_long_study(
+            NAME, places=places, elapsed_seconds=LEAST_SECONDS, interrupts=interrupts, tell=told.append
+        )
 
     assert not is_annotated
     assert told == [
