@@ -13,6 +13,9 @@ from autotune.recording import transactions
 from autotune.recording.database import open_database
 from autotune.recording.sqlite_file import file_of, remove_mark_of_copy
 
+_PAGES_AT_ONCE = 2048
+"""Pages of a part of a copy: 8 MiB, which a disk takes in a fraction of a second."""
+
 
 class Backup:
     """The backup before a change: it is made once, when something is about to be changed."""
@@ -60,7 +63,8 @@ def back_up(engine: Engine, *, file: Path) -> int:
     """Write all that is committed to a new file, and return its size in bytes.
 
     SQLite's own backup is used: it sees one state, the write-ahead log included, and no writer waits
-    for it. A process that is killed meanwhile leaves ``FILE.unfinished``.
+    for it. A KeyboardInterrupt ends it between two parts of the copy, and leaves nothing; a process that
+    is killed meanwhile leaves ``FILE.unfinished``.
 
     Raises:
         InputError: There is such a file, it can't be made, or the database is no SQLite file.
@@ -78,7 +82,7 @@ def back_up(engine: Engine, *, file: Path) -> int:
         with engine.connect() as connection, closing(sqlite3.connect(unfinished, isolation_level=None)) as copy:
             source = connection.connection.driver_connection
             assert isinstance(source, sqlite3.Connection)
-            source.backup(copy)
+            _copy_in_parts(source, copy)
             remove_mark_of_copy(copy)
             copy.execute("PRAGMA journal_mode = DELETE")  # the copy is one file, without a log of its own
             answer = copy.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -86,9 +90,27 @@ def back_up(engine: Engine, *, file: Path) -> int:
             raise StorageError(f"{shown}: a backup must be whole, got {answer!r}; `autotune storage check` says more")
         unfinished.rename(file)
     except (OSError, sqlite3.Error) as error:
-        unfinished.unlink(missing_ok=True)
         raise InputError(f"{file}: a backup needs a folder with room for it, got {error}; name another") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
     return file.stat().st_size
+
+
+def _copy_in_parts(source: sqlite3.Connection, copy: sqlite3.Connection) -> None:
+    """Copy one state of the database, and let signals through between two parts of it."""
+    source.execute("BEGIN")
+    try:
+        # From its first reading on the transaction sees one state. Without that SQLite would begin anew with
+        # each change that others commit between two parts.
+        source.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        source.backup(copy, pages=_PAGES_AT_ONCE, progress=_let_signals_through)
+    finally:
+        source.execute("ROLLBACK")
+
+
+def _let_signals_through(status: int, num_left: int, num_pages: int) -> None:
+    """Do nothing: Python handles signals where it runs code of its own, and not in the midst of SQLite's."""
+    del status, num_left, num_pages
 
 
 def _free_name(engine: Engine) -> Path:

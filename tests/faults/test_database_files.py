@@ -3,9 +3,11 @@
 import shutil
 import signal
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -184,6 +186,42 @@ def test_database_of_a_newer_schema(path: Path) -> None:
 def test_backup_never_replaces_a_file(path: Path) -> None:
     with pytest.raises(InputError, match="a backup is a new file, got one that is there"):
         back_up_database(_url(path), file=path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("moment", ["backup._let_signals_through", "sqlite_file.remove_mark_of_copy"])
+def test_ctrl_c_during_a_backup_leaves_nothing_of_it(path: Path, moment: str) -> None:
+    """A file of its name and .unfinished was left, and Aborted! was all that was said."""
+    home = Home(path.parent)
+    done = home.run_signalled("storage", "backup", "saved.db", function=f"autotune.recording.{moment}")
+    line = "Stopped: no backup was made, and nothing is left of it; the same command makes one.\n"
+    assert (done.stdout, done.stderr) == ("", line)
+    assert not list(home.folder.glob("saved.db*"))
+    home.run("storage", "backup", "saved.db")
+
+
+def test_backup_is_one_state_though_others_write_while_it_is_copied(path: Path) -> None:
+    """SQLite begins anew where another connection has written between two parts of a copy, and might never end."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute("CREATE TABLE large (content BLOB)")
+        writer.executemany("INSERT INTO large VALUES (zeroblob(?))", [(2**20,)] * 40)
+        parts: list[int] = []
+
+        def write(frame: FrameType, event: str, argument: object) -> None:
+            del argument
+            if event == "call" and frame.f_code.co_name == "_let_signals_through":
+                parts.append(1)
+                writer.execute("UPDATE large SET content = zeroblob(17) WHERE rowid = ?", [len(parts)])
+
+        sys.setprofile(write)
+        try:
+            back_up_database(_url(path), file=path.parent / "saved.db")
+        finally:
+            sys.setprofile(None)
+    assert 4 < len(parts) < 10
+    with closing(sqlite3.connect(path.parent / "saved.db")) as copy:
+        assert copy.execute("SELECT DISTINCT length(content) FROM large").fetchall() == [(2**20,)]
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from autotune.cli.options import NamedPath, json_option, storage_option
+from autotune.cli.stopping import telling_of_the_rest
 from autotune.errors import RunError
 
 
@@ -20,7 +21,8 @@ def backup(*, file: Path, storage: str) -> None:
     """
     from autotune.coordinator.upkeep.database import back_up_storage
 
-    size = back_up_storage(storage, file=file)
+    with telling_of_the_rest("Stopped: no backup was made, and nothing is left of it; the same command makes one."):
+        size = back_up_storage(storage, file=file)
     click.echo(f"Wrote {file}, {size / 1e6:.1f} MB.", err=True)
 
 
