@@ -34,6 +34,26 @@ def deliver_last(
     return unless_stopped(deliver, publisher=publisher, interrupts=interrupts, note=note, remedy=remedy)
 
 
+class FirstOutage:
+    """Tells once, soon after a start, that MLflow takes nothing: its address may be mistyped.
+
+    A study survives outages, and tells of those that come later at its end, if they last until then.
+    """
+
+    def __init__(self) -> None:
+        self._is_told = False
+
+    def look(self, publisher: Publisher, *, note: Callable[[str], None]) -> None:
+        """Tell if there is something to tell; reads what the publisher's thread has found, and waits for nothing."""
+        problem = publisher.first_problem
+        if problem is not None and not self._is_told:
+            self._is_told = True
+            remedy = (
+                "training goes on, and records wait until it answers, or until a start names another --tracking-uri"
+            )
+            note(f"{problem}; {remedy}")
+
+
 def late_line(state: PublishState, *, remedy: str) -> str:
     """What MLflow has not got yet, why, and what delivers it."""
     return f"MLflow has not got {state.num_waiting} records yet ({state.error}); {remedy}"

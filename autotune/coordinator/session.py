@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from autotune.coordinator.aftermath import End, Fallback, Restart, Wait, decide_aftermath
@@ -41,6 +42,7 @@ class Session:
         interrupts: Whether a person wants it to stop.
         deadlines: After which trials are ended that hang.
         grace_seconds: How long trials have to write their checkpoints after the first interrupt.
+        on_beat: Called after each sign of life in the lease.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Session:
         interrupts: Interrupts,
         deadlines: Deadlines,
         grace_seconds: float = GRACE_SECONDS,
+        on_beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._ledger = ledger
         self._launcher = launcher
@@ -61,6 +64,7 @@ class Session:
         self._interrupts = interrupts
         self._deadlines = deadlines
         self._grace_seconds = grace_seconds
+        self._on_beat = on_beat
         self._exits = Exits()
         self._crowds = Crowds()
         self._running = RunningTrials(launcher)
@@ -289,6 +293,7 @@ class Session:
     def _beat(self) -> None:
         self._beaten_at = self._now()
         self._ledger.beat()
+        self._on_beat()
 
     def _view(self) -> StudyView:
         return self._ledger.standing.view(num_running=len(self._running))

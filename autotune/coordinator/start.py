@@ -30,6 +30,7 @@ from autotune.coordinator.workplace import Workplace
 from autotune.errors import StudyStoppedError
 from autotune.outages import waiting_out
 from autotune.recording.database import hide_password, normalise_url
+from autotune.recording.mlflow.store import check_uri
 from autotune.recording.rows import StudyState
 from autotune.recording.starts import announced_start
 from autotune.trial.launcher import Launcher
@@ -61,6 +62,7 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
     """
     check_name(order.name)
     check_jobs(order.file, jobs=order.jobs)
+    check_uri(order.places.tracking_uri)
     with (
         Interrupts() as interrupts,
         ExitStack() as stack,

@@ -1,10 +1,11 @@
 """The surroundings in which trials are trained: machine, launcher, observer and interrupts."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from autotune.coordinator.books import Books
 from autotune.coordinator.company import Company
+from autotune.coordinator.delivering import FirstOutage
 from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.ledger import Ledger
 from autotune.coordinator.observer import Observer
@@ -31,6 +32,7 @@ class Workplace:
     on_beat: Callable[[], None]
     """Keeps the study's own lease while its trials are trained again in another study."""
     grace_seconds: float = GRACE_SECONDS
+    outage: FirstOutage = field(default_factory=FirstOutage)
 
     def open_session(self, books: Books, *, ledger: Ledger, pool: DevicePool) -> Session:
         """A session of the books' study, ready to run; starts the delivery to MLflow and tells the observer."""
@@ -44,4 +46,5 @@ class Workplace:
             interrupts=self.interrupts,
             deadlines=books.spec.deadlines,
             grace_seconds=self.grace_seconds,
+            on_beat=lambda: self.outage.look(books.publisher, note=self.observer.note),
         )

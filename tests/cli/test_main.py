@@ -51,6 +51,7 @@ def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
         ("study", "start", ""),
         ("study", "start", "digits", "--name", ""),
         ("study", "start", "digits", "--seed", "-1"),
+        ("study", "start", "digits", "--tracking-uri", "localhost:5000"),
         ("study", "start", "digits", "--storage", "sqlite:///none/a.db"),
         ("dashboard",),
         ("study", "list", "--storage", "nonsense"),

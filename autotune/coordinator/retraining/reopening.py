@@ -19,6 +19,7 @@ from autotune.outages import waiting_out
 from autotune.recording.database import normalise_url, open_database
 from autotune.recording.lease import StudyLease
 from autotune.recording.mlflow.publisher import Publisher
+from autotune.recording.mlflow.store import check_uri
 from autotune.recording.places import Places
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyRow
@@ -63,11 +64,12 @@ def reopen(
 
     Raises:
         StudyNotFoundError: There is no such study.
-        InputError: A secret is missing.
+        InputError: A secret is missing, or the tracking URI is none that MLflow knows.
         SpecChangedError: The study's task is gone.
         StudyHeldError: Another coordinator runs the study, or what is trained again of it.
     """
     places = replace(order.places, storage=normalise_url(order.places.storage))
+    check_uri(places.tracking_uri)
     with (
         Interrupts() as interrupts,
         ExitStack() as stack,

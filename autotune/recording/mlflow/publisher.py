@@ -55,6 +55,7 @@ class Publisher:
         self._name = study
         self._tracking_uri = tracking_uri
         self._state = PublishState(num_waiting=0, error=None)
+        self._first_problem: str | None = None
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -64,6 +65,11 @@ class Publisher:
     def state(self) -> PublishState:
         """The last round's state; reads no database."""
         return self._state
+
+    @property
+    def first_problem(self) -> str | None:
+        """Why MLflow has taken nothing since the start, as far as a round has shown it; None once it has."""
+        return self._first_problem
 
     def start(self) -> None:
         """Start the thread; it delivers first what earlier starts left."""
@@ -118,6 +124,7 @@ class Publisher:
             self._wake.clear()
             is_last = self._closing.is_set()
             self._state = rounds.deliver()
+            self._first_problem = rounds.first_problem
             failed = self._state.error is not None
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS) if failed else _PAUSE_SECONDS
             if failed:
@@ -141,6 +148,9 @@ class _Rounds:
         self._delivery: Delivery | None = None
         self._beaten_at = 0.0
         self._num_waiting = 0
+        self._has_delivered = False
+        self.first_problem: str | None = None
+        """What MLflow's store said to the first round that it failed; None once a round has succeeded."""
 
     def deliver(self) -> PublishState:
         """Deliver what waits, and tell how many rows still do, and why."""
@@ -155,6 +165,8 @@ class _Rounds:
         except Exception as failure:  # noqa: BLE001 - MLflow's stores raise anything, and the rows wait safely
             self._delivery = None
             error = explain_failure(self._tracking_uri, failure)
+            if not self._has_delivered:
+                self.first_problem = error
         try:
             self._num_waiting = self._publication.num_waiting()
         except AutotuneError as failure:
@@ -189,6 +201,7 @@ class _Rounds:
                 self._publication, files=self._files, tracking_uri=self._tracking_uri, is_rebuild=self._is_rebuild
             )
         refused = self._delivery.deliver(beat=self._beat)
+        self._has_delivered, self.first_problem = True, None
         self._is_rebuild = False
         return refused
 

@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import uuid
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from filelock import FileLock
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from autotune.errors import InputError
 from autotune.recording.mlflow.runs_view import VIEW_TAG, view_tag
 from autotune.recording.transactions import without_password
 
@@ -47,6 +49,30 @@ _FAILURES = {
     r"database is locked": "its database is locked by another process",
     r"(too many )?50\d error responses?|failed with error code 50\d": "the server fails (an HTTP error of its own)",
 }
+
+
+_SCHEMES = frozenset({"http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks", "databricks-uc", "uc"})
+"""What addresses of MLflow's own stores begin with; a plug-in may bring others. Plain folders are none any more."""
+_PLUGINS = "mlflow.tracking_store"
+_FOLDERS_ALLOWED = "MLFLOW_ALLOW_FILE_STORE"
+
+
+def check_uri(tracking_uri: str) -> None:
+    """Refuse what is an address of none of MLflow's kinds of store; imports no MLflow, which takes seconds.
+
+    Raises:
+        InputError: MLflow would never take a record there.
+    """
+    scheme = tracking_uri.partition(":")[0].lower()
+    if scheme.partition("+")[0] in _SCHEMES or scheme in entry_points(group=_PLUGINS).names:
+        return
+    is_folder = ":" not in tracking_uri or scheme == "file" or len(scheme) == 1  # a drive's letter
+    if is_folder and os.environ.get(_FOLDERS_ALLOWED, "").lower() in {"true", "1"}:
+        return
+    raise InputError(
+        f"--tracking-uri: must be the address of one of MLflow's kinds of store, got {shown_uri(tracking_uri)}"
+        f"{', a plain folder' if is_folder else ''}; use sqlite:///FILE, postgresql://HOST/NAME or http://HOST"
+    )
 
 
 def absolute_uri(tracking_uri: str) -> str:

@@ -445,6 +445,30 @@ def test_no_two_publishers_deliver_one_study(
     assert publish(storage, tracking_uri) == PublishState(num_waiting=0, error=None)
 
 
+def first_problem(storage: str, tracking_uri: str) -> str | None:
+    publisher = Publisher(storage, study="digits", tracking_uri=tracking_uri)
+    publisher.start()
+    publisher.close(timeout=50.0)
+    return publisher.first_problem
+
+
+@pytest.mark.usefixtures("study")
+def test_first_problem_is_that_of_an_mlflow_which_has_taken_nothing(
+    storage: str, tracking_uri: str, closed_port: int
+) -> None:
+    uri = f"http://127.0.0.1:{closed_port}"
+    assert first_problem(storage, uri) == f"MLflow at {uri}: connection refused"
+    assert first_problem(storage, tracking_uri) is None
+
+
+def test_waiting_for_another_publisher_is_no_problem_of_mlflow(
+    storage: str, tracking_uri: str, records: Records, study: StudyRow
+) -> None:
+    held = StudyLease.acquire(Publication(records.engine, study_id=study.id), study=study, role="publisher")
+    assert first_problem(storage, tracking_uri) is None
+    held.release()
+
+
 @pytest.mark.postgres
 def test_a_study_in_postgresql_is_published(postgres_url: str, tracking_uri: str) -> None:
     records = Records(open_database(postgres_url, create=True))
