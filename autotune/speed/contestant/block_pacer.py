@@ -15,6 +15,7 @@ from autotune.speed.contestant.passes import Passes
 from autotune.speed.contestant.settling import MAX_STEPS, StepSeconds, has_settled, settled_seconds
 from autotune.speed.contestant.start_state import StartState
 from autotune.speed.contestant.surroundings import Counts, read_clock_and_temperature, read_counts
+from autotune.speed.contestant.worker_queues import WorkerQueues
 from autotune.speed.contestant.worker_rounds import WorkerRounds
 from autotune.speed.knobs import KNOBS
 from autotune.speed.measuring.bottleneck import LEAST_CUT
@@ -48,16 +49,23 @@ class BlockPacer:
 
     The loop's pass over the data never ends where its source can begin again, so that it neither
     evaluates nor reports.
+
+    Args:
+        run: The training.
+        orders: The way to the coordinator.
+        started: Tells what is in force, once the first batch was asked for.
+        queues: Know the workers that batches come from.
     """
 
-    def __init__(self, run: TrialRun, *, orders: Orders, started: Callable[[], Started]) -> None:
+    def __init__(self, run: TrialRun, *, orders: Orders, started: Callable[[], Started], queues: WorkerQueues) -> None:
         self._run = run
         self._device = run.device
         self._orders = orders
         self._started = started
         self._watch = DeviceWatch(run.device)
         self._phases = Phases(run.device)
-        self._passes = Passes(run.device, phases=self._phases)
+        self._passes = Passes(run.device, phases=self._phases, queues=queues)
+        self._queues = queues
         self._rounds = WorkerRounds()
         self._program = self._race()
         self._cached: Batch | None = None
@@ -208,6 +216,7 @@ class BlockPacer:
         counts, load, first_step = read_counts(self._device), read_load(), self.num_steps
         num_samples = 0
         self._losses, self._passes.fetch_seconds = [], 0.0
+        self._queues.begin_round()
         self._phases.start()
         while not self._is_full(order, num_steps=self.num_steps - first_step):
             batch = yield from self._next(order.feed)
@@ -219,7 +228,7 @@ class BlockPacer:
     def _lead_in(self, order: RunBlock) -> Batches:
         """Train what comes before a block, without its pause in between."""
         began = time.perf_counter()
-        for _ in range(self._rounds.steps_before(self._passes.source.num_workers)):
+        for _ in range(self._rounds.steps_before(self._queues.num_workers)):
             if not self._rounds.may_go_on(seconds=time.perf_counter() - began, least=order.seconds):
                 break
             batch = yield from self._next("real")
@@ -231,8 +240,7 @@ class BlockPacer:
         seconds = self._phases.seconds
         if num_steps < order.min_steps or seconds < order.seconds:
             return False
-        round_steps = max(1, self._passes.source.num_workers) if order.feed == "real" else 1
-        is_whole = num_steps % round_steps == 0
+        is_whole = order.feed != "real" or self._queues.is_round_whole
         return is_whole or not self._rounds.may_go_on(seconds=seconds, least=order.seconds)
 
     def _answer(self, feed: Feed, *, first_step: int, num_samples: int, counts: Counts, load: float | None) -> None:

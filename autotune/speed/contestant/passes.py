@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import torch
 
 from autotune.errors import TaskError
+from autotune.speed.contestant.worker_queues import WorkerQueues
 from autotune.training.batches import Batch, count_samples
 from autotune.training.machine.device import synchronize
 from autotune.training.reporting.phases import Phases
@@ -20,11 +21,17 @@ class Passes:
 
     A last batch that is smaller than the others is left out: it would be a graph of its own for
     torch.compile and a search of its own for cuDNN, in the middle of a block.
+
+    Args:
+        device: Where the loop trains.
+        phases: Times the parts of its steps.
+        queues: Know the workers that batches come from.
     """
 
-    def __init__(self, device: torch.device, *, phases: Phases) -> None:
+    def __init__(self, device: torch.device, *, phases: Phases, queues: WorkerQueues) -> None:
         self._device = device
         self._phases = phases
+        self._queues = queues
         self._source: Source | None = None
         self._iterator: Iterator[Batch] | None = None
         self._epoch = 0
@@ -47,8 +54,8 @@ class Passes:
         self._iterator = None
 
     def leave(self) -> None:
-        """End the pass, and the workers with it."""
-        self._iterator = None
+        """End the pass, and the workers with it; nothing is drawn any more."""
+        self._source = self._iterator = None
 
     def draw(self) -> Batch | None:
         """The next batch, on the device; None at the end of a source that can't begin again.
@@ -77,12 +84,12 @@ class Passes:
             step_seconds: What a step takes; the workers get so much time for each batch that they have in
                 work, so that the start is timed and not those batches.
         """
-        time.sleep(min(_REST_SECONDS, self.source.num_prefetched * step_seconds))
+        time.sleep(min(_REST_SECONDS, self._queues.num_prefetched * step_seconds))
         self._begin(1)
 
     def drain(self) -> None:
         """Draw and leave out what the workers have ready: a pre-filled queue flatters a slow loader."""
-        num_ready = self.source.num_prefetched
+        num_ready = self._queues.num_prefetched
         for _ in range(min(num_ready, self.source.num_batches or num_ready)):
             if self._iterator is None or self._take() is None:
                 if not self.source.can_restart:

@@ -5,6 +5,7 @@ import time
 from autotune.events import Event, Finished, Outcome, Started, Stop, TrialOrder
 from autotune.speed.contestant.block_pacer import BlockPacer, Orders
 from autotune.speed.contestant.schedules import endless_schedules
+from autotune.speed.contestant.worker_queues import WorkerQueues
 from autotune.training.process.loading import LoadedTask
 from autotune.training.process.run import run_trial
 from autotune.training.trial_run import TrialRun
@@ -20,13 +21,14 @@ def compete(order: TrialOrder, *, task: LoadedTask, orders: Orders) -> Finished:
     """
     order = order.model_copy(update=_UNLIMITED)
     quiet = _Quiet()
+    queues = WorkerQueues()
     pacers: list[BlockPacer] = []
 
     def pace(run: TrialRun) -> None:
-        pacers.append(BlockPacer(run, orders=orders, started=lambda: quiet.started))
+        pacers.append(BlockPacer(run, orders=orders, started=lambda: quiet.started, queues=queues))
         run.pace(pacers[0])
 
-    with endless_schedules():
+    with endless_schedules(), queues.counted():
         finished = run_trial(order, task=task, channel=quiet, on_ready=pace)
     has_raised = finished.outcome not in {Outcome.COMPLETE, Outcome.FAILED} or finished.traceback is not None
     if not pacers or has_raised:

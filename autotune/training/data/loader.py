@@ -118,7 +118,7 @@ class BatchLoader:
         if self._is_train:
             # Batches that come as they are ready have no place in the epoch to go on from.
             return self._meter.watch(
-                Restartable(self._begin, num_workers=self._num_workers, num_prefetched=self._num_prefetched),
+                Restartable(self._begin),
                 num_batches=len(self),
                 change=None if self._copies_ahead else self._change,
                 wind=self._order.aim,
@@ -142,17 +142,6 @@ class BatchLoader:
             knobs["in_order"] = loader.in_order
             knobs["worker_start_method"] = (context or multiprocessing).get_start_method()
         return knobs
-
-    @property
-    def _num_workers(self) -> int:
-        """Processes that fetch batches; 0 where the training's own does."""
-        return 0 if isinstance(self._loader, CachedLoader) else self._loader.num_workers
-
-    @property
-    def _num_prefetched(self) -> int:
-        """Batches that workers have ready or in work while nobody asks."""
-        loader = self._loader
-        return 0 if isinstance(loader, CachedLoader) else loader.num_workers * (loader.prefetch_factor or 0)
 
     @property
     def _copies_ahead(self) -> bool:

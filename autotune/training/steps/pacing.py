@@ -8,12 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from autotune.training.batches import Batch
-
-_PREFETCH_FACTOR = 2
-"""The number of batches that a DataLoader's worker fetches ahead by default."""
 
 
 @dataclass(frozen=True)
@@ -21,10 +17,6 @@ class Restartable:
     """An iterable made of a function that begins a pass."""
 
     begin: Callable[[], Iterator[Batch]]
-    num_workers: int = 0
-    """Processes that fetch its batches, one each at a time."""
-    num_prefetched: int = 0
-    """Batches that its workers have ready or in work while nobody asks for one."""
 
     def __iter__(self) -> Iterator[Batch]:
         """Begin a pass."""
@@ -47,18 +39,6 @@ class Source:
     def can_restart(self) -> bool:
         """Whether a second pass can begin; an object that is its own iterator is used up by the first."""
         return not isinstance(self.batches, Iterator)
-
-    @property
-    def num_workers(self) -> int:
-        """Processes that fetch batches; 0 where the loop's own does, and where nobody knows."""
-        return self.batches.num_workers if isinstance(self.batches, DataLoader | Restartable) else 0
-
-    @property
-    def num_prefetched(self) -> int:
-        """The number of batches that a filled queue of the workers holds."""
-        if isinstance(self.batches, DataLoader):
-            return self.batches.num_workers * (self.batches.prefetch_factor or _PREFETCH_FACTOR)
-        return self.batches.num_prefetched if isinstance(self.batches, Restartable) else 0
 
     def begin(self, epoch: int) -> Iterator[Batch]:
         """Begin a pass of this epoch at its first batch."""

@@ -1,5 +1,7 @@
+import itertools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -8,10 +10,15 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from autotune.errors import TaskError
 from autotune.speed.contestant.passes import Passes
+from autotune.speed.contestant.worker_queues import WorkerQueues
 from autotune.training.batches import Batch
 from autotune.training.reporting.phases import Phases
 from autotune.training.steps.pacing import Restartable, Source
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning"),  # on a machine with fewer cores
+    pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning"),
+]
 CPU = torch.device("cpu")
 
 
@@ -19,8 +26,14 @@ def batches(*values: int, size: int = 4) -> list[Tensor]:
     return [torch.full((size,), value) for value in values]
 
 
-def enter(source: Iterable[Batch], *, num_batches: int | None = None, wound: list[int] | None = None) -> Passes:
-    passes = Passes(CPU, phases=Phases(CPU))
+def enter(
+    source: Iterable[Batch],
+    *,
+    num_batches: int | None = None,
+    wound: list[int] | None = None,
+    queues: WorkerQueues | None = None,
+) -> Passes:
+    passes = Passes(CPU, phases=Phases(CPU), queues=queues or WorkerQueues())
     wind = None if wound is None else lambda epoch, _batch: wound.append(epoch)
     passes.enter(Source(source, num_batches=num_batches, change=None, wind=wind))
     return passes
@@ -57,7 +70,7 @@ def test_batches_of_many_sizes_all_count_but_for_the_last() -> None:
 
 def test_start_of_a_pass_is_not_in_the_block() -> None:
     phases = Phases(CPU)
-    passes = Passes(CPU, phases=phases)
+    passes = Passes(CPU, phases=phases, queues=WorkerQueues())
 
     def begin() -> Iterator[Batch]:
         time.sleep(0.05)
@@ -97,20 +110,64 @@ def test_restart_leaves_the_first_batch_of_the_first_pass_out() -> None:
     assert wound == [1, 2, 1]
 
 
-@pytest.mark.parametrize(("num_prefetched", "next_value"), [(0, 2), (2, 4), (50, 2)])
-def test_drain_leaves_out_what_a_queue_holds_and_no_more_than_a_pass(num_prefetched: int, next_value: int) -> None:
-    source = Restartable(lambda: iter(batches(1, 2, 3, 4)), num_prefetched=num_prefetched)
-    passes = enter(source, num_batches=4)
-    passes.draw()
-    passes.drain()
-    assert drawn(passes, 1) == [next_value]
+def loader_of(*values: int, num_workers: int, prefetch_factor: int | None = None) -> DataLoader[Any]:
+    dataset = TensorDataset(torch.tensor(values))
+    return DataLoader(dataset, batch_size=1, num_workers=num_workers, prefetch_factor=prefetch_factor)
 
 
-def test_queue_of_a_data_loader_is_what_its_workers_fetch_ahead() -> None:
-    dataset = TensorDataset(torch.zeros(4))
-    loader = DataLoader(dataset, num_workers=2, prefetch_factor=3)
-    assert Source(loader, num_batches=None, change=None, wind=None).num_prefetched == 6
-    assert Source(DataLoader(dataset), num_batches=None, change=None, wind=None).num_prefetched == 0
+def generated(loader: DataLoader[Any]) -> Iterator[Any]:
+    yield from loader
+
+
+WRAPS = {
+    "nothing": lambda loader: loader,
+    "begun": iter,
+    "enumerate": enumerate,
+    "islice": lambda loader: itertools.islice(loader, 6),
+    "chain": lambda loader: itertools.chain(loader_of(-1, num_workers=1), loader),
+    "generator": generated,
+}
+
+
+def value(batch: Batch) -> int:
+    """The value of a batch, which enumerate gives a number."""
+    *_, tensors = batch if isinstance(batch, tuple) else (batch,)
+    return int(tensors[0])
+
+
+@pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS.keys())
+@pytest.mark.parametrize(("num_workers", "next_value"), [(0, 1), (1, 3), (2, 5)])
+def test_drain_leaves_out_what_a_queue_holds_whatever_the_loader_is_in(
+    wrap: Callable[[DataLoader[Any]], Iterable[Any]], *, num_workers: int, next_value: int
+) -> None:
+    queues = WorkerQueues()
+    with queues.counted():
+        passes = enter(wrap(loader_of(*range(9), num_workers=num_workers)), queues=queues)
+        while value(passes.draw()) < 0:  # of the loader before it
+            pass
+        passes.drain()
+        assert value(passes.draw()) == next_value
+
+
+def test_drain_takes_no_more_than_a_pass() -> None:
+    queues = WorkerQueues()
+    with queues.counted():
+        passes = enter(loader_of(*range(4), num_workers=2, prefetch_factor=25), num_batches=4, queues=queues)
+        passes.draw()
+        passes.drain()
+        assert value(passes.draw()) == 1
+
+
+def test_loader_whose_pass_has_ended_feeds_nobody() -> None:
+    """A validation between two passes, whose workers may stay."""
+    queues = WorkerQueues()
+    with queues.counted():
+        loader = DataLoader(TensorDataset(torch.zeros(4)), num_workers=2, persistent_workers=True)
+        iterator = iter(loader)
+        next(iterator)
+        assert (queues.num_workers, queues.num_prefetched) == (2, 4)
+        assert list(iterator)
+        assert (queues.num_workers, queues.num_prefetched) == (0, 0)
 
 
 def test_pass_without_a_batch_is_an_error() -> None:

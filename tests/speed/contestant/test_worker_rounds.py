@@ -1,21 +1,28 @@
 """Blocks of contestants whose data comes from workers."""
 
+import itertools
 import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 from typing_extensions import override
 
 from autotune.events import RunBlock
 from autotune.speed.contestant.worker_rounds import Moment, WorkerRounds
+from autotune.training import Trial
 from autotune.training.parameters import Parameters
 from tests.speed.contestant.test_training import race, steps
 from tests.training.tasks import Points
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning"),  # on a machine with fewer cores
+    pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning"),
+]
 FETCH_SECONDS = 0.03
 
 
@@ -23,7 +30,7 @@ class Distant(Dataset[tuple[Tensor, Tensor]]):
     """Samples that are waited for, as those of a disk far away."""
 
     def __len__(self) -> int:
-        return 512
+        return 1024
 
     @override
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
@@ -42,6 +49,21 @@ class FarPoints(Points):
         return Distant()
 
 
+class Wrapper:
+    """A loader as tqdm has one."""
+
+    def __init__(self, iterable: Iterable[Any]) -> None:
+        self.iterable = iterable
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from self.iterable
+
+
+def zipped(loader: DataLoader[Any]) -> Iterator[Any]:
+    """Beside another loader of fewer workers."""
+    return zip(loader, DataLoader(Distant(), batch_size=8, num_workers=1), strict=True)
+
+
 def block(*, seconds: float, min_steps: int = 1) -> RunBlock:
     return RunBlock(seconds=seconds, min_steps=min_steps, feed="real")
 
@@ -49,6 +71,28 @@ def block(*, seconds: float, min_steps: int = 1) -> RunBlock:
 def test_block_ends_with_a_whole_round_of_its_workers(tmp_path: Path) -> None:
     script, _ = race(FarPoints(), tmp_path, *[block(seconds=0.25)] * 3, num_workers=3)
     assert [each.steps % 3 for each in script.blocks] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [Wrapper, enumerate, lambda loader: itertools.islice(loader, 120), itertools.chain, zipped],
+    ids=["class", "enumerate", "islice", "chain", "zip"],
+)
+def test_loader_inside_of_something_else_has_its_rounds_too(
+    tmp_path: Path, wrap: Callable[[DataLoader[Any]], Iterable[Any]]
+) -> None:
+    """Blocks ended in the middle of a round: some showed a loop that never waits, others one that only waits."""
+
+    def train(trial: Trial) -> None:
+        loader = DataLoader(Distant(), batch_size=8, num_workers=3)
+        for _ in range(trial.epochs):
+            for _ in trial.watch(wrap(loader)):
+                pass
+
+    script, _ = race(train, tmp_path, *[block(seconds=0.2)] * 3)
+    assert [each.steps % 3 for each in script.blocks] == [0, 0, 0]
+    first, second, _ = script.blocks
+    assert second.first_step - first.first_step - first.steps in {3, 4}, "a round before it, of all workers"
 
 
 def test_round_comes_before_each_block_of_workers_that_wait(tmp_path: Path) -> None:
