@@ -67,11 +67,15 @@ def _check_grid(file: SpecFile, declared: Sequence[Declared]) -> None:
 
 def _check_something_is_left(file: SpecFile, narrowed: Narrowed) -> None:
     if file.spec.learning.get("optimizer") is not None and not ({"optimizer"} & {*narrowed.searched, *narrowed.fixed}):
-        raise _nothing_left(file, "learning.optimizer", narrowed)
-    if not any(len(p.choices) != 1 for p in narrowed.searched.values()):
-        raise _nothing_left(file, "learning" if file.spec.learning else "speed", narrowed)
+        raise _nothing_left(file, "learning.optimizer", narrowed, remedy="add choices")
+    if any(len(p.choices) != 1 for p in narrowed.searched.values()):
+        return
+    if any(isinstance(parameter, Parameter) for parameter in file.spec.learning.values()):
+        raise _nothing_left(file, "learning", narrowed, remedy="add choices")
+    remedy = "add a knob's choices that apply here, or search a parameter under learning"
+    raise _nothing_left(file, "speed", narrowed, remedy=remedy)
 
 
-def _nothing_left(file: SpecFile, key: str, narrowed: Narrowed) -> SpecError:
+def _nothing_left(file: SpecFile, key: str, narrowed: Narrowed, *, remedy: str) -> SpecError:
     reasons = "; ".join(f"{item.name} left out ({item.reason})" for item in narrowed.left_out) or "fixed values alone"
-    return file.error(key, rule="something must be left to search on this machine", got=reasons, remedy="add choices")
+    return file.error(key, rule="something must be left to search on this machine", got=reasons, remedy=remedy)

@@ -358,10 +358,20 @@ def test_a_grid_over_floats_without_a_step_is_refused() -> None:
         resolve(text)
 
 
-def test_a_study_of_which_nothing_is_left_is_refused() -> None:
-    text = "learning: {lr: 0.1}\nspeed: {pin_memory: {choices: [false, true]}}\n"
+@pytest.mark.parametrize("learning", ["", "learning: {lr: 0.1}\n"])
+def test_a_study_of_speed_knobs_of_which_none_is_left_is_refused(learning: str) -> None:
+    """It blamed what is learned, which is fixed on purpose."""
+    text = f"speed: {{pin_memory: {{choices: [false, true]}}}}\n{learning}"
     with pytest.raises(
-        SpecError, match=r"^s\.yaml:4: learning: something must be left to search on this machine, got pin"
+        SpecError,
+        match=r"^s\.yaml:4: speed: something must be left to search on this machine, got pin_memory left out "
+        r"\(.*\); add a knob's choices that apply here, or search a parameter under learning$",
     ):
         resolve(text)
     assert resolve(text, on=machine(num_gpus=1)).parameters[0].name == "pin_memory"
+
+
+def test_a_study_whose_learned_choices_are_one_is_told_to_add_choices() -> None:
+    text = "learning: {lr: {choices: [0.1]}}\nspeed: {pin_memory: {choices: [false, true]}}\n"
+    with pytest.raises(SpecError, match=r"^s\.yaml:4: learning: something must be left .*; add choices$"):
+        resolve(text)
