@@ -105,8 +105,12 @@ class Fitting:
             self._device.add_raced_loss(shape=self._shape(parameters), batch_size=batch_size)
 
     def has_limit(self, parameters: Mapping[str, Scalar]) -> bool:
-        """Whether something tells which batches of such a training fit its device."""
+        """Whether trials, or two batches that trained, tell which batches of such a training fit its device."""
         return self._device.has_limit(shape=self._shape(parameters))
+
+    def least_raced_loss(self, parameters: Mapping[str, Scalar]) -> int | None:
+        """The smallest batch with which such a training ran out of its device in a race, or was tried after one."""
+        return self._device.least_raced_loss(shape=self._shape(parameters))
 
     def raced_shortage(self, parameters: Mapping[str, Scalar]) -> Shortage | None:
         """What this very training ran out of in a race; None where it did not."""

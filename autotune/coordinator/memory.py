@@ -73,10 +73,14 @@ class MemoryModel:
         return shape in self._evidence and batch_size in self._evidence[shape].lost_races
 
     def has_limit(self, *, shape: Shape) -> bool:
-        """Whether something tells which batches of this shape fit: two sizes that trained, or one that ran out."""
+        """Whether something tells which batches of this shape fit: two sizes that trained, or a trial that ran out."""
         evidence = self._evidence.get(shape, _Evidence())
         trained = {batch for batch, _ in evidence.measured.values()} | evidence.raced.keys()
-        return len(trained) >= _TWO or bool(evidence.lost or evidence.lost_races)
+        return len(trained) >= _TWO or bool(evidence.lost)
+
+    def least_raced_loss(self, *, shape: Shape) -> int | None:
+        """The smallest batch of this shape that ran out in a race, or was tried after one; None where none did."""
+        return min(self._evidence.get(shape, _Evidence()).lost_races, default=None)
 
     def reason_not_to_launch(self, *, shape: Shape, batch_size: int, room: Room) -> str | None:
         """Why a trial of this shape and batch size will run out; None where nothing says so.

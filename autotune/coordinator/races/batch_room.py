@@ -7,9 +7,11 @@ Peaks and losses are kept with the race's result, and say which trials are not l
 studies on this machine as well. Without them the limit is found by trials that fail.
 
 Nothing is tried on a processor, where running out of memory ends other programs. Nothing is tried either where trials
-have told the limit already, or where a start takes more than the time that there is.
+have told the limit already, or where a start takes more than the time that there is. What a start leaves untried, since
+it was ended or had used up that time, the next one tries.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
@@ -43,10 +45,8 @@ class BatchRoom:
         self._fitting = fitting
 
     def is_open(self, result: RaceResult, *, learning: Mapping[str, Scalar]) -> bool:
-        """Whether the study has larger batches than these parameters, and nothing tells yet which of them fit a GPU."""
-        parameters = self._space.with_speed(learning, result.setting_in_full_precision)
-        is_told = parameters.get("accumulate") == "auto" or self._fitting.has_limit(parameters)
-        return bool(self._larger_than(learning)) and not is_told and self._ground.gpu_bytes is not None
+        """Whether the study has batches larger than these parameters' of which nothing tells yet if they fit a GPU."""
+        return bool(self._untold(result, learning=learning))
 
     def try_larger(
         self,
@@ -71,10 +71,11 @@ class BatchRoom:
         Raises:
             RaceEndedError: The study is to end, or the tries take too long.
         """
-        sizes, taken_over = self._larger_than(learning), result.setting_in_full_precision
+        sizes, taken_over = self._untold(result, learning=learning), result.setting_in_full_precision
         start = _start_seconds(result)
-        if not self.is_open(result, learning=learning) or start > watchman.seconds:
+        if not sizes or start > watchman.seconds:
             return
+        is_next_too_large = sizes[-1] < self._larger_than(learning)[-1]
         on_begin(sizes[-1])
 
         def may_start() -> bool:
@@ -89,7 +90,11 @@ class BatchRoom:
                     return stack.enter_context(arena).enter(setting)
 
                 return try_batches(
-                    enter, sizes=sizes, may_start=may_start, tried=lambda each: on_tried(_tried(each, setting=setting))
+                    enter,
+                    sizes=sizes,
+                    is_next_too_large=is_next_too_large,
+                    may_start=may_start,
+                    tried=lambda each: on_tried(_tried(each, setting=setting)),
                 )
 
         lost = [each.batch_size for each in attempt(sizes, taken_over) if each.shortage is not None]
@@ -107,6 +112,19 @@ class BatchRoom:
                 self._fitting.learn_race(parameters, peak_bytes=tried.peak_memory_bytes)
             elif tried.shortage is not None:
                 self._fitting.learn_lost_race(parameters, shortage=tried.shortage)
+
+    def _untold(self, result: RaceResult, *, learning: Mapping[str, Scalar]) -> list[int]:
+        """The study's larger batches of which nothing tells whether they fit a GPU, in rising order."""
+        setting = result.setting_in_full_precision
+        parameters = self._space.with_speed(learning, setting)
+        is_told = parameters.get("accumulate") == "auto" or self._fitting.has_limit(parameters)
+        if is_told or self._ground.gpu_bytes is None:
+            return []
+        tried = [each for each in result.batches if each.setting == setting]
+        most = min((each.batch_size for each in tried if each.reason), default=math.inf)
+        most = min(most, self._fitting.least_raced_loss(parameters) or math.inf)
+        least = max((each.batch_size for each in tried if not each.reason), default=0)
+        return [size for size in self._larger_than(learning) if least < size < most]
 
     def _larger_than(self, learning: Mapping[str, Scalar]) -> list[int]:
         """The study's batch sizes above that of these parameters, rising; a range gives one for each doubling."""

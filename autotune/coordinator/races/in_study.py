@@ -267,9 +267,9 @@ class RacedSpeeds:
             self._winners.add(entrant, result)
 
     def _try_batches_after(self, result: RaceResult, *, entrant: Entrant, floor: Floor) -> None:
-        """Try larger batches after a race that is known, and after which no start has tried any; once in this start."""
+        """Try larger batches after a race that is known, as far as no start has tried them; once in this start."""
         digest = entrant.digest
-        is_done = digest in self._raced or digest in self._tried or bool(result.batches)
+        is_done = digest in self._raced or digest in self._tried
         is_alike = kept_state(entrant.learning) == result.kept_state
         if is_done or not is_alike or not self._room.is_open(result, learning=entrant.learning):
             return

@@ -131,7 +131,7 @@ class StudyRaces:
         finally:
             self._stand_down(watchman)
         if tries:
-            told = result.model_copy(update={"batches": tuple(tries)})
+            told = result.model_copy(update={"batches": (*result.batches, *tries)})
             self._room.learn(told, workload=entrant.workload)
             self._log.complete(race_id, told)
             for line in batch_lines(tries):

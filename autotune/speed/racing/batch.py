@@ -93,6 +93,7 @@ def try_batches(
     enter: Callable[[int], Contestant],
     *,
     sizes: Sequence[int],
+    is_next_too_large: bool = False,
     may_start: Callable[[], bool] = lambda: True,
     tried: Callable[[BatchTry], None] = lambda _: None,
 ) -> tuple[BatchTry, ...]:
@@ -103,12 +104,13 @@ def try_batches(
     Args:
         enter: Starts a contestant with a batch size.
         sizes: Batch sizes in rising order, each larger than one that is known to train.
+        is_next_too_large: One above them is known not to train: begin by halves.
         may_start: Asked before each try, so that the search ends with its time.
         tried: Hears of each try when it is over.
     """
     search = _Search(enter, None, tried, is_known_to_train=True)
     good, bad = -1, len(sizes)
-    at = bad - 1
+    at = (good + bad) // 2 if is_next_too_large else bad - 1
     while good < at < bad and may_start():
         if search.fits(sizes[at]):
             good = at

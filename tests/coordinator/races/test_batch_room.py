@@ -235,6 +235,32 @@ def test_batches_that_a_killed_start_did_not_try_are_tried_in_the_next(
         assert study.fitting.reason_not_to_launch(1, parameters=taken_over, lease=CPU) is not None
 
 
+def test_batches_below_one_that_ran_out_before_the_study_ended_are_tried_in_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were left to trials that fail, in that study and in all later ones."""
+    with study_on_a_gpu(tmp_path, cost=holding(bytes_per_sample=GIB / 20), monkeypatch=monkeypatch) as study:
+
+        def on_wait() -> None:
+            if len(study.ground.raced) > 2:
+                raise RaceEndedError("interrupted")
+
+        study.train(1, batch_size=32, on_wait=on_wait)
+        assert [tried.batch_size for tried in race_of(study).batches] == [512]
+        study.ground.raced.clear()
+        for _ in range(2):
+            study.start_again()
+            study.train(1, batch_size=32)
+        assert study.ground.raced == [128, 256, 256], "the last one with the baseline's speed parameters"
+        assert [tried.batch_size for tried in race_of(study).batches] == [512, 128, 256, 256]
+        taken_over: dict[str, Scalar] = {"num_workers": 2, "channels_last": False}
+        refused = [
+            study.fitting.reason_not_to_launch(1, parameters=taken_over | {"batch_size": size}, lease=CPU) is not None
+            for size in (128, 256)
+        ]
+        assert refused == [False, True]
+
+
 def test_batch_that_crashes_is_not_said_to_be_too_large() -> None:
     crashed = TriedBatch(batch_size=512, setting={}, peak_memory_bytes=None, reason="crashed", shortage=None)
     assert [*batch_lines([crashed])] == ["batch_size: 512 could not be trained (crashed)"]
