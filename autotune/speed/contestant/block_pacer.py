@@ -124,6 +124,7 @@ class BlockPacer:
                 order = self._orders.next_block()
                 yield from self._get_ready(order.feed)
                 yield from self._train(order)
+                self._last_feed = order.feed
         finally:
             self._passes.leave()
 
@@ -189,17 +190,11 @@ class BlockPacer:
         return statistics.median(self._passes.start_seconds[-2:])
 
     def _get_ready(self, feed: Feed) -> Batches:
-        """Do what a change of the feed needs before a block of it is timed."""
-        if feed == "real" and self._last_feed != "real":
-            self._passes.drain()
-            # The workers refill the queue while the loop waits for this one.
-            batch = yield from self._next("real")
-            yield from self._step(batch)
-        elif feed == "half" and feed not in self._fed:
+        """Do what a feed needs before its first block, and a recording before each."""
+        if feed == "half" and feed not in self._fed:
             with _static_shapes():
                 yield from self._settle(feed)
         yield from self._record(feed)
-        self._last_feed = feed
 
     def _record(self, feed: Feed) -> Batches:
         """Train the steps that a recording takes, so that none is in a block: the start's state was put back."""
@@ -226,13 +221,19 @@ class BlockPacer:
         self._answer(order.feed, first_step=first_step, num_samples=num_samples, counts=counts, load=load)
 
     def _lead_in(self, order: RunBlock) -> Batches:
-        """Train what comes before a block, without its pause in between."""
-        began = time.perf_counter()
-        for _ in range(self._rounds.steps_before(self._queues.num_workers)):
-            if not self._rounds.may_go_on(seconds=time.perf_counter() - began, least=order.seconds):
-                break
+        """Train what comes before a block, without its pause in between: one step where the queue was drained."""
+        was_drained = self._last_feed != "real"
+        if was_drained:
+            self._passes.drain()
+        began, number = time.perf_counter(), 0
+        num_wanted = self._rounds.steps_before(self._queues.num_workers)
+        while (was_drained and number == 0) or (
+            number < num_wanted and self._rounds.may_go_on(seconds=time.perf_counter() - began, least=order.seconds)
+        ):
+            # After a drain the workers refill the queue while the loop waits for its first batch.
             batch = yield from self._next("real")
             yield from self._step(batch)
+            number += 1
         self._rounds.begin()
 
     def _is_full(self, order: RunBlock, *, num_steps: int) -> bool:

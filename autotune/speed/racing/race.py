@@ -91,7 +91,7 @@ class _Race:
         self._track = track
         self._plan = plan
         self._time = time
-        self._diagnosing = Diagnosing(track, plan, on_diagnosis=watch.diagnosed)
+        self._diagnosing = Diagnosing(track, plan, on_diagnosis=watch.diagnosed, time=time)
         self._judge = LossJudge(track.arena, plan, time=time)
         self._costs = Costs(plan)
         self._first_sight = FirstSight(track, plan, judge=self._judge, time=time)

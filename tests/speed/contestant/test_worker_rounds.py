@@ -103,6 +103,12 @@ def test_round_comes_before_each_block_of_workers_that_wait(tmp_path: Path) -> N
     assert third.first_step == second.first_step + second.steps + 3
 
 
+def test_one_round_comes_before_a_block_whose_queue_was_drained(tmp_path: Path) -> None:
+    """It was a step more, which of long steps is seconds."""
+    script, _ = race(FarPoints(), tmp_path, block(seconds=0.25), num_workers=3)
+    assert script.blocks[0].first_step == 3
+
+
 def test_block_without_workers_follows_at_once_on_the_one_before(tmp_path: Path) -> None:
     script, _ = race(FarPoints(), tmp_path, *[block(seconds=0.01)] * 2)
     first, second = script.blocks

@@ -7,6 +7,7 @@ from autotune.speed.measuring.arena import ContestantLostError
 from autotune.speed.measuring.bottleneck import Diagnosis, HalfBatchError, diagnose
 from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.plan import RacePlan
+from autotune.speed.racing.race_time import RaceTime
 from autotune.speed.racing.stages.launching import is_fast_as_a_whole
 
 
@@ -17,11 +18,15 @@ class Diagnosing:
         track: Has the setting to beat.
         plan: Says how long is measured.
         on_diagnosis: Hears of each diagnosis.
+        time: The race's.
     """
 
-    def __init__(self, track: Track, plan: RacePlan, *, on_diagnosis: Callable[[Diagnosis], None]) -> None:
+    def __init__(
+        self, track: Track, plan: RacePlan, *, on_diagnosis: Callable[[Diagnosis], None], time: RaceTime
+    ) -> None:
         self._track = track
         self._plan = plan
+        self._time = time
         self._on_diagnosis = on_diagnosis
         self._all: list[Diagnosis] = []
         self._can_be_halved = True
@@ -69,7 +74,7 @@ class Diagnosing:
         """
         pace = self._plan.pace
         is_fast = is_fast_as_a_whole(self._track.setting, entries=self._plan.entries)
-        find = partial(diagnose, seconds=pace.block_seconds, min_steps=pace.min_steps)
+        find = partial(diagnose, seconds=pace.block_seconds, min_steps=pace.min_steps, clock=lambda: self._time.spent)
         try:
             return find(self._track.incumbent, is_halved=self._can_be_halved and not is_fast)
         except HalfBatchError:
