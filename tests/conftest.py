@@ -3,10 +3,14 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import tempfile
+import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TypeAlias
 
 import pytest
@@ -85,6 +89,40 @@ def empty_store(made_once: MadeOnce) -> Path:
         open_client(f"sqlite:///{folder}/mlflow.db")
 
     return made_once("store", fill) / "mlflow.db"
+
+
+class OwnTime(SimpleNamespace):
+    """Stands for the module ``time``: sleeping alone moves it on, and a look by a microsecond."""
+
+    _LOOK_SECONDS = 1e-6
+
+    def __init__(self) -> None:
+        super().__init__(**vars(time))
+        self._seconds = 1000.0
+        self._lock = threading.Lock()
+        self.perf_counter = self.monotonic = self._look
+        self.sleep = self._pass
+
+    def _look(self) -> float:
+        self._pass(self._LOOK_SECONDS)
+        return self._seconds
+
+    def _pass(self, seconds: float) -> None:
+        with self._lock:
+            self._seconds += seconds
+
+
+@pytest.fixture
+def own_time(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give our modules and the test's one a time of this test's own: a busy machine makes nothing late.
+
+    Libraries, and processes that the test starts anew, keep the machine's.
+    """
+    own = OwnTime()
+    ours = [module for name, module in sys.modules.items() if name.startswith("autotune.")]
+    for module in [request.module, *ours]:
+        if getattr(module, "time", None) is time:
+            monkeypatch.setattr(module, "time", own)
 
 
 @pytest.fixture

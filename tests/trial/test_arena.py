@@ -323,5 +323,7 @@ def test_a_slow_start_is_no_hang(launcher: Launcher, tmp_path: Path) -> None:
         folder=tmp_path,
         limits=Limits(patience_seconds=0.0, is_slow_to_start=lambda setting: setting.get("fault") == "pause"),
     ) as arena:
-        start = arena.enter({}).warmed
-        assert arena.enter({"fault": "pause", "fault_step": 0}).warmed.start_seconds > start.start_seconds
+        arena.enter({})
+        assert (
+            arena.enter({"fault": "pause", "fault_step": 0}).warmed.start_seconds > 0.5
+        )  # of the second that it pauses

@@ -68,6 +68,7 @@ def test_batches_of_many_sizes_all_count_but_for_the_last() -> None:
     assert drawn(passes, 4) == [1, 2, 3, 1]
 
 
+@pytest.mark.usefixtures("own_time")
 def test_start_of_a_pass_is_not_in_the_block() -> None:
     phases = Phases(CPU)
     passes = Passes(CPU, phases=phases, queues=WorkerQueues())
@@ -87,6 +88,7 @@ def test_start_of_a_pass_is_not_in_the_block() -> None:
     assert phases.seconds < 0.05
 
 
+@pytest.mark.usefixtures("own_time")
 def test_fetching_is_timed_as_the_host_sees_it_without_the_start_of_a_pass() -> None:
     def begin() -> Iterator[Batch]:
         time.sleep(0.5)
