@@ -49,7 +49,7 @@ def _answer_and_stop(command: str, *, path: str, number: signal.Signals, port: i
         with urllib.request.urlopen(f"{address}{path}", timeout=20) as answer:
             assert answer.status == 200
         process.send_signal(number)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=45) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

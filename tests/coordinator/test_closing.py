@@ -43,7 +43,7 @@ class Signaller(Told):
             threading.Thread(target=self._signal, daemon=True).start()
 
     def _signal(self) -> None:
-        wait_until(lambda: bool(self.hanging()), timeout=20, what="the process that logs the model")
+        wait_until(lambda: bool(self.hanging()), timeout=45, what="the process that logs the model")
         os.kill(os.getpid(), self.number)
 
     def hanging(self) -> list[int]:

@@ -90,7 +90,7 @@ def serve(home: Home, command: str) -> Iterator[Sequence[str]]:
         try:
             yield list(_lines_until(process, "Ctrl-C"))
             process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=20) == 0
+            assert process.wait(timeout=45) == 0
         finally:
             process.kill()
 

@@ -56,7 +56,7 @@ def studied(made_once: MadeOnce) -> Home:
 
     def fill(folder: Path) -> None:
         home = Home(folder)
-        home.run(*chromium.STUDY, *chromium.SETTINGS, timeout=150)
+        home.run(*chromium.STUDY, *chromium.SETTINGS)
         home.run("study", "sync", "digits")
         assert chromium.trials_of(home, outcome="pruned"), "a study with nothing pruned shows no pruned trials"
 

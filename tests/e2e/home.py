@@ -18,6 +18,9 @@ from autotune.recording.records import Records
 from autotune.recording.rows import StudyState, TrialRow
 from tests.stores import copy_store
 
+PATIENCE_SECONDS = 150.0
+"""A command that takes longer hangs; on busy cores it takes tens of seconds to import what it needs."""
+
 TASK = '''
 import time
 
@@ -111,14 +114,16 @@ class Home:
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "autotune", *words]
 
-    def run(self, *words: str, status: int = 0, timeout: float = 50) -> "subprocess.CompletedProcess[str]":
+    def run(
+        self, *words: str, status: int = 0, timeout: float = PATIENCE_SECONDS
+    ) -> "subprocess.CompletedProcess[str]":
         done = subprocess.run(
             self.command(*words), cwd=self.folder, capture_output=True, text=True, timeout=timeout, check=False
         )
         assert done.returncode == status, f"{words}: status {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
-    def read(self, *words: str, timeout: float = 50) -> Any:  # noqa: ANN401 - JSON
+    def read(self, *words: str, timeout: float = PATIENCE_SECONDS) -> Any:  # noqa: ANN401 - JSON
         return json.loads(self.run(*words, "--json", timeout=timeout).stdout)
 
     def start(self, *words: str) -> "subprocess.Popen[str]":
@@ -139,7 +144,7 @@ class Home:
             env={**os.environ, "PYTHONPATH": paths},
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
         assert done.returncode == 130, f"{words}: status {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -160,7 +165,7 @@ class Home:
         hold.write_text(str(number))
         return hold
 
-    def wait_for(self, text: str, *, timeout: float = 40) -> None:
+    def wait_for(self, text: str, *, timeout: float = PATIENCE_SECONDS) -> None:
         wait_until(lambda: text in self.output, timeout=timeout, what=f"{text!r} in:\n")
 
 

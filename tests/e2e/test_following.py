@@ -26,9 +26,9 @@ def test_study_is_watched_from_another_terminal_to_its_end(home: Home) -> None:
     with told.open("w") as errors:
         command = home.command("study", "watch", "tiny", "--interval", "0.1", "--wait", "50")
         watcher = subprocess.Popen(command, cwd=home.folder, stdout=subprocess.DEVNULL, stderr=errors)
-    wait_until(lambda: "waits up to 50 s" in told.read_text(), timeout=30, what="the watcher to find no study")
+    wait_until(lambda: "waits up to 50 s" in told.read_text(), timeout=45, what="the watcher to find no study")
     study = home.start("study", "start", "tiny.yaml", "--trials", "1")
-    wait_until(lambda: "the baseline, starts" in told.read_text(), timeout=30, what="the watcher to see the trial")
+    wait_until(lambda: "the baseline, starts" in told.read_text(), timeout=45, what="the watcher to see the trial")
     (home.folder / "go").touch()
     assert study.wait(timeout=50) == 0, home.output
     assert watcher.wait(timeout=50) == 0

@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.browser import free_port
 from tests.e2e.home import Home, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.slow
 
 
 def test_optuna_s_own_command_serves_the_study(studied: Home) -> None:
@@ -61,7 +61,7 @@ def run_server(command: list[str], *, home: Home, probe: str) -> Iterator[None]:
             yield
         finally:
             os.killpg(process.pid, signal.SIGTERM)
-            process.wait(timeout=20)
+            process.wait(timeout=45)
 
 
 def ask(address: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON

@@ -24,7 +24,7 @@ from autotune.training import Task
 
 
 class Points(Dataset):
-    """Each sample takes a while to load, so that workers pay by far, on busy cores too."""
+    """A batch of 32 is waited for 96 ms: computing the rest takes 1 ms, and has taken over 30 on busy cores."""
 
     def __init__(self, seed, count):
         generator = torch.Generator().manual_seed(seed)
@@ -35,7 +35,7 @@ class Points(Dataset):
         return len(self.labels)
 
     def __getitem__(self, index):
-        time.sleep(0.001)
+        time.sleep(0.003)
         return self.points[index], self.labels[index]
 
 
@@ -136,8 +136,6 @@ def test_fixed_speed_search_trains_every_trial_with_the_baselines_speed(home: Ho
 
 
 def test_speed_command_races_a_task_that_has_no_spec(home: Home) -> None:
-    # 128 ms of waiting a batch: on busy cores computing the rest took more than 30 ms, where a quiet one needs 1 ms.
-    (home.folder / "slow.py").write_text(TASK.replace("0.001", "0.004"))
     done = home.run("speed", "slow.py:Slow", "--batch-size", "32", "--seconds", "20", "--json")
     (summary,) = json.loads(done.stdout)
     assert summary["result"]["diagnoses"][0]["input_share"] > 0.5
@@ -174,7 +172,7 @@ ODD = """
 def test_speed_command_goes_on_with_smaller_batches_after_one_that_runs_out(home: Home) -> None:
     """It ended there, and what fits was never raced."""
     runs_out = ODD.replace("an odd batch", "DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
-    (home.folder / "odd.py").write_text(TASK.replace("0.001", "0") + runs_out)
+    (home.folder / "odd.py").write_text(TASK.replace("0.003", "0") + runs_out)
     sizes = ("--batch-size", "64", "128", "32")
     done = home.run("speed", "odd.py:Slow", *sizes, "--seconds", "1", status=1)
     assert "batch_size 32:" in done.stdout
@@ -184,7 +182,7 @@ def test_speed_command_goes_on_with_smaller_batches_after_one_that_runs_out(home
 
 
 def test_speed_command_gives_json_of_the_races_before_one_that_fails(home: Home) -> None:
-    (home.folder / "odd.py").write_text(TASK.replace("0.001", "0") + ODD)
+    (home.folder / "odd.py").write_text(TASK.replace("0.003", "0") + ODD)
     sizes = ("--batch-size", "32", "--batch-size", "64")
     done = home.run("speed", "odd.py:Slow", *sizes, "--seconds", "1", "--json", status=1)
     (summary,) = json.loads(done.stdout)
@@ -197,7 +195,7 @@ def test_ctrl_c_ends_the_speed_command_and_tells_what_is_lost(home: Home) -> Non
     home.wait_for("race of ")
     family = family_of(process.pid)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=40) == 130
+    assert process.wait(timeout=45) == 130
     assert "stopped: this race has no result; " in home.output.splitlines()[-1]
     psutil.wait_procs(family, timeout=40)
     assert not [member for member in family if member.is_running() and member.status() != psutil.STATUS_ZOMBIE]
@@ -277,7 +275,6 @@ class Dying(torch.nn.Linear):
     assert workers_of(home, "slow") == [0, 0, 0]
 
 
-@pytest.mark.timeout(240)  # a study and two races, on cores that may be busy
 def test_study_that_goes_on_with_other_versions_keeps_what_it_learned_and_races_again(
     raced: Home, tmp_path: Path
 ) -> None:
@@ -285,7 +282,7 @@ def test_study_that_goes_on_with_other_versions_keeps_what_it_learned_and_races_
     home = Home(tmp_path)
     before = json.loads(home.run("study", "trials", "slow", "--json").stdout)
     pretend_other_versions(tmp_path / "autotune.db")
-    resumed = home.run("study", "resume", "slow", "--trials", "4", "--seconds", "150", timeout=150)
+    resumed = home.run("study", "resume", "slow", "--trials", "4", "--seconds", "150")
     (line,) = [line for line in resumed.stderr.splitlines() if "another machine or other versions" in line]
     assert "(torch 2.0.0 → " in line
     assert line.endswith(": trials are kept, speed is measured again")

@@ -12,13 +12,12 @@ README = ROOT / "README.md"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(150)
 def test_own_task_of_the_readme_runs_as_it_stands_there(home: Home) -> None:
     for name in ("cells.py", "cells.yaml"):
         (home.folder / name).write_text(read_file(README, name))
     home.run("space", "check", "cells.yaml")
     quick = ("--set", "confirm={repeats: 0}", "--set", "log_model=false")
-    home.run("study", "start", "cells.yaml", "--trials", "2", *quick, timeout=120)
+    home.run("study", "start", "cells.yaml", "--trials", "2", *quick)
     assert home.read("study", "trials", "cells")[0]["outcome"] == "complete"
 
 

@@ -17,7 +17,7 @@ from psycopg.sql import SQL, Identifier
 from tests.e2e.browser import first_address, serve
 from tests.e2e.home import Home, family_of, make_home
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.slow
 
 PASSWORD = "swordfish-0815"
 READING = (

@@ -5,7 +5,7 @@ import pytest
 
 from tests.e2e.home import SPEC, Home, rows_of, runs_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]  # several studies a test, on cores that may be busy
+pytestmark = pytest.mark.slow
 
 
 def test_study_trains_every_trial_of_its_budget_and_says_what_was_found(finished: Home) -> None:

@@ -105,7 +105,7 @@ def signal_study(folder: Path, *, num_signals: int, seed: int, store: Path | Non
     home, draw = make_home(folder, store=store), random.Random(seed)
     with Witness(folder) as witness:
         statuses = [run_and_signal(home, draw) for _ in range(num_signals)]
-        home.run("study", "start", "tiny.yaml", timeout=150)
+        home.run("study", "start", "tiny.yaml")
     witness.look()
     violations = list(witness.wrong)
     if not set(statuses) <= {INTERRUPTED, 0}:

@@ -189,7 +189,6 @@ def test_backup_never_replaces_a_file(path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("moment", ["backup._let_signals_through", "sqlite_file.remove_mark_of_copy"])
 def test_ctrl_c_during_a_backup_leaves_nothing_of_it(path: Path, moment: str) -> None:
     """A file of its name and .unfinished was left, and Aborted! was all that was said."""
@@ -225,7 +224,6 @@ def test_backup_is_one_state_though_others_write_while_it_is_copied(path: Path) 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 def test_backup_while_a_study_runs_restores_what_was_acknowledged(tmp_path: Path, empty_store: Path) -> None:
     home = make_home(tmp_path, store=empty_store)
     process = home.start("study", "start", "tiny.yaml")
@@ -236,7 +234,7 @@ def test_backup_while_a_study_runs_restores_what_was_acknowledged(tmp_path: Path
     acknowledged = home.output.splitlines()
     home.run("storage", "backup", "saved.db")
     process.send_signal(signal.SIGKILL)
-    process.wait(timeout=30)
+    process.wait(timeout=45)
     for name in ("autotune.db", "autotune.db-wal", "autotune.db-shm"):
         (tmp_path / name).unlink(missing_ok=True)
     shutil.copy(tmp_path / "saved.db", tmp_path / "autotune.db")

@@ -168,7 +168,6 @@ def disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) ->
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 def test_study_whose_disks_fill_says_so_and_the_same_command_completes_it_with_room(disks: Disks) -> None:
     folder = disks.home.folder
     study = disks.start()

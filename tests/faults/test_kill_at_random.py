@@ -7,7 +7,7 @@ import pytest
 
 from tests.faults.killing import VICTIMS, History, Killer
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]  # several starts of torch on cores that may be busy
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

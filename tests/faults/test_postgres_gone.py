@@ -47,7 +47,6 @@ def crash(server: "PostgresServer") -> None:
     process.wait()
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("end", [stop, crash])
 def test_server_that_is_gone_for_a_while_costs_a_study_nothing(
     end: "Callable[[PostgresServer], None]",
@@ -77,7 +76,6 @@ def test_server_that_is_gone_for_a_while_costs_a_study_nothing(
     records.engine.dispose()
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_commit_that_is_cut_off_is_done_once(moment: Moment, postgres_server: str) -> None:
     """Nobody is told whether the server did it: what is done again must come to the same either way."""

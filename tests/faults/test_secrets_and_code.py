@@ -10,7 +10,7 @@ import torch
 
 from tests.e2e.home import Home, family_of, make_home, rows_of, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.slow
 
 KEY = "open-sesame-4711"
 PASSWORD = "swordfish-0815"
@@ -93,7 +93,7 @@ def test_checkpoint_with_code_in_it_runs_nothing(home: Home) -> None:
     family = family_of(process.pid)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    wait_until(lambda: not any(each.is_running() for each in family), timeout=20, what="the end of every process")
+    wait_until(lambda: not any(each.is_running() for each in family), timeout=45, what="the end of every process")
     hold.unlink()
     (checkpoint,) = home.folder.rglob("checkpoint.pt")
     marker = home.folder / MARKER

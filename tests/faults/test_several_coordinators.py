@@ -137,7 +137,6 @@ def numbers_in_optuna(url: str) -> list[tuple[int, bool]]:
 
 
 @pytest.mark.postgres
-@pytest.mark.timeout(180)
 def test_queued_trials_are_each_run_once(postgres_url: str, spec: Path) -> None:
     """Optuna's own workers claim some of them twice on a database that does not see to it.
 
@@ -269,7 +268,6 @@ def test_ends_of_others_are_counted_that_came_before_a_dead_coordinator_was_buri
 
 
 @pytest.mark.postgres
-@pytest.mark.timeout(180)
 def test_trials_of_a_killed_coordinator_are_gone_on_with_by_the_others(postgres_url: str, spec: Path) -> None:
     """Else they would be RUNNING for ever, and the study would end with fewer trials than its budget.
 
@@ -286,7 +284,6 @@ def test_trials_of_a_killed_coordinator_are_gone_on_with_by_the_others(postgres_
 
 
 @pytest.mark.postgres
-@pytest.mark.timeout(180)
 def test_coordinator_that_seemed_dead_writes_no_more(
     postgres_url: str, spec: Path, open_records: Callable[[str], Records]
 ) -> None:
@@ -330,7 +327,6 @@ def test_study_is_started_although_the_host_of_its_last_confirmation_died(
 
 
 @pytest.mark.postgres
-@pytest.mark.timeout(180)
 def test_race_is_run_by_one_coordinator_for_each_kind_of_machine(
     postgres_url: str, spec: Path, open_records: Callable[[str], Records]
 ) -> None:
@@ -375,7 +371,6 @@ def test_throughput_is_no_objective_of_two_coordinators_on_one_machine(
 
 
 @pytest.mark.postgres
-@pytest.mark.timeout(180)
 def test_study_with_coordinators_is_not_deleted_and_keeps_its_spec(
     postgres_url: str, spec: Path, open_records: Callable[[str], Records]
 ) -> None:
@@ -411,7 +406,6 @@ class Gated(Tiny):
 
 
 @pytest.mark.postgres
-@pytest.mark.timeout(240)
 def test_second_start_joins_the_study_and_one_of_them_confirms_its_winner(
     postgres_url: str, tmp_path: Path, empty_store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -422,9 +416,9 @@ def test_second_start_joins_the_study_and_one_of_them_confirms_its_winner(
     (tmp_path / "tiny.yaml").write_text(SHARED)
     command = ("study", "start", "tiny.yaml", "--storage", postgres_url, "--no-progress")
     first = home.start(*command)
-    home.wait_for("trial 0 trains", timeout=100)
+    home.wait_for("trial 0 trains")
     second = home.start(*command)
-    home.wait_for("trial 1 trains", timeout=100)
+    home.wait_for("trial 1 trains")
     watched = watch(postgres_url, capsys)
     gate.touch()
 

@@ -29,7 +29,6 @@ def _study_names(storage: str) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 def test_eight_processes_make_one_sqlite_database_and_one_mlflow_store(tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/autotune.db"
     _start(storage, tmp_path)
@@ -40,7 +39,6 @@ def test_eight_processes_make_one_sqlite_database_and_one_mlflow_store(tmp_path:
 
 @pytest.mark.postgres
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 def test_eight_processes_make_the_tables_of_one_postgresql_database(tmp_path: Path, postgres_url: str) -> None:
     _start(postgres_url, tmp_path)
     assert _study_names(postgres_url) == NAMES

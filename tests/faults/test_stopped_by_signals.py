@@ -8,7 +8,6 @@ from tests.faults.signalling import INTERRUPTED, signal_study
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 def test_no_run_is_finished_before_its_trial_whenever_a_signal_comes(tmp_path: Path, empty_store: Path) -> None:
     signalled = signal_study(tmp_path, num_signals=2, seed=1, store=empty_store)
     assert signalled.violations == []

@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.home import Home
 from tests.trial.listening import is_gone, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]  # one study of many trials, most of which wait for an end
+pytestmark = pytest.mark.slow
 
 TASK = """
 import ctypes

@@ -42,7 +42,6 @@ def arena(launcher: Launcher, tmp_path: Path) -> Iterator[ProcessArena]:
         yield arena
 
 
-@pytest.mark.timeout(120)
 def test_frozen_contestant_goes_on_where_it_was(arena: ProcessArena) -> None:
     """Without a synchronisation before it is stopped, its kernels would run into the other's block."""
     first, second = arena.enter({}), arena.enter({"num_workers": 1, "pin_memory": True})
@@ -53,7 +52,6 @@ def test_frozen_contestant_goes_on_where_it_was(arena: ProcessArena) -> None:
     assert all(block.losses == pytest.approx(block.losses) for block in blocks)  # NaN is no approximation of itself
 
 
-@pytest.mark.timeout(120)
 def test_retired_contestant_leaves_the_device_to_the_next(arena: ProcessArena) -> None:
     before = torch.cuda.mem_get_info()[0]
     for _ in range(3):

@@ -75,7 +75,6 @@ def test_a_real_server_shows_artifacts_of_runs_that_went_past_it(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)  # the server takes its time on busy cores
 def test_a_server_elsewhere_than_on_loopback_answers_nobody_without_its_token(
     tracking_uri: str, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
