@@ -4,7 +4,9 @@ import contextlib
 import fcntl
 import io
 import os
+import select
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
@@ -17,6 +19,7 @@ _MARK = b"\n[... the log outgrew its limit; its middle is left out here ...]\n"
 _LOST = "\n[... {num_bytes} bytes are missing here: {problem} ...]\n"
 _CHUNK_BYTES = 2**20
 _LEAST_BYTES = 1024
+_MOST_LATE_SECONDS = 2.0
 
 
 class TrialLog:
@@ -121,7 +124,7 @@ class LogDrain(threading.Thread):
         self._descriptor = descriptor
         self._log = log
         self._lock = threading.Lock()
-        self._is_finished = False
+        self._is_finished = self._is_closed = False
 
     @override
     def run(self) -> None:
@@ -130,7 +133,9 @@ class LogDrain(threading.Thread):
                 if self._is_finished:
                     continue
                 self._log.write(chunk)
-        os.close(self._descriptor)
+        with self._lock:
+            self._is_closed = True
+            os.close(self._descriptor)
 
     @property
     def problem(self) -> str | None:
@@ -146,14 +151,27 @@ class LogDrain(threading.Thread):
         """Close the log after the last writer is gone, and return its last lines.
 
         A process that left its trial's group may hold the pipe open for ever: what it writes after
-        the timeout is thrown away.
+        ``timeout`` seconds is thrown away. What came before and was not carried yet, as on a machine that stood still
+        meanwhile, has ``_MOST_LATE_SECONDS`` more.
         """
         self.join(timeout)
+        deadline = time.monotonic() + _MOST_LATE_SECONDS
+        while self.is_alive() and self._has_more() and time.monotonic() < deadline:
+            self.join(0.01)
         with self._lock:
             self._is_finished = True
             lines = self._log.tail(num_lines=num_lines)
             self._log.close()
             return lines
+
+    def _has_more(self) -> bool:
+        """Whether something, or the end, is there to be read."""
+        with self._lock:
+            if self._is_closed:
+                return False
+            poll = select.poll()
+            poll.register(self._descriptor, select.POLLIN)
+            return bool(poll.poll(0))
 
 
 def open_pipe() -> tuple[int, int]:

@@ -1,4 +1,5 @@
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,25 @@ def test_drain_takes_what_was_written_before_the_end(tmp_path: Path) -> None:
     os.close(writing)
     assert drain.finish(num_lines=2) == "two\nthree"
     assert (tmp_path / "log").read_bytes() == b"one\ntwo\nthree\n"
+
+
+def test_drain_that_came_to_nothing_in_its_time_takes_what_is_there_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of a log, with why a trial crashed, was lost on a machine that stood still for half a second."""
+    reading, writing = open_pipe()
+    os.write(writing, b"one\ntwo\nthree\n")
+    os.close(writing)
+    drain = LogDrain(reading, log=TrialLog.open(tmp_path / "log", max_bytes=1024))
+    carry = drain.run
+
+    def stand_still_and_carry() -> None:
+        time.sleep(0.3)
+        carry()
+
+    monkeypatch.setattr(drain, "run", stand_still_and_carry)
+    drain.start()
+    assert drain.finish(num_lines=2, timeout=0.01) == "two\nthree"
 
 
 def test_drain_is_finished_while_someone_still_holds_the_pipe(tmp_path: Path) -> None:
