@@ -16,6 +16,7 @@ from typing import TypeAlias
 import pytest
 from filelock import FileLock
 
+from tests.ports import free_port
 from tests.postgres import running_server
 
 MadeOnce: TypeAlias = Callable[[str, Callable[[Path], None]], Path]
@@ -148,10 +149,7 @@ def fresh_compiler() -> Iterator[None]:
 
 @pytest.fixture
 def port() -> int:
-    """One that was free just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture

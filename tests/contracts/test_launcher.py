@@ -11,13 +11,14 @@ import psutil
 import pytest
 
 from autotune.errors import TaskError
-from autotune.events import EpochReport, Finished, Outcome, Stop
+from autotune.events import EpochReport, Event, Finished, Outcome, Stop
 from autotune.trial.launcher import Exited, Launcher, Method, TrialProcess
 from tests.trial.listening import (
     BEHAVIOURS,
     SPOTS,
     end_all,
     finish_of,
+    hear,
     hear_out,
     hear_report,
     is_gone,
@@ -198,6 +199,14 @@ def test_memory_that_runs_out_ends_a_trial_before_what_started_it(launcher: Laun
 
 def test_trial_shares_no_socket_with_another(launcher: Launcher, tmp_path: Path) -> None:
     processes = [launcher.launch(order(tmp_path, number=number, behaviour="train_until_stopped")) for number in (0, 1)]
+    reporting = set[int]()
+
+    def are_both_there(process: TrialProcess, event: Event | Exited) -> bool:
+        if isinstance(event, EpochReport):
+            reporting.add(process.number)
+        return reporting == {0, 1}
+
+    hear(launcher, until=are_both_there)
     sockets = [_sockets(process.pid) for process in processes]
     ours = _sockets(os.getpid())
     end_all(launcher, processes)

@@ -97,7 +97,7 @@ def test_signal_while_mlflow_does_not_answer_ends_the_waiting(books: Books, tmp_
     observer = Told()
     with undelivered(books, tmp_path) as waiting, Interrupts() as interrupts:
         interrupts.wake_with(lambda: None)
-        with alarm(seconds=0.5):
+        with alarm(seconds=2.0):
             close(waiting, tmp_path, interrupts=interrupts, observer=observer)
 
     assert observer.lines == ["stopped before MLflow had the last 1 records; the next start delivers them", LEFT_OUT]

@@ -84,8 +84,15 @@ def pause():
     if batches == 6:  # a rehearsal has fewer
         with started.open("a") as file:
             file.write(".")
-    while batches > 14 and hold.exists() and len(started.read_text()) > int(hold.read_text()):
+    while batches > 14 and len(started.read_text()) > held():
         time.sleep(0.01)
+
+
+def held():
+    try:
+        return int(hold.read_text())
+    except FileNotFoundError:  # it has been let go
+        return 10**9
 """
 """In its second epoch, or its third where batches are large, the trial whose number is in ``hold`` waits."""
 

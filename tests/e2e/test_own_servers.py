@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.browser import free_port
 from tests.e2e.home import Home, wait_until
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -169,7 +169,7 @@ def misbehaved(tmp_path_factory: pytest.TempPathFactory) -> Home:
     home = Home(tmp_path_factory.mktemp("misbehaved"))
     (home.folder / "faulty.py").write_text(TASK)
     faults = ", ".join(OUTCOMES)
-    (home.folder / "faulty.yaml").write_text(SPEC.format(count=len(OUTCOMES), faults=faults, silence=8))
+    (home.folder / "faulty.yaml").write_text(SPEC.format(count=len(OUTCOMES), faults=faults, silence=12))
     home.run("study", "start", "faulty.yaml", "--jobs", "4", timeout=200)
     return home
 

@@ -1,5 +1,7 @@
 """What races may take of a study's time."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from autotune.coordinator.observer import Ending
@@ -7,6 +9,11 @@ from autotune.coordinator.races.allowance import Allowance, Allowances
 from autotune.coordinator.standing import Standing
 from autotune.events import Outcome
 from autotune.spec.model import Budget, Objective
+
+
+@pytest.fixture(autouse=True)
+def _no_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autotune.coordinator.standing.time", SimpleNamespace(monotonic=lambda: 1000.0))
 
 
 def allowances(
