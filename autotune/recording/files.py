@@ -86,7 +86,7 @@ class StudyFiles:
         return cls(root / f"{study.name}-{study.uid[:_UID_LENGTH]}")
 
     def trial_folder(self, number: int) -> Path:
-        """The folder of a trial; made when it is first asked for."""
+        """The folder of a trial, made when it is first asked for; raises RunError where it can't be made."""
         folder = self._trial(number)
         try:
             folder.mkdir(parents=True, exist_ok=True)

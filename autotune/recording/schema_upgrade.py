@@ -21,7 +21,7 @@ def upgrade_database(url: str, *, backup: Backup) -> tuple[str, str]:
         backup: Made before anything is changed, and only if something will be.
 
     Raises:
-        StorageError: The database can't be opened, has a newer schema, or a study is running.
+        StorageError: The database can't be opened, has a newer schema or no study, or a study is running.
         InputError: The backup can't be made; nothing was changed.
     """
     parsed = make_url(normalise_url(url))

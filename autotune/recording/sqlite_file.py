@@ -34,6 +34,10 @@ def check_file(url: URL) -> None:
     POSIX locks belong to the process (sqlite.org/howtocorrupt.html, 2.2). Another process could then take
     the write-ahead log for unused and delete it, with what was committed to it. Reading the contents is
     left to SQLite.
+
+    Raises:
+        StorageError: It has no bytes, or may not be read.
+        FileNotFoundError: It is not there.
     """
     path = file_of(url)
     if path.stat().st_size == 0:

@@ -17,7 +17,11 @@ from autotune.spec.secret_parameters import check_secrets
 
 
 def check_name(name: str) -> None:
-    """Refuse what can't be the name of a study that is searched."""
+    """Refuse what can't be the name of a study that is searched.
+
+    Raises:
+        InputError: It can't be a folder's name, or is that of confirmations or ablations.
+    """
     check_study_name(name)
     for suffix, what, command in (
         (CONFIRM_SUFFIX, "confirmations", "study confirm {}"),
@@ -31,7 +35,15 @@ def check_name(name: str) -> None:
 
 
 def check_existing(order: StartOrder, *, observer: Observer) -> None:
-    """Refuse what does not go with the study as it is in the database, or with whose database that is."""
+    """Refuse what does not go with the study as it is in the database, or with whose database that is.
+
+    Raises:
+        InputError: A secret of the spec is missing.
+        StudyNotFoundError: There is no study to start from.
+        StudyHeldError: Another coordinator here has the study, and does not share it.
+        SpecChangedError: The study can't go on with what the spec changes.
+        StorageError: The database can't be read, or Optuna has a study of this name there.
+    """
     remedy = f"`autotune study start SPEC.yaml --name {order.name}` goes on, with the spec file that has it"
     check_secrets(order.file.spec, study=order.name, secrets=order.file.secrets, remedy=remedy)
     engine = find_database(order.places.storage)

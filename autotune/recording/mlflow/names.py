@@ -11,7 +11,10 @@ _REFUSED = re.compile(r"[^A-Za-z0-9_\-. :/]")
 
 
 def key_of(name: str) -> str:
-    """The name as MLflow takes it."""
+    """The name as MLflow takes it: at most 250 characters, ``_`` for those it refuses, and no path that leads upwards.
+
+    Two names that differ in such characters alone have one key.
+    """
     key = _REFUSED.sub("_", name)[:250] or "_"
     # MLflow refuses names that are no normal path, such as "a//b" and "../a".
     return (
