@@ -284,6 +284,26 @@ def test_race_raises_workers_while_the_step_waits_for_data() -> None:
     assert result.diagnoses[-1].kind == "compute"
 
 
+@pytest.mark.parametrize(("waits", "best"), [((0.02, 0.004, 0.012, 0.004), 1), ((0.02, 0.005, 0.012, 0.004), 4)])
+def test_race_keeps_the_simpler_of_two_numbers_that_tie_whichever_it_tries_first(
+    waits: tuple[float, ...], best: int
+) -> None:
+    """From two workers on it tries four before one."""
+    wait_of = dict(zip(WORKERS.values, waits, strict=True))
+    arena = SimulatedArena(lambda setting: Cost(compute_seconds=0.01, wait_seconds=wait_of[setting["num_workers"]]))
+    result = run(arena, WORKERS, baseline={"num_workers": 2})
+    assert result.setting == {"num_workers": best}
+    assert heats_of(result, "num_workers")[0].changes == {"num_workers": 4}
+
+
+def test_race_keeps_the_number_of_two_that_tie_which_is_nearer_to_what_torch_does() -> None:
+    buckets = Entry(replace(KNOBS["ddp_bucket_cap_mb"], moves=("compute",)), (10, 25, 50, 100))
+    arena = SimulatedArena(
+        lambda setting: Cost(compute_seconds=0.02 if setting["ddp_bucket_cap_mb"] == 100 else 0.01),
+    )
+    assert run(arena, buckets, baseline={"ddp_bucket_cap_mb": 100}).setting == {"ddp_bucket_cap_mb": 25}
+
+
 def test_race_opens_a_knob_that_means_something_only_beside_a_winner() -> None:
     def cost(setting: Setting) -> Cost:
         workers, prefetch = setting.get("num_workers", 0), setting.get("prefetch_factor", 2)

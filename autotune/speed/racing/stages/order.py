@@ -63,6 +63,17 @@ def turn(
     return is_later, not is_first, place, is_aside, cost, *place_among_equals
 
 
+def complexity(entry: Entry, value: Scalar) -> tuple[float, float]:
+    """How far a number is from its knob's simplest value, as a key to sort by; of two that are as far, the less is less.
+
+    Where a knob has no numbers to compare, no value is simpler than another.
+    """
+    simplest = entry.knob.simplest
+    if entry.knob.low is None or not isinstance(value, int) or not isinstance(simplest, int):
+        return 0.0, 0.0
+    return abs(value - simplest), value
+
+
 def outwards(current: Scalar, values: Sequence[Scalar]) -> list[Scalar]:
     """The values that differ from the current one; numbers upwards from it first, then downwards."""
     others = [value for value in values if value != current]

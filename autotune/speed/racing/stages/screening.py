@@ -14,7 +14,7 @@ from autotune.speed.racing.race_time import RaceTime
 from autotune.speed.racing.stages.compiling import COMPILE, is_compiled
 from autotune.speed.racing.stages.costs import Costs
 from autotune.speed.racing.stages.launching import is_fast_as_a_whole
-from autotune.speed.racing.stages.order import EVERYTHING, is_input_first, outwards, turn, why_not
+from autotune.speed.racing.stages.order import EVERYTHING, complexity, is_input_first, outwards, turn, why_not
 from autotune.speed.racing.stages.precision import LossJudge
 from autotune.speed.racing.stages.undecided import Undecided
 from autotune.speed.racing.stages.ways import Ways
@@ -234,8 +234,8 @@ class Screening:
 
     def _screen_values(self, entry: Entry) -> Finish | None:
         """Try this knob's values; the best that was kept, None where none was."""
-        best: Finish | None = None
         finishes: list[Finish] = []
+        best: Finish | None = None
         num_lost = 0
         for value, setting in self._untried(entry):
             if not self._time.may_begin_heat() or num_lost == _MOST_LOSSES_IN_A_ROW:
@@ -246,15 +246,22 @@ class Screening:
                 finishes.append(finish)
             elif self._track.heats.has_refused(entry.name):
                 break
-            # Of numbers the larger one must be worth it: a tie keeps the simpler.
-            least = 0.0 if best is None else best.ratio * (WORTH_MORE if entry.knob.low is not None else 1.0)
-            if finish is not None and finish.is_kept and finish.ratio > least:
-                best, num_lost = finish, 0
-            elif entry.knob.low is not None:
-                num_lost += 1
+            before, best = best, self._best_of(entry, finishes)
+            num_lost = 0 if best is not before or entry.knob.low is None else num_lost + 1
         if finishes:
             self._undecided.note(entry.name, finishes, best=best)
         return best
+
+    def _best_of(self, entry: Entry, finishes: Sequence[Finish]) -> Finish | None:
+        """The fastest that was kept; of numbers the simplest that is no slower than that by what counts."""
+        kept = [finish for finish in finishes if finish.is_kept]
+        if not kept:
+            return None
+        fastest = max(finish.ratio for finish in kept)
+        worth = WORTH_MORE if entry.knob.low is not None else 1.0
+        near = [finish for finish in kept if finish.ratio * worth >= fastest]
+        entries = self._plan.entries
+        return min(near, key=lambda finish: complexity(entry, in_setting(finish.setting, entry.name, entries)))
 
     def _untried(self, entry: Entry) -> Iterator[tuple[Scalar, dict[str, Scalar]]]:
         """The knob's values that may be tried now, each with the setting that has it."""
