@@ -64,7 +64,7 @@ def turn(
 
 
 def complexity(entry: Entry, value: Scalar) -> tuple[float, float]:
-    """How far a number is from its knob's simplest value, as a key to sort by; of two that are as far, the less is less.
+    """How far a number is from its knob's simplest value, then the number itself, as a key to sort by.
 
     Where a knob has no numbers to compare, no value is simpler than another.
     """
