@@ -112,6 +112,7 @@ class Opening:
         """Run the heat of a setting, which is adopted where it is faster; None where it can't be trained with."""
         objection = self._judge.objection_to(setting)
         if is_compiled(setting, entries=self._plan.entries):
+            self._time.keep_for_compiling(0.0)  # this is what it was kept for
             return self._compiling.heat("start", setting, track=self._track, time=self._time, objection=objection)
         return self._track.heat("start", setting, objection=objection, may_adopt=True)
 
