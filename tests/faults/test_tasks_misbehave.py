@@ -141,10 +141,10 @@ confirm: {{repeats: 0}}
 """
 
 OUTCOMES = {
-    "hang_in_a_step": ("timed out", "no sign of life for 8 s; its log tells where each thread was"),
-    "hang_and_ignore_sigterm": ("timed out", "no sign of life for 8 s"),
-    "hang_in_a_worker": ("timed out", "no sign of life for 8 s"),
-    "hang_in_validation": ("timed out", "no sign of life for 8 s"),
+    "hang_in_a_step": ("timed out", "no sign of life for 12 s; its log tells where each thread was"),
+    "hang_and_ignore_sigterm": ("timed out", "no sign of life for 12 s"),
+    "hang_in_a_worker": ("timed out", "no sign of life for 12 s"),
+    "hang_in_validation": ("timed out", "no sign of life for 12 s"),
     "raise_in_a_worker": ("failed", "OSError: the picture is torn"),
     "kill_a_worker": ("infeasible", "a DataLoader worker was killed (signal 9), 4 times"),
     "raise_in_init": ("failed", "ValueError: no such layer"),
