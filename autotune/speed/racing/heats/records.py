@@ -32,11 +32,11 @@ class Heats:
         return tuple(self._all)
 
     def has_refused(self, name: str) -> bool:
-        """Whether the last heat could not be trained with, whatever the value of this knob.
+        """Whether a heat could not be trained with, whatever the value of this knob.
 
         An ``InfeasibleError`` that begins ``knob:`` speaks of the whole knob, one with ``knob=value:`` of a value.
         """
-        return bool(self._all) and f"InfeasibleError: {name}: " in self._all[-1].reason
+        return any(f"InfeasibleError: {name}: " in heat.reason for heat in self._all)
 
     def skipped(self, stage: HeatStage, setting: Mapping[str, Scalar], *, changes: Changes, reason: str) -> None:
         """Record that a setting was passed over."""

@@ -71,7 +71,7 @@ class Screening:
         order = partial(turn, movable=movable, is_input_first=is_input_first(diagnosis, is_fast_as_a_whole=is_fast))
         # What nobody has tried yet is the likelier winner.
         for entry in sorted(self._plan.entries, key=lambda entry: (entry.name in self._again, order(entry))):
-            if entry.name == COMPILE or not is_open(entry, self._track.setting, entries=self._plan.entries):
+            if not self._is_open(entry):
                 continue
             if (reason := self._why_passed_over(entry, diagnosis)) is not None:
                 self._pass_over(entry, reason)
@@ -197,6 +197,11 @@ class Screening:
     def _own(self) -> set[tuple[str, Scalar]]:
         """The values of the setting to beat, which was measured with them: what beats it need not meet them again."""
         return {(entry.name, self._ways.current(entry)) for entry in self._plan.entries}
+
+    def _is_open(self, entry: Entry) -> bool:
+        """Whether the knob means anything beside the setting to beat, is screened, and was not refused as a whole."""
+        is_out = entry.name == COMPILE or self._track.heats.has_refused(entry.name)
+        return not is_out and is_open(entry, self._track.setting, entries=self._plan.entries)
 
     @property
     def _is_compiled(self) -> bool:

@@ -86,10 +86,13 @@ def test_race_without_a_guess_records_before_it_tries_anything_else() -> None:
     assert result.setting["cuda_graph"] is True
 
 
+@pytest.mark.parametrize("seconds", [100.0, 150.0, 300.0])
 @pytest.mark.parametrize("guess", [GUESS, None], ids=["a guess", "none"])
-def test_race_whose_step_can_not_be_recorded_compiles_it_and_asks_no_more(guess: dict[str, Scalar] | None) -> None:
+def test_race_whose_step_can_not_be_recorded_compiles_it_and_asks_no_more(
+    guess: dict[str, Scalar] | None, seconds: float
+) -> None:
     refusal = "InfeasibleError: cuda_graph: the step must not wait for the device nor copy to it"
-    result = run(Recording(failure=refusal), guess=guess)
+    result = run(Recording(failure=refusal), guess=guess, seconds=seconds)
     assert "cuda_graph" not in result.setting
     assert result.setting["compile"] == "reduce-overhead"
     refused = [heat for heat in result.heats if heat.verdict == "infeasible"]
