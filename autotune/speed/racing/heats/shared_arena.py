@@ -130,7 +130,7 @@ class SharedArena:
         self._present: list[SharedContestant] = []
         self._seconds_for_a_start: Callable[[], float] = lambda: math.inf
         self._starts: list[float] = []
-        """Seconds of each start; the first, which makes the device ready, counts half."""
+        """Seconds of each start, in order."""
         self._is_one_at_a_time = False
         self._memory_bytes = math.inf if memory_bytes is None else float(memory_bytes)
         self._met_bytes = math.inf
@@ -138,7 +138,10 @@ class SharedArena:
 
     @property
     def usual_start_seconds(self) -> float:
-        """Seconds of a usual start: twice the least at most, since one that compiles is no measure of those to come."""
+        """Seconds of a usual start: twice the least at most, since one that compiles is no measure of those to come.
+
+        The least leaves out the first, which makes the device ready, unless that is all that is known.
+        """
         return min(statistics.median(self._starts), 2 * min(self._starts[1:] or self._starts))
 
     def limit_starts(self, seconds: Callable[[], float]) -> None:
@@ -241,7 +244,7 @@ class SharedArena:
         limit = self._seconds_for_a_start()
         living = self._arena.enter(contestant.setting, seed=contestant.seed, limit_seconds=limit)
         contestant.appear(living, start_seconds=self._clock() - began)
-        self._starts.append(contestant.start_seconds if self._starts else contestant.start_seconds / 2)
+        self._starts.append(contestant.start_seconds)
         self._present.append(contestant)
 
     def _clear(self, *, but: SharedContestant | None = None) -> list[SharedContestant]:
