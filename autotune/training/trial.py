@@ -112,7 +112,11 @@ class Trial:
         return loader
 
     def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Hand on the batches of a training loader of one's own, and measure throughput and data wait."""
+        """Hand on the batches of a training loader of one's own, and measure throughput and data wait.
+
+        Raises:
+            TaskError: They come from ``trial.loader``, which measures by itself, and would count twice.
+        """
         return self._run.meter.watch(batches, num_batches=count_batches(batches))
 
     def prepare(self, model: nn.Module) -> nn.Module:

@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -272,3 +272,33 @@ def test_optimizers_that_step_after_one_backward_divide_by_the_scale_that_it_had
     trained = train(two_optimizers, tmp_path, {"precision": "fp16"}, epochs=2)
     assert trained.finished.outcome is Outcome.COMPLETE, trained.finished
     assert moved == [[0.0, -1.0], [-1.0, -2.0]]
+
+
+@pytest.mark.parametrize(
+    "around", [lambda loader: loader, lambda loader: (batch for batch in loader)], ids=["bare", "wrapped"]
+)
+def test_loader_of_the_trial_is_not_watched_once_more(
+    tmp_path: Path, around: Callable[[Iterable[Batch]], Iterable[Batch]]
+) -> None:
+    """Its samples counted twice, and so ended a trial with a budget of samples at half of it."""
+
+    def watch_twice(trial: Trial) -> None:
+        for _ in trial.watch(around(trial.loader(TensorDataset(*points(40, seed=0)), train=True))):
+            pass
+        trial.report(1, val_loss=0.5)
+
+    trained = train(watch_twice, tmp_path)
+    assert trained.finished.outcome is Outcome.FAILED
+    assert "trial.watch: batches are measured once, got those of trial.loader" in str(trained.finished.reason)
+
+
+def test_loaders_side_by_side_are_both_watched(tmp_path: Path) -> None:
+    def zip_two(trial: Trial) -> None:
+        loaders = [trial.loader(TensorDataset(*points(40, seed=seed)), train=True) for seed in (0, 1)]
+        for _ in zip(*loaders, strict=True):
+            pass
+        trial.report(1, val_loss=0.5)
+
+    trained = train(zip_two, tmp_path)
+    assert trained.finished.reason is None
+    assert [report.samples for report in trained.reports] == [80]

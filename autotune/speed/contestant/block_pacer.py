@@ -84,6 +84,11 @@ class BlockPacer:
         """The loop has asked for a batch."""
         return bool(self._passes.start_seconds)
 
+    @property
+    def is_asking(self) -> bool:
+        """Whether a batch is being asked for."""
+        return self._program.gi_running
+
     def pace(self, source: Source) -> Iterator[Batch]:
         """The batches of all blocks to come, or of those that this source is good for."""
         self._passes.enter(source)

@@ -9,6 +9,7 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
+from autotune.errors import TaskError
 from autotune.events import Progress
 from autotune.training.batches import Batch, count_samples
 from autotune.training.machine.device import DeviceWatch, synchronize
@@ -88,6 +89,8 @@ class Meter:
         self._made = time.perf_counter()
         self._clock_began: float | None = None
         self._earlier_seconds = 0.0
+        self._is_asking = False
+        """A pass waits for its next batch."""
         self._clear()
 
     @property
@@ -135,6 +138,9 @@ class Meter:
             wind: Called with the epoch and the first batch wanted, before iteration starts;
                 without it, a pass always starts at the first batch.
             can_resume: Whether the batches have an order, so that a later process can go on inside it.
+
+        Raises:
+            TaskError: The batches come from another pass, such as one over ``trial.loader``, and would count twice.
         """
         self._begin_pass(num_batches, wind)
         self._can_wind = wind is not None and can_resume
@@ -144,9 +150,11 @@ class Meter:
         clock = time.perf_counter
         asked = began = clock()
         self._pass_began = began
-        iterator = iter(batches)
+        self._is_asking = True
         try:
+            iterator = iter(batches)
             for batch in iterator:
+                self._is_asking = False
                 if change is not None:
                     batch = change(batch)  # noqa: PLW2901 - the loop's own name would keep the host copy alive
                 self._wait_seconds += clock() - asked
@@ -157,11 +165,22 @@ class Meter:
                 asked = now
                 if now >= self._next_tick:
                     self.tick()
+                self._is_asking = True
         finally:
+            self._is_asking = False
             self._end_pass(began)
 
     def _begin_pass(self, num_batches: int | None, wind: Callable[[int, int], None] | None) -> None:
-        """Note that a pass begins, and have the loader start at the batch that comes next."""
+        """Note that a pass begins, and have the loader start at the batch that comes next.
+
+        Raises:
+            TaskError: The batches of one pass come from another one, and would count twice.
+        """
+        if self._is_asking or (self.pacer is not None and self.pacer.is_asking):
+            raise TaskError(
+                "trial.watch: batches are measured once, got those of trial.loader, which is measured already; "
+                "iterate over that loader itself, inside of tqdm or the like if you want"
+            )
         self._on_first_batch()
         if self._clock_began is None:
             self._clock_began = time.perf_counter()

@@ -50,6 +50,10 @@ class Source:
 class Pacer(Protocol):
     """Decides what a training loop does at each step boundary, and sees what it does in between."""
 
+    @property
+    def is_asking(self) -> bool:
+        """Whether a batch is being asked for, so that a pass which begins now is one inside of another."""
+
     def pace(self, source: Source) -> Iterator[Batch]:
         """The batches that the loop is given in place of one pass over the source."""
 

@@ -444,6 +444,18 @@ def test_own_loop_with_one_pass_a_source_is_paced_as_long_as_it_trains(tmp_path:
     assert "got the training's end after 30 steps; give trial.watch a loader" in str(finished.reason)
 
 
+def test_own_loop_that_watches_a_loader_of_the_trial_is_told_so_in_a_race_too(tmp_path: Path) -> None:
+    """It ended with ValueError: generator already executing."""
+
+    def train(trial: Trial) -> None:
+        for _ in trial.watch(trial.loader(TensorDataset(torch.zeros(40, 4)), train=True)):
+            pass
+
+    _, finished = race(train, tmp_path)
+    assert finished is not None
+    assert "trial.watch: batches are measured once, got those of trial.loader" in str(finished.reason)
+
+
 def test_own_loop_that_watches_nothing_can_not_be_raced(tmp_path: Path) -> None:
     _, finished = race(lambda trial: trial.report(1, val_loss=1.0), tmp_path)
     assert finished is not None
