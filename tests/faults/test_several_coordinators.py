@@ -358,7 +358,8 @@ def test_throughput_is_no_objective_of_two_coordinators_on_one_machine(
     Group.join(records, study=records.study("study"))
     rule = rf"^study study: samples_per_second is compared .*, got a coordinator here \(pid {os.getpid()}\); start this"
 
-    order = StartOrder(file=load_spec(str(spec)), name="study", places=Places(storage=postgres_url, tracking_uri=""))
+    places = Places(storage=postgres_url, tracking_uri="sqlite:///mlflow.db")
+    order = StartOrder(file=load_spec(str(spec)), name="study", places=places)
     with pytest.raises(StudyHeldError, match=rule):
         check_existing(order, observer=Silent())
     with pytest.raises(StudyHeldError, match=rule):  # two that start at once both pass that

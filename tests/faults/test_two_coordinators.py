@@ -61,7 +61,8 @@ def sqlite_study(tmp_path: Path, spec: Path) -> str:
 
 def test_second_coordinator_on_sqlite_is_told_who_has_the_study_and_since_when(sqlite_study: str, spec: Path) -> None:
     """Before torch is imported, and before anything is written."""
-    order = StartOrder(file=load_spec(str(spec)), name="study", places=Places(storage=sqlite_study, tracking_uri=""))
+    places = Places(storage=sqlite_study, tracking_uri="sqlite:///mlflow.db")
+    order = StartOrder(file=load_spec(str(spec)), name="study", places=places)
     with holder(sqlite_study) as process:
         who = (
             rf"study study: one coordinator at a time, held by pid {process.pid} on \S+ since \d\d:\d\d; stop that one"
