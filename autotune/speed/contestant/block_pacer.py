@@ -1,5 +1,6 @@
 """Paces a training loop for a race: warms it up, then trains one block for each order."""
 
+import inspect
 import statistics
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -87,7 +88,7 @@ class BlockPacer:
     @property
     def is_asking(self) -> bool:
         """Whether a batch is being asked for."""
-        return self._program.gi_running
+        return inspect.getgeneratorstate(self._program) == inspect.GEN_RUNNING
 
     def pace(self, source: Source) -> Iterator[Batch]:
         """The batches of all blocks to come, or of those that this source is good for."""

@@ -338,6 +338,8 @@ def test_optimizers_that_may_do_something_on_the_host_are_not_recordable(make: C
 class Watching:
     """A race's pacer that writes down what it is told."""
 
+    is_asking = False
+
     def __init__(self) -> None:
         self.told: list[str] = []
 
