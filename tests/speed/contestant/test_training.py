@@ -76,9 +76,9 @@ def test_blocks_follow_the_warm_up(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("own_time")
 def test_block_lasts_as_long_as_was_asked_for(tmp_path: Path) -> None:
-    script, _ = race(Points(), tmp_path, RunBlock(seconds=0.05, min_steps=1))
+    script, _ = race(Points(), tmp_path, RunBlock(seconds=0.001, min_steps=1))
     (block,) = script.blocks
-    assert block.seconds >= 0.05
+    assert block.seconds >= 0.001
     assert block.steps == len(block.losses) > 1
     assert block.optimizer_seconds is not None
     parts = block.data_wait_seconds, block.copy_seconds, block.compute_seconds, block.optimizer_seconds
