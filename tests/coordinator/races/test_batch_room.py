@@ -1,6 +1,6 @@
 """Which of a study's larger batches fit its GPU is found out after its race, not by trials that fail."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +56,16 @@ def study_on_a_gpu(
     with racing_study(folder, spec=spec, cost=cost, monkeypatch=monkeypatch) as study:
         study.ground.device_bytes = 8 * GIB
         yield study
+
+
+def ended_after(num_raced: int, study: RacingStudy, *, error: BaseException | None = None) -> Callable[[], None]:
+    """Ends the study in a wait, once more batches than these were begun: the race's is the first."""
+
+    def on_wait() -> None:
+        if len(study.ground.raced) > num_raced:
+            raise error or RaceEndedError("interrupted")
+
+    return on_wait
 
 
 def race_of(study: RacingStudy) -> RaceResult:
@@ -132,12 +142,7 @@ def test_race_is_kept_where_the_study_ends_while_batches_are_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with study_on_a_gpu(tmp_path, cost=holding(bytes_per_sample=GIB / 20), monkeypatch=monkeypatch) as study:
-
-        def on_wait() -> None:
-            if len(study.ground.raced) > 1:
-                raise RaceEndedError("interrupted")
-
-        assert study.train(1, batch_size=32, on_wait=on_wait)["num_workers"] == 2
+        assert study.train(1, batch_size=32, on_wait=ended_after(1, study))["num_workers"] == 2
         assert study.said[-1] == "race: which batches fit was not found out, interrupted"
         assert race_of(study).batches == ()
 
@@ -145,12 +150,7 @@ def test_race_is_kept_where_the_study_ends_while_batches_are_tried(
 def test_tries_that_were_over_when_the_study_ended_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They were dropped, and the next start made them again."""
     with study_on_a_gpu(tmp_path, cost=holding(bytes_per_sample=GIB / 20), monkeypatch=monkeypatch) as study:
-
-        def on_wait() -> None:
-            if len(study.ground.raced) > 2:
-                raise RaceEndedError("interrupted")
-
-        study.train(1, batch_size=32, on_wait=on_wait)
+        study.train(1, batch_size=32, on_wait=ended_after(2, study))
         assert [(tried.batch_size, bool(tried.reason)) for tried in race_of(study).batches] == [(512, True)]
         assert study.said[-2:] == [
             "race: not all batches were tried, interrupted",
@@ -216,13 +216,8 @@ def test_batches_that_a_killed_start_did_not_try_are_tried_in_the_next(
 ) -> None:
     """The race was known, and nothing after it was done ever again."""
     with study_on_a_gpu(tmp_path, cost=holding(bytes_per_sample=GIB / 20), monkeypatch=monkeypatch) as study:
-
-        def on_wait() -> None:
-            if len(study.ground.raced) > 1:
-                raise KilledError
-
         with pytest.raises(KilledError):
-            study.train(1, batch_size=32, on_wait=on_wait)
+            study.train(1, batch_size=32, on_wait=ended_after(1, study, error=KilledError()))
         assert race_of(study).batches == ()
         study.ground.raced.clear()
         for _ in range(2):
@@ -240,12 +235,7 @@ def test_batches_below_one_that_ran_out_before_the_study_ended_are_tried_in_the_
 ) -> None:
     """They were left to trials that fail, in that study and in all later ones."""
     with study_on_a_gpu(tmp_path, cost=holding(bytes_per_sample=GIB / 20), monkeypatch=monkeypatch) as study:
-
-        def on_wait() -> None:
-            if len(study.ground.raced) > 2:
-                raise RaceEndedError("interrupted")
-
-        study.train(1, batch_size=32, on_wait=on_wait)
+        study.train(1, batch_size=32, on_wait=ended_after(2, study))
         assert [tried.batch_size for tried in race_of(study).batches] == [512]
         study.ground.raced.clear()
         for _ in range(2):
