@@ -70,7 +70,9 @@ def start_study(order: StartOrder, *, observer: Observer) -> StudyResult:
     ):
         check_existing(order, observer=observer)
         with announced_start(order.places.storage, name=order.name):
-            launcher = stack.enter_context(Launcher.start(order.file.spec.task, secrets=order.file.secrets))
+            launcher = stack.enter_context(
+                Launcher.start(order.file.spec.task, secrets=order.file.secrets, tell=observer.note)
+            )
             with tempfile.TemporaryDirectory() as folder:
                 stage = set_stage(order.file, launcher=launcher, jobs=order.jobs, folder=Path(folder))
             interrupts.wake_with(launcher.wake)

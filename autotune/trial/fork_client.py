@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+from collections.abc import Callable
 from typing import Self
 
 from autotune.errors import ForkServerError, TaskError
@@ -26,7 +27,7 @@ from autotune.trial.messages import (
     Refused,
     Signal,
 )
-from autotune.trial.starter import describe_end, import_path, start_module
+from autotune.trial.starter import await_set_up, describe_end, import_path, start_module
 
 _MAX_LOG_BYTES = 2**18
 _FORK_SECONDS = 60.0
@@ -51,14 +52,14 @@ class ForkServer:
         self._ended: list[Ended] = []
 
     @classmethod
-    def start(cls, task: str) -> Self:
-        """Start a process and set the task up in it.
+    def start(cls, task: str, *, tell: Callable[[str], None]) -> Self:
+        """Start a process and set the task up in it; ``tell`` is told a line where that takes long.
 
         Raises TaskError when the task can't be imported or set up, or ends the process in the attempt.
         """
         server = cls()
         try:
-            server._prepare(task)
+            server._prepare(task, tell=tell)
         except BaseException:  # Ctrl-C included: nothing may stay behind
             server.close()
             raise
@@ -135,12 +136,13 @@ class ForkServer:
             self._process.wait()
         self._drain.finish()
 
-    def _prepare(self, task: str) -> None:
+    def _prepare(self, task: str, *, tell: Callable[[str], None]) -> None:
         """Have the server set the task up; raises TaskError where it can't."""
         request = Prepare(task=task, import_path=import_path())
         # A server that ended at once, without torch for example, is noticed by its missing answer.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._control.send(request.model_dump_json().encode())
+        await_set_up(self._control, task=task, tell=tell, last_line=lambda: self._drain.tail(num_lines=1))
         answer = self._receive(timeout=None)
         match answer:
             case Ready():

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeAlias
@@ -58,14 +58,29 @@ class Launcher:
         self._selector.register(self._woken, selectors.EVENT_READ)
 
     @classmethod
-    def start(cls, task: str, *, method: Method | None = None, secrets: Mapping[str, Scalar] | None = None) -> Self:
-        """Import the task and set it up where trials will start from; the system's best method if None.
+    def start(
+        cls,
+        task: str,
+        *,
+        method: Method | None = None,
+        secrets: Mapping[str, Scalar] | None = None,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> Self:
+        """Import the task and set it up where trials will start from, however long that takes.
 
-        Raises TaskError when the task can't be found, imported or set up.
+        Args:
+            task: The task's name.
+            method: How trials start; the system's best if None.
+            secrets: Values of secret parameters; see above.
+            tell: Told a line now and then where import and set-up take long.
+
+        Raises:
+            TaskError: The task can't be found, imported or set up.
         """
         # macOS has fork, but its own frameworks do not survive it; Python gave it up there, too.
         method = method or ("fork_server" if sys.platform == "linux" else "spawn")
-        starter = ForkServer.start(task) if method == "fork_server" else Spawner.start(task)
+        kind = ForkServer if method == "fork_server" else Spawner
+        starter = kind.start(task, tell=tell)
         return cls(starter, secrets=secrets)
 
     @property

@@ -9,6 +9,8 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Self
 
 from autotune.errors import TaskError
@@ -17,11 +19,12 @@ from autotune.task_knob import TaskKnob
 from autotune.trial.descendants import signal_group
 from autotune.trial.log import last_words
 from autotune.trial.messages import ANSWER, CHUNK_BYTES, Answer, Ended, Launch, LineBuffer, Prepare, Ready, Refused
-from autotune.trial.starter import describe_end, import_path, start_module
+from autotune.trial.starter import await_set_up, describe_end, import_path, start_module
 
 _MODULE = "autotune.trial.child"
 _END_SECONDS = 10.0
 _GROUP_SECONDS = 1.0
+_TAIL_BYTES = 2**14
 
 
 class Spawner:
@@ -40,13 +43,13 @@ class Spawner:
         self._reading.settimeout(0)
 
     @classmethod
-    def start(cls, task: str) -> Self:
-        """Try the task in a process of its own.
+    def start(cls, task: str, *, tell: Callable[[str], None]) -> Self:
+        """Try the task in a process of its own; ``tell`` is told a line where that takes long.
 
         Raises TaskError when the task can't be imported or set up, or ends the process in the attempt.
         """
         with tempfile.TemporaryFile() as log:
-            answer, end = _try_task(task, log=log.fileno())
+            answer, end = _try_task(task, log=log.fileno(), tell=tell)
             log.seek(0)
             lines = last_words(log.read().decode(errors="replace"), num_lines=8)
         match answer:
@@ -126,7 +129,7 @@ class Spawner:
             self._writing.send(b".", socket.MSG_DONTWAIT)
 
 
-def _try_task(task: str, *, log: int) -> tuple[Answer | None, str]:
+def _try_task(task: str, *, log: int, tell: Callable[[str], None]) -> tuple[Answer | None, str]:
     """What a process answers that imports the task and sets it up, and how it ended."""
     ours, theirs = socket.socketpair()
     process = start_module(_MODULE, descriptor=theirs.fileno(), output=log)
@@ -136,6 +139,7 @@ def _try_task(task: str, *, log: int) -> tuple[Answer | None, str]:
         request = Prepare(task=task, import_path=import_path())
         with ours, contextlib.suppress(BrokenPipeError, ConnectionResetError):
             ours.sendall(request.model_dump_json().encode() + b"\n")
+            await_set_up(ours, task=task, tell=tell, last_line=partial(_last_line, log))
             answer = _receive(ours)
         end = describe_end(process.wait(_END_SECONDS))
     finally:
@@ -151,6 +155,14 @@ def _receive(near: socket.socket) -> Answer | None:
         if received := lines.feed(chunk):
             return ANSWER.validate_json(received[0])
     return None
+
+
+def _last_line(log: int) -> str:
+    """The last line of the log; its place is the writing process's, too, and is left where it is."""
+    size = os.fstat(log).st_size
+    return "".join(
+        last_words(os.pread(log, _TAIL_BYTES, max(0, size - _TAIL_BYTES)).decode(errors="replace"), num_lines=1)
+    )
 
 
 def _await_group(group: int) -> None:

@@ -1,15 +1,21 @@
 """What starts trial processes: from a fork server, or each anew."""
 
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from typing import Protocol
 
 from autotune.hardware import TorchFacts
 from autotune.task_knob import TaskKnob
 from autotune.trial.messages import Ended, Launch
+
+_SILENT_SECONDS = 15.0
+"""A set-up that takes this long is told of; importing torch takes 5 to 7 s."""
 
 
 class Starter(Protocol):
@@ -56,6 +62,26 @@ class Starter(Protocol):
 
     def close(self) -> None:
         """End every trial and the process that they start from."""
+
+
+def await_set_up(
+    answer: socket.socket, *, task: str, tell: Callable[[str], None], last_line: Callable[[], str]
+) -> None:
+    """Wait until a process answers that imports a task and sets it up, and tell of that at 15, 30, 60, ... seconds.
+
+    There is no limit: a set-up may download data for an hour, and nobody else knows whether it hangs.
+
+    Args:
+        answer: Readable when the process has answered, or has ended.
+        task: The task's name.
+        tell: Told one line each time.
+        last_line: Gives the last line that the process has written; empty for none.
+    """
+    began, pause = time.monotonic(), _SILENT_SECONDS
+    while not select.select([answer], [], [], pause)[0]:
+        pause = time.monotonic() - began  # twice as long in all
+        said = f", and said last: {line}" if (line := last_line()) else ""
+        tell(f"task {task}: its import and setup() have taken {pause:.0f} s so far{said}; Ctrl-C ends this")
 
 
 def start_module(module: str, *, descriptor: int, output: int) -> subprocess.Popen[bytes]:

@@ -1,6 +1,7 @@
 """What holds for trial processes, however they are started."""
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -47,6 +48,43 @@ def launcher(method: Method) -> Iterator[Launcher]:
 def spots(method: Method) -> Iterator[Launcher]:
     with Launcher.start(SPOTS, method=method) as launcher:
         yield launcher
+
+
+WAITING_TASK = """
+import time
+from pathlib import Path
+
+from autotune.training import Trial
+
+
+print("half way", flush=True)
+while not Path({hold!r}).exists():
+    time.sleep(0.01)
+
+
+def train(trial: Trial) -> None:
+    pass
+"""
+
+
+def test_set_up_that_takes_long_is_told_with_what_it_said_last(
+    method: Method, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that hung held up a command for ever without a word."""
+    monkeypatch.setattr("autotune.trial.starter._SILENT_SECONDS", 0.2)
+    path, hold = tmp_path / "waiting.py", tmp_path / "hold"
+    path.write_text(WAITING_TASK.format(hold=str(hold)))
+    told: list[str] = []
+
+    def tell(line: str) -> None:
+        told.append(line)
+        if "half way" in line:
+            hold.touch()
+
+    Launcher.start(f"{path}:train", method=method, tell=tell).close()
+    pattern = r"task .*waiting.py:train: its import and setup\(\) have taken \d+ s so far"
+    assert all(re.match(pattern, line) for line in told)
+    assert told[-1].endswith(" s so far, and said last: half way; Ctrl-C ends this")
 
 
 def test_events_come_in_order_and_the_exit_last(launcher: Launcher, tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ class RaceLines:
         from autotune.coordinator.races.alone import SpeedWatch
 
         return SpeedWatch(
+            takes_long=self._write,
             batch_tried=self._batch_tried,
             largest_found=self._largest_found,
             begun=self._begun,

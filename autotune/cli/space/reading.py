@@ -63,9 +63,11 @@ def check(*, spec: str, overrides: tuple[str, ...], jobs: int, as_json: bool) ->
     from autotune.cli.output import echo_json
     from autotune.cli.space.words import print_space
     from autotune.report.machine.spaces import check_space
+    from autotune.report.text.wording import one_line
     from autotune.spec.load import load_spec
 
-    summary = check_space(load_spec(spec, overrides=overrides), jobs=jobs)
+    file = load_spec(spec, overrides=overrides)
+    summary = check_space(file, jobs=jobs, tell=lambda line: click.echo(one_line(line), err=True))
     if as_json:
         echo_json(summary)
     else:

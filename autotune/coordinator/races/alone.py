@@ -66,6 +66,8 @@ class SpeedOrder:
 class SpeedWatch:
     """Functions that are called with news while races run."""
 
+    takes_long: Callable[[str], None]
+    """Called with a line where the task's import and set-up take long."""
     batch_tried: Callable[[BatchTry], None]
     """Called with a batch size that was tried, or passed over."""
     largest_found: Callable[[BatchLimit], None]
@@ -105,7 +107,9 @@ def race_task(order: SpeedOrder, *, watch: SpeedWatch) -> Iterator[RacedWorkload
     check_study_name(order.name)
     order = replace(order, file=as_raced(order.file))
     with ExitStack() as stack:
-        launcher = stack.enter_context(Launcher.start(order.file.spec.task, secrets=order.file.secrets))
+        launcher = stack.enter_context(
+            Launcher.start(order.file.spec.task, secrets=order.file.secrets, tell=watch.takes_long)
+        )
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stage = set_stage(order.file, launcher=launcher, jobs=1, folder=folder)
         ground = RaceGround(

@@ -84,7 +84,7 @@ def reopen(
         prepared = prepare(records, study)
         lease = StudyLease.acquire(records, study=study)
         stack.callback(lease.release)
-        launcher = stack.enter_context(Launcher.start(spec.task, secrets=order.secrets))
+        launcher = stack.enter_context(Launcher.start(spec.task, secrets=order.secrets, tell=observer.note))
         interrupts.wake_with(launcher.wake)
         stack.enter_context(cutting_off())
         company = stack.enter_context(

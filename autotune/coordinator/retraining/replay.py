@@ -77,7 +77,7 @@ def replay_trial(
     check_secrets(spec, study=name, secrets=secrets or {}, remedy=remedy)
     standing = Standing(name=name, storage=hide_password(storage), objectives=spec.objectives, budget=spec.budget)
     with Interrupts() as interrupts, ExitStack() as stack:
-        launcher = stack.enter_context(Launcher.start(spec.task, secrets=secrets))
+        launcher = stack.enter_context(Launcher.start(spec.task, secrets=secrets, tell=observer.note))
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         order = _order(row, spec=spec, study=name, folder=Path(folder), launcher=launcher)
         interrupts.wake_with(launcher.wake)

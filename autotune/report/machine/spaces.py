@@ -1,6 +1,6 @@
 """Study specs, and their search spaces on one machine."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -51,15 +51,23 @@ def list_space_summaries() -> tuple[SpaceEntry, ...]:
     )
 
 
-def check_space(file: SpecFile, *, jobs: int) -> SpaceSummary:
+def check_space(file: SpecFile, *, jobs: int, tell: Callable[[str], None] = lambda _: None) -> SpaceSummary:
     """The spec as it is searched on this machine, after its task took one batch.
+
+    Args:
+        file: The spec.
+        jobs: Trials that would run at once.
+        tell: Told a line now and then where the task's import and set-up take long.
 
     Raises:
         SpecError: The spec does not fit the machine, or names a metric that the task lacks.
         DeviceError: The spec's device is not there.
         TaskError: The task can't be imported, raises, or has no data.
     """
-    with Launcher.start(file.spec.task, secrets=file.secrets) as launcher, TemporaryDirectory() as folder:
+    with (
+        Launcher.start(file.spec.task, secrets=file.secrets, tell=tell) as launcher,
+        TemporaryDirectory() as folder,
+    ):
         stage = set_stage(file, launcher=launcher, jobs=jobs, folder=Path(folder))
         devices = list_devices(resolve_device(file.spec.device, facts=launcher.facts), facts=launcher.facts)
     return summarise_space(file, space=stage.space, devices=devices, rehearsal=stage.rehearsal)
