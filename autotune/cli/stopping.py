@@ -12,7 +12,7 @@ from autotune.cli.main import INTERRUPTED_STATUS
 if TYPE_CHECKING:
     from autotune.coordinator.interrupts import Interrupts
 
-_AT_ITS_END = "Stopped when all was done; what was found is shown."
+_AT_ITS_END = "Stopped when all was done; what came of it is shown."
 
 
 @contextmanager

@@ -108,7 +108,7 @@ def test_ctrl_c_between_a_confirmations_end_and_its_verdict_leaves_the_verdict(c
     confirm = ("study", "confirm", "tiny", *GIVEN, "--repeats", "3")
     done = confirmed.run_signalled(*confirm, function="autotune.report.summaries.reading.read_study")
     assert "verdict: " in done.stdout
-    assert done.stderr.splitlines()[-1] == "Stopped when all was done; what was found is shown."
+    assert done.stderr.splitlines()[-1] == "Stopped when all was done; what came of it is shown."
 
 
 @pytest.mark.parametrize("command", ["sync", "rebuild-mlflow"])
@@ -172,7 +172,7 @@ def test_ctrl_c_between_an_ablations_end_and_its_report_leaves_the_report(confir
     ablate = ("study", "report", "tiny", "--ablate", *GIVEN, "--repeats", "1", "--format", "markdown")
     done = confirmed.run_signalled(*ablate, function="autotune.report.summaries.reading.read_study")
     assert "| parameter | baseline | winner | measured worth |" in done.stdout
-    assert done.stderr.splitlines()[-1] == "Stopped when all was done; what was found is shown."
+    assert done.stderr.splitlines()[-1] == "Stopped when all was done; what came of it is shown."
 
 
 @pytest.mark.usefixtures("ablated")

@@ -145,7 +145,7 @@ def test_ctrl_c_between_a_studys_end_and_its_summary_leaves_the_summary(grown: H
     """Aborted! stood in its place."""
     done = grown.run_signalled("study", "start", "tiny.yaml", function="autotune.report.summaries.reading.read_study")
     assert "best: trial " in done.stdout
-    assert done.stderr.splitlines()[-1] == "Stopped when all was done; what was found is shown."
+    assert done.stderr.splitlines()[-1] == "Stopped when all was done; what came of it is shown."
     assert "Aborted!" not in done.stderr
 
 

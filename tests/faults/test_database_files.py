@@ -12,15 +12,18 @@ from types import FrameType
 import pytest
 from sqlalchemy import create_engine, text
 
+from autotune.coordinator.interrupts import Interrupts
 from autotune.coordinator.upkeep.database import upgrade
 from autotune.errors import InputError, StorageError
 from autotune.recording.backup import Backup, back_up_database
 from autotune.recording.database import accept_copy, open_database
+from autotune.recording.engines import configure_engine
 from autotune.recording.lease import StudyLease
 from autotune.recording.records import Records
 from autotune.recording.schema_upgrade import upgrade_database
 from autotune.recording.sqlite_file import mark_at_rest, mark_in_use
 from autotune.recording.tables import HEAD_REVISION, VERSION_TABLE
+from autotune.search.storage import open_storage
 from tests.coordinator.simulated import NAME, make_study
 from tests.e2e.home import Home, make_home
 from tests.recording.migrating import migrate
@@ -162,10 +165,44 @@ def test_upgrade_that_fails_has_told_of_its_backup(tmp_path: Path) -> None:
     """It was told of at the end, so that nobody knew of the file where there was an error, or Ctrl-C, before that."""
     path = _database_of_first_schema(tmp_path)
     _execute(path, "CREATE TABLE autotune_race (id INTEGER)")  # in the way of a migration
-    made: list[Path] = []
-    with pytest.raises(StorageError, match="already exists"):
-        upgrade(_url(path), backup=None, is_backed_up=False, tell_of_backup=made.append)
-    assert made == [tmp_path / "autotune.db.before-upgrade"]
+    told: list[str] = []
+    with Interrupts() as interrupts, pytest.raises(StorageError, match="already exists"):
+        upgrade(_url(path), backup=None, is_backed_up=False, tell=told.append, interrupts=interrupts)
+    assert told == [f"Wrote {path}.before-upgrade before anything is changed."]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "moment", ["autotune.recording.migrations.upgrade.upgrade_schema", "alembic.runtime.migration.update_to_step"]
+)
+def test_ctrl_c_during_an_upgrade_leaves_the_schema_as_it_was(tmp_path: Path, moment: str) -> None:
+    """Aborted! was all that was said, and not whether anything had been changed."""
+    path, home = _database_of_first_schema(tmp_path), Home(tmp_path)
+    open_storage(_url(path), configure_engine=configure_engine).engine.dispose()
+    done = home.run_signalled("storage", "upgrade", function=moment)
+    assert done.stderr.splitlines() == [
+        f"Wrote {path.name}.before-upgrade before anything is changed.",
+        "Stopped: what was not upgraded yet is as it was; the same command does the rest.",
+    ]
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchall() == [("0001",)]
+        assert not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'autotune_race'").fetchall()
+    assert home.run("storage", "upgrade").stderr.splitlines()[-1] == f"Schema 0001 is {HEAD_REVISION} now."
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_no_table_of_optuna_half_upgraded(path: Path) -> None:
+    """SQLite commits each change of their schema by itself, so that the next upgrade met what the first had begun."""
+    open_storage(_url(path), configure_engine=configure_engine).engine.dispose()
+    _execute(path, "UPDATE alembic_version SET version_num = 'v3.0.0.d'")
+    home = Home(path.parent)
+    done = home.run_signalled("storage", "upgrade", function="alembic.runtime.migration.update_to_step")
+    assert [line for line in done.stderr.splitlines() if "alembic" not in line][1:] == [
+        "Upgrading Optuna's tables; a signal has to wait for the end of it.",
+        "Optuna's tables are those of the installed version now.",
+        "Stopped when all was done; what came of it is shown.",
+    ]
+    assert home.run("storage", "upgrade").stderr == f"Schema {HEAD_REVISION} is up to date.\n"
 
 
 def test_upgrade_whose_backup_can_not_be_made_changes_nothing(tmp_path: Path) -> None:

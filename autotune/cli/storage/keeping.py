@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from autotune.cli.options import NamedPath, json_option, storage_option
-from autotune.cli.stopping import telling_of_the_rest
+from autotune.cli.stopping import exit_if_stopped, telling_of_the_rest
 from autotune.errors import RunError
 
 
@@ -61,17 +61,23 @@ def upgrade(*, backup: Path | None, no_backup: bool, storage: str) -> None:
 
     Optuna's tables too. Nothing happens to a database that is up to date.
     """
+    from autotune.coordinator.interrupts import Interrupts
     from autotune.coordinator.upkeep.database import upgrade as upgrade_storage
 
-    done = upgrade_storage(
-        storage,
-        backup=backup,
-        is_backed_up=no_backup,
-        tell_of_backup=lambda file: click.echo(f"Wrote {file} before anything is changed.", err=True),
-    )
-    if done.before != done.after:
-        click.echo(f"Schema {done.before} is {done.after} now.", err=True)
-    if done.has_upgraded_optuna:
-        click.echo("Optuna's tables are those of the installed version now.", err=True)
-    if done.before == done.after and not done.has_upgraded_optuna:
-        click.echo(f"Schema {done.after} is up to date.", err=True)
+    rest = "Stopped: what was not upgraded yet is as it was; the same command does the rest."
+    with Interrupts() as interrupts:
+        with telling_of_the_rest(rest):
+            done = upgrade_storage(
+                storage,
+                backup=backup,
+                is_backed_up=no_backup,
+                tell=lambda line: click.echo(line, err=True),
+                interrupts=interrupts,
+            )
+        if done.before != done.after:
+            click.echo(f"Schema {done.before} is {done.after} now.", err=True)
+        if done.has_upgraded_optuna:
+            click.echo("Optuna's tables are those of the installed version now.", err=True)
+        if done.before == done.after and not done.has_upgraded_optuna:
+            click.echo(f"Schema {done.after} is up to date.", err=True)
+        exit_if_stopped(interrupts, is_told=False)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from autotune.coordinator.interrupts import Interrupts
 from autotune.errors import StorageError
 from autotune.recording.backup import Backup, back_up_database
 from autotune.recording.database import (
@@ -67,20 +68,29 @@ def check_storage(storage: str, *, is_copy_accepted: bool = False) -> Examinatio
 
 
 def upgrade(
-    storage: str, *, backup: Path | None, is_backed_up: bool, tell_of_backup: Callable[[Path], None]
+    storage: str, *, backup: Path | None, is_backed_up: bool, tell: Callable[[str], None], interrupts: Interrupts
 ) -> Upgrade:
     """Bring the tables, Optuna's too, to this version's schemas, after a backup.
+
+    A signal ends it, and nothing is left half done: our tables are upgraded in one transaction. Optuna's are not
+    (SQLite commits each change of a schema by itself there), so that no signal ends that once it has begun.
 
     Args:
         storage: The database.
         backup: Where the backup goes; None for a file beside the database.
         is_backed_up: The user has a backup already, so none is made.
-        tell_of_backup: Told the backup's file once it is there, before anything is changed.
+        tell: Told of the backup once it is there, before anything is changed, and of what no signal ends.
+        interrupts: Entered; counts the signals that came too late to end anything.
 
     Raises:
         StorageError: A study is running, or the schema is newer than this version.
         InputError: The backup can't be made; nothing was changed.
+        KeyboardInterrupt: A signal came in time.
     """
+
+    def tell_of_backup(file: Path) -> None:
+        tell(f"Wrote {file} before anything is changed.")
+
     url = normalise_url(storage)
     saved = Backup(file=backup, is_wanted=not is_backed_up, tell=tell_of_backup)
     before, after = upgrade_database(url, backup=saved)
@@ -88,6 +98,8 @@ def upgrade(
     if has_upgraded_optuna:
         saved.make_of(url)
         with creation_lock(url):
+            interrupts.wake_with(lambda: None)
+            tell("Upgrading Optuna's tables; a signal has to wait for the end of it.")
             upgrade_storage(url)
     return Upgrade(before, after, has_upgraded_optuna)
 
