@@ -174,11 +174,17 @@ Feed: TypeAlias = Literal["real", "cached", "half"]
 """Where a block's batches come from: the loader; one batch that stays on the device; the first half of that batch."""
 
 
+UNREAD = "unread by the task"
+"""What a contestant tells of a parameter that its training has not asked for until it is warm: it trains as it would
+without."""
+
+
 class Warmed(_Event):
     """A contestant of a race is ready for its first block: compilation, searches and the first queue are over."""
 
     kind: Literal["warmed"] = "warmed"
     in_force: dict[str, Scalar]
+    """What its parameters came to; ``UNREAD`` for one that has no effect."""
     device: str
     start_seconds: float
     """Time from the first batch asked for to the end of the warm-up, minus the time of as many warm steps: what a

@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from autotune.events import Block, Feed, RunBlock, Scalar, Started, Warmed
+from autotune.events import UNREAD, Block, Feed, RunBlock, Scalar, Started, Warmed
 from autotune.hardware import read_load
 from autotune.speed.contestant.passes import Passes
 from autotune.speed.contestant.settling import MAX_STEPS, StepSeconds, has_settled, settled_seconds
@@ -27,7 +27,6 @@ from autotune.training.steps.pacing import Source
 from autotune.training.trial_run import TrialRun
 
 _LONG_START_SECONDS = 2.0
-_UNREAD = "unread by the task"
 _MAX_LOSSES = 10_000
 """Most losses that are told of one block: a message has an end."""
 
@@ -167,7 +166,7 @@ class BlockPacer:
         workers stay is tried together with their number (``racing/stages/screening.py``), and must not sink that.
         """
         unread = {name for name in self._run.params.unread if name in KNOBS or name == "batch_size"}
-        return dict.fromkeys(unread if "num_workers" in unread else unread - {"persistent_workers"}, _UNREAD)
+        return dict.fromkeys(unread if "num_workers" in unread else unread - {"persistent_workers"}, UNREAD)
 
     def _settle(self, feed: Feed) -> Generator[Batch | None, None, list[StepSeconds]]:
         """Train until the steps take equally long: compilation and cuDNN's search are over."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from autotune.events import Block, Feed, Scalar
+from autotune.events import UNREAD, Block, Feed, Scalar
 from autotune.speed.knobs import KNOBS
 from autotune.speed.knobs.entries import Entry
 from autotune.speed.knobs.knob import Companion, Knob
@@ -1039,6 +1039,25 @@ def test_race_does_not_time_a_knob_that_does_not_take_hold() -> None:
     (heat,) = result.heats
     assert (heat.verdict, heat.reason) == ("rejected", "it does not take hold: channels_last is false here")
     assert arena.entered[-1].blocks == []
+
+
+@pytest.mark.parametrize("is_in_baseline", [True, False])
+def test_race_starts_nothing_more_for_a_knob_that_the_task_never_reads(is_in_baseline: bool) -> None:  # noqa: FBT001
+    """Each value of it was started, warmed up and rejected for the same reason."""
+
+    def cost(setting: Setting) -> Cost:
+        unread = {name: UNREAD for name in setting if name == "prefetch_factor"}
+        return Cost(compute_seconds=0.001, wait_seconds=0.01, in_force={**setting, **unread})
+
+    arena = SimulatedArena(cost)
+    prefetch = Entry(KNOBS["prefetch_factor"], (2, 4, 8, 16))
+    workers = {"num_workers": 1, **({"prefetch_factor": 2} if is_in_baseline else {})}
+    result = run(arena, prefetch, baseline=workers)
+    (heat,) = result.heats
+    assert heat.verdict == ("skipped" if is_in_baseline else "rejected")
+    assert heat.reason == "it does not take hold: prefetch_factor is unread by the task here"
+    entered = [each.setting["prefetch_factor"] for each in arena.entered if each.setting.get("prefetch_factor", 2) != 2]
+    assert entered == ([] if is_in_baseline else [4])
 
 
 THREADS = Entry(KNOBS["torch_threads"], (1, 2))

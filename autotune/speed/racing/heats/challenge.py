@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 
 from autotune.events import Scalar
-from autotune.spec.written import written
 from autotune.speed.knobs.entries import apply, difference
 from autotune.speed.measuring.arena import ContestantLostError
 from autotune.speed.measuring.comparison import LOUD_NOISE, Comparison
@@ -11,7 +10,7 @@ from autotune.speed.racing.heats.enough import Bar
 from autotune.speed.racing.heats.finish import Finish, Objection, clears, finish_words
 from autotune.speed.racing.heats.incumbent import Incumbency
 from autotune.speed.racing.heats.meeting import SLOWER_BY_FAR, HeatTime, Looks, Meeting
-from autotune.speed.racing.heats.records import Heats
+from autotune.speed.racing.heats.records import Heats, idle_words
 from autotune.speed.racing.heats.shared_arena import SharedContestant
 from autotune.speed.racing.result import HeatStage, Verdict
 
@@ -144,7 +143,7 @@ class Challenge:
     def _why_idle(self) -> str | None:
         """Why the challenger need not be looked at: what it changes does not take hold; None where it does."""
         for name in self._without_effect():
-            return f"it does not take hold: {name} is {written(self._challenger.warmed.in_force[name])} here"
+            return idle_words(name, self._challenger.warmed.in_force[name])
         return None
 
     def _look(self, way: Meeting) -> Looks | None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from autotune.events import Scalar
+from autotune.spec.written import written
 from autotune.speed.measuring.arena import ContestantLostError
 from autotune.speed.measuring.comparison import Comparison, seconds_per_sample
 from autotune.speed.racing.heats.meeting import Looks
@@ -124,6 +125,11 @@ class Heats:
     def _add(self, heat: Heat) -> None:
         self._all.append(heat)
         self._heard(heat)
+
+
+def idle_words(name: str, value: Scalar) -> str:
+    """Why a change of a knob needs no comparison, where this value is in force instead."""
+    return f"it does not take hold: {name} is {written(value)} here"
 
 
 def gain_of(comparison: Comparison) -> Gain:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from autotune.events import Scalar
+from autotune.events import UNREAD, Scalar
 from autotune.speed.knobs.entries import difference
 from autotune.speed.measuring.arena import ContestantLostError
 from autotune.speed.measuring.comparison import Comparison
@@ -11,7 +11,7 @@ from autotune.speed.racing.heats.enough import FASTER_BY_FAR, Bar
 from autotune.speed.racing.heats.finish import Finish, Objection, finish_words, guess_words
 from autotune.speed.racing.heats.incumbent import Incumbency
 from autotune.speed.racing.heats.meeting import HeatTime, Looks, Meeting
-from autotune.speed.racing.heats.records import Clock, Heats
+from autotune.speed.racing.heats.records import Clock, Heats, idle_words
 from autotune.speed.racing.heats.shared_arena import SharedContestant
 from autotune.speed.racing.result import HeatStage
 
@@ -44,6 +44,9 @@ class Track:
         self._clock = clock
         self._hung: list[dict[str, Scalar]] = []
         """Changes of challengers that hung. Settings that hold them are not tried again: each may cost as long."""
+        self._unread: set[str] = set()
+        """Knobs that a challenger set, and that its training never read: another value of them would come to nothing,
+        too."""
 
     def close(self) -> None:
         """Retire the incumbent."""
@@ -87,7 +90,8 @@ class Track:
     ) -> Finish | None:
         """Measure a setting against the incumbent; None where it can't be trained with, which is recorded.
 
-        What hung once is not tried again, beside whatever else, and recorded no second time.
+        What hung once is not tried again, beside whatever else, and recorded no second time. What the task never reads
+        is recorded once, and nothing is started for it; of a guess as a whole, the rest is tried.
 
         Args:
             stage: The part of the race.
@@ -96,7 +100,7 @@ class Track:
             may_adopt: A challenger that is kept becomes the incumbent.
             bar: What the challenger is held to.
         """
-        if self._has_hung(setting):
+        if self._has_hung(setting) or (stage != "start" and self._is_unread(stage, setting)):
             return None
         began = self._clock()
         self._on_begin(stage, self._changes(setting))
@@ -104,6 +108,7 @@ class Track:
         finish: Finish | None = None
         try:
             challenger = self.arena.enter(dict(setting))
+            self._unread |= _unread_by(challenger)
             challenge = Challenge(
                 self.incumbency,
                 challenger,
@@ -276,6 +281,17 @@ class Track:
         """Whether the setting holds changes with which a challenger hung."""
         return any(hung and hung.items() <= setting.items() for hung in self._hung)
 
+    def _is_unread(self, stage: HeatStage, setting: Mapping[str, Scalar]) -> bool:
+        """Whether the setting changes a knob that the task never reads, which is recorded once."""
+        unread = self._unread | _unread_by(self.incumbent)
+        names = [name for name, value in self._changes(setting).items() if value is not None and name in unread]
+        if not names:
+            return False
+        reason = idle_words(names[0], UNREAD)
+        if all(heat.reason != reason for heat in self.heats.all):
+            self.skip(stage, setting, reason=reason)
+        return True
+
     def _record_lost_incumbent(
         self, stage: HeatStage, setting: Mapping[str, Scalar], error: ContestantLostError
     ) -> None:
@@ -284,3 +300,8 @@ class Track:
 
     def _changes(self, setting: Mapping[str, Scalar]) -> dict[str, Scalar]:
         return difference(self.incumbent.setting, setting)
+
+
+def _unread_by(contestant: SharedContestant) -> set[str]:
+    """The knobs that the contestant was given, and did not read."""
+    return {name for name, value in contestant.warmed.in_force.items() if value == UNREAD}
