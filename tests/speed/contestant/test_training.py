@@ -16,6 +16,8 @@ from autotune.speed.contestant.training import compete
 from autotune.training import Task, Trial
 from autotune.training.parameters import Parameters
 from autotune.training.reporting.phases import Phases
+from autotune.training.steps.step_graph import Step
+from autotune.training.steps.stepping import Stepper
 from tests.training.tasks import NoisyPoints, Points, SteadyPoints
 from tests.training.trials import loaded, order
 
@@ -354,20 +356,63 @@ def test_block_on_a_gpu_is_split_by_what_passed_there(tmp_path: Path, parameters
         assert block.peak_memory_bytes > 0
 
 
+def assert_recording_is_in_no_block(plain: Script, recorded: Script) -> None:
+    """A block of 30 steps comes after a step on a drained queue, and after the three that a recording takes."""
+    (before,), (after,) = plain.blocks, recorded.blocks
+    assert (before.first_step, after.first_step) == (1, 4)
+    assert after.losses[:20] == pytest.approx(before.losses[3:23], rel=1e-3)
+
+
+class Rerunning:
+    """Stands for what records a step on a device: a replay runs the step again."""
+
+    def eager(self, step: Callable[[], Tensor]) -> Tensor:
+        return step()
+
+    def record(self, step: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
+        loss = torch.zeros(())
+
+        def replay() -> None:
+            loss.copy_(step())
+
+        return replay, loss
+
+    def forget(self) -> None:
+        """Nothing is kept."""
+
+
+class RecordingStepper(Stepper):
+    """Records steps where there is no CUDA device."""
+
+    def __init__(self, params: Parameters, *, scaler: torch.amp.GradScaler | None, wants_graph: bool) -> None:
+        del wants_graph
+        super().__init__(params, scaler=scaler, wants_graph=True)
+
+    def whole(self, *args: Any, **options: Any) -> Step:
+        return super().whole(*args, **options, recorder=Rerunning)
+
+
+def test_steps_that_are_recorded_anew_after_the_warm_up_are_in_no_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, _ = race(SteadyPoints(), tmp_path, steps(30), optimizer_impl="fused")
+    monkeypatch.setattr("autotune.training.trial_run.Stepper", RecordingStepper)
+    recorded, _ = race(SteadyPoints(), tmp_path, steps(30), optimizer_impl="fused")
+    assert recorded.warmed is not None
+    assert recorded.warmed.in_force["cuda_graph"] is True
+    assert_recording_is_in_no_block(plain, recorded)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-def test_steps_that_are_recorded_anew_after_the_warm_up_are_in_no_block(tmp_path: Path) -> None:
-    blocks = {}
-    for is_recorded in (False, True):
-        script = Script([steps(30)])
+def test_steps_that_are_recorded_anew_on_a_gpu_are_in_no_block(tmp_path: Path) -> None:
+    scripts = [Script([steps(30)]) for _ in range(2)]
+    for script, is_recorded in zip(scripts, (False, True), strict=True):
         parameters: dict[str, Scalar] = {"batch_size": 8, "cuda_graph": is_recorded}
         on_gpu = order(tmp_path, parameters).model_copy(update={"device": "cuda"})
         with pytest.raises(RaceOverError):
             compete(on_gpu, task=loaded(SteadyPoints()), orders=script)
-        (blocks[is_recorded],) = script.blocks
-    plain, recorded = blocks[False], blocks[True]
-    assert (plain.first_step, recorded.first_step) == (1, 3)
-    assert recorded.losses[:20] == pytest.approx(plain.losses[2:22], rel=1e-3)
+    assert_recording_is_in_no_block(*scripts)
 
 
 def test_used_up_seconds_end_no_contestant(tmp_path: Path) -> None:
