@@ -265,7 +265,9 @@ class RaceTime:
         if self._incumbency.is_confirmed_in_turns:
             return count * self._incumbency.in_turns.seconds_to_confirm(self._incumbency.holder.start_seconds)
         blocks = 4 * self._plan.pace.confirm_quads * self._incumbency.block_seconds
-        return count * (blocks + 2 * self._arena.usual_start_seconds)
+        usual = self._arena.usual_start_seconds
+        winner = max(usual, self._arena.seconds_to_start_again(self._incumbency.holder.setting))
+        return count * (blocks + usual + winner)
 
     @property
     def _heat_seconds(self) -> float:

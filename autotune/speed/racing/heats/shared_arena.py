@@ -144,6 +144,14 @@ class SharedArena:
         """
         return min(statistics.median(self._starts), 2 * min(self._starts[1:] or self._starts))
 
+    def seconds_to_start_again(self, setting: Mapping[str, Scalar]) -> float:
+        """Seconds of the last start of a setting that was started before; 0 where it was started once or never.
+
+        What compiles finds again what its first start has compiled.
+        """
+        starts = [contestant.start_seconds for contestant in self._entered if contestant.setting == setting]
+        return starts[-1] if len(starts) > 1 else 0.0
+
     def limit_starts(self, seconds: Callable[[], float]) -> None:
         """From now on a start may take so long; asked before each of them."""
         self._seconds_for_a_start = seconds
