@@ -1,4 +1,5 @@
 import atexit
+import gc
 import os
 import shutil
 import signal
@@ -23,6 +24,8 @@ MadeOnce: TypeAlias = Callable[[str, Callable[[Path], None]], Path]
 
 # Small models on busy cores: one thread each, in this process and in every one that a test starts.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Workers import all that we stand on, and keep it: Python looks for garbage among it ever so often.
+gc.set_threshold(50_000, 20, 20)
 # A developer's own settings must not lead a test into a real study.
 SETTINGS = ("AUTOTUNE_STORAGE", "AUTOTUNE_FILES", "MLFLOW_TRACKING_URI")
 

@@ -10,6 +10,7 @@ import click
 
 from autotune.cli.lazy import LazyCommand, LazyGroup
 from autotune.errors import AutotuneError, InputError
+from autotune.garbage import collected_seldom
 
 root = LazyGroup(
     name="autotune",
@@ -51,7 +52,8 @@ def main() -> NoReturn:
     ending = _Ending()
     atexit.register(ending.end)  # the first to be registered is the last to be called
     try:
-        _run()
+        with collected_seldom():
+            _run()
     except SystemExit as leaving:
         ending.status = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
         raise

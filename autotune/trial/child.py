@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from autotune.errors import TaskError
 from autotune.events import Finished, Outcome, TrialOrder
+from autotune.garbage import collected_seldom
 from autotune.hardware import physical_cores, usable_cores
 from autotune.trial.channel import PipeChannel, RaceChannel
 from autotune.trial.messages import (
@@ -97,7 +98,7 @@ def main() -> NoReturn:
     status = 1
     try:
         if isinstance(request, Prepare):
-            with EndWithCoordinator(events):
+            with EndWithCoordinator(events), collected_seldom():
                 answer = _prepare(request)
             events.sendall(answer.model_dump_json().encode() + b"\n")
         else:
@@ -139,10 +140,11 @@ def _prepare(request: Prepare) -> Ready | Refused:
 def _launch(request: Launch, *, channel: PipeChannel) -> None:
     """Set the task up in this process, and do what it was launched for."""
     extend_import_path(request.import_path)
-    from autotune.training.process.loading import load_task
-
     try:
-        task = load_task(request.order.task)
+        with collected_seldom():
+            from autotune.training.process.loading import load_task
+
+            task = load_task(request.order.task)
         task.setup()
     except TaskError as error:
         channel.send(Finished(outcome=Outcome.FAILED, reason=str(error)))

@@ -20,6 +20,7 @@ import traceback
 import warnings
 from typing import TYPE_CHECKING, NoReturn
 
+from autotune.garbage import collected_seldom
 from autotune.trial.child import become_trial, write_lines_at_once
 from autotune.trial.descendants import adopt_orphans, end_group, next_death, signal_group
 from autotune.trial.messages import (
@@ -54,7 +55,7 @@ def main() -> None:
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     adopt_orphans()
     try:
-        with EndWithCoordinator(control):
+        with EndWithCoordinator(control), collected_seldom():
             prepared = _prepare(control)
             if prepared is not None:
                 # After the answer: the coordinator has imports of its own to do meanwhile.

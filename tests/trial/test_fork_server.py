@@ -9,7 +9,7 @@ import pytest
 
 from autotune.errors import TaskError
 from autotune.events import EpochReport, Outcome, Started
-from autotune.trial.launcher import Launcher
+from autotune.trial.launcher import Launcher, Method
 from tests.trial.listening import finish_of, hear_out, is_gone, order
 
 pytestmark = pytest.mark.slow  # each imports torch
@@ -149,3 +149,34 @@ def test_output_of_an_import_does_not_reach_the_terminal(tmp_path: Path, capfd: 
     path.write_text("print('loud')\ndef train(trial):\n    pass\n")
     Launcher.start(f"{path}:train", method="fork_server").close()
     assert capfd.readouterr() == ("", "")
+
+
+COLLECTED_TASK = """
+import gc
+
+import torch
+from autotune.training import Task
+
+class Collected(Task):
+    def train_data(self, params):
+        assert gc.get_threshold() == {thresholds}, gc.get_threshold()
+        return torch.utils.data.TensorDataset(torch.rand(64, 8), torch.zeros(64, dtype=torch.long))
+
+    validation_data = train_data
+
+    def model(self, params):
+        return torch.nn.Linear(8, 2)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork_server", "spawn"])
+def test_garbage_of_a_trial_is_looked_for_as_in_any_program(tmp_path: Path, method: Method) -> None:
+    """What a training leaves may hold the device's memory; only what its process imports is looked through seldom."""
+    thresholds = subprocess.run(
+        [sys.executable, "-c", "import gc; print(gc.get_threshold())"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    path = tmp_path / "collected.py"
+    path.write_text(COLLECTED_TASK.format(thresholds=thresholds))
+    with Launcher.start(f"{path}:Collected", method=method) as launcher:
+        events = hear_out(launcher, launcher.launch(order(tmp_path, task=f"{path}:Collected")))
+    assert finish_of(events).outcome is Outcome.COMPLETE, finish_of(events)

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
+from autotune.garbage import collected_seldom
 from autotune.gate import Answer, Gate, Request
 
 _Message: TypeAlias = MutableMapping[str, Any]
@@ -58,8 +59,9 @@ def main() -> None:
     """Serve the order on stdin until a signal."""
     order = ServerOrder.model_validate_json(sys.stdin.read())
     gate = Gate(order.host, port=order.port, token=order.token)
-    app = _open_mlflow(order, gate=gate)
-    import uvicorn
+    with collected_seldom():
+        app = _open_mlflow(order, gate=gate)
+        import uvicorn
 
     uvicorn.run(GatedApp(app, gate=gate), host=order.host, port=order.port, log_level="warning")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from autotune.errors import AutotuneError, RunError
+from autotune.garbage import collected_seldom
 from autotune.recording.database import open_database
 from autotune.recording.files import StudyFiles, files_root
 from autotune.recording.mlflow.run_contents import trial_params
@@ -86,7 +87,8 @@ def main() -> int:
     """Carry out the order on stdin; if it fails, the last line of stderr says why."""
     try:
         order = _Order.model_validate_json(sys.stdin.read())
-        _log(order)
+        with collected_seldom():
+            _log(order)
     except (AutotuneError, ValidationError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
