@@ -76,7 +76,9 @@ class Trial:
         """Batches on the trial's device, with the trial's batch size, workers and pinned memory.
 
         Training data is shuffled by the seed and the epoch; its loader times the epoch, and goes
-        on inside one after a resume. Use one training loader a trial.
+        on inside one after a resume. Use one training loader a trial: of two that are drawn from side by side, as in
+        ``zip``, both are counted, but no race can be run. One dataset can give both parts of a sample
+        (``torch.utils.data.StackDataset``).
 
         Args:
             dataset: The samples, with ``__len__`` and ``__getitem__``.

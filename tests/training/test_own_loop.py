@@ -1,3 +1,4 @@
+import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -293,12 +294,41 @@ def test_loader_of_the_trial_is_not_watched_once_more(
 
 
 def test_loaders_side_by_side_are_both_watched(tmp_path: Path) -> None:
-    def zip_two(trial: Trial) -> None:
-        loaders = [trial.loader(TensorDataset(*points(40, seed=seed)), train=True) for seed in (0, 1)]
-        for _ in zip(*loaders, strict=True):
-            pass
-        trial.report(1, val_loss=0.5)
+    """Each step and each second counted twice."""
+    spans: list[float] = []
 
-    trained = train(zip_two, tmp_path)
+    def zip_two(trial: Trial) -> None:
+        for epoch in range(2):
+            loaders = [trial.loader(TensorDataset(*points(40, seed=seed)), train=True) for seed in (0, 1)]
+            began = time.perf_counter()
+            for _ in zip(*loaders, strict=True):
+                time.sleep(0.01)
+            spans.append(time.perf_counter() - began)
+            trial.report(epoch + 1, val_loss=0.5)
+
+    trained = train(zip_two, tmp_path, {"batch_size": 8}, epochs=2)
     assert trained.finished.reason is None
-    assert [report.samples for report in trained.reports] == [80]
+    assert [(report.samples, report.step) for report in trained.reports] == [(80, 5), (80, 10)]
+    assert all(report.seconds <= span for report, span in zip(trained.reports, spans, strict=True))
+
+
+def test_pass_that_is_left_open_counts_in_its_own_epoch_alone(tmp_path: Path) -> None:
+    """All that passed until somebody closed it was added to the seconds of a later epoch."""
+    spans: list[float] = []
+
+    def leave_open(trial: Trial) -> None:
+        loader = trial.loader(TensorDataset(*points(40, seed=0)), train=True)
+        first = iter(loader)
+        next(first)
+        trial.report(1, val_loss=0.5)
+        time.sleep(0.05)
+        began = time.perf_counter()
+        for _ in loader:
+            pass
+        del first
+        spans.append(time.perf_counter() - began)
+        trial.report(2, val_loss=0.5)
+
+    trained = train(leave_open, tmp_path, epochs=2)
+    assert trained.finished.reason is None
+    assert 0 < trained.reports[1].seconds <= spans[0]

@@ -10,6 +10,7 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor
 
+from autotune.errors import TaskError
 from autotune.events import UNREAD, Block, Feed, RunBlock, Scalar, Started, Warmed
 from autotune.hardware import read_load
 from autotune.speed.contestant.passes import Passes
@@ -68,6 +69,8 @@ class BlockPacer:
         self._queues = queues
         self._rounds = WorkerRounds()
         self._program = self._race()
+        self._open: list[Source] = []
+        """The sources of the loop's passes that have not ended, in the order in which they began."""
         self._cached: Batch | None = None
         self._fed: set[Feed] = set()
         self._last_feed: Feed | None = None
@@ -90,15 +93,26 @@ class BlockPacer:
         return inspect.getgeneratorstate(self._program) == inspect.GEN_RUNNING
 
     def pace(self, source: Source) -> Iterator[Batch]:
-        """The batches of all blocks to come, or of those that this source is good for."""
+        """The batches of all blocks to come, or of those that this source is good for.
+
+        Raises:
+            TaskError: The loop asks for more while a pass that was begun later is open: it draws from both.
+        """
         self._passes.enter(source)
+        self._open.append(source)
         self._phases.resume()
         try:
             for batch in self._program:
                 if batch is None:
                     return
                 yield batch
+                if self._open[-1] is not source:  # the next batch would be the other pass's
+                    raise TaskError(
+                        "trial.loader: a race takes its batches from one pass over the training data, got two side by "
+                        "side; let one dataset give what belongs together, such as torch.utils.data.StackDataset"
+                    )
         finally:
+            self._open = [other for other in self._open if other is not source]
             # The loop goes about its own business: evaluation, a report.
             self._phases.pause()
 

@@ -67,6 +67,8 @@ class MeterState(TypedDict):
 class Meter:
     """Counts and times the batches of a training loop, epoch by epoch.
 
+    Of passes side by side, as in ``zip``, a step takes one batch of each at most, and their time counts once.
+
     It never waits for a device, except once at the end of a pass over the data: times of
     single steps on a CUDA device are those of launching, and even out over the epoch.
     """
@@ -91,6 +93,7 @@ class Meter:
         self._earlier_seconds = 0.0
         self._is_asking = False
         """A pass waits for its next batch."""
+        self._passes_begun = 0
         self._clear()
 
     @property
@@ -107,7 +110,12 @@ class Meter:
         self._wait_seconds = 0.0
         self._step_seconds: list[float] = []
         self._pass_began: float | None = None
+        """When the first of the open passes began; None while none is open."""
         self._pass_ended: float | None = None
+        self._open: set[int] = set()
+        """Numbers of the epoch's passes that have not ended."""
+        self._in_step: set[int] = set()
+        """Numbers of the open passes that gave a batch of the newest step."""
         self._can_wind = False
 
     @property
@@ -142,14 +150,16 @@ class Meter:
         Raises:
             TaskError: The batches come from another pass, such as one over ``trial.loader``, and would count twice.
         """
-        self._begin_pass(num_batches, wind)
+        number = self._begin_pass(num_batches, wind)
         self._can_wind = wind is not None and can_resume
         if self.pacer is not None:
             yield from self.pacer.pace(Source(batches, num_batches=num_batches, change=change, wind=wind))
             return
         clock = time.perf_counter
-        asked = began = clock()
-        self._pass_began = began
+        asked = clock()
+        self._open.add(number)
+        if self._pass_began is None:
+            self._pass_began = asked
         self._is_asking = True
         try:
             iterator = iter(batches)
@@ -158,7 +168,7 @@ class Meter:
                 if change is not None:
                     batch = change(batch)  # noqa: PLW2901 - the loop's own name would keep the host copy alive
                 self._wait_seconds += clock() - asked
-                self._count(batch)
+                self._count(batch, number)
                 yield batch
                 now = clock()
                 self._step_seconds.append(now - asked)
@@ -168,10 +178,10 @@ class Meter:
                 self._is_asking = True
         finally:
             self._is_asking = False
-            self._end_pass(began)
+            self._end_pass(number)
 
-    def _begin_pass(self, num_batches: int | None, wind: Callable[[int, int], None] | None) -> None:
-        """Note that a pass begins, and have the loader start at the batch that comes next.
+    def _begin_pass(self, num_batches: int | None, wind: Callable[[int, int], None] | None) -> int:
+        """Note that a pass begins, and have the loader start at the batch that comes next; the pass's number.
 
         Raises:
             TaskError: The batches of one pass come from another one, and would count twice.
@@ -185,21 +195,33 @@ class Meter:
         if self._clock_began is None:
             self._clock_began = time.perf_counter()
         self._passes += 1
+        self._passes_begun += 1
         self._num_batches = num_batches
         self._batch, self._resume_batch = self._resume_batch, 0
         if wind is not None:
             wind(self.epochs_done + self._passes, self._batch)
+        return self._passes_begun
 
-    def _end_pass(self, began: float) -> None:
-        """Wait for the device, and add up the pass's seconds."""
+    def _end_pass(self, number: int) -> None:
+        """Wait for the device, and add up the seconds once no pass is open; one of a closed epoch counts no more."""
         synchronize(self._device)
+        if number not in self._open:
+            return
+        self._open.discard(number)
+        self._in_step.discard(number)
         self._pass_ended = time.perf_counter()
-        self._pass_began = None
-        self._seconds += self._pass_ended - began
+        if not self._open and self._pass_began is not None:
+            self._seconds += self._pass_ended - self._pass_began
+            self._pass_began = None
 
-    def _count(self, batch: Batch) -> None:
-        self._batch += 1
-        self.steps += 1
+    def _count(self, batch: Batch, number: int) -> None:
+        """Count a batch of the pass with this number."""
+        is_new_step = not self._in_step or number in self._in_step
+        if is_new_step:
+            self._in_step.clear()
+            self._batch += 1
+            self.steps += 1
+        self._in_step.add(number)
         num_samples = count_samples(batch)
         self._samples += num_samples
         self.trained_samples += num_samples

@@ -501,6 +501,21 @@ def test_own_loop_that_watches_a_loader_of_the_trial_is_told_so_in_a_race_too(tm
     assert "trial.watch: batches are measured once, got those of trial.loader" in str(finished.reason)
 
 
+def test_own_loop_with_two_passes_side_by_side_is_not_raced_with_the_batches_of_one(tmp_path: Path) -> None:
+    """From its second step on it trained with the second loader's batches in place of the first one's."""
+    seen: list[tuple[float, float]] = []
+
+    def train(trial: Trial) -> None:
+        loaders = [trial.loader(TensorDataset(torch.full((40, 4), each)), train=True) for each in (0.0, 1.0)]
+        for (first,), (second,) in zip(*loaders, strict=True):
+            seen.append((float(first[0, 0]), float(second[0, 0])))
+
+    _, finished = race(train, tmp_path, steps(4))
+    assert finished is not None
+    assert "a race takes its batches from one pass over the training data, got two side by" in str(finished.reason)
+    assert seen == [(0.0, 1.0)]
+
+
 def test_own_loop_that_watches_nothing_can_not_be_raced(tmp_path: Path) -> None:
     _, finished = race(lambda trial: trial.report(1, val_loss=1.0), tmp_path)
     assert finished is not None
