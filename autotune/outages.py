@@ -42,6 +42,7 @@ class Patience:
 class _Thread(threading.local):
     patience: Patience | None = None
     is_inside = False
+    waited_seconds = 0.0
 
 
 _thread = _Thread()
@@ -76,6 +77,21 @@ def waiting_out(
 def patience_here() -> Patience | None:
     """How this thread waits; None where it does not."""
     return _thread.patience
+
+
+def waited_seconds() -> float:
+    """Seconds that this thread has waited so far for servers that were gone and files that were locked."""
+    return _thread.waited_seconds
+
+
+def undisturbed_seconds() -> float:
+    """The time of a clock that stands still while this thread waits: for what an outage is not to be charged to."""
+    return time.monotonic() - _thread.waited_seconds
+
+
+def note_wait(seconds: float) -> None:
+    """Add what this thread has waited just now."""
+    _thread.waited_seconds += seconds
 
 
 def persist(do: Callable[[], _T], *, again: Callable[[], _T] | None = None) -> _T:
@@ -161,5 +177,9 @@ class _Outage:
 
     def end(self) -> None:
         """Tell that the database takes records again, where it was told that it was gone."""
-        if self._is_told and self._since is not None:
-            self._patience.tell(f"the database takes records again, after {time.monotonic() - self._since:.0f} s")
+        if self._since is None:
+            return
+        seconds = time.monotonic() - self._since
+        note_wait(seconds)
+        if self._is_told:
+            self._patience.tell(f"the database takes records again, after {seconds:.0f} s")

@@ -5,7 +5,7 @@ import time
 
 from sqlalchemy import Connection
 
-from autotune.outages import Patience, patience_here
+from autotune.outages import Patience, note_wait, patience_here
 
 
 def begin_writing(connection: Connection) -> None:
@@ -40,7 +40,9 @@ def _wait(driver: sqlite3.Connection, patience: Patience) -> None:
             patience.tell(f"another process has the database locked: trials train on, records wait up to {limit}")
         is_told = True
     if is_told and driver.in_transaction:
-        patience.tell(f"the database takes records again, after {time.monotonic() - since:.0f} s")
+        seconds = time.monotonic() - since
+        note_wait(seconds)
+        patience.tell(f"the database takes records again, after {seconds:.0f} s")
 
 
 def _has_begun(driver: sqlite3.Connection) -> bool:

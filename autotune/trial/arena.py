@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from autotune.events import Block, Feed, Finished, Outcome, RunBlock, Scalar, TrialOrder, Warmed
+from autotune.outages import undisturbed_seconds
 from autotune.speed.measuring.arena import ContestantLostError, Loss
 from autotune.trial.launcher import Launcher
 from autotune.trial.link import Link
@@ -139,7 +140,7 @@ class ProcessArena:
                 "folder": str(self._folder / f"contestant{-number}"),
             }
         )
-        began = time.monotonic()
+        began = undisturbed_seconds()
         link = self._launcher.launch_contestant(order)
         self._living.append(link)
         limit = self._limits.of_start(setting, longest=self._longest_start)
@@ -148,7 +149,7 @@ class ProcessArena:
             limit, what = limit_seconds, f"{what} in the time that the race has left for a start,"
         answer = self._await(link, seconds=limit, what=what)
         assert isinstance(answer, Warmed), answer
-        self._longest_start = max(self._longest_start or 0.0, time.monotonic() - began)
+        self._longest_start = max(self._longest_start or 0.0, undisturbed_seconds() - began)
         self._launcher.freeze(link.process)
         return ProcessContestant(self, link, setting=dict(setting), warmed=answer)
 
@@ -190,11 +191,14 @@ class ProcessArena:
         self.close()
 
     def _await(self, link: Link, *, seconds: float, what: str) -> Warmed | Block:
-        """The contestant's answer; on a timeout or any other end it is retired, and ContestantLostError raised."""
-        deadline = time.monotonic() + seconds
+        """The contestant's answer; on a timeout or any other end it is retired, and ContestantLostError raised.
+
+        What ``on_wait`` waits for a database is not the contestant's time: what it has said is heard after that.
+        """
+        deadline = undisturbed_seconds() + seconds
         try:
-            while not link.has_news and time.monotonic() < deadline:
-                self._launcher.hear(link, timeout=min(_WAIT_SECONDS, max(0.0, deadline - time.monotonic())))
+            while not link.has_news and undisturbed_seconds() < deadline:
+                self._launcher.hear(link, timeout=min(_WAIT_SECONDS, max(0.0, deadline - undisturbed_seconds())))
                 self._on_wait()
         except BaseException:  # Ctrl-C included: no contestant may train on
             self.close()

@@ -1,13 +1,15 @@
 import os
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
 import pytest
 
-from autotune.errors import ForkServerError, TaskError
+from autotune.errors import ForkServerError, StorageGoneError, TaskError
 from autotune.events import EpochReport, Feed, Outcome, Scalar
+from autotune.outages import persist, waiting_out
 from autotune.secrecy import REDACTED
 from autotune.speed.measuring.arena import ContestantLostError, Loss
 from autotune.trial.arena import Limits, ProcessArena
@@ -221,6 +223,30 @@ def test_retired_contestant_is_gone_with_its_workers(arena: ProcessArena) -> Non
     contestant.retire()
     contestant.retire()
     assert [each.pid for each in group if not is_gone(each.pid)] == []
+
+
+def test_contestant_that_answers_while_the_database_is_gone_has_not_hung(launcher: Launcher, tmp_path: Path) -> None:
+    """An outage that was longer than its limit had ended by the time that anybody listened to it."""
+    gone_until: list[float] = []
+
+    def write() -> None:
+        if not gone_until:
+            gone_until.append(time.monotonic() + 0.6)
+        if time.monotonic() < gone_until[0]:
+            raise StorageGoneError("postgresql://: its server answers, got none", cause="none")
+
+    arena = ProcessArena(
+        launcher,
+        order(tmp_path, task=FAULTY, batch_size=8),
+        folder=tmp_path,
+        limits=Limits(block_seconds=0.3),
+        on_wait=lambda: persist(write) if is_training else None,
+    )
+    is_training = False
+    with arena, waiting_out(lambda _: None):
+        contestant = arena.enter({})
+        is_training = True
+        assert contestant.run_block(seconds=0.25, min_steps=1).steps > 0
 
 
 def test_what_on_wait_raises_ends_the_race(launcher: Launcher, tmp_path: Path) -> None:

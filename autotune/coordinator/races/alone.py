@@ -14,6 +14,7 @@ from autotune.coordinator.races.log import RaceLog
 from autotune.coordinator.workloads import Workload, kept_state
 from autotune.errors import InputError, SpecError
 from autotune.events import Scalar
+from autotune.outages import undisturbed_seconds
 from autotune.recording.database import creation_lock, normalise_url, open_database
 from autotune.recording.engines import configure_engine
 from autotune.recording.files import check_study_name
@@ -295,7 +296,9 @@ class _LoneRaces:
             takes_turns=self._watch.takes_turns,
         )
         with ground.arena(learning, lease=self._lease, on_wait=_nothing, seconds=seconds) as arena:
-            result = race(arena, plan, watch=told).model_copy(update={"kept_state": kept_state(learning)})
+            result = race(arena, plan, watch=told, clock=undisturbed_seconds).model_copy(
+                update={"kept_state": kept_state(learning)}
+            )
         self._log.keep(result, workload=workload, ground=ground)
         return RacedWorkload(workload, result, ground.in_full(learning, result.setting))
 

@@ -13,6 +13,7 @@ from autotune.coordinator.races.words import batch_lines, price_lines
 from autotune.coordinator.speeds import Floor, RaceEndedError
 from autotune.coordinator.standing import Standing
 from autotune.coordinator.workloads import Workload, kept_state
+from autotune.outages import undisturbed_seconds
 from autotune.recording.lease import StudyLease
 from autotune.speed.racing.plan import RaceWatch
 from autotune.speed.racing.race import race
@@ -92,7 +93,7 @@ class StudyRaces:
         try:
             lease, on_wait = floor.lease, watchman.check
             with self._ground.arena(learning, lease=lease, on_wait=on_wait, seconds=seconds) as arena:
-                result = race(arena, replace(plan, overrun=OVERRUN), watch=watch)
+                result = race(arena, replace(plan, overrun=OVERRUN), watch=watch, clock=undisturbed_seconds)
         except RaceEndedError as error:
             self._note(f"race: ended without a winner, {error}")
             return None

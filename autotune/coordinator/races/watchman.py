@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from autotune.coordinator.speeds import Floor, RaceEndedError
 from autotune.coordinator.standing import Standing
+from autotune.outages import waited_seconds
 from autotune.recording.rows import Activity
 
 _CHARGE_SECONDS = 5.0
@@ -15,6 +16,8 @@ Of its starts none takes so long (``RacePlan.overrun``)."""
 
 class Watchman:
     """Pays for a race while contestants are waited for, and ends one that takes far too long.
+
+    What the database was waited for in the race is charged to nobody, and no reason to end it.
 
     Args:
         charge: Takes the seconds that are to be charged.
@@ -29,7 +32,8 @@ class Watchman:
         self._charge = charge
         self._standing = standing
         self._floor = floor
-        self._began = standing.elapsed_seconds
+        self._began = standing.elapsed_seconds - waited_seconds()
+        """When the race began, by the study's clock without what was waited for."""
         self._tallied_seconds = 0.0
         self._charged_seconds = 0.0
 
@@ -67,10 +71,10 @@ class Watchman:
     @property
     def _ends_at(self) -> float:
         """The study's elapsed seconds at which the race has used up its time."""
-        return self._began + self.seconds
+        return self._began + self.seconds + waited_seconds()
 
     def _tally(self) -> None:
         """Add what passed since the last time to what the study's races took."""
-        took = self._standing.elapsed_seconds - self._began
+        took = self._standing.elapsed_seconds - waited_seconds() - self._began
         self._standing.speed_seconds += took - self._tallied_seconds
         self._tallied_seconds = took
