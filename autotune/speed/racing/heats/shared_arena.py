@@ -145,12 +145,13 @@ class SharedArena:
         return min(statistics.median(self._starts), 2 * min(self._starts[1:] or self._starts))
 
     def seconds_to_start_again(self, setting: Mapping[str, Scalar]) -> float:
-        """Seconds of the last start of a setting that was started before; 0 where it was started once or never.
+        """The least seconds of a setting's starts, which are two or more; 0 for one that was started once or never.
 
-        What compiles finds again what its first start has compiled.
+        What compiles finds again what its first start has compiled. The least, since a moment of the machine's may make
+        any start long.
         """
         starts = [contestant.start_seconds for contestant in self._entered if contestant.setting == setting]
-        return starts[-1] if len(starts) > 1 else 0.0
+        return min(starts) if len(starts) > 1 else 0.0
 
     def limit_starts(self, seconds: Callable[[], float]) -> None:
         """From now on a start may take so long; asked before each of them."""

@@ -410,3 +410,24 @@ def test_setting_to_beat_that_can_not_be_started_beside_a_challenger_is_not_that
     with pytest.raises(ContestantLostError, match="it could not be started again: gone"):
         shared.are_side_by_side(incumbent, challenger)
     assert (incumbent.is_retired, challenger.is_retired) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("starts", "seconds"),
+    [((40.0,), 0.0), ((40.0, 20.0), 20.0), ((3.0, 30.0), 3.0)],
+    ids=["once", "it had compiled", "a moment"],
+)
+def test_setting_takes_to_start_again_the_least_that_two_starts_or_more_took(
+    starts: tuple[float, ...], seconds: float
+) -> None:
+    coming = iter(starts)
+
+    def cost(setting: Setting) -> Cost:
+        return Cost(compute_seconds=0.01, start_seconds=next(coming) if setting.get("channels_last") else 1.0)
+
+    arena = SimulatedArena(cost)
+    shared = SharedArena(arena, clock=lambda: arena.machine.now)
+    shared.enter({})
+    for _ in starts:
+        shared.enter({"channels_last": True})
+    assert shared.seconds_to_start_again({"channels_last": True}) == seconds
