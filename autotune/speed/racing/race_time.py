@@ -210,7 +210,8 @@ class RaceTime:
     @property
     def has_room_to_meet_a_guess(self) -> bool:
         """Whether the winner can meet the informed setting; in time, where what was kept for that was taken."""
-        return self._ends_by(self.given * (1.0 if self._has_given_up_a_guess else _LATE))
+        latest = self.given * (1.0 if self._has_given_up_a_guess else _LATE)
+        return self._ends_by(latest - self._search_seconds)
 
     @property
     def is_over(self) -> bool:
@@ -247,18 +248,30 @@ class RaceTime:
     @property
     def _end_seconds(self) -> float:
         """Seconds that the race's confirmations will take."""
-        return self._confirmation_seconds(self._num_confirmations)
+        return self._seconds_with_a_guess if self._keeps_time_to_meet_a_guess else self._confirmation_seconds(1)
 
     @property
-    def _num_confirmations(self) -> int:
-        """Confirmations to come: against the baseline, and against an informed guess where there is time for one."""
-        return 2 if self._keeps_time_to_meet_a_guess else 1
+    def _seconds_with_a_guess(self) -> float:
+        """Seconds that the confirmations take, against the baseline and against the informed setting."""
+        return self._confirmation_seconds(2) + self._search_seconds
 
     @property
     def _keeps_time_to_meet_a_guess(self) -> bool:
         """Whether time is kept to meet the informed setting: two confirmations take half of the race at most."""
-        has_time = self._confirmation_seconds(2) <= self.given / 2
+        has_time = self._seconds_with_a_guess <= self.given / 2
         return self._plan.informed is not None and has_time and not self._has_given_up_a_guess
+
+    @property
+    def _search_seconds(self) -> float:
+        """Seconds by which the informed setting starts later than usual where it searches, as heats have shown."""
+        informed, entries = self._plan.informed or {}, self._plan.entries
+        searching = {
+            entry.name: informed[entry.name]
+            for entry in entries
+            if entry.knob.searches_at_start and informed.get(entry.name, entry.knob.simplest) != entry.knob.simplest
+        }
+        shown = self._arena.least_start_with(searching) if searching else None
+        return 0.0 if shown is None else max(0.0, shown - self._arena.usual_start_seconds)
 
     def _confirmation_seconds(self, count: int) -> float:
         """Seconds that so many confirmations will take, about."""

@@ -153,6 +153,11 @@ class SharedArena:
         starts = [contestant.start_seconds for contestant in self._entered if contestant.setting == setting]
         return min(starts) if len(starts) > 1 else 0.0
 
+    def least_start_with(self, values: Mapping[str, Scalar]) -> float | None:
+        """The least seconds of the starts of settings that have these values; None where none was started."""
+        alike = (contestant for contestant in self._entered if values.items() <= contestant.setting.items())
+        return min((contestant.start_seconds for contestant in alike), default=None)
+
     def limit_starts(self, seconds: Callable[[], float]) -> None:
         """From now on a start may take so long; asked before each of them."""
         self._seconds_for_a_start = seconds
