@@ -6,10 +6,12 @@ running (threads, a loader's workers) takes its time from the other.
 """
 
 import math
+import operator
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from typing import TypeAlias, TypeVar
+from contextlib import suppress
+from typing import SupportsIndex, TypeAlias, TypeVar
 
 from autotune.errors import InputError
 from autotune.events import Block, Feed, Scalar, Warmed
@@ -103,7 +105,7 @@ class LocalContestant:
         began = now = self._clock()
         while steps < min_steps or now - began < seconds:
             taken = self._step()
-            samples += 1 if taken is None else taken
+            samples += taken if type(taken) is int else _count(taken)
             steps += 1
             now = self._clock()
         self._synchronize()
@@ -175,6 +177,21 @@ class LocalArena:
 def as_contestant(either: Contestant | Step) -> Contestant:
     """The contestant itself; a step function as a contestant that is warm."""
     return LocalContestant(either) if callable(either) else either
+
+
+def _count(taken: object) -> int:
+    """The samples that a step says it took.
+
+    Raises:
+        InputError: It returned something else, such as its loss, which must not be added up as samples.
+    """
+    if taken is None:
+        return 1
+    if isinstance(taken, SupportsIndex) and not isinstance(taken, bool):
+        with suppress(TypeError):  # a tensor has __index__, whatever it holds
+            return operator.index(taken)
+    got = type(taken).__name__
+    raise InputError(f"step: must return its samples, a whole number, got a {got}; return the batch size, or nothing")
 
 
 def _losing(call: Callable[[], _Result]) -> Callable[[], _Result]:

@@ -1,6 +1,8 @@
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import pytest
+import torch
 
 from autotune.errors import InputError
 from autotune.events import Scalar
@@ -67,6 +69,21 @@ def test_steps_without_samples_are_refused() -> None:
 
     with pytest.raises(InputError, match="a block needs samples, got 0"):
         machine.contestant(machine.step(0.125, samples=0))
+
+
+@pytest.mark.parametrize(
+    ("returned", "got"), [(0.7, "float"), (True, "bool"), (torch.tensor(0.7), "Tensor"), (torch.ones(2), "Tensor")]
+)
+def test_what_a_step_returns_is_not_added_up_unless_it_is_a_number_of_samples(returned: object, got: str) -> None:
+    """A loss came out as samples, or as an error of pydantic's."""
+    with pytest.raises(InputError, match=f"^step: must return its samples, a whole number, got a {got}; return"):
+        measure(lambda: returned, blocks=2, seconds=0.0)  # type: ignore[arg-type,return-value]
+
+
+def test_samples_may_be_any_kind_of_whole_number() -> None:
+    block = LocalContestant(lambda: np.int64(16)).run_block(seconds=0.0, min_steps=5)  # type: ignore[arg-type,return-value]
+
+    assert (block.steps, block.samples) == (5, 80)
 
 
 def test_the_device_is_waited_for_at_the_ends_of_a_block_and_never_at_a_step() -> None:
