@@ -154,6 +154,8 @@ class StudyRaces:
         if heat.verdict == "kept" and heat.gain is not None:
             gain = times_words(heat.gain, of="the throughput", than="what it was tried against")
             say(f"race: {change_words(heat)}: {gain} ({heat.stage})")
+        elif heat.verdict == "infeasible":
+            self._note(f"race: {change_words(heat)}: passed over, {heat.reason}")
 
     def _say(self, line: str, *, watchman: Watchman) -> None:
         """Say a line here, and to those who watch the study from elsewhere while the race runs."""

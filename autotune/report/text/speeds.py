@@ -11,7 +11,7 @@ from autotune.report.text.raced import surroundings_words
 from autotune.report.text.wording import format_duration, format_parameters, one_line
 from autotune.speed.knobs.code import code_lines
 from autotune.speed.racing.result import Heat, RaceResult, Split
-from autotune.speed.racing.words import cost_words, doubt_words, fresh_words, gain_words, times_words
+from autotune.speed.racing.words import cost_words, doubt_words, fresh_words, gain_words, lost_words, times_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +115,8 @@ def _epoch_starts(split: Split) -> str:
 def _conclusion(result: RaceResult) -> Iterator[str]:
     """What the race gained, and over what."""
     if result.has_found_out_nothing:
-        yield "Nothing was tried: the race was over before one setting was measured."
+        done = "compared" if result.lost else "tried"
+        yield f"Nothing was {done}: the race was over before one setting was measured{lost_words(result)}."
     elif result.gain is None:
         held = " of what the race may take up," if result.guess_refusal is not None else ""
         yield f"Keep what you have:{held} nothing is surely faster than the baseline."

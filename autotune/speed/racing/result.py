@@ -239,6 +239,11 @@ class RaceResult(_Part):
         return self.seconds_for_more is not None or any(heat.is_in_turns for heat in self.heats)
 
     @property
+    def lost(self) -> tuple[Heat, ...]:
+        """The heats whose settings can't be trained with."""
+        return tuple(heat for heat in self.heats if heat.verdict == "infeasible")
+
+    @property
     def has_found_out_nothing(self) -> bool:
         """The race's time was up, or it was ended, before one setting was measured."""
         return self.is_cut_short and not any(heat.verdict in {"kept", "rejected"} for heat in self.heats)

@@ -57,13 +57,23 @@ def finding_words(result: RaceResult) -> str:
         return f"{format_changes(result.kept)}: {gain_words(result.gain)} times the baseline's throughput{early}"
     if result.ended_by is None and result.has_found_out_nothing:
         more = f" of {result.seconds_for_more:.0f} s for one heat in turns" if result.seconds_for_more else ""
-        return f"nothing was tried: the time was too short{more}"
+        done = "compared" if result.lost else "tried"
+        return f"nothing was {done}: the time was too short{more}{lost_words(result)}"
     if (heat := result.unproven) is not None and heat.gain is not None:
         return f"not proven: {change_words(heat)}, {fresh_words(heat.gain)}{early}"
     nothing = "nothing is surely faster than the baseline"
     if result.is_too_loud:
         return f"{nothing}, where two processes of one setting differ by {result.loudest_noise:.0%}{early}"
     return f"{nothing}{early}"
+
+
+def lost_words(result: RaceResult) -> str:
+    """A clause on what settings took of the race that can't be trained with, and the longest; empty without any."""
+    if not result.lost:
+        return ""
+    seconds = sum(heat.seconds for heat in result.lost)
+    longest = max(result.lost, key=lambda heat: heat.seconds)
+    return f"; {seconds:.0f} s went into what can't be trained with, as {change_words(longest)}"
 
 
 def fresh_words(gain: Gain) -> str:

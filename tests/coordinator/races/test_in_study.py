@@ -61,6 +61,19 @@ def test_race_that_crashes_costs_its_own_workload_alone(tmp_path: Path, monkeypa
     assert "race: the baseline can't be measured with batch_size 32 (worn out)" in " ".join(study.said)
 
 
+def test_race_tells_of_a_setting_that_can_not_be_trained_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that hung took most of a race, and only Optuna's dashboard knew."""
+
+    def cost(learning: Mapping[str, Scalar], setting: Setting) -> Cost:
+        del learning
+        hung = ContestantLostError("hung", "it must train a block within 8 s, got no end")
+        return Cost(compute_seconds=0.01, wait_seconds=0.02, failure=hung if setting["num_workers"] else None)
+
+    with racing_study(tmp_path, spec=SPEC, cost=cost, monkeypatch=monkeypatch) as study:
+        assert study.train(1, batch_size=32)["num_workers"] == 0
+    assert "race: num_workers 2: passed over, hung: it must train a block within 8 s, got no end" in study.said
+
+
 def test_completing_a_trial_races_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with racing_study(tmp_path, spec=SPEC, cost=fails(), monkeypatch=monkeypatch) as study:
         unraced = study.speeds.complete(1, {"batch_size": 64}, lease=CPU)

@@ -34,6 +34,15 @@ def test_race_that_had_no_time_for_turns_says_what_it_needs() -> None:
     assert "--seconds gives it longer (one more heat in turns: 420)" in text
 
 
+def test_race_that_compared_nothing_says_what_its_time_went_into() -> None:
+    hung = BESIDE.model_copy(update={"verdict": "infeasible", "gain": None, "seconds": 12.6})
+    text = lines(is_cut_short=True, heats=(hung,), gain=None, setting={})
+    assert (
+        "Nothing was compared: the race was over before one setting was measured; "
+        "13 s went into what can't be trained with, as channels_last true."
+    ) in text
+
+
 def test_race_that_took_longer_than_it_had_says_by_how_much() -> None:
     assert lines(seconds=156.0, seconds_given=120.0).endswith("cost: 156 s, 36 s more than it had")
     assert lines(seconds=125.0, seconds_given=120.0).endswith("cost: 125 s")

@@ -3,7 +3,7 @@
 import pytest
 
 from autotune.speed.racing.result import Gain, RaceResult, Surroundings
-from autotune.speed.racing.words import doubt_words, gain_words
+from autotune.speed.racing.words import doubt_words, finding_words, gain_words
 from tests.report.raced import BESIDE, result_of
 
 
@@ -55,3 +55,15 @@ def test_doubt_names_few_quads_on_a_quiet_machine() -> None:
     doubt = doubt_words(result_beside(1.0, gain=gain(2.9, 69, num_quads=3)), num_cores=2)
     assert doubt is not None
     assert doubt.endswith("(decided after 3 quads, beside a load of up to 1.0 on 2 cores)")
+
+
+def test_race_that_compared_nothing_says_what_its_time_went_into() -> None:
+    """It was said to have tried nothing, where one setting had hung for most of its time."""
+    hung = BESIDE.model_copy(
+        update={"verdict": "infeasible", "changes": {"decoder": "turbo"}, "gain": None, "seconds": 12.6}
+    )
+    crashed = hung.model_copy(update={"changes": {"decoder": "none"}, "seconds": 0.1})
+    result = result_of(heats=(crashed, hung), gain=None, setting={}, is_cut_short=True)
+    assert finding_words(result) == (
+        "nothing was compared: the time was too short; 13 s went into what can't be trained with, as decoder turbo"
+    )
