@@ -135,6 +135,12 @@ def _beside_guess(result: RaceResult) -> Iterator[str]:
     """How the winner compares with what an informed user would have set."""
     if result.informed is None:
         return
+    if result.informed == result.baseline:
+        skipped = (heat for heat in result.heats if heat.stage == "informed" and heat.verdict == "skipped")
+        whose = "      " if result.gain is not None else "The baseline was "
+        for heat in skipped:
+            yield f"{whose}not compared with an informed guess ({format_parameters(heat.changes)}): {heat.reason}"
+        return
     informed = {name: value for name, value in result.informed.items() if result.baseline.get(name) != value}
     guess = f"an informed guess ({format_parameters(informed)})"
     if result.informed_gain is not None:

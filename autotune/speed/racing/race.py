@@ -261,7 +261,10 @@ class _Race:
             raise error
         self._ended_by = str(error)
         figures = measured(tuple(baseline.last_blocks), baseline.warmed)
-        return self._sum_up(baseline, Proven(figures, gain=None, informed_gain=None, guess_refusal=None))
+        informed = dict(self._plan.informed) if self._plan.informed is not None else None
+        return self._sum_up(
+            baseline, Proven(figures, gain=None, informed=informed, informed_gain=None, guess_refusal=None)
+        )
 
     def _sum_up(self, winner: SharedContestant, proven: Proven) -> RaceResult:
         search = Search(

@@ -192,7 +192,8 @@ class RaceResult(_Part):
     gain: Gain | None = None
     """The winner over the baseline, on fresh contestants; None where the winner is the baseline."""
     informed: dict[str, Scalar] | None = None
-    """What an informed user would have set without measuring; None where the race was not to meet it, as in a study."""
+    """What an informed user would have set without measuring, as far as that was seen to take hold; None where the race
+    was not to meet it, as in a study."""
     informed_gain: Gain | None = None
     """The winner over the informed setting; None where the two did not meet, or are the same."""
     guess_refusal: str | None = None

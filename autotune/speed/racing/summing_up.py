@@ -51,7 +51,7 @@ def sum_up(
         seconds_for_more=time.seconds_for_more,
         heats=track.heats.all,
         gain=proven.gain,
-        informed=dict(plan.informed) if plan.informed is not None else None,
+        informed=proven.informed,
         informed_gain=proven.informed_gain,
         guess_refusal=proven.guess_refusal,
         break_evens=search.break_evens,

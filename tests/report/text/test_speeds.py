@@ -60,6 +60,21 @@ def test_row_of_an_informed_guess_says_that_the_gain_over_it_is_the_winner_s() -
     assert tried == ["the winner against an informed guess: num_workers 2", "channels_last true"]
 
 
+def test_guess_of_which_nothing_takes_hold_is_said_to_change_nothing() -> None:
+    idle = BESIDE.model_copy(
+        update={
+            "stage": "informed",
+            "verdict": "skipped",
+            "changes": {"precision": "bf16"},
+            "reason": "nothing of it takes hold here",
+            "gain": None,
+        }
+    )
+    text = lines(informed={}, heats=(BESIDE, idle))
+    assert "\n      not compared with an informed guess (precision bf16): nothing of it takes hold here" in text
+    assert "The baseline was not compared with" in lines(informed={}, heats=(idle,), gain=None, setting={})
+
+
 def test_winner_that_was_not_proven_is_named() -> None:
     vague = GAIN.model_copy(update={"low": 0.99})
     refused = BESIDE.model_copy(update={"stage": "confirm", "verdict": "rejected", "gain": vague})

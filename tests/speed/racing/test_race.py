@@ -946,6 +946,41 @@ def test_race_that_takes_an_informed_setting_names_what_of_it_is_in_force(entry:
     assert result.gain is not None
 
 
+def test_gain_over_an_informed_setting_is_told_over_what_of_it_is_in_force() -> None:
+    """A loop that reads no precision was said to be so many times as fast as bf16."""
+
+    def cost(setting: Setting) -> Cost:
+        return replace(compute_bound(setting), in_force={**setting, "precision": "unread by the task"})
+
+    informed: Setting = {"channels_last": True, "precision": "bf16"}
+    result = run(SimulatedArena(cost), CHANNELS_LAST, FUSED, PRECISION, informed=informed)
+    (heat,) = (heat for heat in result.heats if heat.stage == "informed")
+    assert heat.changes == result.informed == {"channels_last": True}
+    assert result.informed_gain is not None
+    assert result.informed_gain.ratio == pytest.approx(1 / 0.9, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("informed", "reason"),
+    [
+        ({"pin_memory": True}, "nothing of it takes hold here"),
+        ({"pin_memory": True, "channels_last": True}, "what of it takes hold here is the winner itself"),
+    ],
+    ids=["the baseline", "the winner"],
+)
+def test_informed_setting_is_not_measured_where_what_of_it_is_in_force_is_known(informed: Setting, reason: str) -> None:
+    def cost(setting: Setting) -> Cost:
+        return replace(compute_bound(setting), in_force={**setting, "pin_memory": "unread by the task"})
+
+    result = run(SimulatedArena(cost), CHANNELS_LAST, informed=informed)
+    (heat,) = (heat for heat in result.heats if heat.stage == "informed")
+    assert (heat.verdict, heat.reason, heat.changes) == ("skipped", reason, informed)
+    assert (result.setting, result.informed_gain) == ({"channels_last": True}, None)
+    assert result.gain is not None
+    assert not result.had_no_time_for_informed
+    assert result.is_informed_setting == ("channels_last" in informed)
+
+
 def test_race_takes_nothing_over_from_an_informed_setting_of_which_nothing_is_in_force() -> None:
     def cost(setting: Setting) -> Cost:
         quicker = 0.8 if setting.get("pin_memory") else 1.0  # a moment of the machine's

@@ -175,6 +175,7 @@ class Track:
         *,
         changes: Mapping[str, Scalar],
         setting: Mapping[str, Scalar] | None = None,
+        restate: Callable[[SharedContestant], None] | None = None,
     ) -> Comparison | None:
         """Compare the incumbent's setting with another one, both on fresh contestants and with more blocks.
 
@@ -185,6 +186,9 @@ class Track:
             against: The other setting.
             changes: What the heat is shown by.
             setting: What the incumbent is to have, where that is another one; None for its own.
+            restate: Lets the other contestant be known by what of its setting is in force, and the heat by that. Where
+                it is the baseline's or the incumbent's setting then, nothing is compared, and None is returned. None
+                leaves the other setting as it is.
         """
         began = self._clock()
         self._on_begin(stage, changes)
@@ -193,6 +197,12 @@ class Track:
         other: SharedContestant | None = None
         try:
             other = opponent = self.arena.enter(dict(against))
+            if restate is not None:
+                restate(opponent)
+                if (same := self._why_same(opponent, setting)) is not None:
+                    self.heats.skipped(stage, opponent.setting, changes=changes, reason=same)
+                    return None
+                changes = difference(self.incumbency.baseline.setting, opponent.setting)
             self.adopt(setting)
             comparison = self.incumbency.meet(
                 self.incumbent,
@@ -291,6 +301,12 @@ class Track:
         if all(heat.reason != reason for heat in self.heats.all):
             self.skip(stage, setting, reason=reason)
         return True
+
+    def _why_same(self, guess: SharedContestant, setting: Mapping[str, Scalar]) -> str | None:
+        """Why a guess, known by what of it is in force, need not be compared with this setting; None where it need."""
+        if guess.setting == self.incumbency.baseline.setting:
+            return "nothing of it takes hold here"
+        return "what of it takes hold here is the winner itself" if guess.setting == setting else None
 
     def _record_lost_incumbent(
         self, stage: HeatStage, setting: Mapping[str, Scalar], error: ContestantLostError

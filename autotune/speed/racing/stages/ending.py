@@ -11,6 +11,7 @@ from autotune.speed.knobs.entries import apply, difference, meaningful
 from autotune.speed.measuring.comparison import LOUD_NOISE, Comparison
 from autotune.speed.measuring.measurement import Measurement, measure, measured
 from autotune.speed.racing.heats.records import gain_of
+from autotune.speed.racing.heats.shared_arena import SharedContestant
 from autotune.speed.racing.heats.track import Track
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.race_time import LAST_BLOCKS, RaceTime
@@ -27,6 +28,8 @@ class Proven:
     """The winner's throughput, and what its steps spend their time on."""
     gain: Gain | None
     """The winner's gain over the baseline; None where it is the baseline."""
+    informed: dict[str, Scalar] | None
+    """The informed setting, known by what of it is in force if it was started; None where there is none."""
     informed_gain: Gain | None
     """The winner's gain over the informed setting; None where that was not met, or is the winner."""
     guess_refusal: str | None
@@ -60,6 +63,7 @@ class Ending:
         self._judge = judge
         self._first_sight = first_sight
         self._time = time
+        self._informed = dict(plan.informed) if plan.informed is not None else None
         self._guess_refusal: str | None = None
         self._proof: _Proof | None = None
         """The last confirmation that came to its end."""
@@ -77,20 +81,26 @@ class Ending:
             gain = self._confirm()
         figures = self._figures()
         if (
-            plan.informed is not None
-            and dict(plan.informed) not in (self._track.setting, plan.baseline)
+            self._informed is not None
+            and self._informed not in (self._track.setting, plan.baseline)
             and self._time.has_room_to_meet_a_guess
         ):
-            changes = difference(plan.baseline, plan.informed)
-            comparison = track.confirm("informed", plan.informed, changes=changes)
+            changes = difference(plan.baseline, self._informed)
+            comparison = track.confirm(
+                "informed", self._informed, changes=changes, restate=self._know_guess_by_what_holds
+            )
             informed_gain = gain_of(comparison) if comparison else None
             if comparison is not None and comparison.verdict == "slower":
-                taken = self._take_informed(plan.informed, winners=gain_of(comparison))
+                taken = self._take_informed(self._informed, winners=gain_of(comparison))
                 if taken is not None:
-                    self._leave_out_what_does_not_hold()
-                    gain = taken if self._track.setting != dict(plan.baseline) else None
-                    informed_gain, figures = None, self._figures()
-        return Proven(figures, gain=gain, informed_gain=informed_gain, guess_refusal=self._guess_refusal)
+                    gain, informed_gain, figures = taken, None, self._figures()
+        return Proven(
+            figures,
+            gain=gain,
+            informed=self._informed,
+            informed_gain=informed_gain,
+            guess_refusal=self._guess_refusal,
+        )
 
     def _figures(self) -> Measurement:
         """The winner's figures: those of its confirmation, or where it needed none, fresh ones.
@@ -152,13 +162,13 @@ class Ending:
             self._track.incumbency.pass_to(proven)  # of which no more is asked: it needs no other start
         return gain
 
-    def _leave_out_what_does_not_hold(self) -> None:
-        """Let the winner be known by what of it is in force: the rest did nothing, and need not be set by anyone."""
-        winner, baseline = self._track.incumbent, self._plan.baseline
-        in_force = winner.warmed.in_force
-        idle = {name for name, value in winner.setting.items() if in_force.get(name, value) != value}
-        held = apply(winner.setting, {name: baseline.get(name) for name in idle})
-        winner.restate(meaningful(held, entries=self._plan.entries))
+    def _know_guess_by_what_holds(self, guess: SharedContestant) -> None:
+        """Let the informed setting be known by what of it is in force: the rest does nothing, whoever sets it."""
+        baseline, in_force = self._plan.baseline, guess.warmed.in_force
+        idle = {name for name, value in guess.setting.items() if in_force.get(name, value) != value}
+        held = apply(guess.setting, {name: baseline.get(name) for name in idle})
+        self._informed = meaningful(held, entries=self._plan.entries)
+        guess.restate(self._informed)
 
     def _gain_of(self, setting: Mapping[str, Scalar]) -> Gain | None:
         """The setting's gain over the baseline, if it is sure; a small one is the lesser of two, on two fresh pairs.
