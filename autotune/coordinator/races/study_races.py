@@ -151,9 +151,10 @@ class StudyRaces:
     def _heard(self, heat: Heat, workload: Workload, *, say: Callable[[str], None]) -> None:
         """Show a heat in Optuna's dashboard, and say what it found, where that is kept."""
         self._log.add_heat(heat, workload=workload)
-        if heat.verdict == "kept" and heat.gain is not None:
-            gain = times_words(heat.gain, of="the throughput", than="what it was tried against")
-            say(f"race: {change_words(heat)}: {gain} ({heat.stage})")
+        if heat.verdict == "kept":
+            # What is kept without a comparison was faster by far at first sight, as its reason says.
+            gain = heat.gain and times_words(heat.gain, of="the throughput", than="what it was tried against")
+            say(f"race: {change_words(heat)}: {gain or heat.reason} ({heat.stage})")
         elif heat.verdict == "infeasible":
             self._note(f"race: {change_words(heat)}: passed over, {heat.reason}")
 

@@ -74,6 +74,21 @@ def test_race_tells_of_a_setting_that_can_not_be_trained_with(tmp_path: Path, mo
     assert "race: num_workers 2: passed over, hung: it must train a block within 8 s, got no end" in study.said
 
 
+def test_race_tells_of_what_is_faster_at_first_sight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two bottlenecks were told one after the other, and not what lay between them."""
+
+    def cost(learning: Mapping[str, Scalar], setting: Setting) -> Cost:
+        del learning
+        return Cost(compute_seconds=0.01 if setting["torch_threads"] == 1 else 0.03)
+
+    spec = SPEC.replace("num_workers: {choices: [0, 2]}", "torch_threads: {choices: [1, 2]}")
+    spec = spec.replace("num_workers: 0", "torch_threads: 2")
+    with racing_study(tmp_path, spec=spec, cost=cost, monkeypatch=monkeypatch) as study:
+        assert study.train(1, batch_size=32)["torch_threads"] == 1
+    told = [line for line in study.said if line.endswith("(screen)")]
+    assert told == ["race: torch_threads 1: 3.0 times faster at first sight (screen)"]
+
+
 def test_completing_a_trial_races_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with racing_study(tmp_path, spec=SPEC, cost=fails(), monkeypatch=monkeypatch) as study:
         unraced = study.speeds.complete(1, {"batch_size": 64}, lease=CPU)
