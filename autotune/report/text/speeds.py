@@ -119,7 +119,8 @@ def _conclusion(result: RaceResult) -> Iterator[str]:
         yield f"Nothing was {done}: the race was over before one setting was measured{lost_words(result)}."
     elif result.gain is None:
         held = " of what the race may take up," if result.guess_refusal is not None else ""
-        yield f"Keep what you have:{held} nothing is surely faster than the baseline."
+        found = "nothing was proven before the race ended" if result.ended_by is not None else None
+        yield f"Keep what you have:{held} {found or 'nothing is surely faster than the baseline'}."
         if (heat := result.unproven) is not None and heat.gain is not None:
             yield (
                 f"Not proven: {tried_words(heat)}, {fresh_words(heat.gain)}; "

@@ -69,5 +69,6 @@ def _too_short(order: TrialOrder, pacer: BlockPacer) -> str:
         )
     return (
         f"{where}: a race trains as long as it needs, got the training's end after {pacer.num_steps} steps; "
-        "give trial.watch a loader that can be iterated again, or train more epochs"
+        "give trial.watch a loader that can be iterated again, or train more epochs (budget.epochs; autotune speed: "
+        "--epochs)"
     )

@@ -61,6 +61,8 @@ def finding_words(result: RaceResult) -> str:
         return f"nothing was {done}: the time was too short{more}{lost_words(result)}"
     if (heat := result.unproven) is not None and heat.gain is not None:
         return f"not proven: {change_words(heat)}, {fresh_words(heat.gain)}{early}"
+    if result.ended_by is not None:
+        return f"nothing was proven{early}"
     nothing = "nothing is surely faster than the baseline"
     if result.is_too_loud:
         return f"{nothing}, where two processes of one setting differ by {result.loudest_noise:.0%}{early}"

@@ -199,7 +199,10 @@ def test_winner_of_another_workload_is_taken_over_with_all_digits(storage: str) 
             {"noise_floor": 0.25},
             "nothing is surely faster than the baseline, where two processes of one setting differ by",
         ),
-        ({"ended_by": "lost", "is_cut_short": True}, "baseline; it ended before everything was tried: lost"),
+        (
+            {"ended_by": "lost", "is_cut_short": True},
+            "nothing was proven; it ended before everything was tried: lost",
+        ),
     ],
 )
 def test_ending_calls_no_race_conclusive_that_will_be_run_again(

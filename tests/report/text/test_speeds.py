@@ -52,6 +52,7 @@ def test_race_that_took_longer_than_it_had_says_by_how_much() -> None:
 def test_race_that_ended_with_what_was_known_says_why() -> None:
     text = lines(is_cut_short=True, ended_by="other processes hold 70 GiB", gain=None, setting={})
     assert "ended before everything was tried: other processes hold 70 GiB" in text
+    assert "Keep what you have: nothing was proven before the race ended.\n" in text
 
 
 def test_row_of_an_informed_guess_says_that_the_gain_over_it_is_the_winner_s() -> None:
