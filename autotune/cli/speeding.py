@@ -121,6 +121,7 @@ def speed(
     from autotune.cli.output import echo_json
     from autotune.outages import waiting_out
     from autotune.report.text.speeds import summarise_race
+    from autotune.speed.measuring.arena import ContestantLostError
 
     file = _spec(task, space=space, epochs=epochs, overrides=overrides)
     from autotune.coordinator.races.alone import SECONDS, SECONDS_IN_TURNS, SpeedOrder, race_task
@@ -142,6 +143,9 @@ def speed(
                 summaries.append(summary)
                 if not as_json:
                     _print_race(summary, heading=raced.workload.words if len(batch_sizes) > 1 else None)
+    except ContestantLostError as error:
+        told.lost(error)
+        raise
     except KeyboardInterrupt:
         told.stopped(name=order.name, num_done=len(summaries))
         sys.exit(INTERRUPTED_STATUS)

@@ -220,7 +220,7 @@ class ProcessArena:
                 return self._killed(reason)
             # What says nothing of a trial's size says nothing of a workload's.
             limit = finished.shortage if finished.is_out_of_memory else None
-            return ContestantLostError(_kind(finished), reason, shortage=limit)
+            return ContestantLostError(_kind(finished), reason, shortage=limit, traceback=finished.traceback)
         ended = f"its process ended with {link.end_in_words}"
         if link.exited is None or link.exited.signal != signal.SIGKILL:
             return ContestantLostError("crashed", ended)

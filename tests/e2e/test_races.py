@@ -187,7 +187,11 @@ def test_speed_command_gives_json_of_the_races_before_one_that_fails(home: Home)
     done = home.run("speed", "odd.py:Slow", *sizes, "--seconds", "1", "--json", status=1)
     (summary,) = json.loads(done.stdout)
     assert summary["workload"] == {"batch_size": 32}
-    assert "an odd batch" in done.stderr
+    *_, line, raised, told = done.stderr.splitlines()
+    assert line.lstrip() == 'raise RuntimeError("an odd batch")'
+    assert raised.lstrip() == "RuntimeError: an odd batch"
+    words = "odd.py:Slow: must train to be raced (batch_size 64), and does not: RuntimeError: an odd batch"
+    assert told.endswith(words)
 
 
 def test_ctrl_c_ends_the_speed_command_and_tells_what_is_lost(home: Home) -> None:

@@ -108,6 +108,7 @@ def test_contestant_that_meets_a_fault_is_lost_and_the_next_one_enters(
     with pytest.raises(ContestantLostError) as lost:
         arena.enter({"fault": fault, "fault_step": 0})
     assert (lost.value.kind, str(lost.value)) == (kind, reason)
+    assert (lost.value.traceback or "").endswith("no such layer") == (fault == "error")
     assert arena.enter({}).run_block(seconds=0.0, min_steps=1).steps == 1
 
 

@@ -81,8 +81,8 @@ def _noun(study: StudyView) -> str:
     return "training" if study.sides else "trial"
 
 
-def traceback_lines(finished: Finished) -> list[str]:
-    """The last lines of the task's own traceback, indented and harmless to a terminal."""
-    lines = (finished.traceback or "").splitlines()
+def traceback_lines(traceback: str | None) -> list[str]:
+    """The last lines of the task's own traceback, indented and harmless to a terminal; none where there is none."""
+    lines = (traceback or "").splitlines()
     indented = [(line[: len(line) - len(line.lstrip(" "))], one_line(line)) for line in lines]
     return [f"    {indent}{text}" for indent, text in indented if text]

@@ -92,7 +92,7 @@ class LiveDisplay(Observer):
         side = running.view.side if running is not None else None
         objective = self._objectives.pop(number, None)
         self._write(lines.ended_line(number, finished, study=study, objective=objective, side=side))
-        for line in lines.traceback_lines(finished):
+        for line in lines.traceback_lines(finished.traceback):
             self._write(line)
         self._draw(study)
 

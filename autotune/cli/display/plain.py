@@ -62,7 +62,7 @@ class PlainDisplay(Observer):
     def trial_ended(self, number: int, finished: Finished, study: StudyView) -> None:
         objective = self._objectives.pop(number, None)
         self._write(lines.ended_line(number, finished, study=study, objective=objective), study=study)
-        for line in lines.traceback_lines(finished):
+        for line in lines.traceback_lines(finished.traceback):
             click.echo(line, err=True)
 
     @override

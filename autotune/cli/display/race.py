@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from autotune.cli.display.lines import traceback_lines
 from autotune.cli.output import fold
 from autotune.disk import format_bytes
 from autotune.report.text.wording import format_clock, one_line
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from autotune.coordinator.races.alone import SpeedWatch
     from autotune.coordinator.workloads import Workload
     from autotune.events import Scalar
+    from autotune.speed.measuring.arena import ContestantLostError
     from autotune.speed.racing.batch import BatchLimit, BatchTry
     from autotune.speed.racing.result import Heat, HeatStage
 
@@ -73,6 +75,11 @@ class RaceLines:
         if num_done:
             words.append("the race before it is kept" if num_done == 1 else f"the {num_done} races before it are kept")
         self._write("; ".join([*words, "the same command starts over"]))
+
+    def lost(self, error: "ContestantLostError") -> None:
+        """Tell where the task's code raised whose baseline can't be trained with; nothing where it did not."""
+        for line in traceback_lines(error.traceback):
+            click.echo(line, err=True)
 
     def _write(self, *columns: str) -> None:
         line = "  ".join(map(one_line, columns))

@@ -232,7 +232,7 @@ class _LoneRaces:
                 raced = self._race(learning)
             except ContestantLostError as error:
                 if error.kind != "out of memory" or not self._order.batch_sizes or not isinstance(size, int):
-                    raise
+                    raise _baseline_lost(error, workload=self._ground.workload(learning)) from error
                 lost = BatchTry(size, None, str(error))
                 self._watch.batch_tried(lost)
             else:
@@ -301,6 +301,14 @@ class _LoneRaces:
             )
         self._log.keep(result, workload=workload, ground=ground)
         return RacedWorkload(workload, result, ground.in_full(learning, result.setting))
+
+
+def _baseline_lost(error: ContestantLostError, *, workload: Workload) -> ContestantLostError:
+    """The error that says of which training nothing could be measured; one that names the task says it already."""
+    reason = str(error)
+    if not reason.startswith(f"task {workload.task}"):
+        reason = f"task {workload.task}: must train to be raced ({workload.words}), and does not: {reason}"
+    return ContestantLostError(error.kind, reason, shortage=error.shortage, traceback=error.traceback)
 
 
 def _too_large(lost: BatchTry) -> ContestantLostError:

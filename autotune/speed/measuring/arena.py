@@ -26,12 +26,16 @@ class ContestantLostError(RunError):
         reason: Why, in one line.
         shortage: Whose memory the contestant ran out of, being too large for it; None for another loss, and where
             others held that memory, or may have held it.
+        traceback: The last lines of the traceback, where the task's code raised.
     """
 
-    def __init__(self, kind: Loss, reason: str, *, shortage: Shortage | None = None) -> None:
+    def __init__(
+        self, kind: Loss, reason: str, *, shortage: Shortage | None = None, traceback: str | None = None
+    ) -> None:
         super().__init__(reason)
         self.kind = kind
         self.shortage = shortage
+        self.traceback = traceback
 
 
 class Contestant(Protocol):
