@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from pydantic import ValidationError
 from typing_extensions import override
 
 from autotune.errors import TaskError
@@ -18,6 +19,8 @@ from autotune.training.failures import InfeasibleError, one_line
 
 _PACKAGE = Path(__file__).parents[1]
 _SITE = ("site-packages", "dist-packages")
+_OTHERS = frozenset({"torch", "pydantic"})
+"""Installed packages that no user's task is in, and whose lines say nothing of it."""
 _PREFIX = "autotune_task_"
 """Begins the module name of a user's file, so that their ``torch.py`` does not stand in for torch."""
 
@@ -62,7 +65,15 @@ def blaming(where: str, step: str) -> Iterator[None]:
     except (TaskError, InfeasibleError):
         raise
     except (Exception, SystemExit) as error:
-        raise TaskError(f"{where}: {step} raised {one_line(error)}{_place(error)}") from error
+        raise TaskError(f"{where}: {step} raised {_words(error)}{_place(error)}") from error
+
+
+def _words(error: BaseException) -> str:
+    """The error in one line; what pydantic has against a knob stands in the later lines of its message."""
+    if not isinstance(error, ValidationError):
+        return one_line(error)
+    faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+    return f"{type(error).__name__}: {error.title}: {'; '.join(faults)}"
 
 
 def _place(error: BaseException) -> str:
@@ -73,11 +84,11 @@ def _place(error: BaseException) -> str:
 
 
 def _is_of_others(path: Path) -> bool:
-    """Whether the file belongs to Python, torch or this package; this package's tasks count as a user's."""
+    """Whether the file belongs to Python, torch, pydantic or this package; this package's tasks count as a user's."""
     if path.is_relative_to(_PACKAGE):
         return not path.is_relative_to(_PACKAGE / "tasks")
     if any(folder in path.parts for folder in _SITE):
-        return "torch" in path.parts
+        return not _OTHERS.isdisjoint(path.parts)
     return path.is_relative_to(sysconfig.get_path("stdlib"))
 
 

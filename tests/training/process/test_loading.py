@@ -110,6 +110,18 @@ def test_import_that_raises_is_blamed_with_its_line_and_can_be_mended(tmp_path: 
     assert load_task(f"{path}:train").kind == "function"
 
 
+def test_knob_with_a_wrong_value_is_blamed_with_what_is_wrong_and_with_its_line(tmp_path: Path) -> None:
+    """It said "1 validation error for TaskKnob", and a line of pydantic's."""
+    path = tmp_path / "wrong_knob.py"
+    path.write_text(
+        "from autotune.training import TaskKnob\n"
+        "knob = TaskKnob(name='decoder', choices=('slow', 'fast'), numerics='weird')\n"
+    )
+    words = r"ValidationError: TaskKnob: numerics: Input should be 'exact', 'reordered' or .*wrong_knob\.py:2\)"
+    with pytest.raises(TaskError, match=words):
+        load_task(f"{path}:train")
+
+
 def test_syntax_error_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "broken_syntax.py"
     path.write_text("def train(trial:\n")
