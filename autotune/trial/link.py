@@ -106,6 +106,8 @@ class Link:
 
     def send(self, text: bytes) -> None:
         """Send one line; nothing happens if the process is gone."""
+        if self.exited is not None:
+            return
         # A full socket means that the process reads nothing, and has earlier lines waiting.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError, BlockingIOError):
             self._events.send(text + b"\n")

@@ -170,6 +170,19 @@ def test_contestant_may_be_lost_in_a_block(arena: ProcessArena) -> None:
     contestant.retire()
 
 
+def test_contestant_that_ends_while_another_one_trains_is_lost_at_its_next_block(arena: ProcessArena) -> None:
+    """Its socket was closed by then, which ended the race with a traceback."""
+    waiting = arena.enter({})
+    os.kill(pid_of_contestant(), signal.SIGKILL)
+    training = arena.enter({})
+    training.run_block(seconds=0.5, min_steps=1)
+    with pytest.raises(ContestantLostError, match="its process ended with signal SIGKILL") as lost:
+        waiting.run_block(seconds=0.0, min_steps=1)
+    assert lost.value.kind == "crashed"
+    assert waiting.is_retired
+    assert training.run_block(seconds=0.0, min_steps=1).steps == 1
+
+
 def test_contestant_does_not_tell_a_secret_with_its_last_word(launcher: Launcher, tmp_path: Path) -> None:
     keyed = order(tmp_path, task=FAULTY, batch_size=8, api_key=REDACTED)
     with ProcessArena(launcher, keyed, folder=tmp_path) as arena, pytest.raises(ContestantLostError) as lost:
