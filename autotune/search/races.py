@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import optuna
@@ -10,6 +11,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
+from autotune.errors import StorageError
 from autotune.events import Scalar
 from autotune.search.stored import delete_search
 
@@ -24,9 +26,13 @@ class RacedSetting:
     attributes: Mapping[str, Scalar]
 
 
+RACE_SUFFIX = ".speed"
+_METRIC_NAMES = ["samples_per_second"]
+
+
 def race_study_name(study: str) -> str:
     """The name of the Optuna study that holds a study's races."""
-    return f"{study}.speed"
+    return f"{study}{RACE_SUFFIX}"
 
 
 class RaceStudy:
@@ -39,13 +45,18 @@ class RaceStudy:
             study: Name of the study that races.
             storage: Optuna's storage.
             values: The values that each knob may have in this study.
+
+        Raises:
+            StorageError: Optuna has a study of that name which holds something else.
         """
-        self._study = optuna.create_study(
-            study_name=race_study_name(study), storage=storage, direction="maximize", load_if_exists=True
-        )
+        name = race_study_name(study)
+        self._study = optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
+        if self._study.get_trials(deepcopy=False) and not _holds_races(self._study):
+            rule = f"its races are Optuna's study {name}, got one that holds something else"
+            raise StorageError(f"study {study}: {rule}; choose another --name")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            self._study.set_metric_names(["samples_per_second"])
+            self._study.set_metric_names(_METRIC_NAMES)
         self._distributions: dict[str, BaseDistribution] = {
             name: CategoricalDistribution(tuple(choices)) for name, choices in values.items()
         }
@@ -78,4 +89,12 @@ class RaceStudy:
 
 def delete_races(study: str, *, storage: RDBStorage) -> None:
     """Remove the study's races from Optuna's tables; nothing happens where there are none."""
-    delete_search(race_study_name(study), storage=storage)
+    name = race_study_name(study)
+    with suppress(KeyError):
+        if _holds_races(optuna.load_study(study_name=name, storage=storage)):
+            delete_search(name, storage=storage)
+
+
+def _holds_races(study: optuna.Study) -> bool:
+    """Whether an Optuna study is one of races, and not another program's, or a search, that has such a name."""
+    return study.metric_names == _METRIC_NAMES

@@ -176,10 +176,11 @@ def test_ctrl_c_between_an_ablations_end_and_its_report_leaves_the_report(confir
 
 
 @pytest.mark.usefixtures("ablated")
-@pytest.mark.parametrize("name", ["tiny.confirm", "tiny.ablation"])
-def test_study_of_repeated_trainings_is_none_to_search_in(confirmed: Home, name: str) -> None:
+@pytest.mark.parametrize("name", ["tiny.confirm", "tiny.ablation", "tiny.speed"])
+def test_study_of_repeated_trainings_or_of_races_is_none_to_search_in(confirmed: Home, name: str) -> None:
     refused = confirmed.run("study", "start", "tiny.yaml", "--name", name, status=2).stderr
-    assert "or choose another --name" in refused
+    assert "choose another --name" in refused
+    assert "names that end in" in refused
 
 
 def test_secret_that_repeated_trainings_were_given_stands_in_no_database(confirmed: Home) -> None:

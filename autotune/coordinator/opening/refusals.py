@@ -12,6 +12,7 @@ from autotune.recording.database import find_database, hide_password, is_optunas
 from autotune.recording.files import check_study_name
 from autotune.recording.lease import check_holder
 from autotune.recording.records import Records
+from autotune.search.races import RACE_SUFFIX
 from autotune.search.storage import studies_of_others
 from autotune.spec.secret_parameters import check_secrets
 
@@ -20,9 +21,11 @@ def check_name(name: str) -> None:
     """Refuse what can't be the name of a study that is searched.
 
     Raises:
-        InputError: It can't be a folder's name, or is that of confirmations or ablations.
+        InputError: It can't be a folder's name, or is that of confirmations, ablations or races.
     """
     check_study_name(name)
+    if name.endswith(RACE_SUFFIX):
+        raise InputError(f"study {name}: names that end in {RACE_SUFFIX} are those of races; choose another --name")
     for suffix, what, command in (
         (CONFIRM_SUFFIX, "confirmations", "study confirm {}"),
         (ABLATION_SUFFIX, "ablations", "study report {} --ablate"),
