@@ -16,7 +16,6 @@ from autotune.spec.model import StudySpec
 from autotune.speed.knobs.knob import Knob
 from autotune.speed.knobs.table import KNOBS
 from autotune.speed.racing.informed import informed_guess, informed_setting
-from autotune.speed.racing.pace import Pace
 from autotune.speed.racing.plan import RacePlan
 from autotune.speed.racing.repayment import setting_for
 from autotune.speed.racing.result import RaceResult
@@ -25,9 +24,6 @@ from autotune.trial.arena import Limits, ProcessArena
 from autotune.trial.launcher import Launcher
 from autotune.trial.leases import Lease
 
-_SHORT_SECONDS = 30.0
-"""A race of no more than this takes fewer blocks."""
-_SHORT_PACE = Pace(floor_quads=5, screen_quads=6, confirm_quads=8)
 _CPU_SHARE = 0.8
 """Share of the host's memory that contestants may hold; the rest is other programs'."""
 _PATIENCE_SHARE = 0.25
@@ -184,7 +180,6 @@ class RaceGround:
             seconds=seconds,
             seconds_in_turns=seconds_in_turns,
             memory_bytes=self.gpu_bytes,
-            pace=_SHORT_PACE if seconds <= _SHORT_SECONDS else Pace(),
         )
 
     def in_full(self, learning: Mapping[str, Scalar], setting: Mapping[str, Scalar]) -> dict[str, Scalar]:

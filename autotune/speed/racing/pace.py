@@ -11,6 +11,10 @@ _FOR_NOISE = 0.08
 """Share of a race's time that the noise alone may take."""
 _LEAST_FLOOR_QUADS = 5
 """Quads from which the noise is known at the least, however short the race."""
+_FOR_A_HEAT = 0.1
+"""Share of a race's time that a heat which only screens may take."""
+_LEAST_SCREEN_QUADS = 8
+"""Quads that such a heat has at the least, however short the race."""
 NUM_SEEDS = 3
 """Seeds on which a reduced precision is trained beside the full one."""
 
@@ -43,6 +47,12 @@ class Pace:
     """Most quads in turns of a confirmation."""
 
     def within(self, seconds: float) -> Self:
-        """The pace for a race of so many seconds: fewer quads show the noise where it would take much of the time."""
-        num_quads = int(_FOR_NOISE * seconds / (4 * self.block_seconds))
-        return replace(self, floor_quads=min(self.floor_quads, max(_LEAST_FLOOR_QUADS, num_quads)))
+        """The pace for a race of so many seconds: fewer quads where the usual ones would take much of its time."""
+        num_quads = seconds / (4 * self.block_seconds)
+        floor_quads = max(_LEAST_FLOOR_QUADS, int(_FOR_NOISE * num_quads))
+        screen_quads = max(_LEAST_SCREEN_QUADS, int(_FOR_A_HEAT * num_quads))
+        return replace(
+            self,
+            floor_quads=min(self.floor_quads, floor_quads),
+            screen_quads=min(self.screen_quads, screen_quads),
+        )

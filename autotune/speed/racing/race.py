@@ -26,6 +26,7 @@ own noise.
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from autotune.events import Scalar
 from autotune.speed.knobs.entries import difference
@@ -72,8 +73,8 @@ def race(arena: Arena, plan: RacePlan, *, watch: RaceWatch | None = None, clock:
     watch = watch or RaceWatch()
     began = clock()
     shared = SharedArena(arena, memory_bytes=plan.memory_bytes, clock=clock)
-    pace = plan.pace.within(plan.seconds)
-    incumbency = Incumbency(shared, baseline=plan.baseline, pace=pace, on_turns=watch.takes_turns, clock=clock)
+    plan = replace(plan, pace=plan.pace.within(plan.seconds))
+    incumbency = Incumbency(shared, baseline=plan.baseline, pace=plan.pace, on_turns=watch.takes_turns, clock=clock)
     heats = Heats(watch.heat_over, clock=clock)
     race_time = RaceTime(plan, incumbency, heats, began=began, clock=clock)
     shared.limit_starts(race_time.for_a_start)

@@ -11,6 +11,10 @@ from autotune.speed.racing.plan import RacePlan
 
 LAST_BLOCKS = 12
 """Blocks in which the winner is measured once more, for the figures of the result."""
+_FOR_CONFIRMING = 0.15
+"""Share of a race's time that is kept for the blocks of a confirmation; it has more of them where time is left."""
+_LEAST_KEPT_QUADS = 6
+"""Quads of a confirmation for which time is kept at the least: of fewer an interval of 95 % tells little."""
 _LEAST_TO_CONFIRM = 0.75
 """Share of its usual quads that a confirmation has however late it is."""
 _LATE = 1.25
@@ -93,8 +97,7 @@ class RaceTime:
         least = 2 * self._arena.usual_start_seconds
         if not self._is_ending:
             return max(least, left / 2 - self._confirmation_seconds(1))
-        few = math.ceil(_LEAST_TO_CONFIRM * self._plan.pace.confirm_quads)
-        return max(least, left - 4 * few * self._incumbency.block_seconds)
+        return max(least, left - 4 * self._least_quads_to_confirm * self._incumbency.block_seconds)
 
     def until_ended(self) -> float:
         """Seconds that something else may take, so that what was found is confirmed before the race is ended.
@@ -218,14 +221,19 @@ class RaceTime:
         """Another quad would end too late."""
         return self.spent + 4 * self._incumbency.block_seconds > self.given
 
-    def quads_to_confirm(self, usual: int) -> int:
-        """For how many quads a confirmation has time once its contestants have entered, where it usually has so many.
+    def quads_to_confirm(self) -> int:
+        """For how many quads a confirmation has time once its contestants have entered, if it takes so many to tell.
 
         What wins without being proven is lost: so where nothing is told by then it may end a little late, and later
-        where it would have fewer quads than is usual.
+        where it would have fewer quads than time was kept for.
         """
-        few = math.ceil(_LEAST_TO_CONFIRM * usual)
-        return max(self._quads_by(self.given * _A_LITTLE_LATE), min(usual, self._quads_by(self.given * _LATE)), few)
+        in_time, late = self._quads_by(self.given * _A_LITTLE_LATE), self._quads_by(self.given * _LATE)
+        return max(in_time, min(self._kept_quads, late), self._least_quads_to_confirm)
+
+    @property
+    def usual_quads_to_confirm(self) -> int:
+        """After how many quads a confirmation that tells ends: as many as are kept where a guess is still to be met."""
+        return self._kept_quads if self._keeps_time_to_meet_a_guess else self._plan.pace.confirm_quads
 
     def _quads_by(self, seconds: float) -> int:
         """For how many quads there is time until so many seconds of the race are spent."""
@@ -273,11 +281,25 @@ class RaceTime:
         shown = self._arena.least_start_with(searching) if searching else None
         return 0.0 if shown is None else max(0.0, shown - self._arena.usual_start_seconds)
 
+    @property
+    def _kept_quads(self) -> int:
+        """For how many quads of a confirmation time is kept: fewer where the usual ones would take much of the race.
+
+        Else a race of 12 s would try nothing, and have time left for what it did not find.
+        """
+        num_quads = int(_FOR_CONFIRMING * self.given / (4 * self._incumbency.block_seconds))
+        return min(self._plan.pace.confirm_quads, max(_LEAST_KEPT_QUADS, num_quads))
+
+    @property
+    def _least_quads_to_confirm(self) -> int:
+        """For how many quads a confirmation has time, however late it is."""
+        return min(self._kept_quads, math.ceil(_LEAST_TO_CONFIRM * self._plan.pace.confirm_quads))
+
     def _confirmation_seconds(self, count: int) -> float:
         """Seconds that so many confirmations will take, about."""
         if self._incumbency.is_confirmed_in_turns:
             return count * self._incumbency.in_turns.seconds_to_confirm(self._incumbency.holder.start_seconds)
-        blocks = 4 * self._plan.pace.confirm_quads * self._incumbency.block_seconds
+        blocks = 4 * self._kept_quads * self._incumbency.block_seconds
         usual = self._arena.usual_start_seconds
         winner = max(usual, self._arena.seconds_to_start_again(self._incumbency.holder.setting))
         return count * (blocks + usual + winner)

@@ -19,7 +19,6 @@ from tests.speed.simulated import Cost, Jitter, Setting, SimulatedArena, Simulat
 SECONDS = 42.0
 WORKERS = Entry(KNOBS["num_workers"], (0, 1, 2))
 THREADS = Entry(KNOBS["torch_threads"], (1, 2))
-SHORT = Pace(floor_quads=5, screen_quads=6, confirm_quads=8)
 ALLOCATOR = Entry(KNOBS["allocator"], ("default", "retain"))
 CHANNELS_LAST = Entry(KNOBS["channels_last"], (False, True))
 
@@ -90,6 +89,23 @@ def test_race_of_long_steps_ends_in_time_or_a_little_late(races: list[tuple[Race
     took = [result.seconds / SECONDS for result, _ in races]
     assert statistics.median(took) <= 1.0
     assert max(took) <= 1.1
+
+
+def test_race_of_twelve_seconds_tries_something_and_proves_it() -> None:
+    """The least that a first race of a study has; it had time for the baseline, the noise and a confirmation alone."""
+    results = [run(seed, *ALL, seconds=12.0)[0] for seed in range(40)]
+    assert sum("num_workers" in result.setting for result in results) >= 15
+    assert max(result.seconds for result in results) <= 1.1 * 12.0
+
+
+def test_single_winner_is_started_for_its_confirmation_alone_where_no_heat_can_follow() -> None:
+    machine = SimulatedMachine(seed=1, noises=(Jitter(0.03),))
+    arena = Starting(lambda setting: two_cores({**setting, "torch_threads": 1}), machine=machine)
+    plan = RacePlan(entries=(WORKERS,), baseline={}, seconds=9.0)
+    result = race(arena, plan, clock=lambda: machine.now)
+    assert result.setting["num_workers"] == 1
+    assert [heat.stage for heat in result.heats] == ["screen", "confirm"]
+    assert sum(contestant.setting == result.setting for contestant in arena.entered) == 2
 
 
 def test_race_measures_nothing_after_its_confirmation(races: list[tuple[RaceResult, float]]) -> None:
@@ -187,8 +203,8 @@ def test_start_of_the_best_winner_is_counted_once_in_what_putting_winners_togeth
         plan = RacePlan(entries=(*knobs, slow), baseline={}, seconds=quarters / 4)
         found.append(race(arena, plan, clock=partial(getattr, machine, "now")))
     both_won = [result for result in found if names <= {name for heat in won(result) for name in heat.changes}]
-    assert both_won
-    assert all(names <= result.setting.keys() for result in both_won)
+    assert len(both_won) > 10
+    assert sum(names <= result.setting.keys() for result in both_won) >= 0.95 * len(both_won)
 
 
 def won(result: RaceResult) -> list[Heat]:
@@ -269,7 +285,7 @@ def test_race_of_steps_that_are_too_long_for_it_begins_nothing_that_would_be_los
         return Cost(compute_seconds=step_seconds * (0.8 if setting.get("channels_last") else 1.0), start_seconds=1.0)
 
     machine = SimulatedMachine(noises=(Jitter(0.03),))
-    plan = RacePlan(entries=(CHANNELS_LAST,), baseline={}, start=start, seconds=seconds, overrun=2.0, pace=SHORT)
+    plan = RacePlan(entries=(CHANNELS_LAST,), baseline={}, start=start, seconds=seconds, overrun=2.0)
     result = race(SimulatedArena(cost, machine=machine), plan, clock=lambda: machine.now)
     assert result.seconds <= 1.25 * seconds
     assert result.setting == {}

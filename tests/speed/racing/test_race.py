@@ -188,7 +188,7 @@ def test_race_looks_once_more_at_what_it_gave_up_early_where_time_is_left() -> N
         return [second for gain, second in firsts if gain is not None and gain.ratio < 1.02 and gain.num_quads < 10]
 
     assert any(heat.verdict == "kept" for heat in given_up(1e6))
-    assert not given_up(13.0)
+    assert not given_up(10.0)
 
 
 def test_race_tries_together_what_was_given_up_and_is_known_to_interact() -> None:
@@ -430,7 +430,7 @@ def test_race_fills_no_cache_that_would_take_most_of_its_time() -> None:
     result = run(SimulatedArena(slow_to_load, steps_per_epoch=1000), fills, seconds=60)  # 1,000 steps of 0.1 s
     (heat,) = result.heats
     assert (heat.verdict, change_words(heat)) == ("skipped", "cache")
-    assert heat.reason == "a first pass over the data takes about 90 s, too long where the race has 49 s left"
+    assert heat.reason == "a first pass over the data takes about 90 s, too long where the race has 50 s left"
     assert run(SimulatedArena(slow_to_load), fills, seconds=90).setting["cache"] == "memory"
 
 
@@ -541,7 +541,7 @@ def test_race_whose_winner_is_lost_in_its_confirmation_keeps_the_baseline(fails_
     assert all(contestant.is_retired for contestant in arena.entered)
 
 
-@pytest.mark.parametrize("start_seconds", [5.0, 20.0, 45.0, 70.0, 200.0])
+@pytest.mark.parametrize("start_seconds", [5.0, 15.0, 45.0, 70.0, 200.0])
 @pytest.mark.parametrize("seconds", [30.0, 60.0])
 def test_race_confirms_what_it_has_found_before_a_slow_start_that_would_end_it(
     seconds: float, start_seconds: float
@@ -1259,7 +1259,7 @@ def test_race_keeps_time_to_put_winners_together(seconds: float) -> None:
         machine=noisy(3),
     )
     result = run(arena, *knobs, seconds=seconds, informed={"knob_5": "on"})
-    assert result.setting == dict.fromkeys(fast, "on")
+    assert result.setting.items() >= dict.fromkeys(fast, "on").items()
     assert result.seconds <= 1.05 * seconds
 
 

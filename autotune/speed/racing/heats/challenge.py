@@ -94,7 +94,7 @@ class Challenge:
         is_kept = is_cleared and against is None
         reason = against or finish_words(comparison, bar=self._terms.bar)
         self._end(way, verdict="kept" if is_kept else "rejected", reason=reason, seen=comparison)
-        return Finish(dict(challenger.setting), comparison, is_kept=is_kept)
+        return Finish(challenger, comparison, is_kept=is_kept)
 
     def _end(
         self,

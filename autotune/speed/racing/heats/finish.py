@@ -9,6 +9,7 @@ from autotune.events import Scalar
 from autotune.speed.measuring.arena import Contestant
 from autotune.speed.measuring.comparison import LOUD_NOISE, Comparison, is_clear
 from autotune.speed.racing.heats.enough import WORTH_MORE, Bar, is_by_far
+from autotune.speed.racing.heats.shared_arena import SharedContestant
 
 Ask: TypeAlias = Callable[[Contestant, Contestant, Comparison], str | None]
 """Takes the incumbent, a faster challenger and their comparison; says why the challenger is not kept, or None."""
@@ -38,10 +39,16 @@ _WIDE = 0.1
 class Finish:
     """How a heat ended for a challenger that came to its end."""
 
-    setting: dict[str, Scalar]
+    challenger: SharedContestant
+    """Put away where it is kept, else retired."""
     comparison: Comparison
     is_kept: bool
     """The challenger cleared its bar, and nothing was objected to."""
+
+    @property
+    def setting(self) -> dict[str, Scalar]:
+        """The challenger's."""
+        return dict(self.challenger.setting)
 
     @property
     def ratio(self) -> float:

@@ -51,8 +51,12 @@ class HeatTime(Protocol):
     def may_take_turns(self, seconds: float) -> bool:
         """Whether a heat in turns that takes so long ends in time. A no is recorded: the race counts as cut short."""
 
-    def quads_to_confirm(self, usual: int) -> int:
-        """For how many quads a confirmation has time from now on, where it usually has so many."""
+    def quads_to_confirm(self) -> int:
+        """For how many quads a confirmation has time from now on, if it takes so many to tell."""
+
+    @property
+    def usual_quads_to_confirm(self) -> int:
+        """After how many quads a confirmation that tells ends."""
 
     @property
     def is_over(self) -> bool:

@@ -68,14 +68,14 @@ class SideBySide:
         pace = self._pace
 
         def is_decided(comparison: Comparison) -> bool:
-            is_longer = comparison.num_quads >= pace.confirm_quads
+            is_longer = comparison.num_quads >= time.usual_quads_to_confirm
             is_told = comparison.verdict == "faster" or is_out_of_reach(comparison)
             return is_known_well(comparison) or (is_told and (is_longer or time.is_over))
 
         return compare(
             other,
             winner,
-            quads=min(time.quads_to_confirm(pace.confirm_quads), _MOST_TIMES_AS_MANY * pace.confirm_quads),
+            quads=min(time.quads_to_confirm(), _MOST_TIMES_AS_MANY * pace.confirm_quads),
             seconds=pace.block_seconds,
             min_steps=pace.min_steps,
             confidence=pace.confirm_confidence,

@@ -121,11 +121,13 @@ class Track:
         except ContestantLostError as error:
             self._lose(stage, setting, error, challenger=challenger, began=began)
         finally:
-            is_adopted = finish is not None and may_adopt and finish.is_kept
-            if challenger is not None and not is_adopted:
+            if challenger is not None and (finish is None or not finish.is_kept):
                 challenger.retire()
-        if challenger is not None and is_adopted:
-            self.incumbency.pass_to(challenger)
+        if finish is not None and finish.is_kept:
+            if may_adopt:
+                self.incumbency.pass_to(finish.challenger)
+            else:
+                finish.challenger.put_away()
         return finish
 
     def adopt_at_first_sight(self, setting: Mapping[str, Scalar]) -> bool:

@@ -42,7 +42,13 @@ class Stacking:
         return set(difference(before, self._track.setting))
 
     def _adopt_first(self, winners: Sequence[Finish]) -> Sequence[Finish]:
-        """Adopt the first of them that can be started again, and return those behind it."""
+        """Adopt the first of them that can be started again, and return those behind it.
+
+        A single one is not started again where no heat can follow: it is confirmed on fresh contestants.
+        """
+        if len(winners) == 1 and not self._time.has_room_for_a_heat:
+            self._track.incumbency.pass_to(winners[0].challenger)
+            return ()
         for number, winner in enumerate(winners, start=1):
             try:
                 self._track.adopt(winner.setting)
