@@ -27,7 +27,9 @@ class TaskKnob(BaseModel):
     simplest: Scalar = None
     """The value that the task uses where a trial sets none; the first choice if None."""
     numerics: Numerics = "reordered"
-    needs: Needs = "relaunch"
+    needs: Needs | None = None
+    """What a change costs; unless it is given, a new process. Where ``relaunch`` is given, a race also waits for a slow
+    start, such as of a kernel that is compiled first, which it soon takes for a hang otherwise."""
     moves: tuple[Bottleneck, ...] = ("input", "launch", "compute")
     """The bottlenecks that it can move."""
     needs_positive: str | None = None

@@ -55,8 +55,8 @@ def entries_near(entries: Sequence[Entry], former: RaceResult, *, run: RunLength
 
 
 def is_slow_to_start(setting: Mapping[str, Scalar], *, entries: Sequence[Entry]) -> bool:
-    """Whether a training's first step may well take far longer with this setting than with another."""
-    slow = [entry for entry in entries if entry.knob.is_slow_to_start]
+    """Whether a training's first step is known to take far longer, perhaps, with this setting than with another."""
+    slow = [entry for entry in entries if entry.knob.is_slow_to_start and not entry.knob.has_unknown_start]
     return any(in_setting(setting, entry.name, entries) != entry.knob.simplest for entry in slow)
 
 

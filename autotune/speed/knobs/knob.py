@@ -59,6 +59,8 @@ class Knob:
     searches_at_start: bool = False
     """With any value but the simplest, a training's first steps may take many seconds more: they compile or search, or
     each worker imports torch."""
+    has_unknown_start: bool = False
+    """Nobody has said what a change needs: a start that takes longer is charged, but is soon taken for a hang."""
     choices: tuple[Scalar, ...] = ()
     low: int | None = None
     high: int | None = None

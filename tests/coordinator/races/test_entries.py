@@ -4,8 +4,10 @@ import pytest
 
 from autotune.coordinator.races.entries import entries_of, is_slow_to_start, possible_entries
 from autotune.events import Scalar
+from autotune.speed.knobs import with_own
 from autotune.speed.knobs.entries import Entry
 from autotune.speed.knobs.table import KNOBS
+from autotune.task_knob import Needs, TaskKnob
 from tests.coordinator.races.test_ground import resolve
 from tests.machines import machine
 
@@ -32,6 +34,17 @@ def test_choices_that_a_workload_cannot_have_are_not_raced_there() -> None:
     entries = entries_of(space, knobs=KNOBS, num_cores=4, machine=machine())
     (entry,) = possible_entries(entries, space=space, learning={"optimizer": "rprop"})
     assert entry.values == ("for_loop", "foreach")
+
+
+@pytest.mark.parametrize(("needs", "is_slow"), [(None, False), ("relaunch", True), ("new graph", False)])
+def test_start_with_a_tasks_own_knob_is_waited_for_where_the_task_says_so(
+    needs: Needs | None, *, is_slow: bool
+) -> None:
+    """A value that hung took half of a race, as no declaration says that a start is quick."""
+    own = TaskKnob(name="decoder", choices=("pillow", "turbo"), simplest="pillow", needs=needs)
+    knob = with_own((own,), task="a:B")["decoder"]
+    assert is_slow_to_start({"decoder": "turbo"}, entries=[Entry(knob, knob.choices)]) is is_slow
+    assert knob.is_slow_to_start is (needs != "new graph")  # what its start costs more is charged
 
 
 @pytest.mark.parametrize(
