@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import waitress
 from optuna.artifacts import FileSystemArtifactStore
-from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
+from sqlalchemy.exc import DBAPIError
 
 from autotune.errors import StorageError
 from autotune.gate import Gate, Request, base_address, explain_refusal, make_token, open_address
@@ -126,10 +126,9 @@ def _existing_storage(url: str) -> BaseStorage:
         raise StorageError(f"--storage: the database must exist, got {path}; start a study first")
     try:
         return open_for_reading(url)
-    except StorageInternalError as error:
-        raise StorageError(
-            "--storage: a database with studies is needed, got one without; start a study first"
-        ) from error
+    except DBAPIError as error:
+        reason, *_ = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
+        raise StorageError(f"--storage: the database must answer, got {reason!r}; start its server") from error
 
 
 def _listen(host: str, *, port: int) -> socket.socket:

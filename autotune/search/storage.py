@@ -39,7 +39,7 @@ def open_for_reading(url: str, *, is_ours: bool = True, option: str = "--storage
     """Optuna's storage as a reader: it makes no tables, and a read takes no write lock.
 
     Raises:
-        StorageError: Its tables are of a version that this one can't use; another program's
+        StorageError: It has no tables, or tables of a version that this one can't use; another program's
             (``is_ours=False``) are for Optuna's own command to upgrade. It begins with the ``option``
             that named the storage.
     """
@@ -57,6 +57,8 @@ def studies_of_others(url: str) -> tuple[str, ...]:
 
 def has_older_tables(url: str) -> bool:
     """Whether Optuna's tables are there, and older than the Optuna that is installed."""
+    if not _has_tables(url):
+        return False
     storage = _connect_to_any(url)
     try:
         version = storage.get_current_version()
@@ -88,6 +90,9 @@ def _connect(
     url: str, *, skip_table_creation: bool = False, is_ours: bool = True, option: str = "--storage"
 ) -> RDBStorage:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if skip_table_creation and not _has_tables(url):
+        remedy = "`autotune study start` makes them" if is_ours else "name another database"
+        raise StorageError(f"{option}: a database with Optuna's tables is needed, got one without; {remedy}")
     # Optuna fills in {SCHEMA_VERSION} with str.format, so braces of a path have to be doubled.
     template = url.replace("{", "{{").replace("}", "}}")
     try:
@@ -103,6 +108,17 @@ def _connect(
             f"{option}: Optuna's tables must be those of optuna "
             f"{optuna.__version__}, got {age} ones; {remedy}, or name another database"
         ) from error
+
+
+def _has_tables(url: str) -> bool:
+    """Whether there are any of Optuna's, of whatever version: a start that was killed may have made none."""
+    from sqlalchemy import create_engine, inspect
+
+    engine = create_engine(url, **_engine_arguments(url))
+    try:
+        return inspect(engine).has_table("version_info")
+    finally:
+        engine.dispose()
 
 
 def _engine_arguments(url: str) -> dict[str, Any]:

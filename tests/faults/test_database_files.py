@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from autotune.coordinator.interrupts import Interrupts
-from autotune.coordinator.upkeep.database import upgrade
+from autotune.coordinator.upkeep.database import check_storage, upgrade
 from autotune.errors import InputError, StorageError
 from autotune.recording.backup import Backup, back_up_database
 from autotune.recording.database import accept_copy, open_database
@@ -159,6 +159,17 @@ def test_database_of_an_older_schema(tmp_path: Path) -> None:
     again = Backup(file=None, is_wanted=True, tell=made.append)
     assert upgrade_database(_url(path), backup=again) == (HEAD_REVISION, HEAD_REVISION)
     assert len(made) == 1
+
+
+def test_database_of_a_start_that_was_killed_before_optuna_had_its_tables(tmp_path: Path) -> None:
+    """It was upgraded, and both commands ended in Optuna's traceback on a commit of invalid data."""
+    path = _database_of_first_schema(tmp_path)
+    with Interrupts() as interrupts:
+        done = upgrade(_url(path), backup=None, is_backed_up=True, tell=lambda _: None, interrupts=interrupts)
+    assert (done.after, done.has_upgraded_optuna) == (HEAD_REVISION, False)
+    problems = [each.problem for each in check_storage(_url(path)).findings if each.problem is not None]
+    tables = "--storage: a database with Optuna's tables is needed, got one without; `autotune study start` makes them"
+    assert problems == [tables]
 
 
 def test_upgrade_that_fails_has_told_of_its_backup(tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ def test_a_database_that_is_missing_is_not_made(tmp_path: Path) -> None:
 def test_a_database_without_optuna_s_tables_says_so(tmp_path: Path) -> None:
     (tmp_path / "empty.db").touch()
 
-    with pytest.raises(StorageError, match="a database with studies is needed, got one without"):
+    with pytest.raises(StorageError, match="a database with Optuna's tables is needed, got one without"):
         serve_dashboard(f"sqlite:///{tmp_path / 'empty.db'}")
 
 
@@ -212,3 +212,9 @@ def test_it_serves_over_http_until_ctrl_c_and_prints_nothing(server: "subprocess
 
     assert answers == [200, 200, 403]
     assert (server.returncode, output, errors) == (0, "ended\n", "")
+
+
+def test_a_server_that_does_not_answer_is_no_database_without_tables(tmp_path: Path) -> None:
+    """It was said to have no studies."""
+    with pytest.raises(StorageError, match=r"--storage: the database must answer, got .*; start its server"):
+        serve_dashboard(f"postgresql+psycopg:///none?host={tmp_path}")
