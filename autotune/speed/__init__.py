@@ -1,10 +1,24 @@
 """Speed parameters: what each one is, where it applies, and how it is judged.
 
-The measuring is a small library of its own, torch-free::
+The measuring is a small library of its own, torch-free. A step is a function that trains one, and returns the samples
+that it took, or nothing::
 
-    from autotune.speed import compare
+    from autotune.speed import compare, measure
 
+    print(measure(step_with_lists).samples_per_second)
     print(compare(step_with_lists, step_with_tensors).interval)
+
+A race finds the fastest of many settings; ``make_step`` gives the step of one, such as ``{"layout": "columns"}``::
+
+    from autotune.speed import Entry, Knob, LocalArena, RacePlan, race
+
+    layout = Knob(
+        name="layout", summary="rows or columns first", docs="", numerics="exact", needs="live",
+        simplest="rows", choices=("rows", "columns"),
+    )
+    plan = RacePlan(entries=(Entry(layout, layout.choices),), baseline={"layout": "rows"}, seconds=20)
+    result = race(LocalArena(make_step), plan)
+    print(result.setting, result.gain)
 """
 
 from typing import TYPE_CHECKING

@@ -21,6 +21,21 @@ def test_public_functions_stay_functions_whatever_was_imported_before() -> None:
     assert _printed_by(lines) == "True\n"
 
 
+def test_lines_of_the_docstring_run_as_they_are() -> None:
+    assert autotune.speed.__doc__ is not None
+    blocks = autotune.speed.__doc__.split("::\n")[1:]
+    code = "\n".join(line[4:] for block in blocks for line in block.splitlines() if line.startswith("    "))
+    stand_ins = (
+        "import time\n"
+        "def make_step(setting): return lambda: time.sleep(0.001 if setting['layout'] == 'columns' else 0.003)\n"
+        "step_with_lists, step_with_tensors = make_step({'layout': 'rows'}), make_step({'layout': 'columns'})\n"
+    )
+    measured, compared, raced = _printed_by(stand_ins + code).splitlines()
+    assert 0 < float(measured) < 400
+    assert compared.startswith("(")
+    assert raced.startswith("{'layout': 'columns'} ratio=")
+
+
 def test_measuring_imports_no_torch() -> None:
     lines = (
         "import sys; from autotune.speed import compare, measure, race;"
