@@ -52,8 +52,9 @@ class LoaderOptions:
     ) -> Self:
         """The options that the parameters ask for; a ``batch_size`` that is given here goes before theirs."""
         cache = str(params.get("cache", "off"))
-        # What is held whole has nothing to be loaded: workers would each hold a copy.
-        num_workers = int(params.get("num_workers", 0)) if cache == "off" else 0
+        num_workers = int(params.get("num_workers", 0))
+        if cache != "off":  # what is held whole has nothing to be loaded: workers would each hold a copy
+            num_workers = 0
         prefetch_factor = params.get("prefetch_factor")
         is_persistent = bool(params.get("persistent_workers", False))
         is_pinned = bool(params.get("pin_memory", False))

@@ -1095,6 +1095,22 @@ def test_race_starts_nothing_more_for_a_knob_that_the_task_never_reads(is_in_bas
     assert entered == ([] if is_in_baseline else [4])
 
 
+def test_race_tries_a_knob_that_a_training_with_another_one_does_not_read() -> None:
+    """Beside a cache nobody asks for the number of workers; no worker was tried any more after that."""
+
+    def cost(setting: Setting) -> Cost:
+        is_cached = setting.get("cache") == "memory"
+        unread = {"num_workers": UNREAD} if is_cached else {}
+        wait = 0.03 if is_cached or not setting.get("num_workers") else 0.0
+        return Cost(compute_seconds=0.01, wait_seconds=wait, in_force={**setting, **unread})
+
+    arena = SimulatedArena(cost)
+    result = run(arena, CACHE, WORKERS, baseline={"num_workers": 0})
+    order = [(each.setting.get("cache", "off"), each.setting["num_workers"]) for each in arena.entered]
+    assert order.index(("memory", 0)) < order.index(("off", 1))
+    assert result.setting["num_workers"] == 1
+
+
 THREADS = Entry(KNOBS["torch_threads"], (1, 2))
 
 

@@ -12,6 +12,7 @@ from autotune.training import InfeasibleError
 from autotune.training.batches import Batch, list_tensors
 from autotune.training.data.cache import is_same
 from autotune.training.data.loader import BatchLoader, LoaderOptions
+from autotune.training.parameters import Parameters
 from autotune.training.reporting.meter import Meter
 from tests.training.data.test_loader import new_meter
 from tests.training.tasks import NUM_TRAIN, NoisyPoints, Points, points
@@ -215,3 +216,10 @@ def test_training_with_a_cache_goes_on_inside_an_epoch_as_if_it_had_not_stopped(
 )
 def test_samples_are_compared_to_the_last_bit(one: object, other: object, *, expected: bool) -> None:
     assert is_same(one, other) is expected
+
+
+def test_number_of_workers_counts_as_read_beside_a_cache_that_needs_none() -> None:
+    """A race took it for a knob that the task never reads, and tried no workers any more."""
+    params = Parameters({**CACHED, "num_workers": 2})
+    assert LoaderOptions.of(params, device=torch.device("cpu")).num_workers == 0
+    assert params.unread == ("lr",)

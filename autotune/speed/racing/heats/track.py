@@ -45,8 +45,8 @@ class Track:
         self._hung: list[dict[str, Scalar]] = []
         """Changes of challengers that hung. Settings that hold them are not tried again: each may cost as long."""
         self._unread: set[str] = set()
-        """Knobs that a challenger set, and that its training never read: another value of them would come to nothing,
-        too."""
+        """Knobs that a challenger changed, and that its training never read: another value of them would come to
+        nothing, too."""
 
     def close(self) -> None:
         """Retire the incumbent."""
@@ -102,13 +102,14 @@ class Track:
         """
         if self._has_hung(setting) or (stage != "start" and self._is_unread(stage, setting)):
             return None
-        began = self._clock()
-        self._on_begin(stage, self._changes(setting))
+        began, changes = self._clock(), self._changes(setting)
+        self._on_begin(stage, changes)
         challenger: SharedContestant | None = None
         finish: Finish | None = None
         try:
             challenger = self.arena.enter(dict(setting))
-            self._unread |= _unread_by(challenger)
+            # What else it did not read, others may read: beside a cache nobody asks for the number of workers.
+            self._unread |= _unread_by(challenger) & changes.keys()
             challenge = Challenge(
                 self.incumbency,
                 challenger,
