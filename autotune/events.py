@@ -174,9 +174,9 @@ Feed: TypeAlias = Literal["real", "cached", "half"]
 """Where a block's batches come from: the loader; one batch that stays on the device; the first half of that batch."""
 
 
-UNREAD = "unread by the task"
-"""What a contestant tells of a parameter that its training has not asked for until it is warm: it trains as it would
-without."""
+UNREAD = "unused by the task"
+"""What a contestant tells of a parameter that its training has not asked for until it is warm, or has nothing for: it
+trains as it would without."""
 
 
 class Warmed(_Event):

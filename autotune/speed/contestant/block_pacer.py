@@ -13,6 +13,7 @@ from torch import Tensor
 from autotune.errors import TaskError
 from autotune.events import UNREAD, Block, Feed, RunBlock, Scalar, Started, Warmed
 from autotune.hardware import read_load
+from autotune.speed.contestant.attention import AttentionWatch
 from autotune.speed.contestant.passes import Passes
 from autotune.speed.contestant.settling import MAX_STEPS, StepSeconds, has_settled, settled_seconds
 from autotune.speed.contestant.start_state import StartState
@@ -68,6 +69,7 @@ class BlockPacer:
         self._passes = Passes(run.device, phases=self._phases, queues=queues)
         self._queues = queues
         self._rounds = WorkerRounds()
+        self._attention = AttentionWatch(is_wanted="sdpa_backend" in run.order.parameters)
         self._program = self._race()
         self._open: list[Source] = []
         """The sources of the loop's passes that have not ended, in the order in which they began."""
@@ -176,11 +178,14 @@ class BlockPacer:
     def _unread(self) -> dict[str, Scalar]:
         """The knobs, and the batch size, that the training never asked for: it trains as it would without them.
 
+        So it does with any backend of attention where its model has none.
+
         A task's own knobs may be read where its samples are made, in a worker, which is not seen here. Whether
         workers stay is tried together with their number (``racing/stages/screening.py``), and must not sink that.
         """
         unread = {name for name in self._run.params.unread if name in KNOBS or name == "batch_size"}
-        return dict.fromkeys(unread if "num_workers" in unread else unread - {"persistent_workers"}, UNREAD)
+        unread = unread if "num_workers" in unread else unread - {"persistent_workers"}
+        return dict.fromkeys(unread | ({"sdpa_backend"} if self._attention.has_seen_none else set()), UNREAD)
 
     def _settle(self, feed: Feed) -> Generator[Batch | None, None, list[StepSeconds]]:
         """Train until the steps take equally long: compilation and cuDNN's search are over."""
@@ -190,7 +195,8 @@ class BlockPacer:
             asked = time.perf_counter()
             batch = yield from self._next(feed)
             came = time.perf_counter()
-            yield from self._step(batch)
+            with self._attention.over_first_step():
+                yield from self._step(batch)
             synchronize(self._device)
             wait = came - asked - (sum(self._passes.start_seconds) - starts)
             steps.append(StepSeconds(wait=max(0.0, wait), work=time.perf_counter() - came))

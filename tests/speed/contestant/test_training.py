@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.data import Dataset, TensorDataset
 
 from autotune.events import Block, Feed, Finished, Outcome, RunBlock, Scalar, Warmed
@@ -567,10 +568,54 @@ def test_a_knob_that_a_loop_of_ones_own_never_reads_is_not_in_force(tmp_path: Pa
 
     script, _ = race(train, tmp_path, num_workers=2, pin_memory=True, torch_threads=1, decoder="turbo")
     assert script.warmed is not None
-    assert script.warmed.in_force["num_workers"] == "unread by the task"
-    assert script.warmed.in_force["batch_size"] == "unread by the task"
+    assert script.warmed.in_force["num_workers"] == "unused by the task"
+    assert script.warmed.in_force["batch_size"] == "unused by the task"
     assert script.warmed.in_force["torch_threads"] == 1
     assert not {"pin_memory", "decoder"} & script.warmed.in_force.keys()
+
+
+def without_attention() -> Callable[[Tensor], object]:
+    return torch.nn.Linear(4, 4)
+
+
+def with_layer() -> Callable[[Tensor], object]:
+    return torch.nn.TransformerEncoderLayer(4, 2, batch_first=True)
+
+
+def with_compiled_attention() -> Callable[[Tensor], object]:
+    def attend(inputs: Tensor) -> Tensor:
+        return scaled_dot_product_attention(inputs, inputs, inputs)
+
+    return torch.compile(attend, backend="eager", fullgraph=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "is_used"), [(without_attention, False), (with_layer, True), (with_compiled_attention, True)]
+)
+def test_backend_of_attention_is_not_in_force_where_a_step_has_none(
+    tmp_path: Path, make: Callable[[], Callable[[Tensor], object]], *, is_used: bool
+) -> None:
+    """Two or three heats of a race told nothing of a model without attention."""
+
+    def train(trial: Trial) -> None:
+        step = make()
+        for batch in trial.watch([torch.ones(2, 3, 4)] * 50):
+            step(batch)
+
+    script, _ = race(train, tmp_path, sdpa_backend="math")
+    assert script.warmed is not None
+    assert script.warmed.in_force["sdpa_backend"] == ("math" if is_used else "unused by the task")
+
+
+def test_loop_that_is_profiled_by_its_user_is_not_looked_at_for_attention(tmp_path: Path) -> None:
+    def train(trial: Trial) -> None:
+        with torch.profiler.profile(acc_events=True):
+            for batch in trial.watch([torch.ones(2, 4)] * 50):
+                batch.add(1)
+
+    script, _ = race(train, tmp_path, sdpa_backend="math")
+    assert script.warmed is not None
+    assert script.warmed.in_force["sdpa_backend"] == "math"
 
 
 @pytest.mark.parametrize(("reads", "unread"), [(True, set()), (False, {"num_workers", "persistent_workers"})])
@@ -585,4 +630,4 @@ def test_workers_that_a_loop_of_ones_own_reads_are_raced_though_it_lets_them_go(
 
     script, _ = race(train, tmp_path, num_workers=2, persistent_workers=True)
     assert script.warmed is not None
-    assert {name for name, value in script.warmed.in_force.items() if value == "unread by the task"} == unread
+    assert {name for name, value in script.warmed.in_force.items() if value == "unused by the task"} == unread

@@ -938,7 +938,7 @@ def test_race_takes_an_informed_setting_that_is_surely_faster_than_its_winner(en
 @pytest.mark.parametrize("entry", [WORKERS, FUSED], ids=["nothing won", "something won"])
 def test_race_that_takes_an_informed_setting_names_what_of_it_is_in_force(entry: Entry) -> None:
     def cost(setting: Setting) -> Cost:
-        return replace(compute_bound(setting), in_force={**setting, "pin_memory": "unread by the task"})
+        return replace(compute_bound(setting), in_force={**setting, "pin_memory": "unused by the task"})
 
     informed: Setting = {"channels_last": True, "pin_memory": True}
     result = run(SimulatedArena(cost, machine=noisy()), entry, informed=informed)
@@ -950,7 +950,7 @@ def test_gain_over_an_informed_setting_is_told_over_what_of_it_is_in_force() -> 
     """A loop that reads no precision was said to be so many times as fast as bf16."""
 
     def cost(setting: Setting) -> Cost:
-        return replace(compute_bound(setting), in_force={**setting, "precision": "unread by the task"})
+        return replace(compute_bound(setting), in_force={**setting, "precision": "unused by the task"})
 
     informed: Setting = {"channels_last": True, "precision": "bf16"}
     result = run(SimulatedArena(cost), CHANNELS_LAST, FUSED, PRECISION, informed=informed)
@@ -970,7 +970,7 @@ def test_gain_over_an_informed_setting_is_told_over_what_of_it_is_in_force() -> 
 )
 def test_informed_setting_is_not_measured_where_what_of_it_is_in_force_is_known(informed: Setting, reason: str) -> None:
     def cost(setting: Setting) -> Cost:
-        return replace(compute_bound(setting), in_force={**setting, "pin_memory": "unread by the task"})
+        return replace(compute_bound(setting), in_force={**setting, "pin_memory": "unused by the task"})
 
     result = run(SimulatedArena(cost), CHANNELS_LAST, informed=informed)
     (heat,) = (heat for heat in result.heats if heat.stage == "informed")
@@ -984,7 +984,7 @@ def test_informed_setting_is_not_measured_where_what_of_it_is_in_force_is_known(
 def test_race_takes_nothing_over_from_an_informed_setting_of_which_nothing_is_in_force() -> None:
     def cost(setting: Setting) -> Cost:
         quicker = 0.8 if setting.get("pin_memory") else 1.0  # a moment of the machine's
-        return Cost(compute_seconds=0.01 * quicker, in_force={"pin_memory": "unread by the task"})
+        return Cost(compute_seconds=0.01 * quicker, in_force={"pin_memory": "unused by the task"})
 
     result = run(SimulatedArena(cost), FUSED, informed={"pin_memory": True})
     assert (result.setting, result.gain, result.informed_gain) == ({}, None, None)
@@ -1090,7 +1090,7 @@ def test_race_starts_nothing_more_for_a_knob_that_the_task_never_reads(is_in_bas
     result = run(arena, prefetch, baseline=workers)
     (heat,) = result.heats
     assert heat.verdict == ("skipped" if is_in_baseline else "rejected")
-    assert heat.reason == "it does not take hold: prefetch_factor is unread by the task here"
+    assert heat.reason == "it does not take hold: prefetch_factor is unused by the task here"
     entered = [each.setting["prefetch_factor"] for each in arena.entered if each.setting.get("prefetch_factor", 2) != 2]
     assert entered == ([] if is_in_baseline else [4])
 

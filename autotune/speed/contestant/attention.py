@@ -1,0 +1,38 @@
+"""Whether a training has any attention that ``sdpa_backend`` could choose an implementation for."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch._C._autograd import _profiler_enabled
+from torch.autograd.profiler import profile
+
+_NAME = "scaled_dot_product"
+"""In the names of all operators of torch's attention, whichever implementation runs."""
+
+
+class AttentionWatch:
+    """Looks at one step for torch's operators of attention.
+
+    torch's profiler sees them wherever they are called from: Python, torch's layers, a compiled or a scripted model. A
+    mode of ``torch.overrides`` was rejected: it would be compiled with the steps of a loop that compiles by itself.
+
+    Args:
+        is_wanted: Whether to look; otherwise nothing is known.
+    """
+
+    def __init__(self, *, is_wanted: bool) -> None:
+        self._is_to_look = is_wanted
+        self.has_seen_none = False
+        """A step was looked at, and had no attention."""
+
+    @contextmanager
+    def over_first_step(self) -> Iterator[None]:
+        """Look at what runs in the block, if it is the first, and if no profiler of the user's looks already."""
+        is_first, self._is_to_look = self._is_to_look, False
+        if not is_first or _profiler_enabled():
+            yield
+            return
+        with profile(use_kineto=False) as profiler:
+            yield
+        events = profiler.function_events or ()
+        self.has_seen_none = not any(_NAME in event.name for event in events)
