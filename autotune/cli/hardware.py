@@ -22,12 +22,12 @@ def hardware(*, as_json: bool) -> None:
     JSON keys: hostname, system, cpu, num_cores, memory_bytes, python_version, torch,
     num_physical_cores, allocators, cpu_quota, hardware_fingerprint, software_fingerprint, knobs
     (each: name, summary, choices, low and high where it is a number, values that a race tries,
-    reason, left_out, numerics, needs, is_raced, docs).
+    reason, left_out, numerics, needs, is_raced, simplest, needs_positive, goes_with, excludes, docs).
     """
     from autotune.cli.output import echo_json, echo_lines, print_table, to_json
     from autotune.hardware import ask_machine
     from autotune.report.machine.description import machine_lines
-    from autotune.report.machine.knobs import left_out, list_knobs
+    from autotune.report.machine.knobs import bound, left_out, list_knobs
     from autotune.report.text.wording import lines_by_reason
 
     machine = ask_machine()
@@ -44,8 +44,9 @@ def hardware(*, as_json: bool) -> None:
     knobs = list_knobs(machine)
     click.echo("\nspeed parameters, with their legal values here; a race tries all of them where it says no others:")
     print_table(("knob", "values", "numerics", "a change needs"), [_row(knob) for knob in knobs if knob.reason is None])
-    out = lines_by_reason(left_out(knobs))
-    echo_lines(["", "left out here:", *(f"  {line}" for line in out)] if out else [])
+    for title, pairs in (("bound to each other:", bound(knobs)), ("left out here:", left_out(knobs))):
+        lines = lines_by_reason(pairs)
+        echo_lines(["", title, *(f"  {line}" for line in lines)] if lines else [])
 
 
 def _row(knob: "KnobSummary") -> tuple[str, str, str, str]:

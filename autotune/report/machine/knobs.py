@@ -7,6 +7,7 @@ from autotune.events import Scalar
 from autotune.hardware import Machine
 from autotune.report.text.wording import format_scalar
 from autotune.speed.knobs import KNOBS
+from autotune.speed.knobs.knob import Companion
 from autotune.task_knob import Needs, Numerics
 
 
@@ -32,6 +33,14 @@ class KnobSummary:
     needs: Needs
     is_raced: bool
     """A race tries it by default, even if the spec does not name it."""
+    simplest: Scalar
+    """What torch does when nothing is set; of settings that tie, the one with this value is kept."""
+    needs_positive: str | None
+    """Another knob that must be above zero, or on, for this one to mean anything."""
+    goes_with: tuple[Companion, ...]
+    """Choices that some values of another knob alone go together with."""
+    excludes: str | None
+    """Another knob that sets the same thing: a spec has one of the two."""
     docs: str
 
     @property
@@ -69,6 +78,22 @@ def left_out(knobs: Iterable[KnobSummary]) -> Iterator[tuple[str, str]]:
             yield knob.name, f"{choice}: {reason}"
 
 
+def bound(knobs: Iterable[KnobSummary]) -> Iterator[tuple[str, str]]:
+    """Knobs that can be used here and are bound to another one, each with how; a single choice stands before it."""
+    for knob in knobs:
+        if knob.reason is not None:
+            continue
+        if knob.needs_positive is not None:
+            state = "on" if KNOBS[knob.needs_positive].low is None else "above 0"
+            yield knob.name, f"means something only with {knob.needs_positive} {state}"
+        for companion in knob.goes_with:
+            if companion.choice in knob.choices:
+                choice = format_scalar(companion.choice)
+                yield knob.name, f"{choice} goes only with {companion.knob} {_written(companion.values)}"
+        if knob.excludes is not None:
+            yield knob.name, f"sets what {knob.excludes} sets: a spec has one of the two"
+
+
 def _summarise(name: str, machine: Machine) -> KnobSummary:
     knob = KNOBS[name]
     reason = knob.applies(machine)
@@ -87,5 +112,9 @@ def _summarise(name: str, machine: Machine) -> KnobSummary:
         numerics=knob.numerics,
         needs=knob.needs,
         is_raced=knob.is_raced,
+        simplest=knob.simplest,
+        needs_positive=knob.needs_positive,
+        goes_with=knob.companions,
+        excludes=knob.excludes,
         docs=knob.docs,
     )

@@ -4,7 +4,7 @@ import pytest
 
 from autotune.errors import SpecError
 from autotune.events import Scalar
-from autotune.report.machine.knobs import KnobSummary, left_out, list_knobs
+from autotune.report.machine.knobs import KnobSummary, bound, left_out, list_knobs
 from autotune.report.text.wording import lines_by_reason
 from autotune.search.resolve import resolve_space
 from autotune.spec.load import parse_spec
@@ -91,3 +91,15 @@ def test_what_is_out_stands_together_by_its_reason() -> None:
     assert on_cuda.startswith("pin_memory, ")
     assert "cache: device: trials run on the CPU here, whose memory is the device's" in lines
     assert not any("pin_memory" in line for line in lines_by_reason(left_out(list_knobs(machine(num_gpus=1)))))
+
+
+def test_what_is_bound_to_another_knob_stands_together_by_how() -> None:
+    lines = lines_by_reason(bound(list_knobs(machine(num_gpus=1))))
+    (of_workers,) = (line for line in lines if line.endswith(": means something only with num_workers above 0"))
+    assert of_workers.startswith("prefetch_factor, persistent_workers, ")
+    assert "device_prefetch: true goes only with pin_memory true" in lines
+    assert "float32_matmul_precision: sets what fp32_precision_matmul sets: a spec has one of the two" in lines
+    without = lines_by_reason(bound(list_knobs(machine())))
+    assert not any("pin_memory" in line or "fp32_precision" in line for line in without)
+    assert "cache: memory goes only with num_workers 0" in without
+    assert not any("device goes only" in line for line in without)
