@@ -1,3 +1,4 @@
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,8 @@ TUTORIAL = ROOT / "docs" / "tutorial.md"
 SETTING_UP = ("python3 -m venv .venv", ". .venv/bin/activate", "pip install .", "mkdir ../tuning && cd ../tuning")
 """What stands before the script: tests/e2e/test_wheel.py installs into an environment of its own."""
 START = "autotune study start tuned/tuned.yaml --trials 12"
+HOME = "autotune study best tuned --format command"
+"""Where the tutorial turns from what was found to what is done with it."""
 SERVERS = ("autotune dashboard", "autotune mlflow")
 QUICK = "--set 'speed={torch_threads: 1}' --set log_model=false"
 """A race takes up to a minute, and has tests of its own; so has the model in MLflow."""
@@ -66,9 +69,17 @@ def _later_steps() -> list[Step]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_tutorial_goes_on_from_its_study_as_it_stands_there_and_prints_what_it_says(tuned: Home) -> None:
-    steps = (step for step in _later_steps() if step.command not in SERVERS)
+def test_tutorial_reads_its_study_and_proves_the_winner_as_it_says(tuned: Home) -> None:
+    steps = itertools.takewhile(lambda step: step.command != HOME, _later_steps())
     run_steps(steps, home=tuned, shorter={"autotune study watch tuned": "--wait 0"})  # nothing starts it again
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_tutorial_takes_the_winner_home_as_it_says(tuned: Home) -> None:
+    steps = [*itertools.dropwhile(lambda step: step.command != HOME, _later_steps())]
+    assert [step.command for step in steps if step.command in SERVERS] == list(SERVERS)
+    run_steps((step for step in steps if step.command not in SERVERS), home=tuned, shorter={})
 
 
 @pytest.mark.slow
