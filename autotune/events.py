@@ -145,6 +145,8 @@ class Finished(_Event):
     """The trial is interrupted because a DataLoader worker was killed, most often for the host's memory."""
     is_crowded: bool = False
     """The trial is interrupted because others hold memory that it needs; its own size may be no problem."""
+    is_too_short: bool = False
+    """A contestant's training came to its end while the race went on."""
 
 
 class Stop(_Event):

@@ -19,6 +19,8 @@ from autotune.trial.oom_killer import OomWatch
 
 _WAIT_SECONDS = 0.2
 _END_SECONDS = 10.0
+_MANY_EPOCHS = 10_000
+"""Times its epochs that a training has whose own end came before its race's."""
 _MANY_STARTS = 5
 """A start that takes this many times as long as the longest start before it hangs, unless its setting is known to be
 slow."""
@@ -53,14 +55,32 @@ class Limits:
         return min(seconds, max(self.patience_seconds, (_MANY_STARTS + num_steps) * longest_start))
 
 
+class _TooShortError(ContestantLostError):
+    """The loop came to its end; with more epochs it might not."""
+
+
 class ProcessContestant:
     """A process that trains one block when told to, and is stopped with all its workers in between."""
 
-    def __init__(self, arena: "ProcessArena", link: Link, *, setting: Mapping[str, Scalar], warmed: Warmed) -> None:
+    def __init__(
+        self, arena: "ProcessArena", *, setting: Mapping[str, Scalar], seed: int, limit_seconds: float
+    ) -> None:
+        """Start the process, and wait until it is warm."""
         self._arena = arena
-        self._link = link
         self._setting = setting
-        self._warmed = warmed
+        self._seed = seed
+        self._start(limit_seconds)
+
+    def _start(self, limit_seconds: float) -> None:
+        """Start the process; where its loop ends in its warm-up, once more with more epochs."""
+        arena = self._arena
+        self._has_many_epochs = arena.has_many_epochs
+        try:
+            self._link, self._warmed = arena.start(self._setting, seed=self._seed, limit_seconds=limit_seconds)
+        except _TooShortError:
+            if self._has_many_epochs:
+                raise
+            self._start(limit_seconds)
 
     @property
     def setting(self) -> Mapping[str, Scalar]:
@@ -78,8 +98,15 @@ class ProcessContestant:
         return not self._arena.has(self._link)
 
     def run_block(self, *, seconds: float, min_steps: int, feed: Feed = "real") -> Block:
-        """Train for at least so long and so many steps; see Contestant."""
-        return self._arena.run_block(self._link, RunBlock(seconds=seconds, min_steps=min_steps, feed=feed))
+        """Train for at least so long and so many steps, after a new start where its loop's epochs are used up."""
+        order = RunBlock(seconds=seconds, min_steps=min_steps, feed=feed)
+        try:
+            return self._arena.run_block(self._link, order)
+        except _TooShortError:
+            if self._has_many_epochs:
+                raise
+            self._start(math.inf)
+            return self._arena.run_block(self._link, order)
 
     def retire(self) -> None:
         """End it and free what it held; again is harmless."""
@@ -123,6 +150,9 @@ class ProcessArena:
         self._longest_start: float | None = None
         self._on_wait = on_wait
         self._oom_watch = oom_watch or OomWatch()
+        self.has_many_epochs = False
+        """A training came to its end before its race: contestants have so many epochs from then on that none does. A
+        loop that breaks off its passes, or draws from a generator, begins each epoch by itself."""
         # Below the numbers of trials, which count from 0.
         self._numbers = count(-1, -1)
         self._living: list[Link] = []
@@ -131,12 +161,17 @@ class ProcessArena:
         self, setting: Mapping[str, Scalar], *, seed: int = 0, limit_seconds: float = math.inf
     ) -> ProcessContestant:
         """A contestant that is warm and stopped; see Arena."""
+        return ProcessContestant(self, setting=dict(setting), seed=seed, limit_seconds=limit_seconds)
+
+    def start(self, setting: Mapping[str, Scalar], *, seed: int, limit_seconds: float) -> tuple[Link, Warmed]:
+        """Start a process with this setting, and stop it once it is warm; what it said of that."""
         number = next(self._numbers)
         order = self._order.model_copy(
             update={
                 "number": number,
                 "parameters": dict(self._complete(setting)),
                 "seed": seed,
+                "epochs": self._order.epochs * (_MANY_EPOCHS if self.has_many_epochs else 1),
                 "folder": str(self._folder / f"contestant{-number}"),
             }
         )
@@ -151,7 +186,7 @@ class ProcessArena:
         assert isinstance(answer, Warmed), answer
         self._longest_start = max(self._longest_start or 0.0, undisturbed_seconds() - began)
         self._launcher.freeze(link.process)
-        return ProcessContestant(self, link, setting=dict(setting), warmed=answer)
+        return link, answer
 
     def run_block(self, link: Link, order: RunBlock) -> Block:
         """Let one of the contestants train, and stop it again; see Contestant."""
@@ -218,6 +253,9 @@ class ProcessArena:
             reason = finished.reason or f"its training ended as {finished.outcome}"
             if finished.is_killed_worker:
                 return self._killed(reason)
+            if finished.is_too_short:
+                self.has_many_epochs = True
+                return _TooShortError(_kind(finished), reason)
             # What says nothing of a trial's size says nothing of a workload's.
             limit = finished.shortage if finished.is_out_of_memory else None
             return ContestantLostError(_kind(finished), reason, shortage=limit, traceback=finished.traceback)

@@ -142,3 +142,28 @@ def own_loop(trial: Trial) -> None:
             model(inputs).square().mean().backward()
             optimizer.step()
         trial.report(epoch + 1, val_accuracy=0.5)
+
+
+def breaking_off(trial: Trial) -> None:
+    """A few steps an epoch, whatever the loader has."""
+    model = nn.Linear(4, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    loader = DataLoader(TensorDataset(torch.randn(4000, 4)), batch_size=8)
+    for epoch in range(trial.epochs):
+        for step, (inputs,) in enumerate(trial.watch(loader), start=1):
+            optimizer.zero_grad()
+            model(inputs).square().mean().backward()
+            optimizer.step()
+            if step == trial.params.get("steps_per_epoch", 3):
+                break
+        trial.report(epoch + 1, val_accuracy=0.5)
+        if trial.should_stop():
+            return
+
+
+def own_epochs(trial: Trial) -> None:
+    """Two epochs of a step each, whatever it is asked for."""
+    for epoch in range(2):
+        for _ in trial.watch(iter([torch.zeros(8, 4)])):
+            pass
+        trial.report(epoch + 1, val_accuracy=0.5)

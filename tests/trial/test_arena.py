@@ -306,6 +306,30 @@ def test_loop_of_ones_own_is_raced_through_watch(tmp_path: Path) -> None:
     assert block.compute_seconds > 0
 
 
+@pytest.mark.parametrize("steps_per_epoch", [1, 200], ids=["in its warm-up", "in a block"])
+def test_loop_that_breaks_off_its_passes_has_epochs_enough_for_a_race(tmp_path: Path, steps_per_epoch: int) -> None:
+    """It was lost once its steps were used up, and could not be raced."""
+    with Launcher.start(f"{FOLDER / 'raced.py'}:breaking_off", method="fork_server") as launcher:
+        limited = order(tmp_path, task="breaking_off", steps_per_epoch=steps_per_epoch)
+        with ProcessArena(launcher, limited, folder=tmp_path) as arena:
+            contestant = arena.enter({})
+            assert arena.has_many_epochs == (steps_per_epoch == 1)
+            num_steps = steps_per_epoch * limited.epochs + 1
+            assert contestant.run_block(seconds=0.0, min_steps=num_steps).steps == num_steps
+            assert arena.has_many_epochs
+            assert arena.enter({}).run_block(seconds=0.0, min_steps=num_steps).steps == num_steps
+
+
+def test_loop_with_epochs_of_its_own_is_lost_when_they_are_over(tmp_path: Path) -> None:
+    with Launcher.start(f"{FOLDER / 'raced.py'}:own_epochs", method="fork_server") as launcher:
+        limited = order(tmp_path, task="own_epochs")
+        with (
+            ProcessArena(launcher, limited, folder=tmp_path) as arena,
+            pytest.raises(ContestantLostError, match="got the training's end after 2 steps; train as many"),
+        ):
+            arena.enter({})
+
+
 @pytest.mark.slow
 def test_contestants_of_spawned_processes_are_raced_too(tmp_path: Path) -> None:
     with Launcher.start(FAULTY, method="spawn") as launcher, open_arena(launcher, tmp_path) as arena:

@@ -33,7 +33,8 @@ def compete(order: TrialOrder, *, task: LoadedTask, orders: Orders) -> Finished:
     has_raised = finished.outcome not in {Outcome.COMPLETE, Outcome.FAILED} or finished.traceback is not None
     if not pacers or has_raised:
         return finished
-    return Finished(outcome=Outcome.FAILED, reason=_too_short(order, pacers[0]))
+    reason, has_begun = _too_short(order, pacers[0]), pacers[0].has_begun
+    return Finished(outcome=Outcome.FAILED, reason=reason, is_too_short=has_begun)
 
 
 class _Quiet:
@@ -69,6 +70,5 @@ def _too_short(order: TrialOrder, pacer: BlockPacer) -> str:
         )
     return (
         f"{where}: a race trains as long as it needs, got the training's end after {pacer.num_steps} steps; "
-        "give trial.watch a loader that can be iterated again, or train more epochs (budget.epochs; autotune speed: "
-        "--epochs)"
+        "train as many epochs as trial.epochs says, or give trial.watch a loader that can be iterated again"
     )

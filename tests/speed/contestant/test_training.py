@@ -487,7 +487,7 @@ def test_own_loop_with_one_pass_a_source_is_paced_as_long_as_it_trains(tmp_path:
     assert script.blocks[0].seconds < 0.1
     assert finished is not None
     assert finished.outcome is Outcome.FAILED
-    assert "got the training's end after 30 steps; give trial.watch a loader" in str(finished.reason)
+    assert "got the training's end after 30 steps; train as many epochs as trial.epochs" in str(finished.reason)
 
 
 def test_own_loop_that_watches_a_loader_of_the_trial_is_told_so_in_a_race_too(tmp_path: Path) -> None:
