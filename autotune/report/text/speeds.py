@@ -119,8 +119,12 @@ def _conclusion(result: RaceResult) -> Iterator[str]:
         yield f"Nothing was {done}: the race was over before one setting was measured{lost_words(result)}."
     elif result.gain is None:
         held = " of what the race may take up," if result.guess_refusal is not None else ""
-        found = "nothing was proven before the race ended" if result.ended_by is not None else None
-        yield f"Keep what you have:{held} {found or 'nothing is surely faster than the baseline'}."
+        found = "nothing is surely faster than the baseline"
+        if result.ended_by is not None:
+            found = "nothing was proven before the race ended"
+        elif result.is_too_loud:
+            found += "; but beside that noise a good gain would not show: race again when other programs are done"
+        yield f"Keep what you have:{held} {found}."
         if (heat := result.unproven) is not None and heat.gain is not None:
             yield (
                 f"Not proven: {tried_words(heat)}, {fresh_words(heat.gain)}; "

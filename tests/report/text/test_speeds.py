@@ -61,6 +61,13 @@ def test_row_of_an_informed_guess_says_that_the_gain_over_it_is_the_winner_s() -
     assert tried == ["the winner against an informed guess: num_workers 2", "channels_last true"]
 
 
+@pytest.mark.parametrize(("noise_floor", "is_loud"), [(0.51, True), (0.03, False)])
+def test_race_beside_loud_noise_does_not_pass_for_an_answer(noise_floor: float, *, is_loud: bool) -> None:
+    text = lines(noise_floor=noise_floor, heats=(BESIDE,), gain=None, setting={})
+    assert "Keep what you have: nothing is surely faster than the baseline" in text
+    assert ("beside that noise a good gain would not show: race again" in text) is is_loud
+
+
 def test_guess_of_which_nothing_takes_hold_is_said_to_change_nothing() -> None:
     idle = BESIDE.model_copy(
         update={
