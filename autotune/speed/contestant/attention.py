@@ -1,13 +1,15 @@
 """Whether a training has any attention that ``sdpa_backend`` could choose an implementation for."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from torch._C._autograd import _profiler_enabled
-from torch.autograd.profiler import profile
+from torch.autograd.profiler import profile, record_function
 
 _NAME = "scaled_dot_product"
 """In the names of all operators of torch's attention, whichever implementation runs."""
+_END = "autotune::end_of_look"
+"""Recorded last: where it is missing, a profiler of the user's has seen the step in place of ours."""
 
 
 class AttentionWatch:
@@ -27,12 +29,19 @@ class AttentionWatch:
 
     @contextmanager
     def over_first_step(self) -> Iterator[None]:
-        """Look at what runs in the block, if it is the first, and if no profiler of the user's looks already."""
+        """Look at what runs in the block, if it is the first, and if no profiler of the user's does."""
         is_first, self._is_to_look = self._is_to_look, False
         if not is_first or _profiler_enabled():
             yield
             return
-        with profile(use_kineto=False) as profiler:
-            yield
-        events = profiler.function_events or ()
-        self.has_seen_none = not any(_NAME in event.name for event in events)
+        with ExitStack() as look:
+            profiler = look.enter_context(profile(use_kineto=False))
+            try:
+                yield
+            finally:
+                if not _profiler_enabled():  # one that the user started meanwhile has taken its place, and has ended
+                    look.pop_all()
+                with record_function(_END):
+                    pass
+        names = {event.name for event in profiler.function_events or ()}
+        self.has_seen_none = _END in names and not any(_NAME in name for name in names)

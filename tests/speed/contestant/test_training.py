@@ -607,6 +607,19 @@ def test_backend_of_attention_is_not_in_force_where_a_step_has_none(
     assert script.warmed.in_force["sdpa_backend"] == ("math" if is_used else "unused by the task")
 
 
+def test_profiler_that_a_user_starts_in_a_step_hides_no_attention(tmp_path: Path) -> None:
+    """It took the place of ours: torch 2.11 raised an error in the step, and later ones had nothing to tell of it."""
+
+    def train(trial: Trial) -> None:
+        for batch in trial.watch([torch.ones(2, 3, 4)] * 50):
+            with torch.profiler.profile(acc_events=True):
+                scaled_dot_product_attention(batch, batch, batch)
+
+    script, _ = race(train, tmp_path, sdpa_backend="math")
+    assert script.warmed is not None
+    assert script.warmed.in_force["sdpa_backend"] == "math"
+
+
 def test_loop_that_is_profiled_by_its_user_is_not_looked_at_for_attention(tmp_path: Path) -> None:
     def train(trial: Trial) -> None:
         with torch.profiler.profile(acc_events=True):
