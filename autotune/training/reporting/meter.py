@@ -170,11 +170,7 @@ class Meter:
                 self._wait_seconds += clock() - asked
                 self._count(batch, number)
                 yield batch
-                now = clock()
-                self._step_seconds.append(now - asked)
-                asked = now
-                if now >= self._next_tick:
-                    self.tick()
+                asked = self._end_step(number, asked=asked)
                 self._is_asking = True
         finally:
             self._is_asking = False
@@ -201,6 +197,25 @@ class Meter:
         if wind is not None:
             wind(self.epochs_done + self._passes, self._batch)
         return self._passes_begun
+
+    def _end_step(self, number: int, *, asked: float) -> float:
+        """Add up a step of the pass with this number, whose batch was asked for then; when the next one is asked for.
+
+        A pass may go on in a new epoch: one over a stream, or an iterator that is asked for some batches at a time. What
+        lies between (the end of a step, an evaluation, a report) counts as no step.
+        """
+        now = time.perf_counter()
+        if number in self._open:
+            self._step_seconds.append(now - asked)
+        else:
+            self._passes += 1
+            self._can_wind = False
+            self._open.add(number)
+            if self._pass_began is None:
+                self._pass_began = now
+        if now >= self._next_tick:
+            self.tick()
+        return now
 
     def _end_pass(self, number: int) -> None:
         """Wait for the device, and add up the seconds once no pass is open; one of a closed epoch counts no more."""

@@ -1,3 +1,7 @@
+import itertools
+import time
+
+import pytest
 import torch
 
 from autotune.events import Progress
@@ -47,6 +51,36 @@ def test_two_passes_before_a_report_are_one_epoch() -> None:
     for _ in range(2):
         list(meter.watch(BATCHES, num_batches=3))
     assert meter.close_epoch(1).samples == 20
+
+
+@pytest.mark.usefixtures("own_time")
+def test_pass_that_goes_on_over_several_epochs_is_timed_in_each_of_them() -> None:
+    """It had no seconds after its first epoch, and so no throughput."""
+    meter, _, _ = new_meter()
+    batches = meter.watch(itertools.repeat(torch.zeros(4)), num_batches=None)
+    for epoch in range(1, 4):
+        assert meter.is_between_epochs
+        for _ in range(5):
+            next(batches)
+            time.sleep(1.0)
+        assert not meter.can_resume_inside_epoch
+        measures = meter.close_epoch(epoch)
+        assert (measures.samples, measures.step) == (20, 5 * epoch)
+        assert measures.seconds == pytest.approx(5.0, abs=0.01)
+        assert measures.step_seconds_p95 == pytest.approx(1.0, abs=0.01)
+        time.sleep(3.0)  # its evaluation
+
+
+@pytest.mark.usefixtures("own_time")
+def test_passes_side_by_side_that_go_on_over_epochs_are_timed_once() -> None:
+    meter, _, _ = new_meter()
+    pairs = zip(*(meter.watch(itertools.repeat(torch.zeros(4)), num_batches=None) for _ in range(2)), strict=False)
+    for epoch in range(1, 4):
+        for _ in itertools.islice(pairs, 5):
+            time.sleep(1.0)
+        measures = meter.close_epoch(epoch)
+        assert (measures.samples, measures.step) == (40, 5 * epoch)
+        assert measures.seconds == pytest.approx(5.0, abs=0.01)
 
 
 def test_loop_without_watch_has_no_throughput() -> None:
