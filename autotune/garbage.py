@@ -1,4 +1,4 @@
-"""How often Python looks for garbage that refers to itself: seldom, while a program of ours starts."""
+"""How seldom Python looks for garbage that refers to itself: while our processes start, and all through a command."""
 
 import gc
 from collections.abc import Iterator

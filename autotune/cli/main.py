@@ -52,7 +52,7 @@ def main() -> NoReturn:
     ending = _Ending()
     atexit.register(ending.end)  # the first to be registered is the last to be called
     try:
-        with collected_seldom():
+        with collected_seldom():  # to its end: a command imports as it goes along
             _run()
     except SystemExit as leaving:
         ending.status = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
