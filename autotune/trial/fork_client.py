@@ -166,8 +166,8 @@ class ForkServer:
     def _lost(self) -> ForkServerError:
         """The error for a server that has ended."""
         return ForkServerError(
-            f"fork server: it must live as long as the study, got {self._last_words()}; "
-            "start the study again, its trials go on from their checkpoints"
+            f"fork server: it must live as long as what it trains for, got {self._last_words()}; "
+            "type the same command again: a study's trials go on from their checkpoints"
         )
 
     def _last_words(self) -> str:

@@ -122,7 +122,7 @@ def test_fork_server_killed_in_training(tmp_path: Path) -> None:
         _kill_fork_server()
         assert hear_out(launcher, process) == [Exited(128 + signal.SIGKILL, signal=signal.SIGKILL)]
         assert wait_until(lambda: is_gone(process.pid))
-        with pytest.raises(ForkServerError, match="it must live as long as the study, got signal SIGKILL"):
+        with pytest.raises(ForkServerError, match="it must live as long as what it trains for, got signal SIGKILL"):
             launcher.wait(30.0)
         with pytest.raises(ForkServerError, match="start the study again"):
             launcher.launch(order(tmp_path, behaviour="report_thrice"))

@@ -201,8 +201,8 @@ class Meter:
     def _end_step(self, number: int, *, asked: float) -> float:
         """Add up a step of the pass with this number, whose batch was asked for then; when the next one is asked for.
 
-        A pass may go on in a new epoch: one over a stream, or an iterator that is asked for some batches at a time. What
-        lies between (the end of a step, an evaluation, a report) counts as no step.
+        A pass may go on in a new epoch: one over a stream, or an iterator that is asked for some batches at a time.
+        What lies between (the end of a step, an evaluation, a report) counts as no step.
         """
         now = time.perf_counter()
         if number in self._open:
