@@ -124,7 +124,7 @@ def test_fork_server_killed_in_training(tmp_path: Path) -> None:
         assert wait_until(lambda: is_gone(process.pid))
         with pytest.raises(ForkServerError, match="it must live as long as what it trains for, got signal SIGKILL"):
             launcher.wait(30.0)
-        with pytest.raises(ForkServerError, match="start the study again"):
+        with pytest.raises(ForkServerError, match="type the same command again"):
             launcher.launch(order(tmp_path, behaviour="report_thrice"))
 
 
