@@ -1,7 +1,8 @@
 """What a study does with its races: what they cost it, what it takes over, and what it does where they fail."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
@@ -21,7 +22,7 @@ from autotune.shortages import Shortage
 from autotune.speed.measuring.arena import ContestantLostError, Loss
 from autotune.trial.launcher import Arrival
 from autotune.trial.leases import Lease
-from tests.coordinator.races.simulated import CostOf, racing_study
+from tests.coordinator.races.simulated import CostOf, RacingStudy, racing_study
 from tests.coordinator.retraining.instant import InstantTrials, Said
 from tests.report.raced import BESIDE, MEASURED
 from tests.reports import make_report
@@ -38,6 +39,20 @@ speed:
   precision: {choices: [fp32, bf16]}
 baseline: {batch_size: 32, num_workers: 0, precision: fp32}
 """
+
+
+@contextmanager
+def racing_threads(folder: Path, *, ratio: float, monkeypatch: pytest.MonkeyPatch) -> Iterator[RacingStudy]:
+    """A study whose baseline has two threads, with one of which a step is so many times as fast."""
+
+    def cost(learning: Mapping[str, Scalar], setting: Setting) -> Cost:
+        del learning
+        return Cost(compute_seconds=0.01 * (1 if setting["torch_threads"] == 1 else ratio))
+
+    spec = SPEC.replace("num_workers: {choices: [0, 2]}", "torch_threads: {choices: [1, 2]}")
+    spec = spec.replace("num_workers: 0", "torch_threads: 2")
+    with racing_study(folder, spec=spec, cost=cost, monkeypatch=monkeypatch) as study:
+        yield study
 
 
 def fails(*batch_sizes: int, kind: Loss = "crashed") -> CostOf:
@@ -77,13 +92,7 @@ def test_race_tells_of_a_setting_that_can_not_be_trained_with(tmp_path: Path, mo
 def test_race_tells_of_what_is_faster_at_first_sight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two bottlenecks were told one after the other, and not what lay between them."""
 
-    def cost(learning: Mapping[str, Scalar], setting: Setting) -> Cost:
-        del learning
-        return Cost(compute_seconds=0.01 if setting["torch_threads"] == 1 else 0.03)
-
-    spec = SPEC.replace("num_workers: {choices: [0, 2]}", "torch_threads: {choices: [1, 2]}")
-    spec = spec.replace("num_workers: 0", "torch_threads: 2")
-    with racing_study(tmp_path, spec=spec, cost=cost, monkeypatch=monkeypatch) as study:
+    with racing_threads(tmp_path, ratio=3, monkeypatch=monkeypatch) as study:
         assert study.train(1, batch_size=32)["torch_threads"] == 1
     told = [line for line in study.said if line.endswith("(screen)")]
     assert told == ["race: torch_threads 1: 3.0 times faster at first sight (screen)"]
@@ -343,13 +352,7 @@ def test_race_says_nothing_of_another_class_in_its_file(tmp_path: Path, monkeypa
 def test_dashboard_shows_what_was_adopted_at_first_sight_with_its_throughput(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def cost(learning: Mapping[str, Scalar], setting: Setting) -> Cost:
-        del learning
-        return Cost(compute_seconds=0.01 if setting["torch_threads"] == 1 else 0.1)
-
-    spec = SPEC.replace("num_workers: {choices: [0, 2]}", "torch_threads: {choices: [1, 2]}")
-    spec = spec.replace("num_workers: 0", "torch_threads: 2")
-    with racing_study(tmp_path, spec=spec, cost=cost, monkeypatch=monkeypatch) as study:
+    with racing_threads(tmp_path, ratio=10, monkeypatch=monkeypatch) as study:
         study.train(1, batch_size=32)
     heats = optuna.load_study(study_name="raced.speed", storage=f"sqlite:///{tmp_path}/autotune.db").trials
     (seen,) = (heat for heat in heats if "at first sight" in heat.user_attrs["reason"])
