@@ -230,6 +230,13 @@ class RaceTime:
         in_time, late = self._quads_by(self.given * _A_LITTLE_LATE), self._quads_by(self.given * _LATE)
         return max(in_time, min(self._kept_quads, late), self._least_quads_to_confirm)
 
+    def quads_to_confirm_in_turns(self, quad_seconds: float, *, first_start: float) -> int:
+        """For how many quads in turns a confirmation has time after its first start; it may end a little late.
+
+        Who meets the winner may have no room beside it though the race took no turns before, and had no time for them.
+        """
+        return int((self.given * _LATE - self.spent - first_start) / quad_seconds)
+
     @property
     def usual_quads_to_confirm(self) -> int:
         """After how many quads a confirmation that tells ends: as many as are kept where a guess is still to be met."""

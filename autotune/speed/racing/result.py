@@ -251,10 +251,10 @@ class RaceResult(_Part):
 
     @property
     def had_no_time_for_informed(self) -> bool:
-        """The winner was to meet the informed setting, which is another one, and the race's time was up before."""
+        """The winner was to meet the informed setting, which is another one, and the race had no time left for it."""
         if self.informed is None or self.informed in (self.setting, self.baseline) or self.ended_by is not None:
             return False
-        return not any(heat.stage == "informed" for heat in self.heats)
+        return not any(heat.stage == "informed" and heat.verdict != "skipped" for heat in self.heats)
 
     @property
     def is_informed_setting(self) -> bool:

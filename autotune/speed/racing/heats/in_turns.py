@@ -10,6 +10,9 @@ from autotune.speed.racing.heats.meeting import HeatTime, Looks
 from autotune.speed.racing.heats.shared_arena import SharedArena, SharedContestant
 from autotune.speed.racing.pace import Pace
 
+LEAST_TURN_QUADS = 3
+"""A confirmation in turns has so many quads, however little time is left: of two an interval of 95 % tells nothing."""
+
 
 class InTurns:
     """The way to meet where each holds the device alone, from its start to the end of its turn; see Meeting.
@@ -50,14 +53,19 @@ class InTurns:
             is_decided=is_clear if bar.startswith("no slower") else is_settled_in_turns,
         )
 
-    def confirm(self, other: SharedContestant, winner: SharedContestant, *, time: HeatTime) -> Comparison:
-        """The winner over the other one; no quad is added, since each costs two starts."""
-        del time
+    def confirm(
+        self, other: SharedContestant, winner: SharedContestant, *, time: HeatTime, is_needed: bool
+    ) -> Comparison | None:
+        """The winner over the other one; no quad is added, since each costs two starts, and late there are fewer."""
         pace = self._pace
+        quad_seconds = self._seconds(1, starts=other.start_seconds + winner.start_seconds)
+        in_time = time.quads_to_confirm_in_turns(quad_seconds, first_start=other.start_seconds)
+        if in_time < LEAST_TURN_QUADS and not is_needed:
+            return None
         return self._compare(
             other,
             winner,
-            quads=pace.turn_confirm_quads,
+            quads=min(pace.turn_confirm_quads, max(LEAST_TURN_QUADS, in_time)),
             confidence=pace.confirm_confidence,
             is_decided=is_known_well_in_turns,
         )
@@ -72,6 +80,11 @@ class InTurns:
     def forget_noise(self) -> None:
         """Forget the noise of another setting."""
         self.noise_floor = None
+
+    def note_step(self, seconds: float) -> None:
+        """Tell what a step takes: a turn's block has a few of them, however long, until the noise was measured."""
+        if self.noise_floor is None:
+            self._block_seconds = max(self._pace.turn_seconds, self._pace.min_steps * seconds)
 
     def seconds_to_screen(self, a: SharedContestant, b: SharedContestant) -> float:
         """Seconds that a heat of these two takes at most, about: two looks, and all quads."""

@@ -121,6 +121,7 @@ class Incumbency:
 
     def note_step(self, seconds: float) -> None:
         """Tell what a step of the incumbent takes: a block's length follows from it until the noise was measured."""
+        self.in_turns.note_step(seconds)
         if not self.is_floor_known:
             steps = self._pace.min_steps
             self.block_seconds = max(self._pace.block_seconds, steps * seconds, self._round_seconds(seconds))

@@ -54,6 +54,9 @@ class HeatTime(Protocol):
     def quads_to_confirm(self) -> int:
         """For how many quads a confirmation has time from now on, if it takes so many to tell."""
 
+    def quads_to_confirm_in_turns(self, quad_seconds: float, *, first_start: float) -> int:
+        """For how many quads in turns, of so many seconds each, a confirmation has time after its first start."""
+
     @property
     def usual_quads_to_confirm(self) -> int:
         """After how many quads a confirmation that tells ends."""
@@ -86,15 +89,19 @@ class Meeting(Protocol):
             time: Says for how many quads the race has time.
         """
 
-    def confirm(self, other: SharedContestant, winner: SharedContestant, *, time: HeatTime) -> Comparison:
+    def confirm(
+        self, other: SharedContestant, winner: SharedContestant, *, time: HeatTime, is_needed: bool
+    ) -> Comparison | None:
         """Compare the winner with the other one, with more quads; where these do not tell, with all that time allows.
 
         A difference within the noise is a tie, as in a screening; where that is not known, one within what is loud.
+        None where that is not needed, and would end too late.
 
         Args:
             other: Whom the winner has to beat.
             winner: The one that seems faster.
             time: Says for how many quads the race has time.
+            is_needed: The race has no winner without it, so that it has a few quads however late it is.
         """
 
     def find_noise_floor(self, contestant: SharedContestant, twin: SharedContestant) -> None:

@@ -63,8 +63,11 @@ class SideBySide:
             is_decided=is_decided,
         )
 
-    def confirm(self, other: SharedContestant, winner: SharedContestant, *, time: HeatTime) -> Comparison:
+    def confirm(
+        self, other: SharedContestant, winner: SharedContestant, *, time: HeatTime, is_needed: bool
+    ) -> Comparison:
         """The winner over the other one, with more quads than usual where these do not tell and time is left."""
+        del is_needed  # that there is time for it was seen to before
         pace = self._pace
 
         def is_decided(comparison: Comparison) -> bool:

@@ -178,17 +178,20 @@ class Track:
         *,
         changes: Mapping[str, Scalar],
         setting: Mapping[str, Scalar] | None = None,
+        is_needed: bool = True,
         restate: Callable[[SharedContestant], None] | None = None,
     ) -> Comparison | None:
         """Compare the incumbent's setting with another one, both on fresh contestants and with more blocks.
 
-        None where one of the two can't be trained with; the incumbent is retired then.
+        None where one of the two can't be trained with; the incumbent is retired then. None, too, where nothing was
+        compared: the other one is no other setting, or no time is left to take turns with it. Both are recorded.
 
         Args:
             stage: The part of the race.
             against: The other setting.
             changes: What the heat is shown by.
             setting: What the incumbent is to have, where that is another one; None for its own.
+            is_needed: The race has no winner without it; else it is passed over where it would end too late.
             restate: Lets the other contestant be known by what of its setting is in force, and the heat by that. Where
                 it is the baseline's or the incumbent's setting then, nothing is compared, and None is returned. None
                 leaves the other setting as it is.
@@ -209,7 +212,7 @@ class Track:
             self.adopt(setting)
             comparison = self.incumbency.meet(
                 self.incumbent,
-                lambda way: way.confirm(opponent, self.incumbent, time=self._time),
+                lambda way: way.confirm(opponent, self.incumbent, time=self._time, is_needed=is_needed),
                 holder=opponent,
             )
         except ContestantLostError as error:
@@ -220,6 +223,10 @@ class Track:
         finally:
             if other is not None:
                 other.retire()
+        if comparison is None:
+            reason = "no room for the two side by side, and no time to take turns"
+            self.heats.skipped(stage, self.incumbent.setting, changes=changes, reason=reason)
+            return None
         is_guess_met = stage == "informed"
         # Beside a guess the winner is not on trial: it stays unless the guess is surely faster.
         is_kept = comparison.verdict == "faster" or (is_guess_met and comparison.verdict == "tie")

@@ -87,7 +87,7 @@ class Ending:
         ):
             changes = difference(plan.baseline, self._informed)
             comparison = track.confirm(
-                "informed", self._informed, changes=changes, restate=self._know_guess_by_what_holds
+                "informed", self._informed, changes=changes, is_needed=False, restate=self._know_guess_by_what_holds
             )
             informed_gain = gain_of(comparison) if comparison else None
             if comparison is not None and comparison.verdict == "slower":
@@ -156,9 +156,10 @@ class Ending:
             self._guess_refusal = "no time was left to confirm it against the baseline"
             return None
         proven = self._track.incumbent
-        gain = self._gain_of(dict(informed))
+        gain = self._gain_of(dict(informed), is_needed=False)
         if gain is None:
-            self._guess_refusal = "beside the baseline it was not surely faster"
+            beside = "beside the baseline it was not surely faster"
+            self._guess_refusal = beside if self._proof is not None else self._track.heats.all[-1].reason
             self._track.incumbency.pass_to(proven)  # of which no more is asked: it needs no other start
         return gain
 
@@ -170,23 +171,26 @@ class Ending:
         self._informed = meaningful(held, entries=self._plan.entries)
         guess.restate(self._informed)
 
-    def _gain_of(self, setting: Mapping[str, Scalar]) -> Gain | None:
+    def _gain_of(self, setting: Mapping[str, Scalar], *, is_needed: bool = True) -> Gain | None:
         """The setting's gain over the baseline, if it is sure; a small one is the lesser of two, on two fresh pairs.
 
         Two processes of one setting differ by a per cent or two for as long as they live, which no interval of one
         pair tells. Where there is no time for a second pair, the noise floor alone speaks against it.
         """
-        comparison = self._met(setting)
+        comparison = self._met(setting, is_needed=is_needed)
         is_small = comparison is not None and comparison.ratio <= 1 + LOUD_NOISE and not comparison.is_in_turns
         if comparison is not None and comparison.verdict == "faster" and is_small and self._time.has_room_for_a_pair:
             again = self._met(setting)
             comparison = min(comparison, again, key=lambda each: each.ratio) if again is not None else None
         return gain_of(comparison) if comparison is not None and comparison.verdict == "faster" else None
 
-    def _met(self, setting: Mapping[str, Scalar]) -> Comparison | None:
-        """Compare the setting with the baseline on fresh contestants; None where one can't be trained with."""
+    def _met(self, setting: Mapping[str, Scalar], *, is_needed: bool = True) -> Comparison | None:
+        """Compare the setting with the baseline on fresh contestants; None where one can't be trained with.
+
+        None, too, where that would end too late and is not needed.
+        """
         baseline = self._plan.baseline
         changes = difference(baseline, setting)
-        comparison = self._track.confirm("confirm", baseline, changes=changes, setting=setting)
+        comparison = self._track.confirm("confirm", baseline, changes=changes, setting=setting, is_needed=is_needed)
         self._proof = _Proof(dict(setting), comparison) if comparison is not None else None
         return comparison

@@ -274,6 +274,57 @@ def test_heat_for_whose_turns_no_time_is_left_is_passed_over_with_that_reason() 
     assert result.setting == {"channels_last": True}
 
 
+def beside_a_large_guess(*, seconds: float, start_seconds: float, gain: float = 0.95) -> RaceResult:
+    """A race with room for two that ends with a guess which has none, neither beside the winner nor the baseline."""
+
+    def cost(setting: Setting) -> Cost:
+        is_guess = setting.get("optimizer_impl") == "fused"
+        factor = (0.7 if setting.get("channels_last") else 1.0) * (gain if is_guess else 1.0)
+        return Cost(
+            compute_seconds=0.01 * factor, start_seconds=start_seconds, peak_memory_bytes=80 if is_guess else 40
+        )
+
+    arena = SimulatedArena(cost, machine=device(noises=(Jitter(0.02),), start_spread=0.005))
+    return run(arena, CHANNELS_LAST, seconds=seconds, informed={"optimizer_impl": "fused"}, overrun=1.5)
+
+
+@pytest.mark.parametrize("start_seconds", [0.1, 0.5, 1.0, 2.0, 3.0])
+@pytest.mark.parametrize("seconds", [12.0, 30.0, 60.0])
+@pytest.mark.parametrize("gain", [0.5, 0.95, 1.1])
+def test_guess_without_room_beside_the_winner_takes_turns_only_where_these_end_in_time(
+    gain: float, seconds: float, start_seconds: float
+) -> None:
+    """Races of 12 s took up to 64: each quad of such a confirmation costs two starts."""
+    result = beside_a_large_guess(seconds=seconds, start_seconds=start_seconds, gain=gain)
+    assert result.seconds <= 1.3 * seconds
+
+
+def test_guess_that_had_no_time_to_take_turns_with_the_winner_is_told_as_not_compared() -> None:
+    result = beside_a_large_guess(seconds=12.0, start_seconds=2.0)
+    *_, last = result.heats
+    reason = "no room for the two side by side, and no time to take turns"
+    assert (last.stage, last.verdict, last.reason) == ("informed", "skipped", reason)
+    assert last.changes == {"optimizer_impl": "fused"}
+    assert result.had_no_time_for_informed
+
+
+def test_guess_that_had_no_time_to_take_turns_with_the_baseline_is_no_winner_for_that_reason() -> None:
+    result = beside_a_large_guess(seconds=60.0, start_seconds=2.0, gain=0.5)
+    assert result.setting == {"channels_last": True}
+    assert result.guess_refusal == "no room for the two side by side, and no time to take turns"
+
+
+def test_turns_of_long_steps_are_held_against_the_time_that_these_take() -> None:
+    """Their blocks were counted as those of short steps: a race of 30 s took 107."""
+
+    def cost(setting: Setting) -> Cost:
+        return Cost(compute_seconds=3.0 if setting.get("optimizer_impl") else 2.0, peak_memory_bytes=80)
+
+    arena = SimulatedArena(cost, machine=device(noises=(Jitter(0.02),)))
+    result = run(arena, CHANNELS_LAST, seconds=30.0, informed={"optimizer_impl": "fused"}, memory_bytes=DEVICE_BYTES)
+    assert result.seconds <= 1.3 * 30.0
+
+
 class FailingArena(SimulatedArena):
     """Starts of a contestant fail as ``fails`` says, by its setting and how often it was started before."""
 
