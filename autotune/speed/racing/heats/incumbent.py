@@ -81,6 +81,7 @@ class Incumbency:
         """Give another contestant the setting to beat; the one that had it is retired."""
         self.holder.retire()
         self.holder = successor
+        self.tell_of_turns()
 
     def restore(self) -> ContestantLostError | None:
         """Let an incumbent that was lost enter anew, or the baseline in its stead; then, why the incumbent could not.

@@ -12,7 +12,7 @@ from autotune.speed.knobs.entries import Entry
 from autotune.speed.measuring.arena import ContestantLostError
 from autotune.speed.measuring.comparison import compare_in_turns
 from autotune.speed.racing.heats.shared_arena import SharedArena
-from autotune.speed.racing.plan import RacePlan
+from autotune.speed.racing.plan import RacePlan, RaceWatch
 from autotune.speed.racing.race import race
 from autotune.speed.racing.result import Heat, RaceResult
 from tests.speed.simulated import (
@@ -323,6 +323,32 @@ def test_turns_of_long_steps_are_held_against_the_time_that_these_take() -> None
     arena = SimulatedArena(cost, machine=device(noises=(Jitter(0.02),)))
     result = run(arena, CHANNELS_LAST, seconds=30.0, informed={"optimizer_impl": "fused"}, memory_bytes=DEVICE_BYTES)
     assert result.seconds <= 1.3 * 30.0
+
+
+def test_time_for_turns_is_given_from_the_winner_on_that_has_no_room_for_another_one() -> None:
+    """The race went by it unsaid, so that a study, which had not heard of it, ended the race before its end."""
+
+    def cost(setting: Setting) -> Cost:
+        factor = (0.8 if setting.get("channels_last") else 1.0) * (0.5 if setting.get("optimizer_impl") else 1.0)
+        peak = 60 if setting.get("channels_last") else 30
+        return Cost(compute_seconds=0.2 * factor, start_seconds=0.5, peak_memory_bytes=peak)
+
+    told: list[float] = []
+    arena = SimulatedArena(cost, machine=device())
+    plan = RacePlan(
+        entries=(CHANNELS_LAST,),
+        baseline={},
+        informed={"optimizer_impl": "fused"},
+        seconds=30.0,
+        seconds_in_turns=150.0,
+        memory_bytes=DEVICE_BYTES,
+    )
+    watch = RaceWatch(takes_turns=lambda: told.append(arena.machine.now))
+    result = race(arena, plan, watch=watch, clock=lambda: arena.machine.now)
+    assert result.setting == {"optimizer_impl": "fused"}
+    assert len(told) == 1
+    assert result.seconds_given == 150.0
+    assert result.seconds_late == 0
 
 
 class FailingArena(SimulatedArena):
