@@ -29,6 +29,8 @@ _FIRST_LOOK = 3
 """Quads before the first early look, side by side: two give no interval worth the name."""
 _FIRST_LOOK_IN_TURNS = 2
 """Quads before the first early look in turns: two may tell that B is no faster (``is_never_ahead``)."""
+_LEAST_QUADS = 2
+"""Quads that have an interval: one says nothing about its spread."""
 LOUD_NOISE = 0.05
 """A noise floor above this hides gains that are worth having."""
 _LOOK_SHARE = 0.05
@@ -80,6 +82,16 @@ class Comparison:
         return math.expm1(max(abs(math.log(bound)) for bound in self.interval))
 
 
+@dataclass(frozen=True)
+class Quads:
+    """How many quads a comparison has."""
+
+    most: int
+    is_over: Callable[[float], bool] = lambda _: False
+    """Asked after two quads and after each that follows, with the seconds of the last one, whether another would end
+    too late: that one is the last then, and the interval has the confidence that was asked for."""
+
+
 def is_clear(comparison: Comparison) -> bool:
     """More quads would not change the verdict: it is no tie, or a tie whose whole interval is inside the floor.
 
@@ -110,7 +122,7 @@ def compare(
     a: Contestant | Step,
     b: Contestant | Step,
     *,
-    quads: int = 8,
+    quads: int | Quads = 8,
     seconds: float = 0.2,
     min_steps: int = 5,
     confidence: float = 0.95,
@@ -125,7 +137,7 @@ def compare(
     Args:
         a: A contestant, or a function that trains one step and returns the samples that it took (None: one).
         b: Another contestant, or another such function.
-        quads: Most quads to run; four blocks each.
+        quads: Most quads to run, four blocks each; with ``Quads`` fewer where they take too long.
         seconds: Least wall-clock length of a block.
         min_steps: Fewest steps of a block.
         confidence: How often the interval holds the true ratio.
@@ -139,12 +151,13 @@ def compare(
         ContestantLostError: One of the two can't go on.
         InputError: There is nothing to compare with these numbers.
     """
-    if quads < 2 or not 0.5 <= confidence < 1:  # noqa: PLR2004 - half is where an order statistic begins to mean something
+    quads = Quads(quads) if isinstance(quads, int) else quads
+    if quads.most < _LEAST_QUADS or not 0.5 <= confidence < 1:  # noqa: PLR2004 - half is where an order statistic begins to mean something
         raise InputError(
-            f"compare: needs quads >= 2 and 0.5 <= confidence < 1, got {quads} and {confidence}; take 8 and 0.95"
+            f"compare: needs quads >= 2 and 0.5 <= confidence < 1, got {quads.most} and {confidence}; take 8 and 0.95"
         )
     series = _Series(as_contestant(a), as_contestant(b), seconds=seconds, min_steps=min_steps, orders=_QUADS)
-    first_look = quads if is_decided is None else _FIRST_LOOK
+    first_look = quads.most if is_decided is None else _FIRST_LOOK
     return series.run(
         quads, confidence=confidence, noise_floor=noise_floor, first_look=first_look, is_decided=is_decided
     )
@@ -169,7 +182,7 @@ def compare_in_turns(
     series = _Series(a, b, seconds=seconds, min_steps=min_steps, orders=_TURNS)
     first_look = quads if is_decided is None else _FIRST_LOOK_IN_TURNS
     return series.run(
-        quads, confidence=confidence, noise_floor=noise_floor, first_look=first_look, is_decided=is_decided
+        Quads(quads), confidence=confidence, noise_floor=noise_floor, first_look=first_look, is_decided=is_decided
     )
 
 
@@ -186,7 +199,7 @@ class _Series:
 
     def run(
         self,
-        quads: int,
+        quads: Quads,
         *,
         confidence: float,
         noise_floor: float,
@@ -196,23 +209,27 @@ class _Series:
         """Run so many quads at most, and look after each one from ``first_look`` on."""
         early = 1 - (1 - confidence) * _LOOK_SHARE
         while True:
-            self._run_quad()
-            is_last = len(self._log_ratios) == quads
+            seconds = self._run_quad()
+            is_over = len(self._log_ratios) >= _LEAST_QUADS and quads.is_over(seconds)
+            is_last = is_over or len(self._log_ratios) == quads.most
             if not is_last and len(self._log_ratios) < first_look:
                 continue
             comparison = self._comparison(confidence if is_last else early, noise_floor)
             if is_last or (is_decided is not None and is_decided(comparison)):
                 return comparison
 
-    def _run_quad(self) -> None:
-        """Run one quad, which gives one log-ratio."""
+    def _run_quad(self) -> float:
+        """Run one quad, which gives one log-ratio; the seconds that its blocks took."""
+        seconds = 0.0
         costs: dict[str, list[float]] = {"A": [], "B": []}
         for which in self._orders[len(self._log_ratios) % len(self._orders)]:
             contestant = self._contestants[which]
             block = contestant.run_block(seconds=self._seconds, min_steps=self._min_steps)
             self._blocks[which].append(block)
+            seconds += block.seconds
             costs[which].append(math.log(seconds_per_sample(block, contestant.warmed)))
         self._log_ratios.append(statistics.fmean(costs["A"]) - statistics.fmean(costs["B"]))
+        return seconds
 
     def _comparison(self, confidence: float, noise_floor: float) -> Comparison:
         """What the quads so far come to."""

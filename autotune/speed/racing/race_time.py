@@ -230,6 +230,15 @@ class RaceTime:
         in_time, late = self._quads_by(self.given * _A_LITTLE_LATE), self._quads_by(self.given * _LATE)
         return max(in_time, min(self._kept_quads, late), self._least_quads_to_confirm)
 
+    @property
+    def latest_confirmed(self) -> float:
+        """Seconds of the race, after which a confirmation that begins now is over, whatever its blocks take.
+
+        It may end late by what the least of its quads take as blocks were so far; the machine may have become slow.
+        """
+        least = 4 * self._least_quads_to_confirm * self._incumbency.block_seconds
+        return max(self.given * _LATE, self.spent + least)
+
     def quads_to_confirm_in_turns(self, quad_seconds: float, *, first_start: float) -> int:
         """For how many quads in turns a confirmation has time after its first start; it may end a little late.
 

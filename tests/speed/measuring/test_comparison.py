@@ -5,6 +5,7 @@ import pytest
 
 from autotune.errors import InputError
 from autotune.speed import Comparison, break_even_steps, compare, is_clear, is_out_of_reach, noise_floor
+from autotune.speed.measuring.comparison import Quads
 from tests.speed.simulated import (
     Cost,
     Drift,
@@ -156,6 +157,21 @@ def test_a_comparison_that_is_never_clear_ends_with_the_confidence_that_was_aske
 
     assert comparison.num_quads == 5
     assert comparison.confidence == 0.9
+
+
+@pytest.mark.parametrize(("most_seconds", "num_quads"), [(0.0, 2), (2.0, 3), (math.inf, 5)])
+def test_a_comparison_whose_time_is_over_ends_after_two_quads_or_more_with_the_confidence_that_was_asked_for(
+    most_seconds: float, num_quads: int
+) -> None:
+    took: list[float] = []
+
+    def is_over(quad_seconds: float) -> bool:
+        took.append(quad_seconds)
+        return sum(took) + quad_seconds > most_seconds
+
+    comparison = compare(*two(noises=jitter()), quads=Quads(5, is_over=is_over), confidence=0.9)
+    assert (comparison.num_quads, comparison.confidence) == (num_quads, 0.9)
+    assert took[0] == pytest.approx(sum(block.seconds for block in comparison.blocks) / num_quads, rel=0.1)
 
 
 def test_a_tie_is_clear_once_its_interval_lies_inside_the_noise_floor() -> None:

@@ -267,6 +267,29 @@ def test_confirmation_on_a_machine_that_became_slow_ends_as_soon_as_it_tells() -
     assert confirmed.gain.num_quads < 9
 
 
+@pytest.mark.parametrize("seconds", [30.0, 60.0, 120.0])
+@pytest.mark.parametrize("step_seconds", [0.05, 0.1])
+@pytest.mark.parametrize("slower", [(10.0, 1.0), (10.0, 10.0)], ids=["the baseline", "both"])
+def test_confirmation_of_what_became_ten_times_slower_ends_a_little_late_at_most(
+    seconds: float, step_seconds: float, slower: tuple[float, float]
+) -> None:
+    """Its blocks were counted as those before: a race of 30 s took 87, and a study ended it without its winner."""
+    begun: list[str] = []
+
+    def cost(setting: Setting) -> Cost:
+        is_winner = bool(setting.get("channels_last"))
+        times = slower[is_winner] if "confirm" in begun else 1.0
+        return Cost(compute_seconds=step_seconds * times * (0.93 if is_winner else 1.0), start_seconds=0.5)
+
+    for seed in range(5):
+        begun.clear()
+        machine = SimulatedMachine(seed=seed, noises=(Jitter(0.03),))
+        watch = RaceWatch(heat_begun=lambda stage, _: begun.append(stage))
+        plan = RacePlan(entries=(CHANNELS_LAST,), baseline={}, seconds=seconds)
+        result = race(SimulatedArena(cost, machine=machine), plan, watch=watch, clock=partial(getattr, machine, "now"))
+        assert result.seconds <= 1.25 * seconds
+
+
 def test_heat_on_a_machine_that_became_slow_takes_no_more_of_the_time_for_the_end() -> None:
     result = race_on_a_machine_that_becomes_slow(20.0, times=30.0)
     *_, last = [heat.gain for heat in result.heats if heat.stage == "screen" and heat.gain is not None]

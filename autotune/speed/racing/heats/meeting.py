@@ -62,6 +62,14 @@ class HeatTime(Protocol):
         """After how many quads a confirmation that tells ends."""
 
     @property
+    def latest_confirmed(self) -> float:
+        """Seconds of the race, after which a confirmation that begins now is over, whatever its blocks take."""
+
+    @property
+    def spent(self) -> float:
+        """Seconds since the race began."""
+
+    @property
     def is_over(self) -> bool:
         """Another quad would end too late."""
 

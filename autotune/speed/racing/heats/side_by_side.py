@@ -4,7 +4,7 @@ import math
 from functools import partial
 
 from autotune.events import Block
-from autotune.speed.measuring.comparison import LOUD_NOISE, Comparison, compare, is_out_of_reach
+from autotune.speed.measuring.comparison import LOUD_NOISE, Comparison, Quads, compare, is_out_of_reach
 from autotune.speed.measuring.statistics import median_interval
 from autotune.speed.racing.heats.enough import ENDS, FASTER_BY_FAR, Bar, is_known_well
 from autotune.speed.racing.heats.meeting import LEAST_QUADS, SLOWER_BY_FAR, HeatTime, Looks
@@ -68,17 +68,18 @@ class SideBySide:
     ) -> Comparison:
         """The winner over the other one, with more quads than usual where these do not tell and time is left."""
         del is_needed  # that there is time for it was seen to before
-        pace = self._pace
+        pace, latest = self._pace, time.latest_confirmed
 
         def is_decided(comparison: Comparison) -> bool:
             is_longer = comparison.num_quads >= time.usual_quads_to_confirm
             is_told = comparison.verdict == "faster" or is_out_of_reach(comparison)
             return is_known_well(comparison) or (is_told and (is_longer or time.is_over))
 
+        most = min(time.quads_to_confirm(), _MOST_TIMES_AS_MANY * pace.confirm_quads)
         return compare(
             other,
             winner,
-            quads=min(time.quads_to_confirm(), _MOST_TIMES_AS_MANY * pace.confirm_quads),
+            quads=Quads(most, is_over=lambda quad_seconds: time.spent + quad_seconds > latest),
             seconds=pace.block_seconds,
             min_steps=pace.min_steps,
             confidence=pace.confirm_confidence,
