@@ -1,15 +1,15 @@
 """A race as an Optuna study of its own, ``NAME.speed``, so that the dashboard shows it."""
 
-import warnings
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
+from sqlalchemy import text
 
 from autotune.errors import StorageError
 from autotune.events import Scalar
@@ -28,6 +28,11 @@ class RacedSetting:
 
 RACE_SUFFIX = ".speed"
 _METRIC_NAMES = ["samples_per_second"]
+_ADD_STUDY = text("INSERT INTO studies (study_name) VALUES (:name) ON CONFLICT DO NOTHING RETURNING study_id")
+_ADD_DIRECTION = text("INSERT INTO study_directions (study_id, objective, direction) VALUES (:study_id, 0, 'MAXIMIZE')")
+_ADD_METRIC_NAMES = text(
+    "INSERT INTO study_system_attributes (study_id, key, value_json) VALUES (:study_id, 'study:metric_names', :names)"
+)
 
 
 def race_study_name(study: str) -> str:
@@ -50,13 +55,11 @@ class RaceStudy:
             StorageError: Optuna has a study of that name which holds something else.
         """
         name = race_study_name(study)
-        self._study = optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
-        if self._study.get_trials(deepcopy=False) and not _holds_races(self._study):
+        _create_if_new(name, storage=storage)
+        self._study = optuna.load_study(study_name=name, storage=storage)
+        if not _holds_races(self._study):
             rule = f"its races are Optuna's study {name}, got one that holds something else"
             raise StorageError(f"study {study}: {rule}; choose another --name")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            self._study.set_metric_names(_METRIC_NAMES)
         self._distributions: dict[str, BaseDistribution] = {
             name: CategoricalDistribution(tuple(choices)) for name, choices in values.items()
         }
@@ -93,6 +96,18 @@ def delete_races(study: str, *, storage: RDBStorage) -> None:
     with suppress(KeyError):
         if _holds_races(optuna.load_study(study_name=name, storage=storage)):
             delete_search(name, storage=storage)
+
+
+def _create_if_new(name: str, *, storage: RDBStorage) -> None:
+    """Make the Optuna study with its metric's name in one transaction; nothing happens where there is one.
+
+    Optuna itself sets that name in a second one, and between the two nothing tells it from a study of somebody else's.
+    """
+    with storage.engine.begin() as connection:
+        study_id = connection.execute(_ADD_STUDY, {"name": name}).scalar_one_or_none()
+        if study_id is not None:
+            connection.execute(_ADD_DIRECTION, {"study_id": study_id})
+            connection.execute(_ADD_METRIC_NAMES, {"study_id": study_id, "names": json.dumps(_METRIC_NAMES)})
 
 
 def _holds_races(study: optuna.Study) -> bool:
