@@ -12,8 +12,9 @@ A winner is for every run length, as far as a run repays it (``repayment.py``): 
 raced for don't compile where they train for too few steps, and a workload whose race had no reason to try that is raced
 again for runs that are long enough.
 
-A workload whose race crashes is not raced again in this start; several in a row end its races. One whose race
-runs out of memory as it begins, with the baseline's setting, does not fit: its trials are refused.
+A workload whose race is lost with its setting to beat (it crashed, or others filled the device) is raced once more in
+this start, before a later trial; several in a row end its races. One whose race runs out of memory as it begins, with
+the baseline's setting, does not fit: its trials are refused.
 """
 
 from collections.abc import Callable, Mapping
@@ -100,7 +101,9 @@ class RacedSpeeds:
         self._failures = 0
         """Races that crashed since one came to its end."""
         self._raced: set[str] = set()
-        """Digests of the workloads that this start has raced, whatever came of it."""
+        """Digests of the workloads that this start has raced and does not race again, whatever came of it."""
+        self._lost: set[str] = set()
+        """Digests of the workloads of which this start has lost a race with its setting to beat."""
         self._tried: set[str] = set()
         """Digests of workloads whose race was known and whose larger batches this start has tried."""
         self._told_of: set[str] = set()
@@ -124,10 +127,10 @@ class RacedSpeeds:
 
         Where trials run one at a time the baseline is trained before anything is raced.
         """
-        is_baseline = number == BASELINE_NUMBER
+        is_baseline, baseline = number == BASELINE_NUMBER, self._ground.entrant(self._space.learning.baseline)
         if not is_baseline or not self._trains_one_at_a_time:
-            self._measure(self._ground.entrant(self._space.learning.baseline), floor=floor)
-        if not is_baseline:
+            self._measure(baseline, floor=floor)
+        if not is_baseline and self._ground.entrant(parameters).digest != baseline.digest:
             self._measure(self._ground.entrant(parameters), floor=floor)
 
     def complete(self, number: int, parameters: Mapping[str, Scalar], *, lease: Lease | None) -> dict[str, Scalar]:
@@ -263,8 +266,19 @@ class RacedSpeeds:
         if result is None:
             return
         self._failures = 0
-        if result.is_answer or not is_known:
+        is_lost = result.ended_by is not None and not result.is_answer
+        if is_lost and self._may_race_again(entrant):
+            self._note(f"race: {entrant.workload.words} is raced once more before a later trial")
+        elif result.is_answer or not is_known:
             self._winners.add(entrant, result)
+
+    def _may_race_again(self, entrant: Entrant) -> bool:
+        """Open a workload once more whose race was lost with its setting to beat; False where one was before."""
+        if entrant.digest in self._lost:
+            return False
+        self._lost.add(entrant.digest)
+        self._raced.discard(entrant.digest)
+        return True
 
     def _try_batches_after(self, result: RaceResult, *, entrant: Entrant, floor: Floor) -> None:
         """Try larger batches after a race that is known, as far as no start has tried them; once in this start."""
@@ -285,11 +299,15 @@ class RacedSpeeds:
 
     def _fail(self, error: ContestantLostError, *, entrant: Entrant) -> None:
         """Say what could not be raced; a workload that is too large for the device says nothing of the others."""
-        if error.kind != "out of memory":
+        if error.kind != "out of memory" and entrant.digest not in self._lost:
             self._failures += 1
         self._fitting.learn_lost_race(self._begins(entrant), shortage=error.shortage)
         where = f"the baseline can't be measured with {entrant.workload.words} ({error})"
-        rest = "are not launched" if error.shortage is not None else "take speed parameters unraced"
-        self._note(f"race: {where}; its trials {rest}")
+        is_passing = error.kind in {"crashed", "out of memory"} and error.shortage is None
+        if is_passing and self._may_race_again(entrant):
+            rest = "it is raced once more before a later trial"
+        else:
+            rest = f"its trials {'take speed parameters unraced' if error.shortage is None else 'are not launched'}"
+        self._note(f"race: {where}; {rest}")
         if self._failures == _MOST_FAILURES:
             self._note(f"race: {_MOST_FAILURES} workloads in a row could not be raced; this start races no more")

@@ -72,8 +72,65 @@ def test_race_that_crashes_costs_its_own_workload_alone(tmp_path: Path, monkeypa
     with racing_study(tmp_path, spec=SPEC, cost=fails(32), monkeypatch=monkeypatch) as study:
         assert study.train(1, batch_size=64)["num_workers"] == 2
         assert study.train(2, batch_size=32)["num_workers"] == 2  # of the workload that is most like it
-    assert study.ground.raced == [32, 64]
-    assert "race: the baseline can't be measured with batch_size 32 (worn out)" in " ".join(study.said)
+        study.train(3, batch_size=32)
+    assert study.ground.raced == [32, 64, 32]
+    lost = "race: the baseline can't be measured with batch_size 32 (worn out); "
+    told = [line.removeprefix(lost) for line in study.said if line.startswith(lost)]
+    assert told == ["it is raced once more before a later trial", "its trials take speed parameters unraced"]
+
+
+@pytest.mark.parametrize("num_starts", [0, 1, 3])
+@pytest.mark.parametrize("kind", ["crashed", "out of memory"])
+def test_race_that_lost_its_setting_to_beat_is_run_once_more_before_a_later_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Loss, num_starts: int
+) -> None:
+    """A moment's failure of the baseline left all trials of that start without a winner."""
+    started: list[Setting] = []
+
+    def cost(learning: Mapping[str, Scalar], setting: Setting) -> Cost:
+        del learning
+        is_passing = len(study.ground.raced) == 1 and len(started) >= num_starts
+        started.append(setting)
+        failure = ContestantLostError(kind, "others hold the device") if is_passing else None
+        wait = 0.0 if setting["num_workers"] else 0.02
+        return Cost(compute_seconds=0.01, wait_seconds=wait, failure=failure)
+
+    with racing_study(tmp_path, spec=SPEC, cost=cost, monkeypatch=monkeypatch) as study:
+        assert study.train(1, batch_size=32)["num_workers"] == 0
+        assert study.ground.raced == [32]
+        assert study.train(2, batch_size=32)["num_workers"] == 2
+        study.train(3, batch_size=32)
+    assert study.ground.raced == [32, 32]
+    assert sum("once more before a later trial" in line for line in study.said) == 1
+
+
+def test_race_that_loses_its_setting_to_beat_each_time_is_run_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+
+    def cost(learning: Mapping[str, Scalar], setting: Setting) -> Cost:
+        del learning
+        started.append(len(study.ground.raced))
+        is_lost = started.count(started[-1]) > 1
+        failure = ContestantLostError("crashed", "worn out") if is_lost else None
+        return Cost(compute_seconds=0.01, wait_seconds=0.0 if setting["num_workers"] else 0.02, failure=failure)
+
+    with racing_study(tmp_path, spec=SPEC, cost=cost, monkeypatch=monkeypatch) as study:
+        for number in (1, 2, 3, 4):
+            assert study.train(number, batch_size=32)["num_workers"] == 0
+    assert study.ground.raced == [32, 32]
+
+
+@pytest.mark.parametrize("kind", ["hung", "unsupported"])
+def test_race_whose_baseline_hangs_or_is_not_supported_is_not_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Loss
+) -> None:
+    """It may take as long again, or is sure to end in the same way."""
+    with racing_study(tmp_path, spec=SPEC, cost=fails(32, kind=kind), monkeypatch=monkeypatch) as study:
+        for number in (1, 2):
+            study.train(number, batch_size=32)
+    assert study.ground.raced == [32]
 
 
 def test_race_tells_of_a_setting_that_can_not_be_trained_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +170,7 @@ def test_races_that_all_crash_end_with_a_line_that_says_so(tmp_path: Path, monke
     with racing_study(tmp_path, spec=SPEC, cost=fails(*sizes), monkeypatch=monkeypatch) as study:
         for number, size in enumerate(sizes, start=1):
             assert study.train(number, batch_size=size)["num_workers"] == 0
-    assert len(study.ground.raced) == 3
+    assert study.ground.raced == [32, 16, 32, 64]
     assert study.said[-1] == "race: 3 workloads in a row could not be raced; this start races no more"
 
 
