@@ -33,6 +33,7 @@ from autotune.speed.knobs.entries import difference
 from autotune.speed.measuring.arena import Arena, ContestantLostError
 from autotune.speed.measuring.bottleneck import Diagnosis
 from autotune.speed.measuring.measurement import measured
+from autotune.speed.racing.heats.confirming import Confirming
 from autotune.speed.racing.heats.finish import Finish
 from autotune.speed.racing.heats.incumbent import Incumbency
 from autotune.speed.racing.heats.records import Clock, Heats
@@ -79,8 +80,9 @@ def race(arena: Arena, plan: RacePlan, *, watch: RaceWatch | None = None, clock:
     race_time = RaceTime(plan, incumbency, heats, began=began, clock=clock)
     shared.limit_starts(race_time.for_a_start)
     track = Track(incumbency, heats=heats, time=race_time, on_begin=watch.heat_begun, clock=clock)
+    confirming = Confirming(incumbency, heats=heats, time=race_time, on_begin=watch.heat_begun, clock=clock)
     try:
-        return _Race(track, plan, watch, time=race_time).run()
+        return _Race(track, plan, watch, confirming=confirming, time=race_time).run()
     finally:
         track.close()
 
@@ -88,7 +90,9 @@ def race(arena: Arena, plan: RacePlan, *, watch: RaceWatch | None = None, clock:
 class _Race:
     """One race: its stages, in the order that the module's docstring has."""
 
-    def __init__(self, track: Track, plan: RacePlan, watch: RaceWatch, *, time: RaceTime) -> None:
+    def __init__(
+        self, track: Track, plan: RacePlan, watch: RaceWatch, *, confirming: Confirming, time: RaceTime
+    ) -> None:
         self._track = track
         self._plan = plan
         self._time = time
@@ -104,7 +108,9 @@ class _Race:
             track, plan, judge=self._judge, launching=self._launching, compiling=self._compiling, time=time
         )
         self._simplifying = Simplifying(track, plan, judge=self._judge, time=time)
-        self._ending = Ending(track, plan, judge=self._judge, first_sight=self._first_sight, time=time)
+        self._ending = Ending(
+            track, plan, confirming=confirming, judge=self._judge, first_sight=self._first_sight, time=time
+        )
         self._doubtful: list[set[str]] = []
         """The knobs of each winner that a moment of the machine's may have made."""
         self._ended_by: str | None = None

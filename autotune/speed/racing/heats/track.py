@@ -5,10 +5,9 @@ from collections.abc import Callable, Mapping
 from autotune.events import UNREAD, Scalar
 from autotune.speed.knobs.entries import difference
 from autotune.speed.measuring.arena import ContestantLostError
-from autotune.speed.measuring.comparison import Comparison
 from autotune.speed.racing.heats.challenge import Challenge, Terms
 from autotune.speed.racing.heats.enough import FASTER_BY_FAR, Bar
-from autotune.speed.racing.heats.finish import Finish, Objection, finish_words, guess_words
+from autotune.speed.racing.heats.finish import Finish, Objection
 from autotune.speed.racing.heats.incumbent import Incumbency
 from autotune.speed.racing.heats.meeting import HeatTime, Looks, Meeting
 from autotune.speed.racing.heats.records import Clock, Heats, idle_words
@@ -171,77 +170,6 @@ class Track:
         """Make the baseline the setting to beat; nothing more is measured of it than its last blocks."""
         self.incumbency.pass_to(self.incumbency.baseline)
 
-    def confirm(
-        self,
-        stage: HeatStage,
-        against: Mapping[str, Scalar],
-        *,
-        changes: Mapping[str, Scalar],
-        setting: Mapping[str, Scalar] | None = None,
-        is_needed: bool = True,
-        restate: Callable[[SharedContestant], None] | None = None,
-    ) -> Comparison | None:
-        """Compare the incumbent's setting with another one, both on fresh contestants and with more blocks.
-
-        None where one of the two can't be trained with; the incumbent is retired then. None, too, where nothing was
-        compared: the other one is no other setting, or no time is left to take turns with it. Both are recorded.
-
-        Args:
-            stage: The part of the race.
-            against: The other setting.
-            changes: What the heat is shown by.
-            setting: What the incumbent is to have, where that is another one; None for its own.
-            is_needed: The race has no winner without it; else it is passed over where it would end too late.
-            restate: Lets the other contestant be known by what of its setting is in force, and the heat by that. Where
-                it is the baseline's or the incumbent's setting then, nothing is compared, and None is returned. None
-                leaves the other setting as it is.
-        """
-        began = self._clock()
-        self._on_begin(stage, changes)
-        setting = dict(self.incumbent.setting if setting is None else setting)
-        self.incumbent.retire()
-        other: SharedContestant | None = None
-        try:
-            other = opponent = self.arena.enter(dict(against))
-            if restate is not None:
-                restate(opponent)
-                if (same := self._why_same(opponent, setting)) is not None:
-                    self.heats.skipped(stage, opponent.setting, changes=changes, reason=same)
-                    return None
-                changes = difference(self.incumbency.baseline.setting, opponent.setting)
-            self.adopt(setting)
-            comparison = self.incumbency.meet(
-                self.incumbent,
-                lambda way: way.confirm(opponent, self.incumbent, time=self._time, is_needed=is_needed),
-                holder=opponent,
-            )
-        except ContestantLostError as error:
-            is_other = other is None or other.is_retired
-            self.heats.lost(stage, against if is_other else setting, error, changes=changes, began=began)
-            self.incumbent.retire()
-            return None
-        finally:
-            if other is not None:
-                other.retire()
-        if comparison is None:
-            reason = "no room for the two side by side, and no time to take turns"
-            self.heats.skipped(stage, self.incumbent.setting, changes=changes, reason=reason)
-            return None
-        is_guess_met = stage == "informed"
-        # Beside a guess the winner is not on trial: it stays unless the guess is surely faster.
-        is_kept = comparison.verdict == "faster" or (is_guess_met and comparison.verdict == "tie")
-        self.heats.over(
-            stage,
-            self.incumbent,
-            changes=changes,
-            verdict="kept" if is_kept else "rejected",
-            reason=guess_words(comparison) if is_guess_met else finish_words(comparison),
-            began=began,
-            seen=comparison,
-            is_in_turns=comparison.is_in_turns,
-        )
-        return comparison
-
     def skip(self, stage: HeatStage, setting: Mapping[str, Scalar], *, reason: str) -> None:
         """Record that a setting was passed over, and why."""
         self.heats.skipped(stage, setting, changes=self._changes(setting), reason=reason)
@@ -311,12 +239,6 @@ class Track:
         if all(heat.reason != reason for heat in self.heats.all):
             self.skip(stage, setting, reason=reason)
         return True
-
-    def _why_same(self, guess: SharedContestant, setting: Mapping[str, Scalar]) -> str | None:
-        """Why a guess, known by what of it is in force, need not be compared with this setting; None where it need."""
-        if guess.setting == self.incumbency.baseline.setting:
-            return "nothing of it takes hold here"
-        return "what of it takes hold here is the winner itself" if guess.setting == setting else None
 
     def _record_lost_incumbent(
         self, stage: HeatStage, setting: Mapping[str, Scalar], error: ContestantLostError

@@ -10,6 +10,7 @@ from autotune.events import Scalar
 from autotune.speed.knobs.entries import apply, difference, meaningful
 from autotune.speed.measuring.comparison import LOUD_NOISE, Comparison
 from autotune.speed.measuring.measurement import Measurement, measure, measured
+from autotune.speed.racing.heats.confirming import Confirming
 from autotune.speed.racing.heats.records import gain_of
 from autotune.speed.racing.heats.shared_arena import SharedContestant
 from autotune.speed.racing.heats.track import Track
@@ -50,16 +51,25 @@ class Ending:
     Args:
         track: Has the setting to beat.
         plan: Has the baseline and the informed setting.
+        confirming: Compares the winner with each of them.
         judge: Has judged the loss of fewer digits, or not.
         first_sight: Knows what was adopted without a proof.
         time: The race's.
     """
 
     def __init__(
-        self, track: Track, plan: RacePlan, *, judge: LossJudge, first_sight: FirstSight, time: RaceTime
+        self,
+        track: Track,
+        plan: RacePlan,
+        *,
+        confirming: Confirming,
+        judge: LossJudge,
+        first_sight: FirstSight,
+        time: RaceTime,
     ) -> None:
         self._track = track
         self._plan = plan
+        self._confirming = confirming
         self._judge = judge
         self._first_sight = first_sight
         self._time = time
@@ -77,16 +87,16 @@ class Ending:
         plan, track = self._plan, self._track
         self._time.begin_ending()
         gain = informed_gain = None
-        if self._track.setting != dict(plan.baseline):
+        if track.setting != dict(plan.baseline):
             gain = self._confirm()
         figures = self._figures()
         if (
             self._informed is not None
-            and self._informed not in (self._track.setting, plan.baseline)
+            and self._informed not in (track.setting, plan.baseline)
             and self._time.has_room_to_meet_a_guess
         ):
             changes = difference(plan.baseline, self._informed)
-            comparison = track.confirm(
+            comparison = self._confirming.compare(
                 "informed", self._informed, changes=changes, is_needed=False, restate=self._know_guess_by_what_holds
             )
             informed_gain = gain_of(comparison) if comparison else None
@@ -191,6 +201,8 @@ class Ending:
         """
         baseline = self._plan.baseline
         changes = difference(baseline, setting)
-        comparison = self._track.confirm("confirm", baseline, changes=changes, setting=setting, is_needed=is_needed)
+        comparison = self._confirming.compare(
+            "confirm", baseline, changes=changes, setting=setting, is_needed=is_needed
+        )
         self._proof = _Proof(dict(setting), comparison) if comparison is not None else None
         return comparison
