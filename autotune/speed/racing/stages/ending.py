@@ -39,9 +39,10 @@ class Proven:
 
 @dataclass(frozen=True)
 class _Proof:
-    """The confirmation of a setting over the baseline."""
+    """The confirmation of a setting over another one, such as the baseline."""
 
     setting: dict[str, Scalar]
+    against: dict[str, Scalar]
     comparison: Comparison
 
 
@@ -74,6 +75,8 @@ class Ending:
         self._first_sight = first_sight
         self._time = time
         self._informed = dict(plan.informed) if plan.informed is not None else None
+        self._guess: SharedContestant | None = None
+        """The contestant that had the informed setting when that was met."""
         self._guess_refusal: str | None = None
         self._proof: _Proof | None = None
         """The last confirmation that came to its end."""
@@ -101,7 +104,7 @@ class Ending:
             )
             informed_gain = gain_of(comparison) if comparison else None
             if comparison is not None and comparison.verdict == "slower":
-                taken = self._take_informed(self._informed, winners=gain_of(comparison))
+                taken = self._take_informed(self._informed, comparison)
                 if taken is not None:
                     gain, informed_gain, figures = taken, None, self._figures()
         return Proven(
@@ -118,9 +121,9 @@ class Ending:
         Where fresh ones would cost a start, they are those of the last blocks that it trained.
         """
         winner, proof = self._track.incumbent, self._proof
-        if proof is not None and winner.setting in (proof.setting, self._plan.baseline):
-            is_baseline = winner.setting == self._plan.baseline
-            return measured(proof.comparison.blocks_a if is_baseline else proof.comparison.blocks_b, winner.warmed)
+        if proof is not None and winner.setting in (proof.setting, proof.against):
+            is_winner = winner.setting == proof.setting
+            return measured(proof.comparison.blocks_b if is_winner else proof.comparison.blocks_a, winner.warmed)
         if winner.last_blocks and (not winner.is_present or not self._time.has_room_for_a_last_look):
             return measured(tuple(winner.last_blocks), winner.warmed)
         pace = self._plan.pace
@@ -140,7 +143,7 @@ class Ending:
             self._track.reinstate_baseline()
         return gain
 
-    def _take_informed(self, informed: Mapping[str, Scalar], *, winners: Gain) -> Gain | None:
+    def _take_informed(self, informed: dict[str, Scalar], comparison: Comparison) -> Gain | None:
         """Make the informed setting the winner, which it has beaten on fresh contestants; its gain over the baseline.
 
         A screening in noise may well pass over what the informed setting is better by. None where that stays a guess:
@@ -149,9 +152,9 @@ class Ending:
 
         Args:
             informed: The informed setting.
-            winners: The winner's gain over the informed setting, below 1.
+            comparison: The winner over the informed setting, which is faster.
         """
-        plan, winner = self._plan, self._track.setting
+        plan, winner, winners = self._plan, self._track.setting, gain_of(comparison)
         if fewer := shortened(informed, baseline=plan.baseline, entries=plan.entries):
             is_judged = self._judge.has_judged(informed)
             word = self._judge.word_against(informed) if is_judged else "its loss was not judged"
@@ -159,22 +162,25 @@ class Ending:
                 self._guess_refusal = f"it computes with fewer digits ({', '.join(fewer)}), and {word}"
                 return None
         if winner == plan.baseline and winners.ratio * (1 + LOUD_NOISE) < 1:
-            self._track.adopt(informed)
+            assert self._guess is not None, "it was met"
+            self._track.incumbency.pass_to(self._guess)  # of which no more is asked: it needs no other start
+            self._proof = _Proof(winner, informed, comparison)
             turned = {"ratio": 1 / winners.ratio, "low": 1 / winners.high, "high": 1 / winners.low}
             return winners.model_copy(update=turned)
         if not self._time.has_room_to_confirm:
             self._guess_refusal = "no time was left to confirm it against the baseline"
             return None
         proven = self._track.incumbent
-        gain = self._gain_of(dict(informed), is_needed=False)
+        gain = self._gain_of(informed, is_needed=False)
         if gain is None:
             beside = "beside the baseline it was not surely faster"
             self._guess_refusal = beside if self._proof is not None else self._track.heats.all[-1].reason
-            self._track.incumbency.pass_to(proven)  # of which no more is asked: it needs no other start
+            self._track.incumbency.pass_to(proven)
         return gain
 
     def _know_guess_by_what_holds(self, guess: SharedContestant) -> None:
         """Let the informed setting be known by what of it is in force: the rest does nothing, whoever sets it."""
+        self._guess = guess
         baseline, in_force = self._plan.baseline, guess.warmed.in_force
         idle = {name for name, value in guess.setting.items() if in_force.get(name, value) != value}
         held = apply(guess.setting, {name: baseline.get(name) for name in idle})
@@ -204,5 +210,5 @@ class Ending:
         comparison = self._confirming.compare(
             "confirm", baseline, changes=changes, setting=setting, is_needed=is_needed
         )
-        self._proof = _Proof(dict(setting), comparison) if comparison is not None else None
+        self._proof = _Proof(dict(setting), dict(baseline), comparison) if comparison is not None else None
         return comparison
