@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -136,7 +138,8 @@ def ready_model(client: "MlflowClient", run_id: str) -> str | None:
 
 def _save(rebuilt: "RebuiltModel", *, task: str, run_id: str, model_id: str, step: int) -> None:
     """Log the model: as an exported graph where torch can make one, else pickled."""
-    import mlflow.pytorch
+    with _unfound("pytorch_lightning"):
+        import mlflow.pytorch
     import torch
     from mlflow.models import Model, infer_signature
 
@@ -164,6 +167,23 @@ def _save(rebuilt: "RebuiltModel", *, task: str, run_id: str, model_id: str, ste
         # Given, since MLflow would otherwise load the model in yet another process to find them out.
         pip_requirements=[f"torch=={torch.__version__}", f"mlflow=={mlflow.__version__}"],
     )
+
+
+@contextmanager
+def _unfound(package: str) -> Iterator[None]:
+    """Let no import find the package, unless the task has imported it.
+
+    ``mlflow.pytorch`` imports Lightning wherever it is installed, which takes as long as torch and MLflow together, and
+    gives a callback for Lightning's trainer. Without it, ``mlflow.pytorch`` does without the callback.
+    """
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None  # type: ignore[assignment]  # which the import system knows
+    try:
+        yield
+    finally:
+        del sys.modules[package]
 
 
 def _can_export(model: "torch.nn.Module", example: "torch.Tensor") -> bool:

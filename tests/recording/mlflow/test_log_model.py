@@ -1,4 +1,5 @@
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,14 @@ class Logged:
     records: Records
     study: StudyRow
     checkpoint: Path
+    lightning: Path
+    """A file that is there when the process that logged has imported Lightning."""
+
+
+LIGHTNING = """
+open({marker!r}, "w").close()
+raise ImportError("none that works")
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -76,18 +85,23 @@ def mlflow_of_this_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def logged(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Logged]:
     """One for all tests: the process that logs takes seconds."""
     folder = tmp_path_factory.mktemp("logged")
-    with contextlib.chdir(folder):
-        yield _log(folder, empty_store)
+    lightning, packages = folder / "lightning", folder / "packages"
+    packages.mkdir()
+    (packages / "pytorch_lightning.py").write_text(LIGHTNING.format(marker=str(lightning)))
+    paths = os.pathsep.join(filter(None, [str(packages), os.environ.get("PYTHONPATH")]))
+    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", paths)
+        yield _log(folder, empty_store, lightning=lightning)
 
 
-def _log(folder: Path, empty_store: Path) -> Logged:
+def _log(folder: Path, empty_store: Path, *, lightning: Path) -> Logged:
     storage, tracking_uri = f"sqlite:///{folder}/autotune.db", copy_store(empty_store, folder=folder)
     records = Records(open_database(storage, create=True))
     study = make_study(records, "autotune.tasks.digits:Digits")
     checkpoint = train(storage, records, study, parameters=PARAMETERS)
     publish(storage, tracking_uri)
     assert log_model(storage, study="digits", number=0, tracking_uri=tracking_uri) is None
-    return Logged(storage, tracking_uri, records, study, checkpoint)
+    return Logged(storage, tracking_uri, records, study, checkpoint, lightning)
 
 
 def make_study(records: Records, task: str) -> StudyRow:
@@ -148,6 +162,12 @@ def test_the_logged_model_answers_like_the_trained_one(logged: Logged) -> None:
 
 
 @pytest.mark.slow
+def test_a_model_is_logged_without_importing_lightning(logged: Logged) -> None:
+    """MLflow imports it wherever it is installed, which takes two seconds, for a callback that nobody uses here."""
+    assert not logged.lightning.exists()
+
+
+@pytest.mark.slow
 def test_a_registered_model_is_loaded_by_its_name_and_registered_once(logged: Logged) -> None:
     import mlflow
 
@@ -192,6 +212,8 @@ def test_a_model_from_a_file_that_cannot_be_exported_is_loaded_without_the_file(
     uri = logged_uri(tracking_uri, records, study)
     file.unlink()
     program = f"""
+import sys
+sys.modules["pytorch_lightning"] = None  # as where it is not installed: MLflow imports it for seconds
 import mlflow, torch
 mlflow.set_tracking_uri({tracking_uri!r})
 print(tuple(mlflow.pytorch.load_model({uri!r})(torch.ones(3, 4)).shape))
