@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.report.study_book import StudyBook
+from tests.stores import copy_store
 
 
 @contextlib.contextmanager
@@ -62,7 +63,10 @@ def test_dashboard_prints_its_address_and_stops_with_a_signal(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_mlflow_prints_its_address_and_stops_with_a_signal(number: signal.Signals, port: int, tmp_path: Path) -> None:
+def test_mlflow_prints_its_address_and_stops_with_a_signal(
+    number: signal.Signals, port: int, tmp_path: Path, empty_store: Path
+) -> None:
+    copy_store(empty_store, folder=tmp_path)
     _answer_and_stop("mlflow", path="/health", number=number, port=port, folder=tmp_path)
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5)

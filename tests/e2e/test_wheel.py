@@ -37,10 +37,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(wheels), str(sources)]
     _run(build, folder=wheels)
     shutil.rmtree(sources)
-    _run([sys.executable, "-m", "venv", str(venv)], folder=venv)
+    _run([sys.executable, "-m", "venv", "--without-pip", str(venv)], folder=venv)  # this one's pip installs there, too
     (wheel,) = wheels.glob("autotune_torch-*.whl")
-    python = str(venv / "bin" / "python")
-    _run([python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)], folder=venv)
+    pip = [sys.executable, "-m", "pip", "--python", str(venv / "bin" / "python")]
+    _run([*pip, "install", "--quiet", "--no-deps", "--no-index", str(wheel)], folder=venv)
     # A .pth in a folder that a .pth names is not read: the editable install of the checkout stays out.
     (packages,) = venv.glob("lib/python*/site-packages")
     (packages / "third_parties.pth").write_text(sysconfig.get_paths()["purelib"])
