@@ -16,9 +16,10 @@ study: $(READY) ## run the default study: about three minutes on two cores, afte
 	@echo 'These commands work in a shell after  . $(BIN)/activate'
 
 # Three at once, a module each: on two cores one waits for a process of its own or for a disk at most moments.
-# In the order of the folders: modules of few tests, which take longest, came last and alone.
+# In the order of the folders: modules of few tests, which take longest, came last and alone. With bytecode, whatever the
+# shell wants: they start hundreds of programs, each of which would compile the package for a twentieth of its time.
 test: $(READY_DEV) ## run all tests; those of web pages need Chromium, and are skipped without it
-	$(BIN)/python -m pytest --numprocesses=3 --dist=loadscope --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses=3 --dist=loadscope --no-loadscope-reorder
 
 check: format lint types imports test ## what CI runs: the next four, then all tests
 
