@@ -23,7 +23,7 @@ def finished(made_once: MadeOnce) -> Home:
 
     def fill(folder: Path) -> None:
         home = make_home(folder)
-        (folder / "output.txt").write_text(home.run("study", "start", "tiny.yaml").stdout)
+        (folder / "output.txt").write_text(home.run_afresh("study", "start", "tiny.yaml").stdout)
 
     return Home(made_once("finished", fill))
 

@@ -16,6 +16,7 @@ from autotune.recording.database import open_database
 from autotune.recording.mlflow.store import RUN_TAG
 from autotune.recording.records import Records
 from autotune.recording.rows import StudyState, TrialRow
+from tests.e2e import prepared
 from tests.stores import copy_store
 
 PATIENCE_SECONDS = 150.0
@@ -124,14 +125,21 @@ class Home:
     def run(
         self, *words: str, status: int = 0, timeout: float = PATIENCE_SECONDS
     ) -> "subprocess.CompletedProcess[str]":
+        """Run a command to its end, in a process that has nothing left to import."""
+        done = prepared.run(words, folder=self.folder, timeout=timeout)
+        assert done.returncode == status, f"{words}: status {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def run_afresh(self, *words: str, status: int = 0) -> "subprocess.CompletedProcess[str]":
+        """Run a command as a shell does: its imports, too, are what is tested."""
         done = subprocess.run(
-            self.command(*words), cwd=self.folder, capture_output=True, text=True, timeout=timeout, check=False
+            self.command(*words), cwd=self.folder, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
         )
         assert done.returncode == status, f"{words}: status {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
-    def read(self, *words: str, timeout: float = PATIENCE_SECONDS) -> Any:  # noqa: ANN401 - JSON
-        return json.loads(self.run(*words, "--json", timeout=timeout).stdout)
+    def read(self, *words: str) -> Any:  # noqa: ANN401 - JSON
+        return json.loads(self.run(*words, "--json").stdout)
 
     def start(self, *words: str) -> "subprocess.Popen[str]":
         with (self.folder / "output.txt").open("a") as output:

@@ -14,7 +14,7 @@ LR = "lr: {low: 1e-3, high: 1e-1, log: true}"
 
 def _refused(home: Home, *words: str) -> str:
     """The one line that the command says."""
-    done = home.run(*words, status=2)
+    done = home.run_afresh(*words, status=2)
     assert done.stdout == ""
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("Error: ")

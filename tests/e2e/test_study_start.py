@@ -31,7 +31,7 @@ def test_budget_is_a_total_over_starts(grown: Home) -> None:
     rows = rows_of(grown.folder, "tiny")
     assert [row.number for row in rows] == [0, 1, 2, 3, 4]
     assert rows[:4] == first
-    grown.run("study", "resume", "tiny")
+    grown.run_afresh("study", "resume", "tiny")
     assert rows_of(grown.folder, "tiny") == rows
 
 
@@ -68,7 +68,7 @@ def test_several_objectives_give_a_pareto_front(home: Home) -> None:
 
 
 def test_replayed_trial_gives_the_same_losses(finished: Home) -> None:
-    answer = finished.read("trial", "replay", "tiny", "1")
+    answer = json.loads(finished.run_afresh("trial", "replay", "tiny", "1", "--json").stdout)
     assert answer["is_same"] is True
 
 
@@ -92,7 +92,7 @@ def test_changed_spec_goes_on_where_optuna_can_and_is_refused_with_a_diff_where_
 
 
 def test_deleted_study_leaves_nothing_behind(grown: Home) -> None:
-    grown.run("study", "delete", "tiny", "--yes")
+    grown.run_afresh("study", "delete", "tiny", "--yes")
     assert grown.read("study", "list") == []
     assert not list((grown.folder / "autotune.files").iterdir())
     grown.run("study", "start", "tiny.yaml", "--trials", "1")
@@ -138,7 +138,7 @@ def test_every_reading_command_prints_json(finished: Home) -> None:
     ]
     for words in commands:
         option = () if words == ("space", "schema") else ("--json",)
-        json.loads(finished.run(*words, *option).stdout)
+        json.loads(finished.run_afresh(*words, *option).stdout)
 
 
 @pytest.mark.postgres

@@ -198,7 +198,7 @@ def test_ctrl_c_during_an_upgrade_leaves_the_schema_as_it_was(tmp_path: Path, mo
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchall() == [("0001",)]
         assert not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'autotune_race'").fetchall()
-    assert home.run("storage", "upgrade").stderr.splitlines()[-1] == f"Schema 0001 is {HEAD_REVISION} now."
+    assert home.run_afresh("storage", "upgrade").stderr.splitlines()[-1] == f"Schema 0001 is {HEAD_REVISION} now."
 
 
 @pytest.mark.slow
@@ -213,7 +213,7 @@ def test_ctrl_c_leaves_no_table_of_optuna_half_upgraded(path: Path) -> None:
         "Optuna's tables are those of the installed version now.",
         "Stopped when all was done; what came of it is shown.",
     ]
-    assert home.run("storage", "upgrade").stderr == f"Schema {HEAD_REVISION} is up to date.\n"
+    assert home.run_afresh("storage", "upgrade").stderr == f"Schema {HEAD_REVISION} is up to date.\n"
 
 
 def test_upgrade_whose_backup_can_not_be_made_changes_nothing(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_ctrl_c_during_a_backup_leaves_nothing_of_it(path: Path, moment: str) ->
     line = "Stopped: no backup was made, and nothing is left of it; the same command makes one.\n"
     assert (done.stdout, done.stderr) == ("", line)
     assert not list(home.folder.glob("saved.db*"))
-    home.run("storage", "backup", "saved.db")
+    home.run_afresh("storage", "backup", "saved.db")
 
 
 def test_backup_is_one_state_though_others_write_while_it_is_copied(path: Path) -> None:
@@ -280,7 +280,7 @@ def test_backup_while_a_study_runs_restores_what_was_acknowledged(tmp_path: Path
     refused = home.run("study", "list", "--storage", _url(copy), status=2)
     assert "got autotune.db without autotune.db-wal" in refused.stderr
     acknowledged = home.output.splitlines()
-    home.run("storage", "backup", "saved.db")
+    home.run_afresh("storage", "backup", "saved.db")
     process.send_signal(signal.SIGKILL)
     process.wait(timeout=45)
     for name in ("autotune.db", "autotune.db-wal", "autotune.db-shm"):
@@ -304,7 +304,7 @@ def test_storage_check_names_what_is_broken(tmp_path: Path) -> None:
         "INSERT INTO autotune_report (trial_id, epoch, step, metrics, samples, peak_memory_bytes, at, is_published)"
         " VALUES (77, 1, 1, '{}', 1, 0, 0, 0)",
     )
-    told = home.run("storage", "check", status=1)
+    told = home.run_afresh("storage", "check", status=1)
     assert "BAD  references: each row's others are there" in told.stdout
     assert "1 rows name one that is gone, in autotune_report" in told.stdout
 
