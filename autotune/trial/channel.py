@@ -41,12 +41,12 @@ class PipeChannel:
     Leaving the context waits until everything is sent.
     """
 
-    def __init__(self, events: socket.socket, *, lines: LineBuffer | None = None) -> None:
+    def __init__(self, events: socket.socket) -> None:
         self.opened_at = time.monotonic()
         """When it was opened: as the process began, before its task is set up."""
         events.settimeout(0)
         self._events = events
-        self._lines = lines or LineBuffer()
+        self._lines = LineBuffer()
         self._unsent = bytearray()
         self._lock = threading.Lock()
         self._waking, self._woken = socket.socketpair()
@@ -140,8 +140,8 @@ class PipeChannel:
 class RaceChannel(PipeChannel):
     """A contestant's end: its training waits for one order after the other."""
 
-    def __init__(self, events: socket.socket, *, lines: LineBuffer | None = None) -> None:
-        super().__init__(events, lines=lines)
+    def __init__(self, events: socket.socket) -> None:
+        super().__init__(events)
         self._orders: queue.SimpleQueue[RunBlock] = queue.SimpleQueue()
 
     def next_block(self) -> RunBlock:

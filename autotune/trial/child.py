@@ -22,7 +22,6 @@ from autotune.trial.messages import (
     REQUEST,
     STACKS_SIGNAL,
     Launch,
-    LineBuffer,
     Prepare,
     Ready,
     Refused,
@@ -93,8 +92,7 @@ def main() -> NoReturn:
     write_lines_at_once()
     faulthandler.enable()
     _tell_stacks()
-    lines = LineBuffer()
-    request = read_launch(int(sys.argv[2])) if len(sys.argv) > 2 else _receive(events, lines=lines)  # noqa: PLR2004
+    request = read_launch(int(sys.argv[2])) if len(sys.argv) > 2 else _receive(events)  # noqa: PLR2004
     status = 1
     try:
         if isinstance(request, Prepare):
@@ -107,7 +105,7 @@ def main() -> NoReturn:
             # Before torch is imported: OpenMP counts the cores of the lease then.
             _take_lease(request.order)
             relaunch_if_needed(request, events=events)
-            with _open_channel(request, events=events, lines=lines) as channel:
+            with _open_channel(request, events=events) as channel:
                 _launch(request, channel=channel)
         status = 0
     except BaseException:  # noqa: BLE001 - the log has it, and end_process below is the one way out
@@ -115,14 +113,19 @@ def main() -> NoReturn:
     end_process(status)
 
 
-def _receive(events: socket.socket, *, lines: LineBuffer) -> Request:
-    """The first request that comes over the socket; ends this process where none comes."""
-    while True:
-        chunk = events.recv(CHUNK_BYTES)
-        if not chunk:
+def _receive(events: socket.socket) -> Request:
+    """The first request that comes over the socket; ends this process where none comes.
+
+    What comes after it stays in the socket, for the trial's channel.
+    """
+    received = b""
+    while not received.endswith(b"\n"):
+        ahead = events.recv(CHUNK_BYTES, socket.MSG_PEEK)
+        if not ahead:
             end_process(1)
-        if received := lines.feed(chunk):
-            return REQUEST.validate_json(received[0])
+        line, newline, _ = ahead.partition(b"\n")
+        received += events.recv(len(line + newline))
+    return REQUEST.validate_json(received)
 
 
 def _prepare(request: Prepare) -> Ready | Refused:
@@ -152,10 +155,10 @@ def _launch(request: Launch, *, channel: PipeChannel) -> None:
     _carry_out(request, task=task, channel=channel)
 
 
-def _open_channel(launch: Launch, *, events: socket.socket, lines: LineBuffer | None = None) -> PipeChannel:
+def _open_channel(launch: Launch, *, events: socket.socket) -> PipeChannel:
     """The channel for what the process was launched for."""
     kind = RaceChannel if launch.purpose == "race" else PipeChannel
-    return kind(events, lines=lines)
+    return kind(events)
 
 
 def _carry_out(launch: Launch, *, task: "LoadedTask", channel: PipeChannel) -> None:

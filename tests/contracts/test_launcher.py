@@ -145,6 +145,13 @@ def test_trial_obeys_a_stop(launcher: Launcher, tmp_path: Path, outcome: Outcome
     assert events[-1] == CLEAN_EXIT
 
 
+def test_stop_may_come_before_the_trial_trains(launcher: Launcher, tmp_path: Path) -> None:
+    """Where it came right behind the launch, a spawned trial never saw it, and trained on."""
+    process = launcher.launch(order(tmp_path, behaviour="train_until_stopped"))
+    launcher.send(process, stop=Stop(outcome=Outcome.PRUNED, reason="hopeless"))
+    assert finish_of(hear_out(launcher, process)).outcome is Outcome.PRUNED
+
+
 def test_stop_for_a_trial_that_is_gone_does_nothing(launcher: Launcher, tmp_path: Path) -> None:
     process = launcher.launch(order(tmp_path, behaviour="leave_with_seven"))
     hear_out(launcher, process)
