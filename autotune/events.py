@@ -35,6 +35,22 @@ class _Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
 
+class OnStandby(_Event):
+    """A process that was started ahead of its trial has set up what it can, and waits for a Go."""
+
+    kind: Literal["on_standby"] = "on_standby"
+    asked: tuple[str, ...] | None
+    """Names of the parameters on which depends what it has set up, those that are absent included; None for all."""
+
+
+class Go(_Event):
+    """The coordinator tells a process that was started ahead that its trial's turn has come."""
+
+    kind: Literal["go"] = "go"
+    parameters: dict[str, Scalar]
+    """All parameters of the trial; those that the process has asked for are as it had them."""
+
+
 class Started(_Event):
     """Training starts now; what is in force was read back from torch, not assumed."""
 
@@ -44,7 +60,7 @@ class Started(_Event):
     epochs_done: int = 0
     """Epochs that a checkpoint brought along; 0 for a fresh start."""
     setup_seconds: float
-    """From the trial process's first line to its first batch asked for."""
+    """From the trial process's first line to its first batch asked for, without waiting for the trial's turn."""
     num_parameters: int | None = None
     """Trainable parameters of the model; None where the task keeps its model to itself."""
 
@@ -251,7 +267,7 @@ class Block(_Event):
     """Temperature of the GPU at the block's end; None where it can't be read."""
 
 
-Event: TypeAlias = Started | Adjusted | Unsaved | Progress | EpochReport | Finished | Stop
+Event: TypeAlias = OnStandby | Go | Started | Adjusted | Unsaved | Progress | EpochReport | Finished | Stop
 RaceEvent: TypeAlias = Warmed | RunBlock | Block | Finished
 """What a contestant and the coordinator say to each other; a Finished tells why it can't go on."""
 

@@ -106,6 +106,14 @@ class SimulatedTrials:
                 trial.due = time.perf_counter() + self._offset(trial.process.number)
         return process
 
+    def launch_ahead(self, order: TrialOrder) -> TrialProcess:
+        """Never: a trial leaves no core free."""
+        raise AssertionError(order)
+
+    def begin(self, process: TrialProcess, *, order: TrialOrder) -> None:
+        """Never: no process waits."""
+        raise AssertionError(process, order)
+
     def wait(self, timeout: float) -> list[Arrival]:
         """What is due by now; after ``timeout`` seconds at most."""
         now = time.perf_counter()

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,14 @@ _MANY_TRIALS = 100_000
 
 
 @contextmanager
-def study_of(space: str, *, seconds: float, seed: int, settings: Mapping[str, object]) -> Iterator[str]:
+def study_of(
+    space: str,
+    *,
+    seconds: float,
+    seed: int,
+    settings: Mapping[str, object],
+    program: Sequence[str] = ("-m", "autotune"),
+) -> Iterator[str]:
     """The storage of a study that came to the end of its budget; ends the benchmark where the study failed.
 
     Neither a confirmation nor a model takes of its time.
@@ -24,10 +31,11 @@ def study_of(space: str, *, seconds: float, seed: int, settings: Mapping[str, ob
         seconds: Its budget.
         seed: Of its sampler and its trials.
         settings: What else differs from the spec, as ``--set`` has it.
+        program: What Python runs with the words of ``autotune``.
     """
     with tempfile.TemporaryDirectory() as folder:
         storage = f"sqlite:///{folder}/autotune.db"
-        command = [sys.executable, "-m", "autotune", "study", "start", space, "--name", NAME, "--no-progress"]
+        command = [sys.executable, *program, "study", "start", space, "--name", NAME, "--no-progress"]
         command += ["--storage", storage, "--tracking-uri", f"sqlite:///{folder}/mlflow.db"]
         command += ["--seconds", f"{seconds:g}", "--trials", str(_MANY_TRIALS), "--seed", str(seed)]
         for name, value in {"log_model": "false", "confirm": "{repeats: 0}", **settings}.items():

@@ -7,7 +7,19 @@ from autotune.coordinator.ledger import Ledger
 from autotune.coordinator.observer import Observer
 from autotune.coordinator.running import Running, RunningTrials
 from autotune.coordinator.tickets import Ticket
-from autotune.events import Adjusted, EpochReport, Event, Finished, Outcome, Progress, Started, Stop, Unsaved
+from autotune.events import (
+    Adjusted,
+    EpochReport,
+    Event,
+    Finished,
+    Go,
+    OnStandby,
+    Outcome,
+    Progress,
+    Started,
+    Stop,
+    Unsaved,
+)
 from autotune.trial.launcher import Arrival, Exited
 
 
@@ -52,6 +64,7 @@ class Hearing:
         number = running.process.number
         match event:
             case Started():
+                running.has_started = True
                 running.epochs_before = event.epochs_done
                 self._ledger.record_start(running.ticket, event)
                 self._observer.trial_started(number, event)
@@ -66,10 +79,10 @@ class Hearing:
                 self._observer.trial_progressed(number, event)
             case Finished():
                 running.finished = event
-            case EpochReport():
-                raise AssertionError("reports are heard together")
-            case Stop():
-                raise AssertionError("a trial sends no Stop")
+            case OnStandby():
+                pass  # its turn came before it waited
+            case EpochReport() | Go() | Stop():
+                raise AssertionError(f"reports are heard together, and nothing else is sent, got {event}")
 
     def _hear_reports(self, arrivals: Sequence[Arrival]) -> None:
         """Reports of one or several trials; of one trial, in the order in which it sent them."""

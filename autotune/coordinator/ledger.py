@@ -150,6 +150,15 @@ class Ledger:
             folder=books.files.trial_folder(row.number),
         )
 
+    def order_ahead(self, ticket: Ticket, *, lease: Lease) -> TrialOrder | None:
+        """The order of the trial that probably follows this one, which trains there; nothing is written down.
+
+        None where that can't be told, where it is known not to be launched, or where others train on the machine.
+        """
+        if not self.standing.has_trials_left or self._is_contended():
+            return None
+        return self._readiness.order_ahead(ticket, lease=lease)
+
     def record_launch(self, ticket: Ticket, *, pid: int, device: str) -> None:
         """Record that a process of the trial was started."""
         books = self._books

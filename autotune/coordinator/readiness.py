@@ -3,14 +3,18 @@
 What this changes is written down, in our row first, before the trial is launched.
 """
 
+import functools
 from collections.abc import Mapping
 from dataclasses import replace
 
 from autotune.coordinator.admission import Admission
 from autotune.coordinator.books import Books
+from autotune.coordinator.orders import make_order
+from autotune.coordinator.seeds import trial_seed
 from autotune.coordinator.speeds import Floor, Speeds
 from autotune.coordinator.tickets import Ticket
-from autotune.events import Finished, Outcome, Scalar
+from autotune.events import Finished, Outcome, Scalar, TrialOrder
+from autotune.outages import persist
 from autotune.trial.leases import Lease
 
 
@@ -56,6 +60,32 @@ class Readiness:
                 if self._admission.refusal(row.number, parameters=parameters, lease=lease) is None:
                     return self._record_fallback(ticket, parameters=parameters, reason=refusal.reason)
         return replace(ticket, refusal=refusal)
+
+    def order_ahead(self, ticket: Ticket, *, lease: Lease) -> TrialOrder | None:
+        """The order of the trial that probably follows this one on that lease; nothing is written down.
+
+        None where a race would come before that trial, where it is known to run out of memory, or where somebody has
+        queued a trial.
+        """
+        books = self._books
+        foreseen = persist(functools.partial(books.search.foresee, like=ticket.row.parameters))
+        if foreseen is None:
+            return None
+        number, proposed = foreseen
+        if self._speeds.may_measure(number, proposed):
+            return None
+        parameters = self._speeds.complete(number, proposed, lease=lease)
+        if self._admission.refusal(number, parameters=parameters, lease=lease) is not None:
+            return None
+        return make_order(
+            books.spec,
+            study=books.study.name,
+            number=number,
+            parameters=parameters,
+            seed=trial_seed(books.spec.seed, number),
+            lease=lease,
+            folder=books.files.trial_path(number),
+        )
 
     def fallback(self, ticket: Ticket, finished: Finished) -> dict[str, Scalar] | None:
         """The parameters, with the baseline's for speed, of a trial that those of a race may have made infeasible.

@@ -17,6 +17,12 @@ class Trials(Protocol):
     def launch(self, order: TrialOrder) -> TrialProcess:
         """Start a trial."""
 
+    def launch_ahead(self, order: TrialOrder) -> TrialProcess:
+        """Start a process of a trial whose turn has not come: it says OnStandby, and waits for ``begin``."""
+
+    def begin(self, process: TrialProcess, *, order: TrialOrder) -> None:
+        """Tell a process that was launched ahead that its trial's turn has come, and the trial's parameters."""
+
     def wait(self, timeout: float) -> list[Arrival]:
         """What has arrived from trials, waiting at most ``timeout`` seconds."""
 
@@ -39,6 +45,8 @@ class Running:
     """The trial keeps its device to itself: nothing else is started there."""
     has_company: bool
     """Another trial was on the same device at some time during this one."""
+    has_started: bool = False
+    """The process has said that it trains."""
     epochs_before: int = 0
     """Epochs that earlier processes of the trial trained; their reports come again."""
     stop: Stop | None = None
@@ -72,6 +80,11 @@ class RunningTrials:
     def places_of_one(self) -> frozenset[Place]:
         """The devices that a trial keeps to itself."""
         return frozenset(running.lease.place for running in self._by_number.values() if running.is_alone)
+
+    @property
+    def lone(self) -> Running | None:
+        """The trial that runs, where there is exactly one."""
+        return next(iter(self._by_number.values())) if len(self._by_number) == 1 else None
 
     def on(self, place: Place) -> list[Running]:
         """The trials that run on this device."""

@@ -16,6 +16,7 @@ from autotune.coordinator.observer import Observer, StudyView
 from autotune.coordinator.paces import GRACE_SECONDS, TICK_SECONDS
 from autotune.coordinator.running import Running, RunningTrials, Trials
 from autotune.coordinator.speeds import Floor, RaceEndedError
+from autotune.coordinator.standby import Standby
 from autotune.coordinator.tickets import Ticket
 from autotune.errors import StudyStoppedError
 from autotune.events import Finished, Outcome, Stop
@@ -68,6 +69,7 @@ class Session:
         self._exits = Exits()
         self._crowds = Crowds()
         self._running = RunningTrials(launcher)
+        self._standby = Standby(launcher, ledger=ledger, pool=pool)
         self._hearing = Hearing(self._running, ledger=ledger, observer=observer, clock=self._now)
         self._is_exhausted = False
         self._is_hopeless = False
@@ -85,18 +87,10 @@ class Session:
             ForkServerError: trials can't be started any more.
         """
         waiting = self._ledger.unfinished()
-        while True:
-            self._fill(waiting)
-            if not self._running and (self._should_end() or not self._is_awaiting()):
-                break
-            arrivals = self._launcher.wait(TICK_SECONDS)
-            self._listened_at = self._now()
-            for running, exited in self._hearing.hear(arrivals):
-                self._end(running, exited)
-            if not arrivals and not self._is_exhausted and not self._should_end():
-                self._ledger.ask_ahead()
-            self._keep_time()
-            self._observer.ticked(self._view())
+        try:
+            self._train(waiting)
+        finally:
+            self._standby.drop()
         self._beat()
         if self._interrupts.should_stop:
             return False
@@ -105,6 +99,32 @@ class Session:
         for ticket in self._ledger.take_left_over(waiting) if self._ledger.standing.is_time_up else waiting:
             self._conclude(ticket, Finished(outcome=Outcome.PRUNED, reason=self._ledger.time_up_reason()))
         return True
+
+    def _train(self, waiting: list[Ticket]) -> None:
+        """Launch and hear trials until none runs and none is to come."""
+        while True:
+            self._fill(waiting)
+            if not self._running and (self._should_end() or not self._is_awaiting()):
+                return
+            arrivals = self._launcher.wait(TICK_SECONDS)
+            self._listened_at = self._now()
+            for running, exited in self._hearing.hear(self._standby.hear(arrivals)):
+                self._end(running, exited)
+            self._look_ahead(waiting, is_idle=not arrivals)
+            self._keep_time()
+            self._observer.ticked(self._view())
+
+    def _look_ahead(self, waiting: list[Ticket], *, is_idle: bool) -> None:
+        """Do what can be done of the next trial while others train; with ``is_idle`` nothing else is to be done."""
+        if self._should_end():
+            self._standby.drop()
+            return
+        if self._is_exhausted:
+            return
+        if is_idle:
+            self._ledger.ask_ahead()
+        if (running := self._running.lone) is not None and not waiting:
+            self._standby.prepare(running)
 
     def _is_awaiting(self) -> bool:
         """Whether a trial may come to be launched here, though none runs."""
@@ -134,7 +154,7 @@ class Session:
 
     def _next_ticket(self, waiting: list[Ticket], *, lease: Lease) -> Ticket | None:
         """The first trial that waits, else a new one; None where there is neither. Either may run a race before."""
-        floor = Floor(lease, is_alone=not self._running, on_wait=self._wait_for_race)
+        floor = Floor(lease, is_alone=not self._running, clear=self._standby.drop, on_wait=self._wait_for_race)
         if waiting:
             return self._ledger.take_up(waiting.pop(0), floor=floor)
         ticket = self._ledger.ask(floor)
@@ -191,7 +211,7 @@ class Session:
 
     def _launch(self, ticket: Ticket, *, lease: Lease, is_alone: bool = False) -> None:
         """Start a process of the trial; with ``is_alone`` nothing else is started on its device meanwhile."""
-        process = self._launcher.launch(self._ledger.order(ticket, lease=lease))
+        process = self._standby.launch(self._ledger.order(ticket, lease=lease))
         self._running.add(ticket, process, lease=lease, is_alone=is_alone, now=self._now())
         self._ledger.record_launch(ticket, pid=process.pid, device=lease.device)
         self._observer.trial_launched(self._ledger.trial_view(ticket, device=lease.device), self._view())

@@ -22,6 +22,7 @@ from autotune.outages import persist
 from autotune.recording.crew import Claim, Crew
 from autotune.recording.rows import TrialRow, TrialStatus
 from autotune.search.proposals import Proposal
+from autotune.trial.leases import Lease
 
 
 class SharedLedger(Ledger):
@@ -79,6 +80,10 @@ class SharedLedger(Ledger):
             self._mine.add(row.number)
             left.append(self._take_over(row, floor=None))
         return left
+
+    @override
+    def order_ahead(self, ticket: Ticket, *, lease: Lease) -> None:
+        """None: another coordinator may ask for the next trial."""
 
     @override
     def record_end(self, ticket: Ticket, finished: Finished) -> Finished:

@@ -21,6 +21,8 @@ class Floor:
     lease: Lease
     is_alone: bool
     """No trial runs, so that nothing disturbs a measurement."""
+    clear: Callable[[], None]
+    """Ends what waits on the device for its turn; called before anything is measured."""
     on_wait: Callable[[float], None]
     """Called often while a race runs, with the study's elapsed seconds at which the race must end. Raises to end it."""
 
@@ -39,6 +41,9 @@ class Speeds(Protocol):
             parameters: Those that were proposed, or those that a trial has which was never launched.
             floor: The device that the trial is to have.
         """
+
+    def may_measure(self, number: int, parameters: Mapping[str, Scalar]) -> bool:
+        """Whether ``measure`` would run a race for this trial at this moment, on a floor where nothing trains."""
 
     def complete(self, number: int, parameters: Mapping[str, Scalar], *, lease: Lease | None) -> dict[str, Scalar]:
         """All parameters that the trial of this number trains with, by what is known at this moment.
@@ -67,6 +72,11 @@ class _Unraced:
 
     def measure(self, number: int, parameters: Mapping[str, Scalar], *, floor: Floor) -> None:
         """No trial needs a race."""
+
+    def may_measure(self, number: int, parameters: Mapping[str, Scalar]) -> bool:
+        """Never."""
+        del number, parameters
+        return False
 
     def fallback(self, number: int, parameters: Mapping[str, Scalar]) -> None:
         """None: no race decided them."""

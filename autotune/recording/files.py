@@ -87,7 +87,7 @@ class StudyFiles:
 
     def trial_folder(self, number: int) -> Path:
         """The folder of a trial, made when it is first asked for; raises RunError where it can't be made."""
-        folder = self._trial(number)
+        folder = self.trial_path(number)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -96,6 +96,10 @@ class StudyFiles:
             ) from error
         return folder
 
+    def trial_path(self, number: int) -> Path:
+        """The trial's folder, which need not be there."""
+        return self.folder / f"trial-{number:05d}"
+
     @property
     def race_folder(self) -> Path:
         """Where the contestants of the study's races have their logs."""
@@ -103,11 +107,11 @@ class StudyFiles:
 
     def checkpoint(self, number: int) -> Path:
         """Where the trial's checkpoint is, if it has one."""
-        return self._trial(number) / "checkpoint.pt"
+        return self.trial_path(number) / "checkpoint.pt"
 
     def log(self, number: int) -> Path:
         """Where the trial's stdout and stderr are, if it wrote any."""
-        return self._trial(number) / "trial.log"
+        return self.trial_path(number) / "trial.log"
 
     def remove_checkpoint(self, number: int) -> None:
         """Delete the trial's checkpoint, also one that is half written, and keep its log."""
@@ -116,15 +120,11 @@ class StudyFiles:
 
     def remove(self, number: int) -> None:
         """Delete the trial's folder."""
-        _remove(self._trial(number))
+        _remove(self.trial_path(number))
 
     def remove_all(self) -> None:
         """Delete the study's folder."""
         _remove(self.folder)
-
-    def _trial(self, number: int) -> Path:
-        """The trial's folder."""
-        return self.folder / f"trial-{number:05d}"
 
 
 def _remove(folder: Path) -> None:

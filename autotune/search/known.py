@@ -30,13 +30,18 @@ class Horizon:
     num_trials: int = 2000
     """The most trials that tpe sees: the 25 best, and the newest. Its time for a proposal is proportional to them."""
 
+    @property
+    def is_memoryless(self) -> bool:
+        """Whether a proposal may be computed and thrown away."""
+        return self.sampler in MEMORYLESS
+
     def is_ahead(self, number: int) -> bool:
         """Whether this trial is proposed without the results of the last ``jobs`` before it.
 
         This depends on the number alone, so that an interrupted study proposes the same as one that was not
         interrupted.
         """
-        return number >= AHEAD_FROM and self.sampler in MEMORYLESS
+        return number >= AHEAD_FROM and self.is_memoryless
 
     def known(self, trials: Sequence[FrozenTrial], *, number: int) -> Sequence[FrozenTrial]:
         """The trials that the sampler is told of for its proposal ``number``, out of all trials by number."""

@@ -50,9 +50,7 @@ class Proposer:
             return self._walk(self._study.ask())
         if self._grid is None:
             return self._write(self._draft(trials))
-        for trial in trials:
-            self._grid.mark(trial.number, parameters_of(trial, self._space))
-        cell = self._grid.next(derive_seed(self._plan.seed, number=len(trials)))
+        cell = self._next_cell(trials)
         return None if cell is None else self.propose(cell)
 
     def propose(self, values: Mapping[str, Scalar], *, attributes: dict[str, Scalar] | None = None) -> Proposal:
@@ -75,6 +73,32 @@ class Proposer:
         """Compute the next trial early, where it does not depend on results that are still to come."""
         if self._grid is None and self._ahead is None and self._horizon.is_ahead(self._highest + 1):
             self._draft(self._trials.all())
+
+    def foresee(self, like: Mapping[str, Scalar]) -> tuple[int, Mapping[str, Scalar]] | None:
+        """Number and parameters of the next trial, as far as they can be told before the results of those that run.
+
+        None where somebody has queued a trial, or a grid is exhausted.
+
+        Args:
+            like: Stands for what a sampler would propose that can't be asked without leaving a trace.
+        """
+        trials = self._trials.all()
+        if not trials or any(trial.state is TrialState.WAITING for trial in trials):
+            return None
+        number = trials[-1].number + 1
+        if self._grid is not None:
+            cell = self._next_cell(trials)
+            return None if cell is None else (number, {**cell, **self._space.fixed})
+        if self._horizon.is_memoryless:
+            return number, parameters_of(self._draft(trials).template, self._space)
+        return number, like
+
+    def _next_cell(self, trials: Sequence[FrozenTrial]) -> Mapping[str, Scalar] | None:
+        """The combination of the grid that comes after these trials; None when there is none."""
+        assert self._grid is not None
+        for trial in trials:
+            self._grid.mark(trial.number, parameters_of(trial, self._space))
+        return self._grid.next(derive_seed(self._plan.seed, number=len(trials)))
 
     def _walk(self, trial: Trial) -> Proposal:
         self._study.sampler = make_sampler(self._plan, number=trial.number, registry=self._registry)

@@ -130,6 +130,16 @@ class Search:
         """
         self._proposer.look_ahead()
 
+    def foresee(self, *, like: Mapping[str, Scalar]) -> tuple[int, Mapping[str, Scalar]] | None:
+        """Number and parameters of the next trial, as it would be proposed now; nothing is written down.
+
+        Results that are still to come may change it. None where a queued trial is next, or a grid is exhausted.
+
+        Args:
+            like: Parameters that stand for those of a sampler that can't be asked without leaving a trace.
+        """
+        return self._proposer.foresee(like)
+
     def running(self) -> tuple[RunningTrial, ...]:
         """Trials in the state RUNNING, by number."""
         return tuple(RunningTrial(number, self._trials.id_of(number)) for number in sorted(self._running))

@@ -14,7 +14,7 @@ from autotune.shortages import is_out_of_memory
 from autotune.training.batches import Batch, add_times, made_outside
 from autotune.training.data.loader import BatchLoader, Collate
 from autotune.training.failures import one_line
-from autotune.training.rng import undisturbed_rng
+from autotune.training.rng import derive_seed, seed_everything, undisturbed_rng
 from autotune.training.steps.accumulation import Loss
 from autotune.training.task import Task
 from autotune.training.trial import Trial
@@ -24,7 +24,13 @@ from autotune.training.trial_run import TrialRun
 def fit(task: Task, run: TrialRun) -> None:
     """Train the task to its end, or until the trial should stop."""
     trial = Trial(run)
-    loop = _Loop(task, trial, tell_adjusted=run.in_force.adjust)
+    seed_everything(derive_seed(trial.seed, "data"))
+    data = _Data(task, trial)
+    if run.is_on_standby:
+        data.train.begin_ahead()
+    run.await_turn()
+    seed_everything(trial.seed)  # again: whatever was drawn for the data, the weights depend on this seed alone
+    loop = _Loop(task, trial, data, tell_adjusted=run.in_force.adjust)
     done = trial.checkpoint.restore(
         model=loop.model, optimizer=loop.optimizer, scheduler=loop.scheduler, train_loss=loop.train_loss
     )
@@ -53,27 +59,52 @@ class _StopRequestedError(Exception):
     """The trial should stop inside an epoch."""
 
 
+class _Data:
+    """The loaders of a task: what can be made before the device is there."""
+
+    def __init__(self, task: Task, trial: Trial) -> None:
+        self._task = task
+        self._trial = trial
+        self.train = _load_training(task, trial)
+        is_larger = trial.device.type == "cuda" and _is_size_ours(trial)
+        self.validation = self._load_validation(self.train.batch_size * _VALIDATION_BATCHES if is_larger else None)
+
+    @property
+    def can_shrink_validation(self) -> bool:
+        """Whether the size of validation batches is ours to choose, and above 1."""
+        return _is_size_ours(self._trial) and self.validation.batch_size > 1
+
+    def shrink_validation(self) -> int:
+        """Halve the validation batches; gives their size."""
+        size = self.validation.batch_size // 2
+        self.validation = self._load_validation(size)
+        return size
+
+    def _load_validation(self, batch_size: int | None) -> BatchLoader:
+        """The validation loader; a ``batch_size`` of None takes the trial's."""
+        data = self._task.validation_data(self._trial.params)
+        return self._trial.loader(data, train=False, batch_size=batch_size, collate=_collate_of(self._task))
+
+
 class _Loop:
     """The parts of a training, and the two halves of its epochs.
 
     Args:
         task: What is trained.
         trial: Gives the parts that its parameters ask for.
+        data: The task's.
         tell_adjusted: Hears why something in force has changed.
     """
 
-    def __init__(self, task: Task, trial: Trial, *, tell_adjusted: Callable[[str], None]) -> None:
+    def __init__(self, task: Task, trial: Trial, data: _Data, *, tell_adjusted: Callable[[str], None]) -> None:
         self._task = task
         self._trial = trial
+        self._data = data
         self._tell_adjusted = tell_adjusted
         self.model: nn.Module = trial.prepare(task.model(trial.params))
-        self._train_batches = _load_training(task, trial)
-        is_larger = trial.device.type == "cuda" and _is_size_ours(trial)
-        size = self._train_batches.batch_size * _VALIDATION_BATCHES if is_larger else None
-        self._validation_batches = self._load_validation(size)
         own_optimizer = task.optimizer(self.model, trial.params)
         self.optimizer: Optimizer = trial.optimizer(self.model) if own_optimizer is None else own_optimizer
-        self.scheduler: LRScheduler = trial.scheduler(self.optimizer, steps_per_epoch=len(self._train_batches))
+        self.scheduler: LRScheduler = trial.scheduler(self.optimizer, steps_per_epoch=len(data.train))
         self._autocast: AbstractContextManager[object] = trial.autocast()
         loss = _loss_of(task, self.model, self._autocast)
         self._take_step = trial.training_step(self.model, loss, self.optimizer, count=task.count)
@@ -85,7 +116,7 @@ class _Loop:
         self.model.train()
         if trial.is_used_up():
             return
-        for batch in self._train_batches:
+        for batch in self._data.train:
             self.train_loss.add(take_step(batch), count=count(batch))
             self.scheduler.step()
             trial.check(self.train_loss.total)
@@ -109,21 +140,15 @@ class _Loop:
         try:
             # Whatever validation draws at random, training goes on as if it had not.
             with torch.inference_mode(), self._autocast, undisturbed_rng(self._trial.device):
-                return self._task.evaluate(self.model, self._stoppable(self._validation_batches))
+                return self._task.evaluate(self.model, self._stoppable(self._data.validation))
         except (RuntimeError, MemoryError) as error:
-            size = self._validation_batches.batch_size
-            if not is_out_of_memory(error) or not _is_size_ours(self._trial) or size == 1:
+            if not is_out_of_memory(error) or not self._data.can_shrink_validation:
                 raise
             reason = one_line(error)
             traceback.clear_frames(error.__traceback__)  # they hold the activations that there was no room for
-        self._validation_batches = self._load_validation(size // 2)
-        self._tell_adjusted(f"{reason}; it is evaluated {size // 2} samples at a time")
+        size = self._data.shrink_validation()
+        self._tell_adjusted(f"{reason}; it is evaluated {size} samples at a time")
         return None
-
-    def _load_validation(self, batch_size: int | None) -> BatchLoader:
-        """The validation loader; a ``batch_size`` of None takes the trial's."""
-        data = self._task.validation_data(self._trial.params)
-        return self._trial.loader(data, train=False, batch_size=batch_size, collate=_collate_of(self._task))
 
     def _stoppable(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """The batches, until the trial should stop."""

@@ -44,7 +44,11 @@ class Task(ABC):
 
     @abstractmethod
     def train_data(self, params: Parameters) -> Dataset[Any]:
-        """The training samples: a dataset with ``__len__`` and ``__getitem__``."""
+        """The training samples: a dataset with ``__len__`` and ``__getitem__``.
+
+        It may be called while the trial before is still training, where that leaves cores free: use no GPU here, and
+        write nothing that a trial which never begins should not leave.
+        """
 
     @abstractmethod
     def validation_data(self, params: Parameters) -> Dataset[Any]:

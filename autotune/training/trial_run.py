@@ -1,12 +1,13 @@
 """What stands behind a Trial: how the process that trains it measures, reports, saves and ends it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from autotune.events import Outcome, TrialOrder, Unsaved
+from autotune.events import Outcome, Scalar, TrialOrder, Unsaved
 from autotune.training.checkpoints.checkpoint import Checkpoint, Stateful
 from autotune.training.checkpoints.saving import Saver
 from autotune.training.failures import InfeasibleError
@@ -20,6 +21,10 @@ from autotune.training.steps.optimizers import learning_rate
 from autotune.training.steps.pacing import Pacer
 from autotune.training.steps.precision import Precision
 from autotune.training.steps.stepping import Stepper
+
+AwaitTurn: TypeAlias = Callable[[tuple[str, ...] | None], Mapping[str, Scalar]]
+"""Waits until a trial's turn has come and the device is ready for it. Takes the names of the parameters that were asked
+for, None for all, and gives all parameters as they are then."""
 
 
 class TrialRun:
@@ -40,7 +45,22 @@ class TrialRun:
         pacer: Decides in a race what is trained next; None in a trial.
     """
 
-    def __init__(self, order: TrialOrder, *, device: torch.device, channel: Channel) -> None:
+    def __init__(
+        self,
+        order: TrialOrder,
+        *,
+        device: torch.device,
+        channel: Channel,
+        await_turn: AwaitTurn | None = None,
+    ) -> None:
+        """Set up what needs neither data nor model.
+
+        Args:
+            order: What to train.
+            device: Where.
+            channel: Where events go, and where the wish to stop comes from.
+            await_turn: Waits until the trial's turn has come; see the method of this name.
+        """
         self.order = order
         self.params = Parameters(order.parameters)
         self.device = device
@@ -49,13 +69,14 @@ class TrialRun:
         self.in_force = InForce(channel, device=device)
         self.meter = Meter(device=device, on_first_batch=self.begin, on_progress=channel.send)
         self.reports = Reports(order, meter=self.meter, device=device)
-        # The order is asked and not params: these three count as read only where the loop asks for what applies them.
-        self.precision = Precision(str(order.parameters.get("precision", "fp32")), device=device)
-        self.micro_batches = MicroBatches(order.parameters.get("accumulate", 1))
-        wants_graph = bool(order.parameters.get("cuda_graph", False)) and device.type == "cuda"
+        # These three count as read only where the loop asks for what applies them.
+        self.precision = Precision(str(self.params.peek("precision", default="fp32")), device=device)
+        self.micro_batches = MicroBatches(self.params.peek("accumulate", default=1))
+        wants_graph = bool(self.params.peek("cuda_graph", default=False)) and device.type == "cuda"
         self.stepper = Stepper(self.params, scaler=self.precision.scaler, wants_graph=wants_graph)
         self.checkpoint = self._make_checkpoint()
         self.pacer: Pacer | None = None
+        self._await_turn = await_turn
         self._is_told_last = False
         """Whether the newest report is the trial's last, as far as its loop was told."""
         self._has_seen_stop = False
@@ -95,8 +116,26 @@ class TrialRun:
         self.pacer = self.meter.pacer = self.stepper.pacer = pacer
         self.checkpoint.forgo()
 
+    @property
+    def is_on_standby(self) -> bool:
+        """Whether the process was started before its trial's turn, which has not come."""
+        return self._await_turn is not None
+
+    def await_turn(self) -> None:
+        """Wait, in a process that was started before its trial's turn, until that comes; else do nothing.
+
+        Another trial is training meanwhile: what is done before takes few cores, and nothing of a GPU. Parameters that
+        nobody has asked for until then may have other values afterwards, since the sampler learns from that trial.
+        """
+        if self._await_turn is not None:
+            parameters = self._await_turn(self.params.asked)
+            self._await_turn = None
+            self.params.become(parameters)
+            self.order = self.order.model_copy(update={"parameters": dict(parameters)})
+
     def begin(self) -> None:
         """Tell that training starts, and the reports of earlier processes; a second call does nothing."""
+        self.meter.device_watch.open()  # before the first batch is asked for, and the clock starts
         if self.in_force.begin(epochs_done=self.meter.epochs_done, reports=self.reports.all):
             self._is_told_last = self.reports.is_last
 

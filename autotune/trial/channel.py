@@ -16,9 +16,12 @@ from typing_extensions import override
 from autotune.events import (
     Block,
     Event,
+    Go,
+    OnStandby,
     Progress,
     Rehearsal,
     RunBlock,
+    Scalar,
     Stop,
     Warmed,
     decode,
@@ -43,7 +46,7 @@ class PipeChannel:
 
     def __init__(self, events: socket.socket) -> None:
         self.opened_at = time.monotonic()
-        """When it was opened: as the process began, before its task is set up."""
+        """When it was opened, as the process began, before its task is set up; later by what it waited for its turn."""
         events.settimeout(0)
         self._events = events
         self._lines = LineBuffer()
@@ -52,6 +55,7 @@ class PipeChannel:
         self._waking, self._woken = socket.socketpair()
         self._waking.settimeout(0)
         self._stop: Stop | None = None
+        self._turns: queue.SimpleQueue[Go] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._attend, name="trial channel", daemon=True)
 
     @property
@@ -71,6 +75,18 @@ class PipeChannel:
             # Full means that the thread has a call waiting already.
             with contextlib.suppress(BlockingIOError):
                 self._waking.send(b".")
+
+    def await_turn(self, asked: tuple[str, ...] | None) -> dict[str, Scalar]:
+        """Tell that the process waits, and wait until it is the trial's turn; gives the trial's parameters.
+
+        Args:
+            asked: Names of the parameters on which depends what was set up; None for all.
+        """
+        began = time.monotonic()
+        self.send(OnStandby(asked=asked))
+        go = self._turns.get()
+        self.opened_at += time.monotonic() - began
+        return go.parameters
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -133,6 +149,9 @@ class PipeChannel:
     def _obey(self, line: bytes) -> None:
         """What the coordinator tells; called in the channel's own thread."""
         event = decode(line)
+        if isinstance(event, Go):
+            self._turns.put(event)
+            return
         assert isinstance(event, Stop), event
         self._stop = event
 

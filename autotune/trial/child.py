@@ -167,7 +167,8 @@ def _carry_out(launch: Launch, *, task: "LoadedTask", channel: PipeChannel) -> N
     if launch.purpose == "train":
         from autotune.training.process.run import run_trial
 
-        channel.send(run_trial(order, task=task, channel=channel))
+        await_turn = channel.await_turn if launch.is_ahead else None
+        channel.send(run_trial(order, task=task, channel=channel, await_turn=await_turn))
         return
     if isinstance(channel, RaceChannel):
         from autotune.speed.contestant.training import compete

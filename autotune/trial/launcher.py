@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Literal, Self, TypeAlias
 
 from autotune.errors import ForkServerError, TaskError
-from autotune.events import Rehearsal, RunBlock, Scalar, Stop, TrialOrder, encode
+from autotune.events import Go, Rehearsal, RunBlock, Scalar, Stop, TrialOrder, encode
 from autotune.hardware import TorchFacts
 from autotune.task_knob import TaskKnob
 from autotune.trial.descendants import signal_group
@@ -27,6 +27,8 @@ from autotune.trial.spawner import Spawner
 from autotune.trial.starter import Starter
 
 __all__ = ["Arrival", "Exited", "Launcher", "Method", "TrialProcess"]
+
+_TRIAL_LOG = "trial.log"
 
 Method: TypeAlias = Literal["fork_server", "spawn"]
 
@@ -119,7 +121,27 @@ class Launcher:
 
         Raises ForkServerError when the process that starts trials has ended.
         """
-        return self._launch(Launch(order=order, purpose="train"), log_name="trial.log").process
+        return self._launch(Launch(order=order, purpose="train"), log_name=_TRIAL_LOG).process
+
+    def launch_ahead(self, order: TrialOrder) -> TrialProcess:
+        """Start a process of a trial whose turn has not come: it sets up what it can, and waits for ``begin``.
+
+        Until then nothing is in the trial's folder. Raises ForkServerError when the process that starts trials has
+        ended.
+        """
+        return self._launch(Launch(order=order, purpose="train", is_ahead=True), log_name=None).process
+
+    def begin(self, process: TrialProcess, *, order: TrialOrder) -> None:
+        """Tell a process that was launched ahead that its trial's turn has come; nothing happens if it is gone.
+
+        Args:
+            process: It waits, or will once it has set up what it can.
+            order: The trial's. Its parameters may differ from those at the launch where the process has not asked for
+                them.
+        """
+        if (link := self._links.get(process.pid)) is not None:
+            link.move_log(_make_folder(order) / _TRIAL_LOG)
+            link.send(encode(Go(parameters=reveal(order, secrets=self._secrets).parameters)))
 
     def launch_contestant(self, order: TrialOrder) -> Link:
         """Start a contestant of a race; what it says is heard by ``hear`` alone, never by ``wait``.
@@ -213,14 +235,16 @@ class Launcher:
     ) -> None:
         self.close()
 
-    def _launch(self, launch: Launch, *, log_name: str) -> Link:
-        """Start a process, with its log and its socket, and listen to it."""
+    def _launch(self, launch: Launch, *, log_name: str | None) -> Link:
+        """Start a process, with its socket and its log, which without a name is in memory, and listen to it."""
         if self._lost is not None:
             raise self._lost
         launch = launch.model_copy(update={"order": reveal(launch.order, secrets=self._secrets)})
-        folder = Path(launch.order.folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        log = TrialLog.open(folder / log_name, max_bytes=launch.order.max_log_bytes)
+        max_bytes = launch.order.max_log_bytes
+        if log_name is None:
+            log = TrialLog.in_memory(max_bytes=max_bytes)
+        else:
+            log = TrialLog.open(_make_folder(launch.order) / log_name, max_bytes=max_bytes)
         near, far = socket.socketpair()
         reading, writing = open_pipe()
         drain = LogDrain(reading, log=log)
@@ -316,3 +340,10 @@ class Launcher:
         if not ends:
             raise error
         return [arrival for end in ends for arrival in self._end(end)]
+
+
+def _make_folder(order: TrialOrder) -> Path:
+    """The trial's folder, made where it is not there."""
+    folder = Path(order.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -52,6 +52,8 @@ class DevicePool:
         self._free = deque(
             _lease(devices[job % len(devices)], cores=_share(cores, job=job, jobs=jobs)) for job in range(jobs)
         )
+        self.num_leases = jobs
+        """Number of leases, free or not."""
         self.num_cores = len(self._free[0].cores) or os.cpu_count() or 1
         """Number of cores of each lease."""
 

@@ -5,6 +5,7 @@ import socket
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -13,6 +14,7 @@ from autotune.events import (
     Block,
     Event,
     Finished,
+    Go,
     Outcome,
     Rehearsal,
     Scalar,
@@ -138,6 +140,10 @@ class Link:
         self._events.close()
         self._last_lines = self._drain.finish(num_lines=_SHOWN_LINES)
 
+    def move_log(self, path: Path) -> None:
+        """Continue its log, which is in memory, at ``path``."""
+        self._drain.move_to(path)
+
     @property
     def has_news(self) -> bool:
         """The process has ended, or it is a contestant with an answer that was not taken yet."""
@@ -200,7 +206,7 @@ class Link:
             event = decode(line)
         except ValidationError:
             event = None
-        if event is None or isinstance(event, Stop):  # a Stop goes the other way
+        if event is None or isinstance(event, Stop | Go):  # these go the other way
             event = self._garbled(line)
         return conceal(event, secrets=self._secrets) if isinstance(event, Finished) else event
 

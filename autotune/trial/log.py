@@ -46,9 +46,22 @@ class TrialLog:
             path.touch()
             return cls(path.open("r+b", buffering=0), max_bytes=max_bytes)
         except OSError as error:
-            log = cls(io.BytesIO(), max_bytes=max_bytes)
+            log = cls.in_memory(max_bytes=max_bytes)
             log.problem = describe_disk_error(error, path)
             return log
+
+    @classmethod
+    def in_memory(cls, *, max_bytes: int) -> "TrialLog":
+        """A log that is in no file yet."""
+        return cls(io.BytesIO(), max_bytes=max_bytes)
+
+    def moved_to(self, path: Path) -> "TrialLog":
+        """The log at ``path``, which continues what is there by what this one has; this one is closed."""
+        moved = TrialLog.open(path, max_bytes=self._max_bytes)
+        self._file.seek(0)
+        moved.write(self._file.read())
+        self.close()
+        return moved
 
     def write(self, chunk: bytes) -> None:
         """Add to the end; what is too much is cut out of the middle.
@@ -146,6 +159,11 @@ class LogDrain(threading.Thread):
         """The last lines so far."""
         with self._lock:
             return self._log.tail(num_lines=num_lines)
+
+    def move_to(self, path: Path) -> None:
+        """Continue the log at ``path``."""
+        with self._lock:
+            self._log = self._log.moved_to(path)
 
     def finish(self, *, num_lines: int = 0, timeout: float = 0.5) -> str:
         """Close the log after the last writer is gone, and return its last lines.

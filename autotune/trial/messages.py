@@ -42,6 +42,8 @@ class Launch(_Message):
     kind: Literal["launch"] = "launch"
     order: TrialOrder
     purpose: Purpose
+    is_ahead: bool = False
+    """Another trial is training: this one is set up beside it, and waits for a Go."""
     import_path: tuple[str, ...] = ()
 
 

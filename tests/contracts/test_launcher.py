@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from autotune.errors import TaskError
-from autotune.events import EpochReport, Event, Finished, Outcome, Stop
+from autotune.events import EpochReport, Event, Finished, OnStandby, Outcome, Started, Stop
 from autotune.trial.launcher import Exited, Launcher, Method, TrialProcess
 from tests.trial.listening import (
     BEHAVIOURS,
@@ -158,6 +158,74 @@ def test_stop_for_a_trial_that_is_gone_does_nothing(launcher: Launcher, tmp_path
     launcher.send(process, stop=Stop(outcome=Outcome.PRUNED, reason="late"))
     launcher.kill(process)
     assert launcher.wait(0) == []
+
+
+def hear_standby(launcher: Launcher, process: TrialProcess) -> OnStandby:
+    """What a process that was launched ahead says once it waits, which is the first that it says."""
+    heard = hear(launcher, until=lambda other, _: other == process)
+    (event,) = heard[process.number]
+    assert isinstance(event, OnStandby)
+    return event
+
+
+def test_trial_that_was_launched_ahead_waits_for_its_turn_and_has_what_its_turn_brings(
+    launcher: Launcher, tmp_path: Path
+) -> None:
+    foreseen = order(tmp_path, behaviour="report_thrice")
+    process = launcher.launch_ahead(foreseen)
+    asked = hear_standby(launcher, process).asked
+    assert asked is not None
+    assert "behaviour" not in asked
+    assert launcher.wait(0.2) == []
+    assert not Path(foreseen.folder).exists()
+    wanted = foreseen.model_copy(update={"parameters": {"behaviour": "train_until_stopped"}})
+    launcher.begin(process, order=wanted)
+    hear_report(launcher, process)
+    launcher.send(process, stop=Stop(outcome=Outcome.PRUNED, reason="hopeless"))
+    assert finish_of(hear_out(launcher, process)).outcome is Outcome.PRUNED
+    assert (Path(wanted.folder) / "trial.log").exists()
+
+
+def test_what_a_process_writes_before_its_turn_stands_in_the_trials_log(spots: Launcher, tmp_path: Path) -> None:
+    wanted = order(tmp_path, task=SPOTS, fault="speak")
+    process = spots.launch_ahead(wanted)
+    hear_standby(spots, process)
+    spots.begin(process, order=wanted)
+    spots.kill(process, grace_seconds=0)
+    hear_out(spots, process)
+    assert "spots today" in (Path(wanted.folder) / "trial.log").read_text()
+
+
+def test_turn_may_come_before_the_process_waits(launcher: Launcher, tmp_path: Path) -> None:
+    wanted = order(tmp_path, behaviour="report_thrice")
+    process = launcher.launch_ahead(wanted)
+    launcher.begin(process, order=wanted)
+    events = hear_out(launcher, process)
+    assert isinstance(events[0], OnStandby)
+    assert finish_of(events).outcome is Outcome.COMPLETE
+
+
+def test_trial_that_starts_anew_for_its_allocator_waits_then(launcher: Launcher, tmp_path: Path) -> None:
+    """It imports torch again, which takes seconds that the trial before hides."""
+    wanted = order(tmp_path, behaviour="report_thrice", cuda_allocator="expandable_segments")
+    process = launcher.launch_ahead(wanted)
+    hear_standby(launcher, process)
+    launcher.begin(process, order=wanted)
+    events = hear_out(launcher, process)
+    assert isinstance(events[0], Started)
+    assert finish_of(events).outcome is Outcome.COMPLETE
+
+
+def test_kill_ends_a_trial_that_waits_for_its_turn_with_its_workers(spots: Launcher, tmp_path: Path) -> None:
+    process = spots.launch_ahead(order(tmp_path, task=SPOTS, num_workers=1))
+    hear_standby(spots, process)
+    workers = psutil.Process(process.pid).children()
+    assert len(workers) == 1
+    spots.kill(process, grace_seconds=0)
+    assert hear_out(spots, process) == [Exited(128 + signal.SIGKILL, signal=signal.SIGKILL)]
+    assert wait_until(lambda: all(is_gone(worker.pid) for worker in workers))
+    spots.begin(process, order=order(tmp_path, task=SPOTS))
+    assert spots.wait(0) == []
 
 
 def test_kill_ends_a_trial(launcher: Launcher, tmp_path: Path) -> None:

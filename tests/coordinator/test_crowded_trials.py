@@ -85,6 +85,7 @@ class Gpu:
     held: dict[int, float] = field(default_factory=dict)
     launches: list[Launch] = field(default_factory=list)
     on_wait: Callable[[], None] = lambda: None
+    _pids: int = 1_000_000
     _trials: dict[int, tuple[TrialProcess, Iterator[list[Event | Exited]]]] = field(default_factory=dict)
 
     @property
@@ -92,11 +93,18 @@ class Gpu:
         return sum(self.held.values()) + self.foreign(self.clock.seconds)
 
     def launch(self, order: TrialOrder) -> TrialProcess:
+        process = self.launch_ahead(order)
+        self.begin(process, order=order)
+        return process
+
+    def launch_ahead(self, order: TrialOrder) -> TrialProcess:
+        self._pids += 1
+        return TrialProcess(order.number, pid=self._pids)
+
+    def begin(self, process: TrialProcess, *, order: TrialOrder) -> None:
         number = order.number
         self.launches.append(Launch(number, self.clock.seconds, beside=tuple(self._trials)))
-        process = TrialProcess(number, pid=1_000_000 + len(self.launches))
         self._trials[number] = process, self._train(number, rank=len(self.launches))
-        return process
 
     def wait(self, timeout: float) -> list[Arrival]:
         del timeout
@@ -109,8 +117,8 @@ class Gpu:
         self._trials[process.number] = process, iter([[last_word, Exited(0, signal=None)]])
 
     def kill(self, process: TrialProcess, *, grace_seconds: float = 5.0, is_to_tell_where: bool = False) -> None:
-        del process, grace_seconds, is_to_tell_where
-        raise AssertionError("no trial hangs")
+        del grace_seconds, is_to_tell_where
+        assert all(process != running for running, _ in self._trials.values()), "no trial hangs"
 
     def _step(self, number: int) -> Iterator[Arrival]:
         process, said = self._trials[number]

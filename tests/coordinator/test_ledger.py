@@ -13,7 +13,7 @@ from autotune.trial.leases import Lease
 from tests.coordinator.simulated import lose_trial, make_ledger, open_books
 from tests.machines import machine
 
-FLOOR = Floor(Lease("cpu", None, ()), is_alone=True, on_wait=lambda _: None)
+FLOOR = Floor(Lease("cpu", None, ()), is_alone=True, clear=lambda: None, on_wait=lambda _: None)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,14 @@
 import json
+import os
 import re
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.home import SPEC, Home, rows_of, runs_of
+from autotune.hardware import usable_cores
+from autotune.recording.database import open_database
+from autotune.recording.records import Records
+from tests.e2e.home import SPEC, Home, histories_of, make_home, rows_of, runs_of
 
 pytestmark = pytest.mark.slow
 
@@ -33,6 +38,48 @@ def test_budget_is_a_total_over_starts(grown: Home) -> None:
     assert rows[:4] == first
     grown.run_afresh("study", "resume", "tiny")
     assert rows_of(grown.folder, "tiny") == rows
+
+
+@pytest.mark.skipif(len(usable_cores()) < 2, reason="needs a core that a trial leaves free")
+def test_next_trial_is_set_up_beside_the_last_where_a_core_is_free(tmp_path: Path) -> None:
+    """On one core each is set up in its turn; both studies find the same, to the last digit."""
+    histories, beside = [], []
+    for num_cores in (1, 2):
+        home = _make_home_that_tells_when_data_is_made(tmp_path / str(num_cores))
+        _run_on(usable_cores()[:num_cores], home)
+        histories.append(histories_of(home.folder, "tiny"))
+        made = [float(line) for line in (home.folder / "made").read_text().splitlines()]
+        trained = _times_of_training(home)
+        beside.append([any(began < at < ended for at in made) for began, ended in trained])
+    assert histories[0] == histories[1]
+    assert beside == [[False] * 4, [True, True, True, False]]
+
+
+def _times_of_training(home: Home) -> list[tuple[float, float]]:
+    """When each trial asked for its first batch, and when it reported its last epoch."""
+    records = Records(open_database(f"sqlite:///{home.folder}/autotune.db", create=False))
+    reports = [[row.report for row in records.reports(trial)] for trial in records.trials(records.study("tiny"))]
+    records.engine.dispose()
+    return [(first.at - (first.trained_seconds or 0.0), last.at) for first, *_, last in reports]
+
+
+def _make_home_that_tells_when_data_is_made(folder: Path) -> Home:
+    folder.mkdir()
+    home = make_home(folder)
+    told = f"        with Path({str(folder / 'made')!r}).open('a') as made:\n"
+    told += "            made.write(f'{time.time()}\\n')\n"
+    top, marker, bottom = (folder / "tiny.py").read_text().partition("    def train_data(self, params):\n")
+    (folder / "tiny.py").write_text(f"from pathlib import Path\n{top}{marker}{told}{bottom}")
+    return home
+
+
+def _run_on(cores: tuple[int, ...], home: Home) -> None:
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)  # which the command inherits
+    try:
+        home.run_afresh("study", "start", "tiny.yaml")
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def test_two_jobs_train_at_once_and_end_at_the_budget(home: Home) -> None:

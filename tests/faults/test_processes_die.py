@@ -12,7 +12,7 @@ import pytest
 
 from autotune.errors import ForkServerError
 from autotune.trial.launcher import Exited, Launcher
-from tests.trial.listening import BEHAVIOURS, FOLDER, hear_out, hear_report, is_gone, order, wait_until
+from tests.trial.listening import BEHAVIOURS, FOLDER, SPOTS, hear_out, hear_report, is_gone, order, wait_until
 
 DEADLINE_SECONDS = 15.0
 CHECKOUT = Path(__file__).parents[2]
@@ -79,6 +79,20 @@ def test_coordinator_killed_together_with_the_fork_server(tmp_path: Path) -> Non
         below = _below(process)
         (server,) = process.children()
         server.kill()
+        process.kill()
+        assert wait_until(lambda: all(is_gone(each.pid) for each in below), seconds=DEADLINE_SECONDS), _alive(below)
+
+
+@pytest.mark.parametrize("is_server_killed", [False, True])
+def test_coordinator_killed_while_a_trial_waits_for_its_turn(tmp_path: Path, *, is_server_killed: bool) -> None:
+    """Its workers hold batches, and nobody is left to call it."""
+    arguments = ["fork_server", str(tmp_path), SPOTS, "num_workers=1", "turn=never"]
+    with running("tests.trial.coordinator", *arguments) as process:
+        _hear(process, "OnStandby")
+        below = _below(process)
+        assert len(below) == 3
+        if is_server_killed:
+            process.children()[0].kill()
         process.kill()
         assert wait_until(lambda: all(is_gone(each.pid) for each in below), seconds=DEADLINE_SECONDS), _alive(below)
 

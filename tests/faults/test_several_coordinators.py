@@ -50,7 +50,7 @@ from tests.recording.beating import beating
 from tests.reports import make_report
 from tests.trial.listening import wait_until
 
-FLOOR = Floor(Lease("cpu", None, ()), is_alone=False, on_wait=lambda _: None)
+FLOOR = Floor(Lease("cpu", None, ()), is_alone=False, clear=lambda: None, on_wait=lambda _: None)
 CHECKOUT = Path(__file__).parents[2]
 NUM_WORKERS = 8
 NUM_QUEUED = int(os.environ.get("AUTOTUNE_QUEUED", "32"))

@@ -1,16 +1,18 @@
 """Proposals that are made before they are asked for, and what a sampler is told in a large study."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 from optuna.storages import RDBStorage
-from optuna.study import StudyDirection
+from optuna.study import StudyDirection, load_study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from autotune.events import Scalar
 from autotune.search import known
 from autotune.search.known import Horizon
 from autotune.search.plan import SearchPlan
 from autotune.search.proposals import Proposal
+from autotune.search.space import SearchSpace, SpaceParameter
 from autotune.search.study import Search
 from tests.search.conftest import OpenStorage
 from tests.search.spaces import conditional_space, finish, plan_for, run_trials
@@ -111,3 +113,67 @@ def test_results_of_the_last_trials_are_no_part_of_a_proposal_ahead(jobs: int) -
 
     assert [trial.state for trial in told[-jobs - 1 :]] == [TrialState.COMPLETE, *[TrialState.RUNNING] * jobs]
     assert all(trial.state is TrialState.COMPLETE for trial in trials)
+
+
+def run_foreseen(
+    search: Search, *, count: int, like: Mapping[str, Scalar]
+) -> list[tuple[Proposal, tuple[int, Mapping[str, Scalar]] | None]]:
+    """Runs trials one by one; each with what was foreseen of it while the one before ran, None for the first."""
+    pairs: list[tuple[Proposal, tuple[int, Mapping[str, Scalar]] | None]] = []
+    foreseen = None
+    for _ in range(count):
+        proposal = search.ask()
+        assert proposal is not None
+        pairs.append((proposal, foreseen))
+        foreseen = search.foresee(like=like)
+        finish(search, proposal)
+    return pairs
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "cmaes", "nsgaii", "qmc"])
+def test_proposals_are_the_same_foreseen_or_not(sampler: str, storage: RDBStorage) -> None:
+    plan = make_plan(sampler)
+    proposed = run_trials(Search.create("same", storage=storage, plan=plan), count=FROM + 5)
+    storage.delete_study(storage.get_study_id_from_name("same"))
+
+    search = Search.create("same", storage=storage, plan=plan)
+    pairs = run_foreseen(search, count=FROM + 5, like={})
+    assert [proposal.parameters for proposal, _ in pairs] == [proposal.parameters for proposal in proposed]
+    assert len(storage.get_all_trials(search.study_id)) == FROM + 5
+
+
+@pytest.mark.parametrize(("sampler", "num_sure"), [("random", FROM + 5), ("tpe", 3)])
+def test_what_depends_on_no_result_is_foreseen(sampler: str, num_sure: int, storage: RDBStorage) -> None:
+    """tpe chooses at random until three trials have ended, and does without the last result from trial 6 on."""
+    search = Search.create("foreseen", storage=storage, plan=make_plan(sampler))
+    pairs = run_foreseen(search, count=FROM + 5, like={})[1:]
+    sure = [pair for pair in pairs if pair[0].number < num_sure or pair[0].number >= FROM]
+    assert len(sure) >= 7
+    assert all(foreseen == (proposal.number, proposal.parameters) for proposal, foreseen in sure)
+    assert all(foreseen is not None and foreseen[0] == proposal.number for proposal, foreseen in pairs)
+
+
+def test_sampler_that_keeps_a_state_is_foreseen_to_propose_what_runs(storage: RDBStorage) -> None:
+    search = Search.create("cmaes", storage=storage, plan=make_plan("cmaes"))
+    pairs = run_foreseen(search, count=4, like={"batch_size": 16})
+    assert [foreseen for _, foreseen in pairs] == [None, *((number, {"batch_size": 16}) for number in (1, 2, 3))]
+
+
+def test_grid_is_foreseen_to_its_end(storage: RDBStorage) -> None:
+    parameter = SpaceParameter("lr", "learning", "choices", choices=(0.1, 0.2, 0.3))
+    fixed: Mapping[str, Scalar] = {"optimizer": "sgd"}
+    space = SearchSpace(parameters=(parameter,), fixed=fixed, left_out=(), baseline={"lr": 0.1, **fixed})
+    search = Search.create("grid", storage=storage, plan=plan_for(space, sampler="grid"))
+    (_, first), *rest = run_foreseen(search, count=3, like={})
+    assert first is None
+    assert all(foreseen == (proposal.number, proposal.parameters) for proposal, foreseen in rest)
+    assert search.foresee(like={}) is None
+
+
+def test_nothing_is_foreseen_where_somebody_has_queued_a_trial(storage: RDBStorage) -> None:
+    search = Search.create("queued", storage=storage, plan=make_plan("random"))
+    assert search.foresee(like={}) is None
+    assert search.ask() is not None
+    assert search.foresee(like={}) is not None
+    load_study(study_name="queued", storage=storage).enqueue_trial({"batch_size": 16})
+    assert search.foresee(like={}) is None

@@ -77,6 +77,15 @@ class NoisyPoints(Points):
         return Noisy(*points(NUM_VALIDATION, seed=1))
 
 
+class DrawnPoints(Points):
+    """Whose training data is drawn from the global generator, as much of it as a parameter says."""
+
+    def train_data(self, params: Parameters) -> Dataset[Any]:
+        inputs, labels = points(NUM_TRAIN, seed=0)
+        noise = torch.rand(params.get("copies", 1), *inputs.shape).mean(dim=0)
+        return TensorDataset(inputs + noise, labels)
+
+
 class WeightedPoints(Points):
     """Points of weight 1 or 3, as texts have a token or three; loss and accuracy are means over the weights."""
 

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 
 import autotune.training
@@ -41,3 +43,31 @@ def test_trial_without_parameters_says_where_one_comes_from() -> None:
     rule = r"no parameter 'width'; use params\.get\('width', DEFAULT\), or name a spec that has it"
     with pytest.raises(AttributeError, match=rule):
         _ = Parameters({}).width
+
+
+def test_names_that_were_asked_for_are_remembered_absent_ones_too() -> None:
+    params = Parameters({"width": 8, "lr": 0.1, "precision": "bf16", "typo": 1})
+    assert params.width == 8
+    assert params.get("depth", 2) == 2
+    assert "crop" not in params
+    with pytest.raises(KeyError):
+        _ = params["scale"]
+    assert params.peek("precision", default="fp32") == "bf16"
+    assert params.peek("accumulate", default=1) == 1
+    assert params.asked == ("accumulate", "crop", "depth", "precision", "scale", "width")
+    assert params.unread == ("lr", "precision", "typo")
+
+
+@pytest.mark.parametrize("look", [dict, list, len, str, lambda params: params == {}])
+def test_who_lists_the_parameters_has_asked_for_all(look: Callable[[Parameters], object]) -> None:
+    params = Parameters({"width": 8})
+    look(params)
+    assert params.asked is None
+
+
+def test_parameters_become_others() -> None:
+    params = Parameters({"width": 8, "lr": 0.1})
+    assert params.width == 8
+    params.become({"width": 8, "momentum": 0.9})
+    assert dict(params) == {"width": 8, "momentum": 0.9}
+    assert Parameters({"width": 8}).unread == ("width",)

@@ -1,6 +1,7 @@
 """A coordinator as small as can be: launches one trial, says its process's number, and listens.
 
-``python -m tests.trial.coordinator METHOD FOLDER TASK [PARAMETER=VALUE...]``
+``python -m tests.trial.coordinator METHOD FOLDER TASK [PARAMETER=VALUE...]``; with ``turn=never`` the trial is launched
+ahead, and its turn does not come.
 """
 
 import sys
@@ -16,7 +17,8 @@ def main() -> None:
     method, folder, task, *assignments = sys.argv[1:]
     with Launcher.start(task, method=cast("Method", method)) as launcher:
         parameters = dict(each.split("=") for each in assignments)
-        process = launcher.launch(order(Path(folder), task=task).model_copy(update={"parameters": parameters}))
+        launch = launcher.launch_ahead if parameters.pop("turn", None) == "never" else launcher.launch
+        process = launch(order(Path(folder), task=task).model_copy(update={"parameters": parameters}))
         while True:
             for arrival in launcher.wait(10.0):
                 assert arrival.process == process, arrival

@@ -33,6 +33,8 @@ class Spots(Task):
                 os._exit(3)
             case "hang":
                 time.sleep(600)
+            case "speak":
+                sys.stdout.write("spots today\n")
             case _:
                 pass
         return TensorDataset(self.inputs, (self.inputs[:, 0] > 0).long())

@@ -31,7 +31,7 @@ from autotune.coordinator.races.typical_run import TypicalRun
 from autotune.coordinator.races.winners import Winners
 from autotune.coordinator.speeds import Floor
 from autotune.coordinator.standing import Standing
-from autotune.coordinator.workloads import Workload, kept_state
+from autotune.coordinator.workloads import kept_state
 from autotune.events import Scalar
 from autotune.goals import BASELINE_NUMBER
 from autotune.search.space import SearchSpace
@@ -133,6 +133,14 @@ class RacedSpeeds:
         if not is_baseline and self._ground.entrant(parameters).digest != baseline.digest:
             self._measure(self._ground.entrant(parameters), floor=floor)
 
+    def may_measure(self, number: int, parameters: Mapping[str, Scalar]) -> bool:
+        """Whether a race would be run before the trial, if it came now: its workload's, or the baseline's."""
+        entrants = [self._ground.entrant(self._space.learning.baseline)]
+        if number != BASELINE_NUMBER:
+            entrants.append(self._ground.entrant(parameters))
+        run = self._length.now()
+        return any(self._is_open(each, run) and self._allowance(each).is_enough for each in entrants)
+
     def complete(self, number: int, parameters: Mapping[str, Scalar], *, lease: Lease | None) -> dict[str, Scalar]:
         """These with the winner of their workload's race, or of the nearest workload's, as far as the trial repays it.
 
@@ -220,17 +228,15 @@ class RacedSpeeds:
 
     def _is_open(self, entrant: Entrant, run: RunLength) -> bool:
         """Whether a race of this workload may find something that is not known."""
-        if entrant.digest in self._raced or self._failures >= _MOST_FAILURES:
+        is_done = entrant.digest in self._raced or self._winners.is_ruled_out(entrant)
+        if is_done or self._failures >= _MOST_FAILURES:
             return False
         known = self._winners.of(entrant)
         return known is None or may_compile_now(known, run) or bool(repaid_now(known, run))
 
     def _race_if_allowed(self, entrant: Entrant, *, floor: Floor, run: RunLength) -> None:
         """Race a workload that is open, if there is time for that and nobody else races."""
-        former, is_known = self._winners.nearest(entrant), self._winners.of(entrant) is not None
-        # After a race the next one has to wait for its share of the study's time.
-        is_first = not self._raced and (former is None or is_known)
-        allowance = self._allowance(entrant.workload, is_first=is_first)
+        former, allowance = self._winners.nearest(entrant), self._allowance(entrant)
         if not allowance.is_enough:
             self._tell_of_no_time()
             return
@@ -244,11 +250,12 @@ class RacedSpeeds:
             elif not has_right:
                 self._tell_of_company()
 
-    def _allowance(self, workload: Workload, *, is_first: bool) -> Allowance:
+    def _allowance(self, entrant: Entrant) -> Allowance:
         """What the next race, which is of this workload, may take."""
-        if not is_first:
+        is_new = self._winners.nearest(entrant) is None or self._winners.of(entrant) is not None
+        if self._raced or not is_new:  # after a race the next one has to wait for its share of the study's time
             return self._allowances.next()
-        unfinished = self._log.unfinished_seconds(workload, ground=self._ground)
+        unfinished = self._log.unfinished_seconds(entrant.workload, ground=self._ground)
         return self._allowances.first(unfinished_seconds=unfinished)
 
     def _race(

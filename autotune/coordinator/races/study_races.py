@@ -74,6 +74,7 @@ class StudyRaces:
         Raises:
             ContestantLostError: Not even the baseline could be measured.
         """
+        floor.clear()
         learning, workload = entrant.learning, entrant.workload
         seconds, in_turns = allowance.seconds, allowance.seconds_in_turns
         plan = self._ground.plan(learning, seconds=seconds, seconds_in_turns=in_turns, former=former, run=run)
@@ -111,6 +112,7 @@ class StudyRaces:
         self, race_id: int, result: RaceResult, *, entrant: Entrant, floor: Floor, allowance: Allowance
     ) -> None:
         """Find out which of the study's larger batches fit, and write it down beside the race with this id."""
+        floor.clear()
         watchman = self._watchman(None, floor=floor, seconds=SHARE * allowance.seconds)
 
         def on_begin(largest: int) -> None:

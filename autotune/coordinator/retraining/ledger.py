@@ -142,6 +142,10 @@ class RetrainLedger(Ledger):
         """Whose turn it is needs no thought."""
 
     @override
+    def order_ahead(self, ticket: Ticket, *, lease: Lease) -> None:
+        """None: both sides are trained alike, with nothing beside them."""
+
+    @override
     def reason_to_give_up(self) -> str | None:
         """Never: a side that always fails is a result."""
         return None

@@ -56,14 +56,18 @@ class CachedLoader:
         self._is_filled = False
 
     def __iter__(self) -> Iterator[Batch]:
+        self.fill()
+        if self._samples is not None:
+            return self._collated(self._samples)
+        return self._gathered()
+
+    def fill(self) -> None:
+        """Fetch all samples, as the first pass would; a second call does nothing. No random generator is disturbed."""
         if not self._is_filled:
             # A validation loader is first asked inside inference mode, whose tensors are of no use outside.
             with torch.inference_mode(mode=False):
                 self._fill()
             self._is_filled = True
-        if self._samples is not None:
-            return self._collated(self._samples)
-        return self._gathered()
 
     @property
     def place(self) -> Place:

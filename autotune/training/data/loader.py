@@ -2,10 +2,12 @@
 
 import multiprocessing
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any, Self, TypeAlias
 
 import torch
@@ -109,6 +111,8 @@ class BatchLoader:
             shuffle=is_train,
         )
         self._loader = _make_loader(dataset, order=self._order, options=options, collate=collate, device=device)
+        self._ahead: Iterator[Batch] | None = None
+        """The training data's first pass, where it has begun before it was asked for."""
 
     def __len__(self) -> int:
         """The number of batches in a whole epoch."""
@@ -127,6 +131,23 @@ class BatchLoader:
             )
         self._order.aim(self._meter.epochs_done + 1, 0)
         return self._validation_batches()
+
+    def begin_ahead(self) -> None:
+        """Start the workers of the first pass now and wait for its first batch, or fill a cache in the host's memory.
+
+        The seconds that it takes count in the first pass. What would start CUDA is left alone: batches that are pinned,
+        and a cache on the device.
+        """
+        began = time.perf_counter()
+        if isinstance(self._loader, CachedLoader):
+            if self._loader.place == "memory":
+                self._loader.fill()
+        elif self._options.num_workers > 0 and not self._options.pin_memory:
+            self._order.aim(1, 0)
+            batches = self._batches()
+            first = [*islice(batches, 1)]
+            self._ahead = chain(first, batches)
+        self._meter.add_ahead(time.perf_counter() - began)
 
     @property
     def in_force(self) -> dict[str, Scalar]:
@@ -158,7 +179,10 @@ class BatchLoader:
         return copied_ahead(self._batches(), self._change, device=self._device)
 
     def _batches(self) -> Iterator[Batch]:
-        """One pass over the loader, whose workers start here."""
+        """One pass over the loader, whose workers start here, or the one that has begun ahead."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and self._order.is_at_start:
+            return ahead
         with _quiet_start():
             return iter(self._loader)
 

@@ -29,6 +29,11 @@ class EpochOrder:
         self._epoch = epoch
         self._first_batch = first_batch
 
+    @property
+    def is_at_start(self) -> bool:
+        """Whether the next iteration starts at the first batch of the first epoch."""
+        return self._epoch == 1 and self._first_batch == 0
+
     def __len__(self) -> int:
         whole, rest = divmod(self._num_samples, self._batch_size)
         return whole + (1 if rest and not self._drop_last else 0)

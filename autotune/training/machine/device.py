@@ -64,20 +64,35 @@ def available_memory_bytes(device: torch.device) -> int:
 
 
 class DeviceWatch:
-    """Looks at a CUDA device about once a second while an epoch is trained; sees nothing on a CPU."""
+    """Looks at a CUDA device about once a second while an epoch is trained; sees nothing on a CPU.
+
+    It is opened by the first look at the latest; before that, CUDA is not started.
+    """
 
     def __init__(self, device: torch.device) -> None:
-        self._nvml, self._handle = open_nvml(device)
+        self._device = device
+        self._nvml: ModuleType | None = None
+        self._handle: Any = None
+        self._is_open = False
         self._next_sample = time.perf_counter() + _SAMPLE_SECONDS
         self._utilisations: list[float] = []
         self._watts: list[float] = []
 
+    def open(self) -> None:
+        """Open NVML, which takes some milliseconds; a second call does nothing."""
+        if not self._is_open:
+            self._is_open = True
+            self._nvml, self._handle = open_nvml(self._device)
+
     def sample(self) -> None:
         """Look at utilisation and power if the last look was a second ago."""
         now = time.perf_counter()
-        if self._nvml is None or now < self._next_sample:
+        if now < self._next_sample:
             return
         self._next_sample = now + _SAMPLE_SECONDS
+        self.open()
+        if self._nvml is None:
+            return
         try:
             self._utilisations.append(self._nvml.nvmlDeviceGetUtilizationRates(self._handle).gpu / 100)
             self._watts.append(self._nvml.nvmlDeviceGetPowerUsage(self._handle) / 1000)
@@ -95,6 +110,7 @@ class DeviceWatch:
 
     def clock_and_temperature(self) -> tuple[float | None, float | None]:
         """The multiprocessors' clock in MHz and the temperature in degrees Celsius, now; None where unknown."""
+        self.open()
         if self._nvml is None:
             return None, None
         try:

@@ -1,10 +1,13 @@
 """One trial from its order to its outcome, in the process that trains it."""
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
-from autotune.events import Finished, Outcome, TrialOrder
+import torch
+
+from autotune.events import Finished, Outcome, Scalar, TrialOrder
 from autotune.shortages import OutOfMemory, Shortage, read_out_of_memory
 from autotune.training.failures import (
     CrowdedError,
@@ -24,7 +27,7 @@ from autotune.training.reporting.channel import Channel
 from autotune.training.rng import seed_everything
 from autotune.training.task import Task
 from autotune.training.trial import Trial
-from autotune.training.trial_run import TrialRun
+from autotune.training.trial_run import AwaitTurn, TrialRun
 
 _TRACEBACK_LINES = 30
 
@@ -35,6 +38,7 @@ def run_trial(
     task: LoadedTask,
     channel: Channel,
     on_ready: Callable[[TrialRun], None] | None = None,
+    await_turn: AwaitTurn | None = None,
 ) -> Finished:
     """Train as ordered, and say how it ended.
 
@@ -46,9 +50,11 @@ def run_trial(
         task: The task; its ``setup`` is run first if it was not run before.
         channel: Where events go, and where the wish to stop comes from.
         on_ready: Called with the run before it trains.
+        await_turn: Waits until the trial's turn has come, where another one still trains on the device; what can be
+            set up beside that one is set up before. None where it is the trial's turn.
     """
     try:
-        return _run(order, task=task, channel=channel, on_ready=on_ready)
+        return _run(order, task=task, channel=channel, on_ready=on_ready, await_turn=await_turn)
     except RuntimeError as late:
         # torch tells of a killed worker from a signal handler, wherever the code is then: also where the outcome
         # of the batch that broke off with it is being made up.
@@ -63,9 +69,10 @@ def _run(
     task: LoadedTask,
     channel: Channel,
     on_ready: Callable[[TrialRun], None] | None,
+    await_turn: AwaitTurn | None,
 ) -> Finished:
     try:
-        run = _prepare(order, task=task, channel=channel)
+        run = _prepare(order, task=task, channel=channel, await_turn=await_turn)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it becomes the outcome
         return _finished_by(error, device=order.device)
     try:
@@ -74,6 +81,7 @@ def _run(
         if isinstance(task.target, Task):
             fit(task.target, run)
         else:
+            run.await_turn()  # what a loop of the user's own does first, nobody knows
             task.target(Trial(run))
         run.checkpoint.wait()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it becomes the outcome
@@ -83,15 +91,31 @@ def _run(
     return _finished(run, channel=channel)
 
 
-def _prepare(order: TrialOrder, *, task: LoadedTask, channel: Channel) -> TrialRun:
+def _prepare(order: TrialOrder, *, task: LoadedTask, channel: Channel, await_turn: AwaitTurn | None) -> TrialRun:
     """Make what the training needs, and set the knobs and seeds that hold for the whole process."""
-    Path(order.folder).mkdir(parents=True, exist_ok=True)
     task.setup()
-    device = open_device(order.device)
-    run = TrialRun(order, device=device, channel=channel)
+    if await_turn is None:
+        device = _open(order)
+        run = TrialRun(order, device=device, channel=channel)
+    else:
+        device = torch.device(order.device)
+        run = TrialRun(order, device=device, channel=channel, await_turn=partial(_take_turn, await_turn, order))
     apply_process_knobs(run.params, cores=order.cores, device=device)
     seed_everything(order.seed)
     return run
+
+
+def _open(order: TrialOrder) -> torch.device:
+    """Make the trial's folder, and open its device."""
+    Path(order.folder).mkdir(parents=True, exist_ok=True)
+    return open_device(order.device)
+
+
+def _take_turn(await_turn: AwaitTurn, order: TrialOrder, asked: tuple[str, ...] | None) -> Mapping[str, Scalar]:
+    """Wait for the trial's turn, and open what it needs then; gives the parameters that the trial has."""
+    parameters = await_turn(asked)
+    _open(order)
+    return parameters
 
 
 def _finished(run: TrialRun, *, channel: Channel) -> Finished:

@@ -10,7 +10,10 @@ class Channel(Protocol):
 
     @property
     def opened_at(self) -> float:
-        """When it was opened, by ``time.monotonic()``: the process began then, and sets itself up since."""
+        """When it was opened, by ``time.monotonic()``, plus the seconds that it waited for the trial's turn.
+
+        The process began then, and sets itself up since.
+        """
 
     def send(self, event: Event) -> None:
         """Hand the event over without waiting for the coordinator to read it."""

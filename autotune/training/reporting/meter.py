@@ -89,6 +89,8 @@ class Meter:
         self._next_tick = 0.0
         self._resume_batch = 0
         self._made = time.perf_counter()
+        self._ahead_seconds = 0.0
+        """Seconds of waiting for data that were spent before the next pass, and count in it."""
         self._clock_began: float | None = None
         self._earlier_seconds = 0.0
         self._is_asking = False
@@ -156,7 +158,7 @@ class Meter:
             yield from self.pacer.pace(Source(batches, num_batches=num_batches, change=change, wind=wind))
             return
         clock = time.perf_counter
-        asked = clock()
+        asked = clock() - self._take_ahead_seconds()
         self._open.add(number)
         if self._pass_began is None:
             self._pass_began = asked
@@ -175,6 +177,16 @@ class Meter:
         finally:
             self._is_asking = False
             self._end_pass(number)
+
+    def add_ahead(self, seconds: float) -> None:
+        """Count, in the next pass, seconds in which its first batch was waited for before it."""
+        self._ahead_seconds += seconds
+
+    def _take_ahead_seconds(self) -> float:
+        """What the pass that begins has waited before; the trial's clock counts it from here on."""
+        seconds, self._ahead_seconds = self._ahead_seconds, 0.0
+        self._earlier_seconds += seconds
+        return seconds
 
     def _begin_pass(self, num_batches: int | None, wind: Callable[[int, int], None] | None) -> int:
         """Note that a pass begins, and have the loader start at the batch that comes next; the pass's number.

@@ -170,7 +170,7 @@ class RacingStudy:
     def ask(self) -> Ticket:
         """The study's next trial, which has the device to itself."""
         assert self._lease is not None
-        ticket = self.ledger.ask(Floor(self._lease, is_alone=True, on_wait=lambda _: None))
+        ticket = self.ledger.ask(Floor(self._lease, is_alone=True, clear=lambda: None, on_wait=lambda _: None))
         assert ticket is not None
         return ticket
 
@@ -180,12 +180,13 @@ class RacingStudy:
         *,
         batch_size: int,
         is_alone: bool = True,
+        clear: Callable[[], None] = lambda: None,
         on_wait: Callable[[], None] = lambda: None,
         **learning: Scalar,
     ) -> dict[str, Scalar]:
         """The parameters of a trial with this batch size and these others; a race is run for it if need be."""
         assert self._lease is not None
-        floor = Floor(self._lease, is_alone=is_alone, on_wait=lambda _: on_wait())
+        floor = Floor(self._lease, is_alone=is_alone, clear=clear, on_wait=lambda _: on_wait())
         proposed = learning | {"batch_size": batch_size}
         self.speeds.measure(number, proposed, floor=floor)
         return self.speeds.complete(number, proposed, lease=self._lease)

@@ -165,6 +165,40 @@ def test_completing_a_trial_races_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     assert study.ground.raced == [32, 64]
 
 
+def test_whether_a_race_would_come_before_a_trial_is_told_without_running_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next trial's process is not started before a race: it would be ended for that."""
+    with racing_study(tmp_path, spec=SPEC, cost=fails(), monkeypatch=monkeypatch) as study:
+        small, large = {"batch_size": 32}, {"batch_size": 64}
+        assert study.speeds.may_measure(1, small)
+        assert study.ground.raced == []
+        study.train(1, batch_size=32)
+        assert not study.speeds.may_measure(2, small)
+        assert study.speeds.may_measure(2, large)
+        study.speeds.rule_out(large)
+        assert not study.speeds.may_measure(2, large)
+        assert study.ground.raced == [32]
+
+
+def test_no_race_would_come_where_there_is_no_time_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = SPEC.replace("trials: 30", "trials: 30, seconds: 3620")
+    with racing_study(tmp_path, spec=spec, cost=fails(), monkeypatch=monkeypatch) as study:
+        assert not study.speeds.may_measure(1, {"batch_size": 32})
+
+
+def test_race_begins_once_the_floor_is_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that waits for its trial's turn holds memory, and workers."""
+    with racing_study(tmp_path, spec=SPEC, cost=fails(), monkeypatch=monkeypatch) as study:
+        found: list[int] = []
+        study.train(1, batch_size=32, clear=lambda: found.append(len(study.ground.limits)))
+        assert found[0] == 0
+        assert study.ground.limits
+        raced = len(found)
+        study.train(2, batch_size=32, clear=lambda: found.append(-1))
+        assert len(found) == raced
+
+
 def test_races_that_all_crash_end_with_a_line_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = (16, 32, 64, 128, 256, 512)
     with racing_study(tmp_path, spec=SPEC, cost=fails(*sizes), monkeypatch=monkeypatch) as study:

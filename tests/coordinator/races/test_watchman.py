@@ -31,7 +31,7 @@ def test_outage_in_a_race_is_not_charged_to_it() -> None:
         budget=Budget(trials=3),
     )
     charged: list[float] = []
-    floor = Floor(Lease("cpu", visible_devices=None, cores=(0,)), is_alone=True, on_wait=on_wait)
+    floor = Floor(Lease("cpu", visible_devices=None, cores=(0,)), is_alone=True, clear=lambda: None, on_wait=on_wait)
     before = standing.elapsed_seconds
     watchman = Watchman(charged.append, standing, floor, seconds=60.0)
     with waiting_out(lambda _: None):

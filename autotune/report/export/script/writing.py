@@ -102,14 +102,16 @@ _TRIAL = '''class Trial:
         return False'''
 
 _TRAIN = '''def train(task, params):
-    """The whole training: model, data, optimizer, epochs. Returns the model and the last epoch's metrics."""
-    model = prepare(task.model(params))
+    """The whole training: data, model, optimizer, epochs. Returns the model and the last epoch's metrics."""
     collate = None if type(task).collate is Task.collate else task.collate
+    seed_everything(derive_seed(SEED, "data"))
     train_data, validation_data = task.train_data(params), task.validation_data(params)
     batches = Batches(train_data, train=True, collate=collate)
     if batches.num_samples > 1 and batches.num_samples % batches.batch_size == 1:
         batches = Batches(train_data, train=True, collate=collate, drop_last=True)  # no batch of a single sample
     validation = Batches(validation_data, train=False, collate=collate)
+    seed_everything(SEED)  # again: whatever was drawn for the data, the weights depend on this seed alone
+    model = prepare(task.model(params))
     optimizer = task.optimizer(model, params)
     if optimizer is None:
         optimizer = make_optimizer(model)
@@ -157,7 +159,6 @@ _MAIN_CLASS = """def main():
     task = {name}()
     task.setup()
 {flags}
-    seed_everything(SEED)
     model, _ = train(task, Parameters(PARAMETERS))
     if len(sys.argv) > 1:
         torch.save(model.state_dict(), sys.argv[1])

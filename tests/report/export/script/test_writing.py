@@ -33,6 +33,7 @@ STEADY_POINTS = f"{TESTS}/training/tasks.py:SteadyPoints"
 NOISY_POINTS = f"{TESTS}/training/tasks.py:NoisyPoints"
 DIGITS = "autotune.tasks.digits:Digits"
 MNIST = "autotune.tasks.mnist:Mnist"
+DRAWN_POINTS = f"{TESTS}/training/tasks.py:DrawnPoints"
 WEIGHTED_POINTS = f"{TESTS}/training/tasks.py:WeightedPoints"
 FUNCTION = f"{TESTS}/training/digits_script.py:train"
 PLAIN: Mapping[str, Scalar] = {"lr": 0.01, "batch_size": 16, "torch_threads": 1}
@@ -104,6 +105,7 @@ def _run(text: str, *, folder: Path, words: Sequence[str] = ()) -> list[dict[str
             None,
             id="workers, augmentation and muon",
         ),
+        pytest.param(DRAWN_POINTS, {"lr": 0.02, "batch_size": 8, "torch_threads": 1}, None, id="data that is drawn"),
         pytest.param(
             MNIST,
             {"optimizer": "adam", "beta1": 0.8, "lr": 0.01, "batch_size": 100, "width": 4, "depth": 1,
