@@ -13,6 +13,7 @@ from autotune.errors import TaskError
 from autotune.events import Progress
 from autotune.training.batches import Batch, count_samples
 from autotune.training.machine.device import DeviceWatch, synchronize
+from autotune.training.reporting.passes import Passes
 from autotune.training.steps.pacing import Pacer, Source
 
 _PROGRESS_SECONDS = 0.25
@@ -67,8 +68,6 @@ class MeterState(TypedDict):
 class Meter:
     """Counts and times the batches of a training loop, epoch by epoch.
 
-    Of passes side by side, as in ``zip``, a step takes one batch of each at most, and their time counts once.
-
     It never waits for a device, except once at the end of a pass over the data: times of
     single steps on a CUDA device are those of launching, and even out over the epoch.
     """
@@ -105,30 +104,22 @@ class Meter:
 
     def _clear(self) -> None:
         """Forget what was measured of the epoch."""
-        self._passes = 0
+        self._passes = Passes()
         self._batch = 0
         self._samples = 0
-        self._seconds = 0.0
         self._wait_seconds = 0.0
         self._step_seconds: list[float] = []
-        self._pass_began: float | None = None
-        """When the first of the open passes began; None while none is open."""
-        self._pass_ended: float | None = None
-        self._open: set[int] = set()
-        """Numbers of the epoch's passes that have not ended."""
-        self._in_step: set[int] = set()
-        """Numbers of the open passes that gave a batch of the newest step."""
         self._can_wind = False
 
     @property
     def is_between_epochs(self) -> bool:
         """Whether nothing was trained since the last report."""
-        return self._passes == 0 and self._resume_batch == 0
+        return self._passes.count == 0 and self._resume_batch == 0
 
     @property
     def can_resume_inside_epoch(self) -> bool:
         """Whether the epoch had one pass so far, from a loader that can start at any batch."""
-        return self._passes == 1 and self._can_wind
+        return self._passes.count == 1 and self._can_wind
 
     def watch(
         self,
@@ -155,13 +146,12 @@ class Meter:
         number = self._begin_pass(num_batches, wind)
         self._can_wind = wind is not None and can_resume
         if self.pacer is not None:
+            self._passes.count += 1
             yield from self.pacer.pace(Source(batches, num_batches=num_batches, change=change, wind=wind))
             return
         clock = time.perf_counter
         asked = clock() - self._take_ahead_seconds()
-        self._open.add(number)
-        if self._pass_began is None:
-            self._pass_began = asked
+        self._passes.open(number, at=asked)
         self._is_asking = True
         try:
             iterator = iter(batches)
@@ -202,12 +192,11 @@ class Meter:
         self._on_first_batch()
         if self._clock_began is None:
             self._clock_began = time.perf_counter()
-        self._passes += 1
         self._passes_begun += 1
         self._num_batches = num_batches
         self._batch, self._resume_batch = self._resume_batch, 0
         if wind is not None:
-            wind(self.epochs_done + self._passes, self._batch)
+            wind(self.epochs_done + self._passes.count + 1, self._batch)
         return self._passes_begun
 
     def _end_step(self, number: int, *, asked: float) -> float:
@@ -217,38 +206,26 @@ class Meter:
         What lies between (the end of a step, an evaluation, a report) counts as no step.
         """
         now = time.perf_counter()
-        if number in self._open:
+        if self._passes.has_open(number):
             self._step_seconds.append(now - asked)
         else:
-            self._passes += 1
             self._can_wind = False
-            self._open.add(number)
-            if self._pass_began is None:
-                self._pass_began = now
+            self._passes.open(number, at=now)
         if now >= self._next_tick:
             self.tick()
         return now
 
     def _end_pass(self, number: int) -> None:
-        """Wait for the device, and add up the seconds once no pass is open; one of a closed epoch counts no more."""
+        """Wait for the device, and close the pass; one of a closed epoch counts no more."""
         synchronize(self._device)
-        if number not in self._open:
-            return
-        self._open.discard(number)
-        self._in_step.discard(number)
-        self._pass_ended = time.perf_counter()
-        if not self._open and self._pass_began is not None:
-            self._seconds += self._pass_ended - self._pass_began
-            self._pass_began = None
+        if self._passes.has_open(number):
+            self._passes.close(number, at=time.perf_counter())
 
     def _count(self, batch: Batch, number: int) -> None:
         """Count a batch of the pass with this number."""
-        is_new_step = not self._in_step or number in self._in_step
-        if is_new_step:
-            self._in_step.clear()
+        if self._passes.take_batch(number):
             self._batch += 1
             self.steps += 1
-        self._in_step.add(number)
         num_samples = count_samples(batch)
         self._samples += num_samples
         self.trained_samples += num_samples
@@ -260,19 +237,15 @@ class Meter:
             return
         self._next_tick = now + _PROGRESS_SECONDS
         self.device_watch.sample()
-        seconds = self._seconds_so_far(now)
+        seconds = self._passes.seconds(now)
         self._on_progress(
             Progress(
-                epoch=self.epochs_done + max(self._passes, 1),
+                epoch=self.epochs_done + max(self._passes.count, 1),
                 fraction=min(1.0, self._batch / self._num_batches) if self._num_batches else 0.0,
                 samples_per_second=self._samples / seconds if seconds > 0 else 0.0,
                 data_wait_share=_share(self._wait_seconds, seconds),
             )
         )
-
-    def _seconds_so_far(self, now: float) -> float:
-        """Seconds of the epoch's passes up to ``now``."""
-        return self._seconds + (now - self._pass_began if self._pass_began is not None else 0.0)
 
     def close_epoch(self, epoch: int) -> EpochMeasures:
         """End the epoch and return its measures; the next pass belongs to the next epoch."""
@@ -280,12 +253,12 @@ class Meter:
         if self._clock_began is None:  # nothing was watched: all that the process has done counts
             self._clock_began = self._made
         quantiles = _quantiles(self._step_seconds)
-        seconds = self._seconds_so_far(now)
+        seconds = self._passes.seconds(now)
         measures = EpochMeasures(
             step=self.steps,
             samples=self._samples,
             seconds=seconds,
-            evaluation_seconds=now - self._pass_ended if self._pass_ended is not None else 0.0,
+            evaluation_seconds=now - self._passes.ended if self._passes.ended is not None else 0.0,
             data_wait_share=_share(self._wait_seconds, seconds),
             step_seconds_p50=quantiles[0] if quantiles else None,
             step_seconds_p95=quantiles[1] if quantiles else None,
@@ -304,7 +277,7 @@ class Meter:
             "steps": self.steps,
             "batch": self._batch,
             "samples": self._samples,
-            "seconds": self._seconds_so_far(time.perf_counter()),
+            "seconds": self._passes.seconds(time.perf_counter()),
             "wait_seconds": self._wait_seconds,
             "step_seconds": torch.tensor(self._step_seconds, dtype=torch.float64),
             "trained_seconds": self.trained_seconds,
@@ -318,7 +291,7 @@ class Meter:
         self.steps = state["steps"]
         self._resume_batch = state["batch"]
         self._samples = state["samples"]
-        self._seconds = state["seconds"]
+        self._passes = Passes(seconds=state["seconds"])
         self._wait_seconds = state["wait_seconds"]
         self._step_seconds = state["step_seconds"].tolist()
         self._earlier_seconds = state["trained_seconds"]
