@@ -3,7 +3,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,18 +72,67 @@ def _train(folder: Path, *, task: str, parameters: Mapping[str, Scalar], budget:
     return read_record(storage, name="mine")
 
 
-def _run(text: str, *, folder: Path, words: Sequence[str] = ()) -> list[dict[str, float]]:
+_ENVIRONMENT = {**os.environ, "PYTHONPATH": "", "PYTHONSAFEPATH": ""}
+_PYTHON = (sys.executable, "-W", "error")
+_FORKING = """
+import os, runpy, sys
+
+import torch._dynamo
+
+for line in sys.stdin:
+    script, output = line.split()
+    pid = os.fork()
+    if pid == 0:
+        os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT), 1)
+        sys.path[0], sys.argv = os.path.dirname(script), [script]
+        os.chdir(sys.path[0])
+        runpy.run_path(script, run_name="__main__")
+        sys.exit()
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator["subprocess.Popen[str]"]:
+    """Runs scripts, each in a process that is forked from it: what an optimizer imports of torch takes seconds."""
+    command = [*_PYTHON, "-c", _FORKING]
+    with subprocess.Popen(
+        command, env=_ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+
+
+def _run(runner: "subprocess.Popen[str]", text: str, *, folder: Path) -> list[dict[str, float]]:
     """The metrics that the script prints, epoch by epoch, where autotune can't be imported."""
+    assert runner.stdin is not None
+    assert runner.stdout is not None
+    output = folder / "output.txt"
+    print(_write(text, folder=folder), output, file=runner.stdin, flush=True)
+    assert runner.stdout.readline() == "0\n"
+    return _metrics_in(output.read_text())
+
+
+def _run_afresh(text: str, *, folder: Path, words: Sequence[str]) -> list[dict[str, float]]:
+    """The same, as a shell runs it, with words behind the script's name."""
+    command = [*_PYTHON, str(_write(text, folder=folder)), *words]
+    done = subprocess.run(
+        command, cwd=folder, env=_ENVIRONMENT, capture_output=True, text=True, check=False, timeout=50
+    )
+    assert done.returncode == 0, done.stderr
+    return _metrics_in(done.stdout)
+
+
+def _write(text: str, *, folder: Path) -> Path:
     path = folder / "winner.py"
     path.write_text(text)
     (folder / "autotune.py").write_text("raise ImportError('a script needs no autotune')")
-    environment = {**os.environ, "PYTHONPATH": "", "PYTHONSAFEPATH": ""}
-    command = [sys.executable, "-W", "error", str(path), *words]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=50)
-    assert done.returncode == 0, done.stderr
+    return path
+
+
+def _metrics_in(printed: str) -> list[dict[str, float]]:
     return [
         {name: float(value) for name, value in re.findall(r"(\w+) ([-\d.e+]+)", line.partition(": ")[2])}
-        for line in done.stdout.splitlines()
+        for line in printed.splitlines()
     ]
 
 
@@ -130,10 +179,10 @@ def _run(text: str, *, folder: Path, words: Sequence[str] = ()) -> list[dict[str
     ],
 )  # fmt: skip
 def test_a_script_trains_to_the_trials_metrics_without_autotune(
-    task: str, parameters: Mapping[str, Scalar], budget: Budget | None, tmp_path: Path
+    task: str, parameters: Mapping[str, Scalar], budget: Budget | None, tmp_path: Path, runner: "subprocess.Popen[str]"
 ) -> None:
     record = _train(tmp_path, task=task, parameters=parameters, budget=budget)
-    trained = _run(write_script(record, number=0), folder=tmp_path)
+    trained = _run(runner, write_script(record, number=0), folder=tmp_path)
     assert trained == [dict(report.metrics) for report in record.reports[0]]
 
 
@@ -141,7 +190,7 @@ def test_a_script_trains_to_the_trials_metrics_without_autotune(
 def test_a_trial_in_samples_ends_at_the_same_step_and_leaves_its_weights(tmp_path: Path) -> None:
     budget = Budget(trials=1, epochs=9, resource="samples", per_trial=100)
     record = _train(tmp_path, task=POINTS, parameters={**PLAIN, "optimizer": "adamw"}, budget=budget)
-    trained = _run(write_script(record, number=0), folder=tmp_path, words=["weights.pt"])
+    trained = _run_afresh(write_script(record, number=0), folder=tmp_path, words=["weights.pt"])
     assert trained == [dict(report.metrics) for report in record.reports[0]]
     assert "0.weight" in torch.load(tmp_path / "weights.pt", weights_only=True)
 
@@ -212,7 +261,9 @@ _RERUN = """class CudaRecorder:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", [STEADY_POINTS, FUNCTION], ids=["a class", "a function"])
-def test_a_script_of_recorded_steps_trains_to_the_same_metrics(task: str, tmp_path: Path) -> None:
+def test_a_script_of_recorded_steps_trains_to_the_same_metrics(
+    task: str, tmp_path: Path, runner: "subprocess.Popen[str]"
+) -> None:
     parameters: dict[str, Scalar] = {
         "optimizer": "sgd",
         "optimizer_impl": "fused",
@@ -228,7 +279,7 @@ def test_a_script_of_recorded_steps_trains_to_the_same_metrics(task: str, tmp_pa
     trial = replace(record.trials[0], in_force={**record.trials[0].in_force, "cuda_graph": True})
     text = write_script(replace(record, trials=(trial,)), number=0)
     begin, end = text.index("class CudaRecorder:"), text.index("class HostState:")
-    trained = _run(f"{text[:begin]}{_RERUN}\n\n{text[end:]}", folder=tmp_path)
+    trained = _run(runner, f"{text[:begin]}{_RERUN}\n\n{text[end:]}", folder=tmp_path)
     assert trained == [dict(report.metrics) for report in record.reports[0]]
 
 
@@ -316,7 +367,9 @@ def train(trial):
 
 
 @pytest.mark.slow
-def test_a_script_has_the_optimizer_of_a_file_and_steps_several_by_one_scale(tmp_path: Path) -> None:
+def test_a_script_has_the_optimizer_of_a_file_and_steps_several_by_one_scale(
+    tmp_path: Path, runner: "subprocess.Popen[str]"
+) -> None:
     (tmp_path / "own_loop.py").write_text(OWN_LOOP)
     parameters: dict[str, Scalar] = {
         "optimizer": f"{tmp_path / 'own_loop.py'}:Drift",
@@ -326,6 +379,6 @@ def test_a_script_has_the_optimizer_of_a_file_and_steps_several_by_one_scale(tmp
         "torch_threads": 1,
     }
     record = _train(tmp_path, task=f"{tmp_path / 'own_loop.py'}:train", parameters=parameters)
-    trained = _run(write_script(record, number=0), folder=tmp_path)
+    trained = _run(runner, write_script(record, number=0), folder=tmp_path)
     assert trained == [dict(report.metrics) for report in record.reports[0]]
     assert trained[0]["val_accuracy"] == -1.0  # 0.5 x (1 + 2 x 0.5): the overflow of one leaves the other's gradient
