@@ -97,6 +97,12 @@ def add_last_word(finished: Finished, *, reports: Sequence[EpochReport], spec: S
     return finished.model_copy(update={"reason": f"{finished.reason}; by the time it stopped, {said}"})
 
 
+def compares_speed(spec: StudySpec) -> bool:
+    """Whether what slows a trial changes its result: it is judged by its speed, or trains for so many seconds."""
+    is_judged = any(each.target is not None or each.metric == SAMPLES_PER_SECOND for each in spec.objectives)
+    return is_judged or spec.budget.resource == "seconds"
+
+
 def check_jobs(file: SpecFile, *, jobs: int) -> None:
     """Refuse to compare throughputs that were measured side by side.
 

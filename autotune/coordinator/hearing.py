@@ -64,7 +64,7 @@ class Hearing:
         number = running.process.number
         match event:
             case Started():
-                running.has_started = True
+                running.setup_seconds = event.setup_seconds
                 running.epochs_before = event.epochs_done
                 self._ledger.record_start(running.ticket, event)
                 self._observer.trial_started(number, event)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from autotune.coordinator.admission import Admission
-from autotune.coordinator.aims import add_last_word, judge
+from autotune.coordinator.aims import add_last_word, compares_speed, judge
 from autotune.coordinator.books import Books
 from autotune.coordinator.first_failures import FirstFailures
 from autotune.coordinator.histories import read_histories
@@ -153,9 +153,11 @@ class Ledger:
     def order_ahead(self, ticket: Ticket, *, lease: Lease) -> TrialOrder | None:
         """The order of the trial that probably follows this one, which trains there; nothing is written down.
 
-        None where that can't be told, where it is known not to be launched, or where others train on the machine.
+        None where that can't be told, where it is known not to be launched, where others train on the machine, or where
+        setting it up would change the result of the trial beside it.
         """
-        if not self.standing.has_trials_left or self._is_contended():
+        is_disturbing = self._is_contended() or compares_speed(self._books.spec)
+        if is_disturbing or not self.standing.has_trials_left:
             return None
         return self._readiness.order_ahead(ticket, lease=lease)
 

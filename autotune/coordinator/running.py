@@ -45,8 +45,8 @@ class Running:
     """The trial keeps its device to itself: nothing else is started there."""
     has_company: bool
     """Another trial was on the same device at some time during this one."""
-    has_started: bool = False
-    """The process has said that it trains."""
+    setup_seconds: float | None = None
+    """What its process took to set itself up, until it asked for its first batch; None before."""
     epochs_before: int = 0
     """Epochs that earlier processes of the trial trained; their reports come again."""
     stop: Stop | None = None

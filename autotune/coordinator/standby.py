@@ -16,6 +16,9 @@ from autotune.hardware import available_host_bytes, host_memory_bytes, physical_
 from autotune.trial.launcher import Arrival, TrialProcess
 from autotune.trial.leases import DevicePool
 
+_LEAST_GAIN_SECONDS = 0.1
+"""A set-up that takes less, and starts no workers and fills no cache, costs the trial beside it as much as it saves
+(``benchmarks/between_trials.py``)."""
 _LEAST_MEMORY_SHARE = 0.5
 """Share of the host's memory that has to be free: the two processes hold their data sets and batches side by side."""
 
@@ -60,7 +63,7 @@ class Standby:
 
     def prepare(self, running: Running) -> None:
         """Start the process of the trial that will probably follow this one, which trains; once beside each trial."""
-        if self._beside == running.process or not running.has_started:
+        if self._beside == running.process or running.setup_seconds is None:
             return
         self._beside = running.process
         if self._ahead is not None or self._pool.num_leases > 1:
@@ -72,6 +75,8 @@ class Standby:
             return
         order = self._ledger.order_ahead(running.ticket, lease=running.lease)
         if order is None or _num_workers(order.parameters) > num_free:
+            return
+        if running.setup_seconds < _LEAST_GAIN_SECONDS and not _begins_loading(order):
             return
         self._ahead = _Ahead(order, self._launcher.launch_ahead(order))
 
@@ -108,6 +113,13 @@ class Standby:
 def _found(name: str, parameters: Mapping[str, Scalar]) -> tuple[bool, Scalar]:
     """What who asks for the parameter finds: whether it is there, and its value."""
     return name in parameters, parameters.get(name)
+
+
+def _begins_loading(order: TrialOrder) -> bool:
+    """Whether such a process starts workers or fills a cache before its turn; neither where that would start CUDA."""
+    parameters = order.parameters
+    is_pinned = bool(parameters.get("pin_memory")) and order.device != "cpu"
+    return parameters.get("cache") == "memory" or (_num_workers(parameters) > 0 and not is_pinned)
 
 
 def _free_cores(running: Running, *, num_cores: int) -> int:

@@ -6,6 +6,7 @@ import pytest
 from autotune.coordinator.aims import (
     add_last_word,
     check_jobs,
+    compares_speed,
     judge,
     known_values,
     spent_resource,
@@ -102,6 +103,22 @@ def test_throughput_is_no_objective_of_trials_that_run_side_by_side(
     check_jobs(file, jobs=1)
     with pytest.raises(SpecError, match=f"^{where}: samples_per_second is compared .*, got --jobs 2; leave --jobs"):
         check_jobs(file, jobs=2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"objectives": (LOSS, MEMORY)}, False),
+        ({"objectives": (LOSS, SPEED)}, True),
+        ({"objectives": (TIME,)}, True),
+        ({"objectives": (LOSS,), "budget": Budget(trials=3, resource="samples", per_trial=100)}, False),
+        ({"objectives": (LOSS,), "budget": Budget(trials=3, resource="seconds", per_trial=100)}, True),
+    ],
+)
+def test_speed_decides_where_it_is_an_objective_or_the_trials_get_seconds(
+    changes: dict[str, object], *, expected: bool
+) -> None:
+    assert compares_speed(SPEC.model_copy(update=changes)) is expected
 
 
 def test_reason_of_a_pruned_trial_tells_the_last_epoch_that_it_reported() -> None:

@@ -41,6 +41,7 @@ class Processes:
 
     answer: tuple[Event | Exited, ...] = (OnStandby(asked=ASKED),)
     """What a process that was launched ahead says."""
+    setup_seconds: float = 0.5
     killed: frozenset[int] = frozenset()
     """Numbers of trials whose first process is killed as it trains."""
     on_wait: Callable[[], None] = lambda: None
@@ -93,7 +94,7 @@ class Processes:
         self.trained[order.number] = dict(order.parameters)
         if not self.answer and f"begin {order.number}" in self.done:
             yield [OnStandby(asked=ASKED)]  # it did not wait before its turn came, and goes on at once
-        yield [Started(in_force={}, device=order.device, setup_seconds=0.1)]
+        yield [Started(in_force={}, device=order.device, setup_seconds=self.setup_seconds)]
         yield []
         if is_killed:
             yield [Exited(137, signal=9)]
@@ -254,11 +255,32 @@ def test_cores_that_are_free_are_those_that_neither_threads_nor_workers_take(
             trial = replace(ticket, row=replace(ticket.row, parameters=running))
             trials = RunningTrials(processes)
             trials.add(trial, TrialProcess(0, pid=1), lease=lease, is_alone=False, now=0.0)
-            trials.of_number(0).has_started = True
+            trials.of_number(0).setup_seconds = 0.5
             standby = Standby(processes, ledger=ledger, pool=pool)
             standby.prepare(trials.of_number(0))
             assert processes.done == (["ahead 1"] if is_started else [])
             standby.drop()
+
+
+@pytest.mark.parametrize(
+    ("setup_seconds", "foreseen", "is_started"),
+    [
+        (0.05, {"num_workers": 0}, False),
+        (0.15, {"num_workers": 0}, True),
+        (0.05, {"num_workers": 1}, True),
+        (0.05, {"num_workers": 0, "cache": "memory"}, True),
+        (0.05, {"num_workers": 1, "cache": "device"}, False),
+        (0.05, {"num_workers": 1, "pin_memory": True}, False),
+    ],
+)
+def test_none_is_started_ahead_where_that_would_save_next_to_nothing(
+    tmp_path: Path, foresee: Callable[..., None], setup_seconds: float, foreseen: dict[str, Scalar], *, is_started: bool
+) -> None:
+    """Nor where all there is to start would start CUDA."""
+    foresee(**foreseen)
+    processes = Processes(setup_seconds=setup_seconds)
+    run(tmp_path, processes)
+    assert processes.done[1] == ("ahead 1" if is_started else "launch 1")
 
 
 def test_none_is_started_ahead_where_memory_is_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,6 +310,14 @@ def test_none_is_started_ahead_where_others_train_on_the_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("autotune.coordinator.company.Company.others", lambda _: ("study other",))
+    processes = Processes()
+    run(tmp_path, processes)
+    assert processes.done == IN_TURNS
+
+
+def test_none_is_started_ahead_where_it_would_change_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trial beside it loses some hundredths of its throughput, others don't."""
+    monkeypatch.setattr("autotune.coordinator.ledger.compares_speed", lambda _: True)
     processes = Processes()
     run(tmp_path, processes)
     assert processes.done == IN_TURNS
