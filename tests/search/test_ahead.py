@@ -42,15 +42,38 @@ def run_ahead(search: Search, *, count: int) -> list[Proposal]:
     return proposals
 
 
+def run_foreseen(
+    search: Search, *, count: int, like: Mapping[str, Scalar]
+) -> list[tuple[Proposal, tuple[int, Mapping[str, Scalar]] | None]]:
+    """Runs trials one by one; each with what was foreseen of it while the one before ran, None for the first."""
+    pairs: list[tuple[Proposal, tuple[int, Mapping[str, Scalar]] | None]] = []
+    foreseen = None
+    for _ in range(count):
+        proposal = search.ask()
+        assert proposal is not None
+        pairs.append((proposal, foreseen))
+        foreseen = search.foresee(like=like)
+        finish(search, proposal)
+    return pairs
+
+
 @pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "cmaes", "nsgaii", "qmc"])
-def test_proposals_are_the_same_made_early_or_late(sampler: str, storage: RDBStorage) -> None:
+@pytest.mark.parametrize("is_foreseen", [False, True])
+def test_proposals_are_the_same_made_early_foreseen_or_late(
+    sampler: str, storage: RDBStorage, *, is_foreseen: bool
+) -> None:
     plan = make_plan(sampler)
     late = run_trials(Search.create("same", storage=storage, plan=plan), count=FROM + 5)
     storage.delete_study(storage.get_study_id_from_name("same"))
 
-    early = run_ahead(Search.create("same", storage=storage, plan=plan), count=FROM + 5)
+    search = Search.create("same", storage=storage, plan=plan)
+    if is_foreseen:
+        early = [proposal for proposal, _ in run_foreseen(search, count=FROM + 5, like={})]
+    else:
+        early = run_ahead(search, count=FROM + 5)
 
     assert [p.parameters for p in early] == [p.parameters for p in late]
+    assert len(storage.get_all_trials(search.study_id)) == FROM + 5
 
 
 def test_proposal_made_ahead_is_in_no_table_and_is_made_again_by_the_next_start(open_again: OpenStorage) -> None:
@@ -113,33 +136,6 @@ def test_results_of_the_last_trials_are_no_part_of_a_proposal_ahead(jobs: int) -
 
     assert [trial.state for trial in told[-jobs - 1 :]] == [TrialState.COMPLETE, *[TrialState.RUNNING] * jobs]
     assert all(trial.state is TrialState.COMPLETE for trial in trials)
-
-
-def run_foreseen(
-    search: Search, *, count: int, like: Mapping[str, Scalar]
-) -> list[tuple[Proposal, tuple[int, Mapping[str, Scalar]] | None]]:
-    """Runs trials one by one; each with what was foreseen of it while the one before ran, None for the first."""
-    pairs: list[tuple[Proposal, tuple[int, Mapping[str, Scalar]] | None]] = []
-    foreseen = None
-    for _ in range(count):
-        proposal = search.ask()
-        assert proposal is not None
-        pairs.append((proposal, foreseen))
-        foreseen = search.foresee(like=like)
-        finish(search, proposal)
-    return pairs
-
-
-@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "cmaes", "nsgaii", "qmc"])
-def test_proposals_are_the_same_foreseen_or_not(sampler: str, storage: RDBStorage) -> None:
-    plan = make_plan(sampler)
-    proposed = run_trials(Search.create("same", storage=storage, plan=plan), count=FROM + 5)
-    storage.delete_study(storage.get_study_id_from_name("same"))
-
-    search = Search.create("same", storage=storage, plan=plan)
-    pairs = run_foreseen(search, count=FROM + 5, like={})
-    assert [proposal.parameters for proposal, _ in pairs] == [proposal.parameters for proposal in proposed]
-    assert len(storage.get_all_trials(search.study_id)) == FROM + 5
 
 
 @pytest.mark.parametrize(("sampler", "num_sure"), [("random", FROM + 5), ("tpe", 3)])
